@@ -1,0 +1,12 @@
+//! The supervised actors that own the state of `oauth2_server`, the store behind them, and nothing of HTTP.
+//!
+//! - [`model`]: the plain types that messages and stores carry.
+//! - [`store`]: one closed enum of atomic verbs over Postgres and SQLite. Knows no actor.
+//! - [`runtime`]: mailboxes with bounds and deadlines, supervision, clocks. The only place that knows actix's sharp edges.
+//! - [`token_store`], [`revocation_cache`], [`rate_limiter`], [`metrics`]: one actor a file.
+//! - [`directory`]: the snapshots of clients and keys that request handlers read without a mailbox.
+
+pub mod error;
+pub mod model;
+pub mod runtime;
+pub mod store;

@@ -1,0 +1,252 @@
+//! The store: a closed enum of atomic verbs over Postgres and SQLite.
+//!
+//! Each verb is one transaction; no transaction type leaves this module and no caller sees which store it talks to.
+//! What must be decided once (a name taken, a row unchanged since it was read) is decided by the database in the
+//! statement that writes. A verb that changes something writes its audit row in the same transaction. "Not there" is
+//! `Ok(None)` or `Ok(false)`, never an error.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::error::StoreError;
+use crate::model::{AuditEntry, Change, Client, Page, Revocation, SecretHash, StoredKey, StoredToken, TokenRecord};
+
+mod migrations;
+mod postgres;
+mod sqlite;
+
+/// What every verb answers.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Where the store is and how it may be used.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// Which store.
+    pub location: Location,
+    /// Connections at the most, the ledger writer's among them (Postgres).
+    pub max_connections: u32,
+    /// Idle connections kept open (Postgres).
+    pub min_connections: u32,
+    /// Bound on opening a connection.
+    pub connect_timeout: Duration,
+    /// After this long unused, a connection above the minimum is closed.
+    pub idle_timeout: Duration,
+    /// Bound on waiting for a pooled connection.
+    pub acquire_timeout: Duration,
+}
+
+/// Which store, and where.
+#[derive(Debug, Clone)]
+pub enum Location {
+    /// A file; its directory is made when it is missing.
+    Sqlite(PathBuf),
+    /// A `postgres://` URL. Holds the password: never print it.
+    Postgres(String),
+}
+
+/// A position in the revocation log or the audit log up to which everything has been read. Opaque; `default()` = nothing yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogPosition(pub(crate) i64);
+
+/// How many connections are in use, open, and allowed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PoolUse {
+    /// Doing work now.
+    pub active: u32,
+    /// Open, working or not.
+    pub open: u32,
+    /// The bound.
+    pub max: u32,
+}
+
+/// What one round of maintenance did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Maintenance {
+    /// Partitions made ahead (Postgres).
+    pub partitions_created: u32,
+    /// Expired partitions dropped (Postgres).
+    pub partitions_dropped: u32,
+    /// Partitions that exist now, the default one not counted (Postgres).
+    pub partitions: u32,
+    /// Rows in the default partition: the maker fell behind when they came (Postgres).
+    pub default_partition_rows: u64,
+    /// Expired token rows deleted one by one (SQLite; Postgres: from the default partition).
+    pub tokens_deleted: u64,
+    /// Log rows deleted because nothing they name can still be valid.
+    pub revocations_deleted: u64,
+}
+
+/// A handle on the store; clones share it.
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// Through bb8.
+    Postgres(postgres::PostgresStore),
+    /// One writer thread, read-only connections beside it.
+    Sqlite(sqlite::SqliteStore),
+}
+
+/// The connection that the ledger's batches go through, apart from the pool, so that nothing else can hold it up.
+#[derive(Debug)]
+pub enum LedgerWriter {
+    /// A connection of its own, opened again when it is lost.
+    Postgres(postgres::LedgerWriter),
+    /// The writer thread that all writes of the file go through.
+    Sqlite(sqlite::SqliteStore),
+}
+
+macro_rules! dispatch {
+    ($self:ident.$verb:ident($($arg:expr),*)) => {
+        match $self {
+            Store::Postgres(store) => store.$verb($($arg),*).await,
+            Store::Sqlite(store) => store.$verb($($arg),*).await,
+        }
+    };
+}
+
+impl Store {
+    /// Opens the store without touching its schema. SQLite: opens the file (made when missing). Postgres: builds the pool
+    /// lazily; an unreachable server is found by the first verb, not here.
+    pub async fn open(options: &StoreOptions) -> Result<Self> {
+        Ok(match &options.location {
+            Location::Sqlite(path) => Self::Sqlite(sqlite::SqliteStore::open(path, options).await?),
+            Location::Postgres(url) => Self::Postgres(postgres::PostgresStore::open(url, options).await?),
+        })
+    }
+
+    /// `postgres` or `sqlite`, for messages and labels.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "postgres",
+            Self::Sqlite(_) => "sqlite",
+        }
+    }
+
+    /// Brings the schema up to this binary's version; answers how many steps were taken. Safe beside other nodes.
+    /// [`StoreError::Corrupt`] when the schema is newer than this binary knows, or not the one it made.
+    pub async fn migrate(&self) -> Result<usize> {
+        dispatch!(self.migrate())
+    }
+
+    /// The schema's version, `None` before the first migration. Fails as [`Self::migrate`] does on a newer or unknown schema.
+    pub async fn schema_version(&self) -> Result<Option<i64>> {
+        dispatch!(self.schema_version())
+    }
+
+    /// The version of the schema that this binary wants.
+    pub fn wanted_schema_version(&self) -> i64 {
+        migrations::latest(self.kind())
+    }
+
+    /// One trivial round trip, with the store's clock in Unix milliseconds.
+    pub async fn ping(&self) -> Result<u64> {
+        dispatch!(self.ping())
+    }
+
+    /// Pool figures of this moment.
+    pub fn pool_use(&self) -> PoolUse {
+        match self {
+            Self::Postgres(store) => store.pool_use(),
+            Self::Sqlite(store) => store.pool_use(),
+        }
+    }
+
+    /// A writer for batches of tokens. Opens nothing yet.
+    pub fn ledger_writer(&self) -> LedgerWriter {
+        match self {
+            Self::Postgres(store) => LedgerWriter::Postgres(store.ledger_writer()),
+            Self::Sqlite(store) => LedgerWriter::Sqlite(store.clone()),
+        }
+    }
+
+    /// Finds a token by id. `expires_at`, where known, leads to one partition.
+    pub async fn token(&self, jti: Uuid, expires_at: Option<i64>) -> Result<Option<StoredToken>> {
+        dispatch!(self.token(jti, expires_at))
+    }
+
+    /// Tokens of a client, newest first. The cursor is the last `jti` of the page before. Expired rows not yet purged are left out.
+    pub async fn list_tokens(&self, client_id: &str, now: i64, cursor: Option<Uuid>, limit: usize) -> Result<Page<StoredToken>> {
+        dispatch!(self.list_tokens(client_id, now, cursor, limit))
+    }
+
+    /// Appends one row to the revocation log, with its audit row. Revoking again is no error.
+    pub async fn revoke(&self, revocation: &Revocation, now_ms: u64, audit: &AuditEntry) -> Result<()> {
+        dispatch!(self.revoke(revocation, now_ms, audit))
+    }
+
+    /// What the revocation log gained since `from`, and the position to go on from. A row may be handed out more than
+    /// once; none is ever left out, in whatever order transactions commit.
+    pub async fn revocations_since(&self, from: LogPosition) -> Result<(Vec<Revocation>, LogPosition)> {
+        dispatch!(self.revocations_since(from))
+    }
+
+    /// Registers a client with its secrets. [`StoreError::Conflict`] when the id is taken.
+    pub async fn create_client(&self, client: &Client, audit: &AuditEntry) -> Result<()> {
+        dispatch!(self.create_client(client, audit))
+    }
+
+    /// One client with its secrets.
+    pub async fn client(&self, client_id: &str) -> Result<Option<Client>> {
+        dispatch!(self.client(client_id))
+    }
+
+    /// Clients by id, ascending. The cursor is the last id of the page before.
+    pub async fn list_clients(&self, cursor: Option<&str>, limit: usize) -> Result<Page<Client>> {
+        dispatch!(self.list_clients(cursor, limit))
+    }
+
+    /// Writes a client's fields (all but `client_id`, `created_at`, `version` and its secrets) if its version is still
+    /// `client.version`; the stored version grows by one. `Ok(false)`: no such client. [`StoreError::Conflict`]: it changed meanwhile.
+    pub async fn update_client(&self, client: &Client, now: i64, audit: &AuditEntry) -> Result<bool> {
+        dispatch!(self.update_client(client, now, audit))
+    }
+
+    /// Removes a client and its secrets, and appends the cut-off that keeps its tokens dead should the name be made again.
+    pub async fn delete_client(&self, client_id: &str, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
+        dispatch!(self.delete_client(client_id, now_ms, audit))
+    }
+
+    /// Adds a secret; the ones that were there expire at `old_expire_at` (or earlier, where they already did); those
+    /// expired by `now` are removed. `Ok(false)`: no such client.
+    pub async fn rotate_secret(&self, client_id: &str, new: &SecretHash, old_expire_at: i64, now: i64, audit: &AuditEntry) -> Result<bool> {
+        dispatch!(self.rotate_secret(client_id, new, old_expire_at, now, audit))
+    }
+
+    /// What the audit log says changed since `from`, each change once, and the position to go on from. Never leaves one out.
+    pub async fn changes_since(&self, from: LogPosition) -> Result<(Vec<Change>, LogPosition)> {
+        dispatch!(self.changes_since(from))
+    }
+
+    /// The position of this moment in the audit log: take it before a full load, then go on with [`Self::changes_since`].
+    pub async fn changes_position(&self) -> Result<LogPosition> {
+        dispatch!(self.changes_position())
+    }
+
+    /// All signing keys, oldest first.
+    pub async fn keys(&self) -> Result<Vec<StoredKey>> {
+        dispatch!(self.keys())
+    }
+
+    /// Stores each of `candidates` whose algorithm has no key yet, under a lock, so that of several nodes starting
+    /// together one provides the keys. Answers all keys, oldest first.
+    pub async fn ensure_keys(&self, candidates: &[StoredKey], audit: &AuditEntry) -> Result<Vec<StoredKey>> {
+        dispatch!(self.ensure_keys(candidates, audit))
+    }
+
+    /// Makes room ahead and clears what has expired, in small steps that never hold a lock for long.
+    /// `horizon` is the longest life (seconds) that a token issued now may have.
+    pub async fn maintain(&self, now: i64, horizon: i64) -> Result<Maintenance> {
+        dispatch!(self.maintain(now, horizon))
+    }
+}
+
+impl LedgerWriter {
+    /// Commits a batch: all rows durable, or none. SQLite and Postgres alike answer only after the commit is on disk.
+    pub async fn commit(&mut self, batch: &[TokenRecord]) -> Result<()> {
+        match self {
+            Self::Postgres(writer) => writer.commit(batch).await,
+            Self::Sqlite(store) => store.commit(batch.to_vec()).await,
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! Stub.
+pub fn latest(_kind: &str) -> i64 { 1 }
