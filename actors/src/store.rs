@@ -166,7 +166,13 @@ impl Store {
     }
 
     /// Tokens of a client, newest first. The cursor is the last `jti` of the page before. Expired rows not yet purged are left out.
-    pub async fn list_tokens(&self, client_id: &str, now: i64, cursor: Option<Uuid>, limit: usize) -> Result<Page<StoredToken>> {
+    pub async fn list_tokens(
+        &self,
+        client_id: &str,
+        now: i64,
+        cursor: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Page<StoredToken>> {
         dispatch!(self.list_tokens(client_id, now, cursor, limit))
     }
 
@@ -209,7 +215,14 @@ impl Store {
 
     /// Adds a secret; the ones that were there expire at `old_expire_at` (or earlier, where they already did); those
     /// expired by `now` are removed. `Ok(false)`: no such client.
-    pub async fn rotate_secret(&self, client_id: &str, new: &SecretHash, old_expire_at: i64, now: i64, audit: &AuditEntry) -> Result<bool> {
+    pub async fn rotate_secret(
+        &self,
+        client_id: &str,
+        new: &SecretHash,
+        old_expire_at: i64,
+        now: i64,
+        audit: &AuditEntry,
+    ) -> Result<bool> {
         dispatch!(self.rotate_secret(client_id, new, old_expire_at, now, audit))
     }
 

@@ -1,2 +1,4 @@
 //! Stub.
-pub fn latest(_kind: &str) -> i64 { 1 }
+pub fn latest(_kind: &str) -> i64 {
+    1
+}
