@@ -1,1 +1,2 @@
-//! x
+//! oauth2
+pub mod tokens;

@@ -1,0 +1,36 @@
+//! Access tokens: what they claim, and the three ways of writing them down.
+//!
+//! - [`claims`]: what a token says, and its two JSON forms.
+//! - [`paseto`], [`jwt`]: self-contained tokens. The signature is aws-lc's; `pasetors` is the reference that tests hold it to.
+//! - [`opaque`]: references whose row is found in one partition.
+//! - [`keyring`]: the signing keys, opened, and the documents that publish them; [`sealing`]: how they rest in the store.
+//! - [`verified`]: tokens whose signature was checked before.
+//! - [`secret`]: client secrets; [`peek`]: what a token says of itself, unverified.
+//!
+//! Nothing here knows of HTTP, actors or a clock: times are passed in.
+
+pub mod claims;
+pub mod jwt;
+pub mod keyring;
+pub mod opaque;
+pub mod paseto;
+pub mod sealing;
+pub mod verified;
+
+/// The longest token that is looked at; anything longer is not one of ours.
+pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// base64url without padding (RFC 4648 section 5); decoding refuses stray bits in the last character, so that a token has
+/// one spelling only.
+pub(crate) use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+
+/// Why a token was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum MintError {
+    /// No key of this kind is loaded.
+    #[error("no signing key for {0}")]
+    NoKey(oauth2_actors::model::KeyAlgorithm),
+    /// The cryptographic library refused.
+    #[error("signing failed")]
+    Crypto,
+}

@@ -1,0 +1,221 @@
+//! What an access token says, and its two JSON forms: RFC 9068 with integer times for JWT, RFC 3339 times for PASETO.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
+
+/// The claims of one access token. `nbf` equals `iat`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// Issuer: this server's URL.
+    pub iss: Arc<str>,
+    /// Subject: the client itself, or the user it acts for.
+    pub sub: Arc<str>,
+    /// The one audience.
+    pub aud: Arc<str>,
+    /// Expiry, Unix seconds.
+    pub exp: i64,
+    /// Issued at and not before, Unix seconds: the stamp of `jti`, rounded down.
+    pub iat: i64,
+    /// Token id, a UUIDv7.
+    pub jti: Uuid,
+    /// The client it was issued to.
+    pub client_id: Arc<str>,
+    /// Granted scope, space-separated.
+    pub scope: Arc<str>,
+}
+
+impl Claims {
+    /// The user that the token stands for, if it is not the client itself.
+    pub fn user(&self) -> Option<&str> {
+        (self.sub != self.client_id).then_some(&*self.sub)
+    }
+}
+
+#[derive(Serialize)]
+struct Wire<'a, T> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: &'a str,
+    exp: T,
+    nbf: T,
+    iat: T,
+    jti: &'a str,
+    client_id: &'a str,
+    scope: &'a str,
+}
+
+impl<'a, T: Copy> Wire<'a, T> {
+    fn new(claims: &'a Claims, jti: &'a str, exp: T, iat: T) -> Self {
+        Self {
+            iss: &claims.iss,
+            sub: &claims.sub,
+            aud: &claims.aud,
+            exp,
+            nbf: iat,
+            iat,
+            jti,
+            client_id: &claims.client_id,
+            scope: &claims.scope,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Parsed<'a, T> {
+    #[serde(borrow)]
+    iss: Cow<'a, str>,
+    #[serde(borrow)]
+    sub: Cow<'a, str>,
+    #[serde(borrow)]
+    aud: Cow<'a, str>,
+    exp: T,
+    iat: T,
+    jti: Uuid,
+    #[serde(borrow)]
+    client_id: Cow<'a, str>,
+    #[serde(borrow)]
+    scope: Cow<'a, str>,
+}
+
+impl<T> Parsed<'_, T> {
+    fn into_claims(self, seconds: impl Fn(&T) -> Option<i64>) -> Option<Claims> {
+        let client_id: Arc<str> = self.client_id.as_ref().into();
+        Some(Claims {
+            exp: seconds(&self.exp)?,
+            iat: seconds(&self.iat)?,
+            iss: self.iss.as_ref().into(),
+            sub: if self.sub == self.client_id {
+                Arc::clone(&client_id)
+            } else {
+                self.sub.as_ref().into()
+            },
+            aud: self.aud.as_ref().into(),
+            jti: self.jti,
+            client_id,
+            scope: self.scope.as_ref().into(),
+        })
+    }
+}
+
+/// Appends the claims as PASETO wants them: times as RFC 3339 strings.
+pub fn write_paseto(claims: &Claims, out: &mut Vec<u8>) {
+    let mut jti = Uuid::encode_buffer();
+    let (exp, iat) = (Timestamp::new(claims.exp), Timestamp::new(claims.iat));
+    let wire = Wire::new(
+        claims,
+        claims.jti.hyphenated().encode_lower(&mut jti),
+        exp.as_str(),
+        iat.as_str(),
+    );
+    write(&wire, out);
+}
+
+/// Appends the claims as JWT wants them: times as integers (RFC 7519 section 2, `NumericDate`).
+pub fn write_jwt(claims: &Claims, out: &mut Vec<u8>) {
+    let mut jti = Uuid::encode_buffer();
+    write(
+        &Wire::new(
+            claims,
+            claims.jti.hyphenated().encode_lower(&mut jti),
+            claims.exp,
+            claims.iat,
+        ),
+        out,
+    );
+}
+
+fn write(wire: &impl Serialize, out: &mut Vec<u8>) {
+    // Strings and integers into memory: there is nothing that could fail.
+    let written = serde_json::to_writer(out, wire);
+    debug_assert!(written.is_ok());
+}
+
+/// Reads the claims of a PASETO whose signature holds; `None` when they are not ones this server writes.
+pub fn parse_paseto(payload: &[u8]) -> Option<Claims> {
+    let parsed: Parsed<'_, &str> = serde_json::from_slice(payload).ok()?;
+    parsed.into_claims(|text| {
+        OffsetDateTime::parse(text, &Rfc3339)
+            .ok()
+            .map(OffsetDateTime::unix_timestamp)
+    })
+}
+
+/// Reads the claims of a JWT whose signature holds; `None` when they are not ones this server writes.
+pub fn parse_jwt(payload: &[u8]) -> Option<Claims> {
+    let parsed: Parsed<'_, i64> = serde_json::from_slice(payload).ok()?;
+    parsed.into_claims(|seconds| Some(*seconds))
+}
+
+/// `YYYY-MM-DDTHH:MM:SSZ` on the stack. Written digit by digit: a token carries three of them.
+struct Timestamp([u8; 20]);
+
+impl Timestamp {
+    fn new(unix_seconds: i64) -> Self {
+        let t = OffsetDateTime::from_unix_timestamp(unix_seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let mut text = *b"0000-00-00T00:00:00Z";
+        let year = t.year().unsigned_abs();
+        put(&mut text[0..2], year / 100);
+        put(&mut text[2..4], year % 100);
+        put(&mut text[5..7], u8::from(t.month()).into());
+        put(&mut text[8..10], t.day().into());
+        put(&mut text[11..13], t.hour().into());
+        put(&mut text[14..16], t.minute().into());
+        put(&mut text[17..19], t.second().into());
+        Self(text)
+    }
+
+    fn as_str(&self) -> &str {
+        // Only ASCII digits and separators were put there.
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+fn put(two: &mut [u8], value: u32) {
+    two[0] = b'0' + (value / 10 % 10) as u8;
+    two[1] = b'0' + (value % 10) as u8;
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub fn sample() -> Claims {
+        Claims {
+            iss: "http://127.0.0.1:8080".into(),
+            sub: "ci".into(),
+            aud: "https://api.example.com/\"quoted\"".into(),
+            exp: 1_800_000_000,
+            iat: 1_799_998_200,
+            jti: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001),
+            client_id: "ci".into(),
+            scope: "read write".into(),
+        }
+    }
+
+    #[test]
+    fn both_forms_read_back_what_was_written() {
+        let claims = sample();
+        let mut out = Vec::new();
+        write_paseto(&claims, &mut out);
+        assert_eq!(parse_paseto(&out), Some(claims.clone()));
+        out.clear();
+        write_jwt(&claims, &mut out);
+        assert_eq!(parse_jwt(&out), Some(claims));
+    }
+
+    #[test]
+    fn timestamps_are_rfc_3339() {
+        for seconds in [0, 951_782_400, 1_709_164_799, 1_800_000_000, 4_102_444_799] {
+            let expected = OffsetDateTime::from_unix_timestamp(seconds)
+                .unwrap()
+                .format(&Rfc3339)
+                .unwrap();
+            assert_eq!(Timestamp::new(seconds).as_str(), expected);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! JWT access tokens after RFC 9068: `typ` is `at+jwt`, signed with `EdDSA` (RFC 8037) or `ES256` (RFC 7518).
+//!
+//! A key signs with one algorithm and writes one header, byte for byte. A token is verified by the key whose header it
+//! carries: its `alg` is never read, so it cannot be confused.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey};
+use base64::Engine;
+use oauth2_actors::model::{KeyAlgorithm, SigningAlg};
+use serde_json::json;
+
+use super::{BASE64URL, MintError};
+
+/// The private half of a JWT key.
+#[derive(Debug)]
+pub enum Signer {
+    /// Ed25519.
+    EdDsa(Ed25519KeyPair),
+    /// ECDSA, P-256 and SHA-256.
+    Es256(EcdsaKeyPair),
+}
+
+impl Signer {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, MintError> {
+        let signature = match self {
+            Self::EdDsa(key) => key.try_sign(message).map(|s| s.as_ref().to_vec()),
+            Self::Es256(key) => key.sign(&SystemRandom::new(), message).map(|s| s.as_ref().to_vec()),
+        };
+        signature.map_err(|_| MintError::Crypto)
+    }
+}
+
+/// Writes a token: the header (in base64url already), the claims, and the signature over both.
+pub fn sign(signer: &Signer, header_base64: &str, claims: &[u8]) -> Result<String, MintError> {
+    let mut token = String::with_capacity(header_base64.len() + claims.len().div_ceil(3) * 4 + 88);
+    token.push_str(header_base64);
+    token.push('.');
+    BASE64URL.encode_string(claims, &mut token);
+    let signature = signer.sign(token.as_bytes())?;
+    token.push('.');
+    BASE64URL.encode_string(signature, &mut token);
+    Ok(token)
+}
+
+/// The header of a token as it stands there, in base64url. `None` when the token has not three parts.
+pub fn header(token: &str) -> Option<&str> {
+    let (header, rest) = token.split_once('.')?;
+    let (_, signature) = rest.split_once('.')?;
+    (!signature.contains('.')).then_some(header)
+}
+
+/// Checks the signature and hands out the claims as JSON.
+pub fn verify(key: &ParsedPublicKey, token: &str) -> Option<Vec<u8>> {
+    let (signed, signature) = token.rsplit_once('.')?;
+    let (_, claims) = signed.split_once('.')?;
+    let signature = BASE64URL.decode(signature).ok()?;
+    key.verify_sig(signed.as_bytes(), &signature).ok()?;
+    BASE64URL.decode(claims).ok()
+}
+
+/// The protected header of a key's tokens, in base64url.
+pub fn header_base64(algorithm: SigningAlg, kid: &str) -> String {
+    BASE64URL.encode(format!(r#"{{"alg":"{algorithm}","typ":"at+jwt","kid":"{kid}"}}"#))
+}
+
+/// A public key, parsed once: the 32 bytes of an Ed25519 point, or the 65 of an uncompressed P-256 point.
+pub fn parse_public_key(algorithm: KeyAlgorithm, bytes: &[u8]) -> Option<ParsedPublicKey> {
+    match algorithm {
+        KeyAlgorithm::EdDsa => ParsedPublicKey::new(&ED25519, bytes).ok(),
+        KeyAlgorithm::Es256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, bytes).ok(),
+        KeyAlgorithm::PasetoV4Public => None,
+    }
+}
+
+/// The public key as a JWK (RFC 7517, RFC 8037) without `kid`, `alg` and `use`; `None` for a key that is not for JWT.
+fn bare_jwk(algorithm: KeyAlgorithm, public_key: &[u8]) -> Option<serde_json::Value> {
+    match algorithm {
+        KeyAlgorithm::EdDsa => Some(json!({"crv": "Ed25519", "kty": "OKP", "x": BASE64URL.encode(public_key)})),
+        KeyAlgorithm::Es256 if public_key.len() == 65 => Some(json!({
+            "crv": "P-256",
+            "kty": "EC",
+            "x": BASE64URL.encode(&public_key[1..33]),
+            "y": BASE64URL.encode(&public_key[33..]),
+        })),
+        _ => None,
+    }
+}
+
+/// The public key as it is published in the JWK set.
+pub fn jwk(algorithm: KeyAlgorithm, kid: &str, public_key: &[u8]) -> Option<serde_json::Value> {
+    let mut jwk = bare_jwk(algorithm, public_key)?;
+    jwk["kid"] = kid.into();
+    jwk["alg"] = algorithm.as_str().into();
+    jwk["use"] = "sig".into();
+    Some(jwk)
+}
+
+/// The JWK thumbprint (RFC 7638): SHA-256 of the required members in alphabetical order, which is how they are printed.
+pub fn thumbprint(algorithm: KeyAlgorithm, public_key: &[u8]) -> Option<String> {
+    let jwk = bare_jwk(algorithm, public_key)?;
+    Some(BASE64URL.encode(digest(&SHA256, jwk.to_string().as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_thumbprint_is_the_one_of_rfc_8037() {
+        let x = BASE64URL.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
+        let kid = thumbprint(KeyAlgorithm::EdDsa, &x).unwrap();
+        assert_eq!(kid, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+
+    #[test]
+    fn a_token_has_three_parts() {
+        assert_eq!(header("a.b.c"), Some("a"));
+        for bad in ["", "a", "a.b", "a.b.c.d", "....."] {
+            assert_eq!(header(bad), None, "{bad}");
+        }
+    }
+}
