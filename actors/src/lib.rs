@@ -5,8 +5,15 @@
 //! - [`runtime`]: mailboxes with bounds and deadlines, supervision, clocks. The only place that knows actix's sharp edges.
 //! - [`token_store`], [`revocation_cache`], [`rate_limiter`], [`metrics`]: one actor a file.
 //! - [`directory`]: the snapshots of clients and keys that request handlers read without a mailbox.
+//! - [`freshness`]: when something published last agreed with the store.
 
+pub mod directory;
 pub mod error;
+pub mod freshness;
+pub mod metrics;
 pub mod model;
+pub mod rate_limiter;
+pub mod revocation_cache;
 pub mod runtime;
 pub mod store;
+pub mod token_store;

@@ -1,0 +1,135 @@
+//! The published snapshots of clients and signing keys that request handlers read without a mailbox.
+//!
+//! Source of truth: the store. The token store's actor is the only one that changes a directory: it loads everything once,
+//! then follows the audit log, in which every change of a client or key is written with the change itself.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+
+use crate::error::StoreError;
+use crate::freshness::Freshness;
+use crate::model::{Change, Client, StoredKey};
+use crate::store::{LogPosition, Store};
+
+/// How many clients are read from the store at a time.
+const PAGE: usize = 1000;
+
+type Clients = DashMap<Arc<str>, Arc<Client>>;
+
+/// What takes over new signing keys; an error says why they are of no use.
+pub type TakeKeys = Box<dyn Fn(&[StoredKey]) -> Result<(), String> + Send + Sync>;
+
+/// The snapshots.
+pub struct Directory {
+    clients: ArcSwap<Clients>,
+    take_keys: TakeKeys,
+    longest_lifetime: AtomicU32,
+    freshness: Freshness,
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Directory").field("clients", &self.len()).field("freshness", &self.freshness).finish_non_exhaustive()
+    }
+}
+
+impl Directory {
+    /// An empty directory. `take_keys` is called with all keys, oldest first, whenever they may have changed.
+    pub fn new(take_keys: TakeKeys) -> Self {
+        Self {
+            clients: ArcSwap::default(),
+            take_keys,
+            longest_lifetime: AtomicU32::new(0),
+            freshness: Freshness::default(),
+        }
+    }
+
+    /// The client with this id, as of the last refresh.
+    pub fn client(&self, client_id: &str) -> Option<Arc<Client>> {
+        self.clients.load().get(client_id).map(|entry| Arc::clone(entry.value()))
+    }
+
+    /// How many clients there are.
+    pub fn len(&self) -> usize {
+        self.clients.load().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.clients.load().is_empty()
+    }
+
+    /// When the directory last agreed with the store.
+    pub fn freshness(&self) -> &Freshness {
+        &self.freshness
+    }
+
+    /// The longest `access_token_lifetime` that any client ever had here, in seconds; 0 if none has its own.
+    pub fn longest_lifetime(&self) -> u32 {
+        self.longest_lifetime.load(Ordering::Relaxed)
+    }
+
+    /// Takes over what changed since `from`, or everything when `from` is `None`; answers where to go on from.
+    pub(crate) async fn refresh(&self, store: &Store, from: Option<LogPosition>) -> Result<LogPosition, StoreError> {
+        let sent = Instant::now();
+        let position = match from {
+            None => self.load(store).await?,
+            Some(position) => self.follow(store, position).await?,
+        };
+        self.freshness.stamp(sent);
+        Ok(position)
+    }
+
+    async fn load(&self, store: &Store) -> Result<LogPosition, StoreError> {
+        // The position first: a change that comes while loading is then read again, not missed.
+        let position = store.changes_position().await?;
+        let clients = Clients::new();
+        let mut cursor = None;
+        loop {
+            let page = store.list_clients(cursor.as_deref(), PAGE).await?;
+            for client in page.items {
+                self.note_lifetime(&client);
+                clients.insert(Arc::clone(&client.client_id), Arc::new(client));
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        self.load_keys(store).await?;
+        self.clients.store(Arc::new(clients));
+        Ok(position)
+    }
+
+    async fn follow(&self, store: &Store, from: LogPosition) -> Result<LogPosition, StoreError> {
+        let (changes, position) = store.changes_since(from).await?;
+        for change in changes {
+            match change {
+                Change::Keys => self.load_keys(store).await?,
+                Change::Client(id) => match store.client(&id).await? {
+                    Some(client) => {
+                        self.note_lifetime(&client);
+                        self.clients.load().insert(Arc::clone(&client.client_id), Arc::new(client));
+                    }
+                    None => {
+                        self.clients.load().remove(id.as_str());
+                    }
+                },
+            }
+        }
+        Ok(position)
+    }
+
+    async fn load_keys(&self, store: &Store) -> Result<(), StoreError> {
+        (self.take_keys)(&store.keys().await?).map_err(StoreError::Corrupt)
+    }
+
+    fn note_lifetime(&self, client: &Client) {
+        self.longest_lifetime.fetch_max(client.access_token_lifetime.unwrap_or(0), Ordering::Relaxed);
+    }
+}

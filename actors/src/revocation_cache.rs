@@ -1,0 +1,252 @@
+//! The revocation cache.
+//!
+//! - Owns: the set of revoked token ids and the cut-offs for clients, users, keys and the issuer.
+//! - Source of truth: the store's revocation log. The cache follows it every [`POLL`]; what this node revokes is applied at
+//!   once by [`Apply`], after the store has committed it.
+//! - Published: [`RevocationView`], read by handlers without a mailbox. It says when it last agreed with the store.
+//! - On restart: the new actor reads the whole log into a fresh view and only then publishes it. Until then the old view
+//!   stands and grows stale.
+//! - When full: the caller of [`Apply`] is told, and must not claim that the revocation holds here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+use uuid::Uuid;
+
+use crate::error::StoreError;
+use crate::freshness::Freshness;
+use crate::model::token::uuid_v7_ms;
+use crate::model::{MAX_TOKEN_LIFETIME, Revocation, RevocationTarget};
+use crate::runtime::clock::{Clock, IdClock};
+use crate::runtime::mailbox::{Envelope, Request};
+use crate::store::{LogPosition, Store};
+
+/// How often the log is read.
+pub const POLL: Duration = Duration::from_millis(250);
+
+/// How often what can no longer matter is forgotten.
+const FORGET: Duration = Duration::from_secs(60);
+
+/// What is known to be revoked.
+#[derive(Debug, Default)]
+pub struct RevocationView {
+    tokens: DashMap<Uuid, i64>,
+    clients: DashMap<Box<str>, u64>,
+    users: DashMap<Box<str>, u64>,
+    keys: DashMap<Box<str>, u64>,
+    issuer: AtomicU64,
+    freshness: Freshness,
+}
+
+/// What of a token decides whether it is revoked.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Its id.
+    pub jti: Uuid,
+    /// The client it was issued to.
+    pub client_id: &'a str,
+    /// The user it stands for, if any.
+    pub user_id: Option<&'a str>,
+    /// The key that signed it, if any.
+    pub kid: Option<&'a str>,
+}
+
+impl RevocationView {
+    /// Whether the token is revoked, by its id or by a cut-off at or after the millisecond of its `jti`.
+    pub fn is_revoked(&self, token: Subject<'_>) -> bool {
+        let minted = uuid_v7_ms(&token.jti);
+        let cut = |map: &DashMap<Box<str>, u64>, id: Option<&str>| {
+            id.and_then(|id| map.get(id)).is_some_and(|cutoff| minted <= *cutoff)
+        };
+        minted <= self.issuer.load(Ordering::Acquire)
+            || self.tokens.contains_key(&token.jti)
+            || cut(&self.clients, Some(token.client_id))
+            || cut(&self.users, token.user_id)
+            || cut(&self.keys, token.kid)
+    }
+
+    /// When the view last agreed with the store.
+    pub fn freshness(&self) -> &Freshness {
+        &self.freshness
+    }
+
+    /// Token ids and cut-offs held.
+    pub fn len(&self) -> usize {
+        self.tokens.len() + self.clients.len() + self.users.len() + self.keys.len()
+    }
+
+    /// Whether nothing but perhaps an issuer's cut-off is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn apply(&self, revocation: &Revocation) {
+        let raise = |map: &DashMap<Box<str>, u64>, id: &str| {
+            let mut cutoff = map.entry(id.into()).or_insert(0);
+            *cutoff = (*cutoff).max(revocation.cutoff_ms);
+        };
+        match &revocation.target {
+            RevocationTarget::Token { jti, expires_at } => {
+                self.tokens.insert(*jti, *expires_at);
+            }
+            RevocationTarget::Client(id) => raise(&self.clients, id),
+            RevocationTarget::User(id) => raise(&self.users, id),
+            RevocationTarget::Key(kid) => raise(&self.keys, kid),
+            RevocationTarget::Issuer => {
+                self.issuer.fetch_max(revocation.cutoff_ms, Ordering::AcqRel);
+            }
+        }
+    }
+
+    /// Drops ids of tokens that have expired, and cut-offs before which no living token was minted.
+    fn forget(&self, now_ms: u64) {
+        let now = (now_ms / 1000) as i64;
+        self.tokens.retain(|_, expires_at| *expires_at >= now);
+        let oldest = now_ms.saturating_sub(MAX_TOKEN_LIFETIME.unsigned_abs() * 1000);
+        for map in [&self.clients, &self.users, &self.keys] {
+            map.retain(|_, cutoff| *cutoff >= oldest);
+        }
+    }
+}
+
+/// The view's place: handlers hold this and load the view for each look.
+pub type PublishedRevocations = Arc<ArcSwap<RevocationView>>;
+
+/// Takes over what this node has just committed.
+#[derive(Debug)]
+pub struct Apply(pub Revocation);
+
+impl Request for Apply {
+    type Reply = ();
+}
+
+/// The actor.
+pub struct RevocationCache {
+    store: Store,
+    published: PublishedRevocations,
+    view: Arc<RevocationView>,
+    position: Option<LogPosition>,
+    polling: bool,
+    ids: Arc<IdClock>,
+    clock: Arc<dyn Clock>,
+}
+
+impl RevocationCache {
+    /// An actor that publishes to `published` once it has read the log. `ids` is moved past each cut-off, so that what is
+    /// minted afterwards is later.
+    pub fn new(store: Store, published: PublishedRevocations, ids: Arc<IdClock>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, published, view: Arc::default(), position: None, polling: false, ids, clock }
+    }
+
+    fn poll(&mut self, ctx: &mut Context<Self>) {
+        if self.polling {
+            return;
+        }
+        self.polling = true;
+        let (store, from, sent) = (self.store.clone(), self.position.unwrap_or_default(), Instant::now());
+        let read = async move { store.revocations_since(from).await };
+        ctx.spawn(read.into_actor(self).map(move |read, actor, _| {
+            actor.polling = false;
+            actor.take_over(read, sent);
+        }));
+    }
+
+    fn take_over(&mut self, read: Result<(Vec<Revocation>, LogPosition), StoreError>, sent: Instant) {
+        let (revocations, position) = match read {
+            Ok(read) => read,
+            Err(error) => return tracing::debug!(%error, "the revocation log could not be read"),
+        };
+        for revocation in &revocations {
+            self.take(revocation);
+        }
+        self.view.freshness.stamp(sent);
+        if self.position.replace(position).is_none() {
+            self.view.forget(self.clock.unix_ms());
+            self.published.store(Arc::clone(&self.view));
+            tracing::info!(held = self.view.len(), "revocations loaded");
+        }
+    }
+
+    fn take(&self, revocation: &Revocation) {
+        self.view.apply(revocation);
+        if !matches!(revocation.target, RevocationTarget::Token { .. }) {
+            self.ids.advance_past(revocation.cutoff_ms);
+        }
+    }
+}
+
+impl Actor for RevocationCache {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.poll(ctx);
+        ctx.run_interval(POLL, Self::poll);
+        ctx.run_interval(FORGET, |actor, _| actor.view.forget(actor.clock.unix_ms()));
+    }
+}
+
+impl Handler<Envelope<Apply>> for RevocationCache {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<Apply>, _: &mut Context<Self>) {
+        envelope.answer(|Apply(revocation)| {
+            // While a restarted actor still loads, the view that handlers read is the old one: both must know.
+            self.published.load().apply(&revocation);
+            self.take(&revocation);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minted_at(ms: u64) -> Uuid {
+        Uuid::from_u128((u128::from(ms) << 80) | (7 << 76) | 1)
+    }
+
+    fn subject(jti: Uuid) -> Subject<'static> {
+        Subject { jti, client_id: "ci", user_id: Some("ada"), kid: Some("k1") }
+    }
+
+    #[test]
+    fn a_cut_off_takes_its_own_millisecond_and_nothing_later() {
+        let targets = [
+            RevocationTarget::Client("ci".into()),
+            RevocationTarget::User("ada".into()),
+            RevocationTarget::Key("k1".into()),
+            RevocationTarget::Issuer,
+        ];
+        for target in targets {
+            let view = RevocationView::default();
+            view.apply(&Revocation { target, cutoff_ms: 1000 });
+            assert!(view.is_revoked(subject(minted_at(999))));
+            assert!(view.is_revoked(subject(minted_at(1000))));
+            assert!(!view.is_revoked(subject(minted_at(1001))));
+        }
+    }
+
+    #[test]
+    fn an_earlier_cut_off_never_lowers_a_later_one() {
+        let view = RevocationView::default();
+        for cutoff_ms in [1000, 500] {
+            view.apply(&Revocation { target: RevocationTarget::Client("ci".into()), cutoff_ms });
+        }
+        assert!(view.is_revoked(subject(minted_at(1000))));
+    }
+
+    #[test]
+    fn what_can_no_longer_matter_is_forgotten() {
+        let view = RevocationView::default();
+        let token = |expires_at| RevocationTarget::Token { jti: minted_at(expires_at as u64), expires_at };
+        view.apply(&Revocation { target: token(10), cutoff_ms: 0 });
+        view.apply(&Revocation { target: token(30), cutoff_ms: 0 });
+        view.forget(20_000);
+        assert!(!view.is_revoked(subject(minted_at(10))));
+        assert!(view.is_revoked(subject(minted_at(30))));
+    }
+}

@@ -1,0 +1,302 @@
+//! The token store.
+//!
+//! - Owns: the way into the store. Tokens to be recorded queue here and are committed in groups ([`Issue`]); every other
+//!   verb runs beside them ([`Call`]). It keeps the [`Directory`] of clients and keys true, and does the store's upkeep.
+//! - Source of truth: the database.
+//! - On restart: callers whose message died with the actor are told so; the directory is loaded again.
+//! - When full: callers are refused at once. When the store is down: they are told within the writer's own bounds.
+//!
+//! A group is whatever waits when a writer becomes free: a lone token is committed at once, and under load the groups grow
+//! by themselves. There is no timer to tune.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+
+use crate::directory::Directory;
+use crate::error::{ServiceError, StoreError};
+use crate::freshness::STALENESS_BUDGET;
+use crate::model::TokenRecord;
+use crate::runtime::clock::Clock;
+use crate::runtime::mailbox::{Answer, Envelope, Mailbox, Pending, Request};
+use crate::store::{LedgerWriter, LogPosition, Maintenance, Store};
+
+/// The most tokens that one commit takes.
+const LARGEST_BATCH: usize = 1024;
+
+/// How often changes of clients and keys are looked for.
+const REFRESH: Duration = Duration::from_millis(250);
+
+/// How often partitions are made and expired rows cleared.
+const UPKEEP: Duration = Duration::from_secs(60);
+
+/// Records one token. Answered after the commit.
+#[derive(Debug)]
+pub struct Issue(pub TokenRecord);
+
+impl Request for Issue {
+    type Reply = Result<(), StoreError>;
+}
+
+type Verb<T> = Box<dyn FnOnce(Store) -> Pin<Box<dyn Future<Output = Result<T, StoreError>>>> + Send>;
+
+/// Runs any other verb of the store.
+pub struct Call<T> {
+    verb: Verb<T>,
+    changes_directory: bool,
+}
+
+impl<T> fmt::Debug for Call<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("changes_directory", &self.changes_directory).finish_non_exhaustive()
+    }
+}
+
+impl<T: Send + 'static> Request for Call<T> {
+    type Reply = Result<T, StoreError>;
+}
+
+/// What the actor makes known of its upkeep.
+#[derive(Debug, Default)]
+pub struct Upkeep {
+    /// Partitions that exist, the default one not counted.
+    pub partitions: AtomicU64,
+    /// Rows in the default partition.
+    pub default_partition_rows: AtomicU64,
+}
+
+/// Called after each commit with the number of rows and the time it took.
+pub type ObserveCommit = Arc<dyn Fn(usize, Duration) + Send + Sync>;
+
+/// What the actor is built from, again after each crash.
+#[derive(Clone)]
+pub struct Parts {
+    /// The store.
+    pub store: Store,
+    /// Groups that may be committed at a time.
+    pub writers: usize,
+    /// What to keep true.
+    pub directory: Arc<Directory>,
+    /// Set once the schema and the keys are there.
+    pub prepared: Arc<AtomicBool>,
+    /// The server's default token lifetime, seconds.
+    pub default_lifetime: u32,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// What is made known.
+    pub upkeep: Arc<Upkeep>,
+    /// Told of each commit.
+    pub observe_commit: ObserveCommit,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("store", &self.store).field("writers", &self.writers).finish_non_exhaustive()
+    }
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct TokenStore {
+    parts: Parts,
+    queue: Vec<(TokenRecord, Answer<Result<(), StoreError>>)>,
+    idle: Vec<LedgerWriter>,
+    position: Option<LogPosition>,
+    refreshing: bool,
+    kept_up: Option<(Instant, u32)>,
+    upkeep_running: bool,
+}
+
+impl TokenStore {
+    /// An actor with idle writers and nothing loaded.
+    pub fn new(parts: Parts) -> Self {
+        let idle = (0..parts.writers.max(1)).map(|_| parts.store.ledger_writer()).collect();
+        Self { parts, queue: Vec::new(), idle, position: None, refreshing: false, kept_up: None, upkeep_running: false }
+    }
+
+    /// Commits what waits, if a writer is free. The group is taken when the future is first polled: actix polls it after
+    /// the mailbox has been emptied, so everything that waits there comes along.
+    fn flush(&mut self, ctx: &mut Context<Self>) {
+        if self.queue.is_empty() {
+            return;
+        }
+        let Some(writer) = self.idle.pop() else { return };
+        let commit = fut::ready(writer).into_actor(self).then(|mut writer, actor: &mut Self, _| {
+            let group = actor.take_group();
+            let observe = Arc::clone(&actor.parts.observe_commit);
+            async move {
+                commit(&mut writer, group, &observe).await;
+                writer
+            }
+            .into_actor(actor)
+        });
+        ctx.spawn(commit.map(|writer, actor, ctx| {
+            actor.idle.push(writer);
+            actor.flush(ctx);
+        }));
+    }
+
+    /// The oldest tokens that still have somebody waiting for them.
+    fn take_group(&mut self) -> Group {
+        let count = self.queue.len().min(LARGEST_BATCH);
+        self.queue.drain(..count).filter(|(_, answer)| !answer.is_abandoned()).unzip()
+    }
+
+    fn refresh(&mut self, ctx: &mut Context<Self>) {
+        if self.refreshing || !self.parts.prepared.load(Ordering::Acquire) {
+            return;
+        }
+        self.refreshing = true;
+        let (store, directory, from) = (self.parts.store.clone(), Arc::clone(&self.parts.directory), self.position);
+        let refresh = async move { directory.refresh(&store, from).await };
+        ctx.spawn(refresh.into_actor(self).map(|position, actor, ctx| {
+            actor.refreshing = false;
+            match position {
+                Ok(position) => actor.position = Some(position),
+                Err(error) if actor.parts.directory.freshness().is_within(STALENESS_BUDGET) => {
+                    tracing::debug!(%error, "clients and keys could not be refreshed");
+                }
+                Err(error) => tracing::warn!(%error, "clients and keys cannot be refreshed"),
+            }
+            actor.keep_up(ctx);
+        }));
+    }
+
+    /// Does the store's upkeep when it is due, or when tokens may now live longer than partitions were made for.
+    fn keep_up(&mut self, ctx: &mut Context<Self>) {
+        let horizon = self.parts.directory.longest_lifetime().max(self.parts.default_lifetime);
+        let due = self.kept_up.is_none_or(|(at, reached)| at.elapsed() >= UPKEEP || horizon > reached);
+        if !due || self.upkeep_running || self.position.is_none() {
+            return;
+        }
+        self.upkeep_running = true;
+        let (store, now) = (self.parts.store.clone(), (self.parts.clock.unix_ms() / 1000) as i64);
+        let work = async move { store.maintain(now, horizon.into()).await };
+        ctx.spawn(work.into_actor(self).map(move |done, actor, _| {
+            actor.upkeep_running = false;
+            actor.kept_up = Some((Instant::now(), horizon));
+            match done {
+                Ok(done) => actor.report(&done),
+                Err(error) => tracing::warn!(%error, "the store's upkeep did not finish"),
+            }
+        }));
+    }
+
+    fn report(&self, done: &Maintenance) {
+        self.parts.upkeep.partitions.store(done.partitions.into(), Ordering::Relaxed);
+        self.parts.upkeep.default_partition_rows.store(done.default_partition_rows, Ordering::Relaxed);
+        if (Maintenance { partitions: 0, default_partition_rows: 0, ..*done }) != Maintenance::default() {
+            tracing::info!(?done, "store upkeep");
+        }
+    }
+}
+
+impl Actor for TokenStore {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.refresh(ctx);
+        ctx.run_interval(REFRESH, Self::refresh);
+    }
+}
+
+impl Handler<Envelope<Issue>> for TokenStore {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<Issue>, ctx: &mut Context<Self>) {
+        let (Issue(record), answer) = envelope.into_parts();
+        self.queue.push((record, answer));
+        self.flush(ctx);
+    }
+}
+
+impl<T: Send + 'static> Handler<Envelope<Call<T>>> for TokenStore {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<Call<T>>, ctx: &mut Context<Self>) {
+        if envelope.is_abandoned() {
+            return;
+        }
+        let (call, answer) = envelope.into_parts();
+        let (store, directory, from) = (self.parts.store.clone(), Arc::clone(&self.parts.directory), self.position);
+        ctx.spawn(
+            async move {
+                let done = (call.verb)(store.clone()).await;
+                if call.changes_directory && done.is_ok() {
+                    // The change is made; a refresh that fails here is made up for by the next one.
+                    let _ = directory.refresh(&store, from).await;
+                }
+                answer.send(done);
+            }
+            .into_actor(self),
+        );
+    }
+}
+
+type Group = (Vec<TokenRecord>, Vec<Answer<Result<(), StoreError>>>);
+
+async fn commit(writer: &mut LedgerWriter, (records, answers): Group, observe: &ObserveCommit) {
+    if records.is_empty() {
+        return;
+    }
+    let started = Instant::now();
+    let done = writer.commit(&records).await;
+    observe(records.len(), started.elapsed());
+    match done {
+        // The store refused what it was given: one row may be at fault, and the others must not pay for it.
+        Err(StoreError::Conflict(_) | StoreError::Corrupt(_)) if records.len() > 1 => {
+            for (record, answer) in records.iter().zip(answers) {
+                answer.send(writer.commit(std::slice::from_ref(record)).await);
+            }
+        }
+        done => answers.into_iter().for_each(|answer| answer.send(done.clone())),
+    }
+}
+
+/// What handlers hold: the mailbox with a typed question for each verb.
+#[derive(Clone, Debug)]
+pub struct TokenStoreHandle(pub Mailbox<TokenStore>);
+
+impl TokenStoreHandle {
+    /// Queues a token for the next commit, now; the answer is awaited later, so that it can be signed meanwhile.
+    pub fn issue(&self, record: TokenRecord, deadline: Instant) -> Result<Pending<Result<(), StoreError>>, ServiceError> {
+        Ok(self.0.ask(Issue(record), deadline)?)
+    }
+
+    /// Runs a verb that reads, or that changes what the directory does not hold.
+    pub async fn call<T, F>(&self, deadline: Instant, verb: impl FnOnce(Store) -> F + Send + 'static) -> Result<T, ServiceError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + 'static,
+    {
+        self.run(deadline, verb, false).await
+    }
+
+    /// Runs a verb that changes a client or a key: when it answers, this node's directory knows.
+    pub async fn change<T, F>(&self, deadline: Instant, verb: impl FnOnce(Store) -> F + Send + 'static) -> Result<T, ServiceError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + 'static,
+    {
+        self.run(deadline, verb, true).await
+    }
+
+    async fn run<T, F>(
+        &self,
+        deadline: Instant,
+        verb: impl FnOnce(Store) -> F + Send + 'static,
+        changes_directory: bool,
+    ) -> Result<T, ServiceError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + 'static,
+    {
+        let call = Call { verb: Box::new(move |store| Box::pin(verb(store))), changes_directory };
+        Ok(self.0.ask(call, deadline)?.await??)
+    }
+}
