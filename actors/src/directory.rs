@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
+use tokio::sync::Mutex;
 
 use crate::error::StoreError;
 use crate::freshness::Freshness;
@@ -30,6 +31,8 @@ pub struct Directory {
     take_keys: TakeKeys,
     longest_lifetime: AtomicU32,
     freshness: Freshness,
+    /// One refresh at a time, so that what an earlier one read cannot overwrite what a later one did.
+    refreshing: Mutex<()>,
 }
 
 impl fmt::Debug for Directory {
@@ -46,6 +49,7 @@ impl Directory {
             take_keys,
             longest_lifetime: AtomicU32::new(0),
             freshness: Freshness::default(),
+            refreshing: Mutex::default(),
         }
     }
 
@@ -76,6 +80,7 @@ impl Directory {
 
     /// Takes over what changed since `from`, or everything when `from` is `None`; answers where to go on from.
     pub(crate) async fn refresh(&self, store: &Store, from: Option<LogPosition>) -> Result<LogPosition, StoreError> {
+        let _alone = self.refreshing.lock().await;
         let sent = Instant::now();
         let position = match from {
             None => self.load(store).await?,

@@ -1,0 +1,117 @@
+//! The first start on an embedded store: a demo client, and a banner with a command to paste.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use oauth2_actors::error::StoreError;
+use oauth2_actors::model::AuditEntry;
+use oauth2_actors::store::Store;
+use serde_json::json;
+
+use crate::config::embedded;
+use crate::oauth::grants::Defaults;
+use crate::oauth::registration::ClientRequest;
+use crate::tokens::secret;
+
+/// The demo client's id.
+const DEMO: &str = "demo";
+
+/// The file that holds its secret, beside the database.
+const SECRET_FILE: &str = "demo_client_secret";
+
+/// Where the demo client's secret lies.
+pub fn secret_file(data: &Path) -> PathBuf {
+    data.join(SECRET_FILE)
+}
+
+/// Registers the demo client of a new store. The secret's file is written first: a start that is cut short between the two
+/// is finished by the next one.
+pub async fn create_demo_client(store: &Store, data: &Path, defaults: &Defaults, now: i64) -> Result<(), String> {
+    let file = secret_file(data);
+    let secret = embedded::read_or_create(&file, || secret::generate_client_secret().map_err(|error| error.to_string()))
+        .map_err(|error| error.to_string())?;
+    let request = ClientRequest {
+        client_id: Some(DEMO.to_owned()),
+        client_secret: Some(secret),
+        client_name: Some("Demo client of the first run".to_owned()),
+        scope: Some("read write".to_owned()),
+        ..ClientRequest::default()
+    };
+    let (client, _) = request.register(now, defaults).map_err(|error| error.to_string())?;
+    let audit = AuditEntry { actor: "server".to_owned(), action: "client.create", detail: json!({"first_run": true}) };
+    match store.create_client(&client, &audit).await {
+        Ok(()) | Err(StoreError::Conflict(_)) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What the banner tells.
+#[derive(Debug)]
+pub struct Banner<'a> {
+    /// This issuer.
+    pub issuer: &'a str,
+    /// The public listener.
+    pub public: SocketAddr,
+    /// The management listener.
+    pub management: SocketAddr,
+    /// Where the data is, without any password.
+    pub data: String,
+    /// The demo client's secret, if there is one.
+    pub demo_secret: Option<PathBuf>,
+}
+
+impl Banner<'_> {
+    /// Prints the banner, in one write, as plain text. A closed stdout is nobody's loss.
+    pub fn print(&self) {
+        let mut stdout = io::stdout().lock();
+        let _ = stdout.write_all(self.text().as_bytes()).and_then(|()| stdout.flush());
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!(
+            "oauth2_server {} is listening\n  issuer      {}\n  public      http://{}\n  management  http://{}\n  data        {}\n",
+            env!("CARGO_PKG_VERSION"),
+            self.issuer,
+            self.public,
+            self.management,
+            self.data,
+        );
+        if let Some(file) = &self.demo_secret {
+            let file = shell_quote(&file.to_string_lossy());
+            text.push_str("\nA token for the demo client:\n\n");
+            text.push_str(&format!(
+                "curl -sS -u \"{DEMO}:$(cat {file})\" -d grant_type=client_credentials http://{}/oauth/token\n\n",
+                self.public
+            ));
+        }
+        text
+    }
+}
+
+/// A path as one word of a POSIX shell.
+fn shell_quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_one_line_and_survives_odd_paths() {
+        let banner = Banner {
+            issuer: "http://127.0.0.1:8080",
+            public: ([127, 0, 0, 1], 8080).into(),
+            management: ([127, 0, 0, 1], 8081).into(),
+            data: "/tmp/it's here/oauth2.db".to_owned(),
+            demo_secret: Some("/tmp/it's here/demo_client_secret".into()),
+        };
+        let text = banner.text();
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with("curl")).collect();
+        assert_eq!(
+            lines,
+            [r#"curl -sS -u "demo:$(cat '/tmp/it'\''s here/demo_client_secret')" -d grant_type=client_credentials http://127.0.0.1:8080/oauth/token"#]
+        );
+    }
+}

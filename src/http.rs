@@ -1,0 +1,145 @@
+//! The HTTP edge: what comes in is parsed here, what goes out is written here, and statuses are decided here.
+//!
+//! - [`routes`]: every URL on one screen. [`edge`]: what every request goes through. [`error`]: the one status table.
+//! - [`token`], [`introspect`], [`introspect_batch`], [`revoke`], [`discovery`], [`health`], [`metrics`]: one endpoint a file.
+//! - [`admin`]: the JSON API of the management listener.
+//! - [`authenticate`], [`resolve`], [`body`]: what several endpoints share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::web;
+use arc_swap::ArcSwap;
+use oauth2_actors::directory::Directory;
+use oauth2_actors::error::ServiceError;
+use oauth2_actors::freshness::{Freshness, STALENESS_BUDGET};
+use oauth2_actors::metrics::{Instruments, Metrics};
+use oauth2_actors::model::{AuditEntry, Revocation};
+use oauth2_actors::rate_limiter::PublishedLimits;
+use oauth2_actors::revocation_cache::{Apply, PublishedRevocations, RevocationCache};
+use oauth2_actors::runtime::clock::{Clock, IdClock};
+use oauth2_actors::runtime::mailbox::Mailbox;
+use oauth2_actors::runtime::supervisor::ActorStatus;
+use oauth2_actors::token_store::TokenStoreHandle;
+use tokio::sync::watch;
+
+use crate::oauth::grants::Defaults;
+use crate::tokens::verified::VerifiedTokens;
+
+pub mod admin;
+pub mod authenticate;
+pub mod body;
+pub mod discovery;
+pub mod edge;
+pub mod error;
+pub mod health;
+pub mod introspect;
+pub mod introspect_batch;
+pub mod metrics;
+pub mod resolve;
+pub mod revoke;
+pub mod routes;
+pub mod token;
+
+/// How long a token, introspection or revocation request may take.
+pub const DEADLINE: Duration = Duration::from_secs(1);
+
+/// How long an administrative request may take.
+pub const ADMIN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What handlers work with. One for the process; every worker holds it.
+#[derive(Debug)]
+pub struct State {
+    /// What is granted where a client has no setting of its own.
+    pub defaults: Defaults,
+    /// SHA-256 of the static admin token, if there is one.
+    pub admin_token: Option<[u8; 32]>,
+    /// The published clients.
+    pub directory: Arc<Directory>,
+    /// The published keys and the documents made of them.
+    pub keys: Arc<ArcSwap<discovery::PublishedKeys>>,
+    /// The authorization server metadata.
+    pub metadata: discovery::Document,
+    /// Tokens verified before.
+    pub verified: Arc<VerifiedTokens>,
+    /// The published revocations.
+    pub revocations: PublishedRevocations,
+    /// The published counts of failed authentications.
+    pub limits: PublishedLimits,
+    /// The way into the store.
+    pub tokens: TokenStoreHandle,
+    /// The revocation cache's mailbox.
+    pub revocation_cache: Mailbox<RevocationCache>,
+    /// The metrics actor's mailbox.
+    pub metrics: Mailbox<Metrics>,
+    /// What requests are counted on.
+    pub instruments: Arc<Instruments>,
+    /// Token ids.
+    pub ids: Arc<IdClock>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Whether the process is fit to serve.
+    pub readiness: Readiness,
+}
+
+/// The state as handlers take it.
+pub type App = web::Data<State>;
+
+impl State {
+    /// Unix seconds.
+    pub fn now(&self) -> i64 {
+        (self.clock.unix_ms() / 1000) as i64
+    }
+
+    /// Refuses to go on when clients or revocations were not confirmed by the store within the staleness budget. To be
+    /// asked last, so that a process that was paused cannot answer from before the pause.
+    pub fn fresh(&self) -> Result<(), error::Failure> {
+        let within = |freshness: &Freshness| freshness.is_within(STALENESS_BUDGET);
+        if within(self.directory.freshness()) && within(self.revocations.load().freshness()) {
+            return Ok(());
+        }
+        Err(error::Failure::Unavailable("stale"))
+    }
+
+    /// Commits a revocation, then makes it hold on this node.
+    pub async fn revoke(&self, revocation: Revocation, audit: AuditEntry, deadline: std::time::Instant) -> Result<(), ServiceError> {
+        let (row, now_ms) = (revocation.clone(), self.clock.unix_ms());
+        self.tokens.call(deadline, move |store| async move { store.revoke(&row, now_ms, &audit).await }).await?;
+        self.instruments.token_revoked(&revocation.target);
+        Ok(self.revocation_cache.ask(Apply(revocation), deadline)?.await?)
+    }
+}
+
+/// Whether the process is fit to serve, and why not.
+#[derive(Debug)]
+pub struct Readiness {
+    /// Set when the process has been told to stop.
+    pub draining: AtomicBool,
+    /// What each actor's supervisor says.
+    pub actors: Vec<(&'static str, watch::Receiver<ActorStatus>)>,
+}
+
+/// Store answers older than this make the process not ready.
+const READY_BUDGET: Duration = Duration::from_secs(2);
+
+/// One readiness check: its name, and whether it holds.
+pub type Check = (&'static str, bool);
+
+impl State {
+    /// Every readiness check.
+    pub fn checks(&self) -> [Check; 4] {
+        let actors = &self.readiness.actors;
+        [
+            ("accepting", !self.readiness.draining.load(Ordering::Acquire)),
+            ("store", self.directory.freshness().is_within(READY_BUDGET) && self.revocations.load().freshness().is_within(READY_BUDGET)),
+            ("keys", self.keys.load().keyring.is_complete()),
+            ("actors", actors.iter().all(|(_, status)| *status.borrow() == ActorStatus::Running)),
+        ]
+    }
+
+    /// Whether every check holds.
+    pub fn is_ready(&self) -> bool {
+        self.checks().iter().all(|(_, holds)| *holds)
+    }
+}

@@ -1,0 +1,174 @@
+//! The JSON API under `/admin/v1` on the management listener.
+//!
+//! Every request carries a bearer token: the static admin token, or an access token of this issuer, for this issuer, with
+//! the scope `oauth2.admin`. Without one the answer is `401`, whether or not the URL exists.
+
+use std::time::Instant;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header;
+use actix_web::middleware::{Next, from_fn};
+use actix_web::web::{self, Bytes, Payload, ServiceConfig};
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use oauth2_actors::model::{AuditEntry, Page};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::error::Failure;
+use super::{ADMIN_DEADLINE, App, State, body, routes};
+use crate::tokens::secret;
+
+mod clients;
+mod keys;
+mod tokens;
+
+/// The scope that an access token needs here.
+const SCOPE: &str = "oauth2.admin";
+
+/// Rows of a list when the request does not say, and at the most.
+const PAGE: usize = 100;
+const LARGEST_PAGE: usize = 1000;
+
+/// Every URL of the API.
+pub fn routes(config: &mut ServiceConfig) {
+    let api = web::scope("/v1")
+        .service(
+            routes::only("/clients", "GET, POST")
+                .route(web::get().to(clients::list))
+                .route(web::post().to(clients::create)),
+        )
+        .service(
+            routes::only("/clients/{client_id}", "GET, PATCH, DELETE")
+                .route(web::get().to(clients::show))
+                .route(web::patch().to(clients::update))
+                .route(web::delete().to(clients::delete)),
+        )
+        .service(routes::only("/clients/{client_id}/disable", "POST").route(web::post().to(clients::disable)))
+        .service(routes::only("/clients/{client_id}/enable", "POST").route(web::post().to(clients::enable)))
+        .service(routes::only("/clients/{client_id}/rotate-secret", "POST").route(web::post().to(clients::rotate_secret)))
+        .service(routes::only("/clients/{client_id}/revoke-tokens", "POST").route(web::post().to(tokens::revoke_of_client)))
+        .service(routes::only("/clients/{client_id}/tokens", "GET").route(web::get().to(tokens::list)))
+        .service(routes::only("/tokens/revoke-all", "POST").route(web::post().to(tokens::revoke_all)))
+        .service(routes::only("/tokens/{jti}", "GET").route(web::get().to(tokens::show)))
+        .service(routes::only("/tokens/{jti}/revoke", "POST").route(web::post().to(tokens::revoke)))
+        .service(routes::only("/keys", "GET").route(web::get().to(keys::list)))
+        .default_service(web::to(not_found))
+        .wrap(from_fn(bearer));
+    config.service(api);
+}
+
+/// Any other URL below `/admin`.
+pub async fn not_found(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
+    // Below `/v1` the caller has shown its token already; elsewhere it has to, before it learns what is not there.
+    if request.extensions().get::<Operator>().is_none() {
+        operator(&state, &request, Instant::now() + ADMIN_DEADLINE).await?;
+    }
+    Err(Failure::NotFound)
+}
+
+/// Who makes the request, as the audit log names it.
+#[derive(Debug, Clone)]
+pub struct Operator(String);
+
+impl Operator {
+    /// An audit entry in the operator's name.
+    pub fn audit(&self, action: &'static str, detail: Value) -> AuditEntry {
+        AuditEntry { actor: self.0.clone(), action, detail }
+    }
+}
+
+impl FromRequest for Operator {
+    type Error = Failure;
+    type Future = std::future::Ready<Result<Self, Failure>>;
+
+    fn from_request(request: &HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
+        std::future::ready(request.extensions().get::<Self>().cloned().ok_or(Failure::Unauthorized))
+    }
+}
+
+async fn bearer(
+    state: App,
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let deadline = Instant::now() + ADMIN_DEADLINE;
+    let http: HttpRequest = request.extract().await?;
+    let found = operator(&state, &http, deadline).await;
+    drop(http);
+    match found {
+        Ok(operator) => {
+            request.extensions_mut().insert(operator);
+            Ok(next.call(request).await?.map_into_left_body())
+        }
+        Err(failure) => Ok(request.into_response(failure.error_response()).map_into_right_body()),
+    }
+}
+
+async fn operator(state: &State, request: &HttpRequest, deadline: Instant) -> Result<Operator, Failure> {
+    let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let (scheme, token) = header.and_then(|value| value.split_once(' ')).ok_or(Failure::Unauthorized)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Failure::Unauthorized);
+    }
+    let presented = secret::hash(token);
+    if state.admin_token.is_some_and(|hash| verify_slices_are_equal(&hash, &presented).is_ok()) {
+        return Ok(Operator("admin".to_owned()));
+    }
+    let resolved = state.resolve(token, deadline).await?.ok_or(Failure::Unauthorized)?;
+    if resolved.claims().aud != state.defaults.issuer || !state.is_active(&resolved) {
+        return Err(Failure::Unauthorized);
+    }
+    state.fresh()?;
+    let claims = resolved.claims();
+    if !claims.scope.split(' ').any(|scope| scope == SCOPE) {
+        return Err(Failure::Forbidden);
+    }
+    Ok(Operator(format!("client:{}", claims.client_id)))
+}
+
+/// Reads a JSON body; an empty one counts as `{}`.
+async fn read<T: DeserializeOwned>(request: &HttpRequest, payload: Payload) -> Result<T, Failure> {
+    let body = body::read(request.headers(), payload, body::LIMIT).await?;
+    let body = if body.is_empty() { Bytes::from_static(b"{}") } else { body };
+    serde_json::from_slice(&body).map_err(|error| bad_request(format!("the body is not what this URL takes: {error}")))
+}
+
+fn bad_request(why: impl Into<String>) -> Failure {
+    Failure::BadRequest("invalid_request", why.into())
+}
+
+/// Which part of a list is asked for.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+impl ListQuery {
+    fn of(request: &HttpRequest) -> Result<(usize, Option<String>), Failure> {
+        let query = web::Query::<Self>::from_query(request.query_string())
+            .map_err(|_| bad_request("the query takes limit (a number) and cursor"))?;
+        let limit = query.limit.unwrap_or(PAGE);
+        if !(1..=LARGEST_PAGE).contains(&limit) {
+            return Err(bad_request(format!("limit must be from 1 to {LARGEST_PAGE}")));
+        }
+        Ok((limit, query.into_inner().cursor))
+    }
+}
+
+fn answer_page<T, V: Serialize>(page: Page<T>, view: impl FnMut(T) -> V) -> HttpResponse {
+    let items: Vec<V> = page.items.into_iter().map(view).collect();
+    answer(&json!({"items": items, "next_cursor": page.next}))
+}
+
+fn answer(body: &impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+}
+
+fn deadline() -> Instant {
+    Instant::now() + ADMIN_DEADLINE
+}

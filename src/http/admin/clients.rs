@@ -1,0 +1,139 @@
+//! `/admin/v1/clients`: registered clients.
+
+use std::sync::Arc;
+
+use actix_web::http::header;
+use actix_web::web::{Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use oauth2_actors::model::Client;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{App, Failure, ListQuery, Operator, State, answer, answer_page, deadline, read};
+use crate::oauth::registration::{ClientRequest, ClientUpdate, ClientView, RegistrationError};
+use crate::tokens::secret;
+
+/// Seconds during which the old secret still works after a rotation that does not say.
+const DEFAULT_OVERLAP: i64 = 3600;
+
+const NO_SUCH_CLIENT: Failure = Failure::NoSuch("there is no such client");
+
+impl From<RegistrationError> for Failure {
+    fn from(error: RegistrationError) -> Self {
+        Self::BadRequest("invalid_client_metadata", error.to_string())
+    }
+}
+
+/// Registers a client; the answer is the only one that holds its secret.
+pub async fn create(state: App, operator: Operator, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+    let asked: ClientRequest = read(&request, payload).await?;
+    let (client, secret) = asked.register(state.now(), &state.defaults)?;
+    let audit = operator.audit("client.create", json!({"scope": &*client.scope, "grant_types": client.grant_types}));
+    let stored = client.clone();
+    state.tokens.change(deadline(), move |store| async move { store.create_client(&stored, &audit).await }).await?;
+    let mut response = HttpResponse::Created();
+    let body = ClientView::with_secret(&client, secret);
+    Ok(response.insert_header((header::CACHE_CONTROL, "no-store")).json(body))
+}
+
+/// Lists clients by id.
+pub async fn list(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
+    let (limit, cursor) = ListQuery::of(&request)?;
+    let page = state
+        .tokens
+        .call(deadline(), move |store| async move { store.list_clients(cursor.as_deref(), limit).await })
+        .await?;
+    Ok(answer_page(page, |client| ClientView::new(&client)))
+}
+
+/// Shows a client.
+pub async fn show(state: App, client_id: Path<String>) -> Result<HttpResponse, Failure> {
+    Ok(answer(&ClientView::new(&stored(&state, client_id.into_inner()).await?)))
+}
+
+/// Changes what the body names (RFC 7396: `null` goes back to the server's default).
+pub async fn update(
+    state: App,
+    operator: Operator,
+    request: HttpRequest,
+    client_id: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Failure> {
+    let update: ClientUpdate = read(&request, payload).await?;
+    let client = stored(&state, client_id.into_inner()).await?;
+    let changed = update.apply(&client, &state.defaults)?;
+    write(&state, &operator, changed).await
+}
+
+/// Disables a client: it gets no tokens, and those it has are not active.
+pub async fn disable(state: App, operator: Operator, client_id: Path<String>) -> Result<HttpResponse, Failure> {
+    set_disabled(&state, &operator, client_id.into_inner(), true).await
+}
+
+/// Enables a client again.
+pub async fn enable(state: App, operator: Operator, client_id: Path<String>) -> Result<HttpResponse, Failure> {
+    set_disabled(&state, &operator, client_id.into_inner(), false).await
+}
+
+async fn set_disabled(state: &State, operator: &Operator, client_id: String, disabled: bool) -> Result<HttpResponse, Failure> {
+    let client = stored(state, client_id).await?;
+    write(state, operator, Client { disabled, ..client }).await
+}
+
+async fn write(state: &State, operator: &Operator, client: Client) -> Result<HttpResponse, Failure> {
+    let audit = operator.audit("client.update", json!({"disabled": client.disabled, "scope": &*client.scope}));
+    let (now, row) = (state.now(), client.clone());
+    let found = state.tokens.change(deadline(), move |store| async move { store.update_client(&row, now, &audit).await }).await?;
+    if found { Ok(answer(&ClientView::new(&client))) } else { Err(NO_SUCH_CLIENT) }
+}
+
+/// Deletes a client; its tokens are dead for good.
+pub async fn delete(state: App, operator: Operator, client_id: Path<String>) -> Result<HttpResponse, Failure> {
+    let client_id = client_id.into_inner();
+    let audit = operator.audit("client.delete", json!({}));
+    // No earlier than any token minted here, even if the clock was set back.
+    let stamp = state.ids.new_id().map_err(|_| Failure::Unavailable("internal"))?;
+    let cutoff_ms = oauth2_actors::model::token::uuid_v7_ms(&stamp);
+    let found = state
+        .tokens
+        .change(deadline(), move |store| async move { store.delete_client(&client_id, cutoff_ms, &audit).await })
+        .await?;
+    if found { Ok(HttpResponse::NoContent().finish()) } else { Err(NO_SUCH_CLIENT) }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rotation {
+    overlap_seconds: Option<u32>,
+}
+
+/// Gives a client a new secret; those it had work for the overlap yet.
+pub async fn rotate_secret(
+    state: App,
+    operator: Operator,
+    request: HttpRequest,
+    client_id: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Failure> {
+    let rotation: Rotation = read(&request, payload).await?;
+    let client_id: Arc<str> = client_id.into_inner().into();
+    let secret = secret::generate_client_secret().map_err(|_| Failure::Unavailable("internal"))?;
+    let (hash, now) = (secret::hash(&secret), state.now());
+    let overlap = rotation.overlap_seconds.map_or(DEFAULT_OVERLAP, i64::from);
+    let audit = operator.audit("client.rotate_secret", json!({"overlap_seconds": overlap}));
+    let id = Arc::clone(&client_id);
+    let found = state
+        .tokens
+        .change(deadline(), move |store| async move { store.rotate_secret(&id, &hash, now + overlap, now, &audit).await })
+        .await?;
+    if !found {
+        return Err(NO_SUCH_CLIENT);
+    }
+    let client = stored(&state, client_id.to_string()).await?;
+    Ok(answer(&ClientView::with_secret(&client, secret)))
+}
+
+async fn stored(state: &State, client_id: String) -> Result<Client, Failure> {
+    let found = state.tokens.call(deadline(), move |store| async move { store.client(&client_id).await }).await?;
+    found.ok_or(NO_SUCH_CLIENT)
+}

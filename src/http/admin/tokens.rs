@@ -1,0 +1,81 @@
+//! `/admin/v1/tokens`: what the ledger holds, and revocation of one token, a client's, or all.
+
+use actix_web::web::Path;
+use actix_web::{HttpRequest, HttpResponse};
+use oauth2_actors::model::token::uuid_v7_ms;
+use oauth2_actors::model::{MAX_TOKEN_LIFETIME, Revocation, RevocationTarget};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{App, Failure, ListQuery, Operator, State, answer, answer_page, bad_request, deadline};
+use crate::http::resolve::Resolved;
+use crate::views::TokenView;
+
+fn parse_jti(text: &str) -> Result<Uuid, Failure> {
+    Uuid::try_parse(text).map_err(|_| bad_request("a token id is a UUID"))
+}
+
+/// Lists a client's recorded tokens, newest first.
+pub async fn list(state: App, request: HttpRequest, client_id: Path<String>) -> Result<HttpResponse, Failure> {
+    let (limit, cursor) = ListQuery::of(&request)?;
+    let cursor = cursor.as_deref().map(|text| Uuid::try_parse(text).map_err(|_| bad_request("the cursor is not one of this list")));
+    let (cursor, client_id, now) = (cursor.transpose()?, client_id.into_inner(), state.now());
+    if state.directory.client(&client_id).is_none() {
+        return Err(Failure::NoSuch("there is no such client"));
+    }
+    let page = state
+        .tokens
+        .call(deadline(), move |store| async move { store.list_tokens(&client_id, now, cursor, limit).await })
+        .await?;
+    Ok(answer_page(page, |token| view(&state, token)))
+}
+
+/// Shows a recorded token.
+pub async fn show(state: App, jti: Path<String>) -> Result<HttpResponse, Failure> {
+    let jti = parse_jti(&jti)?;
+    let found = state.tokens.call(deadline(), move |store| async move { store.token(jti, None).await }).await?;
+    let token = found.ok_or(Failure::NoSuch("there is no record of this token"))?;
+    Ok(answer(&view(&state, token)))
+}
+
+fn view(state: &State, token: oauth2_actors::model::StoredToken) -> TokenView {
+    let format = token.record.format;
+    let resolved = Resolved::Recorded(Box::new(state.claims_of(token)));
+    TokenView::new(resolved.claims(), format, Some(state.is_active(&resolved)))
+}
+
+/// Revokes one token by its id, recorded or not.
+pub async fn revoke(state: App, operator: Operator, jti: Path<String>) -> Result<HttpResponse, Failure> {
+    let jti = parse_jti(&jti)?;
+    let found = state.tokens.call(deadline(), move |store| async move { store.token(jti, None).await }).await?;
+    // Of a token that was not recorded only the id is known: it is remembered as long as any token may live.
+    let latest = (uuid_v7_ms(&jti) / 1000) as i64 + MAX_TOKEN_LIFETIME;
+    let expires_at = found.map_or(latest, |token| token.record.expires_at);
+    let audit = operator.audit("token.revoke", json!({}));
+    let revocation = Revocation { target: RevocationTarget::Token { jti, expires_at }, cutoff_ms: state.clock.unix_ms() };
+    state.revoke(revocation, audit, deadline()).await?;
+    Ok(answer(&json!({"revoked": jti})))
+}
+
+/// Revokes every token that a client has now.
+pub async fn revoke_of_client(state: App, operator: Operator, client_id: Path<String>) -> Result<HttpResponse, Failure> {
+    let client_id = client_id.into_inner();
+    if state.directory.client(&client_id).is_none() {
+        return Err(Failure::NoSuch("there is no such client"));
+    }
+    cut_off(&state, &operator, RevocationTarget::Client(client_id)).await
+}
+
+/// Revokes every token that this issuer has made so far.
+pub async fn revoke_all(state: App, operator: Operator) -> Result<HttpResponse, Failure> {
+    cut_off(&state, &operator, RevocationTarget::Issuer).await
+}
+
+async fn cut_off(state: &State, operator: &Operator, target: RevocationTarget) -> Result<HttpResponse, Failure> {
+    // The stamp of a fresh id: no earlier than any token minted here, even if the clock was set back.
+    let now = state.ids.new_id().map_err(|_| Failure::Unavailable("internal"))?;
+    let cutoff_ms = uuid_v7_ms(&now);
+    let audit = operator.audit("revocation.cutoff", json!({"cutoff_ms": cutoff_ms}));
+    state.revoke(Revocation { target, cutoff_ms }, audit, deadline()).await?;
+    Ok(answer(&json!({"revoked_before_ms": cutoff_ms})))
+}

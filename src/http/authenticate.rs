@@ -1,0 +1,53 @@
+//! Which client a request comes from.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+use oauth2_actors::model::Client;
+
+use super::State;
+use super::error::Failure;
+use crate::oauth::client_auth::Credentials;
+use crate::oauth::error::Error;
+use crate::oauth::form::Form;
+
+/// Authenticates a form request.
+pub fn by_form(state: &State, request: &HttpRequest, form: &Form<'_>) -> Result<Arc<Client>, Failure> {
+    let credentials = Credentials::find(authorization(request)?, form)?;
+    verify(state, request, &credentials)
+}
+
+/// Authenticates a request whose body is not a form: by its header.
+pub fn by_header(state: &State, request: &HttpRequest) -> Result<Arc<Client>, Failure> {
+    let credentials = Credentials::from_header(authorization(request)?)?;
+    verify(state, request, &credentials)
+}
+
+/// The `Authorization` header; two of them are two ways of authentication.
+fn authorization(request: &HttpRequest) -> Result<Option<&[u8]>, Error> {
+    let mut values = request.headers().get_all(header::AUTHORIZATION);
+    let first = values.next().map(header::HeaderValue::as_bytes);
+    if values.next().is_some() {
+        return Err(Error::invalid_request("the Authorization header is repeated"));
+    }
+    Ok(first)
+}
+
+fn verify(state: &State, request: &HttpRequest, credentials: &Credentials<'_>) -> Result<Arc<Client>, Failure> {
+    let client = state.directory.client(&credentials.client_id);
+    match (credentials.verify(client.as_deref(), state.now()), client) {
+        (Ok(()), Some(client)) => Ok(client),
+        (outcome, _) => {
+            // A directory that was never loaded knows nobody: that is ours, not the client's.
+            if state.directory.freshness().age().is_none() {
+                return Err(Failure::Unavailable("stale"));
+            }
+            let address = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
+            let decision = state.limits.load().failure(&credentials.client_id, address);
+            state.instruments.auth_failure(decision);
+            Err(outcome.err().map_or(Failure::Internal("authenticated nobody"), Failure::from))
+        }
+    }
+}

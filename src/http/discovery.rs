@@ -1,0 +1,108 @@
+//! Discovery: the authorization server metadata (RFC 8414) and the public keys.
+//!
+//! Documents are printed once, when what they say changes, and answered with an `ETag` so that a client that has one is
+//! told so in a few bytes.
+
+use std::time::Duration;
+
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::web::Bytes;
+use actix_web::{HttpRequest, HttpResponse};
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use serde_json::json;
+
+use super::App;
+use super::error::Failure;
+use crate::tokens::BASE64URL;
+use crate::tokens::keyring::Keyring;
+
+/// How long a verifier may keep the documents. A new key is published at least this long before it signs.
+pub const MAX_AGE: Duration = Duration::from_secs(300);
+
+/// A JSON document with its entity tag.
+#[derive(Debug, Clone)]
+pub struct Document {
+    body: Bytes,
+    etag: String,
+}
+
+impl Document {
+    /// Prints a document.
+    pub fn new(json: &serde_json::Value) -> Self {
+        let body = json.to_string();
+        let etag = format!("\"{}\"", BASE64URL.encode(&digest(&SHA256, body.as_bytes()).as_ref()[..15]));
+        Self { body: body.into(), etag }
+    }
+
+    fn respond(&self, headers: &HeaderMap) -> HttpResponse {
+        let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+        let matches = known.is_some_and(|tags| tags.split(',').any(|tag| matches_tag(tag.trim(), &self.etag)));
+        let mut response = if matches { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+        response
+            .insert_header((header::ETAG, self.etag.as_str()))
+            .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", MAX_AGE.as_secs())));
+        if matches {
+            return response.finish();
+        }
+        response.insert_header((header::CONTENT_TYPE, "application/json")).body(self.body.clone())
+    }
+}
+
+/// Weak comparison (RFC 9110 section 8.8.3.2).
+fn matches_tag(given: &str, ours: &str) -> bool {
+    given == "*" || given.strip_prefix("W/").unwrap_or(given) == ours
+}
+
+/// The keys of this moment, and the documents that publish them.
+#[derive(Debug)]
+pub struct PublishedKeys {
+    /// The keys.
+    pub keyring: Keyring,
+    jwks: Document,
+    paseto: Document,
+}
+
+impl PublishedKeys {
+    /// Prints the documents of a keyring.
+    pub fn new(keyring: Keyring) -> Self {
+        Self { jwks: Document::new(&keyring.jwks()), paseto: Document::new(&keyring.paseto_keys()), keyring }
+    }
+}
+
+/// The authorization server metadata of this issuer (RFC 8414 section 2), with the place of the PASETO keys added.
+pub fn metadata(issuer: &str) -> Document {
+    let base = issuer.trim_end_matches('/');
+    let auth_methods = json!(["client_secret_basic", "client_secret_post"]);
+    Document::new(&json!({
+        "issuer": issuer,
+        "token_endpoint": format!("{base}/oauth/token"),
+        "token_endpoint_auth_methods_supported": auth_methods,
+        "grant_types_supported": ["client_credentials"],
+        "response_types_supported": [],
+        "introspection_endpoint": format!("{base}/oauth/introspect"),
+        "introspection_endpoint_auth_methods_supported": auth_methods,
+        "revocation_endpoint": format!("{base}/oauth/revoke"),
+        "revocation_endpoint_auth_methods_supported": auth_methods,
+        "jwks_uri": format!("{base}/.well-known/jwks.json"),
+        "paseto_keys_uri": format!("{base}/.well-known/paseto-keys.json"),
+    }))
+}
+
+/// `GET /.well-known/oauth-authorization-server`.
+pub async fn get_metadata(state: App, request: HttpRequest) -> HttpResponse {
+    state.metadata.respond(request.headers())
+}
+
+/// `GET /.well-known/jwks.json` (RFC 7517 section 5).
+pub async fn get_jwks(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
+    let keys = state.keys.load();
+    // Before the keys are loaded, an empty set would be a lie that verifiers keep.
+    if keys.keyring.is_complete() { Ok(keys.jwks.respond(request.headers())) } else { Err(Failure::Unavailable("no_keys")) }
+}
+
+/// `GET /.well-known/paseto-keys.json`: PASERK public keys.
+pub async fn get_paseto_keys(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
+    let keys = state.keys.load();
+    if keys.keyring.is_complete() { Ok(keys.paseto.respond(request.headers())) } else { Err(Failure::Unavailable("no_keys")) }
+}

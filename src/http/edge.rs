@@ -1,0 +1,94 @@
+//! What every request goes through: its id, its count and duration, the headers every answer has, and what becomes of a
+//! handler that panics.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, web};
+use base64::Engine;
+use futures_util::FutureExt;
+use tracing::Instrument;
+
+use super::State;
+use super::error::{Failure, Refused};
+use super::routes;
+use crate::tokens::BASE64URL;
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Tells the requests of one process from those of another.
+static PROCESS: LazyLock<String> = LazyLock::new(|| {
+    let mut bytes = [0; 6];
+    // Ids need not be secret: without randomness they are merely alike.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    BASE64URL.encode(bytes)
+});
+
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+/// The middleware.
+pub async fn edge(
+    state: web::Data<State>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let started = Instant::now();
+    let endpoint = routes::endpoint(request.method(), request.path());
+    let id = request_id(request.headers());
+    let span = tracing::debug_span!("request", id = id.to_str().unwrap_or_default(), endpoint = routes::ENDPOINTS[endpoint].1);
+
+    let answered = AssertUnwindSafe(next.call(request)).catch_unwind().instrument(span).await;
+    let mut response = match answered {
+        Ok(response) => response?,
+        Err(_) => {
+            state.instruments.shed(endpoint, "internal");
+            state.instruments.record_http(endpoint, 5, started.elapsed());
+            tracing::error!(id = id.to_str().unwrap_or_default(), endpoint = routes::ENDPOINTS[endpoint].1, "a handler panicked");
+            return Err(Failure::Internal("panic").into());
+        }
+    };
+
+    let status = response.status();
+    if !status.is_success() {
+        let refused = response.response().extensions().get::<Refused>().copied();
+        if let Some(Refused(reason)) = refused {
+            if status.is_server_error() {
+                state.instruments.shed(endpoint, reason);
+                tracing::warn!(id = id.to_str().unwrap_or_default(), endpoint = routes::ENDPOINTS[endpoint].1, reason, "request failed");
+            } else {
+                state.instruments.reject(endpoint, reason);
+            }
+        }
+    }
+    add_headers(response.headers_mut(), id);
+    let elapsed = started.elapsed();
+    tracing::debug!(endpoint = routes::ENDPOINTS[endpoint].1, status = status.as_u16(), us = elapsed.as_micros() as u64, "answered");
+    state.instruments.record_http(endpoint, usize::from(status.as_u16() / 100), elapsed);
+    Ok(response)
+}
+
+/// The caller's own id for the request if it is harmless, else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let harmless = |value: &&HeaderValue| {
+        let bytes = value.as_bytes();
+        (1..=64).contains(&bytes.len()) && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+    };
+    headers.get(&REQUEST_ID).filter(harmless).cloned().unwrap_or_else(|| {
+        let id = format!("{}-{:x}", *PROCESS, COUNT.fetch_add(1, Ordering::Relaxed));
+        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("-"))
+    })
+}
+
+fn add_headers(headers: &mut HeaderMap, id: HeaderValue) {
+    headers.insert(REQUEST_ID.clone(), id);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+}

@@ -1,0 +1,56 @@
+//! `POST /oauth/introspect/batch`: up to 1 000 tokens in one request, answered in order.
+//!
+//! The body is `{"tokens":["…"]}`, the answer a JSON array of RFC 7662 answers. The caller authenticates by its header.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+
+use super::error::Failure;
+use super::{App, DEADLINE, authenticate, body, introspect};
+use crate::oauth::error::Error;
+
+/// The most tokens a request may hold.
+const MOST_TOKENS: usize = 1000;
+
+/// After this many tokens other requests of the worker get their turn: a signature check takes up to 60 us.
+const TURN: usize = 8;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Batch<'a> {
+    #[serde(borrow)]
+    tokens: Vec<Cow<'a, str>>,
+}
+
+/// The endpoint.
+pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+    let deadline = Instant::now() + DEADLINE;
+    let body = body::json(request.headers(), payload, body::BATCH_LIMIT).await?;
+    let caller = authenticate::by_header(&state, &request)?;
+    let batch: Batch<'_> = serde_json::from_slice(&body)
+        .map_err(|_| Error::invalid_request("the body must be a JSON object with an array of strings named tokens"))?;
+    if batch.tokens.len() > MOST_TOKENS {
+        return Err(Failure::TooLarge);
+    }
+    let mut answer = Vec::with_capacity(2 + batch.tokens.len() * 400);
+    answer.push(b'[');
+    for (index, token) in batch.tokens.iter().enumerate() {
+        if index > 0 {
+            answer.push(b',');
+        }
+        if index % TURN == TURN - 1 {
+            if Instant::now() > deadline {
+                return Err(Failure::Unavailable("deadline"));
+            }
+            tokio::task::yield_now().await;
+        }
+        introspect::describe(&state, &caller, token, deadline, &mut answer).await?;
+    }
+    answer.push(b']');
+    state.fresh()?;
+    Ok(introspect::respond(answer))
+}

@@ -1,0 +1,115 @@
+//! What a presented token stands for, and whether it holds.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use oauth2_actors::model::StoredToken;
+use oauth2_actors::model::token::uuid_v7_ms;
+use oauth2_actors::revocation_cache::Subject;
+
+use super::State;
+use super::error::Failure;
+use crate::tokens::claims::Claims;
+use crate::tokens::keyring::Verified;
+use crate::tokens::verified::VerifiedTokens;
+use crate::tokens::{MAX_TOKEN_BYTES, opaque};
+
+/// Seconds by which the clocks of nodes may differ: a token minted on another node is not refused for being young.
+const CLOCK_SKEW: i64 = 30;
+
+/// A token that this server issued: its claims, and the key that signed it, if one did. It may be expired or revoked.
+#[derive(Debug, Clone)]
+pub enum Resolved {
+    /// Self-contained.
+    Signed(Arc<Verified>),
+    /// Found in the ledger.
+    Recorded(Box<Claims>),
+}
+
+impl Resolved {
+    /// What the token claims.
+    pub fn claims(&self) -> &Claims {
+        match self {
+            Self::Signed(verified) => &verified.claims,
+            Self::Recorded(claims) => claims,
+        }
+    }
+
+    fn kid(&self) -> Option<&str> {
+        match self {
+            Self::Signed(verified) => Some(&verified.kid),
+            Self::Recorded(_) => None,
+        }
+    }
+}
+
+impl State {
+    /// Finds out what a token stands for: self-contained ones by their signature, without the store; opaque ones by their
+    /// row. `Ok(None)`: not one of ours.
+    pub async fn resolve(&self, token: &str, deadline: Instant) -> Result<Option<Resolved>, Failure> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Ok(None);
+        }
+        if token.starts_with(opaque::PREFIX) {
+            return self.resolve_opaque(token, deadline).await;
+        }
+        Ok(self.resolve_signed(token).map(Resolved::Signed))
+    }
+
+    fn resolve_signed(&self, token: &str) -> Option<Arc<Verified>> {
+        let hash = VerifiedTokens::hash(token);
+        let known = self.verified.get(&hash);
+        self.instruments.verified_cache(known.is_some());
+        if known.is_some() {
+            return known;
+        }
+        let verified = Arc::new(self.keys.load().keyring.verify(token)?);
+        // Expired tokens are not asked about again; what is kept should be worth it.
+        if verified.claims.exp > self.now() {
+            self.verified.insert(hash, Arc::clone(&verified));
+        }
+        Some(verified)
+    }
+
+    async fn resolve_opaque(&self, token: &str, deadline: Instant) -> Result<Option<Resolved>, Failure> {
+        let Some(reference) = opaque::parse(token) else { return Ok(None) };
+        let (jti, expires_at) = (reference.jti, reference.expires_at);
+        let stored = self.tokens.call(deadline, move |store| async move { store.token(jti, Some(expires_at)).await }).await?;
+        let Some(stored) = stored else { return Ok(None) };
+        let proven = stored.record.secret_hash.is_some_and(|hash| verify_slices_are_equal(&hash, &reference.secret_hash).is_ok());
+        Ok((proven && stored.record.expires_at == expires_at).then(|| Resolved::Recorded(Box::new(self.claims_of(stored)))))
+    }
+
+    /// The claims that a row of the ledger stands for.
+    pub fn claims_of(&self, stored: StoredToken) -> Claims {
+        let record = stored.record;
+        Claims {
+            iss: Arc::clone(&self.defaults.issuer),
+            sub: stored.user_id.map_or_else(|| Arc::clone(&record.client_id), Into::into),
+            aud: record.audience,
+            exp: record.expires_at,
+            iat: (uuid_v7_ms(&record.jti) / 1000) as i64,
+            jti: record.jti,
+            client_id: record.client_id,
+            scope: record.scope,
+        }
+    }
+
+    /// Whether the token is in its time, its client may act, and nothing has revoked it.
+    pub fn is_active(&self, token: &Resolved) -> bool {
+        let claims = token.claims();
+        let now = self.now();
+        claims.exp > now
+            && claims.iat <= now + CLOCK_SKEW
+            && self.directory.client(&claims.client_id).is_some_and(|client| !client.disabled)
+            && !self.is_revoked(token)
+    }
+
+    /// Whether the token, or all that its client, user, key or issuer had at some moment, is revoked.
+    pub fn is_revoked(&self, token: &Resolved) -> bool {
+        let claims = token.claims();
+        let subject = Subject { jti: claims.jti, client_id: &claims.client_id, user_id: claims.user(), kid: token.kid() };
+        self.revocations.load().is_revoked(subject)
+    }
+}

@@ -1,0 +1,44 @@
+//! `POST /oauth/revoke` (RFC 7009).
+//!
+//! Only a token's own client revokes it. Whatever else is presented, be it foreign, expired, revoked before or no token at
+//! all, is answered `200` and has no effect (section 2.2). `200` for a token that was active means: committed, and in force
+//! on this node.
+
+use std::time::Instant;
+
+use actix_web::http::header;
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+use oauth2_actors::model::{AuditEntry, Client, Revocation, RevocationTarget};
+use serde_json::json;
+
+use super::error::Failure;
+use super::resolve::Resolved;
+use super::{App, DEADLINE, State, authenticate, body};
+use crate::oauth::form::Form;
+
+/// The endpoint.
+pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+    let deadline = Instant::now() + DEADLINE;
+    let body = body::form(request.headers(), payload).await?;
+    let form = Form::parse(&body)?;
+    let client = authenticate::by_form(&state, &request, &form)?;
+    let token = form.required("token", "token is missing")?;
+    let resolved = state.resolve(token, deadline).await?;
+    if let Some(token) = resolved.filter(|token| is_revocable(&state, &client, token)) {
+        let claims = token.claims();
+        let target = RevocationTarget::Token { jti: claims.jti, expires_at: claims.exp };
+        let audit = AuditEntry {
+            actor: format!("client:{}", client.client_id),
+            action: "token.revoke",
+            detail: json!({"client_id": &*claims.client_id}),
+        };
+        state.revoke(Revocation { target, cutoff_ms: state.clock.unix_ms() }, audit, deadline).await?;
+    }
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish())
+}
+
+fn is_revocable(state: &State, client: &Client, token: &Resolved) -> bool {
+    let claims = token.claims();
+    claims.client_id == client.client_id && claims.exp > state.now() && !state.is_revoked(token)
+}

@@ -1,0 +1,128 @@
+//! Every URL on one screen.
+
+use actix_web::http::Method;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpResponse, Resource, ResponseError};
+
+use super::error::Failure;
+use super::{admin, discovery, health, introspect, introspect_batch, metrics, revoke, token};
+
+/// Which listener a URL is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    /// For clients and verifiers.
+    Public,
+    /// For operators.
+    Management,
+}
+
+/// Method and path of every endpoint, as they are counted. The position is the endpoint's number.
+pub const ENDPOINTS: &[(&str, &str)] = &[
+    ("other", "unmatched"),
+    ("POST", "/oauth/token"),
+    ("POST", "/oauth/introspect"),
+    ("POST", "/oauth/introspect/batch"),
+    ("POST", "/oauth/revoke"),
+    ("GET", "/.well-known/oauth-authorization-server"),
+    ("GET", "/.well-known/jwks.json"),
+    ("GET", "/.well-known/paseto-keys.json"),
+    ("GET", "/health"),
+    ("GET", "/ready"),
+    ("GET", "/metrics"),
+    ("GET", "/admin/v1/clients"),
+    ("POST", "/admin/v1/clients"),
+    ("GET", "/admin/v1/clients/{client_id}"),
+    ("PATCH", "/admin/v1/clients/{client_id}"),
+    ("DELETE", "/admin/v1/clients/{client_id}"),
+    ("POST", "/admin/v1/clients/{client_id}/disable"),
+    ("POST", "/admin/v1/clients/{client_id}/enable"),
+    ("POST", "/admin/v1/clients/{client_id}/rotate-secret"),
+    ("POST", "/admin/v1/clients/{client_id}/revoke-tokens"),
+    ("GET", "/admin/v1/clients/{client_id}/tokens"),
+    ("GET", "/admin/v1/tokens/{jti}"),
+    ("POST", "/admin/v1/tokens/{jti}/revoke"),
+    ("POST", "/admin/v1/tokens/revoke-all"),
+    ("GET", "/admin/v1/keys"),
+];
+
+/// The number of what matches nothing.
+pub const UNMATCHED: usize = 0;
+
+/// The number of the endpoint that a request is counted as: known ones only, so that no request makes a new series.
+pub fn endpoint(method: &Method, path: &str) -> usize {
+    let method = if *method == Method::HEAD { "GET" } else { method.as_str() };
+    ENDPOINTS.iter().position(|(m, pattern)| *m == method && matches(pattern, path)).unwrap_or(UNMATCHED)
+}
+
+fn matches(pattern: &str, path: &str) -> bool {
+    if !pattern.contains('{') {
+        return pattern == path;
+    }
+    let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some(w), Some(g)) if w == g || (w.starts_with('{') && !g.is_empty()) => {}
+            _ => return false,
+        }
+    }
+}
+
+/// What both listeners answer.
+fn common(config: &mut ServiceConfig) {
+    config
+        .service(get("/health", || web::get().to(health::get_health)))
+        .service(get("/ready", || web::get().to(health::get_ready)));
+}
+
+/// The public listener.
+pub fn public(config: &mut ServiceConfig) {
+    config
+        .service(only("/oauth/token", "POST").route(web::post().to(token::post)))
+        .service(only("/oauth/introspect", "POST").route(web::post().to(introspect::post)))
+        .service(only("/oauth/introspect/batch", "POST").route(web::post().to(introspect_batch::post)))
+        .service(only("/oauth/revoke", "POST").route(web::post().to(revoke::post)))
+        .service(get("/.well-known/oauth-authorization-server", || web::get().to(discovery::get_metadata)))
+        .service(get("/.well-known/jwks.json", || web::get().to(discovery::get_jwks)))
+        .service(get("/.well-known/paseto-keys.json", || web::get().to(discovery::get_paseto_keys)))
+        .configure(common)
+        .default_service(web::to(not_found));
+}
+
+/// The management listener.
+pub fn management(config: &mut ServiceConfig) {
+    config
+        .service(get("/metrics", || web::get().to(metrics::get)))
+        .configure(common)
+        .service(web::scope("/admin").configure(admin::routes).default_service(web::to(admin::not_found)))
+        .default_service(web::to(not_found));
+}
+
+/// A URL that takes these methods and says so to any other.
+pub fn only(path: &str, allowed: &'static str) -> Resource {
+    web::resource(path).default_service(web::to(move || async move { Failure::MethodNotAllowed(allowed).error_response() }))
+}
+
+fn get(path: &str, route: impl Fn() -> actix_web::Route) -> Resource {
+    only(path, "GET, HEAD").route(route()).route(route().method(Method::HEAD))
+}
+
+async fn not_found() -> HttpResponse {
+    Failure::NotFound.error_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_as_what_they_match() {
+        let named = |method: Method, path| ENDPOINTS[endpoint(&method, path)].1;
+        assert_eq!(named(Method::POST, "/oauth/token"), "/oauth/token");
+        assert_eq!(named(Method::GET, "/oauth/token"), "unmatched");
+        assert_eq!(named(Method::HEAD, "/health"), "/health");
+        assert_eq!(named(Method::GET, "/admin/v1/clients/a%2Fb"), "/admin/v1/clients/{client_id}");
+        assert_eq!(named(Method::POST, "/admin/v1/tokens/revoke-all"), "/admin/v1/tokens/revoke-all");
+        assert_eq!(named(Method::GET, "/admin/v1/clients/"), "unmatched");
+    }
+}

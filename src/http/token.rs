@@ -1,0 +1,94 @@
+//! `POST /oauth/token` (RFC 6749 section 3.2).
+//!
+//! The token is fixed, then queued to be recorded, and signed while the commit is in flight. The answer waits for the commit.
+
+use std::time::Instant;
+
+use actix_web::http::header;
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+use aws_lc_rs::rand;
+use oauth2_actors::model::{Ledger, TokenFormat, TokenRecord};
+
+use super::error::Failure;
+use super::{App, DEADLINE, State, authenticate, body};
+use crate::oauth::error::{Code, Error};
+use crate::oauth::form::Form;
+use crate::oauth::grants::{Grant, client_credentials};
+use crate::tokens::opaque;
+
+/// The endpoint.
+pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+    let deadline = Instant::now() + DEADLINE;
+    let body = body::form(request.headers(), payload).await?;
+    let form = Form::parse(&body)?;
+    let client = authenticate::by_form(&state, &request, &form)?;
+    let grant_type = form.required("grant_type", "grant_type is missing")?;
+    if grant_type != "client_credentials" {
+        return Err(Error::new(Code::UnsupportedGrantType, "this server has no such grant").into());
+    }
+    let jti = state.ids.new_id().map_err(|_| Failure::Unavailable("internal"))?;
+    let grant = client_credentials::decide(&client, &form, &state.defaults, jti)?;
+    let token = mint(&state, &grant, deadline).await?;
+    state.fresh()?;
+    state.instruments.token_issued(grant.format);
+    Ok(answer(&token, &grant))
+}
+
+/// Signs the token and, where it is recorded, has the record committed.
+async fn mint(state: &State, grant: &Grant, deadline: Instant) -> Result<String, Failure> {
+    if grant.format == TokenFormat::Opaque {
+        let mut secret = [0; 32];
+        rand::fill(&mut secret).map_err(|_| Failure::Unavailable("internal"))?;
+        let pending = state.tokens.issue(record(grant, Some(opaque::hash(&secret))), deadline)?;
+        pending.await??;
+        return Ok(opaque::format(grant.claims.jti, grant.claims.exp, &secret));
+    }
+    let pending = match grant.ledger {
+        Ledger::Durable => Some(state.tokens.issue(record(grant, None), deadline)?),
+        Ledger::Stateless => None,
+    };
+    let keyring = &state.keys.load().keyring;
+    let token = match grant.format {
+        TokenFormat::Jwt => keyring.sign_jwt(&grant.claims, grant.signing_alg),
+        _ => keyring.sign_paseto(&grant.claims),
+    }?;
+    if let Some(pending) = pending {
+        pending.await??;
+    }
+    Ok(token)
+}
+
+fn record(grant: &Grant, secret_hash: Option<[u8; 32]>) -> TokenRecord {
+    let claims = &grant.claims;
+    TokenRecord {
+        jti: claims.jti,
+        expires_at: claims.exp,
+        client_id: claims.client_id.clone(),
+        scope: claims.scope.clone(),
+        audience: claims.aud.clone(),
+        format: grant.format,
+        secret_hash,
+    }
+}
+
+/// RFC 6749 section 5.1. Tokens and scopes hold nothing that JSON would have to escape.
+fn answer(token: &str, grant: &Grant) -> HttpResponse {
+    let scope = &*grant.claims.scope;
+    let mut body = String::with_capacity(token.len() + scope.len() + 96);
+    body.push_str(r#"{"access_token":""#);
+    body.push_str(token);
+    body.push_str(r#"","token_type":"Bearer","expires_in":"#);
+    body.push_str(&grant.lifetime.to_string());
+    if !scope.is_empty() {
+        body.push_str(r#","scope":""#);
+        body.push_str(scope);
+        body.push('"');
+    }
+    body.push('}');
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::PRAGMA, "no-cache"))
+        .body(body)
+}

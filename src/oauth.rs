@@ -1,0 +1,16 @@
+//! The rules of the protocol: no I/O, no actors, no clock.
+//!
+//! - [`form`]: request parameters, read strictly.
+//! - [`client_auth`]: which client a request comes from, and whether it proves it.
+//! - [`scope`], [`target`]: what may be granted, and for whom.
+//! - [`grants`]: one grant a file.
+//! - [`registration`]: what a client may be registered with.
+//! - [`error`]: the error codes of the RFCs.
+
+pub mod client_auth;
+pub mod error;
+pub mod form;
+pub mod grants;
+pub mod registration;
+pub mod scope;
+pub mod target;

@@ -1,0 +1,156 @@
+//! Client authentication (RFC 6749 section 2.3.1): `client_secret_basic` and `client_secret_post`, exactly one a request.
+//!
+//! An unknown client costs the same work and gets the same answer as a wrong secret: its presented secret is hashed and
+//! compared, with a dummy.
+
+use std::borrow::Cow;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use oauth2_actors::model::Client;
+
+use super::error::{Code, Error};
+use super::form::{Form, decode};
+
+/// What unknown clients are compared with: the hash of nothing that could be presented.
+const DUMMY: [u8; 32] = [0; 32];
+
+/// How the credentials came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// In the `Authorization` header.
+    Basic,
+    /// In the request body.
+    Post,
+}
+
+/// Presented credentials: an id and a secret, nothing proven yet.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials<'a> {
+    /// How they came.
+    pub method: Method,
+    /// Who the client says it is.
+    pub client_id: Cow<'a, str>,
+    secret: Cow<'a, str>,
+}
+
+impl std::fmt::Debug for Credentials<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("method", &self.method).field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Credentials<'a> {
+    /// Finds the credentials of a request. `authorization` is the header's value, as it came.
+    pub fn find(authorization: Option<&'a [u8]>, form: &'a Form<'_>) -> Result<Self, Error> {
+        let (id, secret) = (form.get("client_id"), form.get("client_secret"));
+        let assertion = form.get("client_assertion").is_some() || form.get("client_assertion_type").is_some();
+        let Some(header) = authorization else {
+            if assertion {
+                return Err(refused(Method::Post));
+            }
+            return match (id, secret) {
+                (Some(id), Some(secret)) => Ok(Self { method: Method::Post, client_id: id.into(), secret: secret.into() }),
+                (None, Some(_)) => Err(Error::invalid_request("client_secret came without client_id")),
+                _ => Err(refused(Method::Post)),
+            };
+        };
+        if secret.is_some() || assertion {
+            return Err(Error::invalid_request("the client authenticated in more than one way"));
+        }
+        let credentials = Self::basic(header).ok_or(refused(Method::Basic))?;
+        if id.is_some_and(|id| id != credentials.client_id) {
+            return Err(Error::invalid_request("client_id differs between header and body"));
+        }
+        Ok(credentials)
+    }
+
+    /// Credentials from a header alone, for requests whose body is not a form.
+    pub fn from_header(authorization: Option<&[u8]>) -> Result<Credentials<'static>, Error> {
+        authorization.and_then(Self::basic).ok_or(refused(Method::Basic))
+    }
+
+    /// `Basic base64(form(id) ":" form(secret))`.
+    fn basic(header: &[u8]) -> Option<Credentials<'static>> {
+        let (scheme, encoded) = header.split_at_checked(6)?;
+        if !scheme.eq_ignore_ascii_case(b"basic ") {
+            return None;
+        }
+        let decoded = String::from_utf8(STANDARD.decode(encoded.trim_ascii()).ok()?).ok()?;
+        let (id, secret) = decoded.split_once(':')?;
+        let (client_id, secret) = (decode(id)?.into_owned(), decode(secret)?.into_owned());
+        (!client_id.is_empty()).then_some(Credentials { method: Method::Basic, client_id: client_id.into(), secret: secret.into() })
+    }
+
+    /// Checks the secret against the client that the id belongs to, if there is one. `now` is in Unix seconds.
+    pub fn verify(&self, client: Option<&Client>, now: i64) -> Result<(), Error> {
+        let presented = digest(&SHA256, self.secret.as_bytes());
+        let equals = |hash: &[u8; 32]| verify_slices_are_equal(presented.as_ref(), hash).is_ok();
+        let secrets = client.map_or(&[][..], |client| &client.secrets);
+        let known = secrets
+            .iter()
+            .filter(|secret| secret.expires_at.is_none_or(|at| now < at))
+            .fold(false, |found, secret| equals(&secret.hash) || found);
+        if secrets.is_empty() {
+            std::hint::black_box(equals(&DUMMY));
+        }
+        if known && client.is_some_and(|client| !client.disabled) { Ok(()) } else { Err(refused(self.method)) }
+    }
+}
+
+/// The one answer to credentials that are missing, malformed, unknown or wrong.
+fn refused(method: Method) -> Error {
+    Error { challenge: method == Method::Basic, ..Error::new(Code::InvalidClient, "client authentication failed") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn basic(id: &str, secret: &str) -> Vec<u8> {
+        format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))).into_bytes()
+    }
+
+    #[test]
+    fn one_method_a_request() {
+        let header = basic("ci", "s3cret");
+        let cases = [
+            (Some(&header[..]), "", Ok(Method::Basic)),
+            (Some(&header[..]), "client_id=ci", Ok(Method::Basic)),
+            (None, "client_id=ci&client_secret=x", Ok(Method::Post)),
+            (Some(&header[..]), "client_id=other", Err(Code::InvalidRequest)),
+            (Some(&header[..]), "client_id=ci&client_secret=s3cret", Err(Code::InvalidRequest)),
+            (Some(&header[..]), "client_assertion=x", Err(Code::InvalidRequest)),
+            (None, "client_secret=x", Err(Code::InvalidRequest)),
+            (None, "client_id=ci", Err(Code::InvalidClient)),
+            (None, "client_assertion=x", Err(Code::InvalidClient)),
+            (None, "", Err(Code::InvalidClient)),
+            (Some(b"Bearer x"), "", Err(Code::InvalidClient)),
+            (Some(b"Basic !"), "", Err(Code::InvalidClient)),
+        ];
+        for (header, body, expected) in cases {
+            let form = Form::parse(body.as_bytes()).unwrap();
+            let found = Credentials::find(header, &form).map(|c| c.method).map_err(|e| e.code);
+            assert_eq!(found, expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn basic_credentials_are_form_encoded() {
+        let form = Form::default();
+        let header = basic("a%3Ab+c", "p%25%2B");
+        let found = Credentials::find(Some(&header), &form).unwrap();
+        assert_eq!((&*found.client_id, &*found.secret), ("a:b c", "p%+"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_panics(header in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Credentials::from_header(Some(&header));
+            let _ = Credentials::from_header(Some(&[b"Basic ", &header[..]].concat()));
+        }
+    }
+}
