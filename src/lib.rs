@@ -1,2 +1,3 @@
 //! oauth2
+pub mod config;
 pub mod tokens;

@@ -14,7 +14,9 @@ pub mod jwt;
 pub mod keyring;
 pub mod opaque;
 pub mod paseto;
+pub mod peek;
 pub mod sealing;
+pub mod secret;
 pub mod verified;
 
 /// The longest token that is looked at; anything longer is not one of ours.

@@ -1,0 +1,41 @@
+//! The names that the environment may hold.
+
+const PREFIX: &str = "OAUTH2_";
+
+/// Whether a variable is meant for this program at all.
+pub fn concerns_us(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
+/// Whether Kubernetes put the variable there: it announces every Service of the namespace to every container, and a
+/// Service named `oauth2-server` takes names that look like ours. `known` says whether the name is one of our keys; then
+/// only the value tells, because `OAUTH2_SERVER_PORT` is both.
+pub fn injected_by_kubernetes(name: &str, value: &str, known: bool) -> bool {
+    let announces_address = ["tcp://", "udp://", "sctp://"]
+        .iter()
+        .any(|scheme| value.starts_with(scheme));
+    if name.ends_with("_PORT") && announces_address {
+        return true;
+    }
+    !known
+        && (name.ends_with("_SERVICE_HOST")
+            || name.ends_with("_SERVICE_PORT")
+            || name.contains("_SERVICE_PORT_")
+            || is_port_announcement(name))
+}
+
+/// `…_PORT_<n>_TCP`, perhaps with `_PROTO`, `_PORT` or `_ADDR`.
+fn is_port_announcement(name: &str) -> bool {
+    let base = ["_PROTO", "_PORT", "_ADDR"]
+        .iter()
+        .find_map(|suffix| name.strip_suffix(suffix))
+        .unwrap_or(name);
+    let Some(base) = ["_TCP", "_UDP", "_SCTP"]
+        .iter()
+        .find_map(|suffix| base.strip_suffix(suffix))
+    else {
+        return false;
+    };
+    let stem = base.trim_end_matches(|c: char| c.is_ascii_digit());
+    stem.len() < base.len() && stem.ends_with("_PORT_")
+}

@@ -1,0 +1,49 @@
+//! `issuer`: the name of this server in every token (RFC 8414 section 2).
+
+use url::{Host, Url};
+
+use super::server::{Listener, is_loopback};
+use super::values::Values;
+
+/// Reads the issuer, or derives it from a public listener on loopback.
+pub(super) fn read(values: &mut Values, listener: Option<&Listener>) -> Option<String> {
+    if let Some(issuer) = values.optional("issuer", parse)? {
+        return Some(issuer);
+    }
+    let listener = listener?;
+    if listener.is_loopback() {
+        return Some(format!("http://{}", listener.authority()));
+    }
+    let problem = format!(
+        "must be given, as an https URL, because the public listener on {} is not on loopback",
+        listener.authority()
+    );
+    values.fail_key("issuer", &problem);
+    None
+}
+
+fn parse(text: &str) -> Result<String, String> {
+    const EXPECTED: &str = "must be an https URL (http on loopback only) without user, query or fragment";
+    let plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'`'));
+    let url = Url::parse(text)
+        .ok()
+        .filter(|url| plain && url.has_host())
+        .ok_or(EXPECTED)?;
+    let bare =
+        url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+    let local = match url.host() {
+        Some(Host::Domain(name)) => is_loopback(name),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    let secure = url.scheme() == "https" || (url.scheme() == "http" && local);
+    // `https:/host` and `https:host` parse too, but are not what a client compares with.
+    if !bare || !secure || !text.starts_with(&format!("{}://", url.scheme())) {
+        return Err(EXPECTED.to_owned());
+    }
+    // Clients compare the issuer byte by byte (RFC 9207, RFC 8414): one spelling, without the slash that means nothing.
+    Ok(text.trim_end_matches('/').to_owned())
+}

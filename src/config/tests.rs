@@ -1,0 +1,293 @@
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::*;
+use oauth2_actors::store::Location;
+
+const KEK: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+fn resolved(environment: &[(&str, &str)], file: Option<&str>) -> Result<Config, Vec<String>> {
+    let environment: BTreeMap<_, _> = environment.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+    let read_secret = |path: &Path| match path.to_str() {
+        Some("/work-dir/token") => Ok(format!("{TOKEN}\n")),
+        Some("/abs/kek") => Ok(format!("{KEK}\r\n")),
+        _ => Err(io::Error::from(io::ErrorKind::NotFound)),
+    };
+    let input = Input {
+        environment,
+        file: file.map(|text| (PathBuf::from("o.toml"), text.to_owned())),
+        directory: PathBuf::from("/work-dir"),
+        parallelism: 3,
+        read_secret: &read_secret,
+    };
+    resolve(&input).map_err(|errors| errors.0.iter().map(ToString::to_string).collect())
+}
+
+fn errors(environment: &[(&str, &str)], file: Option<&str>) -> Vec<String> {
+    resolved(environment, file).expect_err("it should be refused")
+}
+
+#[test]
+fn with_nothing_said_the_defaults_hold() {
+    let config = resolved(&[("PATH", "/bin"), ("OAUTH", "x")], None).unwrap();
+    assert_eq!(config.server.listener.authority(), "127.0.0.1:8080");
+    assert_eq!(config.management.authority(), "127.0.0.1:8081");
+    assert_eq!(config.server.workers, 3);
+    assert_eq!(config.server.drain_delay, Duration::from_secs(1));
+    assert_eq!(config.issuer, "http://127.0.0.1:8080");
+    assert_eq!(config.tokens.access_token_lifetime, 1800);
+    assert_eq!(
+        config.database.sqlite_path(),
+        Some(Path::new("/work-dir/data/oauth2.db"))
+    );
+    assert_eq!(config.database.options().acquire_timeout, Duration::from_millis(250));
+    assert!(config.warnings.is_empty());
+    assert_eq!(config.entries.len(), keys::KEYS.len());
+}
+
+#[test]
+fn the_environment_lies_over_the_file() {
+    let file = "issuer = \"https://id.example/\"\n[server]\nport = 9_000\ndrain_delay = 0.25\n[tokens]\nformat = \"jwt\"\n[key]\n";
+    let config = resolved(&[("OAUTH2_TOKENS_FORMAT", "opaque")], Some(file)).unwrap();
+    assert_eq!(config.server.listener.port, 9000);
+    assert_eq!(config.server.drain_delay, Duration::from_millis(250));
+    assert_eq!(config.tokens.format.as_str(), "opaque");
+    assert_eq!(config.issuer, "https://id.example");
+    let origin = |path: &str| {
+        config
+            .entries
+            .iter()
+            .find(|entry| entry.key.path == path)
+            .unwrap()
+            .origin
+            .to_string()
+    };
+    assert_eq!(origin("server.port"), "o.toml:3");
+    assert_eq!(origin("tokens.format"), "environment OAUTH2_TOKENS_FORMAT");
+    assert_eq!(origin("tokens.ledger"), "default");
+}
+
+#[test]
+fn good_values_are_taken() {
+    let good: &[(&str, &str)] = &[
+        ("OAUTH2_SERVER_DRAIN_DELAY", "0"),
+        ("OAUTH2_SERVER_DRAIN_DELAY", "500ms"),
+        ("OAUTH2_SERVER_DRAIN_DELAY", "1s"),
+        ("OAUTH2_SERVER_HOST", "::1"),
+        ("OAUTH2_SERVER_HOST", "[::1]"),
+        ("OAUTH2_SERVER_HOST", "localhost"),
+        ("OAUTH2_MANAGEMENT_HOST", "0.0.0.0"),
+        ("OAUTH2_ISSUER", "https://id.example/tenant"),
+        ("OAUTH2_ISSUER", "http://localhost:8080"),
+        ("OAUTH2_DATABASE_URL", "sqlite:///var/lib/oauth2.db"),
+        ("OAUTH2_LOG_LEVEL", "info,oauth2_server=debug"),
+        ("OAUTH2_LOG_FORMAT", "human"),
+        ("OAUTH2_ACCESS_TOKEN_EXPIRATION", "2592000"),
+        ("OAUTH2_ADMIN_TOKEN", TOKEN),
+        ("OAUTH2_ADMIN_TOKEN_FILE", "token"),
+        ("OAUTH2_KEY_ENCRYPTION_KEY", KEK),
+        ("OAUTH2_KEY_ENCRYPTION_KEY_FILE", "/abs/kek"),
+    ];
+    for pair in good {
+        if let Err(errors) = resolved(&[*pair], None) {
+            panic!("{pair:?}: {errors:?}");
+        }
+    }
+}
+
+#[test]
+fn bad_values_are_refused_by_the_name_of_their_key() {
+    let bad: &[(&str, &str)] = &[
+        ("OAUTH2_SERVER_HOST", "example.com"),
+        ("OAUTH2_SERVER_PORT", "0"),
+        ("OAUTH2_SERVER_PORT", "65536"),
+        ("OAUTH2_SERVER_PORT", ""),
+        ("OAUTH2_SERVER_WORKERS", "0"),
+        ("OAUTH2_SERVER_DRAIN_DELAY", "-1"),
+        ("OAUTH2_SERVER_DRAIN_DELAY", "inf"),
+        ("OAUTH2_SERVER_DRAIN_DELAY", "NaN"),
+        ("OAUTH2_SERVER_DRAIN_DELAY", "1m"),
+        ("OAUTH2_MANAGEMENT_PORT", "8080"),
+        ("OAUTH2_DATABASE_URL", "mysql://x"),
+        ("OAUTH2_DATABASE_URL", "sqlite://"),
+        ("OAUTH2_DATABASE_URL", "sqlite://:memory:"),
+        ("OAUTH2_DATABASE_MIN_CONNECTIONS", "11"),
+        ("OAUTH2_DATABASE_CONNECT_TIMEOUT", "0"),
+        ("OAUTH2_ISSUER", "http://id.example"),
+        ("OAUTH2_ISSUER", "https:id.example"),
+        ("OAUTH2_ISSUER", "https://id.example?x=1"),
+        ("OAUTH2_ISSUER", "https://id.example#"),
+        ("OAUTH2_ISSUER", "https://u:p@id.example"),
+        ("OAUTH2_ISSUER", " https://id.example"),
+        ("OAUTH2_TOKENS_FORMAT", "saml"),
+        ("OAUTH2_TOKENS_LEDGER", "Durable"),
+        ("OAUTH2_ACCESS_TOKEN_EXPIRATION", "2592001"),
+        ("OAUTH2_ACCESS_TOKEN_EXPIRATION", "0"),
+        ("OAUTH2_REFRESH_TOKEN_EXPIRATION", "soon"),
+        ("OAUTH2_ADMIN_TOKEN", "short"),
+        ("OAUTH2_JWT_SECRET", "short"),
+        ("OAUTH2_SESSION_KEY", ""),
+        ("OAUTH2_KEY_ENCRYPTION_KEY", "AAAA"),
+        (
+            "OAUTH2_KEY_ENCRYPTION_KEY",
+            "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB=",
+        ),
+        ("OAUTH2_KEY_ENCRYPTION_KEY_FILE", "/nowhere"),
+        ("OAUTH2_LOG_LEVEL", "a=b=c"),
+        ("OAUTH2_LOG_FORMAT", "xml"),
+    ];
+    for pair in bad {
+        let errors = errors(&[*pair], None);
+        assert_eq!(errors.len(), 1, "{pair:?}: {errors:?}");
+        assert!(errors[0].contains(pair.0), "{errors:?}");
+    }
+}
+
+#[test]
+fn every_mistake_is_reported_with_its_place() {
+    let file = "[server]\nprot = 1\nport = \"x\"\nworkers = [1]\n[nothing]\n";
+    let errors = errors(
+        &[("OAUTH2_SEVER_HOST", "x"), ("OAUTH2_TOKENS_FORMAT", "saml")],
+        Some(file),
+    );
+    let text = errors.join("\n");
+    for part in [
+        "server.prot (o.toml:2); did you mean server.port?",
+        "server.port (o.toml:3) must be a whole number from 1 to 65535, not \"x\"",
+        "server.workers (o.toml:4) must be a string or a number",
+        "nothing (o.toml:5)",
+        "OAUTH2_SEVER_HOST (environment OAUTH2_SEVER_HOST); did you mean OAUTH2_SERVER_HOST?",
+        "OAUTH2_TOKENS_FORMAT (environment OAUTH2_TOKENS_FORMAT) must be one of paseto, jwt, opaque, not \"saml\"",
+    ] {
+        assert!(text.contains(part), "{part} is missing in:\n{text}");
+    }
+    assert_eq!(errors.len(), 6, "{text}");
+}
+
+#[test]
+fn a_syntax_error_is_told_by_its_line_only() {
+    let errors = errors(&[], Some("[admin]\ntoken = \"hunter2hunter2\n"));
+    assert!(errors[0].starts_with("o.toml:2 is not valid TOML"), "{errors:?}");
+    assert!(!errors[0].contains("hunter2"), "{errors:?}");
+}
+
+#[test]
+fn a_secret_is_given_once_and_never_shown() {
+    let twice = errors(
+        &[("OAUTH2_ADMIN_TOKEN", TOKEN), ("OAUTH2_ADMIN_TOKEN_FILE", "token")],
+        None,
+    );
+    assert!(twice[0].contains("both given"), "{twice:?}");
+    let layered = resolved(&[("OAUTH2_ADMIN_TOKEN_FILE", "token")], Some("[admin]\ntoken = \"x\"")).unwrap();
+    let shown = format!("{layered:?}");
+    assert_eq!(layered.secrets.admin_token.unwrap().expose(), TOKEN);
+    assert!(!shown.contains(TOKEN), "{shown}");
+    let wrong = errors(&[("OAUTH2_ADMIN_TOKEN", "hunter2")], None);
+    assert!(!wrong[0].contains("hunter2"), "{wrong:?}");
+}
+
+#[test]
+fn postgres_needs_a_key_and_its_password_stays_hidden() {
+    let url = "postgres://app:s3cret@db:5432/oauth2?sslmode=verify-full&password=s3cret";
+    let missing = errors(&[("OAUTH2_DATABASE_URL", url)], None);
+    assert!(missing[0].starts_with("OAUTH2_KEY_ENCRYPTION_KEY"), "{missing:?}");
+    let config = resolved(
+        &[("OAUTH2_DATABASE_URL", url), ("OAUTH2_KEY_ENCRYPTION_KEY", KEK)],
+        None,
+    )
+    .unwrap();
+    assert!(matches!(&config.database.options().location, Location::Postgres(kept) if kept == url));
+    assert!(!format!("{config:?}").contains("s3cret"));
+}
+
+#[test]
+fn a_listener_off_loopback_needs_an_issuer() {
+    let missing = errors(&[("OAUTH2_SERVER_HOST", "0.0.0.0")], None);
+    assert!(missing[0].contains("OAUTH2_ISSUER"), "{missing:?}");
+    let given = [
+        ("OAUTH2_SERVER_HOST", "0.0.0.0"),
+        ("OAUTH2_ISSUER", "https://id.example"),
+    ];
+    assert!(resolved(&given, None).is_ok());
+}
+
+#[test]
+fn what_kubernetes_injects_for_the_service_is_ignored() {
+    let injected = [
+        ("OAUTH2_SERVER_SERVICE_HOST", "10.0.0.1"),
+        ("OAUTH2_SERVER_SERVICE_PORT", "80"),
+        ("OAUTH2_SERVER_SERVICE_PORT_HTTP", "80"),
+        ("OAUTH2_SERVER_PORT", "tcp://10.0.0.1:80"),
+        ("OAUTH2_SERVER_PORT_80_TCP", "tcp://10.0.0.1:80"),
+        ("OAUTH2_SERVER_PORT_80_TCP_PROTO", "tcp"),
+        ("OAUTH2_SERVER_PORT_80_TCP_PORT", "80"),
+        ("OAUTH2_SERVER_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("OAUTH2_SERVER_MANAGEMENT_SERVICE_HOST", "10.0.0.2"),
+        ("OAUTH2_SERVER_MANAGEMENT_PORT", "tcp://10.0.0.2:81"),
+        ("OAUTH2_SERVER_MANAGEMENT_PORT_81_UDP_ADDR", "10.0.0.2"),
+    ];
+    let config = resolved(&injected, Some("[server]\nport = 9000")).unwrap();
+    assert_eq!(config.server.listener.port, 9000);
+    for name in [
+        "OAUTH2_SERVER_PORT_TCP",
+        "OAUTH2_SERVER_PORT_X_TCP",
+        "OAUTH2_SERVER_PORTS",
+    ] {
+        assert_eq!(errors(&[(name, "80")], None).len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn what_nothing_uses_yet_earns_one_warning() {
+    let set = [
+        ("OAUTH2_JWT_SECRET", TOKEN),
+        ("OAUTH2_SESSION_KEY", TOKEN),
+        ("OAUTH2_REFRESH_TOKEN_EXPIRATION", "60"),
+    ];
+    let config = resolved(&set, None).unwrap();
+    assert_eq!(config.warnings.len(), 1);
+    assert!(set.iter().all(|(name, _)| config.warnings[0].contains(name)));
+}
+
+/// `docs/configuration.md` is written from the table. To write it again: `UPDATE_DOCS=1 cargo test documented`.
+#[test]
+fn every_key_is_documented() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let (begin, end) = ("<!-- keys -->\n", "<!-- /keys -->");
+    let (before, rest) = text.split_once(begin).expect("the table's first mark");
+    let (table, after) = rest.split_once(end).expect("the table's last mark");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, format!("{before}{begin}{}{end}{after}", keys::markdown())).unwrap();
+        return;
+    }
+    assert_eq!(table, keys::markdown(), "run: UPDATE_DOCS=1 cargo test documented");
+}
+
+#[test]
+fn an_embedded_store_makes_its_secrets_once() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/data/o.db", directory.path().display());
+    let config = resolved(&[("OAUTH2_DATABASE_URL", &url)], None).unwrap();
+    assert!(embedded::existing_key(&config).unwrap().is_none());
+    let first = embedded::provide(&config).unwrap();
+    let second = embedded::provide(&config).unwrap();
+    assert_eq!(first.admin_token, second.admin_token);
+    assert_eq!(
+        embedded::existing_key(&config).unwrap(),
+        Some(second.key_encryption_key)
+    );
+    let path = directory.path().join("data/admin_token");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_dir(directory.path().join("data")).unwrap().count(), 2);
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+    let refused = embedded::provide(&config).unwrap_err();
+    assert!(
+        matches!(&refused, embedded::SecretError::Refused(text) if text.contains("chmod 600")),
+        "{refused}"
+    );
+}
