@@ -37,7 +37,10 @@ pub struct Directory {
 
 impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Directory").field("clients", &self.len()).field("freshness", &self.freshness).finish_non_exhaustive()
+        f.debug_struct("Directory")
+            .field("clients", &self.len())
+            .field("freshness", &self.freshness)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,7 +58,10 @@ impl Directory {
 
     /// The client with this id, as of the last refresh.
     pub fn client(&self, client_id: &str) -> Option<Arc<Client>> {
-        self.clients.load().get(client_id).map(|entry| Arc::clone(entry.value()))
+        self.clients
+            .load()
+            .get(client_id)
+            .map(|entry| Arc::clone(entry.value()))
     }
 
     /// How many clients there are.
@@ -119,7 +125,9 @@ impl Directory {
                 Change::Client(id) => match store.client(&id).await? {
                     Some(client) => {
                         self.note_lifetime(&client);
-                        self.clients.load().insert(Arc::clone(&client.client_id), Arc::new(client));
+                        self.clients
+                            .load()
+                            .insert(Arc::clone(&client.client_id), Arc::new(client));
                     }
                     None => {
                         self.clients.load().remove(id.as_str());
@@ -135,6 +143,7 @@ impl Directory {
     }
 
     fn note_lifetime(&self, client: &Client) {
-        self.longest_lifetime.fetch_max(client.access_token_lifetime.unwrap_or(0), Ordering::Relaxed);
+        self.longest_lifetime
+            .fetch_max(client.access_token_lifetime.unwrap_or(0), Ordering::Relaxed);
     }
 }

@@ -10,9 +10,9 @@
 pub mod directory;
 pub mod error;
 pub mod freshness;
-//pub mod metrics;
+pub mod metrics;
 pub mod model;
-//pub mod rate_limiter;
+pub mod rate_limiter;
 pub mod revocation_cache;
 pub mod runtime;
 pub mod store;

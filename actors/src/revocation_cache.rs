@@ -139,7 +139,15 @@ impl RevocationCache {
     /// An actor that publishes to `published` once it has read the log. `ids` is moved past each cut-off, so that what is
     /// minted afterwards is later.
     pub fn new(store: Store, published: PublishedRevocations, ids: Arc<IdClock>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, published, view: Arc::default(), position: None, polling: false, ids, clock }
+        Self {
+            store,
+            published,
+            view: Arc::default(),
+            position: None,
+            polling: false,
+            ids,
+            clock,
+        }
     }
 
     fn poll(&mut self, ctx: &mut Context<Self>) {
@@ -210,7 +218,12 @@ mod tests {
     }
 
     fn subject(jti: Uuid) -> Subject<'static> {
-        Subject { jti, client_id: "ci", user_id: Some("ada"), kid: Some("k1") }
+        Subject {
+            jti,
+            client_id: "ci",
+            user_id: Some("ada"),
+            kid: Some("k1"),
+        }
     }
 
     #[test]
@@ -223,7 +236,10 @@ mod tests {
         ];
         for target in targets {
             let view = RevocationView::default();
-            view.apply(&Revocation { target, cutoff_ms: 1000 });
+            view.apply(&Revocation {
+                target,
+                cutoff_ms: 1000,
+            });
             assert!(view.is_revoked(subject(minted_at(999))));
             assert!(view.is_revoked(subject(minted_at(1000))));
             assert!(!view.is_revoked(subject(minted_at(1001))));
@@ -234,7 +250,10 @@ mod tests {
     fn an_earlier_cut_off_never_lowers_a_later_one() {
         let view = RevocationView::default();
         for cutoff_ms in [1000, 500] {
-            view.apply(&Revocation { target: RevocationTarget::Client("ci".into()), cutoff_ms });
+            view.apply(&Revocation {
+                target: RevocationTarget::Client("ci".into()),
+                cutoff_ms,
+            });
         }
         assert!(view.is_revoked(subject(minted_at(1000))));
     }
@@ -242,9 +261,18 @@ mod tests {
     #[test]
     fn what_can_no_longer_matter_is_forgotten() {
         let view = RevocationView::default();
-        let token = |expires_at| RevocationTarget::Token { jti: minted_at(expires_at as u64), expires_at };
-        view.apply(&Revocation { target: token(10), cutoff_ms: 0 });
-        view.apply(&Revocation { target: token(30), cutoff_ms: 0 });
+        let token = |expires_at| RevocationTarget::Token {
+            jti: minted_at(expires_at as u64),
+            expires_at,
+        };
+        view.apply(&Revocation {
+            target: token(10),
+            cutoff_ms: 0,
+        });
+        view.apply(&Revocation {
+            target: token(30),
+            cutoff_ms: 0,
+        });
         view.forget(20_000);
         assert!(!view.is_revoked(subject(minted_at(10))));
         assert!(view.is_revoked(subject(minted_at(30))));

@@ -53,7 +53,9 @@ pub struct Call<T> {
 
 impl<T> fmt::Debug for Call<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("changes_directory", &self.changes_directory).finish_non_exhaustive()
+        f.debug_struct("Call")
+            .field("changes_directory", &self.changes_directory)
+            .finish_non_exhaustive()
     }
 }
 
@@ -96,7 +98,10 @@ pub struct Parts {
 
 impl fmt::Debug for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parts").field("store", &self.store).field("writers", &self.writers).finish_non_exhaustive()
+        f.debug_struct("Parts")
+            .field("store", &self.store)
+            .field("writers", &self.writers)
+            .finish_non_exhaustive()
     }
 }
 
@@ -116,7 +121,15 @@ impl TokenStore {
     /// An actor with idle writers and nothing loaded.
     pub fn new(parts: Parts) -> Self {
         let idle = (0..parts.writers.max(1)).map(|_| parts.store.ledger_writer()).collect();
-        Self { parts, queue: Vec::new(), idle, position: None, refreshing: false, kept_up: None, upkeep_running: false }
+        Self {
+            parts,
+            queue: Vec::new(),
+            idle,
+            position: None,
+            refreshing: false,
+            kept_up: None,
+            upkeep_running: false,
+        }
     }
 
     /// Commits what waits, if a writer is free. The group is taken when the future is first polled: actix polls it after
@@ -126,15 +139,17 @@ impl TokenStore {
             return;
         }
         let Some(writer) = self.idle.pop() else { return };
-        let commit = fut::ready(writer).into_actor(self).then(|mut writer, actor: &mut Self, _| {
-            let group = actor.take_group();
-            let observe = Arc::clone(&actor.parts.observe_commit);
-            async move {
-                commit(&mut writer, group, &observe).await;
-                writer
-            }
-            .into_actor(actor)
-        });
+        let commit = fut::ready(writer)
+            .into_actor(self)
+            .then(|mut writer, actor: &mut Self, _| {
+                let group = actor.take_group();
+                let observe = Arc::clone(&actor.parts.observe_commit);
+                async move {
+                    commit(&mut writer, group, &observe).await;
+                    writer
+                }
+                .into_actor(actor)
+            });
         ctx.spawn(commit.map(|writer, actor, ctx| {
             actor.idle.push(writer);
             actor.flush(ctx);
@@ -144,7 +159,10 @@ impl TokenStore {
     /// The oldest tokens that still have somebody waiting for them.
     fn take_group(&mut self) -> Group {
         let count = self.queue.len().min(LARGEST_BATCH);
-        self.queue.drain(..count).filter(|(_, answer)| !answer.is_abandoned()).unzip()
+        self.queue
+            .drain(..count)
+            .filter(|(_, answer)| !answer.is_abandoned())
+            .unzip()
     }
 
     fn refresh(&mut self, ctx: &mut Context<Self>) {
@@ -152,7 +170,11 @@ impl TokenStore {
             return;
         }
         self.refreshing = true;
-        let (store, directory, from) = (self.parts.store.clone(), Arc::clone(&self.parts.directory), self.position);
+        let (store, directory, from) = (
+            self.parts.store.clone(),
+            Arc::clone(&self.parts.directory),
+            self.position,
+        );
         let refresh = async move { directory.refresh(&store, from).await };
         ctx.spawn(refresh.into_actor(self).map(|position, actor, ctx| {
             actor.refreshing = false;
@@ -170,7 +192,9 @@ impl TokenStore {
     /// Does the store's upkeep when it is due, or when tokens may now live longer than partitions were made for.
     fn keep_up(&mut self, ctx: &mut Context<Self>) {
         let horizon = self.parts.directory.longest_lifetime().max(self.parts.default_lifetime);
-        let due = self.kept_up.is_none_or(|(at, reached)| at.elapsed() >= UPKEEP || horizon > reached);
+        let due = self
+            .kept_up
+            .is_none_or(|(at, reached)| at.elapsed() >= UPKEEP || horizon > reached);
         if !due || self.upkeep_running || self.position.is_none() {
             return;
         }
@@ -188,9 +212,20 @@ impl TokenStore {
     }
 
     fn report(&self, done: &Maintenance) {
-        self.parts.upkeep.partitions.store(done.partitions.into(), Ordering::Relaxed);
-        self.parts.upkeep.default_partition_rows.store(done.default_partition_rows, Ordering::Relaxed);
-        if (Maintenance { partitions: 0, default_partition_rows: 0, ..*done }) != Maintenance::default() {
+        self.parts
+            .upkeep
+            .partitions
+            .store(done.partitions.into(), Ordering::Relaxed);
+        self.parts
+            .upkeep
+            .default_partition_rows
+            .store(done.default_partition_rows, Ordering::Relaxed);
+        if (Maintenance {
+            partitions: 0,
+            default_partition_rows: 0,
+            ..*done
+        }) != Maintenance::default()
+        {
             tracing::info!(?done, "store upkeep");
         }
     }
@@ -223,7 +258,11 @@ impl<T: Send + 'static> Handler<Envelope<Call<T>>> for TokenStore {
             return;
         }
         let (call, answer) = envelope.into_parts();
-        let (store, directory, from) = (self.parts.store.clone(), Arc::clone(&self.parts.directory), self.position);
+        let (store, directory, from) = (
+            self.parts.store.clone(),
+            Arc::clone(&self.parts.directory),
+            self.position,
+        );
         ctx.spawn(
             async move {
                 let done = (call.verb)(store.clone()).await;
@@ -264,12 +303,20 @@ pub struct TokenStoreHandle(pub Mailbox<TokenStore>);
 
 impl TokenStoreHandle {
     /// Queues a token for the next commit, now; the answer is awaited later, so that it can be signed meanwhile.
-    pub fn issue(&self, record: TokenRecord, deadline: Instant) -> Result<Pending<Result<(), StoreError>>, ServiceError> {
+    pub fn issue(
+        &self,
+        record: TokenRecord,
+        deadline: Instant,
+    ) -> Result<Pending<Result<(), StoreError>>, ServiceError> {
         Ok(self.0.ask(Issue(record), deadline)?)
     }
 
     /// Runs a verb that reads, or that changes what the directory does not hold.
-    pub async fn call<T, F>(&self, deadline: Instant, verb: impl FnOnce(Store) -> F + Send + 'static) -> Result<T, ServiceError>
+    pub async fn call<T, F>(
+        &self,
+        deadline: Instant,
+        verb: impl FnOnce(Store) -> F + Send + 'static,
+    ) -> Result<T, ServiceError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + 'static,
@@ -278,7 +325,11 @@ impl TokenStoreHandle {
     }
 
     /// Runs a verb that changes a client or a key: when it answers, this node's directory knows.
-    pub async fn change<T, F>(&self, deadline: Instant, verb: impl FnOnce(Store) -> F + Send + 'static) -> Result<T, ServiceError>
+    pub async fn change<T, F>(
+        &self,
+        deadline: Instant,
+        verb: impl FnOnce(Store) -> F + Send + 'static,
+    ) -> Result<T, ServiceError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + 'static,
@@ -296,7 +347,10 @@ impl TokenStoreHandle {
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + 'static,
     {
-        let call = Call { verb: Box::new(move |store| Box::pin(verb(store))), changes_directory };
+        let call = Call {
+            verb: Box::new(move |store| Box::pin(verb(store))),
+            changes_directory,
+        };
         Ok(self.0.ask(call, deadline)?.await??)
     }
 }

@@ -20,7 +20,9 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn unix_ms(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis() as u64)
     }
 }
 
@@ -59,7 +61,10 @@ thread_local! {
 impl IdClock {
     /// Ids by this clock.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, floor_ms: AtomicU64::new(0) }
+        Self {
+            clock,
+            floor_ms: AtomicU64::new(0),
+        }
     }
 
     /// A fresh id.

@@ -37,7 +37,9 @@ pub struct Envelope<M: Request> {
 
 impl<M: Request> fmt::Debug for Envelope<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Envelope").field("queued", &self.queued).finish_non_exhaustive()
+        f.debug_struct("Envelope")
+            .field("queued", &self.queued)
+            .finish_non_exhaustive()
     }
 }
 
@@ -194,13 +196,18 @@ pub struct Mailbox<A: Actor> {
 
 impl<A: Actor> Clone for Mailbox<A> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner) }
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
     }
 }
 
 impl<A: Actor> fmt::Debug for Mailbox<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mailbox").field("name", &self.inner.name).field("depth", &self.depth()).finish_non_exhaustive()
+        f.debug_struct("Mailbox")
+            .field("name", &self.inner.name)
+            .field("depth", &self.depth())
+            .finish_non_exhaustive()
     }
 }
 
@@ -208,13 +215,28 @@ impl<A: Actor> Mailbox<A> {
     /// A mailbox with no actor behind it yet.
     pub(super) fn new(name: &'static str, capacity: usize) -> Self {
         let stats = Arc::default();
-        Self { inner: Arc::new(Inner { name, capacity, life: ArcSwapOption::empty(), closed: AtomicBool::new(false), stats }) }
+        Self {
+            inner: Arc::new(Inner {
+                name,
+                capacity,
+                life: ArcSwapOption::empty(),
+                closed: AtomicBool::new(false),
+                stats,
+            }),
+        }
     }
 
     /// Puts a new actor behind the mailbox, with permits of its own.
     pub(super) fn publish(&self, addr: Addr<A>) {
-        let gate = Gate { used: AtomicUsize::new(0), emptied: Notify::new(), stats: Arc::clone(&self.inner.stats) };
-        self.inner.life.store(Some(Arc::new(Life { addr, gate: Arc::new(gate) })));
+        let gate = Gate {
+            used: AtomicUsize::new(0),
+            emptied: Notify::new(),
+            stats: Arc::clone(&self.inner.stats),
+        };
+        self.inner.life.store(Some(Arc::new(Life {
+            addr,
+            gate: Arc::new(gate),
+        })));
     }
 
     /// Takes the actor away: callers are told that it crashed.
@@ -234,7 +256,11 @@ impl<A: Actor> Mailbox<A> {
 
     /// Messages queued and in flight.
     pub fn depth(&self) -> usize {
-        self.inner.life.load().as_ref().map_or(0, |life| life.gate.used.load(Ordering::Acquire))
+        self.inner
+            .life
+            .load()
+            .as_ref()
+            .map_or(0, |life| life.gate.used.load(Ordering::Acquire))
     }
 
     /// Takes no more messages: callers are told that the actor has stopped. What is queued is still answered.
@@ -244,7 +270,9 @@ impl<A: Actor> Mailbox<A> {
 
     /// Waits until nothing is queued or in flight.
     pub async fn drained(&self) {
-        let Some(life) = self.inner.life.load_full() else { return };
+        let Some(life) = self.inner.life.load_full() else {
+            return;
+        };
         loop {
             let emptied = life.gate.emptied.notified();
             if life.gate.used.load(Ordering::Acquire) == 0 {
@@ -277,10 +305,24 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
         let life = life.as_ref().ok_or_else(crashed)?;
         let permit = Permit::take(&life.gate, self.inner.capacity).ok_or_else(full)?;
         let (reply, receiver) = oneshot::channel();
-        let answer = Answer { reply, deadline, permit };
-        let envelope = Envelope { message, answer, span: Span::current(), queued: Instant::now() };
+        let answer = Answer {
+            reply,
+            deadline,
+            permit,
+        };
+        let envelope = Envelope {
+            message,
+            answer,
+            span: Span::current(),
+            queued: Instant::now(),
+        };
         match life.addr.try_send(envelope) {
-            Ok(()) => Ok(Pending { receiver, deadline, timer: None, stats: Arc::clone(stats) }),
+            Ok(()) => Ok(Pending {
+                receiver,
+                deadline,
+                timer: None,
+                stats: Arc::clone(stats),
+            }),
             Err(SendError::Full(_)) => Err(full()),
             Err(SendError::Closed(_)) => Err(crashed()),
         }
@@ -311,7 +353,9 @@ impl<R> Future for Pending<R> {
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {
                 let deadline = this.deadline.into();
-                let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+                let timer = this
+                    .timer
+                    .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
                 if timer.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }

@@ -85,7 +85,10 @@ where
     let mailbox = Mailbox::new(name, policy.mailbox_capacity);
     let (status, watched) = watch::channel(ActorStatus::Starting);
     actix::spawn(watch_over(mailbox.clone(), policy, Arc::new(factory), status));
-    Supervised { mailbox, status: watched }
+    Supervised {
+        mailbox,
+        status: watched,
+    }
 }
 
 type Factory<A> = Arc<dyn Fn(&mut Context<A>) -> A + Send + Sync>;
@@ -112,11 +115,18 @@ where
 
         let now = Instant::now();
         deaths.push_back(now);
-        while deaths.front().is_some_and(|death| now.duration_since(*death) > policy.window) {
+        while deaths
+            .front()
+            .is_some_and(|death| now.duration_since(*death) > policy.window)
+        {
             deaths.pop_front();
         }
         if deaths.len() > policy.max_restarts {
-            tracing::error!(actor = mailbox.name(), deaths = deaths.len(), "actor died too often; giving up");
+            tracing::error!(
+                actor = mailbox.name(),
+                deaths = deaths.len(),
+                "actor died too often; giving up"
+            );
             status.send_replace(ActorStatus::Escalated);
             return;
         }
@@ -168,7 +178,13 @@ impl<A: Actor<Context = Context<A>>> Life<A> {
             let _ = made.send(());
             actor
         });
-        Self { arbiter, addr, made: on_made, death: on_death, beats }
+        Self {
+            arbiter,
+            addr,
+            made: on_made,
+            death: on_death,
+            beats,
+        }
     }
 
     /// Waits until the factory is done. It may take longer than a beat, but not for ever.

@@ -1,0 +1,255 @@
+//! What request handlers and actors add to: instruments bound to closed sets of labels before the first request, so that an
+//! addition is an atomic or two, and no request can make a new series.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{BoundCounter, BoundHistogram, Meter};
+
+use crate::model::{GrantType, RevocationTarget, TokenFormat};
+use crate::rate_limiter::Decision;
+use crate::runtime::mailbox::MailboxStats;
+
+/// Upper bounds in seconds. None is a whole number: Prometheus 3 would rewrite its label.
+const SECONDS: [f64; 13] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.001, 2.5, 5.001,
+];
+
+/// Upper bounds of a mailbox wait, in seconds.
+const WAIT_SECONDS: [f64; 9] = [0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.025, 0.1, 0.5];
+
+/// Upper bounds of a commit's rows. Halves, since rows are whole.
+const ROWS: [f64; 10] = [1.5, 2.5, 4.5, 8.5, 16.5, 32.5, 64.5, 128.5, 256.5, 1024.5];
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+const TARGETS: [&str; 5] = ["token", "client", "user", "key", "issuer"];
+
+#[derive(Debug)]
+struct Endpoint {
+    requests: Vec<BoundCounter<u64>>,
+    duration: BoundHistogram<f64>,
+    rejects: Vec<(&'static str, BoundCounter<u64>)>,
+    sheds: Vec<(&'static str, BoundCounter<u64>)>,
+}
+
+/// What request handlers add to.
+#[derive(Debug)]
+pub struct Instruments {
+    endpoints: Vec<Endpoint>,
+    issued: Vec<BoundCounter<u64>>,
+    revoked: Vec<BoundCounter<u64>>,
+    introspections: [BoundCounter<u64>; 2],
+    verified_cache: [BoundCounter<u64>; 2],
+    auth_failures: [BoundCounter<u64>; 2],
+    batch_size: BoundHistogram<f64>,
+    commit_duration: BoundHistogram<f64>,
+}
+
+/// A counter that is exported at 0 from now on.
+fn bind(counter: &opentelemetry::metrics::Counter<u64>, labels: &[(&'static str, &'static str)]) -> BoundCounter<u64> {
+    let labels: Vec<_> = labels
+        .iter()
+        .map(|(name, value)| KeyValue::new(*name, *value))
+        .collect();
+    let bound = counter.bind(&labels);
+    bound.add(0);
+    bound
+}
+
+impl Instruments {
+    /// Instruments for these endpoints (method and route), reasons of refusal, reasons of shedding, and this kind of store.
+    pub fn new(
+        meter: &Meter,
+        endpoints: &[(&'static str, &'static str)],
+        reject_reasons: &[&'static str],
+        shed_reasons: &[&'static str],
+        store: &'static str,
+    ) -> Self {
+        let counter = |name, help| meter.u64_counter(name).with_description(help).build();
+        let requests = counter("http_requests", "Requests answered, by class of status");
+        let rejects = counter("reject", "Requests refused because of what they asked");
+        let sheds = counter("shed", "Requests turned away because of the server's state");
+        let issued = counter("oauth_token_issued", "Access tokens issued");
+        let revoked = counter("oauth_token_revoked", "Revocations committed, by what they revoke");
+        let introspections = counter("oauth_introspections", "Tokens introspected");
+        let verified = counter("verified_token_cache", "Look-ups of tokens verified before");
+        let failures = counter(
+            "auth_failures",
+            "Failed client authentications, within and over the client's and address's bucket",
+        );
+        let histogram = |name, help, bounds: &[f64]| {
+            meter
+                .f64_histogram(name)
+                .with_description(help)
+                .with_boundaries(bounds.to_vec())
+                .build()
+        };
+        let duration = histogram(
+            "http_request_duration_seconds",
+            "Time from the head of a request to its answer",
+            &SECONDS,
+        );
+        let batch_size = histogram("token_commit_batch_size", "Tokens recorded by one commit", &ROWS);
+        let commit = histogram(
+            "token_commit_duration_seconds",
+            "Time that one commit of tokens took",
+            &SECONDS,
+        );
+        let reasons = |counter, route, reasons: &[&'static str]| {
+            reasons
+                .iter()
+                .map(|reason| (*reason, bind(counter, &[("endpoint", route), ("reason", reason)])))
+                .collect()
+        };
+        let endpoints = endpoints.iter().map(|&(method, route)| Endpoint {
+            requests: CLASSES
+                .iter()
+                .map(|class| bind(&requests, &[("method", method), ("route", route), ("status", class)]))
+                .collect(),
+            duration: duration.bind(&[KeyValue::new("method", method), KeyValue::new("route", route)]),
+            rejects: reasons(&rejects, route, reject_reasons),
+            sheds: reasons(&sheds, route, shed_reasons),
+        });
+        Self {
+            endpoints: endpoints.collect(),
+            issued: TokenFormat::ALL
+                .iter()
+                .map(|format| {
+                    let grant = GrantType::ClientCredentials.as_str();
+                    bind(&issued, &[("grant_type", grant), ("format", format.as_str())])
+                })
+                .collect(),
+            revoked: TARGETS.iter().map(|kind| bind(&revoked, &[("kind", kind)])).collect(),
+            introspections: ["false", "true"].map(|active| bind(&introspections, &[("active", active)])),
+            verified_cache: ["miss", "hit"].map(|result| bind(&verified, &[("result", result)])),
+            auth_failures: ["within", "over"].map(|decision| bind(&failures, &[("decision", decision)])),
+            batch_size: batch_size.bind(&[KeyValue::new("store", store)]),
+            commit_duration: commit.bind(&[KeyValue::new("store", store)]),
+        }
+    }
+
+    /// Counts an answered request. `class` is the first digit of its status.
+    pub fn record_http(&self, endpoint: usize, class: usize, elapsed: Duration) {
+        let endpoint = &self.endpoints[endpoint];
+        endpoint.requests[class.clamp(1, 5) - 1].add(1);
+        endpoint.duration.record(elapsed.as_secs_f64());
+    }
+
+    /// Counts a refused request. A reason that was not declared is not counted.
+    pub fn reject(&self, endpoint: usize, reason: &str) {
+        count(&self.endpoints[endpoint].rejects, reason);
+    }
+
+    /// Counts a request that was turned away.
+    pub fn shed(&self, endpoint: usize, reason: &str) {
+        count(&self.endpoints[endpoint].sheds, reason);
+    }
+
+    /// Counts an issued token.
+    pub fn token_issued(&self, format: TokenFormat) {
+        self.issued[format as usize].add(1);
+    }
+
+    /// Counts a committed revocation.
+    pub fn token_revoked(&self, target: &RevocationTarget) {
+        let index = match target {
+            RevocationTarget::Token { .. } => 0,
+            RevocationTarget::Client(_) => 1,
+            RevocationTarget::User(_) => 2,
+            RevocationTarget::Key(_) => 3,
+            RevocationTarget::Issuer => 4,
+        };
+        self.revoked[index].add(1);
+    }
+
+    /// Counts an introspected token.
+    pub fn introspection(&self, active: bool) {
+        self.introspections[usize::from(active)].add(1);
+    }
+
+    /// Counts a look-up of a token verified before.
+    pub fn verified_cache(&self, hit: bool) {
+        self.verified_cache[usize::from(hit)].add(1);
+    }
+
+    /// Counts a failed client authentication.
+    pub fn auth_failure(&self, decision: Decision) {
+        self.auth_failures[usize::from(decision == Decision::Over)].add(1);
+    }
+
+    /// Records one commit of tokens.
+    pub fn commit(&self, rows: usize, elapsed: Duration) {
+        self.batch_size.record(rows as f64);
+        self.commit_duration.record(elapsed.as_secs_f64());
+    }
+}
+
+fn count(counters: &[(&'static str, BoundCounter<u64>)], reason: &str) {
+    if let Some((_, counter)) = counters.iter().find(|(known, _)| *known == reason) {
+        counter.add(1);
+    }
+}
+
+/// What is exported of an actor's mailbox.
+pub type Depth = Box<dyn Fn() -> usize + Send + Sync>;
+
+/// The instruments of all mailboxes.
+#[derive(Debug)]
+pub struct ActorInstruments;
+
+impl ActorInstruments {
+    /// Exports the mailboxes of these actors: name, what is known of the mailbox, and its depth.
+    pub fn register(meter: &Meter, actors: Vec<(&'static str, Arc<MailboxStats>, Depth)>) {
+        use std::sync::atomic::Ordering::Relaxed;
+
+        let wait = meter
+            .f64_histogram("actor_mailbox_wait_seconds")
+            .with_description("Time that messages waited before an actor took them up")
+            .with_boundaries(WAIT_SECONDS.to_vec())
+            .build();
+        for (name, stats, _) in &actors {
+            let wait = wait.bind(&[KeyValue::new("actor", *name)]);
+            stats.observe_wait(move |time| wait.record(time.as_secs_f64()));
+        }
+        let actors = Arc::new(actors);
+        let each = Arc::clone(&actors);
+        meter
+            .u64_observable_gauge("actor_mailbox_depth")
+            .with_description("Messages queued or in flight")
+            .with_callback(move |observer| {
+                for (name, _, depth) in each.iter() {
+                    observer.observe(depth() as u64, &[KeyValue::new("actor", *name)]);
+                }
+            })
+            .build();
+        let each = Arc::clone(&actors);
+        meter
+            .u64_observable_counter("actor_restarts")
+            .with_description("Times that an actor was replaced")
+            .with_callback(move |observer| {
+                for (name, stats, _) in each.iter() {
+                    observer.observe(stats.restarts.load(Relaxed), &[KeyValue::new("actor", *name)]);
+                }
+            })
+            .build();
+        meter
+            .u64_observable_counter("actor_sheds")
+            .with_description("Messages that an actor did not answer")
+            .with_callback(move |observer| {
+                for (name, stats, _) in actors.iter() {
+                    let reasons = [
+                        ("full", &stats.full),
+                        ("deadline", &stats.deadline),
+                        ("crashed", &stats.crashed),
+                    ];
+                    for (reason, count) in reasons {
+                        let labels = [KeyValue::new("actor", *name), KeyValue::new("reason", reason)];
+                        observer.observe(count.load(Relaxed), &labels);
+                    }
+                }
+            })
+            .build();
+    }
+}
