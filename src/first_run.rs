@@ -1,7 +1,6 @@
 //! The first start on an embedded store: a demo client, and a banner with a command to paste.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use oauth2_actors::error::StoreError;
@@ -10,9 +9,8 @@ use oauth2_actors::store::Store;
 use serde_json::json;
 
 use crate::config::embedded;
-use crate::oauth::grants::Defaults;
-use crate::oauth::registration::ClientRequest;
-use crate::tokens::secret;
+use crate::oauth::registration::{self, ClientRequest, Defaults, Fresh};
+use crate::startup::StartError;
 
 /// The demo client's id.
 const DEMO: &str = "demo";
@@ -25,24 +23,31 @@ pub fn secret_file(data: &Path) -> PathBuf {
     data.join(SECRET_FILE)
 }
 
-/// Registers the demo client of a new store. The secret's file is written first: a start that is cut short between the two
-/// is finished by the next one.
-pub async fn create_demo_client(store: &Store, data: &Path, defaults: &Defaults, now: i64) -> Result<(), String> {
+/// Registers the demo client of a new store. Its secret's file is written first: a start that is cut short between the two
+/// leaves a file that the next one says nothing about, never a client whose secret nobody knows.
+pub async fn create_demo_client(store: &Store, data: &Path, defaults: &Defaults, now: i64) -> Result<(), StartError> {
+    let fresh = Fresh::generate().map_err(StartError::environment)?;
     let file = secret_file(data);
-    let secret = embedded::read_or_create(&file, || secret::generate_client_secret().map_err(|error| error.to_string()))
-        .map_err(|error| error.to_string())?;
+    let secret = match embedded::read(&file)? {
+        Some(secret) => secret,
+        None => {
+            let written = embedded::write_new(&file, &fresh.secret);
+            written.map_err(|error| StartError::Environment(format!("{} cannot be written: {error}", file.display())))?;
+            fresh.secret.clone()
+        }
+    };
     let request = ClientRequest {
-        client_id: Some(DEMO.to_owned()),
-        client_secret: Some(secret),
-        client_name: Some("Demo client of the first run".to_owned()),
-        scope: Some("read write".to_owned()),
+        client_id: Some(DEMO.to_owned()).into(),
+        client_secret: Some(secret).into(),
+        client_name: Some("demo client of the first run".to_owned()).into(),
+        scope: Some("read write".to_owned()).into(),
         ..ClientRequest::default()
     };
-    let (client, _) = request.register(now, defaults).map_err(|error| error.to_string())?;
+    let registered = registration::register(&request, defaults, fresh, now).map_err(StartError::environment)?;
     let audit = AuditEntry { actor: "server".to_owned(), action: "client.create", detail: json!({"first_run": true}) };
-    match store.create_client(&client, &audit).await {
+    match store.create_client(&registered.client, &audit).await {
         Ok(()) | Err(StoreError::Conflict(_)) => Ok(()),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -52,9 +57,9 @@ pub struct Banner<'a> {
     /// This issuer.
     pub issuer: &'a str,
     /// The public listener.
-    pub public: SocketAddr,
+    pub public: String,
     /// The management listener.
-    pub management: SocketAddr,
+    pub management: String,
     /// Where the data is, without any password.
     pub data: String,
     /// The demo client's secret, if there is one.
@@ -102,8 +107,8 @@ mod tests {
     fn the_command_is_one_line_and_survives_odd_paths() {
         let banner = Banner {
             issuer: "http://127.0.0.1:8080",
-            public: ([127, 0, 0, 1], 8080).into(),
-            management: ([127, 0, 0, 1], 8081).into(),
+            public: "127.0.0.1:8080".to_owned(),
+            management: "127.0.0.1:8081".to_owned(),
             data: "/tmp/it's here/oauth2.db".to_owned(),
             demo_secret: Some("/tmp/it's here/demo_client_secret".into()),
         };

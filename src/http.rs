@@ -25,6 +25,7 @@ use oauth2_actors::token_store::TokenStoreHandle;
 use tokio::sync::watch;
 
 use crate::oauth::grants::Defaults;
+use crate::oauth::registration;
 use crate::tokens::verified::VerifiedTokens;
 
 pub mod admin;
@@ -90,6 +91,11 @@ impl State {
     /// Unix seconds.
     pub fn now(&self) -> i64 {
         (self.clock.unix_ms() / 1000) as i64
+    }
+
+    /// The defaults that registrations are checked against.
+    pub fn registration_defaults(&self) -> registration::Defaults {
+        registration::Defaults { format: self.defaults.format, ledger: self.defaults.ledger }
     }
 
     /// Refuses to go on when clients or revocations were not confirmed by the store within the staleness budget. To be

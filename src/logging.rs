@@ -6,19 +6,20 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::log::Format;
+use crate::config::{Log, LogFormat};
 
-/// Starts logging for the process. A sink that is full or closed loses lines; it never stops or slows a request.
-pub fn init(level: &str, format: Format) -> Result<(), String> {
-    let filter = EnvFilter::try_new(level).map_err(|error| error.to_string())?;
-    let json = match format {
-        Format::Json => true,
-        Format::Human => false,
-        Format::Auto => !std::io::stderr().is_terminal(),
+/// Starts logging for the process. A sink that is full or closed loses lines; it never fails a request.
+pub fn init(log: &Log) {
+    let json = match log.format {
+        LogFormat::Json => true,
+        LogFormat::Human => false,
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
-    let registry = tracing_subscriber::registry().with(filter);
-    let done = if json {
+    // The configuration has checked that the directives parse.
+    let registry = tracing_subscriber::registry().with(EnvFilter::new(&log.level));
+    // An error means that somebody else has set up logging before: theirs is then used.
+    let _ = if json {
         registry.with(layer.json().flatten_event(true)).try_init()
     } else {
         registry.with(layer.with_target(false)).try_init()
@@ -28,5 +29,4 @@ pub fn init(level: &str, format: Format) -> Result<(), String> {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "panic");
     }));
-    done.map_err(|error| error.to_string())
 }

@@ -5,6 +5,7 @@
 //! - [`scope`], [`target`]: what may be granted, and for whom.
 //! - [`grants`]: one grant a file.
 //! - [`registration`]: what a client may be registered with.
+//! - [`view`]: the JSON in which clients, tokens and keys are shown.
 //! - [`error`]: the error codes of the RFCs.
 
 pub mod client_auth;
@@ -14,3 +15,4 @@ pub mod grants;
 pub mod registration;
 pub mod scope;
 pub mod target;
+pub mod view;

@@ -18,7 +18,7 @@ use crate::runtime::mailbox::{Envelope, Request};
 mod instruments;
 mod process;
 
-pub use instruments::{ActorInstruments, Instruments};
+pub use instruments::{ActorInstruments, Depth, Instruments};
 
 /// Prefix of every name.
 const NAMESPACE: &str = "oauth2_server";

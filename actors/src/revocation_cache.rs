@@ -9,7 +9,7 @@
 //! - When full: the caller of [`Apply`] is told, and must not claim that the revocation holds here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -131,27 +131,35 @@ pub struct RevocationCache {
     view: Arc<RevocationView>,
     position: Option<LogPosition>,
     polling: bool,
+    prepared: Arc<AtomicBool>,
     ids: Arc<IdClock>,
     clock: Arc<dyn Clock>,
 }
 
 impl RevocationCache {
     /// An actor that publishes to `published` once it has read the log. `ids` is moved past each cut-off, so that what is
-    /// minted afterwards is later.
-    pub fn new(store: Store, published: PublishedRevocations, ids: Arc<IdClock>, clock: Arc<dyn Clock>) -> Self {
+    /// minted afterwards is later. Nothing is read before `prepared` is set.
+    pub fn new(
+        store: Store,
+        published: PublishedRevocations,
+        prepared: Arc<AtomicBool>,
+        ids: Arc<IdClock>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             store,
             published,
             view: Arc::default(),
             position: None,
             polling: false,
+            prepared,
             ids,
             clock,
         }
     }
 
     fn poll(&mut self, ctx: &mut Context<Self>) {
-        if self.polling {
+        if self.polling || !self.prepared.load(Ordering::Acquire) {
             return;
         }
         self.polling = true;

@@ -15,10 +15,11 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use oauth2_actors::model::{AuditEntry, Page};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::error::Failure;
 use super::{ADMIN_DEADLINE, App, State, body, routes};
+use crate::oauth::view::ListView;
 use crate::tokens::secret;
 
 mod clients;
@@ -91,13 +92,15 @@ impl FromRequest for Operator {
 
 async fn bearer(
     state: App,
-    mut request: ServiceRequest,
+    request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let deadline = Instant::now() + ADMIN_DEADLINE;
-    let http: HttpRequest = request.extract().await?;
-    let found = operator(&state, &http, deadline).await;
-    drop(http);
+    // The clone must be gone before the request goes on: actix wants to be its only owner.
+    let found = {
+        let request = request.request().clone();
+        operator(&state, &request, deadline).await
+    };
     match found {
         Ok(operator) => {
             request.extensions_mut().insert(operator);
@@ -160,9 +163,8 @@ impl ListQuery {
     }
 }
 
-fn answer_page<T, V: Serialize>(page: Page<T>, view: impl FnMut(T) -> V) -> HttpResponse {
-    let items: Vec<V> = page.items.into_iter().map(view).collect();
-    answer(&json!({"items": items, "next_cursor": page.next}))
+fn answer_page<'a, T, V: Serialize>(page: &'a Page<T>, view: impl FnMut(&'a T) -> V) -> HttpResponse {
+    answer(&ListView { items: page.items.iter().map(view).collect(), next_cursor: page.next.clone() })
 }
 
 fn answer(body: &impl Serialize) -> HttpResponse {

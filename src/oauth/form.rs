@@ -42,7 +42,8 @@ impl<'a> Form<'a> {
 
     /// The value of a parameter, `None` when it is left out or empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
+        let named = self.parameters.iter().find(|(known, _)| known == name);
+        named.map(|(_, value)| &**value).filter(|value| !value.is_empty())
     }
 
     /// Every value of a parameter that may repeat, empty ones left out.

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{App, Failure, ListQuery, Operator, State, answer, answer_page, deadline, read};
-use crate::oauth::registration::{ClientRequest, ClientUpdate, ClientView, RegistrationError};
+use crate::oauth::registration::{self, ClientRequest, Fresh, Invalid};
+use crate::oauth::view::ClientView;
 use crate::tokens::secret;
 
 /// Seconds during which the old secret still works after a rotation that does not say.
@@ -18,8 +19,8 @@ const DEFAULT_OVERLAP: i64 = 3600;
 
 const NO_SUCH_CLIENT: Failure = Failure::NoSuch("there is no such client");
 
-impl From<RegistrationError> for Failure {
-    fn from(error: RegistrationError) -> Self {
+impl From<Invalid> for Failure {
+    fn from(error: Invalid) -> Self {
         Self::BadRequest("invalid_client_metadata", error.to_string())
     }
 }
@@ -27,12 +28,14 @@ impl From<RegistrationError> for Failure {
 /// Registers a client; the answer is the only one that holds its secret.
 pub async fn create(state: App, operator: Operator, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let asked: ClientRequest = read(&request, payload).await?;
-    let (client, secret) = asked.register(state.now(), &state.defaults)?;
+    let fresh = Fresh::generate().map_err(|_| Failure::Unavailable("internal"))?;
+    let registered = registration::register(&asked, &state.registration_defaults(), fresh, state.now())?;
+    let client = registered.client;
     let audit = operator.audit("client.create", json!({"scope": &*client.scope, "grant_types": client.grant_types}));
     let stored = client.clone();
     state.tokens.change(deadline(), move |store| async move { store.create_client(&stored, &audit).await }).await?;
     let mut response = HttpResponse::Created();
-    let body = ClientView::with_secret(&client, secret);
+    let body = ClientView::new(&client, Some(&registered.secret));
     Ok(response.insert_header((header::CACHE_CONTROL, "no-store")).json(body))
 }
 
@@ -43,12 +46,12 @@ pub async fn list(state: App, request: HttpRequest) -> Result<HttpResponse, Fail
         .tokens
         .call(deadline(), move |store| async move { store.list_clients(cursor.as_deref(), limit).await })
         .await?;
-    Ok(answer_page(page, |client| ClientView::new(&client)))
+    Ok(answer_page(&page, |client| ClientView::new(client, None)))
 }
 
 /// Shows a client.
 pub async fn show(state: App, client_id: Path<String>) -> Result<HttpResponse, Failure> {
-    Ok(answer(&ClientView::new(&stored(&state, client_id.into_inner()).await?)))
+    Ok(answer(&ClientView::new(&stored(&state, client_id.into_inner()).await?, None)))
 }
 
 /// Changes what the body names (RFC 7396: `null` goes back to the server's default).
@@ -59,9 +62,9 @@ pub async fn update(
     client_id: Path<String>,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
-    let update: ClientUpdate = read(&request, payload).await?;
+    let update: ClientRequest = read(&request, payload).await?;
     let client = stored(&state, client_id.into_inner()).await?;
-    let changed = update.apply(&client, &state.defaults)?;
+    let changed = registration::update(&update, &client, &state.registration_defaults())?;
     write(&state, &operator, changed).await
 }
 
@@ -84,7 +87,7 @@ async fn write(state: &State, operator: &Operator, client: Client) -> Result<Htt
     let audit = operator.audit("client.update", json!({"disabled": client.disabled, "scope": &*client.scope}));
     let (now, row) = (state.now(), client.clone());
     let found = state.tokens.change(deadline(), move |store| async move { store.update_client(&row, now, &audit).await }).await?;
-    if found { Ok(answer(&ClientView::new(&client))) } else { Err(NO_SUCH_CLIENT) }
+    if found { Ok(answer(&ClientView::new(&client, None))) } else { Err(NO_SUCH_CLIENT) }
 }
 
 /// Deletes a client; its tokens are dead for good.
@@ -130,7 +133,7 @@ pub async fn rotate_secret(
         return Err(NO_SUCH_CLIENT);
     }
     let client = stored(&state, client_id.to_string()).await?;
-    Ok(answer(&ClientView::with_secret(&client, secret)))
+    Ok(answer(&ClientView::new(&client, Some(&secret))))
 }
 
 async fn stored(state: &State, client_id: String) -> Result<Client, Failure> {

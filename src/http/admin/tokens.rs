@@ -3,13 +3,14 @@
 use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 use oauth2_actors::model::token::uuid_v7_ms;
-use oauth2_actors::model::{MAX_TOKEN_LIFETIME, Revocation, RevocationTarget};
+use oauth2_actors::model::{MAX_TOKEN_LIFETIME, Revocation, RevocationTarget, StoredToken};
+use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{App, Failure, ListQuery, Operator, State, answer, answer_page, bad_request, deadline};
 use crate::http::resolve::Resolved;
-use crate::views::TokenView;
+use crate::oauth::view::TokenView;
 
 fn parse_jti(text: &str) -> Result<Uuid, Failure> {
     Uuid::try_parse(text).map_err(|_| bad_request("a token id is a UUID"))
@@ -27,7 +28,7 @@ pub async fn list(state: App, request: HttpRequest, client_id: Path<String>) -> 
         .tokens
         .call(deadline(), move |store| async move { store.list_tokens(&client_id, now, cursor, limit).await })
         .await?;
-    Ok(answer_page(page, |token| view(&state, token)))
+    Ok(answer_page(&page, |token| view(&state, token)))
 }
 
 /// Shows a recorded token.
@@ -35,13 +36,20 @@ pub async fn show(state: App, jti: Path<String>) -> Result<HttpResponse, Failure
     let jti = parse_jti(&jti)?;
     let found = state.tokens.call(deadline(), move |store| async move { store.token(jti, None).await }).await?;
     let token = found.ok_or(Failure::NoSuch("there is no record of this token"))?;
-    Ok(answer(&view(&state, token)))
+    Ok(answer(&view(&state, &token)))
 }
 
-fn view(state: &State, token: oauth2_actors::model::StoredToken) -> TokenView {
-    let format = token.record.format;
-    let resolved = Resolved::Recorded(Box::new(state.claims_of(token)));
-    TokenView::new(resolved.claims(), format, Some(state.is_active(&resolved)))
+/// A recorded token and whether it holds.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    token: TokenView<'a>,
+    active: bool,
+}
+
+fn view<'a>(state: &State, token: &'a StoredToken) -> Shown<'a> {
+    let resolved = Resolved::Recorded(Box::new(state.claims_of(token.clone())));
+    Shown { token: TokenView::new(token), active: state.is_active(&resolved) }
 }
 
 /// Revokes one token by its id, recorded or not.
