@@ -15,6 +15,7 @@ use crate::model::{AuditEntry, Change, Client, Page, Revocation, SecretHash, Sto
 
 mod migrations;
 mod postgres;
+mod row;
 mod sqlite;
 
 /// What every verb answers.

@@ -1,93 +1,182 @@
-//! Stub.
-#![allow(unused_variables, missing_docs, dead_code, clippy::all, clippy::pedantic)]
-use super::*;
+//! The shared store: Postgres through a pool.
+//!
+//! A verb is one statement where it can be (an autocommit round trip), so most of them leave no transaction behind
+//! whatever happens. A connection that a caller left in the middle of something, that lost its server, or whose server
+//! takes no writes any more is closed, never handed out again.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bb8_postgres::bb8::{self, Pool, PooledConnection};
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
+
+use super::{LogPosition, Maintenance, PoolUse, Result, StoreOptions, migrations, row};
+use crate::error::StoreError;
+use crate::model::{AuditEntry, Change, Client, Page, Revocation, SecretHash, StoredKey, StoredToken, TokenRecord};
+
+mod clients;
+mod column;
+mod connection;
+mod failure;
+mod keys;
+mod ledger;
+mod logs;
+mod maintenance;
+mod schema;
+mod tokens;
+
+use connection::{Connection, Opener};
+use failure::Failure;
+pub use ledger::LedgerWriter;
+
+/// Connections set apart for the writers of the ledger.
+const LEDGER_CONNECTIONS: u32 = 2;
+/// The server's own bound on an ordinary statement, and ours for when the server does not answer at all.
+const STATEMENT: Duration = Duration::from_secs(1);
+const ORDINARY: Duration = Duration::from_millis(1500);
+/// The same for lists and for the first reading of a log.
+const PATIENT: Duration = Duration::from_secs(6);
+/// Tries of a verb that collides with another transaction.
+const TRIES: u32 = 3;
+
+/// A handle on the pool; clones share it.
 #[derive(Debug, Clone)]
-pub struct PostgresStore;
+pub struct PostgresStore {
+    pool: Pool<Opener>,
+    opener: Opener,
+    acquire_timeout: Duration,
+    max_connections: u32,
+    ledger_open: Arc<AtomicU32>,
+    /// Why the last attempt at a connection failed, until one succeeds: the pool itself only says that it waited in vain.
+    last_failure: Arc<Mutex<Option<StoreError>>>,
+}
+
+/// Runs a verb on a pooled connection, again if it collided: `verb!(store, limit, |connection| { .. })`.
+macro_rules! verb {
+    ($store:expr, $limit:expr, |$connection:ident| $body:block) => {{
+        let mut attempt = 1;
+        loop {
+            let mut pooled = $store.acquire().await?;
+            pooled.enter();
+            let outcome: std::result::Result<std::result::Result<_, $crate::store::postgres::Failure>, _> = {
+                let $connection = &mut *pooled;
+                tokio::time::timeout($limit, async { $body }).await
+            };
+            match $crate::store::postgres::settle(&mut pooled, outcome, attempt).await {
+                Some(answer) => break answer,
+                None => attempt += 1,
+            }
+        }
+    }};
+}
+use verb;
 
 impl PostgresStore {
-    pub async fn migrate(&self) -> Result<usize> {
-        Err(StoreError::Unavailable("stub".into()))
+    #[expect(
+        clippy::unused_async,
+        reason = "the pool starts its tasks here, so a runtime must be there"
+    )]
+    pub(super) async fn open(url: &str, options: &StoreOptions) -> Result<Self> {
+        let last_failure = Arc::new(Mutex::new(None));
+        let opener = Opener::new(url, options, last_failure.clone())?;
+        let size = options.max_connections.saturating_sub(LEDGER_CONNECTIONS).max(1);
+        let pool = Pool::builder()
+            .max_size(size)
+            .min_idle(options.min_connections.min(size))
+            .test_on_check_out(false)
+            .connection_timeout(options.acquire_timeout.max(Duration::from_millis(1)))
+            .idle_timeout(options.idle_timeout.max(Duration::from_secs(1)))
+            .queue_strategy(bb8::QueueStrategy::Lifo)
+            .build_unchecked(opener.clone());
+        Ok(Self {
+            pool,
+            opener,
+            acquire_timeout: options.acquire_timeout,
+            max_connections: options.max_connections,
+            ledger_open: Arc::default(),
+            last_failure,
+        })
     }
-    pub async fn schema_version(&self) -> Result<Option<i64>> {
-        Err(StoreError::Unavailable("stub".into()))
+
+    pub(super) fn pool_use(&self) -> PoolUse {
+        let state = self.pool.state();
+        let ledger = self.ledger_open.load(Ordering::Relaxed);
+        PoolUse {
+            active: state.connections.saturating_sub(state.idle_connections),
+            open: state.connections + ledger,
+            max: self.max_connections,
+        }
     }
-    pub async fn ping(&self) -> Result<u64> {
-        Err(StoreError::Unavailable("stub".into()))
+
+    pub(super) fn ledger_writer(&self) -> LedgerWriter {
+        LedgerWriter::new(self.clone())
     }
-    pub async fn token(&self, jti: Uuid, expires_at: Option<i64>) -> Result<Option<StoredToken>> {
-        Err(StoreError::Unavailable("stub".into()))
+
+    pub(super) async fn ping(&self) -> Result<u64> {
+        verb!(self, ORDINARY, |connection| {
+            let row = connection
+                .query_one("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint", &[])
+                .await?;
+            Ok(row.try_get::<_, i64>(0)? as u64)
+        })
     }
-    pub async fn list_tokens(
-        &self,
-        client_id: &str,
-        now: i64,
-        cursor: Option<Uuid>,
-        limit: usize,
-    ) -> Result<Page<StoredToken>> {
-        Err(StoreError::Unavailable("stub".into()))
+
+    /// A connection that is not known to be dead, within the time a caller may wait for one.
+    async fn acquire(&self) -> Result<PooledConnection<'_, Opener>> {
+        let deadline = Instant::now() + self.acquire_timeout;
+        let mut given = self.pool.get();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match timeout(left, given).await {
+                // One whose server went away while it lay idle: dropping it closes it.
+                Ok(Ok(connection)) if connection.is_broken() => drop(connection),
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(_)) | Err(_) => return Err(self.no_connection()),
+            }
+            given = self.pool.get();
+        }
     }
-    pub async fn revoke(&self, revocation: &Revocation, now_ms: u64, audit: &AuditEntry) -> Result<()> {
-        Err(StoreError::Unavailable("stub".into()))
-    }
-    pub async fn revocations_since(&self, from: LogPosition) -> Result<(Vec<Revocation>, LogPosition)> {
-        Err(StoreError::Unavailable("stub".into()))
-    }
-    pub async fn create_client(&self, client: &Client, audit: &AuditEntry) -> Result<()> {
-        Err(StoreError::Unavailable("stub".into()))
-    }
-    pub async fn client(&self, client_id: &str) -> Result<Option<Client>> {
-        Err(StoreError::Unavailable("stub".into()))
-    }
-    pub async fn list_clients(&self, cursor: Option<&str>, limit: usize) -> Result<Page<Client>> {
-        Err(StoreError::Unavailable("stub".into()))
-    }
-    pub async fn update_client(&self, client: &Client, now: i64, audit: &AuditEntry) -> Result<bool> {
-        Err(StoreError::Unavailable("stub".into()))
-    }
-    pub async fn delete_client(&self, client_id: &str, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
-        Err(StoreError::Unavailable("stub".into()))
-    }
-    pub async fn rotate_secret(
-        &self,
-        client_id: &str,
-        new: &SecretHash,
-        old_expire_at: i64,
-        now: i64,
-        audit: &AuditEntry,
-    ) -> Result<bool> {
-        Err(StoreError::Unavailable("stub".into()))
-    }
-    pub async fn changes_since(&self, from: LogPosition) -> Result<(Vec<Change>, LogPosition)> {
-        Err(StoreError::Unavailable("stub".into()))
-    }
-    pub async fn changes_position(&self) -> Result<LogPosition> {
-        Err(StoreError::Unavailable("stub".into()))
-    }
-    pub async fn keys(&self) -> Result<Vec<StoredKey>> {
-        Err(StoreError::Unavailable("stub".into()))
-    }
-    pub async fn ensure_keys(&self, candidates: &[StoredKey], audit: &AuditEntry) -> Result<Vec<StoredKey>> {
-        Err(StoreError::Unavailable("stub".into()))
-    }
-    pub async fn maintain(&self, now: i64, horizon: i64) -> Result<Maintenance> {
-        Err(StoreError::Unavailable("stub".into()))
-    }
-    pub fn pool_use(&self) -> PoolUse {
-        PoolUse::default()
-    }
-    pub async fn open(url: &str, options: &StoreOptions) -> Result<Self> {
-        Ok(Self)
-    }
-    pub fn ledger_writer(&self) -> LedgerWriter {
-        LedgerWriter
+
+    fn no_connection(&self) -> StoreError {
+        let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        last.unwrap_or_else(|| {
+            StoreError::Unavailable(format!(
+                "no connection was free within {} ms",
+                self.acquire_timeout.as_millis()
+            ))
+        })
     }
 }
 
-#[derive(Debug)]
-pub struct LedgerWriter;
-impl LedgerWriter {
-    pub async fn commit(&mut self, batch: &[TokenRecord]) -> Result<()> {
-        Ok(())
+/// What a verb's outcome means for its connection and its caller; `None`: try it again.
+async fn settle<T>(
+    connection: &mut Connection,
+    outcome: std::result::Result<std::result::Result<T, Failure>, tokio::time::error::Elapsed>,
+    attempt: u32,
+) -> Option<Result<T>> {
+    let failure = match outcome {
+        // Somewhere between request and answer: the connection is closed as it is dropped.
+        Err(_elapsed) => return Some(Err(StoreError::Timeout)),
+        Ok(Ok(value)) => {
+            connection.leave();
+            return Some(Ok(value));
+        }
+        Ok(Err(failure)) => failure,
+    };
+    if !failure.breaks_connection() {
+        connection.roll_back().await;
     }
+    if failure.is_collision() && attempt < TRIES {
+        sleep(jitter()).await;
+        return None;
+    }
+    Some(Err(failure.into()))
+}
+
+/// 5 to 36 ms: long enough for the other transaction to end, short beside a caller's deadline.
+fn jitter() -> Duration {
+    // The low bits of a UUIDv7 are random.
+    Duration::from_millis(5 + (Uuid::now_v7().as_u128() & 31) as u64)
 }

@@ -1,0 +1,269 @@
+//! Clients and their secrets.
+
+use tokio_postgres::Row;
+
+use super::column::Seconds;
+use super::{AuditEntry, Client, Failure, ORDINARY, PATIENT, Page, PostgresStore, Result, SecretHash, StoreError};
+use super::{row, verb};
+use crate::model::ClientSecret;
+
+/// A client with its secrets, newest first, in one row and so in one snapshot.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT client_id, client_name, grant_types, scope, token_format, signing_alg, audience, resource_server,
+                token_ledger, access_token_lifetime, disabled, created_at, version,
+                ARRAY(SELECT s.hash FROM client_secrets s WHERE s.client_id = c.client_id ORDER BY s.id DESC),
+                ARRAY(SELECT s.expires_at FROM client_secrets s WHERE s.client_id = c.client_id ORDER BY s.id DESC)
+             FROM clients c ",
+            $rest
+        )
+    };
+}
+
+/// A client's lists as the driver wants them.
+struct Lists<'a> {
+    grants: Vec<&'a str>,
+    audience: Vec<&'a str>,
+    resource_server: Vec<&'a str>,
+}
+
+impl<'a> Lists<'a> {
+    fn of(client: &'a Client) -> Self {
+        Self {
+            grants: client.grant_types.iter().map(|g| g.as_str()).collect(),
+            audience: client.audience.iter().map(|a| &**a).collect(),
+            resource_server: client.resource_server.iter().map(|a| &**a).collect(),
+        }
+    }
+}
+
+impl PostgresStore {
+    pub(in crate::store) async fn create_client(&self, client: &Client, audit: &AuditEntry) -> Result<()> {
+        let sql = "WITH made AS (
+                INSERT INTO clients (client_id, client_name, grant_types, scope, token_format, signing_alg, audience,
+                    resource_server, token_ledger, access_token_lifetime, disabled, created_at, updated_at, version)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13)),
+            kept AS (
+                INSERT INTO client_secrets (client_id, hash, expires_at)
+                SELECT $1, s.hash, s.expires_at
+                FROM unnest($14::bytea[], $15::timestamptz[]) WITH ORDINALITY AS s (hash, expires_at, age)
+                ORDER BY s.age DESC)
+            INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
+            VALUES ($12, $16, $17, 'client', $1, $18)";
+        let lists = Lists::of(client);
+        let hashes: Vec<&[u8]> = client.secrets.iter().map(|s| &s.hash[..]).collect();
+        let expiries: Vec<Option<Seconds>> = client.secrets.iter().map(|s| s.expires_at.map(Seconds)).collect();
+        verb!(self, ORDINARY, |connection| {
+            let made = connection
+                .execute(
+                    sql,
+                    &[
+                        &&*client.client_id,
+                        &client.client_name,
+                        &lists.grants,
+                        &&*client.scope,
+                        &client.token_format.map(|f| f.as_str()),
+                        &client.signing_alg.map(|a| a.as_str()),
+                        &lists.audience,
+                        &lists.resource_server,
+                        &client.token_ledger.map(|l| l.as_str()),
+                        &client.access_token_lifetime.map(i64::from),
+                        &client.disabled,
+                        &Seconds(client.created_at),
+                        &client.version,
+                        &hashes,
+                        &expiries,
+                        &audit.actor,
+                        &audit.action,
+                        &audit.detail,
+                    ],
+                )
+                .await
+                .map_err(Failure::from);
+            match made {
+                Err(failure) if failure.code() == Some("23505") => {
+                    Err(StoreError::Conflict(format!("the client {} exists already", client.client_id)).into())
+                }
+                other => other.map(drop),
+            }
+        })
+    }
+
+    pub(in crate::store) async fn client(&self, client_id: &str) -> Result<Option<Client>> {
+        verb!(self, ORDINARY, |connection| {
+            let rows = connection.query(select!("WHERE client_id = $1"), &[&client_id]).await?;
+            rows.first().map(read).transpose()
+        })
+    }
+
+    pub(in crate::store) async fn list_clients(&self, cursor: Option<&str>, limit: usize) -> Result<Page<Client>> {
+        verb!(self, PATIENT, |connection| {
+            connection.batch("BEGIN; SET LOCAL statement_timeout = 5000").await?;
+            let rows = connection
+                .query(
+                    select!("WHERE client_id > $1 ORDER BY client_id LIMIT $2"),
+                    &[&cursor.unwrap_or_default(), &(limit as i64 + 1)],
+                )
+                .await?;
+            connection.batch("COMMIT").await?;
+            let items = rows.iter().map(read).collect::<std::result::Result<_, Failure>>()?;
+            Ok(Page::cut(items, limit, |client: &Client| client.client_id.to_string()))
+        })
+    }
+
+    pub(in crate::store) async fn update_client(&self, client: &Client, now: i64, audit: &AuditEntry) -> Result<bool> {
+        let sql = "WITH changed AS (
+                UPDATE clients SET client_name = $3, grant_types = $4, scope = $5, token_format = $6, signing_alg = $7,
+                    audience = $8, resource_server = $9, token_ledger = $10, access_token_lifetime = $11,
+                    disabled = $12, updated_at = $13, version = version + 1
+                WHERE client_id = $1 AND version = $2 RETURNING client_id),
+            noted AS (
+                INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
+                SELECT $13, $14, $15, 'client', client_id, $16 FROM changed)
+            SELECT EXISTS (SELECT 1 FROM changed), EXISTS (SELECT 1 FROM clients WHERE client_id = $1)";
+        let lists = Lists::of(client);
+        verb!(self, ORDINARY, |connection| {
+            let answer = connection
+                .query_one(
+                    sql,
+                    &[
+                        &&*client.client_id,
+                        &client.version,
+                        &client.client_name,
+                        &lists.grants,
+                        &&*client.scope,
+                        &client.token_format.map(|f| f.as_str()),
+                        &client.signing_alg.map(|a| a.as_str()),
+                        &lists.audience,
+                        &lists.resource_server,
+                        &client.token_ledger.map(|l| l.as_str()),
+                        &client.access_token_lifetime.map(i64::from),
+                        &client.disabled,
+                        &Seconds(now),
+                        &audit.actor,
+                        &audit.action,
+                        &audit.detail,
+                    ],
+                )
+                .await?;
+            match (answer.try_get(0)?, answer.try_get(1)?) {
+                (true, _) => Ok(true),
+                (false, false) => Ok(false),
+                (false, true) => {
+                    let text = format!("the client {} changed meanwhile: read it again", client.client_id);
+                    Err(StoreError::Conflict(text).into())
+                }
+            }
+        })
+    }
+
+    pub(in crate::store) async fn delete_client(
+        &self,
+        client_id: &str,
+        now_ms: u64,
+        audit: &AuditEntry,
+    ) -> Result<bool> {
+        let sql = "WITH gone AS (DELETE FROM clients WHERE client_id = $1 RETURNING client_id),
+            cut AS (
+                INSERT INTO revocations (target_kind, target_id, cutoff_ms, expires_at)
+                SELECT 'client', client_id, $2, $3 FROM gone)
+            INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
+            SELECT $4, $5, $6, 'client', client_id, $7 FROM gone";
+        verb!(self, ORDINARY, |connection| {
+            let gone = connection
+                .execute(
+                    sql,
+                    &[
+                        &client_id,
+                        &(now_ms as i64),
+                        &Seconds(row::cutoff_expiry(now_ms)),
+                        &Seconds((now_ms / 1000) as i64),
+                        &audit.actor,
+                        &audit.action,
+                        &audit.detail,
+                    ],
+                )
+                .await?;
+            Ok(gone == 1)
+        })
+    }
+
+    pub(in crate::store) async fn rotate_secret(
+        &self,
+        client_id: &str,
+        new: &SecretHash,
+        old_expire_at: i64,
+        now: i64,
+        audit: &AuditEntry,
+    ) -> Result<bool> {
+        let locked = "UPDATE clients SET version = version + 1, updated_at = $2 WHERE client_id = $1";
+        let removed = "DELETE FROM client_secrets WHERE client_id = $1 AND expires_at <= $2";
+        // LEAST leaves a null out.
+        let ended = "UPDATE client_secrets SET expires_at = LEAST(expires_at, $2) WHERE client_id = $1";
+        let added = "WITH added AS (INSERT INTO client_secrets (client_id, hash) VALUES ($1, $2))
+            INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
+            VALUES ($3, $4, $5, 'client', $1, $6)";
+        verb!(self, ORDINARY, |connection| {
+            // Its own statements, so that each sees what a rotation that held the lock before has committed.
+            connection.batch("BEGIN").await?;
+            if connection.execute(locked, &[&client_id, &Seconds(now)]).await? == 0 {
+                connection.batch("ROLLBACK").await?;
+                return Ok(false);
+            }
+            connection.execute(removed, &[&client_id, &Seconds(now)]).await?;
+            connection
+                .execute(ended, &[&client_id, &Seconds(old_expire_at)])
+                .await?;
+            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] = [
+                &client_id,
+                &&new[..],
+                &Seconds(now),
+                &audit.actor,
+                &audit.action,
+                &audit.detail,
+            ];
+            connection.execute(added, &params).await?;
+            connection.batch("COMMIT").await?;
+            Ok(true)
+        })
+    }
+}
+
+fn read(r: &Row) -> std::result::Result<Client, Failure> {
+    let named = |i: usize| r.try_get::<_, Option<&str>>(i);
+    let texts = |i: usize| r.try_get::<_, Vec<&str>>(i);
+    let hashes: Vec<&[u8]> = r.try_get(13)?;
+    let expiries: Vec<Option<Seconds>> = r.try_get(14)?;
+    let secret = |(hash, expiry): (&[u8], Option<Seconds>)| {
+        Ok(ClientSecret {
+            hash: row::hash(hash)?,
+            expires_at: expiry.map(|e| e.0),
+        })
+    };
+    let lifetime: Option<i64> = r.try_get(9)?;
+    Ok(Client {
+        client_id: r.try_get::<_, &str>(0)?.into(),
+        client_name: r.try_get(1)?,
+        grant_types: texts(2)?
+            .iter()
+            .map(|g| row::parse("a client's grant", g))
+            .collect::<Result<_>>()?,
+        scope: r.try_get::<_, &str>(3)?.into(),
+        token_format: named(4)?
+            .map(|v| row::parse("a client's token format", v))
+            .transpose()?,
+        signing_alg: named(5)?.map(|v| row::parse("a client's signature", v)).transpose()?,
+        audience: texts(6)?.into_iter().map(Into::into).collect(),
+        resource_server: texts(7)?.into_iter().map(Into::into).collect(),
+        token_ledger: named(8)?.map(|v| row::parse("a client's ledger", v)).transpose()?,
+        access_token_lifetime: lifetime
+            .map(u32::try_from)
+            .transpose()
+            .map_err(|_| StoreError::Corrupt(format!("a client's token lifetime is {lifetime:?}")))?,
+        disabled: r.try_get(10)?,
+        created_at: r.try_get::<_, Seconds>(11)?.0,
+        version: r.try_get(12)?,
+        secrets: hashes.into_iter().zip(expiries).map(secret).collect::<Result<_>>()?,
+    })
+}

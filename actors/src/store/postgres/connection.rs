@@ -1,0 +1,192 @@
+//! One connection: how it is opened, what it remembers, when it is closed.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bb8_postgres::PostgresConnectionManager;
+use bb8_postgres::bb8::ManageConnection;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, Error, NoTls, Row, Statement};
+
+use super::failure::to_store_error;
+use super::{Result, STATEMENT, StoreError, StoreOptions};
+
+/// What every connection is told first. A stronger `synchronous_commit` than `on` is left as it is.
+const SETTINGS: &str = "SELECT set_config('synchronous_commit', 'on', false)
+    WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply');
+    SET statement_timeout = 1000; SET idle_in_transaction_session_timeout = 10000";
+
+/// Opens connections for the pool.
+#[derive(Clone)]
+pub struct Opener {
+    inner: Arc<PostgresConnectionManager<NoTls>>,
+    connect_timeout: Duration,
+    last_failure: Arc<Mutex<Option<StoreError>>>,
+}
+
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opener").finish_non_exhaustive()
+    }
+}
+
+impl Opener {
+    pub(super) fn new(url: &str, options: &StoreOptions, last_failure: Arc<Mutex<Option<StoreError>>>) -> Result<Self> {
+        let mut config: Config = url.parse().map_err(|e| invalid_url(url, &e))?;
+        if !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer) {
+            return Err(StoreError::Corrupt(
+                "this version speaks no TLS to Postgres: set sslmode=disable in the database URL, or leave it out"
+                    .into(),
+            ));
+        }
+        config
+            .ssl_mode(SslMode::Disable)
+            .application_name("oauth2_server")
+            .connect_timeout(options.connect_timeout)
+            .tcp_user_timeout(Duration::from_secs(3))
+            .keepalives(true)
+            .keepalives_idle(Duration::from_secs(10))
+            .keepalives_interval(Duration::from_secs(3))
+            .keepalives_retries(3);
+        // With several hosts, only the one that takes writes is of use.
+        if config.get_hosts().len() > 1 && config.get_target_session_attrs() == TargetSessionAttrs::Any {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        let inner = Arc::new(PostgresConnectionManager::new(config, NoTls));
+        Ok(Self {
+            inner,
+            connect_timeout: options.connect_timeout,
+            last_failure,
+        })
+    }
+
+    async fn open(&self) -> std::result::Result<Connection, StoreError> {
+        let opening = async {
+            let client = self.inner.connect().await?;
+            client.batch_execute(SETTINGS).await?;
+            Ok::<_, Error>(client)
+        };
+        // The driver's own bound covers one address; this one covers names, several addresses and the settings too.
+        match tokio::time::timeout(self.connect_timeout, opening).await {
+            Ok(Ok(client)) => Ok(Connection {
+                client,
+                statements: HashMap::new(),
+                in_use: false,
+            }),
+            Ok(Err(error)) => Err(to_store_error(&error)),
+            Err(_) => Err(StoreError::Unavailable(
+                "the server did not take a connection in time".into(),
+            )),
+        }
+    }
+}
+
+/// The driver's text about an option does not quote the URL's password, but what follows a stray `@` may be part of it.
+fn invalid_url(_url: &str, _error: &Error) -> StoreError {
+    StoreError::Corrupt(
+        "the database URL cannot be read: it must look like postgres://user:password@host:5432/name".into(),
+    )
+}
+
+impl ManageConnection for Opener {
+    type Connection = Connection;
+    type Error = StoreError;
+
+    async fn connect(&self) -> std::result::Result<Connection, StoreError> {
+        let opened = self.open().await;
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = opened.as_ref().err().cloned();
+        opened
+    }
+
+    async fn is_valid(&self, connection: &mut Connection) -> std::result::Result<(), StoreError> {
+        connection
+            .client
+            .simple_query("")
+            .await
+            .map(drop)
+            .map_err(|e| to_store_error(&e))
+    }
+
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        connection.is_broken()
+    }
+}
+
+/// A session with its prepared statements.
+pub struct Connection {
+    pub(super) client: Client,
+    statements: HashMap<&'static str, Statement>,
+    /// A verb is under way: if it never says that it left, the session is in an unknown state.
+    in_use: bool,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    pub(super) fn is_broken(&self) -> bool {
+        self.in_use || self.client.is_closed()
+    }
+
+    pub(super) fn enter(&mut self) {
+        self.in_use = true;
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.in_use = false;
+    }
+
+    /// Ends what a failed verb may have begun. `ROLLBACK` outside a transaction is a warning, not an error.
+    pub(super) async fn roll_back(&mut self) {
+        let ended = tokio::time::timeout(STATEMENT, self.client.batch_execute("ROLLBACK")).await;
+        self.in_use = !matches!(ended, Ok(Ok(())));
+    }
+
+    /// Prepares a statement once a connection.
+    pub(super) async fn prepared(&mut self, sql: &'static str) -> std::result::Result<Statement, Error> {
+        if let Some(statement) = self.statements.get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(sql).await?;
+        self.statements.insert(sql, statement.clone());
+        Ok(statement)
+    }
+
+    pub(super) async fn query(
+        &mut self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> std::result::Result<Vec<Row>, Error> {
+        let statement = self.prepared(sql).await?;
+        self.client.query(&statement, params).await
+    }
+
+    pub(super) async fn query_one(
+        &mut self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> std::result::Result<Row, Error> {
+        let statement = self.prepared(sql).await?;
+        self.client.query_one(&statement, params).await
+    }
+
+    pub(super) async fn execute(
+        &mut self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> std::result::Result<u64, Error> {
+        let statement = self.prepared(sql).await?;
+        self.client.execute(&statement, params).await
+    }
+
+    /// Statements without parameters, in one round trip.
+    pub(super) async fn batch(&self, sql: &str) -> std::result::Result<(), Error> {
+        self.client.batch_execute(sql).await
+    }
+}

@@ -1,0 +1,97 @@
+//! What Postgres says went wrong, in the store's terms.
+
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+use crate::error::StoreError;
+
+/// Why a verb failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Postgres(Error),
+    Store(StoreError),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Postgres(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Store(error) => error,
+            Failure::Postgres(error) => to_store_error(&error),
+        }
+    }
+}
+
+impl Failure {
+    /// Another transaction was in the way; the same verb may well succeed now.
+    pub(super) fn is_collision(&self) -> bool {
+        matches!(self, Self::Postgres(error) if collides(error))
+    }
+
+    /// The connection, or the server behind it, is of no more use.
+    pub(super) fn breaks_connection(&self) -> bool {
+        match self {
+            Self::Store(_) => false,
+            Self::Postgres(error) => match error.code() {
+                Some(code) => breaks(code.code()),
+                // Closed, cut, or an answer that makes no sense.
+                None => true,
+            },
+        }
+    }
+
+    pub(super) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Postgres(error) => error.code().map(SqlState::code),
+            Self::Store(_) => None,
+        }
+    }
+}
+
+pub(super) fn collides(error: &Error) -> bool {
+    matches!(error.code().map(SqlState::code), Some("40001" | "40P01" | "55P03"))
+}
+
+fn breaks(code: &str) -> bool {
+    // 0A000 and 26000: a prepared statement that a migration or a pooler in between made useless.
+    matches!(
+        code,
+        "25006" | "57P01" | "57P02" | "57P03" | "0A000" | "26000" | "25P02"
+    ) || code.starts_with("08")
+}
+
+/// The text names neither the URL nor values: the server's message without its detail, which may quote a row.
+pub(super) fn to_store_error(error: &Error) -> StoreError {
+    let Some(db) = error.as_db_error() else {
+        return StoreError::Unavailable(match std::error::Error::source(error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        });
+    };
+    let (code, text) = (
+        db.code().code(),
+        format!("{} (SQLSTATE {})", db.message(), db.code().code()),
+    );
+    match code {
+        "57014" => StoreError::Timeout,
+        "3D000" | "42501" => StoreError::Corrupt(text),
+        "42P01" => StoreError::Corrupt(format!("{text}: run `oauth2_server migrate`")),
+        _ if breaks(code) => StoreError::Unavailable(text),
+        _ => match &code[..2] {
+            "22" | "23" => StoreError::Conflict(text),
+            "28" | "42" => StoreError::Corrupt(text),
+            _ => StoreError::Unavailable(text),
+        },
+    }
+}

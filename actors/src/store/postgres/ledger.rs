@@ -1,0 +1,139 @@
+//! The way of a batch of tokens into the ledger: one round trip on a connection of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_postgres::{NoTls, Statement};
+
+use super::column::{Column, Field};
+use super::{Connection, Failure, PostgresStore, Result, StoreError, TokenRecord};
+
+/// Bound on a batch: a token request's own deadline is one second.
+const COMMIT: Duration = Duration::from_millis(900);
+
+const INSERT: &str = "INSERT INTO tokens (jti, expires_at, client_id, scope, aud, format, secret_hash)
+    SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::bytea[])";
+
+/// See [`crate::store::LedgerWriter`].
+#[derive(Debug)]
+pub struct LedgerWriter {
+    store: PostgresStore,
+    lane: Option<Lane>,
+    /// A connection that is being opened: an opening that takes longer than a caller waits serves a later one.
+    opening: Option<oneshot::Receiver<Result<Lane>>>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    connection: Connection,
+    insert: Statement,
+    _counted: Counted,
+}
+
+/// One connection in the pool's figures.
+#[derive(Debug)]
+struct Counted(Arc<AtomicU32>);
+
+impl Counted {
+    fn new(counter: &Arc<AtomicU32>) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(counter.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl LedgerWriter {
+    pub(super) fn new(store: PostgresStore) -> Self {
+        Self {
+            store,
+            lane: None,
+            opening: None,
+        }
+    }
+
+    pub(in crate::store) async fn commit(&mut self, batch: &[TokenRecord]) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        // Out of `self` while in use: a caller that leaves in the middle takes the connection with it.
+        let mut lane = self.lane().await?;
+        let column = |field| Column(field, batch);
+        let outcome = timeout(
+            COMMIT,
+            lane.connection.client.execute(
+                &lane.insert,
+                &[
+                    &column(Field::Jti),
+                    &column(Field::ExpiresAt),
+                    &column(Field::ClientId),
+                    &column(Field::Scope),
+                    &column(Field::Audience),
+                    &column(Field::Format),
+                    &column(Field::SecretHash),
+                ],
+            ),
+        )
+        .await;
+        let failure = match outcome {
+            Ok(Ok(_)) => {
+                self.lane = Some(lane);
+                return Ok(());
+            }
+            Ok(Err(error)) => Failure::from(error),
+            Err(_) => {
+                let cancel = lane.connection.client.cancel_token();
+                // On its own, so that the answer does not wait for it. It may fail: the server's own bound is near.
+                tokio::spawn(async move { drop(timeout(COMMIT, cancel.cancel_query(NoTls)).await) });
+                return Err(StoreError::Timeout);
+            }
+        };
+        if !failure.breaks_connection() {
+            lane.connection.leave();
+            self.lane = Some(lane);
+        }
+        Err(failure.into())
+    }
+
+    async fn lane(&mut self) -> Result<Lane> {
+        if let Some(lane) = self.lane.take()
+            && !lane.connection.is_broken()
+        {
+            return Ok(lane);
+        }
+        let opening = self.opening.get_or_insert_with(|| open(&self.store));
+        match timeout(self.store.acquire_timeout, &mut *opening).await {
+            Ok(answer) => {
+                self.opening = None;
+                answer.unwrap_or_else(|_| Err(StoreError::Unavailable("the connection's opening was dropped".into())))
+            }
+            Err(_) => Err(self.store.no_connection()),
+        }
+    }
+}
+
+/// Opens a connection in the runtime of the caller, so that its traffic stays on that thread.
+fn open(store: &PostgresStore) -> oneshot::Receiver<Result<Lane>> {
+    let (reply, answer) = oneshot::channel();
+    let store = store.clone();
+    tokio::spawn(async move {
+        let opened = async {
+            let mut connection = store.pool.dedicated_connection().await?;
+            let insert = connection.prepared(INSERT).await.map_err(Failure::from)?;
+            Ok(Lane {
+                connection,
+                insert,
+                _counted: Counted::new(&store.ledger_open),
+            })
+        };
+        drop(reply.send(opened.await));
+    });
+    answer
+}

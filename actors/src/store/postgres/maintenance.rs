@@ -1,0 +1,208 @@
+//! Partitions made ahead and dropped whole, strays and old log rows deleted in chunks.
+//!
+//! One node at a time does it. A lock on the table is waited for 100 ms at most, because requests queue behind the one
+//! who waits; what could not be done now is done in the next round.
+
+use std::time::Duration;
+
+use super::column::Seconds;
+use super::{Connection, Failure, Maintenance, PostgresStore, Result, jitter, row, verb};
+
+/// The advisory lock under which one node at a time maintains.
+const MAINTENANCE_LOCK: i64 = 0x6f61_7574_6832_0003;
+/// Seconds of expiry that a partition covers.
+const SLOT: i64 = 6 * 3600;
+/// Partitions kept ready beyond what is needed now.
+const AHEAD: i64 = 2;
+/// Seconds a partition is kept after its last token expired.
+const KEPT: i64 = 3600;
+/// Rows deleted at once.
+const CHUNK: u64 = 5000;
+/// Tries of a step that finds the table locked.
+const TRIES: u32 = 4;
+/// Bound on a whole round.
+const ROUND: Duration = Duration::from_secs(120);
+
+impl PostgresStore {
+    pub(in crate::store) async fn maintain(&self, now: i64, horizon: i64) -> Result<Maintenance> {
+        verb!(self, ROUND, |connection| {
+            let lock = "SELECT pg_try_advisory_lock($1)";
+            let mine: bool = connection.query_one(lock, &[&MAINTENANCE_LOCK]).await?.try_get(0)?;
+            // A connection that breaks takes the lock with it; any other failure must let go of it.
+            let outcome = if mine {
+                round(connection, now, horizon).await
+            } else {
+                figures(connection).await
+            };
+            if mine && !outcome.as_ref().is_err_and(Failure::breaks_connection) {
+                connection.batch("ROLLBACK").await?;
+                connection
+                    .query_one("SELECT pg_advisory_unlock($1)", &[&MAINTENANCE_LOCK])
+                    .await?;
+            }
+            outcome
+        })
+    }
+}
+
+async fn round(connection: &mut Connection, now: i64, horizon: i64) -> std::result::Result<Maintenance, Failure> {
+    let mut done = Maintenance::default();
+    let slots = slots(connection).await?;
+    let first = now.div_euclid(SLOT);
+    let last = (now + horizon).div_euclid(SLOT) + AHEAD;
+    for slot in (first..=last).filter(|s| !slots.contains(s)) {
+        if strays(connection, slot).await? {
+            continue;
+        }
+        done.partitions_created += u32::from(stepwise(connection, &create(slot)).await?);
+    }
+    for slot in slots.iter().filter(|s| (**s + 1) * SLOT < now - KEPT) {
+        done.partitions_dropped += u32::from(stepwise(connection, &format!("DROP TABLE {}", name(*slot))).await?);
+    }
+    let tokens = "DELETE FROM tokens_default WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM tokens_default WHERE expires_at < $1 LIMIT 5000))";
+    done.tokens_deleted = purge(connection, tokens, now).await?;
+    let log = "DELETE FROM revocations WHERE id = ANY (ARRAY(
+        SELECT id FROM revocations WHERE expires_at < $1 LIMIT 5000))";
+    done.revocations_deleted = purge(connection, log, now - row::LOG_GRACE).await?;
+    let found = figures(connection).await?;
+    Ok(Maintenance {
+        partitions: found.partitions,
+        default_partition_rows: found.default_partition_rows,
+        ..done
+    })
+}
+
+async fn figures(connection: &mut Connection) -> std::result::Result<Maintenance, Failure> {
+    let partitions = slots(connection).await?.len() as u32;
+    // Counted up to a bound: beyond it the number says nothing new.
+    let strays = "SELECT count(*) FROM (SELECT 1 FROM tokens_default LIMIT 100000) s";
+    let rows: i64 = connection.query_one(strays, &[]).await?.try_get(0)?;
+    Ok(Maintenance {
+        partitions,
+        default_partition_rows: rows as u64,
+        ..Maintenance::default()
+    })
+}
+
+/// The slots that have a partition. Others' tables and the default partition have other names.
+async fn slots(connection: &mut Connection) -> std::result::Result<Vec<i64>, Failure> {
+    let sql = "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'tokens'::regclass ORDER BY 1";
+    let mut slots = Vec::new();
+    for r in connection.query(sql, &[]).await? {
+        slots.extend(slot_of(r.try_get(0)?));
+    }
+    Ok(slots)
+}
+
+/// Whether the default partition holds rows of a slot: then it cannot have a partition until they are gone.
+async fn strays(connection: &mut Connection, slot: i64) -> std::result::Result<bool, Failure> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM tokens_default WHERE expires_at >= $1 AND expires_at < $2)";
+    let found = connection
+        .query_one(sql, &[&Seconds(slot * SLOT), &Seconds((slot + 1) * SLOT)])
+        .await?;
+    Ok(found.try_get(0)?)
+}
+
+/// Runs one step of DDL, all or nothing. `false`: not now.
+async fn stepwise(connection: &mut Connection, ddl: &str) -> std::result::Result<bool, Failure> {
+    let step = format!("BEGIN; SET LOCAL lock_timeout = '100ms'; {ddl}; COMMIT");
+    for attempt in 1..=TRIES {
+        let Err(error) = connection.batch(&step).await else {
+            return Ok(true);
+        };
+        let failure = Failure::from(error);
+        if failure.breaks_connection() {
+            return Err(failure);
+        }
+        connection.batch("ROLLBACK").await?;
+        match failure.code() {
+            // A row of the slot came to the default partition meanwhile, or a statement took too long.
+            Some("23514" | "57014") => return Ok(false),
+            _ if !failure.is_collision() => return Err(failure),
+            _ if attempt < TRIES => tokio::time::sleep(jitter()).await,
+            _ => tracing::debug!(%ddl, "the ledger is locked, the step waits for the next round"),
+        }
+    }
+    Ok(false)
+}
+
+/// `CREATE .. PARTITION OF` would lock the whole ledger; attaching a table locks new partitions out only. The new
+/// table is empty, so that there is nothing to scan.
+fn create(slot: i64) -> String {
+    let (name, from, to) = (name(slot), timestamp(slot * SLOT), timestamp((slot + 1) * SLOT));
+    format!(
+        "CREATE TABLE {name} (LIKE tokens INCLUDING ALL);
+         ALTER TABLE tokens ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}')"
+    )
+}
+
+async fn purge(connection: &mut Connection, sql: &'static str, before: i64) -> std::result::Result<u64, Failure> {
+    let mut deleted = 0;
+    loop {
+        let step = connection.execute(sql, &[&Seconds(before)]).await?;
+        deleted += step;
+        if step < CHUNK {
+            return Ok(deleted);
+        }
+    }
+}
+
+/// `tokens_p20261124_18`: the hour (UTC) at which the slot begins.
+fn name(slot: i64) -> String {
+    let (year, month, day, hour) = civil(slot * SLOT);
+    format!("tokens_p{year:04}{month:02}{day:02}_{hour:02}")
+}
+
+fn timestamp(at: i64) -> String {
+    let (year, month, day, hour) = civil(at);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:00:00+00")
+}
+
+fn slot_of(name: &str) -> Option<i64> {
+    let (date, hour) = name.strip_prefix("tokens_p")?.split_once('_')?;
+    let number = |text: Option<&str>| text?.parse::<i64>().ok();
+    let days = days(number(date.get(..4))?, number(date.get(4..6))?, number(date.get(6..))?);
+    Some((days * 24 + number(Some(hour))?) * 3600 / SLOT)
+}
+
+/// Year, month, day and hour (UTC) of a time: the proleptic Gregorian calendar, counted in eras of 400 years from
+/// 1 March of the year 0, so that the leap day is the last of its year.
+fn civil(at: i64) -> (i64, i64, i64, i64) {
+    let days = at.div_euclid(86_400) + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    (year, month, day, at.rem_euclid(86_400) / 3600)
+}
+
+/// The inverse of [`civil`]: days since the Unix epoch.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let year_of_era = year.rem_euclid(400);
+    let shifted = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * shifted + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    year.div_euclid(400) * 146_097 + day_of_era - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_named_by_their_first_hour() {
+        assert_eq!(name(1_795_543_200 / SLOT), "tokens_p20261124_18");
+        assert_eq!(timestamp(951_782_400), "2000-02-29 00:00:00+00");
+        assert_eq!(slot_of("tokens_default"), None);
+        for slot in (0..200_000).step_by(7) {
+            assert_eq!(slot_of(&name(slot)), Some(slot));
+        }
+    }
+}

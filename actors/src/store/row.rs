@@ -1,0 +1,107 @@
+//! How the models' closed sets and targets are spelled in a row, on both stores alike.
+
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+use super::Result;
+use crate::error::StoreError;
+use crate::model::token::uuid_v7_ms;
+use crate::model::{Change, MAX_TOKEN_LIFETIME, Revocation, RevocationTarget, TokenFormat};
+
+/// How long after its last possible use a log row is kept, so that a node whose clock is behind does not forget it early.
+pub(super) const LOG_GRACE: i64 = 3600;
+
+pub(super) fn format_code(format: TokenFormat) -> i16 {
+    match format {
+        TokenFormat::Paseto => 1,
+        TokenFormat::Jwt => 2,
+        TokenFormat::Opaque => 3,
+    }
+}
+
+pub(super) fn format_from_code(code: i16) -> Result<TokenFormat> {
+    match code {
+        1 => Ok(TokenFormat::Paseto),
+        2 => Ok(TokenFormat::Jwt),
+        3 => Ok(TokenFormat::Opaque),
+        other => Err(StoreError::Corrupt(format!(
+            "a token row has the unknown format {other}"
+        ))),
+    }
+}
+
+/// A value of a closed set as it was written; `what` names the column.
+pub(super) fn parse<T: FromStr<Err = String>>(what: &str, text: &str) -> Result<T> {
+    text.parse()
+        .map_err(|e| StoreError::Corrupt(format!("{what} {text:?} {e}")))
+}
+
+pub(super) fn hash(bytes: &[u8]) -> Result<[u8; 32]> {
+    bytes
+        .try_into()
+        .map_err(|_| StoreError::Corrupt(format!("a hash has {} bytes instead of 32", bytes.len())))
+}
+
+/// Between which expiries (exclusive, inclusive) a token with this id can be: no token lives longer than allowed.
+pub(super) fn expiry_range(jti: &Uuid) -> (i64, i64) {
+    let born = (uuid_v7_ms(jti) / 1000) as i64;
+    (born - 60, born + MAX_TOKEN_LIFETIME + 60)
+}
+
+/// Kind and id of a target.
+pub(super) fn target(target: &RevocationTarget) -> (&'static str, String) {
+    match target {
+        RevocationTarget::Token { jti, .. } => ("token", jti.to_string()),
+        RevocationTarget::Client(id) => ("client", id.clone()),
+        RevocationTarget::User(id) => ("user", id.clone()),
+        RevocationTarget::Key(kid) => ("key", kid.clone()),
+        RevocationTarget::Issuer => ("issuer", String::new()),
+    }
+}
+
+/// When nothing that a revocation names can be valid any more.
+pub(super) fn revocation_expiry(revocation: &Revocation) -> i64 {
+    match revocation.target {
+        RevocationTarget::Token { expires_at, .. } => expires_at,
+        _ => cutoff_expiry(revocation.cutoff_ms),
+    }
+}
+
+/// As [`revocation_expiry`], for a cut-off. A day on top for clocks that disagree.
+pub(super) fn cutoff_expiry(cutoff_ms: u64) -> i64 {
+    (cutoff_ms / 1000) as i64 + MAX_TOKEN_LIFETIME + 24 * 3600
+}
+
+pub(super) fn revocation(kind: &str, id: String, cutoff_ms: i64, expires_at: i64) -> Result<Revocation> {
+    let target = match kind {
+        "token" => {
+            let jti = id
+                .parse()
+                .map_err(|_| StoreError::Corrupt(format!("a revocation names the token {id:?}")))?;
+            RevocationTarget::Token { jti, expires_at }
+        }
+        "client" => RevocationTarget::Client(id),
+        "user" => RevocationTarget::User(id),
+        "key" => RevocationTarget::Key(id),
+        "issuer" => RevocationTarget::Issuer,
+        other => {
+            return Err(StoreError::Corrupt(format!(
+                "a revocation has the unknown target {other:?}"
+            )));
+        }
+    };
+    Ok(Revocation {
+        target,
+        cutoff_ms: cutoff_ms as u64,
+    })
+}
+
+/// The change that an audit row stands for, if a running server cares.
+pub(super) fn change(action: &str, target_id: String) -> Option<Change> {
+    match action.split_once('.')?.0 {
+        "client" => Some(Change::Client(target_id)),
+        "key" => Some(Change::Keys),
+        _ => None,
+    }
+}

@@ -1,0 +1,231 @@
+//! Clients and their secrets.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{AuditEntry, Client, Failure, PATIENT, Page, Result, Revocation, SecretHash, SqliteStore, StoreError};
+use super::{logs, row};
+use crate::model::{ClientSecret, RevocationTarget};
+
+const COLUMNS: &str = "client_id, client_name, grant_types, scope, token_format, signing_alg, audience, \
+                       resource_server, token_ledger, access_token_lifetime, disabled, created_at, version";
+
+impl SqliteStore {
+    pub(in crate::store) async fn create_client(&self, client: &Client, audit: &AuditEntry) -> Result<()> {
+        let (client, audit) = (client.clone(), audit.clone());
+        self.write(PATIENT, move |t| {
+            let made = t
+                .prepare_cached(&format!(
+                    "INSERT INTO clients ({COLUMNS}, updated_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?12) ON CONFLICT DO NOTHING"
+                ))?
+                .execute(params![
+                    &*client.client_id,
+                    client.client_name,
+                    list(client.grant_types.iter().map(|g| g.as_str())),
+                    &*client.scope,
+                    client.token_format.map(|f| f.as_str()),
+                    client.signing_alg.map(|a| a.as_str()),
+                    list(client.audience.iter().map(|a| &**a)),
+                    list(client.resource_server.iter().map(|a| &**a)),
+                    client.token_ledger.map(|l| l.as_str()),
+                    client.access_token_lifetime,
+                    client.disabled,
+                    client.created_at,
+                    client.version,
+                ])?;
+            if made == 0 {
+                return Err(StoreError::Conflict(format!("the client {} exists already", client.client_id)).into());
+            }
+            for secret in client.secrets.iter().rev() {
+                add_secret(t, &client.client_id, &secret.hash, secret.expires_at)?;
+            }
+            logs::append_audit(t, client.created_at, &audit, "client", &client.client_id)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn client(&self, client_id: &str) -> Result<Option<Client>> {
+        let client_id = client_id.to_owned();
+        self.read(move |t| {
+            let found = t
+                .prepare_cached(&format!("SELECT {COLUMNS} FROM clients WHERE client_id = ?1"))?
+                .query_row([&client_id], |r| Ok(read(r)))
+                .optional()?
+                .transpose()?;
+            found.map(|client| with_secrets(t, client)).transpose()
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn list_clients(&self, cursor: Option<&str>, limit: usize) -> Result<Page<Client>> {
+        let after = cursor.unwrap_or_default().to_owned();
+        self.read(move |t| {
+            let mut select = t.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM clients WHERE client_id > ?1 ORDER BY client_id LIMIT ?2"
+            ))?;
+            let mut rows = select.query(params![after, limit as i64 + 1])?;
+            let mut items = Vec::new();
+            while let Some(r) = rows.next()? {
+                items.push(with_secrets(t, read(r)?)?);
+            }
+            Ok(Page::cut(items, limit, |client| client.client_id.to_string()))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn update_client(&self, client: &Client, now: i64, audit: &AuditEntry) -> Result<bool> {
+        let (client, audit) = (client.clone(), audit.clone());
+        self.write(PATIENT, move |t| {
+            let changed = t
+                .prepare_cached(
+                    "UPDATE clients SET client_name = ?3, grant_types = ?4, scope = ?5, token_format = ?6,
+                         signing_alg = ?7, audience = ?8, resource_server = ?9, token_ledger = ?10,
+                         access_token_lifetime = ?11, disabled = ?12, updated_at = ?13, version = version + 1
+                     WHERE client_id = ?1 AND version = ?2",
+                )?
+                .execute(params![
+                    &*client.client_id,
+                    client.version,
+                    client.client_name,
+                    list(client.grant_types.iter().map(|g| g.as_str())),
+                    &*client.scope,
+                    client.token_format.map(|f| f.as_str()),
+                    client.signing_alg.map(|a| a.as_str()),
+                    list(client.audience.iter().map(|a| &**a)),
+                    list(client.resource_server.iter().map(|a| &**a)),
+                    client.token_ledger.map(|l| l.as_str()),
+                    client.access_token_lifetime,
+                    client.disabled,
+                    now,
+                ])?;
+            if changed == 1 {
+                logs::append_audit(t, now, &audit, "client", &client.client_id)?;
+                return Ok(true);
+            }
+            if exists(t, &client.client_id)? {
+                let text = format!("the client {} changed meanwhile: read it again", client.client_id);
+                return Err(StoreError::Conflict(text).into());
+            }
+            Ok(false)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn delete_client(
+        &self,
+        client_id: &str,
+        now_ms: u64,
+        audit: &AuditEntry,
+    ) -> Result<bool> {
+        let (client_id, audit) = (client_id.to_owned(), audit.clone());
+        self.write(PATIENT, move |t| {
+            if t.prepare_cached("DELETE FROM clients WHERE client_id = ?1")?
+                .execute([&client_id])?
+                == 0
+            {
+                return Ok(false);
+            }
+            let cutoff = Revocation {
+                target: RevocationTarget::Client(client_id.clone()),
+                cutoff_ms: now_ms,
+            };
+            logs::append_revocation(t, &cutoff)?;
+            logs::append_audit(t, (now_ms / 1000) as i64, &audit, "client", &client_id)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn rotate_secret(
+        &self,
+        client_id: &str,
+        new: &SecretHash,
+        old_expire_at: i64,
+        now: i64,
+        audit: &AuditEntry,
+    ) -> Result<bool> {
+        let (client_id, new, audit) = (client_id.to_owned(), *new, audit.clone());
+        self.write(PATIENT, move |t| {
+            let changed = t
+                .prepare_cached("UPDATE clients SET version = version + 1, updated_at = ?2 WHERE client_id = ?1")?
+                .execute(params![client_id, now])?;
+            if changed == 0 {
+                return Ok(false);
+            }
+            t.prepare_cached("DELETE FROM client_secrets WHERE client_id = ?1 AND expires_at <= ?2")?
+                .execute(params![client_id, now])?;
+            t.prepare_cached(
+                "UPDATE client_secrets SET expires_at = min(coalesce(expires_at, ?2), ?2) WHERE client_id = ?1",
+            )?
+            .execute(params![client_id, old_expire_at])?;
+            add_secret(t, &client_id, &new, None)?;
+            logs::append_audit(t, now, &audit, "client", &client_id)?;
+            Ok(true)
+        })
+        .await
+    }
+}
+
+fn exists(t: &Connection, client_id: &str) -> rusqlite::Result<bool> {
+    t.prepare_cached("SELECT 1 FROM clients WHERE client_id = ?1")?
+        .exists([client_id])
+}
+
+fn add_secret(t: &Connection, client_id: &str, hash: &SecretHash, expires_at: Option<i64>) -> rusqlite::Result<usize> {
+    t.prepare_cached("INSERT INTO client_secrets (client_id, hash, expires_at) VALUES (?1, ?2, ?3)")?
+        .execute(params![client_id, hash, expires_at])
+}
+
+fn with_secrets(t: &Connection, mut client: Client) -> std::result::Result<Client, Failure> {
+    let mut select =
+        t.prepare_cached("SELECT hash, expires_at FROM client_secrets WHERE client_id = ?1 ORDER BY id DESC")?;
+    let mut rows = select.query([&*client.client_id])?;
+    while let Some(r) = rows.next()? {
+        let hash = row::hash(r.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?;
+        client.secrets.push(ClientSecret {
+            hash,
+            expires_at: r.get(1)?,
+        });
+    }
+    Ok(client)
+}
+
+fn read(r: &Row<'_>) -> std::result::Result<Client, Failure> {
+    let named = |i: usize| r.get::<_, Option<String>>(i);
+    let grants: Vec<String> = unlist(r, 2)?;
+    Ok(Client {
+        client_id: r.get::<_, String>(0)?.into(),
+        client_name: named(1)?,
+        grant_types: grants
+            .iter()
+            .map(|g| row::parse("a client's grant", g))
+            .collect::<Result<_>>()?,
+        scope: r.get::<_, String>(3)?.into(),
+        token_format: named(4)?
+            .map(|v| row::parse("a client's token format", &v))
+            .transpose()?,
+        signing_alg: named(5)?.map(|v| row::parse("a client's signature", &v)).transpose()?,
+        audience: unlist(r, 6)?,
+        resource_server: unlist(r, 7)?,
+        token_ledger: named(8)?.map(|v| row::parse("a client's ledger", &v)).transpose()?,
+        access_token_lifetime: r.get(9)?,
+        disabled: r.get(10)?,
+        created_at: r.get(11)?,
+        version: r.get(12)?,
+        secrets: Vec::new(),
+    })
+}
+
+fn list<'a>(items: impl Iterator<Item = &'a str>) -> String {
+    items
+        .map(|i| serde_json::Value::String(i.to_owned()))
+        .collect::<serde_json::Value>()
+        .to_string()
+}
+
+fn unlist<T: From<String>>(r: &Row<'_>, column: usize) -> std::result::Result<Vec<T>, Failure> {
+    let text: String = r.get(column)?;
+    let items: Vec<String> = serde_json::from_str(&text)
+        .map_err(|e| StoreError::Corrupt(format!("a client's list {text:?} cannot be read: {e}")))?;
+    Ok(items.into_iter().map(T::from).collect())
+}

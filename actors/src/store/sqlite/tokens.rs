@@ -1,0 +1,86 @@
+//! The ledger: batches in, single rows and lists out.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Failure, HURRIED, Page, Result, SqliteStore, StoredToken, TokenRecord, Uuid, row};
+
+const COLUMNS: &str = "jti, expires_at, client_id, user_id, scope, aud, format, secret_hash";
+
+impl SqliteStore {
+    pub(in crate::store) async fn commit(&self, batch: Vec<TokenRecord>) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.write(HURRIED, move |t| {
+            let mut insert = t.prepare_cached(
+                "INSERT INTO tokens (jti, expires_at, client_id, scope, aud, format, secret_hash)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?;
+            for token in &batch {
+                insert.execute(params![
+                    token.jti.as_bytes(),
+                    token.expires_at,
+                    &*token.client_id,
+                    &*token.scope,
+                    &*token.audience,
+                    row::format_code(token.format),
+                    token.secret_hash.as_ref(),
+                ])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn token(&self, jti: Uuid, expires_at: Option<i64>) -> Result<Option<StoredToken>> {
+        self.read(move |t| {
+            let mut select = t.prepare_cached(&format!("SELECT {COLUMNS} FROM tokens WHERE jti = ?1"))?;
+            let found = select
+                .query_row(params![jti.as_bytes()], |r| Ok(read(r)))
+                .optional()?
+                .transpose()?;
+            Ok(found.filter(|token| expires_at.is_none_or(|e| e == token.record.expires_at)))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn list_tokens(
+        &self,
+        client_id: &str,
+        now: i64,
+        cursor: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Page<StoredToken>> {
+        let client_id = client_id.to_owned();
+        self.read(move |t| {
+            let below = cursor.unwrap_or(Uuid::max());
+            let mut select = t.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM tokens
+                 WHERE client_id = ?1 AND expires_at > ?2 AND jti < ?3 ORDER BY jti DESC LIMIT ?4"
+            ))?;
+            let mut rows = select.query(params![client_id, now, below.as_bytes(), limit as i64 + 1])?;
+            let mut items = Vec::new();
+            while let Some(r) = rows.next()? {
+                items.push(read(r)?);
+            }
+            Ok(Page::cut(items, limit, |token| token.record.jti.to_string()))
+        })
+        .await
+    }
+}
+
+fn read(r: &Row<'_>) -> std::result::Result<StoredToken, Failure> {
+    let secret_hash: Option<Vec<u8>> = r.get(7)?;
+    Ok(StoredToken {
+        record: TokenRecord {
+            jti: Uuid::from_bytes(r.get(0)?),
+            expires_at: r.get(1)?,
+            client_id: r.get::<_, String>(2)?.into(),
+            scope: r.get::<_, String>(4)?.into(),
+            audience: r.get::<_, String>(5)?.into(),
+            format: row::format_from_code(r.get(6)?)?,
+            secret_hash: secret_hash.as_deref().map(row::hash).transpose()?,
+        },
+        user_id: r.get(3)?,
+    })
+}
