@@ -1,3 +1,4 @@
 //! oauth2
 pub mod config;
+pub mod oauth;
 pub mod tokens;

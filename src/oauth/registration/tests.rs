@@ -1,0 +1,140 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::oauth::view::ClientView;
+
+const DEFAULTS: Defaults = Defaults {
+    format: TokenFormat::Paseto,
+    ledger: Ledger::Durable,
+};
+
+fn registered(json: serde_json::Value) -> Result<Registered, String> {
+    let request = serde_json::from_value(json).map_err(|error| error.to_string())?;
+    let fresh = Fresh {
+        client_id: "c_fresh".to_owned(),
+        secret: "s".repeat(55),
+    };
+    register(&request, &DEFAULTS, fresh, 1_700_000_000).map_err(|error| error.to_string())
+}
+
+fn client() -> Client {
+    let json =
+        json!({"client_id": "ci", "scope": "a b", "token_format": "jwt", "signing_alg": "ES256", "client_name": "N"});
+    registered(json).unwrap().client
+}
+
+fn updated(json: serde_json::Value) -> Result<Client, String> {
+    let request = serde_json::from_value(json).map_err(|error| error.to_string())?;
+    update(&request, &client(), &DEFAULTS).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_empty_request_gets_the_defaults() {
+    let Registered { client, secret } = registered(json!({})).unwrap();
+    let shown = serde_json::to_value(ClientView::new(&client, Some(&secret))).unwrap();
+    let expected = json!({
+        "client_id": "c_fresh", "client_secret": "s".repeat(55), "client_name": null,
+        "grant_types": ["client_credentials"], "scope": "", "token_format": null, "signing_alg": null,
+        "audience": [], "resource_server": [], "token_ledger": null, "access_token_lifetime": null,
+        "disabled": false, "created_at": 1_700_000_000,
+    });
+    assert_eq!(shown, expected);
+    let again = serde_json::to_value(ClientView::new(&client, None)).unwrap();
+    assert!(again.get("client_secret").is_none());
+}
+
+#[test]
+fn fields_are_checked_by_name() {
+    let bad = [
+        json!({"client_id": ""}),
+        json!({"client_id": "a b"}),
+        json!({"client_id": "ü"}),
+        json!({"client_id": ".."}),
+        json!({"client_id": "a".repeat(129)}),
+        json!({"client_secret": "short"}),
+        json!({"client_secret": "é".repeat(40)}),
+        json!({"client_name": "a\u{0}b"}),
+        json!({"grant_types": []}),
+        json!({"grant_types": ["password"]}),
+        json!({"scope": "a\"b"}),
+        json!({"scope": "a\tb"}),
+        json!({"scope": "a".repeat(129)}),
+        json!({"scope": "ab ".repeat(700)}),
+        json!({"token_format": "saml"}),
+        json!({"signing_alg": "EdDSA"}),
+        json!({"signing_alg": "none", "token_format": "jwt"}),
+        json!({"audience": ["/relative"]}),
+        json!({"audience": ["https://a#b"]}),
+        json!({"audience": ["https://a/ b"]}),
+        json!({"audience": ["https://a", "https://a"]}),
+        json!({"resource_server": ["x"]}),
+        json!({"token_ledger": "stateless", "token_format": "opaque"}),
+        json!({"access_token_lifetime": 0}),
+        json!({"access_token_lifetime": 2_592_001}),
+        json!({"created_at": 1}),
+    ];
+    for json in bad {
+        let field = json
+            .as_object()
+            .unwrap()
+            .keys()
+            .find(|key| *key != "token_format")
+            .map_or("token_format", |key| key);
+        let error = registered(json.clone()).map(|_| ()).unwrap_err();
+        assert!(error.starts_with(field), "{json}: {error}");
+    }
+    assert!(registered(json!({"clientid": "x"})).is_err());
+}
+
+#[test]
+fn scopes_keep_their_order_and_lose_their_twins() {
+    let made =
+        registered(json!({"scope": " write read  write ", "audience": ["urn:x:y", "https://api.example"]})).unwrap();
+    assert_eq!(&*made.client.scope, "write read");
+    assert_eq!(made.client.audience.len(), 2);
+}
+
+#[test]
+fn an_update_is_a_merge_patch() {
+    let changed = updated(json!({"scope": "c", "client_name": null, "disabled": true})).unwrap();
+    let expected = Client {
+        scope: "c".into(),
+        client_name: None,
+        disabled: true,
+        ..client()
+    };
+    assert_eq!(changed, expected);
+    // The algorithm of the JWTs would be left over.
+    assert!(
+        updated(json!({"token_format": "paseto"}))
+            .unwrap_err()
+            .starts_with("signing_alg")
+    );
+    assert!(updated(json!({"token_format": "paseto", "signing_alg": null})).is_ok());
+    for field in ["client_id", "client_secret"] {
+        assert!(updated(json!({field: "ci"})).unwrap_err().starts_with(field));
+    }
+    assert!(
+        updated(json!({"created_at": null}))
+            .unwrap_err()
+            .starts_with("created_at")
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics_and_what_passes_passes_again(
+        id in "\\PC{0,10}|[a-z:._~-]{1,10}", scope in "(\\PC| ){0,40}|[a-c ]{0,20}", uri in "\\PC{0,30}|https://[a-z]{1,5}(/[a-z%]{0,3})?",
+        name in any::<String>(), seconds in any::<u64>(),
+    ) {
+        let json = json!({
+            "client_id": id, "scope": scope, "audience": [uri], "client_name": name, "access_token_lifetime": seconds % 3_000_000,
+        });
+        if let Ok(made) = registered(json) {
+            let again = json!({"scope": &*made.client.scope, "audience": made.client.audience.iter().map(|uri| &**uri).collect::<Vec<_>>()});
+            let request = serde_json::from_value(again).unwrap();
+            prop_assert_eq!(update(&request, &made.client, &DEFAULTS).unwrap(), made.client);
+        }
+    }
+}

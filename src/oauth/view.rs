@@ -1,0 +1,110 @@
+//! Clients, tokens and keys as JSON: one form for the admin API and the command line.
+
+use std::sync::Arc;
+
+use oauth2_actors::model::{
+    Client, GrantType, KeyAlgorithm, Ledger, SigningAlg, StoredKey, StoredToken, TokenFormat, token::uuid_v7_ms,
+};
+use serde::Serialize;
+use uuid::Uuid;
+
+/// A client. `null` = the server's default.
+#[derive(Serialize)]
+#[expect(missing_docs, reason = "described on `model::Client`")]
+pub struct ClientView<'a> {
+    pub client_id: &'a str,
+    /// Only in the answer to the request that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<&'a str>,
+    pub client_name: Option<&'a str>,
+    pub grant_types: &'a [GrantType],
+    pub scope: &'a str,
+    pub token_format: Option<TokenFormat>,
+    pub signing_alg: Option<SigningAlg>,
+    pub audience: Vec<&'a str>,
+    pub resource_server: Vec<&'a str>,
+    pub token_ledger: Option<Ledger>,
+    pub access_token_lifetime: Option<u32>,
+    pub disabled: bool,
+    pub created_at: i64,
+}
+
+impl<'a> ClientView<'a> {
+    /// A client, and its secret if this answer is the one that tells it.
+    pub fn new(client: &'a Client, secret: Option<&'a str>) -> Self {
+        Self {
+            client_id: &client.client_id,
+            client_secret: secret,
+            client_name: client.client_name.as_deref(),
+            grant_types: &client.grant_types,
+            scope: &client.scope,
+            token_format: client.token_format,
+            signing_alg: client.signing_alg,
+            audience: client.audience.iter().map(Arc::as_ref).collect(),
+            resource_server: client.resource_server.iter().map(Arc::as_ref).collect(),
+            token_ledger: client.token_ledger,
+            access_token_lifetime: client.access_token_lifetime,
+            disabled: client.disabled,
+            created_at: client.created_at,
+        }
+    }
+}
+
+/// A recorded token; never the token itself. Times are Unix seconds.
+#[derive(Serialize)]
+#[expect(missing_docs, reason = "described on `model::TokenRecord`")]
+pub struct TokenView<'a> {
+    pub jti: Uuid,
+    pub client_id: &'a str,
+    pub user_id: Option<&'a str>,
+    pub scope: &'a str,
+    pub aud: &'a str,
+    pub token_format: TokenFormat,
+    pub iat: i64,
+    pub exp: i64,
+}
+
+impl<'a> TokenView<'a> {
+    /// A row of the ledger.
+    pub fn new(token: &'a StoredToken) -> Self {
+        Self {
+            jti: token.record.jti,
+            client_id: &token.record.client_id,
+            user_id: token.user_id.as_deref(),
+            scope: &token.record.scope,
+            aud: &token.record.audience,
+            token_format: token.record.format,
+            iat: (uuid_v7_ms(&token.record.jti) / 1000) as i64,
+            exp: token.record.expires_at,
+        }
+    }
+}
+
+/// A signing key; never its private part.
+#[derive(Serialize)]
+#[expect(missing_docs, reason = "described on `model::StoredKey`")]
+pub struct KeyView<'a> {
+    pub kid: &'a str,
+    pub algorithm: KeyAlgorithm,
+    pub created_at: i64,
+}
+
+impl<'a> KeyView<'a> {
+    /// A stored key.
+    pub fn new(key: &'a StoredKey) -> Self {
+        Self {
+            kid: &key.kid,
+            algorithm: key.algorithm,
+            created_at: key.created_at,
+        }
+    }
+}
+
+/// One page of a list.
+#[derive(Serialize)]
+pub struct ListView<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Where the next page begins; `null` on the last.
+    pub next_cursor: Option<String>,
+}
