@@ -21,13 +21,15 @@ use oauth2_actors::token_store::{ObserveCommit, Parts, TokenStore, TokenStoreHan
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, Listener, embedded};
+use crate::failure::Failure;
 use crate::first_run::{self, Banner};
 use crate::gauges;
 use crate::http::discovery::{self, PublishedKeys};
 use crate::http::routes::{self, ENDPOINTS};
 use crate::http::{Readiness, State, edge, error};
+use crate::logging;
 use crate::oauth::grants::Defaults;
-use crate::startup::{self, Bootstrap, StartError};
+use crate::startup::{self, Bootstrap};
 use crate::tokens::keyring::Keyring;
 use crate::tokens::secret;
 use crate::tokens::verified::VerifiedTokens;
@@ -47,9 +49,6 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 /// Seconds that requests in flight have to finish after the listeners have closed.
 const DRAIN_LIMIT: u64 = 4;
 
-/// The exit code when an actor died too often: whoever runs the process should start it again.
-const EXIT_ESCALATED: u8 = 70;
-
 /// The actors, and what they publish.
 struct House {
     tokens: Supervised<TokenStore>,
@@ -59,8 +58,20 @@ struct House {
     state: web::Data<State>,
 }
 
-/// Runs the server until it is told to stop, or cannot go on. Answers the exit code.
-pub async fn serve(config: Config, migrate: bool) -> Result<u8, StartError> {
+/// How to serve, beyond the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct ServeOptions {
+    /// Whether the schema is brought up to date first.
+    pub migrate: bool,
+}
+
+/// Serves until a signal ends it, or until it cannot go on.
+pub fn serve(config: Config, options: ServeOptions) -> Result<(), Failure> {
+    logging::init(&config.log);
+    actix_web::rt::System::new().block_on(run(config, options))
+}
+
+async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
     let secrets = embedded::provide(&config)?;
     let _alone = startup::lock(&config)?;
     let store = Store::open(config.database.options()).await?;
@@ -78,28 +89,36 @@ pub async fn serve(config: Config, migrate: bool) -> Result<u8, StartError> {
     actix_web::rt::spawn(public);
     actix_web::rt::spawn(management);
 
-    let bootstrap = Bootstrap { store: store.clone(), migrate, kek, now };
+    let bootstrap = Bootstrap {
+        store: store.clone(),
+        migrate: options.migrate,
+        kek,
+        now,
+    };
     let new_store = tokio::select! {
         done = bootstrap.run_until_done() => done?,
-        () = signals.stop() => return Ok(0),
+        () = signals.stop() => return Ok(()),
     };
-    if new_store && config.server.listener.is_loopback() && let Some(data) = config.database.data_directory() {
+    if new_store
+        && config.server.listener.is_loopback()
+        && let Some(data) = config.database.data_directory()
+    {
         first_run::create_demo_client(&store, &data, &house.state.registration_defaults(), now).await?;
     }
     banner(&config).print();
     prepared.store(true, Ordering::Release);
 
-    let code = tokio::select! {
-        () = signals.stop() => 0,
-        () = house.escalated() => EXIT_ESCALATED,
-    };
-    if code == 0 {
-        tokio::select! {
-            () = house.drain(&handles, config.server.drain_delay) => {}
-            () = signals.stop() => tracing::warn!("told twice to stop; not waiting any longer"),
+    tokio::select! {
+        () = signals.stop() => {}
+        () = house.escalated() => {
+            return Err(Failure::GaveUp("an actor died too often; the log says which".to_owned()));
         }
     }
-    Ok(code)
+    tokio::select! {
+        () = house.drain(&handles, config.server.drain_delay) => {}
+        () = signals.stop() => tracing::warn!("told twice to stop; not waiting any longer"),
+    }
+    Ok(())
 }
 
 /// Makes everything that has no socket.
@@ -110,16 +129,21 @@ fn build(
     admin_token: Option<[u8; 32]>,
     clock: Arc<dyn Clock>,
     prepared: Arc<AtomicBool>,
-) -> Result<House, StartError> {
+) -> Result<House, Failure> {
     let defaults = Defaults {
         issuer: config.issuer.as_str().into(),
         format: config.tokens.format,
         ledger: config.tokens.ledger,
         lifetime: config.tokens.access_token_lifetime,
     };
-    let exporter = Exporter::new().map_err(StartError::environment)?;
-    let instruments =
-        Arc::new(Instruments::new(&exporter.meter(), ENDPOINTS, error::REASONS, error::SHED_REASONS, store.kind()));
+    let exporter = Exporter::new().map_err(Failure::environment)?;
+    let instruments = Arc::new(Instruments::new(
+        &exporter.meter(),
+        ENDPOINTS,
+        error::REASONS,
+        error::SHED_REASONS,
+        store.kind(),
+    ));
     let keys = Arc::new(ArcSwap::from_pointee(PublishedKeys::new(Keyring::default())));
     let verified = Arc::new(VerifiedTokens::new(VERIFIED_TOKENS));
     let directory = Arc::new(Directory::new(take_keys(&defaults.issuer, kek, &keys, &verified)));
@@ -136,18 +160,34 @@ fn build(
         upkeep: Arc::clone(&upkeep),
         observe_commit: observe_commit(&instruments),
     };
-    let policy = Policy { mailbox_capacity: TOKEN_STORE_MAILBOX, ..Policy::default() };
+    let policy = Policy {
+        mailbox_capacity: TOKEN_STORE_MAILBOX,
+        ..Policy::default()
+    };
     let tokens = supervise("token_store", policy, move |_| TokenStore::new(parts.clone()));
 
     let revoked = PublishedRevocations::default();
-    let (log, view, id_clock, time) = (store.clone(), Arc::clone(&revoked), Arc::clone(&ids), Arc::clone(&clock));
+    let (log, view, id_clock, time) = (
+        store.clone(),
+        Arc::clone(&revoked),
+        Arc::clone(&ids),
+        Arc::clone(&clock),
+    );
     let revocations = supervise("revocation_cache", Policy::default(), move |_| {
-        RevocationCache::new(log.clone(), Arc::clone(&view), Arc::clone(&prepared), Arc::clone(&id_clock), Arc::clone(&time))
+        RevocationCache::new(
+            log.clone(),
+            Arc::clone(&view),
+            Arc::clone(&prepared),
+            Arc::clone(&id_clock),
+            Arc::clone(&time),
+        )
     });
 
     let counted = PublishedLimits::default();
     let buckets = Arc::clone(&counted);
-    let limits = supervise("rate_limiter", Policy::default(), move |_| RateLimiter::new(Arc::clone(&buckets)));
+    let limits = supervise("rate_limiter", Policy::default(), move |_| {
+        RateLimiter::new(Arc::clone(&buckets))
+    });
     let shared = exporter.clone();
     let metrics = supervise("metrics", Policy::default(), move |_| Metrics::new(shared.clone()));
 
@@ -176,7 +216,13 @@ fn build(
             ],
         },
     });
-    let house = House { tokens, revocations, limits, metrics, state };
+    let house = House {
+        tokens,
+        revocations,
+        limits,
+        metrics,
+        state,
+    };
     gauges::register(&exporter, &house.state, store, upkeep);
     gauges::register_actors(
         &exporter,
@@ -191,7 +237,12 @@ fn build(
 }
 
 /// Opens changed keys and publishes them.
-fn take_keys(issuer: &str, kek: [u8; 32], keys: &Arc<ArcSwap<PublishedKeys>>, verified: &Arc<VerifiedTokens>) -> TakeKeys {
+fn take_keys(
+    issuer: &str,
+    kek: [u8; 32],
+    keys: &Arc<ArcSwap<PublishedKeys>>,
+    verified: &Arc<VerifiedTokens>,
+) -> TakeKeys {
     let (issuer, keys, verified) = (issuer.to_owned(), Arc::clone(keys), Arc::clone(verified));
     Box::new(move |stored| {
         let keyring = Keyring::open(&issuer, &kek, stored).map_err(|error| error.to_string())?;
@@ -206,37 +257,59 @@ fn observe_commit(instruments: &Arc<Instruments>) -> ObserveCommit {
     Arc::new(move |rows, elapsed| instruments.commit(rows, elapsed))
 }
 
-fn public_server(config: &Config, state: &web::Data<State>) -> Result<Server, StartError> {
+fn public_server(config: &Config, state: &web::Data<State>) -> Result<Server, Failure> {
     let state = state.clone();
     let server = HttpServer::new(move || {
-        actix_web::App::new().app_data(state.clone()).wrap(from_fn(edge::edge)).configure(routes::public)
+        actix_web::App::new()
+            .app_data(state.clone())
+            .wrap(from_fn(edge::edge))
+            .configure(routes::public)
     });
-    let server = server.workers(config.server.workers).client_request_timeout(HEAD_DEADLINE).shutdown_timeout(DRAIN_LIMIT);
+    let server = server
+        .workers(config.server.workers)
+        .client_request_timeout(HEAD_DEADLINE)
+        .shutdown_timeout(DRAIN_LIMIT);
     let bound = server.disable_signals().bind(address(&config.server.listener));
-    Ok(bound.map_err(|error| bind_error("OAUTH2_SERVER_PORT", &config.server.listener, &error))?.run())
+    Ok(bound
+        .map_err(|error| bind_error("OAUTH2_SERVER_PORT", &config.server.listener, &error))?
+        .run())
 }
 
-fn management_server(config: &Config, state: &web::Data<State>) -> Result<Server, StartError> {
+fn management_server(config: &Config, state: &web::Data<State>) -> Result<Server, Failure> {
     let state = state.clone();
     let server = HttpServer::new(move || {
-        actix_web::App::new().app_data(state.clone()).wrap(from_fn(edge::edge)).configure(routes::management)
+        actix_web::App::new()
+            .app_data(state.clone())
+            .wrap(from_fn(edge::edge))
+            .configure(routes::management)
     });
-    let server = server.workers(1).client_request_timeout(HEAD_DEADLINE).shutdown_timeout(1);
+    let server = server
+        .workers(1)
+        .client_request_timeout(HEAD_DEADLINE)
+        .shutdown_timeout(1);
     let bound = server.disable_signals().bind(address(&config.management));
-    Ok(bound.map_err(|error| bind_error("OAUTH2_MANAGEMENT_PORT", &config.management, &error))?.run())
+    Ok(bound
+        .map_err(|error| bind_error("OAUTH2_MANAGEMENT_PORT", &config.management, &error))?
+        .run())
 }
 
 fn address(listener: &Listener) -> (&str, u16) {
     (&listener.host, listener.port)
 }
 
-fn bind_error(key: &str, listener: &Listener, error: &std::io::Error) -> StartError {
+fn bind_error(key: &str, listener: &Listener, error: &std::io::Error) -> Failure {
     let address = listener.authority();
-    StartError::Environment(format!("cannot listen on {address}: {error}; free the port or set {key}"))
+    Failure::Environment(format!(
+        "cannot listen on {address}: {error}; free the port or set {key}"
+    ))
 }
 
 fn banner(config: &Config) -> Banner<'_> {
-    let demo_secret = config.database.data_directory().map(|data| first_run::secret_file(&data)).filter(|file| file.exists());
+    let demo_secret = config
+        .database
+        .data_directory()
+        .map(|data| first_run::secret_file(&data))
+        .filter(|file| file.exists());
     let data = match config.database.sqlite_path() {
         Some(path) => path.display().to_string(),
         None => {
@@ -288,9 +361,12 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> Result<Self, StartError> {
-        let listen = |kind| signal(kind).map_err(StartError::environment);
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(Failure::environment);
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
     }
 
     async fn stop(&mut self) {

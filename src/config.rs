@@ -25,6 +25,7 @@ pub mod tokens;
 mod values;
 
 pub use database::Database;
+pub use environment::operator;
 pub use error::{ConfigError, ConfigErrors};
 pub use log::{Log, LogFormat};
 pub use print::Entry;

@@ -9,8 +9,8 @@ use oauth2_actors::store::Store;
 use serde_json::json;
 
 use crate::config::embedded;
+use crate::failure::Failure;
 use crate::oauth::registration::{self, ClientRequest, Defaults, Fresh};
-use crate::startup::StartError;
 
 /// The demo client's id.
 const DEMO: &str = "demo";
@@ -25,14 +25,14 @@ pub fn secret_file(data: &Path) -> PathBuf {
 
 /// Registers the demo client of a new store. Its secret's file is written first: a start that is cut short between the two
 /// leaves a file that the next one says nothing about, never a client whose secret nobody knows.
-pub async fn create_demo_client(store: &Store, data: &Path, defaults: &Defaults, now: i64) -> Result<(), StartError> {
-    let fresh = Fresh::generate().map_err(StartError::environment)?;
+pub async fn create_demo_client(store: &Store, data: &Path, defaults: &Defaults, now: i64) -> Result<(), Failure> {
+    let fresh = Fresh::generate().map_err(Failure::environment)?;
     let file = secret_file(data);
     let secret = match embedded::read(&file)? {
         Some(secret) => secret,
         None => {
             let written = embedded::write_new(&file, &fresh.secret);
-            written.map_err(|error| StartError::Environment(format!("{} cannot be written: {error}", file.display())))?;
+            written.map_err(|error| Failure::Environment(format!("{} cannot be written: {error}", file.display())))?;
             fresh.secret.clone()
         }
     };
@@ -43,8 +43,12 @@ pub async fn create_demo_client(store: &Store, data: &Path, defaults: &Defaults,
         scope: Some("read write".to_owned()).into(),
         ..ClientRequest::default()
     };
-    let registered = registration::register(&request, defaults, fresh, now).map_err(StartError::environment)?;
-    let audit = AuditEntry { actor: "server".to_owned(), action: "client.create", detail: json!({"first_run": true}) };
+    let registered = registration::register(&request, defaults, fresh, now).map_err(Failure::environment)?;
+    let audit = AuditEntry {
+        actor: "server".to_owned(),
+        action: "client.create",
+        detail: json!({"first_run": true}),
+    };
     match store.create_client(&registered.client, &audit).await {
         Ok(()) | Err(StoreError::Conflict(_)) => Ok(()),
         Err(error) => Err(error.into()),
@@ -116,7 +120,9 @@ mod tests {
         let lines: Vec<_> = text.lines().filter(|line| line.starts_with("curl")).collect();
         assert_eq!(
             lines,
-            [r#"curl -sS -u "demo:$(cat '/tmp/it'\''s here/demo_client_secret')" -d grant_type=client_credentials http://127.0.0.1:8080/oauth/token"#]
+            [
+                r#"curl -sS -u "demo:$(cat '/tmp/it'\''s here/demo_client_secret')" -d grant_type=client_credentials http://127.0.0.1:8080/oauth/token"#
+            ]
         );
     }
 }

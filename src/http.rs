@@ -95,7 +95,10 @@ impl State {
 
     /// The defaults that registrations are checked against.
     pub fn registration_defaults(&self) -> registration::Defaults {
-        registration::Defaults { format: self.defaults.format, ledger: self.defaults.ledger }
+        registration::Defaults {
+            format: self.defaults.format,
+            ledger: self.defaults.ledger,
+        }
     }
 
     /// Refuses to go on when clients or revocations were not confirmed by the store within the staleness budget. To be
@@ -109,9 +112,18 @@ impl State {
     }
 
     /// Commits a revocation, then makes it hold on this node.
-    pub async fn revoke(&self, revocation: Revocation, audit: AuditEntry, deadline: std::time::Instant) -> Result<(), ServiceError> {
+    pub async fn revoke(
+        &self,
+        revocation: Revocation,
+        audit: AuditEntry,
+        deadline: std::time::Instant,
+    ) -> Result<(), ServiceError> {
         let (row, now_ms) = (revocation.clone(), self.clock.unix_ms());
-        self.tokens.call(deadline, move |store| async move { store.revoke(&row, now_ms, &audit).await }).await?;
+        self.tokens
+            .call(deadline, move |store| async move {
+                store.revoke(&row, now_ms, &audit).await
+            })
+            .await?;
         self.instruments.token_revoked(&revocation.target);
         Ok(self.revocation_cache.ask(Apply(revocation), deadline)?.await?)
     }
@@ -138,9 +150,18 @@ impl State {
         let actors = &self.readiness.actors;
         [
             ("accepting", !self.readiness.draining.load(Ordering::Acquire)),
-            ("store", self.directory.freshness().is_within(READY_BUDGET) && self.revocations.load().freshness().is_within(READY_BUDGET)),
+            (
+                "store",
+                self.directory.freshness().is_within(READY_BUDGET)
+                    && self.revocations.load().freshness().is_within(READY_BUDGET),
+            ),
             ("keys", self.keys.load().keyring.is_complete()),
-            ("actors", actors.iter().all(|(_, status)| *status.borrow() == ActorStatus::Running)),
+            (
+                "actors",
+                actors
+                    .iter()
+                    .all(|(_, status)| *status.borrow() == ActorStatus::Running),
+            ),
         ]
     }
 

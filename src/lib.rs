@@ -4,11 +4,14 @@
 //! `oauth2_actors`, whose store commits it.
 //!
 //! - [`app`]: wires everything, starts and drains. [`startup`], [`first_run`], [`logging`], [`gauges`]: its parts.
+//! - [`cli`]: one subcommand a file. [`failure`]: exit codes.
 //! - [`config`]: environment over file over defaults; one section a file.
 //! - [`http`]: every URL, one endpoint a file. [`oauth`]: the protocol, without I/O. [`tokens`]: the three formats and the keys.
 
 pub mod app;
+pub mod cli;
 pub mod config;
+pub mod failure;
 pub mod first_run;
 pub mod gauges;
 pub mod http;

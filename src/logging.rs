@@ -15,7 +15,9 @@ pub fn init(log: &Log) {
         LogFormat::Human => false,
         LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     // The configuration has checked that the directives parse.
     let registry = tracing_subscriber::registry().with(EnvFilter::new(&log.level));
     // An error means that somebody else has set up logging before: theirs is then used.

@@ -12,71 +12,55 @@ use oauth2_actors::store::Store;
 use serde_json::json;
 
 use crate::config::Config;
-use crate::config::embedded::SecretError;
+use crate::failure::Failure;
 use crate::tokens::keyring;
-
-/// Why the server did not start, or had to stop.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The operator has to change the configuration (exit code 2).
-    #[error("{0}")]
-    Configuration(String),
-    /// The operator has to change what is around the server: store, port, file (exit code 3).
-    #[error("{0}")]
-    Environment(String),
-}
-
-impl StartError {
-    /// Something around the server.
-    pub fn environment(error: impl std::fmt::Display) -> Self {
-        Self::Environment(error.to_string())
-    }
-}
-
-impl From<SecretError> for StartError {
-    fn from(error: SecretError) -> Self {
-        match error {
-            SecretError::Refused(why) => Self::Configuration(why),
-            SecretError::Io(why) => Self::Environment(why),
-        }
-    }
-}
-
-impl From<StoreError> for StartError {
-    fn from(error: StoreError) -> Self {
-        Self::environment(error)
-    }
-}
 
 /// Holds the embedded store for this process. The lock goes with the process, however it ends.
 #[derive(Debug)]
 pub struct StoreLock(#[expect(dead_code, reason = "held, not read")] Option<File>);
 
 /// Refuses to serve from an SQLite file that another server serves from. Other subcommands work beside it.
-pub fn lock(config: &Config) -> Result<StoreLock, StartError> {
-    let Some(database) = config.database.sqlite_path() else { return Ok(StoreLock(None)) };
+pub fn lock(config: &Config) -> Result<StoreLock, Failure> {
+    let Some(database) = config.database.sqlite_path() else {
+        return Ok(StoreLock(None));
+    };
     let mut path = database.as_os_str().to_owned();
     path.push(".lock");
     let path = PathBuf::from(path);
-    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let mut file = opened.map_err(|error| StartError::Environment(format!("{} cannot be opened: {error}", path.display())))?;
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path);
+    let mut file =
+        opened.map_err(|error| Failure::Environment(format!("{} cannot be opened: {error}", path.display())))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             let _ = file.read_to_string(&mut holder);
             let (database, holder) = (database.display(), holder.trim());
-            return Err(StartError::Environment(format!(
+            return Err(Failure::Environment(format!(
                 "another server ({holder}) serves from {database}; stop it, or name another file in OAUTH2_DATABASE_URL"
             )));
         }
         Err(TryLockError::Error(error)) => {
-            return Err(StartError::Environment(format!("{} cannot be locked: {error}", path.display())));
+            return Err(Failure::Environment(format!(
+                "{} cannot be locked: {error}",
+                path.display()
+            )));
         }
     }
     // Who holds it is for people; a failure to say so changes nothing.
     let _ = file.set_len(0).and_then(|()| file.rewind());
-    let _ = write!(file, "process {} on {}", std::process::id(), config.server.listener.authority());
+    let _ = write!(
+        file,
+        "process {} on {}",
+        std::process::id(),
+        config.server.listener.authority()
+    );
     Ok(StoreLock(Some(file)))
 }
 
@@ -107,12 +91,19 @@ impl Bootstrap {
             )));
         }
         let stored = self.store.keys().await?;
-        let missing = KeyAlgorithm::ALL.iter().filter(|wanted| !stored.iter().any(|key| key.algorithm == **wanted));
-        let made: Result<Vec<StoredKey>, _> =
-            missing.map(|algorithm| keyring::generate(*algorithm, &self.kek, self.now)).collect();
+        let missing = KeyAlgorithm::ALL
+            .iter()
+            .filter(|wanted| !stored.iter().any(|key| key.algorithm == **wanted));
+        let made: Result<Vec<StoredKey>, _> = missing
+            .map(|algorithm| keyring::generate(*algorithm, &self.kek, self.now))
+            .collect();
         let made = made.map_err(|error| StoreError::Corrupt(error.to_string()))?;
         if !made.is_empty() {
-            let audit = AuditEntry { actor: "server".to_owned(), action: "key.create", detail: json!({}) };
+            let audit = AuditEntry {
+                actor: "server".to_owned(),
+                action: "key.create",
+                detail: json!({}),
+            };
             self.store.ensure_keys(&made, &audit).await?;
         }
         Ok(version.is_none())

@@ -39,3 +39,12 @@ fn is_port_announcement(name: &str) -> bool {
     let stem = base.trim_end_matches(|c: char| c.is_ascii_digit());
     stem.len() < base.len() && stem.ends_with("_PORT_")
 }
+
+/// The system user at the command line, for the audit log: a label, not a proof.
+pub fn operator() -> String {
+    let name = std::env::var("USER")
+        .or_else(|_| std::env::var("LOGNAME"))
+        .unwrap_or_default();
+    let name: String = name.chars().filter(char::is_ascii_graphic).take(64).collect();
+    if name.is_empty() { "unknown".to_owned() } else { name }
+}

@@ -1,5 +1,7 @@
 //! The closed table of configuration keys.
 
+use std::fmt::Write;
+
 /// What applies when a key is not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fallback {
@@ -30,7 +32,7 @@ pub enum Secrecy {
 }
 
 /// One thing that can be configured.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Key {
     /// Environment variable.
     pub env: &'static str,
@@ -137,10 +139,11 @@ pub fn markdown() -> String {
             Derived(words) => words.to_owned(),
         };
         let file = if key.has_file_form() { " (`_FILE`)" } else { "" };
-        text.push_str(&format!(
-            "| `{}`{file} | `{}` | {default} | {} |\n",
+        let _ = writeln!(
+            text,
+            "| `{}`{file} | `{}` | {default} | {} |",
             key.env, key.path, key.meaning
-        ));
+        );
     }
     text
 }

@@ -39,7 +39,8 @@ impl Secrets {
                 "must be given on Postgres: standard base64 of 32 bytes, as `openssl rand -base64 32` makes it";
             values.fail_key("key.encryption_key", problem);
         }
-        (jwt?, session?);
+        jwt?;
+        session?;
         Some(Self {
             admin_token: admin_token?,
             key_encryption_key: kek?,

@@ -129,7 +129,7 @@ impl Values {
         if as_file {
             let path = input.directory.join(&given.text);
             match (input.read_secret)(&path) {
-                Ok(text) => given.text = text.trim_end_matches(['\r', '\n']).to_owned(),
+                Ok(text) => given.text.replace_range(.., text.trim_end_matches(['\r', '\n'])),
                 Err(error) => {
                     let problem = format!("names {}, which cannot be read: {error}", path.display());
                     return self.fail(given.name, given.origin, &problem);
@@ -257,7 +257,7 @@ fn names(of: fn(&Key) -> &'static str, suffix: &str) -> impl Iterator<Item = Str
 /// A whole number within bounds.
 pub fn number<T>(text: &str, least: T, most: T) -> Result<T, String>
 where
-    T: std::str::FromStr + PartialOrd + std::fmt::Display,
+    T: std::str::FromStr + PartialOrd + std::fmt::Display + Copy,
 {
     match text.parse::<T>() {
         Ok(number) if number >= least && number <= most => Ok(number),

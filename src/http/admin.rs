@@ -49,8 +49,12 @@ pub fn routes(config: &mut ServiceConfig) {
         )
         .service(routes::only("/clients/{client_id}/disable", "POST").route(web::post().to(clients::disable)))
         .service(routes::only("/clients/{client_id}/enable", "POST").route(web::post().to(clients::enable)))
-        .service(routes::only("/clients/{client_id}/rotate-secret", "POST").route(web::post().to(clients::rotate_secret)))
-        .service(routes::only("/clients/{client_id}/revoke-tokens", "POST").route(web::post().to(tokens::revoke_of_client)))
+        .service(
+            routes::only("/clients/{client_id}/rotate-secret", "POST").route(web::post().to(clients::rotate_secret)),
+        )
+        .service(
+            routes::only("/clients/{client_id}/revoke-tokens", "POST").route(web::post().to(tokens::revoke_of_client)),
+        )
         .service(routes::only("/clients/{client_id}/tokens", "GET").route(web::get().to(tokens::list)))
         .service(routes::only("/tokens/revoke-all", "POST").route(web::post().to(tokens::revoke_all)))
         .service(routes::only("/tokens/{jti}", "GET").route(web::get().to(tokens::show)))
@@ -77,7 +81,11 @@ pub struct Operator(String);
 impl Operator {
     /// An audit entry in the operator's name.
     pub fn audit(&self, action: &'static str, detail: Value) -> AuditEntry {
-        AuditEntry { actor: self.0.clone(), action, detail }
+        AuditEntry {
+            actor: self.0.clone(),
+            action,
+            detail,
+        }
     }
 }
 
@@ -111,13 +119,21 @@ async fn bearer(
 }
 
 async fn operator(state: &State, request: &HttpRequest, deadline: Instant) -> Result<Operator, Failure> {
-    let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let (scheme, token) = header.and_then(|value| value.split_once(' ')).ok_or(Failure::Unauthorized)?;
+    let header = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let (scheme, token) = header
+        .and_then(|value| value.split_once(' '))
+        .ok_or(Failure::Unauthorized)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Failure::Unauthorized);
     }
     let presented = secret::hash(token);
-    if state.admin_token.is_some_and(|hash| verify_slices_are_equal(&hash, &presented).is_ok()) {
+    if state
+        .admin_token
+        .is_some_and(|hash| verify_slices_are_equal(&hash, &presented).is_ok())
+    {
         return Ok(Operator("admin".to_owned()));
     }
     let resolved = state.resolve(token, deadline).await?.ok_or(Failure::Unauthorized)?;
@@ -135,7 +151,11 @@ async fn operator(state: &State, request: &HttpRequest, deadline: Instant) -> Re
 /// Reads a JSON body; an empty one counts as `{}`.
 async fn read<T: DeserializeOwned>(request: &HttpRequest, payload: Payload) -> Result<T, Failure> {
     let body = body::read(request.headers(), payload, body::LIMIT).await?;
-    let body = if body.is_empty() { Bytes::from_static(b"{}") } else { body };
+    let body = if body.is_empty() {
+        Bytes::from_static(b"{}")
+    } else {
+        body
+    };
     serde_json::from_slice(&body).map_err(|error| bad_request(format!("the body is not what this URL takes: {error}")))
 }
 
@@ -164,11 +184,16 @@ impl ListQuery {
 }
 
 fn answer_page<'a, T, V: Serialize>(page: &'a Page<T>, view: impl FnMut(&'a T) -> V) -> HttpResponse {
-    answer(&ListView { items: page.items.iter().map(view).collect(), next_cursor: page.next.clone() })
+    answer(&ListView {
+        items: page.items.iter().map(view).collect(),
+        next_cursor: page.next.clone(),
+    })
 }
 
 fn answer(body: &impl Serialize) -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(body)
 }
 
 fn deadline() -> Instant {

@@ -47,7 +47,9 @@ fn verify(state: &State, request: &HttpRequest, credentials: &Credentials<'_>) -
             let address = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
             let decision = state.limits.load().failure(&credentials.client_id, address);
             state.instruments.auth_failure(decision);
-            Err(outcome.err().map_or(Failure::Internal("authenticated nobody"), Failure::from))
+            Err(outcome
+                .err()
+                .map_or(Failure::Internal("authenticated nobody"), Failure::from))
         }
     }
 }

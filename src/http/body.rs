@@ -20,7 +20,11 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Reads the body of a form request.
 pub async fn form(headers: &HeaderMap, payload: Payload) -> Result<Bytes, Failure> {
-    expect_type(headers, "application/x-www-form-urlencoded", "the body must be application/x-www-form-urlencoded")?;
+    expect_type(
+        headers,
+        "application/x-www-form-urlencoded",
+        "the body must be application/x-www-form-urlencoded",
+    )?;
     read(headers, payload, LIMIT).await
 }
 
@@ -31,18 +35,29 @@ pub async fn json(headers: &HeaderMap, payload: Payload, limit: usize) -> Result
 }
 
 fn expect_type(headers: &HeaderMap, expected: &str, otherwise: &'static str) -> Result<(), Failure> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let given = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let essence = given.split_once(';').map_or(given, |(essence, _)| essence).trim();
-    if essence.eq_ignore_ascii_case(expected) { Ok(()) } else { Err(Error::invalid_request(otherwise).into()) }
+    if essence.eq_ignore_ascii_case(expected) {
+        Ok(())
+    } else {
+        Err(Error::invalid_request(otherwise).into())
+    }
 }
 
 /// Reads a body of any type.
 pub async fn read(headers: &HeaderMap, payload: Payload, limit: usize) -> Result<Bytes, Failure> {
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let declared = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > limit) {
         return Err(Failure::TooLarge);
     }
-    tokio::time::timeout(DEADLINE, collect(payload, limit)).await.unwrap_or(Err(Failure::SlowBody))
+    tokio::time::timeout(DEADLINE, collect(payload, limit))
+        .await
+        .unwrap_or(Err(Failure::SlowBody))
 }
 
 async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes, Failure> {

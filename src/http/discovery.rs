@@ -31,21 +31,33 @@ impl Document {
     /// Prints a document.
     pub fn new(json: &serde_json::Value) -> Self {
         let body = json.to_string();
-        let etag = format!("\"{}\"", BASE64URL.encode(&digest(&SHA256, body.as_bytes()).as_ref()[..15]));
-        Self { body: body.into(), etag }
+        let etag = format!(
+            "\"{}\"",
+            BASE64URL.encode(&digest(&SHA256, body.as_bytes()).as_ref()[..15])
+        );
+        Self {
+            body: body.into(),
+            etag,
+        }
     }
 
     fn respond(&self, headers: &HeaderMap) -> HttpResponse {
         let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
         let matches = known.is_some_and(|tags| tags.split(',').any(|tag| matches_tag(tag.trim(), &self.etag)));
-        let mut response = if matches { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+        let mut response = if matches {
+            HttpResponse::NotModified()
+        } else {
+            HttpResponse::Ok()
+        };
         response
             .insert_header((header::ETAG, self.etag.as_str()))
             .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", MAX_AGE.as_secs())));
         if matches {
             return response.finish();
         }
-        response.insert_header((header::CONTENT_TYPE, "application/json")).body(self.body.clone())
+        response
+            .insert_header((header::CONTENT_TYPE, "application/json"))
+            .body(self.body.clone())
     }
 }
 
@@ -66,7 +78,11 @@ pub struct PublishedKeys {
 impl PublishedKeys {
     /// Prints the documents of a keyring.
     pub fn new(keyring: Keyring) -> Self {
-        Self { jwks: Document::new(&keyring.jwks()), paseto: Document::new(&keyring.paseto_keys()), keyring }
+        Self {
+            jwks: Document::new(&keyring.jwks()),
+            paseto: Document::new(&keyring.paseto_keys()),
+            keyring,
+        }
     }
 }
 
@@ -98,11 +114,19 @@ pub async fn get_metadata(state: App, request: HttpRequest) -> HttpResponse {
 pub async fn get_jwks(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let keys = state.keys.load();
     // Before the keys are loaded, an empty set would be a lie that verifiers keep.
-    if keys.keyring.is_complete() { Ok(keys.jwks.respond(request.headers())) } else { Err(Failure::Unavailable("no_keys")) }
+    if keys.keyring.is_complete() {
+        Ok(keys.jwks.respond(request.headers()))
+    } else {
+        Err(Failure::Unavailable("no_keys"))
+    }
 }
 
 /// `GET /.well-known/paseto-keys.json`: PASERK public keys.
 pub async fn get_paseto_keys(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let keys = state.keys.load();
-    if keys.keyring.is_complete() { Ok(keys.paseto.respond(request.headers())) } else { Err(Failure::Unavailable("no_keys")) }
+    if keys.keyring.is_complete() {
+        Ok(keys.paseto.respond(request.headers()))
+    } else {
+        Err(Failure::Unavailable("no_keys"))
+    }
 }

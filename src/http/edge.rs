@@ -41,15 +41,26 @@ pub async fn edge(
     let started = Instant::now();
     let endpoint = routes::endpoint(request.method(), request.path());
     let id = request_id(request.headers());
-    let span = tracing::debug_span!("request", id = id.to_str().unwrap_or_default(), endpoint = routes::ENDPOINTS[endpoint].1);
+    let span = tracing::debug_span!(
+        "request",
+        id = id.to_str().unwrap_or_default(),
+        endpoint = routes::ENDPOINTS[endpoint].1
+    );
 
-    let answered = AssertUnwindSafe(next.call(request)).catch_unwind().instrument(span).await;
+    let answered = AssertUnwindSafe(next.call(request))
+        .catch_unwind()
+        .instrument(span)
+        .await;
     let mut response = match answered {
         Ok(response) => response?,
         Err(_) => {
             state.instruments.shed(endpoint, "internal");
             state.instruments.record_http(endpoint, 5, started.elapsed());
-            tracing::error!(id = id.to_str().unwrap_or_default(), endpoint = routes::ENDPOINTS[endpoint].1, "a handler panicked");
+            tracing::error!(
+                id = id.to_str().unwrap_or_default(),
+                endpoint = routes::ENDPOINTS[endpoint].1,
+                "a handler panicked"
+            );
             return Err(Failure::Internal("panic").into());
         }
     };
@@ -60,7 +71,12 @@ pub async fn edge(
         if let Some(Refused(reason)) = refused {
             if status.is_server_error() {
                 state.instruments.shed(endpoint, reason);
-                tracing::warn!(id = id.to_str().unwrap_or_default(), endpoint = routes::ENDPOINTS[endpoint].1, reason, "request failed");
+                tracing::warn!(
+                    id = id.to_str().unwrap_or_default(),
+                    endpoint = routes::ENDPOINTS[endpoint].1,
+                    reason,
+                    "request failed"
+                );
             } else {
                 state.instruments.reject(endpoint, reason);
             }
@@ -68,8 +84,15 @@ pub async fn edge(
     }
     add_headers(response.headers_mut(), id);
     let elapsed = started.elapsed();
-    tracing::debug!(endpoint = routes::ENDPOINTS[endpoint].1, status = status.as_u16(), us = elapsed.as_micros() as u64, "answered");
-    state.instruments.record_http(endpoint, usize::from(status.as_u16() / 100), elapsed);
+    tracing::debug!(
+        endpoint = routes::ENDPOINTS[endpoint].1,
+        status = status.as_u16(),
+        us = elapsed.as_micros() as u64,
+        "answered"
+    );
+    state
+        .instruments
+        .record_http(endpoint, usize::from(status.as_u16() / 100), elapsed);
     Ok(response)
 }
 
@@ -88,7 +111,10 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 fn add_headers(headers: &mut HeaderMap, id: HeaderValue) {
     headers.insert(REQUEST_ID.clone(), id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    );
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }

@@ -58,8 +58,18 @@ pub const REASONS: &[&str] = &[
 ];
 
 /// Every value of the label `reason` of requests that were turned away because of the server.
-pub const SHED_REASONS: &[&str] =
-    &["full", "deadline", "crashed", "stopped", "store_unavailable", "store_timeout", "store_corrupt", "stale", "no_keys", "internal"];
+pub const SHED_REASONS: &[&str] = &[
+    "full",
+    "deadline",
+    "crashed",
+    "stopped",
+    "store_unavailable",
+    "store_timeout",
+    "store_corrupt",
+    "stale",
+    "no_keys",
+    "internal",
+];
 
 impl Failure {
     /// The label under which the failure is counted.
@@ -82,20 +92,46 @@ impl Failure {
     /// Status, `error` and `error_description`.
     fn parts(&self) -> (StatusCode, &str, &str) {
         match self {
-            Self::OAuth(Error { code: Code::InvalidClient, description, .. }) => {
-                (StatusCode::UNAUTHORIZED, Code::InvalidClient.as_str(), description)
-            }
+            Self::OAuth(Error {
+                code: Code::InvalidClient,
+                description,
+                ..
+            }) => (StatusCode::UNAUTHORIZED, Code::InvalidClient.as_str(), description),
             Self::OAuth(error) => (StatusCode::BAD_REQUEST, error.code.as_str(), error.description),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", "the body is too large"),
-            Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "invalid_request", "the body did not arrive in time"),
+            Self::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "invalid_request",
+                "the body is too large",
+            ),
+            Self::SlowBody => (
+                StatusCode::REQUEST_TIMEOUT,
+                "invalid_request",
+                "the body did not arrive in time",
+            ),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "there is nothing at this URL"),
-            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "this URL takes another method"),
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "invalid_token", "a valid bearer token is needed"),
-            Self::Forbidden => (StatusCode::FORBIDDEN, "insufficient_scope", "the token lacks the scope oauth2.admin"),
+            Self::MethodNotAllowed(_) => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "invalid_request",
+                "this URL takes another method",
+            ),
+            Self::Unauthorized => (
+                StatusCode::UNAUTHORIZED,
+                "invalid_token",
+                "a valid bearer token is needed",
+            ),
+            Self::Forbidden => (
+                StatusCode::FORBIDDEN,
+                "insufficient_scope",
+                "the token lacks the scope oauth2.admin",
+            ),
             Self::NoSuch(what) => (StatusCode::NOT_FOUND, "not_found", what),
             Self::Conflict(why) => (StatusCode::CONFLICT, "conflict", why),
             Self::BadRequest(code, why) => (StatusCode::BAD_REQUEST, code, why),
-            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "ask again in a moment"),
+            Self::Unavailable(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                "ask again in a moment",
+            ),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error", "the server failed"),
         }
     }
@@ -106,7 +142,10 @@ impl Failure {
                 response.insert_header((header::WWW_AUTHENTICATE, r#"Basic realm="oauth2", charset="UTF-8""#));
             }
             Self::Unauthorized => {
-                response.insert_header((header::WWW_AUTHENTICATE, r#"Bearer realm="oauth2", error="invalid_token""#));
+                response.insert_header((
+                    header::WWW_AUTHENTICATE,
+                    r#"Bearer realm="oauth2", error="invalid_token""#,
+                ));
             }
             Self::Forbidden => {
                 response.insert_header((
@@ -147,7 +186,9 @@ impl ResponseError for Failure {
     fn error_response(&self) -> HttpResponse {
         let (status, error, description) = self.parts();
         let mut response = HttpResponse::build(status);
-        response.insert_header((header::CACHE_CONTROL, "no-store")).insert_header((header::PRAGMA, "no-cache"));
+        response
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .insert_header((header::PRAGMA, "no-cache"));
         self.add_headers(&mut response);
         response.extensions_mut().insert(Refused(self.reason()));
         response.json(json!({"error": error, "error_description": description}))
@@ -230,7 +271,11 @@ mod tests {
         for ask in [AskError::Full, AskError::Deadline, AskError::Crashed, AskError::Stopped] {
             assert!(SHED_REASONS.contains(&Failure::from(ask).reason()));
         }
-        for store in [StoreError::Unavailable(String::new()), StoreError::Timeout, StoreError::Corrupt(String::new())] {
+        for store in [
+            StoreError::Unavailable(String::new()),
+            StoreError::Timeout,
+            StoreError::Corrupt(String::new()),
+        ] {
             let failure = Failure::from(store);
             assert!(SHED_REASONS.contains(&failure.reason()));
             assert_eq!(failure.error_response().headers()[header::RETRY_AFTER], "1");

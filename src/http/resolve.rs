@@ -73,12 +73,23 @@ impl State {
     }
 
     async fn resolve_opaque(&self, token: &str, deadline: Instant) -> Result<Option<Resolved>, Failure> {
-        let Some(reference) = opaque::parse(token) else { return Ok(None) };
+        let Some(reference) = opaque::parse(token) else {
+            return Ok(None);
+        };
         let (jti, expires_at) = (reference.jti, reference.expires_at);
-        let stored = self.tokens.call(deadline, move |store| async move { store.token(jti, Some(expires_at)).await }).await?;
+        let stored = self
+            .tokens
+            .call(deadline, move |store| async move {
+                store.token(jti, Some(expires_at)).await
+            })
+            .await?;
         let Some(stored) = stored else { return Ok(None) };
-        let proven = stored.record.secret_hash.is_some_and(|hash| verify_slices_are_equal(&hash, &reference.secret_hash).is_ok());
-        Ok((proven && stored.record.expires_at == expires_at).then(|| Resolved::Recorded(Box::new(self.claims_of(stored)))))
+        let proven = stored
+            .record
+            .secret_hash
+            .is_some_and(|hash| verify_slices_are_equal(&hash, &reference.secret_hash).is_ok());
+        Ok((proven && stored.record.expires_at == expires_at)
+            .then(|| Resolved::Recorded(Box::new(self.claims_of(stored)))))
     }
 
     /// The claims that a row of the ledger stands for.
@@ -102,14 +113,22 @@ impl State {
         let now = self.now();
         claims.exp > now
             && claims.iat <= now + CLOCK_SKEW
-            && self.directory.client(&claims.client_id).is_some_and(|client| !client.disabled)
+            && self
+                .directory
+                .client(&claims.client_id)
+                .is_some_and(|client| !client.disabled)
             && !self.is_revoked(token)
     }
 
     /// Whether the token, or all that its client, user, key or issuer had at some moment, is revoked.
     pub fn is_revoked(&self, token: &Resolved) -> bool {
         let claims = token.claims();
-        let subject = Subject { jti: claims.jti, client_id: &claims.client_id, user_id: claims.user(), kid: token.kid() };
+        let subject = Subject {
+            jti: claims.jti,
+            client_id: &claims.client_id,
+            user_id: claims.user(),
+            kid: token.kid(),
+        };
         self.revocations.load().is_revoked(subject)
     }
 }

@@ -27,15 +27,29 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
     let resolved = state.resolve(token, deadline).await?;
     if let Some(token) = resolved.filter(|token| is_revocable(&state, &client, token)) {
         let claims = token.claims();
-        let target = RevocationTarget::Token { jti: claims.jti, expires_at: claims.exp };
+        let target = RevocationTarget::Token {
+            jti: claims.jti,
+            expires_at: claims.exp,
+        };
         let audit = AuditEntry {
             actor: format!("client:{}", client.client_id),
             action: "token.revoke",
             detail: json!({"client_id": &*claims.client_id}),
         };
-        state.revoke(Revocation { target, cutoff_ms: state.clock.unix_ms() }, audit, deadline).await?;
+        state
+            .revoke(
+                Revocation {
+                    target,
+                    cutoff_ms: state.clock.unix_ms(),
+                },
+                audit,
+                deadline,
+            )
+            .await?;
     }
-    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish())
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .finish())
 }
 
 fn is_revocable(state: &State, client: &Client, token: &Resolved) -> bool {

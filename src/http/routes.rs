@@ -50,8 +50,15 @@ pub const UNMATCHED: usize = 0;
 
 /// The number of the endpoint that a request is counted as: known ones only, so that no request makes a new series.
 pub fn endpoint(method: &Method, path: &str) -> usize {
-    let method = if *method == Method::HEAD { "GET" } else { method.as_str() };
-    ENDPOINTS.iter().position(|(m, pattern)| *m == method && matches(pattern, path)).unwrap_or(UNMATCHED)
+    let method = if *method == Method::HEAD {
+        "GET"
+    } else {
+        method.as_str()
+    };
+    ENDPOINTS
+        .iter()
+        .position(|(m, pattern)| *m == method && matches(pattern, path))
+        .unwrap_or(UNMATCHED)
 }
 
 fn matches(pattern: &str, path: &str) -> bool {
@@ -82,9 +89,13 @@ pub fn public(config: &mut ServiceConfig) {
         .service(only("/oauth/introspect", "POST").route(web::post().to(introspect::post)))
         .service(only("/oauth/introspect/batch", "POST").route(web::post().to(introspect_batch::post)))
         .service(only("/oauth/revoke", "POST").route(web::post().to(revoke::post)))
-        .service(get("/.well-known/oauth-authorization-server", || web::get().to(discovery::get_metadata)))
+        .service(get("/.well-known/oauth-authorization-server", || {
+            web::get().to(discovery::get_metadata)
+        }))
         .service(get("/.well-known/jwks.json", || web::get().to(discovery::get_jwks)))
-        .service(get("/.well-known/paseto-keys.json", || web::get().to(discovery::get_paseto_keys)))
+        .service(get("/.well-known/paseto-keys.json", || {
+            web::get().to(discovery::get_paseto_keys)
+        }))
         .configure(common)
         .default_service(web::to(not_found));
 }
@@ -94,17 +105,25 @@ pub fn management(config: &mut ServiceConfig) {
     config
         .service(get("/metrics", || web::get().to(metrics::get)))
         .configure(common)
-        .service(web::scope("/admin").configure(admin::routes).default_service(web::to(admin::not_found)))
+        .service(
+            web::scope("/admin")
+                .configure(admin::routes)
+                .default_service(web::to(admin::not_found)),
+        )
         .default_service(web::to(not_found));
 }
 
 /// A URL that takes these methods and says so to any other.
 pub fn only(path: &str, allowed: &'static str) -> Resource {
-    web::resource(path).default_service(web::to(move || async move { Failure::MethodNotAllowed(allowed).error_response() }))
+    web::resource(path).default_service(web::to(move || async move {
+        Failure::MethodNotAllowed(allowed).error_response()
+    }))
 }
 
 fn get(path: &str, route: impl Fn() -> actix_web::Route) -> Resource {
-    only(path, "GET, HEAD").route(route()).route(route().method(Method::HEAD))
+    only(path, "GET, HEAD")
+        .route(route())
+        .route(route().method(Method::HEAD))
 }
 
 async fn not_found() -> HttpResponse {
@@ -121,8 +140,14 @@ mod tests {
         assert_eq!(named(Method::POST, "/oauth/token"), "/oauth/token");
         assert_eq!(named(Method::GET, "/oauth/token"), "unmatched");
         assert_eq!(named(Method::HEAD, "/health"), "/health");
-        assert_eq!(named(Method::GET, "/admin/v1/clients/a%2Fb"), "/admin/v1/clients/{client_id}");
-        assert_eq!(named(Method::POST, "/admin/v1/tokens/revoke-all"), "/admin/v1/tokens/revoke-all");
+        assert_eq!(
+            named(Method::GET, "/admin/v1/clients/a%2Fb"),
+            "/admin/v1/clients/{client_id}"
+        );
+        assert_eq!(
+            named(Method::POST, "/admin/v1/tokens/revoke-all"),
+            "/admin/v1/tokens/revoke-all"
+        );
         assert_eq!(named(Method::GET, "/admin/v1/clients/"), "unmatched");
     }
 }

@@ -40,7 +40,9 @@ async fn mint(state: &State, grant: &Grant, deadline: Instant) -> Result<String,
     if grant.format == TokenFormat::Opaque {
         let mut secret = [0; 32];
         rand::fill(&mut secret).map_err(|_| Failure::Unavailable("internal"))?;
-        let pending = state.tokens.issue(record(grant, Some(opaque::hash(&secret))), deadline)?;
+        let pending = state
+            .tokens
+            .issue(record(grant, Some(opaque::hash(&secret))), deadline)?;
         pending.await??;
         return Ok(opaque::format(grant.claims.jti, grant.claims.exp, &secret));
     }

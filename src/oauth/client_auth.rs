@@ -38,7 +38,10 @@ pub struct Credentials<'a> {
 
 impl std::fmt::Debug for Credentials<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials").field("method", &self.method).field("client_id", &self.client_id).finish_non_exhaustive()
+        f.debug_struct("Credentials")
+            .field("method", &self.method)
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -52,7 +55,11 @@ impl<'a> Credentials<'a> {
                 return Err(refused(Method::Post));
             }
             return match (id, secret) {
-                (Some(id), Some(secret)) => Ok(Self { method: Method::Post, client_id: id.into(), secret: secret.into() }),
+                (Some(id), Some(secret)) => Ok(Self {
+                    method: Method::Post,
+                    client_id: id.into(),
+                    secret: secret.into(),
+                }),
                 (None, Some(_)) => Err(Error::invalid_request("client_secret came without client_id")),
                 _ => Err(refused(Method::Post)),
             };
@@ -81,7 +88,11 @@ impl<'a> Credentials<'a> {
         let decoded = String::from_utf8(STANDARD.decode(encoded.trim_ascii()).ok()?).ok()?;
         let (id, secret) = decoded.split_once(':')?;
         let (client_id, secret) = (decode(id)?.into_owned(), decode(secret)?.into_owned());
-        (!client_id.is_empty()).then_some(Credentials { method: Method::Basic, client_id: client_id.into(), secret: secret.into() })
+        (!client_id.is_empty()).then_some(Credentials {
+            method: Method::Basic,
+            client_id: client_id.into(),
+            secret: secret.into(),
+        })
     }
 
     /// Checks the secret against the client that the id belongs to, if there is one. `now` is in Unix seconds.
@@ -96,13 +107,20 @@ impl<'a> Credentials<'a> {
         if secrets.is_empty() {
             std::hint::black_box(equals(&DUMMY));
         }
-        if known && client.is_some_and(|client| !client.disabled) { Ok(()) } else { Err(refused(self.method)) }
+        if known && client.is_some_and(|client| !client.disabled) {
+            Ok(())
+        } else {
+            Err(refused(self.method))
+        }
     }
 }
 
 /// The one answer to credentials that are missing, malformed, unknown or wrong.
 fn refused(method: Method) -> Error {
-    Error { challenge: method == Method::Basic, ..Error::new(Code::InvalidClient, "client authentication failed") }
+    Error {
+        challenge: method == Method::Basic,
+        ..Error::new(Code::InvalidClient, "client authentication failed")
+    }
 }
 
 #[cfg(test)]
@@ -122,7 +140,11 @@ mod tests {
             (Some(&header[..]), "client_id=ci", Ok(Method::Basic)),
             (None, "client_id=ci&client_secret=x", Ok(Method::Post)),
             (Some(&header[..]), "client_id=other", Err(Code::InvalidRequest)),
-            (Some(&header[..]), "client_id=ci&client_secret=s3cret", Err(Code::InvalidRequest)),
+            (
+                Some(&header[..]),
+                "client_id=ci&client_secret=s3cret",
+                Err(Code::InvalidRequest),
+            ),
             (Some(&header[..]), "client_assertion=x", Err(Code::InvalidRequest)),
             (None, "client_secret=x", Err(Code::InvalidRequest)),
             (None, "client_id=ci", Err(Code::InvalidClient)),

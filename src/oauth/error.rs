@@ -46,7 +46,11 @@ pub struct Error {
 impl Error {
     /// A refusal without a challenge.
     pub const fn new(code: Code, description: &'static str) -> Self {
-        Self { code, description, challenge: false }
+        Self {
+            code,
+            description,
+            challenge: false,
+        }
     }
 
     /// `invalid_request` with this description.

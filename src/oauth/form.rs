@@ -48,7 +48,10 @@ impl<'a> Form<'a> {
 
     /// Every value of a parameter that may repeat, empty ones left out.
     pub fn all<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b str> {
-        self.parameters.iter().filter(move |(known, value)| known == name && !value.is_empty()).map(|(_, value)| &**value)
+        self.parameters
+            .iter()
+            .filter(move |(known, value)| known == name && !value.is_empty())
+            .map(|(_, value)| &**value)
     }
 
     /// The value of a parameter that must be there.
@@ -92,7 +95,10 @@ mod tests {
     #[test]
     fn an_empty_value_counts_as_left_out() {
         let form = Form::parse(b"scope=&grant_type&state=1").unwrap();
-        assert_eq!((form.get("scope"), form.get("grant_type"), form.get("state")), (None, None, Some("1")));
+        assert_eq!(
+            (form.get("scope"), form.get("grant_type"), form.get("state")),
+            (None, None, Some("1"))
+        );
     }
 
     #[test]

@@ -26,7 +26,10 @@ pub fn grant(requested: Option<&str>, allowed: &Arc<str>) -> Result<Arc<str>, Er
 
 /// `scope-token` of RFC 6749 appendix A.4: printable ASCII without space, quote and backslash.
 pub fn is_scope_token(token: &str) -> bool {
-    !token.is_empty() && token.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+    !token.is_empty()
+        && token
+            .bytes()
+            .all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
 }
 
 #[cfg(test)]
@@ -42,7 +45,11 @@ mod tests {
     #[test]
     fn malformed_or_foreign_scope_is_refused() {
         for bad in ["admin", "read  write", " read", "read\"", "réad", "read\twrite"] {
-            assert_eq!(grant(Some(bad), &"read write".into()).unwrap_err().code, Code::InvalidScope, "{bad:?}");
+            assert_eq!(
+                grant(Some(bad), &"read write".into()).unwrap_err().code,
+                Code::InvalidScope,
+                "{bad:?}"
+            );
         }
     }
 

@@ -17,7 +17,10 @@ pub fn grant(form: &Form<'_>, allowed: &[Arc<str>], issuer: &Arc<str>) -> Result
     let own = std::slice::from_ref(issuer);
     let known = if allowed.is_empty() { own } else { allowed };
     let found = known.iter().find(|known| ***known == *target);
-    found.map(Arc::clone).ok_or(Error::new(Code::InvalidTarget, "the client may not ask for this target"))
+    found.map(Arc::clone).ok_or(Error::new(
+        Code::InvalidTarget,
+        "the client may not ask for this target",
+    ))
 }
 
 #[cfg(test)]
@@ -31,7 +34,10 @@ mod tests {
             ("", Ok("https://a")),
             ("audience=https://b", Ok("https://b")),
             ("resource=https://b", Ok("https://b")),
-            ("resource=https://b&resource=https://b&audience=https://b", Ok("https://b")),
+            (
+                "resource=https://b&resource=https://b&audience=https://b",
+                Ok("https://b"),
+            ),
             ("resource=https://a&resource=https://b", Err(Code::InvalidTarget)),
             ("resource=https://a&audience=https://b", Err(Code::InvalidTarget)),
             ("audience=https://c", Err(Code::InvalidTarget)),
@@ -47,8 +53,16 @@ mod tests {
     #[test]
     fn without_a_list_the_issuer_is_the_only_target() {
         let issuer: Arc<str> = "https://issuer".into();
-        for (body, ok) in [("", true), ("audience=https://issuer", true), ("audience=https://a", false)] {
-            assert_eq!(grant(&Form::parse(body.as_bytes()).unwrap(), &[], &issuer).is_ok(), ok, "{body}");
+        for (body, ok) in [
+            ("", true),
+            ("audience=https://issuer", true),
+            ("audience=https://a", false),
+        ] {
+            assert_eq!(
+                grant(&Form::parse(body.as_bytes()).unwrap(), &[], &issuer).is_ok(),
+                ok,
+                "{body}"
+            );
         }
     }
 }

@@ -26,14 +26,27 @@ impl From<Invalid> for Failure {
 }
 
 /// Registers a client; the answer is the only one that holds its secret.
-pub async fn create(state: App, operator: Operator, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+pub async fn create(
+    state: App,
+    operator: Operator,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Failure> {
     let asked: ClientRequest = read(&request, payload).await?;
     let fresh = Fresh::generate().map_err(|_| Failure::Unavailable("internal"))?;
     let registered = registration::register(&asked, &state.registration_defaults(), fresh, state.now())?;
     let client = registered.client;
-    let audit = operator.audit("client.create", json!({"scope": &*client.scope, "grant_types": client.grant_types}));
+    let audit = operator.audit(
+        "client.create",
+        json!({"scope": &*client.scope, "grant_types": client.grant_types}),
+    );
     let stored = client.clone();
-    state.tokens.change(deadline(), move |store| async move { store.create_client(&stored, &audit).await }).await?;
+    state
+        .tokens
+        .change(deadline(), move |store| async move {
+            store.create_client(&stored, &audit).await
+        })
+        .await?;
     let mut response = HttpResponse::Created();
     let body = ClientView::new(&client, Some(&registered.secret));
     Ok(response.insert_header((header::CACHE_CONTROL, "no-store")).json(body))
@@ -44,14 +57,19 @@ pub async fn list(state: App, request: HttpRequest) -> Result<HttpResponse, Fail
     let (limit, cursor) = ListQuery::of(&request)?;
     let page = state
         .tokens
-        .call(deadline(), move |store| async move { store.list_clients(cursor.as_deref(), limit).await })
+        .call(deadline(), move |store| async move {
+            store.list_clients(cursor.as_deref(), limit).await
+        })
         .await?;
     Ok(answer_page(&page, |client| ClientView::new(client, None)))
 }
 
 /// Shows a client.
 pub async fn show(state: App, client_id: Path<String>) -> Result<HttpResponse, Failure> {
-    Ok(answer(&ClientView::new(&stored(&state, client_id.into_inner()).await?, None)))
+    Ok(answer(&ClientView::new(
+        &stored(&state, client_id.into_inner()).await?,
+        None,
+    )))
 }
 
 /// Changes what the body names (RFC 7396: `null` goes back to the server's default).
@@ -78,16 +96,33 @@ pub async fn enable(state: App, operator: Operator, client_id: Path<String>) -> 
     set_disabled(&state, &operator, client_id.into_inner(), false).await
 }
 
-async fn set_disabled(state: &State, operator: &Operator, client_id: String, disabled: bool) -> Result<HttpResponse, Failure> {
+async fn set_disabled(
+    state: &State,
+    operator: &Operator,
+    client_id: String,
+    disabled: bool,
+) -> Result<HttpResponse, Failure> {
     let client = stored(state, client_id).await?;
     write(state, operator, Client { disabled, ..client }).await
 }
 
 async fn write(state: &State, operator: &Operator, client: Client) -> Result<HttpResponse, Failure> {
-    let audit = operator.audit("client.update", json!({"disabled": client.disabled, "scope": &*client.scope}));
+    let audit = operator.audit(
+        "client.update",
+        json!({"disabled": client.disabled, "scope": &*client.scope}),
+    );
     let (now, row) = (state.now(), client.clone());
-    let found = state.tokens.change(deadline(), move |store| async move { store.update_client(&row, now, &audit).await }).await?;
-    if found { Ok(answer(&ClientView::new(&client, None))) } else { Err(NO_SUCH_CLIENT) }
+    let found = state
+        .tokens
+        .change(deadline(), move |store| async move {
+            store.update_client(&row, now, &audit).await
+        })
+        .await?;
+    if found {
+        Ok(answer(&ClientView::new(&client, None)))
+    } else {
+        Err(NO_SUCH_CLIENT)
+    }
 }
 
 /// Deletes a client; its tokens are dead for good.
@@ -99,9 +134,15 @@ pub async fn delete(state: App, operator: Operator, client_id: Path<String>) -> 
     let cutoff_ms = oauth2_actors::model::token::uuid_v7_ms(&stamp);
     let found = state
         .tokens
-        .change(deadline(), move |store| async move { store.delete_client(&client_id, cutoff_ms, &audit).await })
+        .change(deadline(), move |store| async move {
+            store.delete_client(&client_id, cutoff_ms, &audit).await
+        })
         .await?;
-    if found { Ok(HttpResponse::NoContent().finish()) } else { Err(NO_SUCH_CLIENT) }
+    if found {
+        Ok(HttpResponse::NoContent().finish())
+    } else {
+        Err(NO_SUCH_CLIENT)
+    }
 }
 
 #[derive(Deserialize)]
@@ -127,7 +168,9 @@ pub async fn rotate_secret(
     let id = Arc::clone(&client_id);
     let found = state
         .tokens
-        .change(deadline(), move |store| async move { store.rotate_secret(&id, &hash, now + overlap, now, &audit).await })
+        .change(deadline(), move |store| async move {
+            store.rotate_secret(&id, &hash, now + overlap, now, &audit).await
+        })
         .await?;
     if !found {
         return Err(NO_SUCH_CLIENT);
@@ -137,6 +180,9 @@ pub async fn rotate_secret(
 }
 
 async fn stored(state: &State, client_id: String) -> Result<Client, Failure> {
-    let found = state.tokens.call(deadline(), move |store| async move { store.client(&client_id).await }).await?;
+    let found = state
+        .tokens
+        .call(deadline(), move |store| async move { store.client(&client_id).await })
+        .await?;
     found.ok_or(NO_SUCH_CLIENT)
 }

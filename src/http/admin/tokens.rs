@@ -19,14 +19,18 @@ fn parse_jti(text: &str) -> Result<Uuid, Failure> {
 /// Lists a client's recorded tokens, newest first.
 pub async fn list(state: App, request: HttpRequest, client_id: Path<String>) -> Result<HttpResponse, Failure> {
     let (limit, cursor) = ListQuery::of(&request)?;
-    let cursor = cursor.as_deref().map(|text| Uuid::try_parse(text).map_err(|_| bad_request("the cursor is not one of this list")));
+    let cursor = cursor
+        .as_deref()
+        .map(|text| Uuid::try_parse(text).map_err(|_| bad_request("the cursor is not one of this list")));
     let (cursor, client_id, now) = (cursor.transpose()?, client_id.into_inner(), state.now());
     if state.directory.client(&client_id).is_none() {
         return Err(Failure::NoSuch("there is no such client"));
     }
     let page = state
         .tokens
-        .call(deadline(), move |store| async move { store.list_tokens(&client_id, now, cursor, limit).await })
+        .call(deadline(), move |store| async move {
+            store.list_tokens(&client_id, now, cursor, limit).await
+        })
         .await?;
     Ok(answer_page(&page, |token| view(&state, token)))
 }
@@ -34,7 +38,10 @@ pub async fn list(state: App, request: HttpRequest, client_id: Path<String>) -> 
 /// Shows a recorded token.
 pub async fn show(state: App, jti: Path<String>) -> Result<HttpResponse, Failure> {
     let jti = parse_jti(&jti)?;
-    let found = state.tokens.call(deadline(), move |store| async move { store.token(jti, None).await }).await?;
+    let found = state
+        .tokens
+        .call(deadline(), move |store| async move { store.token(jti, None).await })
+        .await?;
     let token = found.ok_or(Failure::NoSuch("there is no record of this token"))?;
     Ok(answer(&view(&state, &token)))
 }
@@ -49,24 +56,37 @@ struct Shown<'a> {
 
 fn view<'a>(state: &State, token: &'a StoredToken) -> Shown<'a> {
     let resolved = Resolved::Recorded(Box::new(state.claims_of(token.clone())));
-    Shown { token: TokenView::new(token), active: state.is_active(&resolved) }
+    Shown {
+        token: TokenView::new(token),
+        active: state.is_active(&resolved),
+    }
 }
 
 /// Revokes one token by its id, recorded or not.
 pub async fn revoke(state: App, operator: Operator, jti: Path<String>) -> Result<HttpResponse, Failure> {
     let jti = parse_jti(&jti)?;
-    let found = state.tokens.call(deadline(), move |store| async move { store.token(jti, None).await }).await?;
+    let found = state
+        .tokens
+        .call(deadline(), move |store| async move { store.token(jti, None).await })
+        .await?;
     // Of a token that was not recorded only the id is known: it is remembered as long as any token may live.
     let latest = (uuid_v7_ms(&jti) / 1000) as i64 + MAX_TOKEN_LIFETIME;
     let expires_at = found.map_or(latest, |token| token.record.expires_at);
     let audit = operator.audit("token.revoke", json!({}));
-    let revocation = Revocation { target: RevocationTarget::Token { jti, expires_at }, cutoff_ms: state.clock.unix_ms() };
+    let revocation = Revocation {
+        target: RevocationTarget::Token { jti, expires_at },
+        cutoff_ms: state.clock.unix_ms(),
+    };
     state.revoke(revocation, audit, deadline()).await?;
     Ok(answer(&json!({"revoked": jti})))
 }
 
 /// Revokes every token that a client has now.
-pub async fn revoke_of_client(state: App, operator: Operator, client_id: Path<String>) -> Result<HttpResponse, Failure> {
+pub async fn revoke_of_client(
+    state: App,
+    operator: Operator,
+    client_id: Path<String>,
+) -> Result<HttpResponse, Failure> {
     let client_id = client_id.into_inner();
     if state.directory.client(&client_id).is_none() {
         return Err(Failure::NoSuch("there is no such client"));
@@ -84,6 +104,8 @@ async fn cut_off(state: &State, operator: &Operator, target: RevocationTarget) -
     let now = state.ids.new_id().map_err(|_| Failure::Unavailable("internal"))?;
     let cutoff_ms = uuid_v7_ms(&now);
     let audit = operator.audit("revocation.cutoff", json!({"cutoff_ms": cutoff_ms}));
-    state.revoke(Revocation { target, cutoff_ms }, audit, deadline()).await?;
+    state
+        .revoke(Revocation { target, cutoff_ms }, audit, deadline())
+        .await?;
     Ok(answer(&json!({"revoked_before_ms": cutoff_ms})))
 }

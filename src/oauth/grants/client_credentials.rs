@@ -15,7 +15,10 @@ use crate::tokens::claims::Claims;
 /// Decides the token of an authenticated client. `jti` is fresh, and its stamp is the time of issue.
 pub fn decide(client: &Client, form: &Form<'_>, defaults: &Defaults, jti: Uuid) -> Result<Grant, Error> {
     if !client.grant_types.contains(&GrantType::ClientCredentials) {
-        return Err(Error::new(Code::UnauthorizedClient, "the client may not use this grant"));
+        return Err(Error::new(
+            Code::UnauthorizedClient,
+            "the client may not use this grant",
+        ));
     }
     let scope = scope::grant(form.get("scope"), &client.scope)?;
     let aud = target::grant(form, &client.audience, &defaults.issuer)?;
@@ -37,5 +40,11 @@ pub fn decide(client: &Client, form: &Form<'_>, defaults: &Defaults, jti: Uuid) 
         client_id: Arc::clone(&client.client_id),
         scope,
     };
-    Ok(Grant { claims, format, signing_alg: client.signing_alg.unwrap_or(SigningAlg::EdDsa), ledger, lifetime })
+    Ok(Grant {
+        claims,
+        format,
+        signing_alg: client.signing_alg.unwrap_or(SigningAlg::EdDsa),
+        ledger,
+        lifetime,
+    })
 }

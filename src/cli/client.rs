@@ -1,0 +1,346 @@
+//! `client …`.
+
+use std::io::Read;
+
+use clap::{Args, Subcommand, ValueEnum};
+use oauth2_actors::model::{Client, MAX_TOKEN_LIFETIME};
+use oauth2_actors::store::Store;
+use serde_json::json;
+
+use super::store::{self, audit, no_such_client, now, now_ms};
+use super::{Json, Paging, output};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::oauth::registration::{self, ClientRequest, Defaults, Field, Fresh};
+use crate::oauth::view::{ClientView, ListView};
+use crate::tokens::secret;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Register a client; its secret is shown this once.
+    Create(Box<Create>),
+    /// List clients by id.
+    List {
+        #[command(flatten)]
+        paging: Paging,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Show one client.
+    Show(One),
+    /// Change a client; what is not named stays.
+    Update(Box<Update>),
+    /// Refuse a client, and its tokens, until it is enabled again.
+    Disable(One),
+    /// Let a disabled client work again.
+    Enable(One),
+    /// Remove a client for good, and with it every token it has.
+    Delete(One),
+    /// Give a client a new secret, shown this once; the old one works on for the overlap.
+    RotateSecret {
+        #[command(flatten)]
+        one: One,
+        /// Seconds that the old secret works on.
+        #[arg(long, value_name = "SECONDS", default_value_t = 3600,
+            value_parser = clap::value_parser!(i64).range(0..=MAX_TOKEN_LIFETIME))]
+        overlap: i64,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct One {
+    /// The client's id.
+    id: String,
+    #[command(flatten)]
+    json: Json,
+}
+
+/// What may be said of a client.
+#[derive(Debug, Args)]
+struct Fields {
+    /// A name for people.
+    #[arg(long)]
+    name: Option<String>,
+    /// A grant that it may use; may repeat.
+    #[arg(long = "grant", value_name = "GRANT")]
+    grants: Vec<String>,
+    /// Scopes that it may ask for, separated by spaces.
+    #[arg(long)]
+    scope: Option<String>,
+    /// Format of its access tokens: paseto, jwt or opaque.
+    #[arg(long)]
+    format: Option<String>,
+    /// Signature of its JWTs: EdDSA or ES256.
+    #[arg(long)]
+    signing_alg: Option<String>,
+    /// An audience that it may ask for, the first is the default; may repeat.
+    #[arg(long, value_name = "URI")]
+    audience: Vec<String>,
+    /// An audience whose tokens it may introspect; may repeat.
+    #[arg(long, value_name = "URI")]
+    resource_server: Vec<String>,
+    /// Whether its tokens are recorded: durable or stateless.
+    #[arg(long)]
+    ledger: Option<String>,
+    /// Seconds that its access tokens live.
+    #[arg(long, value_name = "SECONDS")]
+    lifetime: Option<u64>,
+}
+
+impl Fields {
+    fn request(self) -> ClientRequest {
+        let list = |list: Vec<String>| Field::from((!list.is_empty()).then_some(list));
+        ClientRequest {
+            client_name: self.name.into(),
+            grant_types: list(self.grants),
+            scope: self.scope.into(),
+            token_format: self.format.into(),
+            signing_alg: self.signing_alg.into(),
+            audience: list(self.audience),
+            resource_server: list(self.resource_server),
+            token_ledger: self.ledger.into(),
+            access_token_lifetime: self.lifetime.into(),
+            ..ClientRequest::default()
+        }
+    }
+}
+
+#[derive(Args)]
+pub struct Create {
+    /// Its id; generated when left out.
+    #[arg(long)]
+    id: Option<String>,
+    /// Its secret, 32 to 256 characters; generated when left out. Others may see a command line: prefer --secret-stdin.
+    #[arg(long)]
+    secret: Option<String>,
+    /// Read the secret from stdin.
+    #[arg(long, conflicts_with = "secret")]
+    secret_stdin: bool,
+    #[command(flatten)]
+    fields: Fields,
+    #[command(flatten)]
+    json: Json,
+}
+
+// It may hold a secret.
+impl std::fmt::Debug for Create {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Create")
+            .field("id", &self.id)
+            .field("fields", &self.fields)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Update {
+    /// The client's id.
+    id: String,
+    #[command(flatten)]
+    fields: Fields,
+    /// Take a field back to the server's default; may repeat.
+    #[arg(long, value_enum, value_name = "FIELD")]
+    reset: Vec<Resettable>,
+    #[command(flatten)]
+    json: Json,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Resettable {
+    Name,
+    Scope,
+    Format,
+    SigningAlg,
+    Audience,
+    ResourceServer,
+    Ledger,
+    Lifetime,
+}
+
+impl Resettable {
+    fn apply(self, request: &mut ClientRequest) {
+        match self {
+            Self::Name => request.client_name = Field::Null,
+            Self::Scope => request.scope = Field::Null,
+            Self::Format => request.token_format = Field::Null,
+            Self::SigningAlg => request.signing_alg = Field::Null,
+            Self::Audience => request.audience = Field::Null,
+            Self::ResourceServer => request.resource_server = Field::Null,
+            Self::Ledger => request.token_ledger = Field::Null,
+            Self::Lifetime => request.access_token_lifetime = Field::Null,
+        }
+    }
+}
+
+pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Create(create) => self::create(config, *create).await,
+        Command::List { paging, json } => list(config, &paging, json).await,
+        Command::Show(one) => show(&find(&store::open(config).await?, &one.id).await?, None, one.json),
+        Command::Update(update) => self::update(config, *update).await,
+        Command::Disable(one) => set_disabled(config, &one, true).await,
+        Command::Enable(one) => set_disabled(config, &one, false).await,
+        Command::Delete(one) => delete(config, &one).await,
+        Command::RotateSecret { one, overlap } => rotate(config, &one, overlap).await,
+    }
+}
+
+async fn create(config: &Config, create: Create) -> Result<(), Failure> {
+    let given = if create.secret_stdin {
+        Some(secret_from_stdin()?)
+    } else {
+        create.secret
+    };
+    let request = ClientRequest {
+        client_id: create.id.into(),
+        client_secret: given.into(),
+        ..create.fields.request()
+    };
+    let made = registration::register(&request, &defaults(config), Fresh::generate()?, now())?;
+    let store = store::open_or_make(config).await?;
+    store
+        .create_client(&made.client, &audit("client.create", json!({})))
+        .await?;
+    show(&made.client, Some(&made.secret), create.json)
+}
+
+fn secret_from_stdin() -> Result<String, Failure> {
+    let mut text = String::new();
+    // More than any secret may have; an endless stdin must not fill the memory.
+    let read = std::io::stdin().take(4096).read_to_string(&mut text);
+    read.map_err(|error| Failure::Environment(format!("stdin cannot be read: {error}")))?;
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    Ok(text)
+}
+
+async fn list(config: &Config, paging: &Paging, json: Json) -> Result<(), Failure> {
+    let store = store::open(config).await?;
+    let page = store
+        .list_clients(paging.cursor.as_deref(), usize::from(paging.limit))
+        .await?;
+    if json.json {
+        let items = page.items.iter().map(|client| ClientView::new(client, None)).collect();
+        return output::json(&ListView {
+            items,
+            next_cursor: page.next,
+        });
+    }
+    let row = |client: &Client| {
+        vec![
+            client.client_id.to_string(),
+            output::or_dash(client.client_name.as_deref()),
+            output::or_dash(Some(&*client.scope).filter(|scope| !scope.is_empty())),
+            output::or_dash(client.token_format),
+            if client.disabled { "disabled" } else { "enabled" }.to_owned(),
+            output::date(client.created_at),
+        ]
+    };
+    let rows: Vec<_> = page.items.iter().map(row).collect();
+    output::table(&["ID", "NAME", "SCOPE", "FORMAT", "STATE", "CREATED"], &rows)?;
+    output::more(page.next.as_deref());
+    Ok(())
+}
+
+async fn update(config: &Config, update: Update) -> Result<(), Failure> {
+    let mut request = update.fields.request();
+    for field in update.reset {
+        field.apply(&mut request);
+    }
+    change(config, &update.id, &request, "client.update", update.json).await
+}
+
+async fn set_disabled(config: &Config, one: &One, disabled: bool) -> Result<(), Failure> {
+    let request = ClientRequest {
+        disabled: Field::Value(disabled),
+        ..ClientRequest::default()
+    };
+    change(config, &one.id, &request, "client.update", one.json).await
+}
+
+async fn change(
+    config: &Config,
+    id: &str,
+    request: &ClientRequest,
+    action: &'static str,
+    json: Json,
+) -> Result<(), Failure> {
+    let store = store::open(config).await?;
+    let current = find(&store, id).await?;
+    let changed = registration::update(request, &current, &defaults(config))?;
+    if !store
+        .update_client(&changed, now(), &audit(action, json!({ "disabled": changed.disabled })))
+        .await?
+    {
+        return Err(no_such_client(id));
+    }
+    show(&changed, None, json)
+}
+
+async fn delete(config: &Config, one: &One) -> Result<(), Failure> {
+    let store = store::open(config).await?;
+    if !store
+        .delete_client(&one.id, now_ms(), &audit("client.delete", json!({})))
+        .await?
+    {
+        return Err(no_such_client(&one.id));
+    }
+    if one.json.json {
+        return output::json(&json!({ "client_id": one.id, "deleted": true }));
+    }
+    output::text_line(&format!("client {} is deleted, and its tokens are dead", one.id))
+}
+
+async fn rotate(config: &Config, one: &One, overlap: i64) -> Result<(), Failure> {
+    let store = store::open(config).await?;
+    let client = find(&store, &one.id).await?;
+    let (secret, now) = (secret::generate_client_secret()?, now());
+    let audit = audit("client.rotate_secret", json!({ "overlap": overlap }));
+    if !store
+        .rotate_secret(&one.id, &secret::hash(&secret), now + overlap, now, &audit)
+        .await?
+    {
+        return Err(no_such_client(&one.id));
+    }
+    show(&client, Some(&secret), one.json)
+}
+
+async fn find(store: &Store, id: &str) -> Result<Client, Failure> {
+    store.client(id).await?.ok_or_else(|| no_such_client(id))
+}
+
+fn defaults(config: &Config) -> Defaults {
+    Defaults {
+        format: config.tokens.format,
+        ledger: config.tokens.ledger,
+    }
+}
+
+fn show(client: &Client, secret: Option<&str>, json: Json) -> Result<(), Failure> {
+    if json.json {
+        return output::json(&ClientView::new(client, secret));
+    }
+    let list = |uris: &[std::sync::Arc<str>]| output::or_dash((!uris.is_empty()).then(|| uris.join(" ")));
+    let grants: Vec<_> = client.grant_types.iter().map(|grant| grant.as_str()).collect();
+    let mut fields = vec![("client_id", client.client_id.to_string())];
+    fields.extend(secret.map(|secret| ("client_secret", format!("{secret}  (shown this once)"))));
+    fields.extend([
+        ("client_name", output::or_dash(client.client_name.as_deref())),
+        ("grant_types", grants.join(" ")),
+        (
+            "scope",
+            output::or_dash(Some(&*client.scope).filter(|scope| !scope.is_empty())),
+        ),
+        ("token_format", output::or_default(client.token_format)),
+        ("signing_alg", output::or_default(client.signing_alg)),
+        ("audience", list(&client.audience)),
+        ("resource_server", list(&client.resource_server)),
+        ("token_ledger", output::or_default(client.token_ledger)),
+        (
+            "access_token_lifetime",
+            output::or_default(client.access_token_lifetime),
+        ),
+        ("disabled", client.disabled.to_string()),
+        ("created_at", output::date(client.created_at)),
+    ]);
+    output::fields(&fields)
+}

@@ -1,0 +1,103 @@
+//! Answers on stdout: JSON for scripts, aligned text for people.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::failure::Failure;
+
+/// One JSON document.
+pub fn json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::Environment(error.to_string()))?;
+    text_line(&text)
+}
+
+/// Text and a line end.
+pub fn text_line(text: &str) -> Result<(), Failure> {
+    match writeln!(io::stdout().lock(), "{text}") {
+        // The reader has what it wanted, as in `… | head -1`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|error| Failure::Environment(format!("the answer cannot be written: {error}"))),
+    }
+}
+
+/// Columns under their titles.
+pub fn table(titles: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
+    text_line(&aligned(titles, rows))
+}
+
+/// One name and value a line.
+pub fn fields(fields: &[(&str, String)]) -> Result<(), Failure> {
+    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let lines: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| format!("{name:width$}  {value}"))
+        .collect();
+    text_line(&lines.join("\n"))
+}
+
+/// `-` for what is not there.
+pub fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// `(default)` for what a client leaves to the server.
+pub fn or_default(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "(default)".to_owned(), |value| value.to_string())
+}
+
+/// How to see the next page, on stderr: the table on stdout stays a table.
+pub fn more(cursor: Option<&str>) {
+    let Some(cursor) = cursor else { return };
+    // Only a hint: a closed stderr is no failure.
+    let _ = writeln!(io::stderr().lock(), "more: --cursor {cursor}");
+}
+
+/// Unix seconds as a date.
+pub fn date(seconds: i64) -> String {
+    let date = OffsetDateTime::from_unix_timestamp(seconds)
+        .ok()
+        .and_then(|date| date.format(&Rfc3339).ok());
+    date.unwrap_or_else(|| seconds.to_string())
+}
+
+fn aligned(titles: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count());
+        cells
+            .chain(titles.get(column).map(|title| title.len()))
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..titles.len()).map(width).collect();
+    let titles = titles.iter().map(|title| (*title).to_owned()).collect();
+    let mut text = String::new();
+    for row in std::iter::once(&titles).chain(rows) {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [
+            vec!["a".to_owned(), "é".to_owned()],
+            vec!["long".to_owned(), String::new()],
+        ];
+        assert_eq!(super::aligned(&["ID", "N"], &rows), "ID    N\na     é\nlong");
+    }
+}

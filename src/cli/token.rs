@@ -1,0 +1,261 @@
+//! `token …`.
+
+use std::io::Read;
+
+use clap::{Args, Subcommand};
+use oauth2_actors::model::token::uuid_v7_ms;
+use oauth2_actors::model::{MAX_TOKEN_LIFETIME, Revocation, RevocationTarget, StoredToken};
+use oauth2_actors::store::{LogPosition, Store};
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::store::{self, audit, no_such_client, now, now_ms};
+use super::{Json, Paging, output};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::oauth::view::{ListView, TokenView};
+use crate::tokens::peek::peek;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List a client's recorded tokens that have not expired, newest first.
+    List {
+        /// The client's id.
+        #[arg(long, value_name = "ID")]
+        client: String,
+        #[command(flatten)]
+        paging: Paging,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Show a recorded token.
+    Show {
+        #[command(flatten)]
+        token: Token,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Revoke one token, or every token issued so far to a client or by this server.
+    Revoke(Revoke),
+}
+
+#[derive(Args)]
+pub struct Token {
+    /// A token id or a whole token; `-` reads it from stdin, where no process list shows it.
+    #[arg(value_name = "TOKEN-OR-JTI")]
+    token: String,
+}
+
+#[derive(Args)]
+#[group(skip)]
+pub struct Revoke {
+    /// A token id or a whole token; `-` reads it from stdin, where no process list shows it.
+    #[arg(value_name = "TOKEN-OR-JTI", required_unless_present_any = ["client", "all"])]
+    token: Option<String>,
+    /// Every token issued so far to this client.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["token", "all"])]
+    client: Option<String>,
+    /// Every token issued so far.
+    #[arg(long, conflicts_with = "token")]
+    all: bool,
+    #[command(flatten)]
+    json: Json,
+}
+
+// Both may hold a whole token.
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+impl std::fmt::Debug for Revoke {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Revoke")
+            .field("client", &self.client)
+            .field("all", &self.all)
+            .finish_non_exhaustive()
+    }
+}
+
+pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::List { client, paging, json } => list(config, &client, &paging, json).await,
+        Command::Show { token, json } => show(config, &token.token, json).await,
+        Command::Revoke(revoke) => self::revoke(config, &revoke).await,
+    }
+}
+
+async fn list(config: &Config, client: &str, paging: &Paging, json: Json) -> Result<(), Failure> {
+    let cursor = paging.cursor.as_deref().map(str::parse::<Uuid>).transpose();
+    let cursor =
+        cursor.map_err(|_| Failure::Refused("--cursor must be the next_cursor of the page before".to_owned()))?;
+    let store = store::open(config).await?;
+    let page = store
+        .list_tokens(client, now(), cursor, usize::from(paging.limit))
+        .await?;
+    // The tokens of a deleted client are still on record: only a name that means nothing at all is a mistake.
+    if page.items.is_empty() && store.client(client).await?.is_none() {
+        return Err(no_such_client(client));
+    }
+    if json.json {
+        let items = page.items.iter().map(TokenView::new).collect();
+        return output::json(&ListView {
+            items,
+            next_cursor: page.next,
+        });
+    }
+    let row = |token: &StoredToken| {
+        let view = TokenView::new(token);
+        let (issued, expires) = (output::date(view.iat), output::date(view.exp));
+        vec![
+            view.jti.to_string(),
+            view.token_format.to_string(),
+            issued,
+            expires,
+            view.aud.to_owned(),
+            view.scope.to_owned(),
+        ]
+    };
+    let rows: Vec<_> = page.items.iter().map(row).collect();
+    output::table(&["JTI", "FORMAT", "ISSUED", "EXPIRES", "AUDIENCE", "SCOPE"], &rows)?;
+    output::more(page.next.as_deref());
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    token: TokenView<'a>,
+    active: bool,
+}
+
+async fn show(config: &Config, token: &str, json: Json) -> Result<(), Failure> {
+    let named = Named::read(token)?;
+    let store = store::open(config).await?;
+    let Some(stored) = store.token(named.jti, named.expires_at).await? else {
+        let problem = format!("there is no record of token {}; stateless tokens have none", named.jti);
+        return Err(Failure::Refused(problem));
+    };
+    let active = is_active(&store, &stored).await?;
+    let view = TokenView::new(&stored);
+    if json.json {
+        return output::json(&Shown { token: view, active });
+    }
+    output::fields(&[
+        ("jti", view.jti.to_string()),
+        ("client_id", view.client_id.to_owned()),
+        ("user_id", output::or_dash(view.user_id)),
+        ("scope", view.scope.to_owned()),
+        ("aud", view.aud.to_owned()),
+        ("token_format", view.token_format.to_string()),
+        ("iat", output::date(view.iat)),
+        ("exp", output::date(view.exp)),
+        ("active", active.to_string()),
+    ])
+}
+
+/// Whether the store says that a token counts. The ledger does not know the signing key, so a key's cut-off is not seen here.
+async fn is_active(store: &Store, token: &StoredToken) -> Result<bool, Failure> {
+    let record = &token.record;
+    if record.expires_at <= now()
+        || store
+            .client(&record.client_id)
+            .await?
+            .is_none_or(|client| client.disabled)
+    {
+        return Ok(false);
+    }
+    let (log, _) = store.revocations_since(LogPosition::default()).await?;
+    Ok(!log.iter().any(|revocation| takes_away(revocation, token)))
+}
+
+fn takes_away(revocation: &Revocation, token: &StoredToken) -> bool {
+    let cut_off = uuid_v7_ms(&token.record.jti) <= revocation.cutoff_ms;
+    match &revocation.target {
+        RevocationTarget::Token { jti, .. } => *jti == token.record.jti,
+        RevocationTarget::Client(id) => cut_off && **id == *token.record.client_id,
+        RevocationTarget::User(id) => cut_off && token.user_id.as_ref() == Some(id),
+        RevocationTarget::Issuer => cut_off,
+        RevocationTarget::Key(_) => false,
+    }
+}
+
+async fn revoke(config: &Config, revoke: &Revoke) -> Result<(), Failure> {
+    let named = revoke.token.as_deref().map(Named::read).transpose()?;
+    let store = store::open(config).await?;
+    let (target, action, answer): (_, _, Value) = if let Some(named) = named {
+        let expires_at = latest_expiry(&store, &named).await?;
+        let target = RevocationTarget::Token {
+            jti: named.jti,
+            expires_at,
+        };
+        (target, "token.revoke", json!({ "revoked": "token", "jti": named.jti }))
+    } else if let Some(id) = &revoke.client {
+        if store.client(id).await?.is_none() {
+            return Err(no_such_client(id));
+        }
+        let target = RevocationTarget::Client(id.clone());
+        (
+            target,
+            "revocation.cutoff",
+            json!({ "revoked": "client", "client_id": id }),
+        )
+    } else {
+        (
+            RevocationTarget::Issuer,
+            "revocation.cutoff",
+            json!({ "revoked": "all" }),
+        )
+    };
+    let cutoff_ms = now_ms();
+    let revocation = Revocation { target, cutoff_ms };
+    store.revoke(&revocation, cutoff_ms, &audit(action, json!({}))).await?;
+    if revoke.json.json {
+        return output::json(&answer);
+    }
+    output::text_line(&match revocation.target {
+        RevocationTarget::Token { jti, .. } => format!("token {jti} is revoked"),
+        RevocationTarget::Client(id) => format!("every token issued to {id} so far is revoked"),
+        _ => "every token issued so far is revoked".to_owned(),
+    })
+}
+
+/// How long the log must remember a token: as long as the ledger says, else as long as any token may live. What the token
+/// says of its expiry is not verified, so it is only a hint where to look.
+async fn latest_expiry(store: &Store, named: &Named) -> Result<i64, Failure> {
+    if let Some(stored) = store.token(named.jti, named.expires_at).await? {
+        return Ok(stored.record.expires_at);
+    }
+    let issued = (uuid_v7_ms(&named.jti) / 1000) as i64;
+    // An id from the future would stay in the log for as long as it pleased.
+    Ok(issued.min(now()) + MAX_TOKEN_LIFETIME)
+}
+
+/// A token as somebody named it.
+struct Named {
+    jti: Uuid,
+    expires_at: Option<i64>,
+}
+
+impl Named {
+    fn read(argument: &str) -> Result<Self, Failure> {
+        let mut stdin = String::new();
+        if argument == "-" {
+            let read = std::io::stdin().take(64 * 1024).read_to_string(&mut stdin);
+            read.map_err(|error| Failure::Environment(format!("stdin cannot be read: {error}")))?;
+        }
+        let text = if argument == "-" { stdin.trim() } else { argument };
+        let named = match text.parse::<Uuid>() {
+            Ok(jti) => Some(Self { jti, expires_at: None }),
+            Err(_) => peek(text).map(|token| Self {
+                jti: token.jti,
+                expires_at: Some(token.expires_at),
+            }),
+        };
+        named
+            .filter(|named| named.jti.get_version_num() == 7)
+            .ok_or_else(|| Failure::Refused("this is neither a token nor a token id of this server".to_owned()))
+    }
+}
