@@ -11,7 +11,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{HttpServer, web};
 use arc_swap::ArcSwap;
 use oauth2_actors::directory::{Directory, TakeKeys};
-use oauth2_actors::metrics::{Exporter, Instruments, Metrics};
+use oauth2_actors::metrics::{Exporter, Instruments, Metrics, watch_mailboxes};
 use oauth2_actors::rate_limiter::{PublishedLimits, RateLimiter};
 use oauth2_actors::revocation_cache::{PublishedRevocations, RevocationCache};
 use oauth2_actors::runtime::clock::{Clock, IdClock, SystemClock};
@@ -224,13 +224,13 @@ fn build(
         state,
     };
     gauges::register(&exporter, &house.state, store, upkeep);
-    gauges::register_actors(
-        &exporter,
+    watch_mailboxes(
+        &exporter.meter(),
         vec![
-            gauges::of(&house.tokens.mailbox),
-            gauges::of(&house.revocations.mailbox),
-            gauges::of(&house.limits.mailbox),
-            gauges::of(&house.metrics.mailbox),
+            Box::new(house.tokens.mailbox.clone()),
+            Box::new(house.revocations.mailbox.clone()),
+            Box::new(house.limits.mailbox.clone()),
+            Box::new(house.metrics.mailbox.clone()),
         ],
     );
     Ok(house)

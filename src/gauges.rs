@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use actix_web::web::Data;
-use oauth2_actors::metrics::{ActorInstruments, Depth, Exporter};
-use oauth2_actors::runtime::mailbox::{Mailbox, MailboxStats};
+use oauth2_actors::metrics::Exporter;
 use oauth2_actors::store::Store;
 use oauth2_actors::token_store::Upkeep;
 
@@ -83,19 +82,4 @@ pub fn register(exporter: &Exporter, state: &Data<State>, store: Store, upkeep: 
         "Tokens that found no partition of their own (Postgres)",
         move || upkeep.default_partition_rows.load(Ordering::Relaxed) as f64,
     );
-}
-
-/// An actor's mailbox, as it is exported.
-pub fn of<A: actix::Actor>(mailbox: &Mailbox<A>) -> (&'static str, Arc<MailboxStats>, Depth) {
-    let depth = mailbox.clone();
-    (
-        mailbox.name(),
-        Arc::clone(mailbox.stats()),
-        Box::new(move || depth.depth()),
-    )
-}
-
-/// Registers what is known of every mailbox.
-pub fn register_actors(exporter: &Exporter, actors: Vec<(&'static str, Arc<MailboxStats>, Depth)>) {
-    ActorInstruments::register(&exporter.meter(), actors);
 }

@@ -1,8 +1,10 @@
-//! What actors run on: mailboxes with bounds and deadlines, supervision, and clocks.
-//!
-//! The only place that knows actix's sharp edges: its supervisor does not survive a panic, its mailbox bound is soft, and
-//! its timers run only when the mailbox is empty.
+//! The part that knows actix's sharp edges: [`mailbox`] (bounds, deadlines, spans), [`supervisor`] (a new actor behind the
+//! same handle) and [`clock`] (time and ids as values that tests can set).
 
 pub mod clock;
 pub mod mailbox;
 pub mod supervisor;
+
+pub use clock::{Clock, IdClock, ManualClock, SystemClock};
+pub use mailbox::{Answer, Envelope, Mailbox, MailboxStats, Pending, Request, Sheds};
+pub use supervisor::{ActorStatus, Policy, Supervised, supervise};

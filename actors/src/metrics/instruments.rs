@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix::{Actor, Context};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Meter};
 
 use crate::model::{GrantType, RevocationTarget, TokenFormat};
 use crate::rate_limiter::Decision;
-use crate::runtime::mailbox::MailboxStats;
+use crate::runtime::mailbox::{Mailbox, MailboxStats};
 
 /// Upper bounds in seconds. None is a whole number: Prometheus 3 would rewrite its label.
 const SECONDS: [f64; 13] = [
@@ -192,64 +193,73 @@ fn count(counters: &[(&'static str, BoundCounter<u64>)], reason: &str) {
     }
 }
 
-/// What is exported of an actor's mailbox.
-pub type Depth = Box<dyn Fn() -> usize + Send + Sync>;
+/// A mailbox whose figures are exported.
+pub trait Watched: Send + Sync {
+    /// The actor's name.
+    fn name(&self) -> &'static str;
+    /// Its figures.
+    fn stats(&self) -> &MailboxStats;
+}
 
-/// The instruments of all mailboxes.
-#[derive(Debug)]
-pub struct ActorInstruments;
-
-impl ActorInstruments {
-    /// Exports the mailboxes of these actors: name, what is known of the mailbox, and its depth.
-    pub fn register(meter: &Meter, actors: Vec<(&'static str, Arc<MailboxStats>, Depth)>) {
-        use std::sync::atomic::Ordering::Relaxed;
-
-        let wait = meter
-            .f64_histogram("actor_mailbox_wait_seconds")
-            .with_description("Time that messages waited before an actor took them up")
-            .with_boundaries(WAIT_SECONDS.to_vec())
-            .build();
-        for (name, stats, _) in &actors {
-            let wait = wait.bind(&[KeyValue::new("actor", *name)]);
-            stats.observe_wait(move |time| wait.record(time.as_secs_f64()));
-        }
-        let actors = Arc::new(actors);
-        let each = Arc::clone(&actors);
-        meter
-            .u64_observable_gauge("actor_mailbox_depth")
-            .with_description("Messages queued or in flight")
-            .with_callback(move |observer| {
-                for (name, _, depth) in each.iter() {
-                    observer.observe(depth() as u64, &[KeyValue::new("actor", *name)]);
-                }
-            })
-            .build();
-        let each = Arc::clone(&actors);
-        meter
-            .u64_observable_counter("actor_restarts")
-            .with_description("Times that an actor was replaced")
-            .with_callback(move |observer| {
-                for (name, stats, _) in each.iter() {
-                    observer.observe(stats.restarts.load(Relaxed), &[KeyValue::new("actor", *name)]);
-                }
-            })
-            .build();
-        meter
-            .u64_observable_counter("actor_sheds")
-            .with_description("Messages that an actor did not answer")
-            .with_callback(move |observer| {
-                for (name, stats, _) in actors.iter() {
-                    let reasons = [
-                        ("full", &stats.full),
-                        ("deadline", &stats.deadline),
-                        ("crashed", &stats.crashed),
-                    ];
-                    for (reason, count) in reasons {
-                        let labels = [KeyValue::new("actor", *name), KeyValue::new("reason", reason)];
-                        observer.observe(count.load(Relaxed), &labels);
-                    }
-                }
-            })
-            .build();
+impl<A: Actor<Context = Context<A>>> Watched for Mailbox<A> {
+    fn name(&self) -> &'static str {
+        Self::name(self)
     }
+
+    fn stats(&self) -> &MailboxStats {
+        Self::stats(self)
+    }
+}
+
+/// Exports the figures of these actors' mailboxes.
+pub fn watch_mailboxes(meter: &Meter, actors: Vec<Box<dyn Watched>>) {
+    let wait = meter
+        .f64_histogram("actor_mailbox_wait_seconds")
+        .with_description("Time that messages waited before an actor took them up")
+        .with_boundaries(WAIT_SECONDS.to_vec())
+        .build();
+    for actor in &actors {
+        let wait = wait.bind(&[KeyValue::new("actor", actor.name())]);
+        actor.stats().on_wait(move |time| wait.record(time.as_secs_f64()));
+    }
+    let actors = Arc::new(actors);
+    let each = Arc::clone(&actors);
+    meter
+        .u64_observable_gauge("actor_mailbox_depth")
+        .with_description("Messages queued or in flight")
+        .with_callback(move |observer| {
+            for actor in each.iter() {
+                observer.observe(actor.stats().depth() as u64, &[KeyValue::new("actor", actor.name())]);
+            }
+        })
+        .build();
+    let each = Arc::clone(&actors);
+    meter
+        .u64_observable_counter("actor_restarts")
+        .with_description("Times that an actor was replaced")
+        .with_callback(move |observer| {
+            for actor in each.iter() {
+                observer.observe(actor.stats().restarts(), &[KeyValue::new("actor", actor.name())]);
+            }
+        })
+        .build();
+    meter
+        .u64_observable_counter("actor_sheds")
+        .with_description("Messages that an actor did not answer")
+        .with_callback(move |observer| {
+            for actor in actors.iter() {
+                let sheds = actor.stats().sheds();
+                for (reason, count) in [
+                    ("full", sheds.full),
+                    ("deadline", sheds.deadline),
+                    ("crashed", sheds.crashed),
+                ] {
+                    observer.observe(
+                        count,
+                        &[KeyValue::new("actor", actor.name()), KeyValue::new("reason", reason)],
+                    );
+                }
+            }
+        })
+        .build();
 }

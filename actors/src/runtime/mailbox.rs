@@ -1,46 +1,177 @@
-//! Mailboxes: bounded by permits that count what is queued *and* what is in flight; every message carries its deadline and
-//! its caller's span.
+//! The handle through which an actor is asked.
 //!
-//! A [`Mailbox`] outlives the actor behind it. A crash drops what the actor held, and with it the ends that answer: callers
-//! learn of it at once. Each life of the actor has its own permits, so a frozen one cannot keep those of its successor.
+//! actix bounds a mailbox softly (each clone of an address adds a slot) and tells nobody how long a message waited. Here a
+//! message takes a permit, counted while it is queued *and* while it is worked on, and gives it back when its
+//! [`Envelope`] or [`Answer`] drops. The handle outlives the actor: the supervisor puts a new one behind it after a crash.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
-use actix::dev::SendError;
-use actix::prelude::*;
+use actix::{Actor, Addr, Context, Handler, Message};
 use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Sleep;
-use tracing::Span;
 
 use crate::error::AskError;
 
-/// What may be asked of an actor.
+/// How often a caller that waits looks whether its actor was given up. A frozen actor's thread cannot tell its callers
+/// anything, and waking each of them costs every ask a registration; nearly all are answered before the first look.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What a caller asks of an actor, with what comes back.
 pub trait Request: Send + 'static {
-    /// What it answers.
+    /// The answer.
     type Reply: Send + 'static;
 }
 
-/// A request on its way, with all that travels with it.
+/// Messages refused or given up, by cause, since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sheds {
+    /// No permit was left.
+    pub full: u64,
+    /// No answer before the deadline.
+    pub deadline: u64,
+    /// The actor was down, or died with the message.
+    pub crashed: u64,
+}
+
+type WaitHook = Box<dyn Fn(Duration) + Send + Sync>;
+
+/// Figures of one mailbox, through all its actors. Reading is cheap enough for a scrape.
+#[derive(Default)]
+pub struct MailboxStats {
+    full: AtomicU64,
+    deadline: AtomicU64,
+    crashed: AtomicU64,
+    restarts: AtomicU64,
+    current: ArcSwapOption<Permits>,
+    wait_hook: std::sync::OnceLock<WaitHook>,
+}
+
+impl std::fmt::Debug for MailboxStats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MailboxStats")
+            .field("depth", &self.depth())
+            .field("sheds", &self.sheds())
+            .field("restarts", &self.restarts())
+            .finish_non_exhaustive()
+    }
+}
+
+impl MailboxStats {
+    /// Messages queued or in flight at the actor of this moment.
+    pub fn depth(&self) -> usize {
+        self.current
+            .load()
+            .as_ref()
+            .map_or(0, |permits| permits.used.load(Ordering::Relaxed))
+    }
+
+    /// Messages refused or given up.
+    pub fn sheds(&self) -> Sheds {
+        Sheds {
+            full: self.full.load(Ordering::Relaxed),
+            deadline: self.deadline.load(Ordering::Relaxed),
+            crashed: self.crashed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How often an actor was replaced, or a replacement was tried.
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Sets what is told how long each message waited in the queue. Only the first call has an effect.
+    pub fn on_wait(&self, hook: impl Fn(Duration) + Send + Sync + 'static) {
+        // A second hook would double the figures; the first one keeps its place.
+        drop(self.wait_hook.set(Box::new(hook)));
+    }
+
+    pub(super) fn restarted(&self) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count(&self, error: AskError) {
+        let counter = match error {
+            AskError::Full => &self.full,
+            AskError::Deadline => &self.deadline,
+            AskError::Crashed => &self.crashed,
+            AskError::Stopped => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What all actors behind one handle share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    name: &'static str,
+    capacity: usize,
+    closed: AtomicBool,
+    /// Told when the mailbox closes, when a closed mailbox is empty, and when an actor is given up.
+    changed: Notify,
+    stats: MailboxStats,
+}
+
+/// The permits of one actor. A successor has its own: a frozen actor may never give its permits back.
+#[derive(Debug)]
+pub(super) struct Permits {
+    shared: Arc<Shared>,
+    used: AtomicUsize,
+    /// Messages taken out of the queue: a busy actor shows by this that it lives.
+    taken: AtomicU64,
+    dead: AtomicBool,
+}
+
+impl Permits {
+    pub(super) fn new(shared: &Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self {
+            shared: Arc::clone(shared),
+            used: AtomicUsize::new(0),
+            taken: AtomicU64::new(0),
+            dead: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// The actor is given up: whoever still waits for it learns so, and what it still holds is not to be executed.
+    pub(super) fn bury(&self) {
+        self.dead.store(true, Ordering::SeqCst);
+        self.shared.changed.notify_waiters();
+    }
+
+    fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Acquire)
+    }
+}
+
+#[derive(Debug)]
+struct Permit(Arc<Permits>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        // Sequentially consistent with `ask` and `close`: either the closer sees no permit left, or this sees it closed.
+        if self.0.used.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.shared.closed.load(Ordering::SeqCst) {
+            self.0.shared.changed.notify_waiters();
+        }
+    }
+}
+
+/// A message on its way, with all that travels with it. Dropping it answers the caller [`AskError::Crashed`], or
+/// [`AskError::Deadline`] once that has passed.
+#[derive(Debug)]
 pub struct Envelope<M: Request> {
     message: M,
     answer: Answer<M::Reply>,
-    span: Span,
-    queued: Instant,
-}
-
-impl<M: Request> fmt::Debug for Envelope<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Envelope")
-            .field("queued", &self.queued)
-            .finish_non_exhaustive()
-    }
+    span: tracing::Span,
+    enqueued_at: Instant,
 }
 
 impl<M: Request> Message for Envelope<M> {
@@ -48,320 +179,309 @@ impl<M: Request> Message for Envelope<M> {
 }
 
 impl<M: Request> Envelope<M> {
-    /// The request.
+    /// What is asked.
     pub fn message(&self) -> &M {
         &self.message
     }
 
-    /// When its caller stops waiting.
+    /// When the caller gives up.
     pub fn deadline(&self) -> Instant {
         self.answer.deadline
     }
 
-    /// Whether nobody waits for the answer any more: what is done now would outlive its deadline.
+    /// Whether nobody waits for the answer any more: the caller is gone, the deadline has passed, or this actor was replaced.
     pub fn is_abandoned(&self) -> bool {
         self.answer.is_abandoned()
     }
 
-    /// The caller's span.
-    pub fn span(&self) -> &Span {
+    /// The span in which the caller asked.
+    pub fn span(&self) -> &tracing::Span {
         &self.span
     }
 
-    /// Takes the request apart, to answer it later.
+    /// Takes the message out, with the means to answer it later. Its permit stays taken until the [`Answer`] drops.
     pub fn into_parts(self) -> (M, Answer<M::Reply>) {
-        self.answer.permit.gate.stats.waited(self.queued.elapsed());
+        self.taken();
         (self.message, self.answer)
     }
 
-    /// Answers at once with what `f` makes of the request, inside the caller's span. What is abandoned is not begun.
-    pub fn answer(self, f: impl FnOnce(M) -> M::Reply) {
+    /// Answers at once, within the caller's span. An abandoned message is dropped, not executed.
+    pub fn answer(self, reply: impl FnOnce(M) -> M::Reply) {
         if self.is_abandoned() {
             return;
         }
-        let span = self.span.clone();
-        let (message, answer) = self.into_parts();
-        answer.send(span.in_scope(|| f(message)));
+        self.taken();
+        let Self {
+            message, answer, span, ..
+        } = self;
+        let result = span.in_scope(|| reply(message));
+        answer.send(result);
+    }
+
+    fn taken(&self) {
+        let permits = &self.answer.permit.0;
+        permits.taken.fetch_add(1, Ordering::Relaxed);
+        if let Some(hook) = permits.shared.stats.wait_hook.get() {
+            hook(self.enqueued_at.elapsed());
+        }
     }
 }
 
-/// The end that answers. Dropped unanswered, it tells the caller that the actor crashed. It holds the message's permit.
+/// The means to answer a message once. Dropped unused, it answers as a dropped [`Envelope`] does.
 #[derive(Debug)]
 pub struct Answer<R> {
     reply: oneshot::Sender<R>,
-    deadline: Instant,
     permit: Permit,
+    deadline: Instant,
 }
 
 impl<R> Answer<R> {
-    /// Answers.
+    /// Answers; of no effect when the caller is gone.
     pub fn send(self, reply: R) {
-        // The permit goes back first, so that a caller who has its answer finds room for its next question.
-        drop(self.permit);
-        let _ = self.reply.send(reply);
+        let Self {
+            reply: sender, permit, ..
+        } = self;
+        // The permit goes back first: a caller that asks again on its answer must find room.
+        drop(permit);
+        drop(sender.send(reply));
     }
 
-    /// Whether nobody waits for the answer any more.
+    /// As [`Envelope::is_abandoned`].
     pub fn is_abandoned(&self) -> bool {
-        self.reply.is_closed() || Instant::now() >= self.deadline
+        self.reply.is_closed() || self.permit.0.is_dead() || Instant::now() >= self.deadline
     }
 }
 
-/// What is known of a mailbox over all lives of its actor.
-#[derive(Default)]
-pub struct MailboxStats {
-    /// Messages refused because as many as allowed were queued or in flight.
-    pub full: AtomicU64,
-    /// Callers that stopped waiting at their deadline.
-    pub deadline: AtomicU64,
-    /// Messages that died with the actor or found none.
-    pub crashed: AtomicU64,
-    /// Times the actor was replaced.
-    pub restarts: AtomicU64,
-    wait: OnceLock<Box<dyn Fn(Duration) + Send + Sync>>,
+pub(super) struct Incarnation<A: Actor> {
+    pub(super) addr: Addr<A>,
+    pub(super) permits: Arc<Permits>,
 }
 
-impl fmt::Debug for MailboxStats {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MailboxStats")
-            .field("full", &self.full)
-            .field("deadline", &self.deadline)
-            .field("crashed", &self.crashed)
-            .field("restarts", &self.restarts)
-            .finish_non_exhaustive()
-    }
-}
-
-impl MailboxStats {
-    /// Has the time that each message waits in the queue told to `observer`. The first one stays.
-    pub fn observe_wait(&self, observer: impl Fn(Duration) + Send + Sync + 'static) {
-        let _ = self.wait.set(Box::new(observer));
-    }
-
-    fn waited(&self, time: Duration) {
-        if let Some(observer) = self.wait.get() {
-            observer(time);
-        }
-    }
-}
-
-/// The permits of one life of an actor.
-#[derive(Debug)]
-struct Gate {
-    used: AtomicUsize,
-    emptied: Notify,
-    stats: Arc<MailboxStats>,
-}
-
-#[derive(Debug)]
-struct Permit {
-    gate: Arc<Gate>,
-}
-
-impl Permit {
-    fn take(gate: &Arc<Gate>, capacity: usize) -> Option<Self> {
-        if gate.used.fetch_add(1, Ordering::AcqRel) >= capacity {
-            gate.used.fetch_sub(1, Ordering::AcqRel);
-            return None;
-        }
-        Some(Self { gate: Arc::clone(gate) })
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        if self.gate.used.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.gate.emptied.notify_waiters();
-        }
-    }
-}
-
-struct Life<A: Actor> {
-    addr: Addr<A>,
-    gate: Arc<Gate>,
-}
-
-struct Inner<A: Actor> {
-    name: &'static str,
-    capacity: usize,
-    life: ArcSwapOption<Life<A>>,
-    closed: AtomicBool,
-    stats: Arc<MailboxStats>,
-}
-
-/// The way to ask an actor, whichever life it is in. Clones share it.
+/// The handle on a supervised actor. Clones share it.
 pub struct Mailbox<A: Actor> {
-    inner: Arc<Inner<A>>,
+    shared: Arc<Shared>,
+    /// `None` while there is no actor. One address for all callers: each clone of an address would add a slot.
+    current: Arc<ArcSwapOption<Incarnation<A>>>,
 }
 
 impl<A: Actor> Clone for Mailbox<A> {
     fn clone(&self) -> Self {
         Self {
-            inner: Arc::clone(&self.inner),
+            shared: Arc::clone(&self.shared),
+            current: Arc::clone(&self.current),
         }
     }
 }
 
-impl<A: Actor> fmt::Debug for Mailbox<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl<A: Actor> std::fmt::Debug for Mailbox<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Mailbox")
-            .field("name", &self.inner.name)
-            .field("depth", &self.depth())
+            .field("shared", &self.shared)
             .finish_non_exhaustive()
     }
 }
 
-impl<A: Actor> Mailbox<A> {
-    /// A mailbox with no actor behind it yet.
-    pub(super) fn new(name: &'static str, capacity: usize) -> Self {
-        let stats = Arc::default();
-        Self {
-            inner: Arc::new(Inner {
-                name,
-                capacity,
-                life: ArcSwapOption::empty(),
-                closed: AtomicBool::new(false),
-                stats,
-            }),
-        }
-    }
-
-    /// Puts a new actor behind the mailbox, with permits of its own.
-    pub(super) fn publish(&self, addr: Addr<A>) {
-        let gate = Gate {
-            used: AtomicUsize::new(0),
-            emptied: Notify::new(),
-            stats: Arc::clone(&self.inner.stats),
-        };
-        self.inner.life.store(Some(Arc::new(Life {
-            addr,
-            gate: Arc::new(gate),
-        })));
-    }
-
-    /// Takes the actor away: callers are told that it crashed.
-    pub(super) fn withdraw(&self) {
-        self.inner.life.store(None);
-    }
-
-    /// The actor's name.
-    pub fn name(&self) -> &'static str {
-        self.inner.name
-    }
-
-    /// What is known of the mailbox over all lives of its actor.
-    pub fn stats(&self) -> &Arc<MailboxStats> {
-        &self.inner.stats
-    }
-
-    /// Messages queued and in flight.
-    pub fn depth(&self) -> usize {
-        self.inner
-            .life
-            .load()
-            .as_ref()
-            .map_or(0, |life| life.gate.used.load(Ordering::Acquire))
-    }
-
-    /// Takes no more messages: callers are told that the actor has stopped. What is queued is still answered.
-    pub fn close(&self) {
-        self.inner.closed.store(true, Ordering::Release);
-    }
-
-    /// Waits until nothing is queued or in flight.
-    pub async fn drained(&self) {
-        let Some(life) = self.inner.life.load_full() else {
-            return;
-        };
-        loop {
-            let emptied = life.gate.emptied.notified();
-            if life.gate.used.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            emptied.await;
-        }
-    }
-}
-
 impl<A: Actor<Context = Context<A>>> Mailbox<A> {
-    /// Queues a message now and hands out what its answer will come through. Never waits.
-    pub fn ask<M: Request>(&self, message: M, deadline: Instant) -> Result<Pending<M::Reply>, AskError>
+    pub(super) fn new(name: &'static str, capacity: usize) -> Self {
+        let shared = Shared {
+            name,
+            capacity,
+            closed: AtomicBool::new(false),
+            changed: Notify::new(),
+            stats: MailboxStats::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            current: Arc::new(ArcSwapOption::empty()),
+        }
+    }
+
+    /// Puts the message into the queue now, without waiting; the answer comes through [`Pending`], whether or not that is
+    /// polled meanwhile. [`AskError::Full`], [`AskError::Crashed`] and [`AskError::Stopped`] come at once.
+    pub fn ask<M>(&self, message: M, deadline: Instant) -> Result<Pending<M::Reply>, AskError>
     where
+        M: Request,
         A: Handler<Envelope<M>>,
     {
-        if self.inner.closed.load(Ordering::Acquire) {
+        let now = Instant::now();
+        let asked = self.enqueue(message, now, deadline);
+        if let Err(error) = &asked {
+            self.shared.stats.count(*error);
+        }
+        asked
+    }
+
+    fn enqueue<M>(&self, message: M, now: Instant, deadline: Instant) -> Result<Pending<M::Reply>, AskError>
+    where
+        M: Request,
+        A: Handler<Envelope<M>>,
+    {
+        if self.is_closed() {
             return Err(AskError::Stopped);
         }
-        let life = self.inner.life.load();
-        let stats = &self.inner.stats;
-        let crashed = || {
-            stats.crashed.fetch_add(1, Ordering::Relaxed);
-            AskError::Crashed
+        if now >= deadline {
+            return Err(AskError::Deadline);
+        }
+        let current = self.current.load();
+        let Some(incarnation) = current.as_ref() else {
+            return Err(AskError::Crashed);
         };
-        let full = || {
-            stats.full.fetch_add(1, Ordering::Relaxed);
-            AskError::Full
-        };
-        let life = life.as_ref().ok_or_else(crashed)?;
-        let permit = Permit::take(&life.gate, self.inner.capacity).ok_or_else(full)?;
+        let permits = &incarnation.permits;
+        let before = permits.used.fetch_add(1, Ordering::SeqCst);
+        let permit = Permit(Arc::clone(permits));
+        if before >= self.shared.capacity {
+            return Err(AskError::Full);
+        }
+        // Again, now that the permit is counted: `drained` must not miss a message that slips in behind `close`.
+        if self.is_closed() {
+            return Err(AskError::Stopped);
+        }
         let (reply, receiver) = oneshot::channel();
-        let answer = Answer {
-            reply,
-            deadline,
-            permit,
-        };
         let envelope = Envelope {
             message,
-            answer,
-            span: Span::current(),
-            queued: Instant::now(),
+            answer: Answer {
+                reply,
+                permit,
+                deadline,
+            },
+            span: tracing::Span::current(),
+            enqueued_at: now,
         };
-        match life.addr.try_send(envelope) {
+        match incarnation.addr.try_send(envelope) {
             Ok(()) => Ok(Pending {
                 receiver,
+                permits: Arc::clone(permits),
                 deadline,
                 timer: None,
-                stats: Arc::clone(stats),
             }),
-            Err(SendError::Full(_)) => Err(full()),
-            Err(SendError::Closed(_)) => Err(crashed()),
+            Err(actix::prelude::SendError::Full(_)) => Err(AskError::Full),
+            Err(actix::prelude::SendError::Closed(_)) => Err(AskError::Crashed),
         }
+    }
+
+    /// Depth, sheds, restarts.
+    pub fn stats(&self) -> &MailboxStats {
+        &self.shared.stats
+    }
+
+    /// The actor's name, as in metrics and logs.
+    pub fn name(&self) -> &'static str {
+        self.shared.name
+    }
+
+    /// Takes no more messages: later asks answer [`AskError::Stopped`], what is queued is still worked on, and then the
+    /// actor stops.
+    pub fn close(&self) {
+        self.shared.closed.store(true, Ordering::SeqCst);
+        self.shared.changed.notify_waiters();
+    }
+
+    /// Whether [`Self::close`] was called.
+    pub fn is_closed(&self) -> bool {
+        self.shared.closed.load(Ordering::SeqCst)
+    }
+
+    /// Waits until no message is queued or in flight on a closed mailbox (a crash empties it too: its callers were told).
+    /// On an open one this waits for [`Self::close`] first.
+    pub async fn drained(&self) {
+        loop {
+            let changed = self.shared.changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            changed.as_mut().enable();
+            if self.is_closed() && self.is_empty() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    pub(super) async fn closed(&self) {
+        loop {
+            let changed = self.shared.changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            changed.as_mut().enable();
+            if self.is_closed() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let current = self.current.load();
+        current
+            .as_ref()
+            .is_none_or(|actor| actor.permits.is_dead() || actor.permits.used.load(Ordering::SeqCst) == 0)
+    }
+
+    pub(super) fn permits(&self) -> Arc<Permits> {
+        Permits::new(&self.shared)
+    }
+
+    pub(super) fn publish(&self, incarnation: Incarnation<A>) {
+        self.shared.stats.current.store(Some(Arc::clone(&incarnation.permits)));
+        self.current.store(Some(Arc::new(incarnation)));
+    }
+
+    /// Takes the actor from behind the handle, for good. When it `died`, whoever waits for it gets [`AskError::Crashed`].
+    pub(super) fn retract(&self, died: bool) {
+        let gone = self.current.swap(None);
+        self.shared.stats.current.store(None);
+        if let Some(gone) = gone.filter(|_| died) {
+            gone.permits.bury();
+        }
+        self.shared.changed.notify_waiters();
     }
 }
 
-/// An answer to come. Waits no longer than the message's deadline; dropped, the message is abandoned.
-#[derive(Debug)]
-pub struct Pending<R> {
-    receiver: oneshot::Receiver<R>,
-    deadline: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
-    stats: Arc<MailboxStats>,
+pin_project_lite::pin_project! {
+    /// An answer that is on its way. Dropping it abandons the message.
+    #[derive(Debug)]
+    #[must_use = "a dropped answer abandons the message"]
+    pub struct Pending<R> {
+        #[pin]
+        receiver: oneshot::Receiver<R>,
+        permits: Arc<Permits>,
+        deadline: Instant,
+        #[pin]
+        timer: Option<Sleep>,
+    }
 }
 
 impl<R> Future for Pending<R> {
     type Output = Result<R, AskError>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        match Pin::new(&mut this.receiver).poll(cx) {
+    fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let fail = |error: AskError| {
+            this.permits.shared.stats.count(error);
+            Poll::Ready(Err(error))
+        };
+        match this.receiver.poll(task) {
             Poll::Ready(Ok(reply)) => return Poll::Ready(Ok(reply)),
-            Poll::Ready(Err(_)) if Instant::now() < this.deadline => {
-                this.stats.crashed.fetch_add(1, Ordering::Relaxed);
-                return Poll::Ready(Err(AskError::Crashed));
+            Poll::Ready(Err(_)) if Instant::now() >= *this.deadline => return fail(AskError::Deadline),
+            Poll::Ready(Err(_)) => return fail(AskError::Crashed),
+            Poll::Pending => {}
+        }
+        loop {
+            // Armed only here: an answer that is there at the first poll costs no timer.
+            if let Some(timer) = this.timer.as_mut().as_pin_mut()
+                && timer.poll(task).is_pending()
+            {
+                return Poll::Pending;
             }
-            // The actor dropped the message because nobody was to be waiting by then.
-            Poll::Ready(Err(_)) => {}
-            Poll::Pending => {
-                let deadline = this.deadline.into();
-                let timer = this
-                    .timer
-                    .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-                if timer.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
+            if this.permits.is_dead() {
+                return fail(AskError::Crashed);
+            }
+            let now = Instant::now();
+            if now >= *this.deadline {
+                return fail(AskError::Deadline);
+            }
+            let next = tokio::time::Instant::from_std((*this.deadline).min(now + LOOK));
+            match this.timer.as_mut().as_pin_mut() {
+                Some(timer) => timer.reset(next),
+                None => this.timer.set(Some(tokio::time::sleep_until(next))),
             }
         }
-        this.stats.deadline.fetch_add(1, Ordering::Relaxed);
-        Poll::Ready(Err(AskError::Deadline))
     }
 }

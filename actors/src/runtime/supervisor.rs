@@ -1,33 +1,37 @@
-//! Supervision: an actor that panics or freezes is replaced by a fresh one, made by its factory, behind the same mailbox.
+//! Keeping an actor alive behind its [`Mailbox`].
 //!
-//! actix's own supervisor does not survive a panic: the actor's task dies and its addresses answer `Closed` for good. Here
-//! each life of an actor runs on an arbiter of its own. A guard spawned into its context is dropped when the task dies, and
-//! a timer in the context beats while it lives; a supervising task watches both. An actor that dies too often is given up:
-//! its status becomes [`ActorStatus::Escalated`], upon which the process goes not ready and exits.
+//! actix's own `Supervisor` does not survive a panic: the actor's task dies and its addresses are closed for good. Here
+//! each actor has an arbiter (a thread) of its own and is made by a factory, again after each death. Death by panic is
+//! seen by a guard that the actor's context holds; a frozen thread by heartbeats. A heartbeat is a task on the actor's
+//! arbiter, not a message: an actor that waits for I/O while it holds its mailbox shut (`ctx.wait`) is not frozen. A
+//! flood keeps such tasks from running, as actix empties the mailbox first, so taking messages counts as a beat too.
 
 use std::collections::VecDeque;
-use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use actix::prelude::*;
+use actix::{Actor, Addr, Arbiter, AsyncContext, Context};
 use tokio::sync::{oneshot, watch};
 
-use super::mailbox::Mailbox;
+use super::mailbox::{Incarnation, Mailbox, Permits};
+use crate::error::AskError;
 
-/// How an actor is watched, and what it is allowed.
+const FIRST_BACKOFF: Duration = Duration::from_millis(10);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
+
+/// How an actor is bounded and watched.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// Messages that may be queued or in flight.
+    /// Messages queued and in flight at the most; more get [`AskError::Full`].
     pub mailbox_capacity: usize,
-    /// How often a living actor beats.
+    /// Time from one heartbeat to the next.
     pub heartbeat: Duration,
-    /// An actor that misses this many beats in a row is frozen.
+    /// Heartbeats in a row without a sign of life after which the actor counts as frozen.
     pub missed_heartbeats: u32,
-    /// Replacements allowed within the window; one more escalates.
-    pub max_restarts: usize,
-    /// The window.
+    /// Deaths within `window` that are survived; one more escalates.
+    pub max_restarts: u32,
+    /// See `max_restarts`.
     pub window: Duration,
 }
 
@@ -38,42 +42,59 @@ impl Default for Policy {
             heartbeat: Duration::from_millis(250),
             missed_heartbeats: 4,
             max_restarts: 5,
-            window: Duration::from_secs(60),
+            window: Duration::from_mins(1),
         }
     }
 }
 
-/// What became of an actor.
+/// Where an actor is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActorStatus {
-    /// The first one is being made.
+    /// Made for the first time; asks answer [`AskError::Crashed`] until it runs.
     Starting,
-    /// It answers.
+    /// Takes messages.
     Running,
-    /// The last one died; the next one is being made.
+    /// Died and is being made anew.
     Restarting,
-    /// It died too often. The process must stop.
+    /// Died too often: it stays down, and the process must go not ready and exit non-zero.
     Escalated,
+    /// Closed and drained.
+    Stopped,
 }
 
-/// A supervised actor.
-#[derive(Debug, Clone)]
+/// A supervised actor: its handle, and its status to watch.
+#[derive(Debug)]
 pub struct Supervised<A: Actor> {
-    /// The way to ask it.
+    /// The handle.
     pub mailbox: Mailbox<A>,
-    /// What became of it.
+    /// The status.
     pub status: watch::Receiver<ActorStatus>,
 }
 
-/// Pause before the first replacement; doubled for each further one in the window, up to [`LONGEST_PAUSE`].
-const PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+impl<A: Actor> Clone for Supervised<A> {
+    fn clone(&self) -> Self {
+        Self {
+            mailbox: self.mailbox.clone(),
+            status: self.status.clone(),
+        }
+    }
+}
 
-/// Room in actix's own queue beyond the permits, for its soft bound.
-const SLACK: usize = 64;
+impl<A: Actor> Supervised<A> {
+    /// Waits until the actor takes messages. [`AskError::Crashed`] when it escalated, [`AskError::Stopped`] when it stopped.
+    pub async fn running(&self) -> Result<(), AskError> {
+        let mut status = self.status.clone();
+        let settled = |status: &ActorStatus| !matches!(status, ActorStatus::Starting | ActorStatus::Restarting);
+        match status.wait_for(settled).await.as_deref() {
+            Ok(ActorStatus::Running) => Ok(()),
+            Ok(ActorStatus::Escalated) => Err(AskError::Crashed),
+            _ => Err(AskError::Stopped),
+        }
+    }
+}
 
-/// Starts an actor made by `factory` and watches over it for as long as the process lives. To be called inside a running
-/// actix system.
+/// Starts an actor and keeps it alive. Must be called on the thread of an actix `System` inside its runtime. The factory
+/// runs on the actor's own thread, once for each life, must not block, and may panic (that counts as a death).
 pub fn supervise<A>(
     name: &'static str,
     policy: Policy,
@@ -84,137 +105,235 @@ where
 {
     let mailbox = Mailbox::new(name, policy.mailbox_capacity);
     let (status, watched) = watch::channel(ActorStatus::Starting);
-    actix::spawn(watch_over(mailbox.clone(), policy, Arc::new(factory), status));
+    let supervision = Supervision {
+        mailbox: mailbox.clone(),
+        policy,
+        factory: Arc::new(factory),
+        status,
+    };
+    tokio::spawn(supervision.run());
     Supervised {
         mailbox,
         status: watched,
     }
 }
 
-type Factory<A> = Arc<dyn Fn(&mut Context<A>) -> A + Send + Sync>;
-
-async fn watch_over<A>(mailbox: Mailbox<A>, policy: Policy, factory: Factory<A>, status: watch::Sender<ActorStatus>)
-where
-    A: Actor<Context = Context<A>>,
-{
-    let mut deaths: VecDeque<Instant> = VecDeque::new();
-    loop {
-        let mut life = Life::start(&factory, &policy);
-        let cause = match life.started(&policy).await {
-            Ok(()) => {
-                mailbox.publish(life.addr.clone());
-                status.send_replace(ActorStatus::Running);
-                life.ended(&policy).await
-            }
-            Err(cause) => cause,
-        };
-        mailbox.withdraw();
-        // A frozen thread ends when it thaws; nothing waits for it.
-        life.arbiter.stop();
-        tracing::error!(actor = mailbox.name(), cause, "actor died");
-
-        let now = Instant::now();
-        deaths.push_back(now);
-        while deaths
-            .front()
-            .is_some_and(|death| now.duration_since(*death) > policy.window)
-        {
-            deaths.pop_front();
-        }
-        if deaths.len() > policy.max_restarts {
-            tracing::error!(
-                actor = mailbox.name(),
-                deaths = deaths.len(),
-                "actor died too often; giving up"
-            );
-            status.send_replace(ActorStatus::Escalated);
-            return;
-        }
-        status.send_replace(ActorStatus::Restarting);
-        mailbox.stats().restarts.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep((PAUSE * (1 << (deaths.len() - 1).min(10))).min(LONGEST_PAUSE)).await;
-    }
+struct Supervision<A: Actor, F> {
+    mailbox: Mailbox<A>,
+    policy: Policy,
+    factory: Arc<F>,
+    status: watch::Sender<ActorStatus>,
 }
 
-/// Dropped with the actor's context.
-struct Guard(Option<oneshot::Sender<()>>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if let Some(death) = self.0.take() {
-            let _ = death.send(());
-        }
-    }
+/// How a life ended.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Died,
+    Frozen,
+    Drained,
 }
 
+/// One actor on its arbiter.
 struct Life<A: Actor> {
     arbiter: Arbiter,
-    addr: Addr<A>,
-    made: oneshot::Receiver<()>,
-    death: oneshot::Receiver<()>,
+    permits: Arc<Permits>,
     beats: Arc<AtomicU64>,
+    born: Option<oneshot::Receiver<Addr<A>>>,
+    /// Resolves (to an error) when the actor's context drops, or the factory panics.
+    death: oneshot::Receiver<()>,
 }
 
-impl<A: Actor<Context = Context<A>>> Life<A> {
-    fn start(factory: &Factory<A>, policy: &Policy) -> Self {
-        let (made, on_made) = oneshot::channel();
-        let (death, on_death) = oneshot::channel();
-        let beats = Arc::new(AtomicU64::new(0));
-        let (factory, beat, heartbeat) = (Arc::clone(factory), Arc::clone(&beats), policy.heartbeat);
-        let capacity = policy.mailbox_capacity + SLACK;
-        let arbiter = Arbiter::new();
-        let addr = A::start_in_arbiter(&arbiter.handle(), move |ctx| {
-            let guard = Guard(Some(death));
-            ctx.set_mailbox_capacity(capacity);
-            let actor = factory(ctx);
-            ctx.run_interval(heartbeat / 2, move |_, _| {
-                beat.fetch_add(1, Ordering::Relaxed);
-            });
-            let forever = async move {
-                let _guard = guard;
-                pending::<()>().await;
-            };
-            ctx.spawn(forever.into_actor(&actor));
-            let _ = made.send(());
-            actor
-        });
-        Self {
-            arbiter,
-            addr,
-            made: on_made,
-            death: on_death,
-            beats,
-        }
+impl<A: Actor> Drop for Life<A> {
+    fn drop(&mut self) {
+        // Ends the thread: at once, or, if it is stuck, when it comes back.
+        self.arbiter.stop();
     }
+}
 
-    /// Waits until the factory is done. It may take longer than a beat, but not for ever.
-    async fn started(&mut self, policy: &Policy) -> Result<(), &'static str> {
-        let patience = policy.heartbeat * policy.missed_heartbeats * 10;
-        match tokio::time::timeout(patience, &mut self.made).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err("its factory panicked"),
-            Err(_) => Err("its factory did not finish"),
-        }
-    }
-
-    /// Waits until the actor is dead or frozen.
-    async fn ended(&mut self, policy: &Policy) -> &'static str {
-        let mut missed = 0;
-        let mut last = self.beats.load(Ordering::Relaxed);
+impl<A, F> Supervision<A, F>
+where
+    A: Actor<Context = Context<A>>,
+    F: Fn(&mut Context<A>) -> A + Send + Sync + 'static,
+{
+    async fn run(self) {
+        let name = self.mailbox.name();
+        let mut deaths = VecDeque::new();
         loop {
-            let asleep = Instant::now();
-            tokio::select! {
-                _ = &mut self.death => return "it panicked or stopped",
-                () = tokio::time::sleep(policy.heartbeat) => {}
+            let end = match self.begin() {
+                Ok(life) => self.watch(life).await,
+                Err(error) => {
+                    tracing::error!(actor = name, %error, "no thread for the actor");
+                    End::Died
+                }
+            };
+            // Whatever the end, nothing may reach that actor any more.
+            self.mailbox.retract(!matches!(end, End::Drained));
+            if matches!(end, End::Drained) || self.mailbox.is_closed() {
+                self.status.send_replace(ActorStatus::Stopped);
+                return;
             }
-            let beats = self.beats.load(Ordering::Relaxed);
-            // When the supervisor itself overslept, the whole process was held up, and the actor with it.
-            let overslept = asleep.elapsed() > policy.heartbeat * 2;
-            missed = if beats != last || overslept { 0 } else { missed + 1 };
-            last = beats;
-            if missed >= policy.missed_heartbeats {
-                return "it is frozen";
+            let died_in_window = note_death(&mut deaths, Instant::now(), self.policy.window);
+            if died_in_window > self.policy.max_restarts {
+                tracing::error!(
+                    actor = name,
+                    deaths = died_in_window,
+                    ?end,
+                    "actor died too often, giving up"
+                );
+                self.status.send_replace(ActorStatus::Escalated);
+                return;
+            }
+            tracing::error!(
+                actor = name,
+                deaths = died_in_window,
+                ?end,
+                "actor died, starting a new one"
+            );
+            self.status.send_replace(ActorStatus::Restarting);
+            tokio::select! {
+                () = tokio::time::sleep(backoff(died_in_window)) => {}
+                () = self.mailbox.closed() => {
+                    self.status.send_replace(ActorStatus::Stopped);
+                    return;
+                }
+            }
+            self.mailbox.stats().restarted();
+        }
+    }
+
+    fn begin(&self) -> std::io::Result<Life<A>> {
+        let arbiter = Arbiter::try_new()?;
+        let permits = self.mailbox.permits();
+        let (address, born) = oneshot::channel();
+        let (guard, death) = oneshot::channel::<()>();
+        let factory = Arc::clone(&self.factory);
+        // Above the permits, so that actix's own bound never speaks first; the margin is for messages of the actor to itself.
+        let actix_capacity = self.policy.mailbox_capacity.saturating_mul(2).saturating_add(64);
+        arbiter.spawn(async move {
+            let mut context = Context::new();
+            context.set_mailbox_capacity(actix_capacity);
+            // A panic of the factory drops `guard` and `address` here: a death like any other.
+            let actor = factory(&mut context);
+            context.spawn(actix::fut::wrap_future(async move {
+                let _guard = guard;
+                std::future::pending::<()>().await;
+            }));
+            // Nobody listens when this life was given up before it began; the arbiter is stopped then.
+            drop(address.send(context.run(actor)));
+        });
+        Ok(Life {
+            arbiter,
+            permits,
+            beats: Arc::default(),
+            born: Some(born),
+            death,
+        })
+    }
+
+    async fn watch(&self, mut life: Life<A>) -> End {
+        let mut missed = 0;
+        let mut sent = 0;
+        let mut seen = (0, 0);
+        loop {
+            // One beat at a time: a frozen thread must not find a heap of them when it comes back.
+            if life.beats.load(Ordering::Relaxed) == sent {
+                sent += 1;
+                let beats = Arc::clone(&life.beats);
+                life.arbiter.spawn_fn(move || {
+                    beats.fetch_add(1, Ordering::Relaxed);
+                });
+            }
+            let slept_from = Instant::now();
+            tokio::select! {
+                biased;
+                _ = &mut life.death => return End::Died,
+                () = self.mailbox.drained() => return End::Drained,
+                address = born(&mut life.born) => {
+                    // An error means a death, which the next round sees.
+                    if let Ok(addr) = address {
+                        self.mailbox.publish(Incarnation { addr, permits: Arc::clone(&life.permits) });
+                        self.status.send_replace(ActorStatus::Running);
+                    }
+                    continue;
+                }
+                () = tokio::time::sleep(self.policy.heartbeat) => {}
+            }
+            let now_seen = (life.beats.load(Ordering::Relaxed), life.permits.taken());
+            if now_seen != seen {
+                seen = now_seen;
+                missed = 0;
+                continue;
+            }
+            if was_paused(slept_from.elapsed(), self.policy.heartbeat) {
+                continue;
+            }
+            missed += 1;
+            if missed >= self.policy.missed_heartbeats {
+                return End::Frozen;
             }
         }
+    }
+}
+
+async fn born<A: Actor>(slot: &mut Option<oneshot::Receiver<Addr<A>>>) -> Result<Addr<A>, oneshot::error::RecvError> {
+    let Some(receiver) = slot else {
+        return std::future::pending().await;
+    };
+    let result = receiver.await;
+    *slot = None;
+    result
+}
+
+/// Whether the process, not the actor, stood still: the supervisor itself slept much longer than it meant to.
+fn was_paused(slept: Duration, meant: Duration) -> bool {
+    slept > meant.saturating_mul(2)
+}
+
+/// Counts one death and forgets those older than the window. Answers how many are left.
+fn note_death(deaths: &mut VecDeque<Instant>, now: Instant, window: Duration) -> u32 {
+    deaths.push_back(now);
+    while deaths
+        .front()
+        .is_some_and(|first| now.saturating_duration_since(*first) > window)
+    {
+        deaths.pop_front();
+    }
+    u32::try_from(deaths.len()).unwrap_or(u32::MAX)
+}
+
+/// The wait before the next life: doubles with each death in the window.
+fn backoff(deaths: u32) -> Duration {
+    let doublings = deaths.saturating_sub(1).min(16);
+    FIRST_BACKOFF.saturating_mul(1 << doublings).min(LONGEST_BACKOFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_doubles_up_to_a_second() {
+        assert_eq!(backoff(1), Duration::from_millis(10));
+        assert_eq!(backoff(2), Duration::from_millis(20));
+        assert_eq!(backoff(8), Duration::from_secs(1));
+        assert_eq!(backoff(u32::MAX), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn deaths_outside_the_window_are_forgotten() {
+        let mut deaths = VecDeque::new();
+        let start = Instant::now();
+        let window = Duration::from_mins(1);
+        assert_eq!(note_death(&mut deaths, start, window), 1);
+        assert_eq!(note_death(&mut deaths, start + Duration::from_secs(59), window), 2);
+        assert_eq!(note_death(&mut deaths, start + Duration::from_secs(61), window), 2);
+        assert_eq!(note_death(&mut deaths, start + Duration::from_mins(10), window), 1);
+    }
+
+    #[test]
+    fn a_paused_process_is_no_missed_heartbeat() {
+        let beat = Duration::from_millis(250);
+        assert!(!was_paused(Duration::from_millis(260), beat));
+        assert!(was_paused(Duration::from_secs(30), beat));
     }
 }
