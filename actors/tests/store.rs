@@ -1,0 +1,16 @@
+//! Every verb of the store, on both stores.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
+
+#[path = "support/mod.rs"]
+mod support;
+
+#[path = "store/both.rs"]
+mod both;
+#[path = "store/fixture.rs"]
+mod fixture;
+#[path = "store/on_postgres.rs"]
+mod on_postgres;
+#[path = "store/on_sqlite.rs"]
+mod on_sqlite;
+#[path = "store/speed.rs"]
+mod speed;
