@@ -25,7 +25,7 @@ pub fn options(location: Location) -> StoreOptions {
         max_connections: 6,
         min_connections: 0,
         connect_timeout: Duration::from_secs(2),
-        idle_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_mins(1),
         acquire_timeout: Duration::from_millis(250),
     }
 }
@@ -37,13 +37,15 @@ impl Fixture {
             "sqlite" => Location::Sqlite(directory.path().join("new/oauth2.db")),
             _ => Location::Postgres(Postgres::shared().database().await),
         };
-        let options = options(location);
-        let store = Store::open(&options).await.unwrap();
+        let mut options = options(location);
         // The first connection of a machine under load may take longer than a caller waits.
-        let mut fixture = Fixture { store, options, _directory: directory };
-        fixture.options.acquire_timeout = Duration::from_secs(5);
-        fixture.store = Store::open(&fixture.options).await.unwrap();
-        fixture
+        options.acquire_timeout = Duration::from_secs(5);
+        let store = Store::open(&options).await.unwrap();
+        Fixture {
+            store,
+            options,
+            _directory: directory,
+        }
     }
 
     pub async fn migrated(kind: &str) -> Fixture {
@@ -100,14 +102,24 @@ pub fn client(id: &str) -> Client {
         created_at: NOW,
         version: 1,
         secrets: vec![
-            ClientSecret { hash: [2; 32], expires_at: None },
-            ClientSecret { hash: [1; 32], expires_at: Some(NOW + 60) },
+            ClientSecret {
+                hash: [2; 32],
+                expires_at: None,
+            },
+            ClientSecret {
+                hash: [1; 32],
+                expires_at: Some(NOW + 60),
+            },
         ],
     }
 }
 
 pub fn audit(action: &'static str) -> AuditEntry {
-    AuditEntry { actor: "cli:tester".into(), action, detail: serde_json::json!({"why": "test"}) }
+    AuditEntry {
+        actor: "cli:tester".into(),
+        action,
+        detail: serde_json::json!({"why": "test"}),
+    }
 }
 
 pub fn key(kid: &str, algorithm: KeyAlgorithm) -> StoredKey {

@@ -21,7 +21,10 @@ async fn two_handles_see_each_others_writes() {
     let f = Fixture::migrated("sqlite").await;
     let beside = Store::open(&f.options).await.unwrap();
     let start = f.store.changes_position().await.unwrap();
-    beside.create_client(&client("ci"), &audit("client.create")).await.unwrap();
+    beside
+        .create_client(&client("ci"), &audit("client.create"))
+        .await
+        .unwrap();
     assert_eq!(f.store.changes_since(start).await.unwrap().0.len(), 1);
     let mut writers = [f.store.ledger_writer(), beside.ledger_writer()];
     for round in 0..50 {
@@ -37,7 +40,10 @@ async fn a_lock_held_elsewhere_is_unavailable() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let mut writer = f.store.ledger_writer();
     let refused = writer.commit(&[token("ci", NOW, 60)]).await;
-    assert!(matches!(&refused, Err(StoreError::Unavailable(text)) if text.contains("locked")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(StoreError::Unavailable(text)) if text.contains("locked")),
+        "{refused:?}"
+    );
     assert!(f.store.client("ci").await.unwrap().is_none(), "reading goes on");
     // A caller that leaves while its change waits for the lock: the change is not made later.
     let late = token("late", NOW, 60);
@@ -56,7 +62,15 @@ async fn a_file_that_is_none_is_named() {
     let path = directory.path().join("notes.txt");
     std::fs::write(&path, "x".repeat(8192)).unwrap();
     let refused = Store::open(&options(Location::Sqlite(path))).await.err();
-    assert!(matches!(&refused, Some(StoreError::Corrupt(text)) if text.contains("notes.txt")), "{refused:?}");
-    let refused = Store::open(&options(Location::Sqlite("/proc/none/oauth2.db".into()))).await.err();
-    assert!(matches!(&refused, Some(StoreError::Corrupt(text)) if text.contains("/proc/none")), "{refused:?}");
+    assert!(
+        matches!(&refused, Some(StoreError::Corrupt(text)) if text.contains("notes.txt")),
+        "{refused:?}"
+    );
+    let refused = Store::open(&options(Location::Sqlite("/proc/none/oauth2.db".into())))
+        .await
+        .err();
+    assert!(
+        matches!(&refused, Some(StoreError::Corrupt(text)) if text.contains("/proc/none")),
+        "{refused:?}"
+    );
 }

@@ -12,9 +12,10 @@ use crate::support::postgres::Postgres;
 async fn rows_per_second() {
     let server = Postgres::start(true);
     let directory = tempfile::tempdir().unwrap();
-    for location in
-        [Location::Postgres(server.database().await), Location::Sqlite(directory.path().join("oauth2.db"))]
-    {
+    for location in [
+        Location::Postgres(server.database().await),
+        Location::Sqlite(directory.path().join("oauth2.db")),
+    ] {
         let store = Store::open(&options(location)).await.unwrap();
         store.migrate().await.unwrap();
         store.maintain(NOW, 3600).await.unwrap();
@@ -28,7 +29,11 @@ async fn rows_per_second() {
                 spent += begun.elapsed();
                 rows += size;
             }
-            println!("{:>8} batch {size:>4}: {:>8.0} rows/s", store.kind(), rows as f64 / spent.as_secs_f64());
+            println!(
+                "{:>8} batch {size:>4}: {:>8.0} rows/s",
+                store.kind(),
+                rows as f64 / spent.as_secs_f64()
+            );
         }
     }
 }

@@ -16,40 +16,74 @@ pub struct Postgres {
     port: u16,
     owner: Option<(u32, u32)>,
     keeper: Option<Child>,
+    /// Nothing drops it, so its directory goes when it ends.
+    fleeting: bool,
 }
 
 impl Postgres {
     /// The server that all tests of this process share; each takes a database of its own.
     pub fn shared() -> &'static Postgres {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
-        SHARED.get_or_init(|| Postgres::start(false))
+        SHARED.get_or_init(|| Postgres::launch(false, true))
     }
 
     /// A server of one's own. `durable`: with fsync, for measuring.
     pub fn start(durable: bool) -> Postgres {
-        let directory = tempfile::Builder::new().prefix("oauth2-pg-").tempdir().expect("a temporary directory");
+        Self::launch(durable, false)
+    }
+
+    fn launch(durable: bool, fleeting: bool) -> Postgres {
+        let directory = tempfile::Builder::new()
+            .prefix("oauth2-pg-")
+            .tempdir()
+            .expect("a temporary directory");
         // initdb refuses root.
         let owner = (id("-u", None) == 0).then(|| (id("-u", Some("postgres")), id("-g", Some("postgres"))));
         if let Some((uid, gid)) = owner {
             chown(directory.path(), Some(uid), Some(gid)).expect("chown of the data directory");
         }
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-        let mut server = Postgres { directory, port, owner, keeper: None };
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|l| l.local_addr())
+            .expect("a free port")
+            .port();
+        let mut server = Postgres {
+            directory,
+            port,
+            owner,
+            keeper: None,
+            fleeting,
+        };
         let data = server.data();
         let made = server
             .command(Path::new(BINARIES).join("initdb"))
-            .args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-D"])
+            .args([
+                "-A",
+                "trust",
+                "-U",
+                "postgres",
+                "-E",
+                "UTF8",
+                "--locale=C.UTF-8",
+                "--no-sync",
+                "-D",
+            ])
             .arg(&data)
             .stdout(Stdio::null())
             .status();
-        assert!(made.expect("initdb of Postgres 15 must be installed").success(), "initdb failed");
+        assert!(
+            made.expect("initdb of Postgres 15 must be installed").success(),
+            "initdb failed"
+        );
         let config = format!(
             "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{}'\nmax_connections = 200\n\
              fsync = {}\nlog_min_messages = fatal\n",
             server.directory.path().display(),
             if durable { "on" } else { "off" },
         );
-        let mut file = std::fs::OpenOptions::new().append(true).open(data.join("postgresql.conf")).unwrap();
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .open(data.join("postgresql.conf"))
+            .unwrap();
         file.write_all(config.as_bytes()).unwrap();
         server.resume();
         server
@@ -73,15 +107,24 @@ impl Postgres {
         // The shell ends the server when its own standard input closes: at the latest when this process is gone.
         let script = format!(
             "exec 3<&0; {BINARIES}/postgres -D '{0}/data' </dev/null 2>>'{0}/log' & server=$!; read -r _ <&3; \
-             kill -INT $server; wait $server",
-            self.directory.path().display()
+             kill -INT $server; wait $server{1}",
+            self.directory.path().display(),
+            if self.fleeting { "; rm -rf \"$PWD\"" } else { "" },
         );
-        let keeper = self.command("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().expect("sh");
+        let keeper = self
+            .command("sh")
+            .args(["-c", &script])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("sh");
         self.keeper = Some(keeper);
         let socket = self.directory.path().display().to_string();
         let ready = self
             .command("sh")
-            .args(["-c", "for i in $(seq 200); do \"$0\" -q -h \"$1\" -p \"$2\" && exit 0; sleep 0.05; done; exit 1"])
+            .args([
+                "-c",
+                "for i in $(seq 200); do \"$0\" -q -h \"$1\" -p \"$2\" && exit 0; sleep 0.05; done; exit 1",
+            ])
             .arg(Path::new(BINARIES).join("pg_isready"))
             .args([&socket, &self.port.to_string()])
             .status();
@@ -104,7 +147,11 @@ impl Postgres {
     pub async fn database(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        connect(&self.url("postgres")).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        connect(&self.url("postgres"))
+            .await
+            .batch_execute(&format!("CREATE DATABASE {name}"))
+            .await
+            .unwrap();
         self.url(&name)
     }
 }
@@ -124,5 +171,8 @@ pub async fn connect(url: &str) -> tokio_postgres::Client {
 
 fn id(flag: &str, user: Option<&str>) -> u32 {
     let output = Command::new("id").arg(flag).args(user).output().expect("id");
-    String::from_utf8_lossy(&output.stdout).trim().parse().expect("the user postgres must exist")
+    String::from_utf8_lossy(&output.stdout)
+        .trim()
+        .parse()
+        .expect("the user postgres must exist")
 }
