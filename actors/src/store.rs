@@ -1,4 +1,4 @@
-//! The store: a closed enum of atomic verbs over Postgres and SQLite.
+//! The store: a closed enum of atomic verbs over Postgres and `SQLite`.
 //!
 //! Each verb is one transaction; no transaction type leaves this module and no caller sees which store it talks to.
 //! What must be decided once (a name taken, a row unchanged since it was read) is decided by the database in the
@@ -256,7 +256,7 @@ impl Store {
 }
 
 impl LedgerWriter {
-    /// Commits a batch: all rows durable, or none. SQLite and Postgres alike answer only after the commit is on disk.
+    /// Commits a batch: all rows durable, or none. `SQLite` and Postgres alike answer only after the commit is on disk.
     pub async fn commit(&mut self, batch: &[TokenRecord]) -> Result<()> {
         match self {
             Self::Postgres(writer) => writer.commit(batch).await,

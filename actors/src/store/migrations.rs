@@ -6,18 +6,10 @@ use super::Result;
 use crate::error::StoreError;
 
 mod for_postgres {
-    #![expect(
-        clippy::unwrap_used,
-        reason = "written by the macro; the file names are checked by a test"
-    )]
     refinery::embed_migrations!("../migrations/postgres");
 }
 
 mod for_sqlite {
-    #![expect(
-        clippy::unwrap_used,
-        reason = "written by the macro; the file names are checked by a test"
-    )]
     refinery::embed_migrations!("../migrations/sqlite");
 }
 

@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use super::column::Seconds;
 use super::{AuditEntry, Client, Failure, ORDINARY, PATIENT, Page, PostgresStore, Result, SecretHash, StoreError};
 use super::{row, verb};
-use crate::model::ClientSecret;
+use crate::model::{ClientSecret, Ledger, SigningAlg, TokenFormat};
 
 /// A client with its secrets, newest first, in one row and so in one snapshot.
 macro_rules! select {
@@ -63,11 +63,11 @@ impl PostgresStore {
                         &client.client_name,
                         &lists.grants,
                         &&*client.scope,
-                        &client.token_format.map(|f| f.as_str()),
-                        &client.signing_alg.map(|a| a.as_str()),
+                        &client.token_format.map(TokenFormat::as_str),
+                        &client.signing_alg.map(SigningAlg::as_str),
                         &lists.audience,
                         &lists.resource_server,
-                        &client.token_ledger.map(|l| l.as_str()),
+                        &client.token_ledger.map(Ledger::as_str),
                         &client.access_token_lifetime.map(i64::from),
                         &client.disabled,
                         &Seconds(client.created_at),
@@ -133,11 +133,11 @@ impl PostgresStore {
                         &client.client_name,
                         &lists.grants,
                         &&*client.scope,
-                        &client.token_format.map(|f| f.as_str()),
-                        &client.signing_alg.map(|a| a.as_str()),
+                        &client.token_format.map(TokenFormat::as_str),
+                        &client.signing_alg.map(SigningAlg::as_str),
                         &lists.audience,
                         &lists.resource_server,
-                        &client.token_ledger.map(|l| l.as_str()),
+                        &client.token_ledger.map(Ledger::as_str),
                         &client.access_token_lifetime.map(i64::from),
                         &client.disabled,
                         &Seconds(now),

@@ -21,9 +21,9 @@ const INSERT: &str = "INSERT INTO tokens (jti, expires_at, client_id, scope, aud
 #[derive(Debug)]
 pub struct LedgerWriter {
     store: PostgresStore,
-    lane: Option<Lane>,
+    lane: Option<Box<Lane>>,
     /// A connection that is being opened: an opening that takes longer than a caller waits serves a later one.
-    opening: Option<oneshot::Receiver<Result<Lane>>>,
+    opening: Option<oneshot::Receiver<Result<Box<Lane>>>>,
 }
 
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl LedgerWriter {
         Err(failure.into())
     }
 
-    async fn lane(&mut self) -> Result<Lane> {
+    async fn lane(&mut self) -> Result<Box<Lane>> {
         if let Some(lane) = self.lane.take()
             && !lane.connection.is_broken()
         {
@@ -120,18 +120,18 @@ impl LedgerWriter {
 }
 
 /// Opens a connection in the runtime of the caller, so that its traffic stays on that thread.
-fn open(store: &PostgresStore) -> oneshot::Receiver<Result<Lane>> {
+fn open(store: &PostgresStore) -> oneshot::Receiver<Result<Box<Lane>>> {
     let (reply, answer) = oneshot::channel();
     let store = store.clone();
     tokio::spawn(async move {
         let opened = async {
             let mut connection = store.pool.dedicated_connection().await?;
             let insert = connection.prepared(INSERT).await.map_err(Failure::from)?;
-            Ok(Lane {
+            Ok(Box::new(Lane {
                 connection,
                 insert,
                 _counted: Counted::new(&store.ledger_open),
-            })
+            }))
         };
         drop(reply.send(opened.await));
     });

@@ -21,7 +21,7 @@ const CHUNK: u64 = 5000;
 /// Tries of a step that finds the table locked.
 const TRIES: u32 = 4;
 /// Bound on a whole round.
-const ROUND: Duration = Duration::from_secs(120);
+const ROUND: Duration = Duration::from_mins(2);
 
 impl PostgresStore {
     pub(in crate::store) async fn maintain(&self, now: i64, horizon: i64) -> Result<Maintenance> {

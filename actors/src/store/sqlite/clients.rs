@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{AuditEntry, Client, Failure, PATIENT, Page, Result, Revocation, SecretHash, SqliteStore, StoreError};
 use super::{logs, row};
-use crate::model::{ClientSecret, RevocationTarget};
+use crate::model::{ClientSecret, Ledger, RevocationTarget, SigningAlg, TokenFormat};
 
 const COLUMNS: &str = "client_id, client_name, grant_types, scope, token_format, signing_alg, audience, \
                        resource_server, token_ledger, access_token_lifetime, disabled, created_at, version";
@@ -23,11 +23,11 @@ impl SqliteStore {
                     client.client_name,
                     list(client.grant_types.iter().map(|g| g.as_str())),
                     &*client.scope,
-                    client.token_format.map(|f| f.as_str()),
-                    client.signing_alg.map(|a| a.as_str()),
+                    client.token_format.map(TokenFormat::as_str),
+                    client.signing_alg.map(SigningAlg::as_str),
                     list(client.audience.iter().map(|a| &**a)),
                     list(client.resource_server.iter().map(|a| &**a)),
-                    client.token_ledger.map(|l| l.as_str()),
+                    client.token_ledger.map(Ledger::as_str),
                     client.access_token_lifetime,
                     client.disabled,
                     client.created_at,
@@ -89,11 +89,11 @@ impl SqliteStore {
                     client.client_name,
                     list(client.grant_types.iter().map(|g| g.as_str())),
                     &*client.scope,
-                    client.token_format.map(|f| f.as_str()),
-                    client.signing_alg.map(|a| a.as_str()),
+                    client.token_format.map(TokenFormat::as_str),
+                    client.signing_alg.map(SigningAlg::as_str),
                     list(client.audience.iter().map(|a| &**a)),
                     list(client.resource_server.iter().map(|a| &**a)),
-                    client.token_ledger.map(|l| l.as_str()),
+                    client.token_ledger.map(Ledger::as_str),
                     client.access_token_lifetime,
                     client.disabled,
                     now,

@@ -1,0 +1,32 @@
+//! Every verb of the store, on both stores.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs
+)]
+
+#[path = "support/mod.rs"]
+mod support;
+
+/// Each of these on Postgres and on `SQLite`.
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        mod postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name("postgres").await })+ }
+        mod sqlite { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name("sqlite").await })+ }
+    };
+}
+
+#[path = "store/both.rs"]
+mod both;
+#[path = "store/clients.rs"]
+mod clients;
+#[path = "store/fixture.rs"]
+mod fixture;
+#[path = "store/on_postgres.rs"]
+mod on_postgres;
+#[path = "store/on_sqlite.rs"]
+mod on_sqlite;
+#[path = "store/speed.rs"]
+mod speed;

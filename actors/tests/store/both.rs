@@ -1,0 +1,332 @@
+//! What holds on either store.
+
+use oauth2_actors::error::StoreError;
+use oauth2_actors::model::{Change, KeyAlgorithm, Revocation, RevocationTarget, TokenFormat};
+use oauth2_actors::store::LogPosition;
+
+use crate::fixture::{Fixture, NOW, audit, client, jti, key, token};
+
+on_both!(
+    migrates_once,
+    refuses_an_unknown_schema,
+    unmigrated_is_unusable,
+    batches_of_every_size,
+    a_duplicate_sinks_its_batch,
+    tokens_of_a_client,
+    revocations_come_back,
+    changes_once_each,
+    one_key_of_a_kind,
+    purges_what_expired,
+);
+
+async fn migrates_once(kind: &str) {
+    let f = Fixture::empty(kind).await;
+    assert_eq!(f.store.schema_version().await.unwrap(), None);
+    let (a, b) = (
+        f.store.clone(),
+        oauth2_actors::store::Store::open(&f.options).await.unwrap(),
+    );
+    let (a, b) = tokio::join!(
+        tokio::spawn(async move { a.migrate().await }),
+        tokio::spawn(async move { b.migrate().await })
+    );
+    let steps = a.unwrap().unwrap() + b.unwrap().unwrap();
+    assert_eq!(
+        steps as i64,
+        f.store.wanted_schema_version(),
+        "of two at once, one migrates"
+    );
+    assert_eq!(f.store.migrate().await.unwrap(), 0);
+    assert_eq!(
+        f.store.schema_version().await.unwrap(),
+        Some(f.store.wanted_schema_version())
+    );
+    assert!(f.store.ping().await.unwrap() > 1_700_000_000_000);
+    let pool = f.store.pool_use();
+    assert!(pool.open >= 1 && pool.open <= pool.max, "{pool:?}");
+}
+
+async fn history(f: &Fixture, sql: &str) {
+    if f.store.kind() == "postgres" {
+        crate::support::postgres::connect(f.url())
+            .await
+            .batch_execute(sql)
+            .await
+            .unwrap();
+    } else {
+        rusqlite::Connection::open(f.path())
+            .unwrap()
+            .execute_batch(sql)
+            .unwrap();
+    }
+}
+
+async fn refuses_an_unknown_schema(kind: &str) {
+    let f = Fixture::migrated(kind).await;
+    let newer = "INSERT INTO refinery_schema_history VALUES (7, 'later', '2030-01-01T00:00:00Z', '1')";
+    history(&f, newer).await;
+    for refused in [
+        f.store.migrate().await.map(|_| ()),
+        f.store.schema_version().await.map(|_| ()),
+    ] {
+        let text = refused.unwrap_err().to_string();
+        assert!(
+            text.contains("at version 7") && text.contains("run a newer binary"),
+            "{text}"
+        );
+    }
+    history(&f, "DELETE FROM refinery_schema_history WHERE version = 7").await;
+    history(&f, "UPDATE refinery_schema_history SET checksum = '1'").await;
+    assert!(matches!(f.store.migrate().await, Err(StoreError::Corrupt(_))));
+}
+
+async fn unmigrated_is_unusable(kind: &str) {
+    let f = Fixture::empty(kind).await;
+    assert!(matches!(f.store.client("a").await, Err(StoreError::Corrupt(_))));
+    assert!(matches!(
+        f.store.ledger_writer().commit(&[token("c", NOW, 60)]).await,
+        Err(StoreError::Corrupt(_))
+    ));
+}
+
+async fn batches_of_every_size(kind: &str) {
+    let f = Fixture::migrated(kind).await;
+    f.store.maintain(NOW, 3600).await.unwrap();
+    let mut writer = f.store.ledger_writer();
+    writer.commit(&[]).await.unwrap();
+    for size in [1, 2, 10, 100, 1000] {
+        let mut batch: Vec<_> = (0..size).map(|i| token("ci", NOW, 60 + i)).collect();
+        batch[0].format = TokenFormat::Opaque;
+        batch[0].secret_hash = Some([9; 32]);
+        writer.commit(&batch).await.unwrap();
+        for expires_at in [Some(NOW + 60), None] {
+            let found = f.store.token(batch[0].jti, expires_at).await.unwrap().unwrap();
+            assert_eq!(found.record.secret_hash, Some([9; 32]));
+            assert_eq!(found.record.format, TokenFormat::Opaque);
+            assert_eq!(found.record.expires_at, NOW + 60);
+            assert_eq!(&*found.record.scope, "read write");
+            assert_eq!(&*found.record.audience, "https://api.example");
+            assert_eq!(found.user_id, None);
+        }
+        let last = batch.last().unwrap();
+        assert!(f.store.token(last.jti, Some(last.expires_at)).await.unwrap().is_some());
+        assert!(
+            f.store
+                .token(last.jti, Some(last.expires_at + 1))
+                .await
+                .unwrap()
+                .is_none()
+        );
+    }
+    assert!(f.store.token(jti(NOW), None).await.unwrap().is_none());
+}
+
+async fn a_duplicate_sinks_its_batch(kind: &str) {
+    let f = Fixture::migrated(kind).await;
+    let mut writer = f.store.ledger_writer();
+    let (a, b) = (token("ci", NOW, 60), token("ci", NOW, 60));
+    let refused = writer.commit(&[a.clone(), b.clone(), a.clone()]).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    assert!(
+        f.store.token(a.jti, None).await.unwrap().is_none(),
+        "nothing of it was written"
+    );
+    writer.commit(&[a.clone(), b]).await.unwrap();
+    assert!(
+        f.store.token(a.jti, None).await.unwrap().is_some(),
+        "the writer goes on"
+    );
+}
+
+async fn tokens_of_a_client(kind: &str) {
+    let f = Fixture::migrated(kind).await;
+    f.store.maintain(NOW, 48 * 3600).await.unwrap();
+    let mine: Vec<_> = (0..25)
+        .map(|i| token("mine", NOW - 100 + i, 3600 + (i % 5) * 20_000))
+        .collect();
+    let other: Vec<_> = (0..25).map(|i| token("other", NOW - 100 + i, 3600)).collect();
+    let expired = token("mine", NOW - 50, 10);
+    let mut writer = f.store.ledger_writer();
+    writer
+        .commit(&[mine.clone(), other, vec![expired]].concat())
+        .await
+        .unwrap();
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = f.store.list_tokens("mine", NOW, cursor, 10).await.unwrap();
+        assert!(page.items.len() <= 10);
+        seen.extend(page.items.iter().map(|t| t.record.jti));
+        let Some(next) = page.next else { break };
+        cursor = Some(next.parse().unwrap());
+    }
+    let newest_first: Vec<_> = mine.iter().rev().map(|t| t.jti).collect();
+    assert_eq!(seen, newest_first);
+}
+
+async fn revocations_come_back(kind: &str) {
+    let f = Fixture::migrated(kind).await;
+    let (none, start) = f.store.revocations_since(LogPosition::default()).await.unwrap();
+    assert!(none.is_empty());
+    let cutoff_ms = NOW as u64 * 1000 + 7;
+    let all: Vec<_> = [
+        RevocationTarget::Token {
+            jti: jti(NOW),
+            expires_at: NOW + 60,
+        },
+        RevocationTarget::Client("ci".into()),
+        RevocationTarget::User("jo".into()),
+        RevocationTarget::Key("k4.pid.x".into()),
+        RevocationTarget::Issuer,
+    ]
+    .into_iter()
+    .map(|target| Revocation { target, cutoff_ms })
+    .collect();
+    for revocation in &all {
+        f.store
+            .revoke(revocation, cutoff_ms, &audit("token.revoke"))
+            .await
+            .unwrap();
+    }
+    for from in [LogPosition::default(), start] {
+        let (found, next) = f.store.revocations_since(from).await.unwrap();
+        // A cut-off's own expiry is not part of it; a token's is.
+        assert_eq!(found, all);
+        assert!(f.store.revocations_since(next).await.unwrap().0.len() <= all.len());
+    }
+    f.store
+        .revoke(&all[0], cutoff_ms, &audit("token.revoke"))
+        .await
+        .expect("revoking again is no error");
+}
+
+async fn changes_once_each(kind: &str) {
+    let f = Fixture::migrated(kind).await;
+    let start = f.store.changes_position().await.unwrap();
+    f.store
+        .create_client(&client("a"), &audit("client.create"))
+        .await
+        .unwrap();
+    f.store
+        .create_client(&client("b"), &audit("client.create"))
+        .await
+        .unwrap();
+    f.store
+        .update_client(&client("a"), NOW, &audit("client.update"))
+        .await
+        .unwrap();
+    let cut = Revocation {
+        target: RevocationTarget::Issuer,
+        cutoff_ms: 1,
+    };
+    f.store
+        .revoke(&cut, NOW as u64 * 1000, &audit("revocation.cutoff"))
+        .await
+        .unwrap();
+    f.store
+        .ensure_keys(&[key("k1", KeyAlgorithm::EdDsa)], &audit("key.create"))
+        .await
+        .unwrap();
+    let (found, next) = f.store.changes_since(start).await.unwrap();
+    assert_eq!(found.len(), 3, "{found:?}");
+    for change in [Change::Client("a".into()), Change::Client("b".into()), Change::Keys] {
+        assert!(found.contains(&change));
+    }
+    f.store
+        .delete_client("b", NOW as u64 * 1000, &audit("client.delete"))
+        .await
+        .unwrap();
+    assert!(
+        f.store
+            .changes_since(next)
+            .await
+            .unwrap()
+            .0
+            .contains(&Change::Client("b".into()))
+    );
+}
+
+async fn one_key_of_a_kind(kind: &str) {
+    let f = Fixture::migrated(kind).await;
+    let tries = (0..8).map(|n| {
+        let store = f.store.clone();
+        tokio::spawn(async move {
+            let candidates = [
+                key(&format!("p{n}"), KeyAlgorithm::PasetoV4Public),
+                key(&format!("e{n}"), KeyAlgorithm::EdDsa),
+            ];
+            store.ensure_keys(&candidates, &audit("key.create")).await
+        })
+    });
+    let mut answers: Vec<_> = futures_util::future::join_all(tries)
+        .await
+        .into_iter()
+        .map(|a| a.unwrap().unwrap())
+        .collect();
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "all nodes see the same keys");
+    assert_eq!(answers[0].len(), 2);
+    assert_eq!(f.store.keys().await.unwrap(), answers[0]);
+    let more = f
+        .store
+        .ensure_keys(&[key("s", KeyAlgorithm::Es256)], &audit("key.create"))
+        .await
+        .unwrap();
+    assert_eq!(more.len(), 3);
+}
+
+async fn purges_what_expired(kind: &str) {
+    let f = Fixture::migrated(kind).await;
+    let old: Vec<_> = (0..5200).map(|_| token("ci", NOW - 200, 100)).collect();
+    let live = token("ci", NOW, 60);
+    let mut writer = f.store.ledger_writer();
+    for part in old.chunks(1000) {
+        writer.commit(part).await.unwrap();
+    }
+    writer.commit(std::slice::from_ref(&live)).await.unwrap();
+    let day = 24 * 3600;
+    for (target, cutoff) in [
+        (
+            RevocationTarget::Token {
+                jti: jti(NOW - 2 * day),
+                expires_at: NOW - day,
+            },
+            NOW,
+        ),
+        (
+            RevocationTarget::Token {
+                jti: jti(NOW),
+                expires_at: NOW + 60,
+            },
+            NOW,
+        ),
+        (RevocationTarget::Issuer, NOW - 32 * day),
+        (RevocationTarget::Issuer, NOW - 30 * day),
+    ] {
+        let revocation = Revocation {
+            target,
+            cutoff_ms: cutoff as u64 * 1000,
+        };
+        f.store
+            .revoke(&revocation, NOW as u64 * 1000, &audit("token.revoke"))
+            .await
+            .unwrap();
+    }
+    let done = f.store.maintain(NOW, 3600).await.unwrap();
+    assert_eq!(done.tokens_deleted, 5200);
+    assert_eq!(done.revocations_deleted, 2);
+    assert_eq!(
+        f.store.revocations_since(LogPosition::default()).await.unwrap().0.len(),
+        2
+    );
+    assert!(f.store.token(live.jti, None).await.unwrap().is_some());
+    assert!(f.store.token(old[0].jti, None).await.unwrap().is_none());
+    let again = f.store.maintain(NOW, 3600).await.unwrap();
+    assert_eq!(
+        (
+            again.tokens_deleted,
+            again.revocations_deleted,
+            again.partitions_created
+        ),
+        (0, 0, 0)
+    );
+}

@@ -1,0 +1,133 @@
+//! Stores to test and rows to put in them.
+
+use std::time::Duration;
+
+use oauth2_actors::model::{
+    AuditEntry, Client, ClientSecret, GrantType, KeyAlgorithm, Ledger, SigningAlg, StoredKey, TokenFormat, TokenRecord,
+};
+use oauth2_actors::store::{Location, Store, StoreOptions};
+use uuid::{NoContext, Timestamp, Uuid};
+
+use crate::support::postgres::Postgres;
+
+/// A moment the tests take for the present: 2026-11-24 18:00:00 UTC.
+pub const NOW: i64 = 1_795_543_200;
+
+pub struct Fixture {
+    pub store: Store,
+    pub options: StoreOptions,
+    _directory: tempfile::TempDir,
+}
+
+pub fn options(location: Location) -> StoreOptions {
+    StoreOptions {
+        location,
+        max_connections: 6,
+        min_connections: 0,
+        connect_timeout: Duration::from_secs(2),
+        idle_timeout: Duration::from_mins(1),
+        acquire_timeout: Duration::from_millis(250),
+    }
+}
+
+impl Fixture {
+    pub async fn empty(kind: &str) -> Fixture {
+        let directory = tempfile::tempdir().unwrap();
+        let location = match kind {
+            "sqlite" => Location::Sqlite(directory.path().join("new/oauth2.db")),
+            _ => Location::Postgres(Postgres::shared().database().await),
+        };
+        let mut options = options(location);
+        // The first connection of a machine under load may take longer than a caller waits.
+        options.acquire_timeout = Duration::from_secs(5);
+        let store = Store::open(&options).await.unwrap();
+        Fixture {
+            store,
+            options,
+            _directory: directory,
+        }
+    }
+
+    pub async fn migrated(kind: &str) -> Fixture {
+        let fixture = Self::empty(kind).await;
+        fixture.store.migrate().await.unwrap();
+        fixture
+    }
+
+    pub fn url(&self) -> &str {
+        match &self.options.location {
+            Location::Postgres(url) => url,
+            Location::Sqlite(_) => panic!("not Postgres"),
+        }
+    }
+
+    pub fn path(&self) -> &std::path::Path {
+        match &self.options.location {
+            Location::Sqlite(path) => path,
+            Location::Postgres(_) => panic!("not SQLite"),
+        }
+    }
+}
+
+/// A new id with the given time.
+pub fn jti(at: i64) -> Uuid {
+    Uuid::new_v7(Timestamp::from_unix(NoContext, at as u64, 0))
+}
+
+pub fn token(client_id: &str, at: i64, lifetime: i64) -> TokenRecord {
+    TokenRecord {
+        jti: jti(at),
+        expires_at: at + lifetime,
+        client_id: client_id.into(),
+        scope: "read write".into(),
+        audience: "https://api.example".into(),
+        format: TokenFormat::Paseto,
+        secret_hash: None,
+    }
+}
+
+pub fn client(id: &str) -> Client {
+    Client {
+        client_id: id.into(),
+        client_name: Some("A \"quoted\" näme".into()),
+        grant_types: vec![GrantType::ClientCredentials],
+        scope: "read write".into(),
+        token_format: Some(TokenFormat::Jwt),
+        signing_alg: Some(SigningAlg::Es256),
+        audience: vec!["https://a.example".into(), "https://b.example".into()],
+        resource_server: vec!["https://c.example".into()],
+        token_ledger: Some(Ledger::Stateless),
+        access_token_lifetime: Some(600),
+        disabled: false,
+        created_at: NOW,
+        version: 1,
+        secrets: vec![
+            ClientSecret {
+                hash: [2; 32],
+                expires_at: None,
+            },
+            ClientSecret {
+                hash: [1; 32],
+                expires_at: Some(NOW + 60),
+            },
+        ],
+    }
+}
+
+pub fn audit(action: &'static str) -> AuditEntry {
+    AuditEntry {
+        actor: "cli:tester".into(),
+        action,
+        detail: serde_json::json!({"why": "test"}),
+    }
+}
+
+pub fn key(kid: &str, algorithm: KeyAlgorithm) -> StoredKey {
+    StoredKey {
+        kid: kid.into(),
+        algorithm,
+        public_key: vec![7; 32],
+        sealed_private_key: "sealed".into(),
+        created_at: NOW,
+    }
+}

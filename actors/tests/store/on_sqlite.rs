@@ -1,0 +1,76 @@
+//! What only the file can do, or fail at.
+
+use std::os::unix::fs::PermissionsExt;
+
+use oauth2_actors::error::StoreError;
+use oauth2_actors::store::{Location, Store};
+
+use crate::fixture::{Fixture, NOW, audit, client, options, token};
+
+#[tokio::test]
+async fn the_file_is_its_owners_only() {
+    let f = Fixture::migrated("sqlite").await;
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(f.path()), 0o600);
+    assert_eq!(mode(f.path().parent().unwrap()), 0o700);
+    assert_eq!(mode(&f.path().with_extension("db-wal")), 0o600);
+}
+
+#[tokio::test]
+async fn two_handles_see_each_others_writes() {
+    let f = Fixture::migrated("sqlite").await;
+    let beside = Store::open(&f.options).await.unwrap();
+    let start = f.store.changes_position().await.unwrap();
+    beside
+        .create_client(&client("ci"), &audit("client.create"))
+        .await
+        .unwrap();
+    assert_eq!(f.store.changes_since(start).await.unwrap().0.len(), 1);
+    let mut writers = [f.store.ledger_writer(), beside.ledger_writer()];
+    for round in 0..50 {
+        writers[round % 2].commit(&[token("ci", NOW, 60)]).await.unwrap();
+    }
+    assert_eq!(beside.list_tokens("ci", NOW, None, 100).await.unwrap().items.len(), 50);
+}
+
+#[tokio::test]
+async fn a_lock_held_elsewhere_is_unavailable() {
+    let f = Fixture::migrated("sqlite").await;
+    let other = rusqlite::Connection::open(f.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut writer = f.store.ledger_writer();
+    let refused = writer.commit(&[token("ci", NOW, 60)]).await;
+    assert!(
+        matches!(&refused, Err(StoreError::Unavailable(text)) if text.contains("locked")),
+        "{refused:?}"
+    );
+    assert!(f.store.client("ci").await.unwrap().is_none(), "reading goes on");
+    // A caller that leaves while its change waits for the lock: the change is not made later.
+    let late = token("late", NOW, 60);
+    let caller = tokio::time::timeout(std::time::Duration::from_millis(50), async {
+        writer.commit(std::slice::from_ref(&late)).await
+    });
+    assert!(caller.await.is_err());
+    other.execute_batch("COMMIT").unwrap();
+    writer.commit(&[token("ci", NOW, 60)]).await.unwrap();
+    assert!(f.store.token(late.jti, None).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_file_that_is_none_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notes.txt");
+    std::fs::write(&path, "x".repeat(8192)).unwrap();
+    let refused = Store::open(&options(Location::Sqlite(path))).await.err();
+    assert!(
+        matches!(&refused, Some(StoreError::Corrupt(text)) if text.contains("notes.txt")),
+        "{refused:?}"
+    );
+    let refused = Store::open(&options(Location::Sqlite("/proc/none/oauth2.db".into())))
+        .await
+        .err();
+    assert!(
+        matches!(&refused, Some(StoreError::Corrupt(text)) if text.contains("/proc/none")),
+        "{refused:?}"
+    );
+}

@@ -1,0 +1,3 @@
+//! What the store's tests stand on.
+
+pub mod postgres;

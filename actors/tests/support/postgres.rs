@@ -1,0 +1,178 @@
+//! A private Postgres for tests: its own data directory and port, gone with the test process.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const BINARIES: &str = "/usr/lib/postgresql/15/bin";
+
+pub struct Postgres {
+    directory: tempfile::TempDir,
+    port: u16,
+    owner: Option<(u32, u32)>,
+    keeper: Option<Child>,
+    /// Nothing drops it, so its directory goes when it ends.
+    fleeting: bool,
+}
+
+impl Postgres {
+    /// The server that all tests of this process share; each takes a database of its own.
+    pub fn shared() -> &'static Postgres {
+        static SHARED: OnceLock<Postgres> = OnceLock::new();
+        SHARED.get_or_init(|| Postgres::launch(false, true))
+    }
+
+    /// A server of one's own. `durable`: with fsync, for measuring.
+    pub fn start(durable: bool) -> Postgres {
+        Self::launch(durable, false)
+    }
+
+    fn launch(durable: bool, fleeting: bool) -> Postgres {
+        let directory = tempfile::Builder::new()
+            .prefix("oauth2-pg-")
+            .tempdir()
+            .expect("a temporary directory");
+        // initdb refuses root.
+        let owner = (id("-u", None) == 0).then(|| (id("-u", Some("postgres")), id("-g", Some("postgres"))));
+        if let Some((uid, gid)) = owner {
+            chown(directory.path(), Some(uid), Some(gid)).expect("chown of the data directory");
+        }
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|l| l.local_addr())
+            .expect("a free port")
+            .port();
+        let mut server = Postgres {
+            directory,
+            port,
+            owner,
+            keeper: None,
+            fleeting,
+        };
+        let data = server.data();
+        let made = server
+            .command(Path::new(BINARIES).join("initdb"))
+            .args([
+                "-A",
+                "trust",
+                "-U",
+                "postgres",
+                "-E",
+                "UTF8",
+                "--locale=C.UTF-8",
+                "--no-sync",
+                "-D",
+            ])
+            .arg(&data)
+            .stdout(Stdio::null())
+            .status();
+        assert!(
+            made.expect("initdb of Postgres 15 must be installed").success(),
+            "initdb failed"
+        );
+        let config = format!(
+            "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{}'\nmax_connections = 200\n\
+             fsync = {}\nlog_min_messages = fatal\n",
+            server.directory.path().display(),
+            if durable { "on" } else { "off" },
+        );
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .open(data.join("postgresql.conf"))
+            .unwrap();
+        file.write_all(config.as_bytes()).unwrap();
+        server.resume();
+        server
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.directory.path());
+        if let Some((uid, gid)) = self.owner {
+            command.uid(uid).gid(gid);
+        }
+        command
+    }
+
+    /// Starts the server again, on the same data and port.
+    pub fn resume(&mut self) {
+        // The shell ends the server when its own standard input closes: at the latest when this process is gone.
+        let script = format!(
+            "exec 3<&0; {BINARIES}/postgres -D '{0}/data' </dev/null 2>>'{0}/log' & server=$!; read -r _ <&3; \
+             kill -INT $server; wait $server{1}",
+            self.directory.path().display(),
+            if self.fleeting { "; rm -rf \"$PWD\"" } else { "" },
+        );
+        let keeper = self
+            .command("sh")
+            .args(["-c", &script])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("sh");
+        self.keeper = Some(keeper);
+        let socket = self.directory.path().display().to_string();
+        let ready = self
+            .command("sh")
+            .args([
+                "-c",
+                "for i in $(seq 200); do \"$0\" -q -h \"$1\" -p \"$2\" && exit 0; sleep 0.05; done; exit 1",
+            ])
+            .arg(Path::new(BINARIES).join("pg_isready"))
+            .args([&socket, &self.port.to_string()])
+            .status();
+        assert!(ready.expect("sh").success(), "Postgres did not start, see {socket}/log");
+    }
+
+    /// Stops the server at once.
+    pub fn stop(&mut self) {
+        if let Some(mut keeper) = self.keeper.take() {
+            drop(keeper.stdin.take());
+            keeper.wait().expect("the server's shell");
+        }
+    }
+
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Makes an empty database; answers its URL.
+    pub async fn database(&self) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        connect(&self.url("postgres"))
+            .await
+            .batch_execute(&format!("CREATE DATABASE {name}"))
+            .await
+            .unwrap();
+        self.url(&name)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A plain session beside the store's.
+pub async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+fn id(flag: &str, user: Option<&str>) -> u32 {
+    let output = Command::new("id").arg(flag).args(user).output().expect("id");
+    String::from_utf8_lossy(&output.stdout)
+        .trim()
+        .parse()
+        .expect("the user postgres must exist")
+}
