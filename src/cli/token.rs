@@ -185,13 +185,14 @@ fn takes_away(revocation: &Revocation, token: &StoredToken) -> bool {
 async fn revoke(config: &Config, revoke: &Revoke) -> Result<(), Failure> {
     let named = revoke.token.as_deref().map(Named::read).transpose()?;
     let store = store::open(config).await?;
+    let cutoff_ms = now_ms();
     let (target, action, answer): (_, _, Value) = if let Some(named) = named {
         let expires_at = latest_expiry(&store, &named).await?;
         let target = RevocationTarget::Token {
             jti: named.jti,
             expires_at,
         };
-        (target, "token.revoke", json!({ "revoked": "token", "jti": named.jti }))
+        (target, "token.revoke", json!({ "revoked": named.jti }))
     } else if let Some(id) = &revoke.client {
         if store.client(id).await?.is_none() {
             return Err(no_such_client(id));
@@ -200,16 +201,15 @@ async fn revoke(config: &Config, revoke: &Revoke) -> Result<(), Failure> {
         (
             target,
             "revocation.cutoff",
-            json!({ "revoked": "client", "client_id": id }),
+            json!({ "revoked_before_ms": cutoff_ms }),
         )
     } else {
         (
             RevocationTarget::Issuer,
             "revocation.cutoff",
-            json!({ "revoked": "all" }),
+            json!({ "revoked_before_ms": cutoff_ms }),
         )
     };
-    let cutoff_ms = now_ms();
     let revocation = Revocation { target, cutoff_ms };
     store.revoke(&revocation, cutoff_ms, &audit(action, json!({}))).await?;
     if revoke.json.json {
