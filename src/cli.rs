@@ -8,10 +8,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::app;
+use crate::app::{self, ServeOptions};
 use crate::config::{self, Config};
 use crate::failure::Failure;
-use crate::logging;
 
 mod client;
 mod configuration;
@@ -83,12 +82,12 @@ struct Paging {
     cursor: Option<String>,
 }
 
-/// Does what the command line says; answers the exit code.
-pub fn run(cli: Cli) -> Result<u8, Failure> {
+/// Does what the command line says.
+pub fn run(cli: Cli) -> Result<(), Failure> {
     let config = config::load(cli.config.as_deref())?;
     match cli.command {
-        None => return serve(config, true),
-        Some(Command::Serve { no_migrate }) => return serve(config, !no_migrate),
+        None => serve(config, true),
+        Some(Command::Serve { no_migrate }) => serve(config, !no_migrate),
         Some(Command::Migrate) => wait(migrate::run(&config)),
         Some(Command::Config(command)) => configuration::run(&config, &command),
         Some(Command::Client(command)) => wait(client::run(&config, command)),
@@ -96,16 +95,12 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
         Some(Command::Key(command)) => wait(key::run(&config, &command)),
         Some(Command::Doctor(json)) => wait(doctor::run(&config, json)),
         Some(Command::Healthcheck) => healthcheck::run(&config.management),
-    }?;
-    Ok(0)
+    }
 }
 
-fn serve(config: Config, migrate: bool) -> Result<u8, Failure> {
+fn serve(config: Config, migrate: bool) -> Result<(), Failure> {
     warn(&config);
-    logging::init(&config.log);
-    // A thread or a signal handler that cannot be had makes this panic; nothing has been started by then.
-    let system = actix_web::rt::System::new();
-    Ok(system.block_on(app::serve(config, migrate))?)
+    app::serve(config, ServeOptions { migrate })
 }
 
 /// Writes the configuration's warnings to stderr.

@@ -5,7 +5,6 @@ use oauth2_actors::error::StoreError;
 use crate::config::ConfigErrors;
 use crate::config::embedded::SecretError;
 use crate::oauth::registration::Invalid;
-use crate::startup::StartError;
 use crate::tokens::secret::NoRandomness;
 
 /// What ended the program. Each line of the text is one sentence for stderr.
@@ -61,15 +60,6 @@ impl From<SecretError> for Failure {
         match error {
             SecretError::Refused(text) => Self::Refused(text),
             SecretError::Io(text) => Self::Environment(text),
-        }
-    }
-}
-
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::Configuration(text) => Self::Refused(text),
-            StartError::Environment(text) => Self::Environment(text),
         }
     }
 }

@@ -4,11 +4,7 @@
 //! `oauth2_actors`, whose store commits it.
 //!
 //! - [`app`]: wires everything, starts and drains. [`startup`], [`first_run`], [`logging`], [`gauges`]: its parts.
-<<<<<<< HEAD
-//! - [`cli`]: one subcommand a file. [`failure`]: exit codes.
-=======
 //! - [`cli`]: one subcommand a file; [`failure`]: why one ends without having done its work.
->>>>>>> config
 //! - [`config`]: environment over file over defaults; one section a file.
 //! - [`http`]: every URL, one endpoint a file. [`oauth`]: the protocol, without I/O. [`tokens`]: the three formats and the keys.
 

@@ -10,9 +10,8 @@ use oauth2_server::cli::{self, Cli};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let failure = match cli::run(Cli::parse()) {
-        Ok(code) => return ExitCode::from(code),
-        Err(failure) => failure,
+    let Err(failure) = cli::run(Cli::parse()) else {
+        return ExitCode::SUCCESS;
     };
     let mut stderr = std::io::stderr().lock();
     for sentence in failure.to_string().lines() {

@@ -278,7 +278,7 @@ mod tests {
         ] {
             let failure = Failure::from(store);
             assert!(SHED_REASONS.contains(&failure.reason()));
-            assert_eq!(failure.error_response().headers()[header::RETRY_AFTER], "1");
+            assert_eq!(failure.error_response().headers().get(header::RETRY_AFTER).unwrap(), "1");
         }
     }
 }
