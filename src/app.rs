@@ -19,6 +19,7 @@ use oauth2_actors::runtime::supervisor::{ActorStatus, Policy, Supervised, superv
 use oauth2_actors::store::Store;
 use oauth2_actors::token_store::{ObserveCommit, Parts, TokenStore, TokenStoreHandle, Upkeep};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::config::{Config, Listener, embedded};
 use crate::failure::Failure;
@@ -45,6 +46,9 @@ const WRITERS: usize = 1;
 
 /// How long the head of a request may take.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often a start looks whether everything has been read.
+const LOADED_POLL: Duration = Duration::from_millis(2);
 
 /// Seconds that requests in flight have to finish after the listeners have closed.
 const DRAIN_LIMIT: u64 = 4;
@@ -79,8 +83,8 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
     let now = (clock.unix_ms() / 1000) as i64;
     let kek = secrets.key_encryption_key.0;
     let admin_token = secrets.admin_token.map(|token| secret::hash(token.expose()));
-    let prepared = Arc::new(AtomicBool::new(false));
-    let house = build(&config, store.clone(), kek, admin_token, clock, Arc::clone(&prepared))?;
+    let (prepared, when_prepared) = watch::channel(false);
+    let house = build(&config, store.clone(), kek, admin_token, clock, &when_prepared)?;
     let mut signals = Signals::new()?;
 
     let public = public_server(&config, &house.state)?;
@@ -105,8 +109,14 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
     {
         first_run::create_demo_client(&store, &data, &house.state.registration_defaults(), now).await?;
     }
+    prepared.send_replace(true);
+    tokio::select! {
+        () = house.loaded() => {}
+        () = signals.stop() => return Ok(()),
+    }
+    // Whoever pastes its command, or waits for `/ready`, is served.
     banner(&config).print();
-    prepared.store(true, Ordering::Release);
+    house.state.readiness.accepting.store(true, Ordering::Release);
 
     tokio::select! {
         () = signals.stop() => {}
@@ -128,7 +138,7 @@ fn build(
     kek: [u8; 32],
     admin_token: Option<[u8; 32]>,
     clock: Arc<dyn Clock>,
-    prepared: Arc<AtomicBool>,
+    prepared: &watch::Receiver<bool>,
 ) -> Result<House, Failure> {
     let defaults = Defaults {
         issuer: config.issuer.as_str().into(),
@@ -154,7 +164,7 @@ fn build(
         store: store.clone(),
         writers: WRITERS,
         directory: Arc::clone(&directory),
-        prepared: Arc::clone(&prepared),
+        prepared: prepared.clone(),
         default_lifetime: defaults.lifetime,
         clock: Arc::clone(&clock),
         upkeep: Arc::clone(&upkeep),
@@ -167,9 +177,10 @@ fn build(
     let tokens = supervise("token_store", policy, move |_| TokenStore::new(parts.clone()));
 
     let revoked = PublishedRevocations::default();
-    let (log, view, id_clock, time) = (
+    let (log, view, when_prepared, id_clock, time) = (
         store.clone(),
         Arc::clone(&revoked),
+        prepared.clone(),
         Arc::clone(&ids),
         Arc::clone(&clock),
     );
@@ -177,7 +188,7 @@ fn build(
         RevocationCache::new(
             log.clone(),
             Arc::clone(&view),
-            Arc::clone(&prepared),
+            when_prepared.clone(),
             Arc::clone(&id_clock),
             Arc::clone(&time),
         )
@@ -207,7 +218,7 @@ fn build(
         ids,
         clock,
         readiness: Readiness {
-            draining: AtomicBool::new(false),
+            accepting: AtomicBool::new(false),
             actors: vec![
                 (tokens.mailbox.name(), tokens.status.clone()),
                 (revocations.mailbox.name(), revocations.status.clone()),
@@ -327,6 +338,13 @@ fn banner(config: &Config) -> Banner<'_> {
 }
 
 impl House {
+    /// Resolves when clients, keys and revocations have been read.
+    async fn loaded(&self) {
+        while !self.state.is_loaded() {
+            tokio::time::sleep(LOADED_POLL).await;
+        }
+    }
+
     /// Resolves when some actor died too often.
     async fn escalated(&self) {
         let given_up = self.state.readiness.actors.iter().map(|(name, status)| {
@@ -342,7 +360,7 @@ impl House {
     /// Goes not ready, keeps accepting for the delay, then lets requests in flight finish and closes.
     async fn drain(&self, [public, management]: &[ServerHandle; 2], delay: Duration) {
         tracing::info!(delay_ms = delay.as_millis() as u64, "draining");
-        self.state.readiness.draining.store(true, Ordering::Release);
+        self.state.readiness.accepting.store(false, Ordering::Release);
         tokio::time::sleep(delay).await;
         public.stop(true).await;
         self.tokens.mailbox.close();

@@ -125,6 +125,11 @@ impl State {
             })
             .await?;
         self.instruments.token_revoked(&revocation.target);
+        self.enforce(revocation, deadline).await
+    }
+
+    /// Makes a committed revocation hold on this node; the log would do so in a moment.
+    pub async fn enforce(&self, revocation: Revocation, deadline: std::time::Instant) -> Result<(), ServiceError> {
         Ok(self.revocation_cache.ask(Apply(revocation), deadline)?.await?)
     }
 }
@@ -132,8 +137,8 @@ impl State {
 /// Whether the process is fit to serve, and why not.
 #[derive(Debug)]
 pub struct Readiness {
-    /// Set when the process has been told to stop.
-    pub draining: AtomicBool,
+    /// Set once the start is complete, unset when the process has been told to stop.
+    pub accepting: AtomicBool,
     /// What each actor's supervisor says.
     pub actors: Vec<(&'static str, watch::Receiver<ActorStatus>)>,
 }
@@ -149,7 +154,7 @@ impl State {
     pub fn checks(&self) -> [Check; 4] {
         let actors = &self.readiness.actors;
         [
-            ("accepting", !self.readiness.draining.load(Ordering::Acquire)),
+            ("accepting", self.readiness.accepting.load(Ordering::Acquire)),
             (
                 "store",
                 self.directory.freshness().is_within(READY_BUDGET)
@@ -168,5 +173,10 @@ impl State {
     /// Whether every check holds.
     pub fn is_ready(&self) -> bool {
         self.checks().iter().all(|(_, holds)| *holds)
+    }
+
+    /// Whether every check holds but that the start is complete.
+    pub fn is_loaded(&self) -> bool {
+        self.checks().iter().skip(1).all(|(_, holds)| *holds)
     }
 }

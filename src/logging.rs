@@ -8,6 +8,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Log, LogFormat};
 
+/// What is held back unless the configuration names it.
+const QUIET: &str = "actix_server=warn,refinery_core=warn";
+
 /// Starts logging for the process. A sink that is full or closed loses lines; it never fails a request.
 pub fn init(log: &Log) {
     let json = match log.format {
@@ -18,8 +21,10 @@ pub fn init(log: &Log) {
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .log_internal_errors(false);
-    // The configuration has checked that the directives parse.
-    let registry = tracing_subscriber::registry().with(EnvFilter::new(&log.level));
+    // Libraries say more than an operator wants to read. What the configuration says comes later, so it wins; it has been
+    // checked to parse.
+    let filter = EnvFilter::new(format!("{QUIET},{}", log.level));
+    let registry = tracing_subscriber::registry().with(filter);
     // An error means that somebody else has set up logging before: theirs is then used.
     let _ = if json {
         registry.with(layer.json().flatten_event(true)).try_init()

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::tokens::keyring;
+use crate::tokens::keyring::{self, KeyError, Keyring};
 
 /// Holds the embedded store for this process. The lock goes with the process, however it ends.
 #[derive(Debug)]
@@ -64,6 +64,30 @@ pub fn lock(config: &Config) -> Result<StoreLock, Failure> {
     Ok(StoreLock(Some(file)))
 }
 
+/// Why a store cannot be served from.
+#[derive(Debug)]
+pub enum Unfit {
+    /// The store itself.
+    Store(StoreError),
+    /// Its signing keys.
+    Keys(KeyError),
+}
+
+impl From<StoreError> for Unfit {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Unfit> for Failure {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Store(error) => error.into(),
+            Unfit::Keys(error) => Self::Refused(format!("{error}; give that one in OAUTH2_KEY_ENCRYPTION_KEY")),
+        }
+    }
+}
+
 /// What brings a store to where it can be served from.
 #[derive(Clone)]
 pub struct Bootstrap {
@@ -79,16 +103,16 @@ pub struct Bootstrap {
 
 impl Bootstrap {
     /// Brings the schema up to date and makes the keys that are missing. Answers whether the store was new.
-    pub async fn run(&self) -> Result<bool, StoreError> {
+    pub async fn run(&self) -> Result<bool, Unfit> {
         let version = self.store.schema_version().await?;
         let wanted = self.store.wanted_schema_version();
         if self.migrate {
             self.store.migrate().await?;
         } else if version != Some(wanted) {
             let found = version.map_or("not there".to_owned(), |version| format!("at version {version}"));
-            return Err(StoreError::Corrupt(format!(
+            return Err(Unfit::Store(StoreError::Corrupt(format!(
                 "the schema is {found}, this binary wants version {wanted}; run oauth2_server migrate"
-            )));
+            ))));
         }
         let stored = self.store.keys().await?;
         let missing = KeyAlgorithm::ALL
@@ -97,7 +121,9 @@ impl Bootstrap {
         let made: Result<Vec<StoredKey>, _> = missing
             .map(|algorithm| keyring::generate(*algorithm, &self.kek, self.now))
             .collect();
-        let made = made.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let made = made.map_err(Unfit::Keys)?;
+        // Without the key that sealed them the server would start, and never be ready.
+        Keyring::open("", &self.kek, &stored).map_err(Unfit::Keys)?;
         if !made.is_empty() {
             let audit = AuditEntry {
                 actor: "server".to_owned(),
@@ -110,11 +136,11 @@ impl Bootstrap {
     }
 
     /// Runs until it is done, for as long as the store is merely out of reach. An error is final.
-    pub async fn run_until_done(&self) -> Result<bool, StoreError> {
+    pub async fn run_until_done(&self) -> Result<bool, Unfit> {
         let mut pause = Duration::from_millis(50);
         loop {
             match self.run().await {
-                Err(error @ (StoreError::Unavailable(_) | StoreError::Timeout)) => {
+                Err(Unfit::Store(error @ (StoreError::Unavailable(_) | StoreError::Timeout))) => {
                     tracing::warn!(%error, "waiting for the store");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_millis(500));

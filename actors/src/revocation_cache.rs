@@ -9,12 +9,13 @@
 //! - When full: the caller of [`Apply`] is told, and must not claim that the revocation holds here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::error::StoreError;
@@ -131,18 +132,18 @@ pub struct RevocationCache {
     view: Arc<RevocationView>,
     position: Option<LogPosition>,
     polling: bool,
-    prepared: Arc<AtomicBool>,
+    prepared: watch::Receiver<bool>,
     ids: Arc<IdClock>,
     clock: Arc<dyn Clock>,
 }
 
 impl RevocationCache {
     /// An actor that publishes to `published` once it has read the log. `ids` is moved past each cut-off, so that what is
-    /// minted afterwards is later. Nothing is read before `prepared` is set.
+    /// minted afterwards is later. Nothing is read before `prepared` is true.
     pub fn new(
         store: Store,
         published: PublishedRevocations,
-        prepared: Arc<AtomicBool>,
+        prepared: watch::Receiver<bool>,
         ids: Arc<IdClock>,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -159,7 +160,7 @@ impl RevocationCache {
     }
 
     fn poll(&mut self, ctx: &mut Context<Self>) {
-        if self.polling || !self.prepared.load(Ordering::Acquire) {
+        if self.polling {
             return;
         }
         self.polling = true;
@@ -199,8 +200,14 @@ impl Actor for RevocationCache {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.poll(ctx);
-        ctx.run_interval(POLL, Self::poll);
+        let mut prepared = self.prepared.clone();
+        let wait = async move { prepared.wait_for(|prepared| *prepared).await.is_ok() };
+        ctx.spawn(wait.into_actor(self).map(|prepared, actor, ctx| {
+            if prepared {
+                actor.poll(ctx);
+                ctx.run_interval(POLL, Self::poll);
+            }
+        }));
         ctx.run_interval(FORGET, |actor, _| actor.view.forget(actor.clock.unix_ms()));
     }
 }

@@ -13,10 +13,11 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use tokio::sync::watch;
 
 use crate::directory::Directory;
 use crate::error::{ServiceError, StoreError};
@@ -84,8 +85,8 @@ pub struct Parts {
     pub writers: usize,
     /// What to keep true.
     pub directory: Arc<Directory>,
-    /// Set once the schema and the keys are there.
-    pub prepared: Arc<AtomicBool>,
+    /// Turns true once the schema and the keys are there.
+    pub prepared: watch::Receiver<bool>,
     /// The server's default token lifetime, seconds.
     pub default_lifetime: u32,
     /// The clock.
@@ -166,7 +167,7 @@ impl TokenStore {
     }
 
     fn refresh(&mut self, ctx: &mut Context<Self>) {
-        if self.refreshing || !self.parts.prepared.load(Ordering::Acquire) {
+        if self.refreshing {
             return;
         }
         self.refreshing = true;
@@ -235,8 +236,14 @@ impl Actor for TokenStore {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.refresh(ctx);
-        ctx.run_interval(REFRESH, Self::refresh);
+        let mut prepared = self.parts.prepared.clone();
+        let wait = async move { prepared.wait_for(|prepared| *prepared).await.is_ok() };
+        ctx.spawn(wait.into_actor(self).map(|prepared, actor, ctx| {
+            if prepared {
+                actor.refresh(ctx);
+                ctx.run_interval(REFRESH, Self::refresh);
+            }
+        }));
     }
 }
 

@@ -7,9 +7,6 @@
     missing_docs
 )]
 
-#[path = "support/mod.rs"]
-mod support;
-
 /// Each of these on Postgres and on `SQLite`.
 macro_rules! on_both {
     ($($name:ident),+ $(,)?) => {

@@ -198,11 +198,7 @@ async fn revoke(config: &Config, revoke: &Revoke) -> Result<(), Failure> {
             return Err(no_such_client(id));
         }
         let target = RevocationTarget::Client(id.clone());
-        (
-            target,
-            "revocation.cutoff",
-            json!({ "revoked_before_ms": cutoff_ms }),
-        )
+        (target, "revocation.cutoff", json!({ "revoked_before_ms": cutoff_ms }))
     } else {
         (
             RevocationTarget::Issuer,

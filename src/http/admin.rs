@@ -156,7 +156,7 @@ async fn read<T: DeserializeOwned>(request: &HttpRequest, payload: Payload) -> R
     } else {
         body
     };
-    serde_json::from_slice(&body).map_err(|error| bad_request(format!("the body is not what this URL takes: {error}")))
+    body::object(&body).map_err(|error| bad_request(format!("the body is not what this URL takes: {error}")))
 }
 
 fn bad_request(why: impl Into<String>) -> Failure {

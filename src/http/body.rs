@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt;
+use serde::Deserialize;
 
 use super::error::Failure;
 use crate::oauth::error::Error;
@@ -32,6 +33,15 @@ pub async fn form(headers: &HeaderMap, payload: Payload) -> Result<Bytes, Failur
 pub async fn json(headers: &HeaderMap, payload: Payload, limit: usize) -> Result<Bytes, Failure> {
     expect_type(headers, "application/json", "the body must be application/json")?;
     read(headers, payload, limit).await
+}
+
+/// Parses a JSON object. (Left to itself, `serde` would take an array of a struct's fields for the struct.)
+pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, serde_json::Error> {
+    if body.trim_ascii_start().first() == Some(&b'{') {
+        serde_json::from_slice(body)
+    } else {
+        Err(serde::de::Error::custom("expected a JSON object"))
+    }
 }
 
 fn expect_type(headers: &HeaderMap, expected: &str, otherwise: &'static str) -> Result<(), Failure> {

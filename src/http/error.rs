@@ -278,7 +278,10 @@ mod tests {
         ] {
             let failure = Failure::from(store);
             assert!(SHED_REASONS.contains(&failure.reason()));
-            assert_eq!(failure.error_response().headers().get(header::RETRY_AFTER).unwrap(), "1");
+            assert_eq!(
+                failure.error_response().headers().get(header::RETRY_AFTER).unwrap(),
+                "1"
+            );
         }
     }
 }

@@ -31,7 +31,7 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
     let deadline = Instant::now() + DEADLINE;
     let body = body::json(request.headers(), payload, body::BATCH_LIMIT).await?;
     let caller = authenticate::by_header(&state, &request)?;
-    let batch: Batch<'_> = serde_json::from_slice(&body)
+    let batch: Batch<'_> = body::object(&body)
         .map_err(|_| Error::invalid_request("the body must be a JSON object with an array of strings named tokens"))?;
     if batch.tokens.len() > MOST_TOKENS {
         return Err(Failure::TooLarge);

@@ -2,7 +2,7 @@
 
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpResponse, Resource, ResponseError};
+use actix_web::{HttpResponse, Resource, ResponseError, Route, guard};
 
 use super::error::Failure;
 use super::{admin, discovery, health, introspect, introspect_batch, metrics, revoke, token};
@@ -78,8 +78,8 @@ fn matches(pattern: &str, path: &str) -> bool {
 /// What both listeners answer.
 fn common(config: &mut ServiceConfig) {
     config
-        .service(get("/health", || web::get().to(health::get_health)))
-        .service(get("/ready", || web::get().to(health::get_ready)));
+        .service(get("/health", web::to(health::get_health)))
+        .service(get("/ready", web::to(health::get_ready)));
 }
 
 /// The public listener.
@@ -89,13 +89,15 @@ pub fn public(config: &mut ServiceConfig) {
         .service(only("/oauth/introspect", "POST").route(web::post().to(introspect::post)))
         .service(only("/oauth/introspect/batch", "POST").route(web::post().to(introspect_batch::post)))
         .service(only("/oauth/revoke", "POST").route(web::post().to(revoke::post)))
-        .service(get("/.well-known/oauth-authorization-server", || {
-            web::get().to(discovery::get_metadata)
-        }))
-        .service(get("/.well-known/jwks.json", || web::get().to(discovery::get_jwks)))
-        .service(get("/.well-known/paseto-keys.json", || {
-            web::get().to(discovery::get_paseto_keys)
-        }))
+        .service(get(
+            "/.well-known/oauth-authorization-server",
+            web::to(discovery::get_metadata),
+        ))
+        .service(get("/.well-known/jwks.json", web::to(discovery::get_jwks)))
+        .service(get(
+            "/.well-known/paseto-keys.json",
+            web::to(discovery::get_paseto_keys),
+        ))
         .configure(common)
         .default_service(web::to(not_found));
 }
@@ -103,7 +105,7 @@ pub fn public(config: &mut ServiceConfig) {
 /// The management listener.
 pub fn management(config: &mut ServiceConfig) {
     config
-        .service(get("/metrics", || web::get().to(metrics::get)))
+        .service(get("/metrics", web::to(metrics::get)))
         .configure(common)
         .service(
             web::scope("/admin")
@@ -120,10 +122,8 @@ pub fn only(path: &str, allowed: &'static str) -> Resource {
     }))
 }
 
-fn get(path: &str, route: impl Fn() -> actix_web::Route) -> Resource {
-    only(path, "GET, HEAD")
-        .route(route())
-        .route(route().method(Method::HEAD))
+fn get(path: &str, route: Route) -> Resource {
+    only(path, "GET, HEAD").route(route.guard(guard::Any(guard::Get()).or(guard::Head())))
 }
 
 async fn not_found() -> HttpResponse {

@@ -8,7 +8,9 @@ use actix_web::http::header;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use aws_lc_rs::rand;
+use oauth2_actors::error::StoreError;
 use oauth2_actors::model::{Ledger, TokenFormat, TokenRecord};
+use oauth2_actors::runtime::mailbox::Pending;
 
 use super::error::Failure;
 use super::{App, DEADLINE, State, authenticate, body};
@@ -43,7 +45,7 @@ async fn mint(state: &State, grant: &Grant, deadline: Instant) -> Result<String,
         let pending = state
             .tokens
             .issue(record(grant, Some(opaque::hash(&secret))), deadline)?;
-        pending.await??;
+        recorded(pending).await?;
         return Ok(opaque::format(grant.claims.jti, grant.claims.exp, &secret));
     }
     let pending = match grant.ledger {
@@ -56,9 +58,17 @@ async fn mint(state: &State, grant: &Grant, deadline: Instant) -> Result<String,
         _ => keyring.sign_paseto(&grant.claims),
     }?;
     if let Some(pending) = pending {
-        pending.await??;
+        recorded(pending).await?;
     }
     Ok(token)
+}
+
+/// Waits for the commit. That the store refuses a row is no fault of the client's.
+async fn recorded(pending: Pending<Result<(), StoreError>>) -> Result<(), Failure> {
+    match pending.await? {
+        Err(StoreError::Conflict(why)) => Err(StoreError::Corrupt(why).into()),
+        outcome => Ok(outcome?),
+    }
 }
 
 fn record(grant: &Grant, secret_hash: Option<[u8; 32]>) -> TokenRecord {

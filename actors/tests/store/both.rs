@@ -48,7 +48,7 @@ async fn migrates_once(kind: &str) {
 
 async fn history(f: &Fixture, sql: &str) {
     if f.store.kind() == "postgres" {
-        crate::support::postgres::connect(f.url())
+        oauth2_testkit::postgres::connect(f.url())
             .await
             .batch_execute(sql)
             .await

@@ -8,7 +8,7 @@ use oauth2_actors::model::{
 use oauth2_actors::store::{Location, Store, StoreOptions};
 use uuid::{NoContext, Timestamp, Uuid};
 
-use crate::support::postgres::Postgres;
+use oauth2_testkit::postgres::Postgres;
 
 /// A moment the tests take for the present: 2026-11-24 18:00:00 UTC.
 pub const NOW: i64 = 1_795_543_200;

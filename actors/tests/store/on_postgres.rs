@@ -7,7 +7,7 @@ use oauth2_actors::model::{Change, Revocation, RevocationTarget};
 use oauth2_actors::store::{Location, LogPosition, Store};
 
 use crate::fixture::{Fixture, NOW, audit, client, options, token};
-use crate::support::postgres::{Postgres, connect};
+use oauth2_testkit::postgres::{Postgres, connect};
 
 const SLOT: i64 = 6 * 3600;
 

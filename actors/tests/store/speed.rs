@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use oauth2_actors::store::{Location, Store};
 
 use crate::fixture::{NOW, options, token};
-use crate::support::postgres::Postgres;
+use oauth2_testkit::postgres::Postgres;
 
 #[tokio::test]
 #[ignore = "a measurement"]

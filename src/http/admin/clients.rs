@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::http::header;
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use oauth2_actors::model::Client;
+use oauth2_actors::model::{Client, Revocation, RevocationTarget};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -132,17 +132,19 @@ pub async fn delete(state: App, operator: Operator, client_id: Path<String>) -> 
     // No earlier than any token minted here, even if the clock was set back.
     let stamp = state.ids.new_id().map_err(|_| Failure::Unavailable("internal"))?;
     let cutoff_ms = oauth2_actors::model::token::uuid_v7_ms(&stamp);
+    let target = RevocationTarget::Client(client_id.clone());
     let found = state
         .tokens
         .change(deadline(), move |store| async move {
             store.delete_client(&client_id, cutoff_ms, &audit).await
         })
         .await?;
-    if found {
-        Ok(HttpResponse::NoContent().finish())
-    } else {
-        Err(NO_SUCH_CLIENT)
+    if !found {
+        return Err(NO_SUCH_CLIENT);
     }
+    // A client that is given the same name next must not find the tokens of this one alive.
+    state.enforce(Revocation { target, cutoff_ms }, deadline()).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 #[derive(Deserialize)]

@@ -60,7 +60,11 @@ impl Failure {
 }
 
 pub(super) fn collides(error: &Error) -> bool {
-    matches!(error.code().map(SqlState::code), Some("40001" | "40P01" | "55P03"))
+    // 23514: a row was on its way into the default partition when a partition of its own was attached.
+    matches!(
+        error.code().map(SqlState::code),
+        Some("40001" | "40P01" | "55P03" | "23514")
+    )
 }
 
 fn breaks(code: &str) -> bool {

@@ -63,6 +63,15 @@ impl LedgerWriter {
         if batch.is_empty() {
             return Ok(());
         }
+        match self.attempt(batch).await {
+            // Nothing was written; a partition may just have been attached under the batch's feet.
+            Err(failure) if failure.is_collision() => self.attempt(batch).await,
+            outcome => outcome,
+        }
+        .map_err(StoreError::from)
+    }
+
+    async fn attempt(&mut self, batch: &[TokenRecord]) -> std::result::Result<(), Failure> {
         // Out of `self` while in use: a caller that leaves in the middle takes the connection with it.
         let mut lane = self.lane().await?;
         let column = |field| Column(field, batch);
@@ -92,14 +101,14 @@ impl LedgerWriter {
                 let cancel = lane.connection.client.cancel_token();
                 // On its own, so that the answer does not wait for it. It may fail: the server's own bound is near.
                 tokio::spawn(async move { drop(timeout(COMMIT, cancel.cancel_query(NoTls)).await) });
-                return Err(StoreError::Timeout);
+                return Err(StoreError::Timeout.into());
             }
         };
         if !failure.breaks_connection() {
             lane.connection.leave();
             self.lane = Some(lane);
         }
-        Err(failure.into())
+        Err(failure)
     }
 
     async fn lane(&mut self) -> Result<Box<Lane>> {

@@ -4,14 +4,19 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-const BINARIES: &str = "/usr/lib/postgresql/15/bin";
+use crate::process::signal;
 
+/// Where Debian keeps one folder a major version.
+const VERSIONS: &str = "/usr/lib/postgresql";
+
+#[derive(Debug)]
 pub struct Postgres {
+    binaries: PathBuf,
     directory: tempfile::TempDir,
     port: u16,
     owner: Option<(u32, u32)>,
@@ -47,6 +52,7 @@ impl Postgres {
             .expect("a free port")
             .port();
         let mut server = Postgres {
+            binaries: binaries(),
             directory,
             port,
             owner,
@@ -55,7 +61,7 @@ impl Postgres {
         };
         let data = server.data();
         let made = server
-            .command(Path::new(BINARIES).join("initdb"))
+            .command(server.binaries.join("initdb"))
             .args([
                 "-A",
                 "trust",
@@ -70,10 +76,7 @@ impl Postgres {
             .arg(&data)
             .stdout(Stdio::null())
             .status();
-        assert!(
-            made.expect("initdb of Postgres 15 must be installed").success(),
-            "initdb failed"
-        );
+        assert!(made.expect("initdb must be installed").success(), "initdb failed");
         let config = format!(
             "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{}'\nmax_connections = 200\n\
              fsync = {}\nlog_min_messages = fatal\n",
@@ -106,8 +109,9 @@ impl Postgres {
     pub fn resume(&mut self) {
         // The shell ends the server when its own standard input closes: at the latest when this process is gone.
         let script = format!(
-            "exec 3<&0; {BINARIES}/postgres -D '{0}/data' </dev/null 2>>'{0}/log' & server=$!; read -r _ <&3; \
-             kill -INT $server; wait $server{1}",
+            "exec 3<&0; '{0}/postgres' -D '{1}/data' </dev/null 2>>'{1}/log' & server=$!; read -r _ <&3; \
+             kill -INT $server; wait $server{2}",
+            self.binaries.display(),
             self.directory.path().display(),
             if self.fleeting { "; rm -rf \"$PWD\"" } else { "" },
         );
@@ -125,7 +129,7 @@ impl Postgres {
                 "-c",
                 "for i in $(seq 200); do \"$0\" -q -h \"$1\" -p \"$2\" && exit 0; sleep 0.05; done; exit 1",
             ])
-            .arg(Path::new(BINARIES).join("pg_isready"))
+            .arg(self.binaries.join("pg_isready"))
             .args([&socket, &self.port.to_string()])
             .status();
         assert!(ready.expect("sh").success(), "Postgres did not start, see {socket}/log");
@@ -137,6 +141,26 @@ impl Postgres {
             drop(keeper.stdin.take());
             keeper.wait().expect("the server's shell");
         }
+    }
+
+    /// Stops every process of the server where it stands (`SIGSTOP`); they go on after [`Postgres::thaw`].
+    pub fn freeze(&self) {
+        self.signal_all("STOP");
+    }
+
+    /// Lets a frozen server go on.
+    pub fn thaw(&self) {
+        self.signal_all("CONT");
+    }
+
+    fn signal_all(&self, name: &str) {
+        let file = std::fs::read_to_string(self.data().join("postmaster.pid")).expect("the server runs");
+        let postmaster = file.lines().next().expect("its first line is the process id");
+        // The postmaster first: it would start new backends while the others are stopped.
+        signal(postmaster.parse().expect("a process id"), name);
+        let _ = Command::new("pkill")
+            .args([&format!("-{name}"), "-P", postmaster])
+            .status();
     }
 
     pub fn url(&self, database: &str) -> String {
@@ -167,6 +191,16 @@ pub async fn connect(url: &str) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client
+}
+
+/// The newest major version that is installed.
+fn binaries() -> PathBuf {
+    let versions = std::fs::read_dir(VERSIONS).expect("Postgres must be installed: make setup");
+    let newest = versions
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+        .max();
+    let newest = newest.expect("a version of Postgres must be installed: make setup");
+    PathBuf::from(format!("{VERSIONS}/{newest}/bin"))
 }
 
 fn id(flag: &str, user: Option<&str>) -> u32 {

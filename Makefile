@@ -1,0 +1,28 @@
+# make run | test | lint | bench | help
+
+.PHONY: help run setup test lint deny bench clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+run: ## Build and start the server on ./data
+	cargo run --release
+
+setup: ## Install what the tests need and this machine lacks
+	@scripts/setup
+
+test: setup ## Run every test, on SQLite and on a private Postgres
+	OUTSIDE_PYTHON=$(CURDIR)/target/outside/bin/python cargo test --workspace --locked
+
+lint: ## Formatting and lints, as they must be
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+deny: ## Licences, sources, duplicates and advisories of the dependencies (needs cargo-deny)
+	cargo deny check
+
+bench: ## Measure throughput, latency, memory and start, as ratios in one run
+	scripts/bench
+
+clean: ## Remove what was built
+	cargo clean

@@ -1,3 +1,0 @@
-//! What the store's tests stand on.
-
-pub mod postgres;

@@ -1,0 +1,156 @@
+//! The documents that tell clients and verifiers where and by which keys.
+
+use oauth2_testkit::Kind;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{setup, start};
+
+on_both_stores!(
+    the_metadata_is_true,
+    documents_are_cached_by_their_tag,
+    keys_verify_and_hold_no_secret,
+    keys_are_the_same_after_a_restart,
+);
+
+const DOCUMENTS: [&str; 3] = [
+    "/.well-known/oauth-authorization-server",
+    "/.well-known/jwks.json",
+    "/.well-known/paseto-keys.json",
+];
+
+async fn the_metadata_is_true(kind: Kind) {
+    let server = start(kind).await;
+    let metadata = server.get_json(server.url(DOCUMENTS[0])).await;
+    assert_eq!(metadata["issuer"], server.issuer());
+    assert_eq!(metadata["grant_types_supported"], json!(["client_credentials"]));
+    assert_eq!(metadata["response_types_supported"], json!([]));
+    let client = server.register(json!({"scope": "read"})).await;
+    for (name, form) in [
+        ("token_endpoint", vec![("grant_type", "client_credentials")]),
+        ("introspection_endpoint", vec![("token", "x")]),
+        ("revocation_endpoint", vec![("token", "x")]),
+    ] {
+        let url = metadata[name].as_str().unwrap();
+        let methods = &metadata[format!("{name}_auth_methods_supported")];
+        assert_eq!(*methods, json!(["client_secret_basic", "client_secret_post"]), "{name}");
+        let basic = server
+            .http
+            .post(url)
+            .header("authorization", client.basic())
+            .form(&form);
+        assert_eq!(basic.send().await.unwrap().status(), StatusCode::OK, "{name}");
+        let mut form = form;
+        form.extend([("client_id", &*client.id), ("client_secret", &*client.secret)]);
+        assert_eq!(
+            server.http.post(url).form(&form).send().await.unwrap().status(),
+            StatusCode::OK,
+            "{name}"
+        );
+    }
+    for name in ["jwks_uri", "paseto_keys_uri"] {
+        let url = metadata[name].as_str().unwrap().to_owned();
+        assert!(
+            !server.get_json(url).await["keys"].as_array().unwrap().is_empty(),
+            "{name}"
+        );
+    }
+}
+
+async fn documents_are_cached_by_their_tag(kind: Kind) {
+    let server = start(kind).await;
+    for path in DOCUMENTS {
+        let first = server.http.get(server.url(path)).send().await.unwrap();
+        assert_eq!(first.headers()["content-type"], "application/json");
+        assert_eq!(first.headers()["cache-control"], "public, max-age=300");
+        let tag = first.headers()["etag"].to_str().unwrap().to_owned();
+        for known in [
+            tag.clone(),
+            format!("W/{tag}"),
+            format!("\"other\", {tag}"),
+            "*".to_owned(),
+        ] {
+            let again = server
+                .http
+                .get(server.url(path))
+                .header("if-none-match", known)
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(again.status(), StatusCode::NOT_MODIFIED, "{path}");
+            assert_eq!(again.headers()["etag"], tag.as_str());
+        }
+        let other = server
+            .http
+            .get(server.url(path))
+            .header("if-none-match", "\"other\"")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(other.status(), StatusCode::OK);
+        let head = server.http.head(server.url(path)).send().await.unwrap();
+        assert_eq!(
+            (head.status(), head.headers()["etag"].to_str().unwrap()),
+            (StatusCode::OK, tag.as_str())
+        );
+        let post = server.http.post(server.url(path)).send().await.unwrap();
+        assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(post.headers()["allow"], "GET, HEAD");
+    }
+}
+
+async fn keys_verify_and_hold_no_secret(kind: Kind) {
+    let server = start(kind).await;
+    let jwks = server.get_json(server.url(DOCUMENTS[1])).await;
+    let mut algorithms = Vec::new();
+    for key in jwks["keys"].as_array().unwrap() {
+        assert_eq!(key["use"], "sig");
+        assert!(key["kid"].as_str().is_some_and(|kid| !kid.is_empty()));
+        for private in ["d", "p", "q", "k"] {
+            assert_eq!(key.get(private), None);
+        }
+        algorithms.push(key["alg"].as_str().unwrap().to_owned());
+    }
+    algorithms.sort();
+    assert_eq!(algorithms, ["ES256", "EdDSA"]);
+    let paseto = server.get_json(server.url(DOCUMENTS[2])).await;
+    for key in paseto["keys"].as_array().unwrap() {
+        let names: Vec<_> = key.as_object().unwrap().keys().cloned().collect();
+        assert_eq!(names, ["kid", "paserk"]);
+        assert!(key["kid"].as_str().unwrap().starts_with("k4.pid."));
+        assert!(key["paserk"].as_str().unwrap().starts_with("k4.public."));
+    }
+}
+
+async fn keys_are_the_same_after_a_restart(kind: Kind) {
+    let mut server = start(kind).await;
+    let documents = async |server: &oauth2_testkit::Server| -> Vec<Value> {
+        let mut found = Vec::new();
+        for path in DOCUMENTS {
+            found.push(server.get_json(server.url(path)).await);
+        }
+        found
+    };
+    let before = documents(&server).await;
+    server.process.kill();
+    server.start_again().await;
+    assert_eq!(documents(&server).await, before);
+}
+
+#[tokio::test]
+async fn a_configured_issuer_is_what_is_said() {
+    let setup = setup(Kind::Sqlite)
+        .await
+        .with("OAUTH2_ISSUER", "https://id.example/tenant");
+    let server = oauth2_testkit::Server::start(setup).await;
+    let metadata = server.get_json(server.url(DOCUMENTS[0])).await;
+    assert_eq!(metadata["issuer"], "https://id.example/tenant");
+    assert_eq!(metadata["token_endpoint"], "https://id.example/tenant/oauth/token");
+    let client = server.register(json!({"scope": "read"})).await;
+    let token = server.token(&client).await;
+    let claims = server.introspect(&client, &token).await;
+    assert_eq!(
+        (&claims["iss"], &claims["aud"]),
+        (&metadata["issuer"], &metadata["issuer"])
+    );
+}

@@ -1,0 +1,239 @@
+//! Introspection (RFC 7662), one token and many at a time.
+
+use oauth2_testkit::server::json;
+use oauth2_testkit::{Credentials, Kind, Server};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::start;
+use crate::token::refused;
+
+on_both_stores!(
+    only_those_concerned_learn_anything,
+    forged_tokens_are_inactive,
+    what_is_not_a_token_is_inactive,
+    expired_tokens_are_inactive,
+    malformed_requests_are_refused,
+    a_batch_is_answered_in_order,
+    a_batch_has_bounds,
+);
+
+async fn only_those_concerned_learn_anything(kind: Kind) {
+    let server = start(kind).await;
+    let api = "https://api.example";
+    let resource = server.register(json!({"resource_server": [api]})).await;
+    let stranger = server
+        .register(json!({"resource_server": ["https://other.example"]}))
+        .await;
+    for format in ["paseto", "jwt", "opaque"] {
+        let metadata = json!({"scope": "read", "audience": [api], "token_format": format});
+        let owner = server.register(metadata).await;
+        let token = server.token(&owner).await;
+        assert!(server.is_active(&owner, &token).await);
+        assert!(server.is_active(&resource, &token).await, "the audience of {format}");
+        assert_eq!(server.introspect(&stranger, &token).await, json!({"active": false}));
+        let hinted = [("token", token.as_str()), ("token_type_hint", "refresh_token")];
+        let answer = server.post(&owner, "/oauth/introspect", &hinted).await;
+        assert_eq!(
+            json(answer).await["active"],
+            true,
+            "a wrong hint costs nothing (RFC 7662 section 2.1)"
+        );
+    }
+}
+
+/// A token with its characters changed one at a time, all over.
+fn forgeries(token: &str) -> Vec<String> {
+    let mut forged: Vec<String> = Vec::new();
+    let last = token.len() - 1;
+    for at in (0..token.len()).step_by(7).chain([last - 1, last]) {
+        for other in ['A', 'B', '_'] {
+            let mut changed = token.to_owned();
+            changed.replace_range(at..=at, &other.to_string());
+            if changed != token {
+                forged.push(changed);
+            }
+        }
+    }
+    // Characters that differ in nothing but bits that base64 leaves unused.
+    for digit in 'a'..='z' {
+        let mut changed = token.to_owned();
+        changed.replace_range(last..=last, &digit.to_string());
+        if changed != token {
+            forged.push(changed);
+        }
+    }
+    forged.push(token[..last].to_owned());
+    forged.push(token[..token.len() / 2].to_owned());
+    forged.push(format!("{token}A"));
+    forged.push(format!("{token}."));
+    forged.push(format!("{token}="));
+    forged.push(format!(" {token}"));
+    forged
+}
+
+async fn forged_tokens_are_inactive(kind: Kind) {
+    let server = start(kind).await;
+    for format in ["paseto", "jwt", "opaque"] {
+        let client = server.register(json!({"scope": "read", "token_format": format})).await;
+        let token = server.token(&client).await;
+        // The first one fills the cache of verified tokens: it must not help the others.
+        assert!(server.is_active(&client, &token).await);
+        let forged = forgeries(&token);
+        let answers = batch(&server, &client, &forged).await;
+        for (token, answer) in forged.iter().zip(answers.as_array().unwrap()) {
+            assert_eq!(*answer, json!({"active": false}), "{format}: {token}");
+        }
+        assert!(server.is_active(&client, &token).await);
+    }
+}
+
+async fn what_is_not_a_token_is_inactive(kind: Kind) {
+    let server = start(kind).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    let none = "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.eyJzdWIiOiJhIn0.";
+    let long = "x".repeat(9000);
+    for token in [
+        "x",
+        "v4.public.",
+        "v4.local.AAAA",
+        "v2.public.AAAA",
+        "oas_at_",
+        "a.b.c",
+        "..",
+        none,
+        &long,
+        "\u{fe}",
+        "\0",
+    ] {
+        assert_eq!(
+            server.introspect(&client, token).await,
+            json!({"active": false}),
+            "{token}"
+        );
+        server.revoke(&client, token).await;
+    }
+}
+
+async fn expired_tokens_are_inactive(kind: Kind) {
+    let server = start(kind).await;
+    for format in ["paseto", "jwt", "opaque"] {
+        let metadata = json!({"scope": "read", "token_format": format, "access_token_lifetime": 1});
+        let client = server.register(metadata).await;
+        let token = server.token(&client).await;
+        let gone = async {
+            while server.is_active(&client, &token).await {
+                tokio::task::yield_now().await;
+            }
+        };
+        let in_time = tokio::time::timeout(std::time::Duration::from_secs(10), gone).await;
+        assert!(in_time.is_ok(), "{format} outlived its second");
+    }
+}
+
+async fn malformed_requests_are_refused(kind: Kind) {
+    let server = start(kind).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    for path in ["/oauth/introspect", "/oauth/revoke"] {
+        for form in [
+            &[][..],
+            &[("token", "")],
+            &[("token", "a"), ("token", "b")],
+            &[("token_type_hint", "x")],
+        ] {
+            let answer = server.post(&client, path, form).await;
+            refused(answer, StatusCode::BAD_REQUEST, "invalid_request").await;
+        }
+        let answer = server.http.get(server.url(path)).send().await.unwrap();
+        assert_eq!(answer.headers()["allow"], "POST");
+        refused(answer, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
+    }
+}
+
+async fn send_batch(server: &Server, client: &Credentials, body: String) -> Response {
+    let request = server.http.post(server.url("/oauth/introspect/batch")).body(body);
+    let request = request
+        .header("authorization", client.basic())
+        .header("content-type", "application/json");
+    request.send().await.unwrap()
+}
+
+pub async fn batch(server: &Server, client: &Credentials, tokens: &[String]) -> Value {
+    let answer = send_batch(server, client, json!({"tokens": tokens}).to_string()).await;
+    let (status, body) = (answer.status(), json(answer).await);
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(body.as_array().unwrap().len(), tokens.len());
+    body
+}
+
+async fn a_batch_is_answered_in_order(kind: Kind) {
+    let server = start(kind).await;
+    let mut tokens = Vec::new();
+    let owner = server.register(json!({"scope": "read"})).await;
+    let stranger = server.register(json!({"scope": "read"})).await;
+    for (client, revoked) in [(&owner, false), (&owner, true), (&stranger, false), (&owner, false)] {
+        let token = server.token(client).await;
+        if revoked {
+            server.revoke(client, &token).await;
+        }
+        tokens.push(token);
+    }
+    tokens.insert(2, "garbage".to_owned());
+    tokens.push(tokens[0].clone());
+    let answers = batch(&server, &owner, &tokens).await;
+    let active: Vec<_> = answers
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|answer| answer["active"].as_bool().unwrap())
+        .collect();
+    assert_eq!(active, [true, false, false, false, true, true]);
+    assert_eq!(
+        answers[0],
+        server.introspect(&owner, &tokens[0]).await,
+        "the same answer as alone"
+    );
+    assert_eq!(batch(&server, &owner, &[]).await, json!([]));
+}
+
+async fn a_batch_has_bounds(kind: Kind) {
+    let server = start(kind).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    let many = |n: usize| json!({"tokens": vec!["x"; n]}).to_string();
+    assert_eq!(send_batch(&server, &client, many(1000)).await.status(), StatusCode::OK);
+    let too_large = StatusCode::PAYLOAD_TOO_LARGE;
+    refused(
+        send_batch(&server, &client, many(1001)).await,
+        too_large,
+        "invalid_request",
+    )
+    .await;
+    let large = json!({"tokens": ["x".repeat(1024 * 1024)]}).to_string();
+    refused(send_batch(&server, &client, large).await, too_large, "invalid_request").await;
+    for body in [
+        "",
+        "{}",
+        "[]",
+        r#"{"tokens":"x"}"#,
+        r#"{"tokens":[1]}"#,
+        r#"{"tokens":[],"more":1}"#,
+        "{\"tokens\":[\"x\"",
+    ] {
+        let answer = send_batch(&server, &client, body.to_owned()).await;
+        refused(answer, StatusCode::BAD_REQUEST, "invalid_request").await;
+    }
+    let wrong = Credentials::new("nobody", "x");
+    refused(
+        send_batch(&server, &wrong, many(1)).await,
+        StatusCode::UNAUTHORIZED,
+        "invalid_client",
+    )
+    .await;
+    let got = server
+        .http
+        .request(Method::PUT, server.url("/oauth/introspect/batch"))
+        .send()
+        .await
+        .unwrap();
+    refused(got, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
+}

@@ -1,0 +1,301 @@
+//! `POST /oauth/token`: what is granted, and each refusal of RFC 6749 and RFC 8707.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use oauth2_testkit::server::json;
+use oauth2_testkit::{Credentials, Kind, Server};
+use reqwest::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::start;
+
+on_both_stores!(
+    every_format_is_granted_introspected_and_revoked,
+    scopes_are_a_subset,
+    targets_are_among_the_allowed,
+    refusals_name_what_is_wrong,
+    answers_are_not_cached,
+    lifetimes_and_ledgers_follow_the_client,
+);
+
+const FORMATS: [&str; 3] = ["paseto", "jwt", "opaque"];
+
+pub async fn refused(answer: Response, status: StatusCode, error: &str) -> Value {
+    let found = answer.status();
+    let body = json(answer).await;
+    assert_eq!((found, body["error"].as_str()), (status, Some(error)), "{body}");
+    assert!(
+        body["error_description"].as_str().is_some_and(|text| text.len() > 10),
+        "{body}"
+    );
+    body
+}
+
+async fn every_format_is_granted_introspected_and_revoked(kind: Kind) {
+    let server = start(kind).await;
+    for format in FORMATS {
+        let client = server
+            .register(json!({"scope": "read write", "token_format": format}))
+            .await;
+        let answer = server.ask_token(&client, &[("scope", "read")]).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let body = json(answer).await;
+        assert_eq!(body["token_type"], "Bearer");
+        assert_eq!(body["expires_in"], 1800);
+        assert_eq!(body["scope"], "read");
+        let token = body["access_token"].as_str().unwrap();
+        has_shape_of(token, format);
+
+        let claims = server.introspect(&client, token).await;
+        assert_eq!(claims["active"], true, "{claims}");
+        for (name, expected) in [
+            ("iss", json!(server.issuer())),
+            ("sub", json!(client.id)),
+            ("client_id", json!(client.id)),
+            ("aud", json!(server.issuer())),
+            ("scope", json!("read")),
+            ("token_type", json!("Bearer")),
+        ] {
+            assert_eq!(claims[name], expected, "{name} of {format}");
+        }
+        let (issued, expires) = (claims["iat"].as_i64().unwrap(), claims["exp"].as_i64().unwrap());
+        assert_eq!(expires - issued, 1800);
+        let id: uuid::Uuid = claims["jti"].as_str().unwrap().parse().unwrap();
+        assert_eq!(id.get_version_num(), 7);
+        assert_eq!(id.get_timestamp().unwrap().to_unix().0 as i64, issued);
+
+        server.revoke(&client, token).await;
+        assert_eq!(server.introspect(&client, token).await, json!({"active": false}));
+    }
+}
+
+fn has_shape_of(token: &str, format: &str) {
+    let decode = |part: &str| -> Value { serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap() };
+    match format {
+        "paseto" => {
+            let parts: Vec<_> = token.split('.').collect();
+            assert_eq!(&parts[..2], ["v4", "public"]);
+            let footer = URL_SAFE_NO_PAD.decode(parts[3]).unwrap();
+            let kid = decode(parts[3])["kid"].as_str().unwrap().to_owned();
+            assert_eq!(footer, format!(r#"{{"kid":"{kid}"}}"#).as_bytes());
+            assert!(kid.starts_with("k4.pid."));
+        }
+        "jwt" => {
+            let header = decode(token.split('.').next().unwrap());
+            assert_eq!((&header["typ"], &header["alg"]), (&json!("at+jwt"), &json!("EdDSA")));
+        }
+        _ => {
+            assert!(token.starts_with("oas_at_"));
+            assert!(
+                token
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            );
+        }
+    }
+}
+
+async fn scopes_are_a_subset(kind: Kind) {
+    let server = start(kind).await;
+    let client = server.register(json!({"scope": "read write admin:x"})).await;
+    let scope =
+        async |asked: &[(&str, &str)]| -> Value { json(server.ask_token(&client, asked).await).await["scope"].clone() };
+    assert_eq!(scope(&[]).await, "read write admin:x", "all of them when none is asked");
+    assert_eq!(scope(&[("scope", "write read")]).await, "write read");
+    assert_eq!(scope(&[("scope", "read read")]).await, "read");
+    for asked in ["other", "read other", "READ", "read\u{e9}", "read\"", "read\\"] {
+        let answer = server.ask_token(&client, &[("scope", asked)]).await;
+        refused(answer, StatusCode::BAD_REQUEST, "invalid_scope").await;
+    }
+    let none = server.register(json!({"scope": ""})).await;
+    let answer = json(server.ask_token(&none, &[]).await).await;
+    assert_eq!(answer.get("scope"), None, "{answer}");
+}
+
+async fn targets_are_among_the_allowed(kind: Kind) {
+    let server = start(kind).await;
+    let (a, b) = ("https://a.example", "https://b.example/x");
+    let client = server.register(json!({"scope": "read", "audience": [a, b]})).await;
+    let audience = async |asked: &[(&str, &str)]| -> Value {
+        let answer = json(server.ask_token(&client, asked).await).await;
+        let token = answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}"));
+        server.introspect(&client, token).await["aud"].clone()
+    };
+    assert_eq!(audience(&[]).await, a, "the first when none is asked");
+    assert_eq!(audience(&[("audience", b)]).await, b);
+    assert_eq!(audience(&[("resource", b)]).await, b);
+    assert_eq!(audience(&[("resource", b), ("resource", b)]).await, b);
+    assert_eq!(audience(&[("resource", b), ("audience", b)]).await, b);
+    for asked in [
+        &[("resource", a), ("resource", b)][..],
+        &[("resource", a), ("audience", b)],
+        &[("audience", "https://c.example")],
+        &[("resource", "https://a.example/")],
+        &[("resource", "not a uri")],
+        &[("resource", "https://a.example#fragment")],
+    ] {
+        refused(
+            server.ask_token(&client, asked).await,
+            StatusCode::BAD_REQUEST,
+            "invalid_target",
+        )
+        .await;
+    }
+    let repeated = server.ask_token(&client, &[("audience", a), ("audience", a)]).await;
+    refused(repeated, StatusCode::BAD_REQUEST, "invalid_request").await;
+}
+
+async fn refusals_name_what_is_wrong(kind: Kind) {
+    let server = start(kind).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    let ask = async |body: &str| send(&server, Some(&client), body, "application/x-www-form-urlencoded").await;
+    let bad = StatusCode::BAD_REQUEST;
+
+    refused(ask("").await, bad, "invalid_request").await;
+    refused(ask("scope=read").await, bad, "invalid_request").await;
+    refused(ask("grant_type=").await, bad, "invalid_request").await;
+    refused(
+        ask("grant_type=password&username=a&password=b").await,
+        bad,
+        "unsupported_grant_type",
+    )
+    .await;
+    refused(
+        ask("grant_type=authorization_code&code=x").await,
+        bad,
+        "unsupported_grant_type",
+    )
+    .await;
+    refused(
+        ask("grant_type=client_credentials&grant_type=client_credentials").await,
+        bad,
+        "invalid_request",
+    )
+    .await;
+    refused(
+        ask("grant_type=client_credentials&scope=read&scope=read").await,
+        bad,
+        "invalid_request",
+    )
+    .await;
+    refused(
+        ask("grant_type=client_credentials&scope=%zz").await,
+        bad,
+        "invalid_request",
+    )
+    .await;
+    refused(
+        ask("grant_type=client_credentials&scope=%ff").await,
+        bad,
+        "invalid_request",
+    )
+    .await;
+    for unknown in ["application/json", "text/plain", ""] {
+        let answer = send(&server, Some(&client), "grant_type=client_credentials", unknown).await;
+        refused(answer, bad, "invalid_request").await;
+    }
+    let with_charset = "application/x-www-form-urlencoded; charset=UTF-8";
+    let answer = send(
+        &server,
+        Some(&client),
+        "grant_type=client_credentials&unknown=1",
+        with_charset,
+    )
+    .await;
+    assert_eq!(
+        answer.status(),
+        StatusCode::OK,
+        "unknown parameters are ignored (RFC 6749 section 3.2)"
+    );
+
+    let large = format!("grant_type=client_credentials&padding={}", "x".repeat(16 * 1024));
+    refused(ask(&large).await, StatusCode::PAYLOAD_TOO_LARGE, "invalid_request").await;
+
+    // Authentication comes before any check of the grant.
+    let stranger = Credentials::new("stranger", "wrong");
+    let answer = send(
+        &server,
+        Some(&stranger),
+        "grant_type=nonsense",
+        "application/x-www-form-urlencoded",
+    )
+    .await;
+    refused(answer, StatusCode::UNAUTHORIZED, "invalid_client").await;
+
+    let got = server.http.get(server.url("/oauth/token")).send().await.unwrap();
+    assert_eq!(got.headers()["allow"], "POST");
+    refused(got, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
+}
+
+pub async fn send(server: &Server, client: Option<&Credentials>, body: &str, content_type: &str) -> Response {
+    let mut request = server.http.post(server.url("/oauth/token")).body(body.to_owned());
+    if !content_type.is_empty() {
+        request = request.header("content-type", content_type);
+    }
+    if let Some(client) = client {
+        request = request.header("authorization", client.basic());
+    }
+    request.send().await.unwrap()
+}
+
+async fn answers_are_not_cached(kind: Kind) {
+    let server = start(kind).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    let good = server.ask_token(&client, &[]).await;
+    let bad = server.ask_token(&client, &[("scope", "other")]).await;
+    for answer in [good, bad] {
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        assert_eq!(answer.headers()["pragma"], "no-cache");
+        assert_eq!(answer.headers()["content-type"], "application/json");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+        assert!(answer.headers().contains_key("x-request-id"));
+    }
+}
+
+async fn lifetimes_and_ledgers_follow_the_client(kind: Kind) {
+    let server = start(kind).await;
+    let short = server
+        .register(json!({"scope": "read", "access_token_lifetime": 60}))
+        .await;
+    assert_eq!(json(server.ask_token(&short, &[]).await).await["expires_in"], 60);
+
+    let stateless = server
+        .register(json!({"scope": "read", "token_ledger": "stateless"}))
+        .await;
+    let token = server.token(&stateless).await;
+    let id = server.introspect(&stateless, &token).await["jti"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let row = server
+        .admin(reqwest::Method::GET, &format!("/tokens/{id}"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(row.status(), StatusCode::NOT_FOUND, "a stateless token has no row");
+    server.revoke(&stateless, &token).await;
+    assert!(!server.is_active(&stateless, &token).await);
+
+    let durable = server.token(&short).await;
+    let id = server.introspect(&short, &durable).await["jti"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let row = server
+        .admin(reqwest::Method::GET, &format!("/tokens/{id}"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(row.status(), StatusCode::OK);
+    assert_eq!(json(row).await["client_id"], short.id);
+
+    // Only what is self-contained can go without a row.
+    let body = json!({"scope": "read", "token_ledger": "stateless", "token_format": "opaque"});
+    let answer = server
+        .admin(reqwest::Method::POST, "/clients")
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
+    refused(answer, StatusCode::BAD_REQUEST, "invalid_client_metadata").await;
+}
