@@ -28,13 +28,12 @@ pub fn secret_file(data: &Path) -> PathBuf {
 pub async fn create_demo_client(store: &Store, data: &Path, defaults: &Defaults, now: i64) -> Result<(), Failure> {
     let fresh = Fresh::generate().map_err(Failure::environment)?;
     let file = secret_file(data);
-    let secret = match embedded::read(&file)? {
-        Some(secret) => secret,
-        None => {
-            let written = embedded::write_new(&file, &fresh.secret);
-            written.map_err(|error| Failure::Environment(format!("{} cannot be written: {error}", file.display())))?;
-            fresh.secret.clone()
-        }
+    let secret = if let Some(secret) = embedded::read(&file)? {
+        secret
+    } else {
+        let written = embedded::write_new(&file, &fresh.secret);
+        written.map_err(|error| Failure::Environment(format!("{} cannot be written: {error}", file.display())))?;
+        fresh.secret.clone()
     };
     let request = ClientRequest {
         client_id: Some(DEMO.to_owned()).into(),
@@ -88,11 +87,11 @@ impl Banner<'_> {
         );
         if let Some(file) = &self.demo_secret {
             let file = shell_quote(&file.to_string_lossy());
-            text.push_str("\nA token for the demo client:\n\n");
-            text.push_str(&format!(
-                "curl -sS -u \"{DEMO}:$(cat {file})\" -d grant_type=client_credentials http://{}/oauth/token\n\n",
-                self.public
-            ));
+            let public = &self.public;
+            let curl = format!(
+                "curl -sS -u \"{DEMO}:$(cat {file})\" -d grant_type=client_credentials http://{public}/oauth/token"
+            );
+            text.extend(["\nA token for the demo client:\n\n", &curl, "\n\n"]);
         }
         text
     }

@@ -30,7 +30,7 @@ use crate::store::{LogPosition, Store};
 pub const POLL: Duration = Duration::from_millis(250);
 
 /// How often what can no longer matter is forgotten.
-const FORGET: Duration = Duration::from_secs(60);
+const FORGET: Duration = Duration::from_mins(1);
 
 /// What is known to be revoked.
 #[derive(Debug, Default)]
@@ -125,37 +125,38 @@ impl Request for Apply {
     type Reply = ();
 }
 
+/// What the actor is built from, again after each crash.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Where the log is.
+    pub store: Store,
+    /// Where the view is published once the log has been read.
+    pub published: PublishedRevocations,
+    /// Turns true once the schema is there; nothing is read before.
+    pub prepared: watch::Receiver<bool>,
+    /// Moved past each cut-off, so that what is minted afterwards is later.
+    pub ids: Arc<IdClock>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
 /// The actor.
+#[derive(Debug)]
 pub struct RevocationCache {
-    store: Store,
-    published: PublishedRevocations,
+    parts: Parts,
     view: Arc<RevocationView>,
     position: Option<LogPosition>,
     polling: bool,
-    prepared: watch::Receiver<bool>,
-    ids: Arc<IdClock>,
-    clock: Arc<dyn Clock>,
 }
 
 impl RevocationCache {
-    /// An actor that publishes to `published` once it has read the log. `ids` is moved past each cut-off, so that what is
-    /// minted afterwards is later. Nothing is read before `prepared` is true.
-    pub fn new(
-        store: Store,
-        published: PublishedRevocations,
-        prepared: watch::Receiver<bool>,
-        ids: Arc<IdClock>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    /// An actor that has read nothing yet.
+    pub fn new(parts: Parts) -> Self {
         Self {
-            store,
-            published,
+            parts,
             view: Arc::default(),
             position: None,
             polling: false,
-            prepared,
-            ids,
-            clock,
         }
     }
 
@@ -164,7 +165,11 @@ impl RevocationCache {
             return;
         }
         self.polling = true;
-        let (store, from, sent) = (self.store.clone(), self.position.unwrap_or_default(), Instant::now());
+        let (store, from, sent) = (
+            self.parts.store.clone(),
+            self.position.unwrap_or_default(),
+            Instant::now(),
+        );
         let read = async move { store.revocations_since(from).await };
         ctx.spawn(read.into_actor(self).map(move |read, actor, _| {
             actor.polling = false;
@@ -182,8 +187,8 @@ impl RevocationCache {
         }
         self.view.freshness.stamp(sent);
         if self.position.replace(position).is_none() {
-            self.view.forget(self.clock.unix_ms());
-            self.published.store(Arc::clone(&self.view));
+            self.view.forget(self.parts.clock.unix_ms());
+            self.parts.published.store(Arc::clone(&self.view));
             tracing::info!(held = self.view.len(), "revocations loaded");
         }
     }
@@ -191,7 +196,7 @@ impl RevocationCache {
     fn take(&self, revocation: &Revocation) {
         self.view.apply(revocation);
         if !matches!(revocation.target, RevocationTarget::Token { .. }) {
-            self.ids.advance_past(revocation.cutoff_ms);
+            self.parts.ids.advance_past(revocation.cutoff_ms);
         }
     }
 }
@@ -200,7 +205,7 @@ impl Actor for RevocationCache {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let mut prepared = self.prepared.clone();
+        let mut prepared = self.parts.prepared.clone();
         let wait = async move { prepared.wait_for(|prepared| *prepared).await.is_ok() };
         ctx.spawn(wait.into_actor(self).map(|prepared, actor, ctx| {
             if prepared {
@@ -208,7 +213,7 @@ impl Actor for RevocationCache {
                 ctx.run_interval(POLL, Self::poll);
             }
         }));
-        ctx.run_interval(FORGET, |actor, _| actor.view.forget(actor.clock.unix_ms()));
+        ctx.run_interval(FORGET, |actor, _| actor.view.forget(actor.parts.clock.unix_ms()));
     }
 }
 
@@ -218,7 +223,7 @@ impl Handler<Envelope<Apply>> for RevocationCache {
     fn handle(&mut self, envelope: Envelope<Apply>, _: &mut Context<Self>) {
         envelope.answer(|Apply(revocation)| {
             // While a restarted actor still loads, the view that handlers read is the old one: both must know.
-            self.published.load().apply(&revocation);
+            self.parts.published.load().apply(&revocation);
             self.take(&revocation);
         });
     }

@@ -34,7 +34,7 @@ const LARGEST_BATCH: usize = 1024;
 const REFRESH: Duration = Duration::from_millis(250);
 
 /// How often partitions are made and expired rows cleared.
-const UPKEEP: Duration = Duration::from_secs(60);
+const UPKEEP: Duration = Duration::from_mins(1);
 
 /// Records one token. Answered after the commit.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use crate::tokens::BASE64URL;
 use crate::tokens::keyring::Keyring;
 
 /// How long a verifier may keep the documents. A new key is published at least this long before it signs.
-pub const MAX_AGE: Duration = Duration::from_secs(300);
+pub const MAX_AGE: Duration = Duration::from_mins(5);
 
 /// A JSON document with its entity tag.
 #[derive(Debug, Clone)]

@@ -51,19 +51,17 @@ pub async fn edge(
         .catch_unwind()
         .instrument(span)
         .await;
-    let mut response = match answered {
-        Ok(response) => response?,
-        Err(_) => {
-            state.instruments.shed(endpoint, "internal");
-            state.instruments.record_http(endpoint, 5, started.elapsed());
-            tracing::error!(
-                id = id.to_str().unwrap_or_default(),
-                endpoint = routes::ENDPOINTS[endpoint].1,
-                "a handler panicked"
-            );
-            return Err(Failure::Internal("panic").into());
-        }
+    let Ok(answered) = answered else {
+        state.instruments.shed(endpoint, "internal");
+        state.instruments.record_http(endpoint, 5, started.elapsed());
+        tracing::error!(
+            id = id.to_str().unwrap_or_default(),
+            endpoint = routes::ENDPOINTS[endpoint].1,
+            "a handler panicked"
+        );
+        return Err(Failure::Internal("panic").into());
     };
+    let mut response = answered?;
 
     let status = response.status();
     if !status.is_success() {

@@ -66,6 +66,7 @@ fn may_ask(caller: &Client, claims: &Claims) -> bool {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names of RFC 7662")]
 struct Active<'a> {
     active: bool,
     client_id: &'a str,

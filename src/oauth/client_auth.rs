@@ -103,7 +103,8 @@ impl<'a> Credentials<'a> {
         let known = secrets
             .iter()
             .filter(|secret| secret.expires_at.is_none_or(|at| now < at))
-            .fold(false, |found, secret| equals(&secret.hash) || found);
+            // Every one is compared, whichever it is that fits.
+            .fold(false, |found, secret| equals(&secret.hash) | found);
         if secrets.is_empty() {
             std::hint::black_box(equals(&DUMMY));
         }

@@ -173,7 +173,7 @@ pub fn register(request: &ClientRequest, defaults: &Defaults, fresh: Fresh, now:
         }],
     };
     apply(request, &mut client)?;
-    check_together(&client, defaults)?;
+    check_together(&client, *defaults)?;
     Ok(Registered { client, secret })
 }
 
@@ -188,7 +188,7 @@ pub fn update(request: &ClientRequest, current: &Client, defaults: &Defaults) ->
     refuse_created_at(request)?;
     let mut client = current.clone();
     apply(request, &mut client)?;
-    check_together(&client, defaults)?;
+    check_together(&client, *defaults)?;
     Ok(client)
 }
 
@@ -367,7 +367,7 @@ fn lifetime(seconds: u64) -> Result<u32, Invalid> {
 }
 
 /// What only shows when the fields stand together.
-fn check_together(client: &Client, defaults: &Defaults) -> Result<(), Invalid> {
+fn check_together(client: &Client, defaults: Defaults) -> Result<(), Invalid> {
     let format = client.token_format.unwrap_or(defaults.format);
     if client.signing_alg.is_some() && format != TokenFormat::Jwt {
         let reason = format!("is for token_format jwt only, and this client's is {format}");

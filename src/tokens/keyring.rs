@@ -101,18 +101,15 @@ impl Keyring {
             });
             return Some(());
         }
-        let (signer, alg) = match key.algorithm {
-            KeyAlgorithm::EdDsa => {
-                let pair = Ed25519KeyPair::from_seed_and_public_key(private, &key.public_key).ok()?;
-                (jwt::Signer::EdDsa(pair), SigningAlg::EdDsa)
+        let (signer, alg) = if key.algorithm == KeyAlgorithm::EdDsa {
+            let pair = Ed25519KeyPair::from_seed_and_public_key(private, &key.public_key).ok()?;
+            (jwt::Signer::EdDsa(pair), SigningAlg::EdDsa)
+        } else {
+            let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, private).ok()?;
+            if pair.public_key().as_ref() != key.public_key {
+                return None;
             }
-            _ => {
-                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, private).ok()?;
-                if pair.public_key().as_ref() != key.public_key {
-                    return None;
-                }
-                (jwt::Signer::Es256(pair), SigningAlg::Es256)
-            }
+            (jwt::Signer::Es256(pair), SigningAlg::Es256)
         };
         let header_base64 = jwt::header_base64(alg, &key.kid);
         self.by_jwt_header.insert(header_base64.clone(), self.jwt.len());

@@ -124,13 +124,13 @@ async fn a_client_lives_its_life(kind: Kind) {
     assert_eq!(changed, wanted);
     assert_eq!(ask(&server, Method::GET, "/clients/ci", json!({})).await.1, wanted);
 
-    let path = "/clients/ci";
-    let answer = server.admin(Method::DELETE, path).send().await.unwrap();
+    let gone = "/clients/ci";
+    let answer = server.admin(Method::DELETE, gone).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::NO_CONTENT);
     for (method, path) in [
-        (Method::GET, path),
-        (Method::PATCH, path),
-        (Method::DELETE, path),
+        (Method::GET, gone),
+        (Method::PATCH, gone),
+        (Method::DELETE, gone),
         (Method::POST, "/clients/ci/disable"),
         (Method::POST, "/clients/ci/rotate-secret"),
         (Method::POST, "/clients/ci/revoke-tokens"),

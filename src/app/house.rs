@@ -1,0 +1,221 @@
+//! The actors, what they publish, and the state that handlers see.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::web;
+use arc_swap::ArcSwap;
+use oauth2_actors::directory::{Directory, TakeKeys};
+use oauth2_actors::metrics::{Exporter, Instruments, Metrics, watch_mailboxes};
+use oauth2_actors::rate_limiter::{PublishedLimits, RateLimiter};
+use oauth2_actors::revocation_cache::{self, PublishedRevocations, RevocationCache};
+use oauth2_actors::runtime::clock::{Clock, IdClock};
+use oauth2_actors::runtime::supervisor::{ActorStatus, Policy, Supervised, supervise};
+use oauth2_actors::store::Store;
+use oauth2_actors::token_store::{self, ObserveCommit, TokenStore, TokenStoreHandle, Upkeep};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::config::embedded::Provided;
+use crate::failure::Failure;
+use crate::gauges;
+use crate::http::discovery::{self, PublishedKeys};
+use crate::http::routes::ENDPOINTS;
+use crate::http::{Readiness, State, error};
+use crate::oauth::grants::Defaults;
+use crate::tokens::keyring::Keyring;
+use crate::tokens::secret;
+use crate::tokens::verified::VerifiedTokens;
+
+/// Messages that the token store takes at a time: at 50 000 tokens a second, a tenth of a second of work.
+const TOKEN_STORE_MAILBOX: usize = 5000;
+
+/// Tokens whose verification is remembered: about 25 MiB.
+const VERIFIED_TOKENS: usize = 50_000;
+
+/// Groups that are committed at a time.
+const WRITERS: usize = 1;
+
+/// How often a start looks whether everything has been read.
+const LOADED_POLL: Duration = Duration::from_millis(2);
+
+/// The actors, and what they publish.
+pub(super) struct House {
+    tokens: Supervised<TokenStore>,
+    revocations: Supervised<RevocationCache>,
+    limits: Supervised<RateLimiter>,
+    metrics: Supervised<Metrics>,
+    pub(super) state: web::Data<State>,
+}
+
+impl House {
+    /// Makes everything that has no socket.
+    pub(super) fn build(
+        config: &Config,
+        store: Store,
+        secrets: &Provided,
+        clock: Arc<dyn Clock>,
+        prepared: &watch::Receiver<bool>,
+    ) -> Result<House, Failure> {
+        let kek = secrets.key_encryption_key.0;
+        let defaults = Defaults {
+            issuer: config.issuer.as_str().into(),
+            format: config.tokens.format,
+            ledger: config.tokens.ledger,
+            lifetime: config.tokens.access_token_lifetime,
+        };
+        let exporter = Exporter::new().map_err(Failure::environment)?;
+        let instruments = Arc::new(Instruments::new(
+            &exporter.meter(),
+            ENDPOINTS,
+            error::REASONS,
+            error::SHED_REASONS,
+            store.kind(),
+        ));
+        let keys = Arc::new(ArcSwap::from_pointee(PublishedKeys::new(Keyring::default())));
+        let verified = Arc::new(VerifiedTokens::new(VERIFIED_TOKENS));
+        let directory = Arc::new(Directory::new(take_keys(&defaults.issuer, kek, &keys, &verified)));
+        let ids = Arc::new(IdClock::new(Arc::clone(&clock)));
+        let upkeep = Arc::new(Upkeep::default());
+
+        let parts = token_store::Parts {
+            store: store.clone(),
+            writers: WRITERS,
+            directory: Arc::clone(&directory),
+            prepared: prepared.clone(),
+            default_lifetime: defaults.lifetime,
+            clock: Arc::clone(&clock),
+            upkeep: Arc::clone(&upkeep),
+            observe_commit: observe_commit(&instruments),
+        };
+        let policy = Policy {
+            mailbox_capacity: TOKEN_STORE_MAILBOX,
+            ..Policy::default()
+        };
+        let tokens = supervise("token_store", policy, move |_| TokenStore::new(parts.clone()));
+
+        let revoked = PublishedRevocations::default();
+        let parts = revocation_cache::Parts {
+            store: store.clone(),
+            published: Arc::clone(&revoked),
+            prepared: prepared.clone(),
+            ids: Arc::clone(&ids),
+            clock: Arc::clone(&clock),
+        };
+        let revocations = supervise("revocation_cache", Policy::default(), move |_| {
+            RevocationCache::new(parts.clone())
+        });
+
+        let counted = PublishedLimits::default();
+        let buckets = Arc::clone(&counted);
+        let limits = supervise("rate_limiter", Policy::default(), move |_| {
+            RateLimiter::new(Arc::clone(&buckets))
+        });
+        let shared = exporter.clone();
+        let metrics = supervise("metrics", Policy::default(), move |_| Metrics::new(shared.clone()));
+
+        let state = web::Data::new(State {
+            metadata: discovery::metadata(&defaults.issuer),
+            defaults,
+            admin_token: secrets.admin_token.as_ref().map(|token| secret::hash(token.expose())),
+            directory,
+            keys,
+            verified,
+            revocations: revoked,
+            limits: counted,
+            tokens: TokenStoreHandle(tokens.mailbox.clone()),
+            revocation_cache: revocations.mailbox.clone(),
+            metrics: metrics.mailbox.clone(),
+            instruments,
+            ids,
+            clock,
+            readiness: Readiness {
+                accepting: AtomicBool::new(false),
+                actors: vec![
+                    (tokens.mailbox.name(), tokens.status.clone()),
+                    (revocations.mailbox.name(), revocations.status.clone()),
+                    (limits.mailbox.name(), limits.status.clone()),
+                    (metrics.mailbox.name(), metrics.status.clone()),
+                ],
+            },
+        });
+        let house = House {
+            tokens,
+            revocations,
+            limits,
+            metrics,
+            state,
+        };
+        gauges::register(&exporter, &house.state, store, upkeep);
+        house.watch(&exporter);
+        Ok(house)
+    }
+
+    fn watch(&self, exporter: &Exporter) {
+        watch_mailboxes(
+            &exporter.meter(),
+            vec![
+                Box::new(self.tokens.mailbox.clone()),
+                Box::new(self.revocations.mailbox.clone()),
+                Box::new(self.limits.mailbox.clone()),
+                Box::new(self.metrics.mailbox.clone()),
+            ],
+        );
+    }
+
+    /// Resolves when clients, keys and revocations have been read.
+    pub(super) async fn loaded(&self) {
+        while !self.state.is_loaded() {
+            tokio::time::sleep(LOADED_POLL).await;
+        }
+    }
+
+    /// Resolves when some actor died too often.
+    pub(super) async fn escalated(&self) {
+        let given_up = self.state.readiness.actors.iter().map(|(name, status)| {
+            let mut status = status.clone();
+            Box::pin(async move {
+                let _ = status.wait_for(|status| *status == ActorStatus::Escalated).await;
+                tracing::error!(actor = name, "stopping, since this actor cannot be kept alive");
+            })
+        });
+        futures_util::future::select_all(given_up).await;
+    }
+
+    /// Goes not ready, keeps accepting for the delay, then lets requests in flight finish and closes.
+    pub(super) async fn drain(&self, [public, management]: &[ServerHandle; 2], delay: Duration) {
+        tracing::info!(delay_ms = delay.as_millis() as u64, "draining");
+        self.state.readiness.accepting.store(false, Ordering::Release);
+        tokio::time::sleep(delay).await;
+        public.stop(true).await;
+        self.tokens.mailbox.close();
+        self.tokens.mailbox.drained().await;
+        self.revocations.mailbox.close();
+        self.revocations.mailbox.drained().await;
+        management.stop(false).await;
+        tracing::info!("stopped");
+    }
+}
+
+/// Opens changed keys and publishes them.
+fn take_keys(
+    issuer: &str,
+    kek: [u8; 32],
+    keys: &Arc<ArcSwap<PublishedKeys>>,
+    verified: &Arc<VerifiedTokens>,
+) -> TakeKeys {
+    let (issuer, keys, verified) = (issuer.to_owned(), Arc::clone(keys), Arc::clone(verified));
+    Box::new(move |stored| {
+        let keyring = Keyring::open(&issuer, &kek, stored).map_err(|error| error.to_string())?;
+        keys.store(Arc::new(PublishedKeys::new(keyring)));
+        verified.clear();
+        Ok(())
+    })
+}
+
+fn observe_commit(instruments: &Arc<Instruments>) -> ObserveCommit {
+    let instruments = Arc::clone(instruments);
+    Arc::new(move |rows, elapsed| instruments.commit(rows, elapsed))
+}
