@@ -265,7 +265,11 @@ fn every_key_is_documented() {
             std::fs::write(&path, format!("{before}{begin}{}{end}{after}", keys::markdown())).unwrap();
             continue;
         }
-        assert_eq!(table, keys::markdown(), "{document}: run UPDATE_DOCS=1 cargo test documented");
+        assert_eq!(
+            table,
+            keys::markdown(),
+            "{document}: run UPDATE_DOCS=1 cargo test documented"
+        );
     }
 }
 
