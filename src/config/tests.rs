@@ -252,19 +252,25 @@ fn what_nothing_uses_yet_earns_one_warning() {
     assert!(set.iter().all(|(name, _)| config.warnings[0].contains(name)));
 }
 
-/// `docs/configuration.md` is written from the table. To write it again: `UPDATE_DOCS=1 cargo test documented`.
+/// The table in both documents is written from the code. To write it again: `UPDATE_DOCS=1 cargo test documented`.
 #[test]
 fn every_key_is_documented() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
-    let text = std::fs::read_to_string(&path).unwrap_or_default();
-    let (begin, end) = ("<!-- keys -->\n", "<!-- /keys -->");
-    let (before, rest) = text.split_once(begin).expect("the table's first mark");
-    let (table, after) = rest.split_once(end).expect("the table's last mark");
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, format!("{before}{begin}{}{end}{after}", keys::markdown())).unwrap();
-        return;
+    for document in ["docs/configuration.md", "README.md"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let (begin, end) = ("<!-- keys -->\n", "<!-- /keys -->");
+        let (before, rest) = text.split_once(begin).expect("the table's first mark");
+        let (table, after) = rest.split_once(end).expect("the table's last mark");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, format!("{before}{begin}{}{end}{after}", keys::markdown())).unwrap();
+            continue;
+        }
+        assert_eq!(
+            table,
+            keys::markdown(),
+            "{document}: run UPDATE_DOCS=1 cargo test documented"
+        );
     }
-    assert_eq!(table, keys::markdown(), "run: UPDATE_DOCS=1 cargo test documented");
 }
 
 #[test]
