@@ -15,6 +15,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import quote_plus
 
@@ -230,6 +231,7 @@ def conclude(program: Callable[[], str]) -> NoReturn:
     except (CheckFailed, requests.RequestException) as error:
         sys.exit(f"failed: {error}")
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        sys.exit(f"failed: {type(error).__name__} in {place.filename}, line {place.lineno}")
+        here = str(Path(__file__).parent)
+        place = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(here)][-1]
+        sys.exit(f"failed: {type(error).__name__} in {Path(place.filename).name}, line {place.lineno}: {place.line}")
     sys.exit(0)

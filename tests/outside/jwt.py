@@ -16,6 +16,7 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, KeySet, OKPKey
 
 from common import (
+    CheckFailed,
     Client,
     Forgery,
     Issued,
@@ -60,8 +61,11 @@ def verified_claims(token: str, algorithm: str, keys: dict[str, PublicKey]) -> J
     check(header["typ"] == "at+jwt", "typ is not at+jwt")
     check(header["alg"] == algorithm, f"alg is not {algorithm}")
     check(header["kid"] in keys, "the header names a key that is not published")
-    claims = jwt.decode(token, KeySet(list(keys.values())), algorithms=[algorithm]).claims
-    jwt.JWTClaimsRegistry(leeway=0).validate(claims)
+    try:
+        claims = jwt.decode(token, KeySet(list(keys.values())), algorithms=[algorithm]).claims
+        jwt.JWTClaimsRegistry(leeway=0).validate(claims)
+    except (JoseError, ValueError) as error:
+        raise CheckFailed("joserfc refuses a token that the server issued") from error
     return claims
 
 

@@ -13,6 +13,7 @@ from pyseto import Key, KeyInterface, PysetoError
 
 from common import (
     TIMES,
+    CheckFailed,
     Client,
     Forgery,
     Json,
@@ -52,7 +53,10 @@ def key_of(token: str, keys: dict[str, KeyInterface]) -> KeyInterface:
 
 def verified_claims(token: str, key: KeyInterface) -> Json:
     """The claims as pyseto hands them out, with times as Unix seconds."""
-    claims = pyseto.decode(key, token, deserializer=json).payload
+    try:
+        claims = pyseto.decode(key, token, deserializer=json).payload
+    except (PysetoError, ValueError) as error:
+        raise CheckFailed("pyseto refuses a token that the server issued") from error
     assert isinstance(claims, dict)
     for name in TIMES:
         moment = datetime.fromisoformat(claims[name])
