@@ -8,6 +8,7 @@ import os
 os.environ.setdefault("AUTHLIB_INSECURE_TRANSPORT", "1")
 
 import requests
+from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata, get_well_known_url
 
@@ -51,7 +52,10 @@ def life_of_a_token(client: OAuth2Session, metadata: Json, client_id: str) -> No
         answer: Json = response.json()
         return answer
 
-    token = client.fetch_token(metadata["token_endpoint"], grant_type="client_credentials")["access_token"]
+    try:
+        token = client.fetch_token(metadata["token_endpoint"], grant_type="client_credentials")["access_token"]
+    except OAuthError as error:
+        raise CheckFailed(f"authlib got no token: {error.error}") from error
     told = introspect()
     check(told.get("active") is True, "a fresh token is not active")
     check(told.get("client_id") == client_id, "introspection names another client")
