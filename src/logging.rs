@@ -8,8 +8,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Log, LogFormat};
 
-/// What is held back unless the configuration names it.
-const QUIET: &str = "actix_server=warn,refinery_core=warn";
+/// What is held back unless the configuration names it: `actix_http` calls an error what peers send.
+const QUIET: &str = "actix_http=off,actix_server=warn,refinery_core=warn";
 
 /// Starts logging for the process. A sink that is full or closed loses lines; it never fails a request.
 pub fn init(log: &Log) {

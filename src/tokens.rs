@@ -22,8 +22,8 @@ pub mod verified;
 /// The longest token that is looked at; anything longer is not one of ours.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// base64url without padding (RFC 4648 section 5); decoding refuses stray bits in the last character, so that a token has
-/// one spelling only.
+/// base64url without padding (RFC 4648 section 5); decoding refuses stray bits in the last character, so that the same bytes
+/// have one spelling only. (An ECDSA signature has a twin that verifies as well, as ECDSA goes; what is revoked is the id.)
 pub(crate) use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
 /// Why a token was not made.

@@ -84,7 +84,7 @@ struct Fields {
     ledger: Option<String>,
     /// Seconds that its access tokens live.
     #[arg(long, value_name = "SECONDS")]
-    lifetime: Option<u64>,
+    lifetime: Option<i64>,
 }
 
 impl Fields {

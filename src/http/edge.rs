@@ -39,7 +39,8 @@ pub async fn edge(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
-    let endpoint = routes::endpoint(request.method(), request.path());
+    // The path as it is matched: percent-encoding aside.
+    let endpoint = routes::endpoint(request.method(), request.match_info().unprocessed());
     let id = request_id(request.headers());
     let span = tracing::debug_span!(
         "request",

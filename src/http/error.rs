@@ -101,7 +101,7 @@ impl Failure {
             Self::TooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "invalid_request",
-                "the body is too large",
+                "the body is larger, or lists more, than this URL takes",
             ),
             Self::SlowBody => (
                 StatusCode::REQUEST_TIMEOUT,

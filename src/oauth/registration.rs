@@ -74,7 +74,7 @@ pub struct ClientRequest {
     pub audience: Field<Vec<String>>,
     pub resource_server: Field<Vec<String>>,
     pub token_ledger: Field<String>,
-    pub access_token_lifetime: Field<u64>,
+    pub access_token_lifetime: Field<i64>,
     pub disabled: Field<bool>,
     /// Only so that an update that names it is told why not.
     pub created_at: Field<i64>,
@@ -354,7 +354,7 @@ fn is_absolute_uri(uri: &str) -> bool {
     uri.len() <= MAX_URI && plain && Url::parse(uri).is_ok()
 }
 
-fn lifetime(seconds: u64) -> Result<u32, Invalid> {
+fn lifetime(seconds: i64) -> Result<u32, Invalid> {
     u32::try_from(seconds)
         .ok()
         .filter(|seconds| (1..=MAX_TOKEN_LIFETIME).contains(&i64::from(*seconds)))

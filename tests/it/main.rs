@@ -28,6 +28,7 @@ mod client_auth;
 mod discovery;
 mod first_run;
 mod introspect;
+mod outside;
 mod revoke;
 mod token;
 

@@ -35,7 +35,9 @@ impl PostgresStore {
                 figures(connection).await
             };
             if mine && !outcome.as_ref().is_err_and(Failure::breaks_connection) {
-                connection.batch("ROLLBACK").await?;
+                if outcome.is_err() {
+                    connection.batch("ROLLBACK").await?;
+                }
                 connection
                     .query_one("SELECT pg_advisory_unlock($1)", &[&MAINTENANCE_LOCK])
                     .await?;

@@ -1,0 +1,59 @@
+//! Other people's libraries check the running server: `tests/outside`, in the Python environment that `make test` makes.
+
+use std::path::Path;
+use std::process::Command;
+
+use oauth2_testkit::{Credentials, Kind, Output, Server};
+use serde_json::json;
+
+use crate::start;
+
+on_both_stores!(
+    pyseto_verifies_what_was_issued_and_refuses_every_flipped_bit,
+    joserfc_verifies_what_was_issued_and_refuses_every_flipped_bit,
+    authlib_takes_introspects_and_revokes_a_token_by_discovery,
+);
+
+fn check(server: &Server, program: &str, clients: &[(&str, &Credentials)]) {
+    let python = std::env::var("OUTSIDE_PYTHON").expect("OUTSIDE_PYTHON must name a Python: run `make test`");
+    let mut command = Command::new(python);
+    command
+        .arg(
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("tests/outside")
+                .join(program),
+        )
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .args(["--issuer", &server.issuer()]);
+    for (prefix, client) in clients {
+        command.args([format!("--{prefix}client"), client.id.clone()]);
+        command.args([format!("--{prefix}secret"), client.secret.clone()]);
+    }
+    let output = Output::of(&mut command);
+    assert_eq!(output.code, 0, "{program}: {}{}", output.stdout, output.stderr);
+    assert!(output.stdout.starts_with("ok: "), "{}", output.stdout);
+}
+
+async fn pyseto_verifies_what_was_issued_and_refuses_every_flipped_bit(kind: Kind) {
+    let server = start(kind).await;
+    let client = server.register(json!({"scope": "read write"})).await;
+    check(&server, "paseto.py", &[("", &client)]);
+}
+
+async fn joserfc_verifies_what_was_issued_and_refuses_every_flipped_bit(kind: Kind) {
+    let server = start(kind).await;
+    let eddsa = json!({"scope": "read write", "token_format": "jwt"});
+    let es256 = json!({"scope": "read write", "token_format": "jwt", "signing_alg": "ES256"});
+    let (eddsa, es256) = (server.register(eddsa).await, server.register(es256).await);
+    check(&server, "jwt.py", &[("eddsa-", &eddsa), ("es256-", &es256)]);
+}
+
+async fn authlib_takes_introspects_and_revokes_a_token_by_discovery(kind: Kind) {
+    let server = start(kind).await;
+    for format in ["paseto", "jwt", "opaque"] {
+        let client = server
+            .register(json!({"scope": "read write", "token_format": format}))
+            .await;
+        check(&server, "client.py", &[("", &client)]);
+    }
+}
