@@ -81,9 +81,9 @@ pub async fn edge(
             }
         }
     }
-    add_headers(response.headers_mut(), id);
     let elapsed = started.elapsed();
     tracing::debug!(
+        id = id.to_str().unwrap_or_default(),
         endpoint = routes::ENDPOINTS[endpoint].1,
         status = status.as_u16(),
         us = elapsed.as_micros() as u64,
@@ -92,6 +92,7 @@ pub async fn edge(
     state
         .instruments
         .record_http(endpoint, usize::from(status.as_u16() / 100), elapsed);
+    add_headers(response.headers_mut(), id);
     Ok(response)
 }
 

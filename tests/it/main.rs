@@ -28,8 +28,10 @@ mod client_auth;
 mod discovery;
 mod first_run;
 mod introspect;
+mod operations;
 mod outside;
 mod revoke;
+mod shutdown;
 mod token;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_oauth2_server");

@@ -15,14 +15,12 @@ on_both_stores!(
 );
 
 fn check(server: &Server, program: &str, clients: &[(&str, &Credentials)]) {
-    let python = std::env::var("OUTSIDE_PYTHON").expect("OUTSIDE_PYTHON must name a Python: run `make test`");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = std::env::var_os("OUTSIDE_PYTHON").map_or_else(|| root.join("target/outside/bin/python"), Into::into);
+    assert!(python.exists(), "{} is made by `make setup`", python.display());
     let mut command = Command::new(python);
     command
-        .arg(
-            Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("tests/outside")
-                .join(program),
-        )
+        .arg(root.join("tests/outside").join(program))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .args(["--issuer", &server.issuer()]);
     for (prefix, client) in clients {

@@ -1,0 +1,282 @@
+//! What operators rely on: health, readiness, metrics, limits, headers, logs.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use oauth2_testkit::{Credentials, Kind, Server};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::start;
+use crate::token::refused;
+
+on_both_stores!(
+    health_and_readiness_are_on_both_listeners,
+    metrics_are_there_from_the_start_and_lint_clean,
+    what_happens_is_counted,
+    strange_requests_make_no_series,
+    every_answer_has_the_security_headers,
+    slow_requests_are_cut_off,
+    logs_are_json_with_request_ids,
+);
+
+async fn health_and_readiness_are_on_both_listeners(kind: Kind) {
+    let server = start(kind).await;
+    for base in [server.url(""), server.management_url("")] {
+        assert_eq!(server.get_json(format!("{base}/health")).await, json!({"status": "ok"}));
+        let ready = server.get_json(format!("{base}/ready")).await;
+        let checks = json!({"accepting": true, "store": true, "keys": true, "actors": true});
+        assert_eq!(ready, json!({"status": "ready", "checks": checks}));
+        for path in ["/health", "/ready"] {
+            let head = server.http.head(format!("{base}{path}")).send().await.unwrap();
+            assert_eq!(
+                (head.status(), &head.headers()["cache-control"]),
+                (StatusCode::OK, &"no-store".parse().unwrap())
+            );
+            let post = server.http.post(format!("{base}{path}")).send().await.unwrap();
+            refused(post, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
+        }
+    }
+}
+
+async fn metrics_are_there_from_the_start_and_lint_clean(kind: Kind) {
+    let server = start(kind).await;
+    let answer = server.http.get(server.management_url("/metrics")).send().await.unwrap();
+    assert_eq!(
+        answer.headers()["content-type"],
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
+    let text = answer.text().await.unwrap();
+    for series in [
+        r#"oauth2_server_http_requests_total{method="POST",route="/oauth/token",status="5xx"} 0"#,
+        r#"oauth2_server_http_request_duration_seconds_bucket{method="POST",route="/oauth/token",le="+Inf"} 0"#,
+        r#"oauth2_server_oauth_token_issued_total{format="paseto",grant_type="client_credentials"} 0"#,
+        r#"oauth2_server_oauth_token_revoked_total{kind="issuer"} 0"#,
+        "oauth2_server_db_connections_active ",
+        "oauth2_server_db_connections_max ",
+        r#"oauth2_server_actor_restarts_total{actor="token_store"} 0"#,
+        r#"oauth2_server_actor_mailbox_depth{actor="revocation_cache"} "#,
+        r#"oauth2_server_actor_sheds_total{actor="rate_limiter",reason="full"} 0"#,
+        r#"oauth2_server_actor_mailbox_wait_seconds_count{actor="metrics"} "#,
+        "oauth2_server_token_commit_batch_size_count",
+        "oauth2_server_token_commit_duration_seconds_count",
+    ] {
+        assert!(text.contains(series), "{series} is not there");
+    }
+    assert!(!text.contains("otel_scope"), "no label that says nothing");
+
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool: run `make setup`");
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let checked = promtool.wait_with_output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
+
+async fn what_happens_is_counted(kind: Kind) {
+    let server = start(kind).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    let token = server.token(&client).await;
+    server.is_active(&client, &token).await;
+    server.is_active(&client, &token).await;
+    server.revoke(&client, &token).await;
+    server.ask_token(&client, &[("scope", "other")]).await;
+    for (name, labels, expected) in [
+        ("oauth_token_issued_total", &[("format", "paseto")][..], 1.0),
+        ("oauth_token_revoked_total", &[("kind", "token")], 1.0),
+        ("oauth_introspections_total", &[("active", "true")], 2.0),
+        ("verified_token_cache_total", &[("result", "hit")], 2.0),
+        (
+            "http_requests_total",
+            &[("route", "/oauth/token"), ("status", "2xx")],
+            1.0,
+        ),
+        (
+            "http_requests_total",
+            &[("route", "/oauth/token"), ("status", "4xx")],
+            1.0,
+        ),
+        (
+            "http_requests_total",
+            &[("route", "/oauth/introspect"), ("method", "POST")],
+            2.0,
+        ),
+        (
+            "http_request_duration_seconds_count",
+            &[("route", "/oauth/revoke")],
+            1.0,
+        ),
+        (
+            "reject_total",
+            &[("endpoint", "/oauth/token"), ("reason", "invalid_scope")],
+            1.0,
+        ),
+        ("token_commit_batch_size_sum", &[], 1.0),
+        ("token_commit_duration_seconds_count", &[], 1.0),
+        ("shed_total", &[], 0.0),
+    ] {
+        let found = server.metric(&format!("oauth2_server_{name}"), labels).await;
+        assert_eq!(found, Some(expected), "{name} {labels:?}");
+    }
+}
+
+async fn strange_requests_make_no_series(kind: Kind) {
+    let server = start(kind).await;
+    let series = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
+    let before = series(&server.metrics().await);
+    for path in [
+        "/",
+        "/nothing",
+        "/oauth/token/",
+        "/oauth//token",
+        "/OAUTH/TOKEN",
+        "/%2e%2e/etc",
+        "/metrics?x=1",
+    ] {
+        let answer = server.http.get(server.url(path)).send().await.unwrap();
+        refused(answer, StatusCode::NOT_FOUND, "not_found").await;
+    }
+    for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let answer = server
+            .http
+            .request(method, server.url("/oauth/token"))
+            .send()
+            .await
+            .unwrap();
+        refused(answer, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
+    }
+    let client = server.register(json!({"scope": "read"})).await;
+    let answer = server
+        .post(&client, "/oauth/%74oken", &[("grant_type", "client_credentials")])
+        .await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let text = server.metrics().await;
+    assert_eq!(series(&text), before);
+    let counted = [("route", "/oauth/token"), ("status", "2xx")];
+    assert_eq!(
+        server.metric("oauth2_server_http_requests_total", &counted).await,
+        Some(1.0)
+    );
+    // `/metrics` is a route, though not of this listener.
+    let unmatched = [("route", "unmatched"), ("status", "4xx")];
+    assert_eq!(
+        server.metric("oauth2_server_http_requests_total", &unmatched).await,
+        Some(12.0)
+    );
+}
+
+async fn every_answer_has_the_security_headers(kind: Kind) {
+    let server = start(kind).await;
+    for url in ["/health", "/nothing", "/.well-known/jwks.json"] {
+        let answer = server.http.get(server.url(url)).send().await.unwrap();
+        let header = |name: &str| {
+            answer
+                .headers()
+                .get(name)
+                .map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(header("x-content-type-options").as_deref(), Some("nosniff"));
+        assert_eq!(
+            header("content-security-policy").as_deref(),
+            Some("default-src 'none'; frame-ancestors 'none'")
+        );
+        assert_eq!(header("referrer-policy").as_deref(), Some("no-referrer"));
+        assert_eq!(header("server"), None);
+    }
+    let with_id = async |id: &str| {
+        let answer = server
+            .http
+            .get(server.url("/health"))
+            .header("x-request-id", id)
+            .send()
+            .await
+            .unwrap();
+        answer.headers()["x-request-id"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(with_id("abc-123").await, "abc-123");
+    assert_ne!(
+        with_id("a b").await,
+        "a b",
+        "an id that could confuse a log is replaced"
+    );
+    assert_ne!(with_id("").await, "");
+}
+
+/// Sends bytes and reads until the server closes.
+fn raw(server: &Server, bytes: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", server.setup.public)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(bytes.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream
+        .read_to_string(&mut answer)
+        .expect("the server closes the connection");
+    answer
+}
+
+async fn slow_requests_are_cut_off(kind: Kind) {
+    let server = start(kind).await;
+    let began = Instant::now();
+    let answer = raw(&server, "POST /oauth/token HTTP/1.1\r\nHost: a\r\n");
+    assert!(
+        answer.starts_with("HTTP/1.1 408 "),
+        "a head that does not end: {answer}"
+    );
+    let answer = raw(
+        &server,
+        "POST /oauth/token HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 10\r\n\r\ngrant",
+    );
+    assert!(
+        answer.starts_with("HTTP/1.1 408 "),
+        "a body that does not end: {answer}"
+    );
+    // 5 s each.
+    assert!(began.elapsed() < Duration::from_secs(20));
+    let head = format!("GET /health HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(200_000));
+    let mut stream = TcpStream::connect(("127.0.0.1", server.setup.public)).unwrap();
+    // The server may close before all of it is written.
+    let _ = stream.write_all(head.as_bytes());
+    let mut answer = [0; 12];
+    let read = stream.read(&mut answer).unwrap_or(0);
+    assert!(
+        read == 0 || answer.starts_with(b"HTTP/1.1 4"),
+        "{:?}",
+        String::from_utf8_lossy(&answer)
+    );
+    assert_eq!(
+        server.http.get(server.url("/health")).send().await.unwrap().status(),
+        StatusCode::OK
+    );
+}
+
+async fn logs_are_json_with_request_ids(kind: Kind) {
+    let setup = crate::setup(kind)
+        .await
+        .with("OAUTH2_LOG_LEVEL", "info,oauth2_server=debug");
+    let server = Server::start(setup).await;
+    let request = server
+        .http
+        .get(server.url("/nothing"))
+        .header("x-request-id", "find-me");
+    request.send().await.unwrap();
+    server.ask_token(&Credentials::new("nobody", "nothing"), &[]).await;
+    let log = server.process.stderr();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
+        .collect();
+    assert!(log.contains("find-me"), "{log}");
+    assert!(
+        lines.iter().all(|line| line["level"] != "ERROR"),
+        "what a caller does wrong is no error of ours: {log}"
+    );
+    for line in &lines {
+        assert!(line["timestamp"].is_string() && line["target"].is_string(), "{line}");
+    }
+}

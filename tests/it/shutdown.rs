@@ -1,0 +1,131 @@
+//! SIGTERM: not ready first, then nothing new, then the end; nobody is cut off.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use oauth2_testkit::{Kind, Server};
+use reqwest::StatusCode;
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use crate::{setup, start};
+
+on_both_stores!(
+    accepting_goes_on_for_the_drain_delay,
+    requests_in_flight_finish,
+    clients_that_heed_readiness_lose_nothing,
+    a_stop_before_the_start_is_complete_is_a_stop,
+);
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn accepting_goes_on_for_the_drain_delay(kind: Kind) {
+    let delay = Duration::from_secs(2);
+    let mut server = Server::start(setup(kind).await.with("OAUTH2_SERVER_DRAIN_DELAY", "2")).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    server.process.signal("TERM");
+    let told = Instant::now();
+    let not_ready = async {
+        loop {
+            let answer = server.http.get(server.url("/ready")).send().await.unwrap();
+            if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+                let body: serde_json::Value = answer.json().await.unwrap();
+                assert_eq!(body["checks"]["accepting"], false);
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(delay, not_ready)
+        .await
+        .expect("not ready before the delay is over");
+    // A connection of its own: what a load balancer that has not noticed yet would open.
+    let fresh = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = fresh
+        .post(server.url("/oauth/token"))
+        .header("authorization", client.basic());
+    let answer = request
+        .form(&[("grant_type", "client_credentials")])
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::OK, "still accepting");
+    let status = server.process.wait(PATIENCE).await;
+    assert_eq!(status.code(), Some(0));
+    assert!(told.elapsed() >= delay, "the delay was cut short");
+    assert!(server.http.get(server.url("/health")).send().await.is_err());
+}
+
+/// Each has sent half of its request when the server is told to stop, and the rest once nobody new gets in.
+async fn requests_in_flight_finish(kind: Kind) {
+    let mut server = start(kind).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    let (address, body) = (("127.0.0.1", server.setup.public), "grant_type=client_credentials");
+    let head = format!(
+        "POST /oauth/token HTTP/1.1\r\nHost: a\r\nAuthorization: {}\r\nContent-Length: {}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\n\r\n",
+        client.basic(),
+        body.len()
+    );
+    let mut streams: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
+    for stream in &mut streams {
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&body.as_bytes()[..10]).unwrap();
+    }
+    // Answered after all of those were accepted, by workers that had read them before.
+    for _ in 0..8 {
+        server.token(&client).await;
+    }
+    server.process.signal("TERM");
+    while TcpStream::connect(address).is_ok() {
+        assert!(server.process.ended().is_none(), "it did not wait for anyone");
+        tokio::task::yield_now().await;
+    }
+    for stream in &mut streams {
+        stream.write_all(&body.as_bytes()[10..]).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer, then the end");
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        assert!(answer.contains("access_token"), "{answer}");
+    }
+    assert_eq!(server.process.wait(PATIENCE).await.code(), Some(0));
+}
+
+/// What a rolling restart looks like to a load balancer: requests without a pause, on kept connections, until `/ready` says
+/// no. None of them fails.
+async fn clients_that_heed_readiness_lose_nothing(kind: Kind) {
+    let mut server = Server::start(setup(kind).await.with("OAUTH2_SERVER_DRAIN_DELAY", "1")).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    let (ready, answered) = (AtomicBool::new(true), Semaphore::new(0));
+    let ask = async || {
+        while ready.load(Ordering::Acquire) {
+            server.token(&client).await;
+            answered.add_permits(1);
+        }
+    };
+    let watch = async {
+        let _ = answered.acquire_many(200).await.unwrap();
+        server.process.signal("TERM");
+        while server.http.get(server.url("/ready")).send().await.unwrap().status() == StatusCode::OK {}
+        ready.store(false, Ordering::Release);
+    };
+    let everybody = futures_util::future::join(futures_util::future::join_all((0..16).map(|_| ask())), watch);
+    tokio::time::timeout(PATIENCE, everybody)
+        .await
+        .expect("it goes not ready");
+    assert_eq!(server.process.wait(PATIENCE).await.code(), Some(0));
+}
+
+async fn a_stop_before_the_start_is_complete_is_a_stop(kind: Kind) {
+    let setup = setup(kind).await;
+    let mut process = setup.spawn();
+    // Listening, ready or not.
+    let health = format!("http://127.0.0.1:{}/health", setup.public);
+    while reqwest::get(&health).await.is_err() {
+        assert!(process.ended().is_none(), "{}", process.stderr());
+        tokio::task::yield_now().await;
+    }
+    process.signal("INT");
+    assert_eq!(process.wait(PATIENCE).await.code(), Some(0));
+}
