@@ -355,6 +355,29 @@ fn documents_name_files_that_exist() {
     assert!(missing.is_empty(), "\n{missing}");
 }
 
+#[test]
+fn every_metric_is_described() {
+    let mut sources = Vec::new();
+    files(&root().join("actors/src/metrics"), "rs", &mut sources);
+    sources.push(root().join("src/gauges.rs"));
+    let described = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let mut names = BTreeSet::new();
+    for source in sources {
+        let text = std::fs::read_to_string(source).unwrap();
+        for made in ["counter(", "histogram(", "gauge("] {
+            let quoted = |rest: &str| Some(rest.trim_start().strip_prefix('"')?.split('"').next()?.to_owned());
+            names.extend(text.split(made).skip(1).filter_map(quoted));
+        }
+    }
+    assert!(names.len() > 25, "{names:?}");
+    let is_described = |name: &String| {
+        let name = format!("`oauth2_server_{name}");
+        described.contains(&format!("{name}`")) || described.contains(&format!("{name}_total`"))
+    };
+    names.retain(|name| !is_described(name));
+    assert!(names.is_empty(), "not in docs/metrics.md: {names:?}");
+}
+
 /// Targets of Markdown links that are not URLs or places in the same file.
 fn links(text: &str) -> impl Iterator<Item = &str> {
     text.split("](").skip(1).filter_map(|rest| {
