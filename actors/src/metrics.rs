@@ -124,7 +124,7 @@ impl Handler<Envelope<Scrape>> for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rate_limiter::Decision;
+    use crate::model::Decision;
     use std::time::Duration;
 
     fn exported() -> (Exporter, Instruments) {

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod client;
+pub mod decision;
 pub mod key;
 pub mod page;
 pub mod revocation;
@@ -11,6 +12,7 @@ pub mod token;
 
 pub use audit::{AuditEntry, Change};
 pub use client::{Client, ClientSecret, GrantType, SecretHash};
+pub use decision::Decision;
 pub use key::{KeyAlgorithm, StoredKey};
 pub use page::Page;
 pub use revocation::{Revocation, RevocationTarget};

@@ -17,6 +17,8 @@ use actix::prelude::*;
 use arc_swap::ArcSwap;
 use governor::{DefaultKeyedRateLimiter, Quota};
 
+use crate::model::Decision;
+
 /// Failed authentications a minute that a client has at one address before they count as too many.
 const FAILURES_A_MINUTE: NonZeroU32 = NonZeroU32::new(100).unwrap();
 
@@ -25,15 +27,6 @@ pub const MOST_KEYS: usize = 100_000;
 
 /// How often full buckets are forgotten.
 const SWEEP: Duration = Duration::from_secs(1);
-
-/// What a failed authentication means for its bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// It was in the bucket.
-    Within,
-    /// The bucket was empty.
-    Over,
-}
 
 /// The buckets.
 #[derive(Debug)]

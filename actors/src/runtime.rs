@@ -1,10 +1,13 @@
-//! The part that knows actix's sharp edges: [`mailbox`] (bounds, deadlines, spans), [`supervisor`] (a new actor behind the
+//! The part that knows actix's sharp edges: [`mailbox`] (deadlines, spans) and its [`permits`]
+//! (bounds, figures), [`supervisor`] (a new actor behind the
 //! same handle) and [`clock`] (time and ids as values that tests can set).
 
 pub mod clock;
 pub mod mailbox;
+pub mod permits;
 pub mod supervisor;
 
 pub use clock::{Clock, IdClock, ManualClock, SystemClock};
-pub use mailbox::{Answer, Envelope, Mailbox, MailboxStats, Pending, Request, Sheds};
+pub use mailbox::{Answer, Envelope, Mailbox, Pending, Request};
+pub use permits::{MailboxStats, Sheds};
 pub use supervisor::{ActorStatus, Policy, Supervised, supervise};

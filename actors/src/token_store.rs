@@ -106,6 +106,14 @@ impl fmt::Debug for Parts {
     }
 }
 
+/// The store has not answered a refresh since then.
+#[derive(Debug)]
+struct Outage {
+    since: Instant,
+    /// Whether the log says so.
+    told: bool,
+}
+
 /// The actor.
 #[derive(Debug)]
 pub struct TokenStore {
@@ -114,6 +122,7 @@ pub struct TokenStore {
     idle: Vec<LedgerWriter>,
     position: Option<LogPosition>,
     refreshing: bool,
+    outage: Option<Outage>,
     kept_up: Option<(Instant, u32)>,
     upkeep_running: bool,
 }
@@ -128,6 +137,7 @@ impl TokenStore {
             idle,
             position: None,
             refreshing: false,
+            outage: None,
             kept_up: None,
             upkeep_running: false,
         }
@@ -180,14 +190,29 @@ impl TokenStore {
         ctx.spawn(refresh.into_actor(self).map(|position, actor, ctx| {
             actor.refreshing = false;
             match position {
-                Ok(position) => actor.position = Some(position),
-                Err(error) if actor.parts.directory.freshness().is_within(STALENESS_BUDGET) => {
-                    tracing::debug!(%error, "clients and keys could not be refreshed");
+                Ok(position) => {
+                    actor.position = Some(position);
+                    if actor.outage.take().is_some_and(|outage| outage.told) {
+                        tracing::info!("the store is back");
+                    }
                 }
-                Err(error) => tracing::warn!(%error, "clients and keys cannot be refreshed"),
+                Err(error) => actor.complain(&error),
             }
             actor.keep_up(ctx);
         }));
+    }
+
+    /// Says once, not at every attempt, that the store is out of reach for long enough to matter.
+    fn complain(&mut self, error: &StoreError) {
+        let outage = self.outage.get_or_insert_with(|| Outage {
+            since: Instant::now(),
+            told: false,
+        });
+        if !outage.told && outage.since.elapsed() >= STALENESS_BUDGET {
+            outage.told = true;
+            tracing::warn!(%error, "clients and keys cannot be refreshed, so introspection is refused");
+        }
+        tracing::debug!(%error, "clients and keys could not be refreshed");
     }
 
     /// Does the store's upkeep when it is due, or when tokens may now live longer than partitions were made for.

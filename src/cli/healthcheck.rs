@@ -28,11 +28,9 @@ fn ask(listener: &Listener) -> io::Result<u16> {
     let deadline = Instant::now() + LIMIT;
     let mut stream = TcpStream::connect_timeout(&address(listener), LIMIT)?;
     stream.set_write_timeout(Some(LIMIT))?;
-    write!(
-        stream,
-        "GET /ready HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-        listener.authority()
-    )?;
+    let host = listener.authority();
+    // In one piece: a peer may answer and close on the first that it sees.
+    stream.write_all(format!("GET /ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     let mut buffer = [0; 512];
     // The first line says it all.

@@ -3,8 +3,8 @@
 use std::io::Read;
 
 use clap::{Args, Subcommand};
-use oauth2_actors::model::token::uuid_v7_ms;
-use oauth2_actors::model::{MAX_TOKEN_LIFETIME, Revocation, RevocationTarget, StoredToken};
+use oauth2_actors::model::token::{latest_expiry as latest_expiry_of, uuid_v7_ms};
+use oauth2_actors::model::{Revocation, RevocationTarget, StoredToken};
 use oauth2_actors::store::{LogPosition, Store};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -224,9 +224,7 @@ async fn latest_expiry(store: &Store, named: &Named) -> Result<i64, Failure> {
     if let Some(stored) = store.token(named.jti, named.expires_at).await? {
         return Ok(stored.record.expires_at);
     }
-    let issued = (uuid_v7_ms(&named.jti) / 1000) as i64;
-    // An id from the future would stay in the log for as long as it pleased.
-    Ok(issued.min(now()) + MAX_TOKEN_LIFETIME)
+    Ok(latest_expiry_of(&named.jti, now()))
 }
 
 /// A token as somebody named it.

@@ -70,11 +70,12 @@ pub async fn edge(
         if let Some(Refused(reason)) = refused {
             if status.is_server_error() {
                 state.instruments.shed(endpoint, reason);
-                tracing::warn!(
+                // Not louder: there may be many of them, the metric counts them, and what causes them is logged once.
+                tracing::debug!(
                     id = id.to_str().unwrap_or_default(),
                     endpoint = routes::ENDPOINTS[endpoint].1,
                     reason,
-                    "request failed"
+                    "turned away"
                 );
             } else {
                 state.instruments.reject(endpoint, reason);

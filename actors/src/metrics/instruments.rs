@@ -8,9 +8,10 @@ use actix::{Actor, Context};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Meter};
 
+use crate::model::Decision;
 use crate::model::{GrantType, RevocationTarget, TokenFormat};
-use crate::rate_limiter::Decision;
-use crate::runtime::mailbox::{Mailbox, MailboxStats};
+use crate::runtime::mailbox::Mailbox;
+use crate::runtime::permits::MailboxStats;
 
 /// Upper bounds in seconds. None is a whole number: Prometheus 3 would rewrite its label.
 const SECONDS: [f64; 13] = [

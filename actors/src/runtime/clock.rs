@@ -8,8 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use thiserror::Error;
 use uuid::{Builder, Uuid};
 
-/// The furthest ahead of the clock, in milliseconds, that ids may be pushed.
-const FURTHEST_AHEAD_MS: u64 = 60_000;
+/// The furthest ahead of the clock, in milliseconds, that ids may be pushed: what introspection forgives a token for being
+/// young, since that is how far the clocks of nodes may differ.
+const FURTHEST_AHEAD_MS: u64 = 30_000;
 
 /// Bytes of randomness in an id; 74 of their bits survive under the version and variant.
 const RANDOM_BYTES: usize = 10;
@@ -114,7 +115,7 @@ impl IdClock {
     }
 
     /// Every id made after this call has a stamp later than `ms`, so that what is minted after a revocation lies beyond
-    /// its cut-off. A value more than 60 s ahead of the clock is ignored, with a warning: one bad row must not push the
+    /// its cut-off. A value more than 30 s ahead of the clock is ignored, with a warning: one bad row must not push the
     /// ids of this node into the far future.
     pub fn advance_past(&self, ms: u64) {
         let now = self.clock.unix_ms();

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use actix::{Actor, Addr, Arbiter, AsyncContext, Context};
 use tokio::sync::{oneshot, watch};
 
-use super::mailbox::{Incarnation, Mailbox, Permits};
+use super::mailbox::{Incarnation, Mailbox};
+use super::permits::Permits;
 use crate::error::AskError;
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);

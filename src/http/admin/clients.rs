@@ -9,13 +9,16 @@ use oauth2_actors::model::{Client, Revocation, RevocationTarget};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{App, Failure, ListQuery, Operator, State, answer, answer_page, deadline, read};
+use super::{App, Failure, ListQuery, Operator, State, answer, answer_page, bad_request, deadline, read};
 use crate::oauth::registration::{self, ClientRequest, Fresh, Invalid};
 use crate::oauth::view::ClientView;
 use crate::tokens::secret;
 
 /// Seconds during which the old secret still works after a rotation that does not say.
 const DEFAULT_OVERLAP: i64 = 3600;
+
+/// The longest such time: 30 days.
+const LONGEST_OVERLAP: i64 = 30 * 86_400;
 
 const NO_SUCH_CLIENT: Failure = Failure::NoSuch("there is no such client");
 
@@ -166,6 +169,11 @@ pub async fn rotate_secret(
     let secret = secret::generate_client_secret().map_err(|_| Failure::Unavailable("internal"))?;
     let (hash, now) = (secret::hash(&secret), state.now());
     let overlap = rotation.overlap_seconds.map_or(DEFAULT_OVERLAP, i64::from);
+    if overlap > LONGEST_OVERLAP {
+        return Err(bad_request(format!(
+            "overlap_seconds must be at most {LONGEST_OVERLAP}"
+        )));
+    }
     let audit = operator.audit("client.rotate_secret", json!({"overlap_seconds": overlap}));
     let id = Arc::clone(&client_id);
     let found = state

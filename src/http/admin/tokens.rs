@@ -2,8 +2,8 @@
 
 use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
-use oauth2_actors::model::token::uuid_v7_ms;
-use oauth2_actors::model::{MAX_TOKEN_LIFETIME, Revocation, RevocationTarget, StoredToken};
+use oauth2_actors::model::token::{latest_expiry, uuid_v7_ms};
+use oauth2_actors::model::{Revocation, RevocationTarget, StoredToken};
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -13,7 +13,10 @@ use crate::http::resolve::Resolved;
 use crate::oauth::view::TokenView;
 
 fn parse_jti(text: &str) -> Result<Uuid, Failure> {
-    Uuid::try_parse(text).map_err(|_| bad_request("a token id is a UUID"))
+    Uuid::try_parse(text)
+        .ok()
+        .filter(|jti| jti.get_version_num() == 7)
+        .ok_or_else(|| bad_request("a token id is a UUID of version 7"))
 }
 
 /// Lists a client's recorded tokens, newest first.
@@ -70,8 +73,7 @@ pub async fn revoke(state: App, operator: Operator, jti: Path<String>) -> Result
         .call(deadline(), move |store| async move { store.token(jti, None).await })
         .await?;
     // Of a token that was not recorded only the id is known: it is remembered as long as any token may live.
-    let latest = (uuid_v7_ms(&jti) / 1000) as i64 + MAX_TOKEN_LIFETIME;
-    let expires_at = found.map_or(latest, |token| token.record.expires_at);
+    let expires_at = found.map_or_else(|| latest_expiry(&jti, state.now()), |token| token.record.expires_at);
     let audit = operator.audit("token.revoke", json!({}));
     let revocation = Revocation {
         target: RevocationTarget::Token { jti, expires_at },
