@@ -24,12 +24,16 @@ macro_rules! on_both_stores {
 }
 
 mod admin;
+mod canary;
 mod client_auth;
+mod crash;
 mod discovery;
 mod first_run;
 mod introspect;
 mod operations;
+mod outage;
 mod outside;
+mod properties;
 mod revoke;
 mod shutdown;
 mod token;

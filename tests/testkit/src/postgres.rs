@@ -110,7 +110,7 @@ impl Postgres {
         // The shell ends the server when its own standard input closes: at the latest when this process is gone.
         let script = format!(
             "exec 3<&0; '{0}/postgres' -D '{1}/data' </dev/null 2>>'{1}/log' & server=$!; read -r _ <&3; \
-             kill -INT $server; wait $server{2}",
+             kill -INT $server 2>/dev/null; wait $server{2}",
             self.binaries.display(),
             self.directory.path().display(),
             if self.fleeting { "; rm -rf \"$PWD\"" } else { "" },
@@ -153,13 +153,24 @@ impl Postgres {
         self.signal_all("CONT");
     }
 
-    fn signal_all(&self, name: &str) {
+    /// Ends every process at once, without a checkpoint (`SIGQUIT`): what is not in the log by now is lost.
+    pub fn crash(&mut self) {
+        signal(self.postmaster(), "QUIT");
+        self.stop();
+    }
+
+    fn postmaster(&self) -> u32 {
         let file = std::fs::read_to_string(self.data().join("postmaster.pid")).expect("the server runs");
-        let postmaster = file.lines().next().expect("its first line is the process id");
+        let first = file.lines().next().expect("its first line is the process id");
+        first.parse().expect("a process id")
+    }
+
+    fn signal_all(&self, name: &str) {
+        let postmaster = self.postmaster();
         // The postmaster first: it would start new backends while the others are stopped.
-        signal(postmaster.parse().expect("a process id"), name);
+        signal(postmaster, name);
         let _ = Command::new("pkill")
-            .args([&format!("-{name}"), "-P", postmaster])
+            .args([format!("-{name}"), "-P".to_owned(), postmaster.to_string()])
             .status();
     }
 

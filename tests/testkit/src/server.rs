@@ -103,10 +103,15 @@ impl Setup {
         self.directory().join("data/oauth2.db")
     }
 
-    /// The value of `OAUTH2_DATABASE_URL`, where it is given.
-    pub fn database_url(&self) -> Option<&str> {
-        let found = self.environment.iter().find(|(key, _)| key == "OAUTH2_DATABASE_URL");
+    /// The value of a variable, where it is given.
+    pub fn variable(&self, key: &str) -> Option<&str> {
+        let found = self.environment.iter().find(|(known, _)| known == key);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// Where Postgres is.
+    pub fn database_url(&self) -> Option<&str> {
+        self.variable("OAUTH2_DATABASE_URL")
     }
 
     /// The binary in this environment and no other.
@@ -139,9 +144,8 @@ impl Setup {
     }
 
     fn admin_token(&self) -> String {
-        let given = self.environment.iter().find(|(key, _)| key == "OAUTH2_ADMIN_TOKEN");
-        match given {
-            Some((_, token)) => token.clone(),
+        match self.variable("OAUTH2_ADMIN_TOKEN") {
+            Some(token) => token.to_owned(),
             None => std::fs::read_to_string(self.directory().join("data/admin_token"))
                 .map(|token| token.trim().to_owned())
                 .unwrap_or_default(),

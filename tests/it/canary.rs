@@ -1,0 +1,113 @@
+//! No secret in any log, metric, error or table: a run with known ones, then a search.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use oauth2_testkit::{Credentials, Kind, Server};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::setup;
+
+on_both_stores!(no_secret_is_anywhere_it_should_not_be);
+
+async fn no_secret_is_anywhere_it_should_not_be(kind: Kind) {
+    let server = Server::start(setup(kind).await.with("OAUTH2_LOG_LEVEL", "trace")).await;
+    let mut secrets = vec!["canary-in-a-wrong-secret-0123456789abcdef".to_owned()];
+    let mut seen = String::new();
+    for format in ["paseto", "jwt", "opaque"] {
+        let client = server.register(json!({"scope": "read", "token_format": format})).await;
+        let token = server.token(&client).await;
+        server.introspect(&client, &token).await;
+        let forged = format!("{}A", &token[..token.len() - 1]);
+        let wrong = Credentials::new(&*client.id, &*secrets[0]);
+        for answer in [
+            server.ask_token(&wrong, &[]).await,
+            server.ask_token(&client, &[("scope", &*token)]).await,
+            server.ask_token(&client, &[("resource", &*token)]).await,
+            server.post(&client, "/oauth/introspect", &[("token", &forged)]).await,
+            server.post(&client, "/oauth/revoke", &[("token", &forged)]).await,
+            server
+                .post(&client, "/oauth/token", &[("grant_type", &*client.secret)])
+                .await,
+            server
+                .http
+                .get(server.url(&format!("/{token}?{token}")))
+                .send()
+                .await
+                .unwrap(),
+            server
+                .admin(Method::GET, &format!("/tokens/{token}"))
+                .send()
+                .await
+                .unwrap(),
+            server
+                .admin(Method::POST, "/clients")
+                .body(token.clone())
+                .send()
+                .await
+                .unwrap(),
+            server
+                .http
+                .get(server.management_url("/admin/v1/keys"))
+                .bearer_auth(&token)
+                .send()
+                .await
+                .unwrap(),
+        ] {
+            let headers = format!("{:?}", answer.headers());
+            seen.extend([headers, answer.text().await.unwrap()]);
+        }
+        server.revoke(&client, &token).await;
+        secrets.push(STANDARD.encode(format!("{}:{}", client.id, client.secret)));
+        secrets.push(client.secret);
+        secrets.push(token);
+    }
+    secrets.extend(operators_secrets(&server));
+    let stored = stored(&server);
+    for (place, text) in [
+        ("the answers", seen.as_bytes()),
+        ("the log", server.process.stderr().as_bytes()),
+        ("the metrics", server.metrics().await.as_bytes()),
+        ("the store", &stored),
+    ] {
+        assert!(text.len() > 1000, "{place}: there is something to search");
+        for secret in &secrets {
+            let found = text.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "{place} hold a secret that begins with {}", &secret[..8]);
+        }
+    }
+}
+
+fn operators_secrets(server: &Server) -> Vec<String> {
+    let printed = server.setup.run(&["config", "print"]).stdout;
+    let from_files = ["admin_token", "key_encryption_key", "demo_client_secret"]
+        .iter()
+        .filter_map(|name| std::fs::read_to_string(server.setup.directory().join("data").join(name)).ok())
+        .map(|secret| secret.trim().to_owned());
+    let from_environment = ["OAUTH2_ADMIN_TOKEN", "OAUTH2_KEY_ENCRYPTION_KEY"]
+        .iter()
+        .filter_map(|name| server.setup.variable(name).map(str::to_owned));
+    let secrets: Vec<_> = from_files.chain(from_environment).collect();
+    assert!(secrets.len() >= 2);
+    assert!(
+        secrets.iter().all(|secret| !printed.contains(secret)),
+        "config print redacts"
+    );
+    secrets
+}
+
+/// Everything that the store keeps on disk, or would dump.
+fn stored(server: &Server) -> Vec<u8> {
+    if let Some(url) = server.setup.database_url() {
+        let dump = std::process::Command::new("pg_dump")
+            .arg(url)
+            .output()
+            .expect("pg_dump");
+        assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+        return dump.stdout;
+    }
+    let file = server.setup.database_file();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes.extend(std::fs::read(file.with_extension("db-wal")).unwrap_or_default());
+    bytes
+}

@@ -1,0 +1,215 @@
+//! The store stops, freezes or is locked: `503` in time, what needs no store goes on, and all is well again without a restart.
+
+use std::time::{Duration, Instant};
+
+use oauth2_testkit::server::json;
+use oauth2_testkit::{Kind, Postgres, Server, Setup};
+use reqwest::{Response, StatusCode};
+use serde_json::json;
+
+use crate::token::refused;
+use crate::{BINARY, start};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Twice the 500 ms within which the contract promises a refusal.
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
+
+async fn turned_away(answer: Response) {
+    assert_eq!(answer.headers()["retry-after"], "1");
+    refused(answer, StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable").await;
+}
+
+/// Asks until the answer has this status; nothing but 200 and 503 may come meanwhile.
+async fn until(status: StatusCode, within: Duration, ask: impl AsyncFn() -> Response) {
+    let wait = async {
+        loop {
+            let found = ask().await.status();
+            assert!(
+                [StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE].contains(&found),
+                "{found}"
+            );
+            if found == status {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let began = Instant::now();
+    assert!(
+        tokio::time::timeout(within, wait).await.is_ok(),
+        "no {status} within {:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_postgres_writes_are_refused_in_time_and_keys_are_still_told() {
+    let mut postgres = Postgres::start(false);
+    let server = Server::start(Setup::on_postgres(BINARY, &postgres).await).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    let stateless = server
+        .register(json!({"scope": "read", "token_ledger": "stateless"}))
+        .await;
+    let token = server.token(&client).await;
+    let introspect = async || server.post(&client, "/oauth/introspect", &[("token", &token)]).await;
+    assert_eq!(introspect().await.status(), StatusCode::OK);
+
+    for _ in 0..2 {
+        tokio::task::block_in_place(|| postgres.stop());
+        for _ in 0..5 {
+            let asked = Instant::now();
+            turned_away(server.ask_token(&client, &[]).await).await;
+            assert!(asked.elapsed() < REFUSED_WITHIN, "{:?}", asked.elapsed());
+            let asked = Instant::now();
+            turned_away(server.post(&client, "/oauth/revoke", &[("token", &token)]).await).await;
+            assert!(asked.elapsed() < REFUSED_WITHIN, "{:?}", asked.elapsed());
+        }
+        for path in ["jwks.json", "paseto-keys.json", "oauth-authorization-server"] {
+            server.get_json(server.url(&format!("/.well-known/{path}"))).await;
+        }
+        assert_eq!(
+            server.http.get(server.url("/health")).send().await.unwrap().status(),
+            StatusCode::OK
+        );
+        // The revocations known here are old after 5 s; asserted at twice that.
+        until(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(10), introspect).await;
+        turned_away(introspect().await).await;
+        turned_away(server.ask_token(&stateless, &[]).await).await;
+        let ready = server.http.get(server.url("/ready")).send().await.unwrap();
+        assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(json(ready).await["checks"]["store"], false);
+        assert_eq!(server.metric("oauth2_server_store_up", &[]).await, Some(0.0));
+
+        tokio::task::block_in_place(|| postgres.resume());
+        // A second each, asserted at twice that.
+        let within = Duration::from_secs(2);
+        until(StatusCode::OK, within, async || server.ask_token(&client, &[]).await).await;
+        until(StatusCode::OK, within, introspect).await;
+        assert!(
+            server.is_active(&client, &token).await,
+            "no refused revocation was carried out"
+        );
+        until(StatusCode::OK, within, async || {
+            server.http.get(server.url("/ready")).send().await.unwrap()
+        })
+        .await;
+    }
+    let shed = server
+        .metric("oauth2_server_shed_total", &[("endpoint", "/oauth/token")])
+        .await;
+    assert!(shed.unwrap() >= 10.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_may_start_before_its_postgres() {
+    let mut postgres = Postgres::start(false);
+    let setup = Setup::on_postgres(BINARY, &postgres).await;
+    postgres.stop();
+    let process = setup.spawn();
+    let http = reqwest::Client::new();
+    let ready = format!("http://127.0.0.1:{}/ready", setup.public);
+    let waiting = async {
+        while !http
+            .get(&ready)
+            .send()
+            .await
+            .is_ok_and(|answer| answer.status() == StatusCode::SERVICE_UNAVAILABLE)
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .expect("it listens, and is not ready");
+    let keys = http
+        .get(format!("http://127.0.0.1:{}/.well-known/jwks.json", setup.public))
+        .send()
+        .await
+        .unwrap();
+    turned_away(keys).await;
+    tokio::task::block_in_place(|| postgres.resume());
+    let server = Server::adopt(setup, process).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    server.token(&client).await;
+}
+
+/// A database that neither answers nor hangs up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_frozen_postgres_nobody_waits_past_the_deadline() {
+    let postgres = Postgres::start(false);
+    let server = Server::start(Setup::on_postgres(BINARY, &postgres).await).await;
+    let client = server
+        .register(json!({"scope": "read", "token_format": "opaque"}))
+        .await;
+    let token = server.token(&client).await;
+    postgres.freeze();
+    for (path, form) in [
+        ("/oauth/token", ("grant_type", "client_credentials")),
+        ("/oauth/introspect", ("token", token.as_str())),
+        ("/oauth/revoke", ("token", token.as_str())),
+    ] {
+        let asked = Instant::now();
+        turned_away(server.post(&client, path, &[form]).await).await;
+        // 1 s, asserted at twice that.
+        assert!(
+            asked.elapsed() < Duration::from_secs(2),
+            "{path}: {:?}",
+            asked.elapsed()
+        );
+    }
+    postgres.thaw();
+    until(StatusCode::OK, Duration::from_secs(10), async || {
+        server.ask_token(&client, &[]).await
+    })
+    .await;
+    until(StatusCode::OK, Duration::from_secs(10), async || {
+        server.post(&client, "/oauth/introspect", &[("token", &token)]).await
+    })
+    .await;
+}
+
+/// Somebody holds `SQLite`'s write lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_locked_file_nobody_waits_past_the_deadline() {
+    let server = start(Kind::Sqlite).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    let token = server.token(&client).await;
+    let holder = rusqlite::Connection::open(server.setup.database_file()).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let asked = Instant::now();
+    turned_away(server.ask_token(&client, &[]).await).await;
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    assert!(server.is_active(&client, &token).await, "reading goes on");
+    holder.execute_batch("ROLLBACK").unwrap();
+    until(StatusCode::OK, Duration::from_secs(2), async || {
+        server.ask_token(&client, &[]).await
+    })
+    .await;
+}
+
+/// The process is paused for longer than its view may be old, and a token is revoked elsewhere meanwhile.
+async fn a_paused_process_does_not_answer_from_before_the_pause(kind: Kind) {
+    let server = start(kind).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    let token = server.token(&client).await;
+    assert!(server.is_active(&client, &token).await);
+    server.process.signal("STOP");
+    let revoked = server.setup.run(&["token", "revoke", &token]);
+    assert_eq!(revoked.code, 0, "{}", revoked.stderr);
+    tokio::time::sleep(Duration::from_millis(5200)).await;
+    server.process.signal("CONT");
+    let form = [("token", token.as_str())];
+    let answers = (0..20).map(|_| server.post(&client, "/oauth/introspect", &form));
+    for answer in futures_util::future::join_all(answers).await {
+        match answer.status() {
+            StatusCode::OK => assert_eq!(json(answer).await, json!({"active": false})),
+            _ => turned_away(answer).await,
+        }
+    }
+    let answer = async || server.post(&client, "/oauth/introspect", &[("token", &token)]).await;
+    until(StatusCode::OK, Duration::from_secs(2), answer).await;
+    assert!(!server.is_active(&client, &token).await);
+}
+
+on_both_stores!(a_paused_process_does_not_answer_from_before_the_pause);
