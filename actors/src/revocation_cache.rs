@@ -24,6 +24,7 @@ use crate::model::token::uuid_v7_ms;
 use crate::model::{MAX_TOKEN_LIFETIME, Revocation, RevocationTarget};
 use crate::runtime::clock::{Clock, IdClock};
 use crate::runtime::mailbox::{Envelope, Request};
+use crate::runtime::when::when;
 use crate::store::{LogPosition, Store};
 
 /// How often the log is read.
@@ -205,14 +206,10 @@ impl Actor for RevocationCache {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let mut prepared = self.parts.prepared.clone();
-        let wait = async move { prepared.wait_for(|prepared| *prepared).await.is_ok() };
-        ctx.spawn(wait.into_actor(self).map(|prepared, actor, ctx| {
-            if prepared {
-                actor.poll(ctx);
-                ctx.run_interval(POLL, Self::poll);
-            }
-        }));
+        when(ctx, self.parts.prepared.clone(), |actor, ctx| {
+            actor.poll(ctx);
+            ctx.run_interval(POLL, Self::poll);
+        });
         ctx.run_interval(FORGET, |actor, _| actor.view.forget(actor.parts.clock.unix_ms()));
     }
 }

@@ -1,11 +1,12 @@
-//! The part that knows actix's sharp edges: [`mailbox`] (deadlines, spans) and its [`permits`]
-//! (bounds, figures), [`supervisor`] (a new actor behind the
-//! same handle) and [`clock`] (time and ids as values that tests can set).
+//! The part that knows actix's sharp edges: [`mailbox`] (deadlines, spans) and its [`permits`] (bounds, figures),
+//! [`supervisor`] (a new actor behind the same handle), [`clock`] (time and ids as values that tests can set) and [`when`]
+//! (waiting for a flag).
 
 pub mod clock;
 pub mod mailbox;
 pub mod permits;
 pub mod supervisor;
+pub mod when;
 
 pub use clock::{Clock, IdClock, ManualClock, SystemClock};
 pub use mailbox::{Answer, Envelope, Mailbox, Pending, Request};

@@ -25,6 +25,7 @@ use crate::freshness::STALENESS_BUDGET;
 use crate::model::TokenRecord;
 use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::{Answer, Envelope, Mailbox, Pending, Request};
+use crate::runtime::when::when;
 use crate::store::{LedgerWriter, LogPosition, Maintenance, Store};
 
 /// The most tokens that one commit takes.
@@ -261,14 +262,10 @@ impl Actor for TokenStore {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let mut prepared = self.parts.prepared.clone();
-        let wait = async move { prepared.wait_for(|prepared| *prepared).await.is_ok() };
-        ctx.spawn(wait.into_actor(self).map(|prepared, actor, ctx| {
-            if prepared {
-                actor.refresh(ctx);
-                ctx.run_interval(REFRESH, Self::refresh);
-            }
-        }));
+        when(ctx, self.parts.prepared.clone(), |actor, ctx| {
+            actor.refresh(ctx);
+            ctx.run_interval(REFRESH, Self::refresh);
+        });
     }
 }
 

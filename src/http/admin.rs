@@ -8,8 +8,8 @@ use std::time::Instant;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header;
-use actix_web::middleware::{Next, from_fn};
-use actix_web::web::{self, Bytes, Payload, ServiceConfig};
+use actix_web::middleware::Next;
+use actix_web::web::{self, Bytes, Payload};
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseError};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use oauth2_actors::model::{AuditEntry, Page};
@@ -18,13 +18,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::Failure;
-use super::{ADMIN_DEADLINE, App, State, body, routes};
+use super::{ADMIN_DEADLINE, App, State, body};
 use crate::oauth::view::ListView;
 use crate::tokens::secret;
 
-mod clients;
-mod keys;
-mod tokens;
+pub mod clients;
+pub mod keys;
+pub mod tokens;
 
 /// The scope that an access token needs here.
 const SCOPE: &str = "oauth2.admin";
@@ -32,38 +32,6 @@ const SCOPE: &str = "oauth2.admin";
 /// Rows of a list when the request does not say, and at the most.
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1000;
-
-/// Every URL of the API.
-pub fn routes(config: &mut ServiceConfig) {
-    let api = web::scope("/v1")
-        .service(
-            routes::only("/clients", "GET, POST")
-                .route(web::get().to(clients::list))
-                .route(web::post().to(clients::create)),
-        )
-        .service(
-            routes::only("/clients/{client_id}", "GET, PATCH, DELETE")
-                .route(web::get().to(clients::show))
-                .route(web::patch().to(clients::update))
-                .route(web::delete().to(clients::delete)),
-        )
-        .service(routes::only("/clients/{client_id}/disable", "POST").route(web::post().to(clients::disable)))
-        .service(routes::only("/clients/{client_id}/enable", "POST").route(web::post().to(clients::enable)))
-        .service(
-            routes::only("/clients/{client_id}/rotate-secret", "POST").route(web::post().to(clients::rotate_secret)),
-        )
-        .service(
-            routes::only("/clients/{client_id}/revoke-tokens", "POST").route(web::post().to(tokens::revoke_of_client)),
-        )
-        .service(routes::only("/clients/{client_id}/tokens", "GET").route(web::get().to(tokens::list)))
-        .service(routes::only("/tokens/revoke-all", "POST").route(web::post().to(tokens::revoke_all)))
-        .service(routes::only("/tokens/{jti}", "GET").route(web::get().to(tokens::show)))
-        .service(routes::only("/tokens/{jti}/revoke", "POST").route(web::post().to(tokens::revoke)))
-        .service(routes::only("/keys", "GET").route(web::get().to(keys::list)))
-        .default_service(web::to(not_found))
-        .wrap(from_fn(bearer));
-    config.service(api);
-}
 
 /// Any other URL below `/admin`.
 pub async fn not_found(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
@@ -98,7 +66,8 @@ impl FromRequest for Operator {
     }
 }
 
-async fn bearer(
+/// The middleware that finds out who asks.
+pub async fn bearer(
     state: App,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

@@ -1,9 +1,11 @@
 //! Every URL on one screen.
 
 use actix_web::http::Method;
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Resource, ResponseError, Route, guard};
 
+use super::admin::{clients, keys, tokens};
 use super::error::Failure;
 use super::{admin, discovery, health, introspect, introspect_batch, metrics, revoke, token};
 
@@ -85,10 +87,10 @@ fn common(config: &mut ServiceConfig) {
 /// The public listener.
 pub fn public(config: &mut ServiceConfig) {
     config
-        .service(only("/oauth/token", "POST").route(web::post().to(token::post)))
-        .service(only("/oauth/introspect", "POST").route(web::post().to(introspect::post)))
-        .service(only("/oauth/introspect/batch", "POST").route(web::post().to(introspect_batch::post)))
-        .service(only("/oauth/revoke", "POST").route(web::post().to(revoke::post)))
+        .service(post("/oauth/token", web::to(token::post)))
+        .service(post("/oauth/introspect", web::to(introspect::post)))
+        .service(post("/oauth/introspect/batch", web::to(introspect_batch::post)))
+        .service(post("/oauth/revoke", web::to(revoke::post)))
         .service(get(
             "/.well-known/oauth-authorization-server",
             web::to(discovery::get_metadata),
@@ -109,17 +111,53 @@ pub fn management(config: &mut ServiceConfig) {
         .configure(common)
         .service(
             web::scope("/admin")
-                .configure(admin::routes)
+                .service(web::scope("/v1").configure(admin_v1).wrap(from_fn(admin::bearer)))
                 .default_service(web::to(admin::not_found)),
         )
         .default_service(web::to(not_found));
 }
 
+/// The admin API: everything here is for operators only.
+fn admin_v1(config: &mut ServiceConfig) {
+    config
+        .service(
+            only("/clients", "GET, POST")
+                .route(web::get().to(clients::list))
+                .route(web::post().to(clients::create)),
+        )
+        .service(
+            only("/clients/{client_id}", "GET, PATCH, DELETE")
+                .route(web::get().to(clients::show))
+                .route(web::patch().to(clients::update))
+                .route(web::delete().to(clients::delete)),
+        )
+        .service(post("/clients/{client_id}/disable", web::to(clients::disable)))
+        .service(post("/clients/{client_id}/enable", web::to(clients::enable)))
+        .service(post(
+            "/clients/{client_id}/rotate-secret",
+            web::to(clients::rotate_secret),
+        ))
+        .service(post(
+            "/clients/{client_id}/revoke-tokens",
+            web::to(tokens::revoke_of_client),
+        ))
+        .service(get("/clients/{client_id}/tokens", web::to(tokens::list)))
+        .service(post("/tokens/revoke-all", web::to(tokens::revoke_all)))
+        .service(get("/tokens/{jti}", web::to(tokens::show)))
+        .service(post("/tokens/{jti}/revoke", web::to(tokens::revoke)))
+        .service(get("/keys", web::to(keys::list)))
+        .default_service(web::to(admin::not_found));
+}
+
 /// A URL that takes these methods and says so to any other.
-pub fn only(path: &str, allowed: &'static str) -> Resource {
+fn only(path: &str, allowed: &'static str) -> Resource {
     web::resource(path).default_service(web::to(move || async move {
         Failure::MethodNotAllowed(allowed).error_response()
     }))
+}
+
+fn post(path: &str, route: Route) -> Resource {
+    only(path, "POST").route(route.guard(guard::Post()))
 }
 
 fn get(path: &str, route: Route) -> Resource {
