@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import statistics
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
-from .load import Loads, NOISY, Sample, Target
+from .load import NOISY, Loads, Sample, Target
 from .processes import BenchError, Processes, resident_mib
 from .servers import GRANT, Ceiling, Server, post
 from .stores import Postgres, fill_sqlite
@@ -24,7 +25,7 @@ class RateRow:
     key: str
     what: str
     against: str
-    goal: Optional[float]
+    goal: float | None
     store: str
     client: str
     tokens: str = ""
@@ -54,7 +55,7 @@ class Line:
     beside: str
     ratio: str
     goal: str
-    held: Optional[bool]
+    held: bool | None
     noisy: bool = False
 
 
@@ -245,7 +246,7 @@ class Bench:
 
     # Size
 
-    def memory_line(self, key: str, what: str, mib: float, goal: Optional[float]) -> None:
+    def memory_line(self, key: str, what: str, mib: float, goal: float | None) -> None:
         self.figures.others.append(Line(
             key, what, f"{mib:.1f} MiB", "", "", f"<= {goal:.0f} MiB" if goal else "", mib <= goal if goal else None))
         say(f"  {key:24} {mib:.1f} MiB")

@@ -7,7 +7,7 @@ import shutil
 import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from .processes import BenchError, Processes, UsageMeter
 from .stores import BINARIES, Postgres
@@ -49,7 +49,7 @@ class Target:
     authorization: str
     body: str = ""
     #: A file of tokens to put into the form, and whether each is used once or again and again.
-    tokens: Optional[Path] = None
+    tokens: Path | None = None
     once: bool = False
 
 
@@ -70,7 +70,7 @@ class Loads:
                       str(target.tokens), "once" if target.once else "again"]
         command = [str(self.wrk_binary), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s",
                    str(SCRIPTS / script[0]), *script[1:]]
-        best: Optional[Sample] = None
+        best: Sample | None = None
         for _ in range(1 + (RETRIES if retry and not target.once else 0)):
             meter = UsageMeter(self.processes)
             out = json.loads(self.processes.run(command, timeout=seconds + 30).splitlines()[-1])
@@ -96,7 +96,7 @@ class Loads:
         return figures, meter.read().foreign
 
     def _sample(self, target: Target, seconds: int, *options: str) -> Sample:
-        best: Optional[Sample] = None
+        best: Sample | None = None
         for _ in range(1 + RETRIES):
             out, foreign = self._openloop(target, seconds + 30, "--seconds", str(seconds + 1), *options)
             sample = Sample(out["rate"], out["p50_us"] / 1000, out["p99_us"] / 1000, out["not_ok"], foreign)

@@ -14,7 +14,6 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Optional
 
 from . import report
 from .bench import ALL_ROWS, Bench, say
@@ -29,8 +28,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
     parser.add_argument("--seconds", type=int, default=5, help="seconds a measurement (5)")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)),
-                        help="worker threads on both sides (the server's default: one a core)")
+    # The load generator and the database need the other half.
+    parser.add_argument("--workers", type=int, default=max(1, len(os.sched_getaffinity(0)) // 2),
+                        help="worker threads on both sides (half as many as there are cores)")
     parser.add_argument("--only", action="append", default=[], choices=ALL_ROWS, metavar="ROW",
                         help=f"measure this row only; may repeat: {', '.join(ALL_ROWS)}")
     parser.add_argument("--rows", type=int, metavar="N", help="only compare the durable rates with N rows in the ledger")
@@ -54,7 +54,7 @@ def build() -> Path:
     return Path(json.loads(metadata.stdout)["target_directory"]) / "release"
 
 
-def working_directory(asked: Optional[Path]) -> Path:
+def working_directory(asked: Path | None) -> Path:
     parent = (asked or ROOT / "target" / "bench").resolve()
     parent.mkdir(parents=True, exist_ok=True)
     kind = subprocess.run(["stat", "-f", "-c", "%T", str(parent)], capture_output=True, text=True, check=True)
@@ -66,7 +66,7 @@ def working_directory(asked: Optional[Path]) -> Path:
     return directory
 
 
-def stop(number: int, _frame: Optional[FrameType]) -> None:
+def stop(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 

@@ -9,7 +9,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Optional
+from typing import IO
 
 TICKS = os.sysconf("SC_CLK_TCK")
 CORES = os.cpu_count() or 1
@@ -36,10 +36,10 @@ class Processes:
         self,
         command: list[str],
         log: Path,
-        env: Optional[dict[str, str]] = None,
-        cwd: Optional[Path] = None,
-        user: Optional[str] = None,
-        stdout: Optional[int] = None,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        user: str | None = None,
+        stdout: int | None = None,
     ) -> subprocess.Popen[bytes]:
         sink: IO[bytes]
         with open(log, "ab") as sink:
@@ -76,8 +76,8 @@ class Processes:
             # SIGINT is Postgres' fast shutdown; the others take it as SIGTERM.
             self.stop(process, signal.SIGINT)
 
-    def run(self, command: list[str], timeout: float, env: Optional[dict[str, str]] = None,
-            user: Optional[str] = None, cwd: Optional[Path] = None) -> str:
+    def run(self, command: list[str], timeout: float, env: dict[str, str] | None = None,
+            user: str | None = None, cwd: Path | None = None) -> str:
         """Runs a program to its end and answers what it printed."""
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env,

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from .bench import Figures, Line
-from .processes import BenchError, CORES
+from .processes import CORES, BenchError
 
 BEGIN, END = "<!-- measured: {} -->", "<!-- /measured: {} -->"
 

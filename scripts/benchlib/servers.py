@@ -10,7 +10,6 @@ import select
 import subprocess
 import time
 from pathlib import Path
-from typing import Optional
 
 from .processes import BenchError, Processes, free_port
 
@@ -40,7 +39,7 @@ def post(port: int, path: str, authorization: str, body: str) -> tuple[int, byte
     return response.status, answer
 
 
-def get(port: int, path: str) -> Optional[tuple[int, str]]:
+def get(port: int, path: str) -> tuple[int, str] | None:
     """Status and body; `None` when nobody listens."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
@@ -91,7 +90,7 @@ class Server:
             "OAUTH2_LOG_FORMAT": "json",
         }
         self.authorization: dict[str, str] = {}
-        self.process: Optional[subprocess.Popen[bytes]] = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def command(self, *arguments: str) -> str:
         return self.processes.run([str(self.binary), *arguments], timeout=60, env=self.env, cwd=self.home)

@@ -7,8 +7,8 @@ import random
 import shutil
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, Optional
 
 from .processes import BenchError, Processes, free_port
 
@@ -24,7 +24,7 @@ class Postgres:
         if not (BINARIES / "initdb").exists():
             raise BenchError(f"no Postgres 15 in {BINARIES}; install postgresql-15 or set PG_BINARIES")
         self.processes = processes
-        self.user: Optional[str] = "postgres" if os.geteuid() == 0 else None
+        self.user: str | None = "postgres" if os.geteuid() == 0 else None
         self.data = directory / "postgres"
         self.data.mkdir()
         if self.user:
