@@ -67,6 +67,10 @@ class Figures:
     samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
+def spaced(number: float) -> str:
+    return f"{number:,.0f}".replace(",", " ")
+
+
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -201,7 +205,7 @@ class Bench:
 
     def rate_line(self, row: RateRow) -> Line:
         ratio, bad = self.ratio(row.key, row.against), self.bad(row.key)
-        value = f"{self.median(row.key, lambda s: s.rate):,.0f}/s".replace(",", " ")
+        value = f"{spaced(self.median(row.key, lambda s: s.rate))}/s"
         beside = f"p99 {self.median(row.key, lambda s: s.p99):.2f} ms"
         return Line(
             row.key, row.what, value if not bad else f"invalid: {bad} answers were not as wanted", beside,
@@ -322,7 +326,7 @@ class Bench:
             key, beside = f"durable-{many.name}", f"durable-{few.name}"
             ratio, bad = self.ratio(key, beside), self.bad(key) + self.bad(beside)
             self.figures.large.append(Line(
-                key, f"durable PASETO, {kind}, {rows:,} rows more in the ledger".replace(",", " "),
-                f"{self.median(key, lambda s: s.rate):,.0f}/s".replace(",", " "),
+                key, f"durable PASETO, {kind}, {spaced(rows)} rows more in the ledger",
+                f"{spaced(self.median(key, lambda s: s.rate))}/s",
                 f"p99 {self.median(key, lambda s: s.p99):.2f} ms", f"{ratio:.2f} of the same without them", ">= 0.85",
                 ratio >= 0.85 and not bad, self.noisy(key, beside)))
