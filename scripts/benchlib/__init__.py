@@ -1,0 +1,1 @@
+"""The benchmark: programs it starts, loads it puts on them, tables it writes."""

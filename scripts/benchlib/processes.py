@@ -1,0 +1,156 @@
+"""Starting programs, stopping each by its own id, and how much processor time they used."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+TICKS = os.sysconf("SC_CLK_TCK")
+CORES = os.cpu_count() or 1
+
+
+class BenchError(Exception):
+    """Something that the reader of the message has to mend."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Processes:
+    """What was started and still runs. `stop_all` stops it, the last one first."""
+
+    def __init__(self) -> None:
+        self.running: list[subprocess.Popen[bytes]] = []
+
+    def start(
+        self,
+        command: list[str],
+        log: Path,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        user: str | None = None,
+        stdout: int | None = None,
+    ) -> subprocess.Popen[bytes]:
+        sink: IO[bytes]
+        with open(log, "ab") as sink:
+            # A session of its own: Ctrl-C reaches this program only, which then stops the others in order.
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=sink if stdout is None else stdout,
+                stderr=sink,
+                env=env,
+                cwd=cwd,
+                user=user,
+                group=user,
+                extra_groups=[] if user else None,
+                start_new_session=True,
+            )
+        self.running.append(process)
+        return process
+
+    def stop(self, process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) -> None:
+        if process in self.running:
+            self.running.remove(process)
+        if process.poll() is not None:
+            return
+        process.send_signal(how)
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(timeout=10)
+
+    def stop_all(self) -> None:
+        for process in reversed(list(self.running)):
+            # SIGINT is Postgres' fast shutdown; the others take it as SIGTERM.
+            self.stop(process, signal.SIGINT)
+
+    def run(self, command: list[str], timeout: float, env: dict[str, str] | None = None,
+            user: str | None = None, cwd: Path | None = None) -> str:
+        """Runs a program to its end and answers what it printed."""
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env,
+            user=user, group=user, extra_groups=[] if user else None, cwd=cwd, start_new_session=True,
+        )
+        self.running.append(process)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            raise BenchError(f"{command[0]} did not end within {timeout:.0f} s") from error
+        finally:
+            self.stop(process, signal.SIGKILL)
+        if process.returncode != 0:
+            raise BenchError(f"{' '.join(command[:3])} … failed: {err.decode(errors='replace').strip()[-600:]}")
+        return out.decode()
+
+
+def ticks_of_tree(root: int) -> int:
+    """Processor ticks of a process and its living children (Postgres' backends), ended children included."""
+    total = 0
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+        except (OSError, IndexError):
+            continue
+        if int(entry.name) == root:
+            total += sum(int(fields[i]) for i in (11, 12, 13, 14))
+        elif int(fields[1]) == root:
+            total += int(fields[11]) + int(fields[12])
+    return total
+
+
+def machine_ticks() -> int:
+    """Ticks that any program used on this machine. Interrupts are left out: they belong to nobody."""
+    user, nice, system = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:4]
+    return int(user) + int(nice) + int(system)
+
+
+def children_ticks() -> int:
+    times = os.times()
+    return int((times.children_user + times.children_system + times.user + times.system) * TICKS)
+
+
+@dataclass
+class Usage:
+    """Processor time between two moments, in seconds."""
+
+    by_process: dict[int, float]
+    #: Share of the machine that programs used which are not part of the benchmark.
+    foreign: float
+
+
+class UsageMeter:
+    def __init__(self, processes: Processes) -> None:
+        self.pids = [process.pid for process in processes.running]
+        self.before = {pid: ticks_of_tree(pid) for pid in self.pids}
+        self.own = children_ticks()
+        self.machine = machine_ticks()
+        self.began = time.monotonic()
+
+    def read(self) -> Usage:
+        elapsed = time.monotonic() - self.began
+        machine = machine_ticks() - self.machine
+        own = children_ticks() - self.own
+        used = {pid: ticks_of_tree(pid) - before for pid, before in self.before.items()}
+        foreign = max(0, machine - own - sum(used.values())) / TICKS / (elapsed * CORES)
+        return Usage({pid: ticks / TICKS for pid, ticks in used.items()}, foreign)
+
+
+def resident_mib(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise BenchError(f"process {pid} is gone")

@@ -1,0 +1,141 @@
+"""The two sides: the ceiling and the server under test."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import select
+import subprocess
+import time
+from pathlib import Path
+
+from .processes import BenchError, Processes, free_port
+
+#: The server's clients, with how they differ. Ids are of one length, so that all requests and answers are.
+CLIENTS: dict[str, list[str]] = {
+    "bench-p": ["--format", "paseto"],
+    "bench-s": ["--format", "paseto", "--ledger", "stateless"],
+    "bench-j": ["--format", "jwt"],
+    "bench-o": ["--format", "opaque"],
+    # Its tokens are minted beforehand and must outlive the rounds.
+    "bench-u": ["--format", "paseto", "--ledger", "stateless", "--lifetime", "7200"],
+}
+GRANT = "grant_type=client_credentials&scope=read+write"
+
+
+def basic(client: str, secret: str) -> str:
+    return "Basic " + base64.b64encode(f"{client}:{secret}".encode()).decode()
+
+
+def post(port: int, path: str, authorization: str, body: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    headers = {"Authorization": authorization, "Content-Type": "application/x-www-form-urlencoded"}
+    connection.request("POST", path, body, headers)
+    response = connection.getresponse()
+    answer = response.read()
+    connection.close()
+    return response.status, answer
+
+
+def get(port: int, path: str) -> tuple[int, str] | None:
+    """Status and body; `None` when nobody listens."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    except OSError:
+        return None
+    finally:
+        connection.close()
+
+
+class Ceiling:
+    def __init__(self, processes: Processes, binary: Path, workers: int, directory: Path) -> None:
+        self.process = processes.start([str(binary), "--workers", str(workers)], directory / "ceiling.log",
+                                       stdout=subprocess.PIPE)
+        assert self.process.stdout is not None
+        readable, _, _ = select.select([self.process.stdout], [], [], 10)
+        line = self.process.stdout.readline().decode().split() if readable else []
+        if len(line) != 2 or line[0] != "ready":
+            raise BenchError(f"the ceiling did not start; see {directory / 'ceiling.log'}")
+        self.port = int(line[1])
+        self.authorization = basic("bench-p", "x" * 50)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+
+class Server:
+    """`oauth2_server` on one store."""
+
+    def __init__(self, processes: Processes, binary: Path, name: str, store: str, workers: int,
+                 directory: Path) -> None:
+        self.processes, self.binary, self.name = processes, binary, name
+        self.home = directory / f"server-{name}"
+        self.home.mkdir()
+        self.log = directory / f"server-{name}.log"
+        self.port, self.management = free_port(), free_port()
+        self.env = {key: value for key, value in os.environ.items() if not key.startswith("OAUTH2_")}
+        self.env |= {
+            "OAUTH2_DATABASE_URL": store,
+            "OAUTH2_SERVER_PORT": str(self.port),
+            "OAUTH2_MANAGEMENT_PORT": str(self.management),
+            "OAUTH2_SERVER_WORKERS": str(workers),
+            "OAUTH2_SERVER_DRAIN_DELAY": "0",
+            "OAUTH2_KEY_ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode(),
+            "OAUTH2_LOG_FORMAT": "json",
+        }
+        self.authorization: dict[str, str] = {}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self, *arguments: str) -> str:
+        return self.processes.run([str(self.binary), *arguments], timeout=60, env=self.env, cwd=self.home)
+
+    def prepare(self) -> None:
+        self.command("migrate")
+        for client, options in CLIENTS.items():
+            made = self.command("client", "create", "--id", client, "--grant", "client_credentials", "--scope",
+                                "read write", *options, "--json")
+            self.authorization[client] = basic(client, json.loads(made)["client_secret"])
+
+    def start(self) -> float:
+        """Answers the seconds from the start to the first 200 of /ready."""
+        began = time.monotonic()
+        self.process = self.processes.start([str(self.binary)], self.log, env=self.env, cwd=self.home)
+        while True:
+            answer = get(self.port, "/ready")
+            if answer is not None and answer[0] == 200:
+                return time.monotonic() - began
+            if self.process.poll() is not None or time.monotonic() > began + 60:
+                raise BenchError(f"{self.name} did not become ready; see {self.log}")
+            time.sleep(0.002)
+
+    def stop(self) -> None:
+        if self.process:
+            self.processes.stop(self.process)
+            self.process = None
+
+    @property
+    def pid(self) -> int:
+        if self.process is None:
+            raise BenchError(f"{self.name} does not run")
+        return self.process.pid
+
+    def counter(self, series: str) -> float:
+        """One sample of /metrics, by its name and labels."""
+        answer = get(self.management, "/metrics")
+        for line in (answer[1] if answer else "").splitlines():
+            if line.startswith(series + " "):
+                return float(line.rsplit(" ", 1)[1])
+        raise BenchError(f"/metrics has no {series}")
+
+    def token(self, client: str) -> str:
+        status, answer = post(self.port, "/oauth/token", self.authorization[client], GRANT)
+        if status != 200:
+            raise BenchError(f"{self.name} answered {status} to {client}: {answer.decode()[:200]}")
+        token: str = json.loads(answer)["access_token"]
+        return token

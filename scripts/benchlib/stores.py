@@ -1,0 +1,107 @@
+"""The stores: a private Postgres, SQLite files, and filling either with tokens."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from .processes import BenchError, Processes, free_port
+
+BINARIES = Path(os.environ.get("PG_BINARIES", "/usr/lib/postgresql/15/bin"))
+#: Bound on filling a ledger, seconds.
+FILLING = 1800.0
+
+
+class Postgres:
+    """A server of our own with its defaults: fsync and synchronous_commit are on, and said so."""
+
+    def __init__(self, processes: Processes, directory: Path) -> None:
+        if not (BINARIES / "initdb").exists():
+            raise BenchError(f"no Postgres 15 in {BINARIES}; install postgresql-15 or set PG_BINARIES")
+        self.processes = processes
+        self.user: str | None = "postgres" if os.geteuid() == 0 else None
+        self.data = directory / "postgres"
+        self.data.mkdir()
+        if self.user:
+            shutil.chown(self.data, self.user, self.user)
+        self.port = free_port()
+        processes.run(
+            [str(BINARIES / "initdb"), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "-D",
+             str(self.data)], timeout=60, user=self.user, cwd=Path("/"))
+        with open(self.data / "postgresql.conf", "a", encoding="ascii") as conf:
+            conf.write(f"listen_addresses = '127.0.0.1'\nport = {self.port}\nunix_socket_directories = ''\n"
+                       "fsync = on\nsynchronous_commit = on\n")
+        # Its log must lie where it may write.
+        log = directory / "postgres.log"
+        self.process = processes.start([str(BINARIES / "postgres"), "-D", str(self.data)], log, user=self.user,
+                                       cwd=Path("/"))
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                self.sql("SELECT 1", "postgres")
+                return
+            except BenchError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    def sql(self, sql: str, database: str, timeout: float = 60) -> str:
+        return self.processes.run(
+            [str(BINARIES / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p",
+             str(self.port), "-U", "postgres", "-d", database, "-c", sql], timeout=timeout).strip()
+
+    def create(self, database: str) -> str:
+        self.sql(f'CREATE DATABASE "{database}"', "postgres")
+        return f"postgres://postgres@127.0.0.1:{self.port}/{database}"
+
+    def fill(self, database: str, client: str, tokens: int, revocations: int) -> None:
+        """Live tokens in the order of their ids, which expire in the next hours; the ids are made of a hash."""
+        step = 1_000_000
+        for start in range(0, tokens, step):
+            stop = min(start + step, tokens)
+            self.sql(
+                f"""INSERT INTO tokens (jti, expires_at, client_id, scope, aud, format)
+                SELECT (lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint - 1200000 + i * 1200000 / {tokens}),
+                        12, '0') || '7' || substr(h, 1, 3) || '8' || substr(h, 4, 15))::uuid,
+                    date_trunc('second', now()) + interval '1 hour' + i * interval '1 hour' / {tokens},
+                    '{client}', 'read write', 'http://127.0.0.1:8080', 1
+                FROM (SELECT i, md5(i::text) AS h FROM generate_series({start}::bigint, {stop - 1}) AS i) AS s""",
+                database, FILLING)
+        if revocations:
+            self.sql(
+                f"""INSERT INTO revocations (target_kind, target_id, cutoff_ms, expires_at)
+                SELECT 'token', jti::text, (extract(epoch FROM now()) * 1000)::bigint, expires_at
+                FROM tokens LIMIT {revocations}""", database, FILLING)
+        # What a ledger that grew by itself would have had done to it meanwhile.
+        self.sql("VACUUM ANALYZE tokens", database, FILLING)
+        self.sql("CHECKPOINT", database, FILLING)
+
+
+def fill_sqlite(file: Path, client: str, tokens: int, revocations: int) -> None:
+    """As `Postgres.fill`. The server must not be running."""
+    now = int(time.time())
+    dice = random.Random(1)
+
+    def rows() -> Iterator[tuple[bytes, int, str, str, str, int]]:
+        for i in range(tokens):
+            stamp = now * 1000 - 1_200_000 + i * 1_200_000 // tokens
+            tail = (7 << 76) | (dice.getrandbits(12) << 64) | (2 << 62) | dice.getrandbits(62)
+            jti = ((stamp << 80) | tail).to_bytes(16, "big")
+            yield (jti, now + 3600 + i * 3600 // tokens, client, "read write", "http://127.0.0.1:8080", 1)
+
+    connection = sqlite3.connect(file)
+    with connection:
+        connection.executemany(
+            "INSERT INTO tokens (jti, expires_at, client_id, scope, aud, format) VALUES (?, ?, ?, ?, ?, ?)", rows())
+        connection.execute(
+            """INSERT INTO revocations (target_kind, target_id, cutoff_ms, expires_at)
+            SELECT 'token', lower(substr(h, 1, 8) || '-' || substr(h, 9, 4) || '-' || substr(h, 13, 4) || '-'
+                || substr(h, 17, 4) || '-' || substr(h, 21)), ?, expires_at
+            FROM (SELECT hex(jti) AS h, expires_at FROM tokens LIMIT ?)""", (now * 1000, revocations))
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
