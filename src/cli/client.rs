@@ -7,7 +7,7 @@ use oauth2_actors::model::{Client, MAX_TOKEN_LIFETIME};
 use oauth2_actors::store::Store;
 use serde_json::json;
 
-use super::store::{self, audit, no_such_client, now, now_ms};
+use super::store::{self, audit, no_such_client, now};
 use super::{Json, Paging, output};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -198,8 +198,9 @@ async fn create(config: &Config, create: Create) -> Result<(), Failure> {
     };
     let made = registration::register(&request, &defaults(config), Fresh::generate()?, now())?;
     let store = store::open_or_make(config).await?;
+    let now_ms = store.ping().await?;
     store
-        .create_client(&made.client, &audit("client.create", json!({})))
+        .create_client(&made.client, now_ms, &audit("client.create", json!({})))
         .await?;
     show(&made.client, Some(&made.secret), create.json)
 }
@@ -278,8 +279,10 @@ async fn change(
 
 async fn delete(config: &Config, one: &One) -> Result<(), Failure> {
     let store = store::open(config).await?;
+    // The store's clock: what servers mint is stamped by it.
+    let now_ms = store.ping().await?;
     if !store
-        .delete_client(&one.id, now_ms(), &audit("client.delete", json!({})))
+        .delete_client(&one.id, now_ms, &audit("client.delete", json!({})))
         .await?
     {
         return Err(no_such_client(&one.id));

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::store::{self, audit, no_such_client, now, now_ms};
+use super::store::{self, audit, no_such_client, now};
 use super::{Json, Paging, output};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -185,7 +185,8 @@ fn takes_away(revocation: &Revocation, token: &StoredToken) -> bool {
 async fn revoke(config: &Config, revoke: &Revoke) -> Result<(), Failure> {
     let named = revoke.token.as_deref().map(Named::read).transpose()?;
     let store = store::open(config).await?;
-    let cutoff_ms = now_ms();
+    // The store's clock: what servers mint is stamped by it.
+    let cutoff_ms = store.ping().await?;
     let (target, action, answer): (_, _, Value) = if let Some(named) = named {
         let expires_at = latest_expiry(&store, &named).await?;
         let target = RevocationTarget::Token {

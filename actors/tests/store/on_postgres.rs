@@ -28,12 +28,12 @@ async fn a_late_commit_is_never_skipped() {
     .await
     .unwrap();
     let early = Revocation {
-        target: RevocationTarget::Client("early".into()),
+        target: RevocationTarget::Client("other".into()),
         cutoff_ms: 2,
     };
     store.revoke(&early, 1, &audit("revocation.cutoff")).await.unwrap();
     store
-        .create_client(&client("early"), &audit("client.create"))
+        .create_client(&client("early"), NOW as u64 * 1000, &audit("client.create"))
         .await
         .unwrap();
 
@@ -108,7 +108,7 @@ async fn partitions_come_and_go() {
     let later = f.store.maintain(NOW + SLOT + 3601, 0).await.unwrap();
     assert_eq!(later.partitions_dropped, 1);
     assert!(admin.query_one(first, &[]).await.is_err());
-    let last = f.store.maintain(stray.expires_at + 1, 0).await.unwrap();
+    let last = f.store.maintain(stray.expires_at + 3601, 0).await.unwrap();
     assert_eq!((last.tokens_deleted, last.default_partition_rows), (1, 0));
     assert!(f.store.token(stray.jti, None).await.unwrap().is_none());
 }
@@ -247,7 +247,7 @@ async fn a_collision_is_tried_again() {
         CREATE TRIGGER collide BEFORE INSERT ON clients FOR EACH ROW EXECUTE FUNCTION collide()";
     admin.batch_execute(trigger).await.unwrap();
     f.store
-        .create_client(&client("ci"), &audit("client.create"))
+        .create_client(&client("ci"), NOW as u64 * 1000, &audit("client.create"))
         .await
         .unwrap();
     assert_eq!(
@@ -264,7 +264,7 @@ async fn a_collision_is_tried_again() {
 async fn a_caller_that_leaves_leaves_a_clean_pool() {
     let f = Fixture::migrated("postgres").await;
     f.store
-        .create_client(&client("ci"), &audit("client.create"))
+        .create_client(&client("ci"), NOW as u64 * 1000, &audit("client.create"))
         .await
         .unwrap();
     let holder = connect(f.url()).await;
@@ -309,4 +309,50 @@ async fn refusals_say_why_and_keep_the_password() {
     }
     let shown = format!("{missing:?}");
     assert!(!shown.contains("127.0.0.1"), "{shown}");
+}
+
+/// Transaction ids count within one run of one cluster. After a restart, a failover or a restore, whoever followed the logs
+/// must hear of everything, and rows from the other cluster's future must not be handed out again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_of_another_run_leads_to_everything() {
+    let mut server = Postgres::start(false);
+    let mut options = options(Location::Postgres(server.database().await));
+    options.acquire_timeout = Duration::from_secs(5);
+    let store = Store::open(&options).await.unwrap();
+    store.migrate().await.unwrap();
+    let revoked = |ms: u64| Revocation {
+        target: RevocationTarget::Issuer,
+        cutoff_ms: ms,
+    };
+    let revoke = async |ms| {
+        store
+            .revoke(&revoked(ms), ms, &audit("revocation.cutoff"))
+            .await
+            .unwrap();
+    };
+    revoke(1).await;
+    let (_, before) = store.revocations_since(LogPosition::default()).await.unwrap();
+    let heard = store.changes_position().await.unwrap();
+
+    let Location::Postgres(url) = &options.location else {
+        unreachable!()
+    };
+    let from_the_future = "UPDATE revocations SET txid = txid + 1000000; UPDATE audit_log SET txid = txid + 1000000";
+    connect(url).await.batch_execute(from_the_future).await.unwrap();
+    revoke(2).await;
+    let (found, followed) = store.revocations_since(before).await.unwrap();
+    assert_eq!(found, [revoked(2)], "what this run has yet to count is left out");
+    assert!(followed.is_comparable(&before));
+
+    tokio::task::block_in_place(|| {
+        server.stop();
+        server.resume();
+    });
+    let (found, after) = store.revocations_since(before).await.unwrap();
+    assert_eq!(found.len(), 2, "everything");
+    assert!(!after.is_comparable(&before));
+    assert!(!store.changes_since(heard).await.unwrap().1.is_comparable(&heard));
+    revoke(3).await;
+    let (found, _) = store.revocations_since(after).await.unwrap();
+    assert_eq!(found, [revoked(3)], "and then what is new");
 }

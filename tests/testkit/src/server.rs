@@ -185,8 +185,13 @@ impl Server {
     /// Starts the server again on the same data, after `kill` or an end of its own.
     pub async fn start_again(&mut self) {
         self.process = self.setup.spawn();
-        self.http = client();
+        self.reconnect();
         self.ready().await;
+    }
+
+    /// Forgets every open connection.
+    pub fn reconnect(&mut self) {
+        self.http = client();
     }
 
     /// Waits until `/ready` is 200.
