@@ -24,7 +24,9 @@ macro_rules! on_both_stores {
 }
 
 mod admin;
+mod cli;
 mod client_auth;
+mod config;
 mod discovery;
 mod first_run;
 mod introspect;

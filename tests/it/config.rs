@@ -1,0 +1,5 @@
+//! What can be configured, from where, and what is refused.
+
+mod secrets;
+mod sources;
+mod values;
