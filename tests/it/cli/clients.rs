@@ -121,6 +121,10 @@ async fn a_field_can_be_changed_and_taken_back(kind: Kind) {
     ]);
     assert_eq!(back, client("ci", &made["created_at"]));
     assert_eq!(setup.json(&["client", "show", "ci", "--json"]), back);
+
+    let both = ["client", "update", "ci", "--format", "jwt", "--reset", "format"];
+    refused(&setup.run(&both), 2, &["--format", "--reset"]);
+    assert_eq!(setup.json(&["client", "show", "ci", "--json"]), back);
 }
 
 async fn a_client_is_disabled_enabled_and_deleted(kind: Kind) {
