@@ -85,6 +85,10 @@ async fn the_doctor_finds_what_is_missing(kind: Kind) {
     }
     assert!(!setup.directory().join("data").exists(), "a look makes nothing");
 
+    answer(&setup, &["migrate"]);
+    let found = setup.json(&["doctor", "--json"]);
+    assert_eq!(status(&found, "keys"), "skipped", "there are none yet: {found}");
+
     setup.set("OAUTH2_SERVER_PORT", "x");
     refused(&setup.run(&["doctor"]), 2, &["OAUTH2_SERVER_PORT"]);
 }
