@@ -77,6 +77,7 @@ async fn a_wrong_command_line_ends_with_2() {
         ("client rotate-secret ci --overlap 2592001", "--overlap"),
         ("client update ci --reset everything", "everything"),
         ("token list", "--client"),
+        ("token revoke", "--all"),
         ("token revoke --all --client ci", "--all"),
         ("token revoke --all x", "--all"),
     ] {
