@@ -9,6 +9,7 @@ on_both_stores!(
     a_migration_runs_once,
     a_newer_schema_is_refused,
     an_unknown_schema_is_refused,
+    tables_of_somebody_else_are_left_alone,
     without_migrating_an_empty_store_is_refused,
     before_the_first_start,
 );
@@ -55,6 +56,18 @@ async fn an_unknown_schema_is_refused(kind: Kind) {
     let setup = migrated(kind).await;
     setup.sql("UPDATE refinery_schema_history SET checksum = '1'").await;
     unusable(&setup, &["version 1", "database of its own"]);
+}
+
+async fn tables_of_somebody_else_are_left_alone(kind: Kind) {
+    let setup = setup(kind).await;
+    setup
+        .sql("CREATE TABLE clients (x INTEGER); INSERT INTO clients VALUES (7)")
+        .await;
+    let words = ["clients", "database of its own"];
+    refused(&setup.run(&["migrate"]), 3, &words);
+    refused(&setup.run(&[]), 3, &words);
+    refused(&setup.run(&["client", "list"]), 3, &["migrate"]);
+    setup.sql("UPDATE clients SET x = 8 WHERE x = 7").await;
 }
 
 async fn without_migrating_an_empty_store_is_refused(kind: Kind) {
