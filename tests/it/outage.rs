@@ -7,6 +7,7 @@ use oauth2_testkit::{Kind, Postgres, Server, Setup};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
 
+use crate::introspect::send_batch;
 use crate::token::refused;
 use crate::{BINARY, start};
 
@@ -75,6 +76,7 @@ async fn without_postgres_writes_are_refused_in_time_and_keys_are_still_told() {
         // The revocations known here are old after 5 s; asserted at twice that.
         until(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(10), introspect).await;
         turned_away(introspect().await).await;
+        turned_away(send_batch(&server, &client, json!({"tokens": [&token]}).to_string()).await).await;
         turned_away(server.ask_token(&stateless, &[]).await).await;
         let ready = server.http.get(server.url("/ready")).send().await.unwrap();
         assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);

@@ -260,6 +260,73 @@ async fn a_collision_is_tried_again() {
     );
 }
 
+/// A batch is on its way into the default partition while a partition of its own is attached. Nobody is told of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_attached_under_a_batch_does_not_fail_it() {
+    let f = Fixture::migrated("postgres").await;
+    let mut writer = f.store.ledger_writer();
+    writer.commit(&[token("ci", NOW, 60)]).await.unwrap();
+    let (maker, watcher) = (connect(f.url()).await, connect(f.url()).await);
+    maker
+        .batch_execute(
+            "BEGIN; CREATE TABLE own (LIKE tokens INCLUDING ALL);
+             ALTER TABLE tokens ATTACH PARTITION own FOR VALUES FROM ('2027-01-01') TO ('2027-02-01')",
+        )
+        .await
+        .unwrap();
+    // 2027-01-10, until now the default partition's.
+    let late = token("ci", NOW, 47 * 86_400);
+    let batch = [late.clone()];
+    let commit = tokio::spawn(async move { writer.commit(&batch).await });
+    let waiting = "SELECT count(*) FROM pg_locks
+        WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    while watcher.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        assert!(!commit.is_finished(), "the batch must meet the lock");
+    }
+    maker.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(commit.await.unwrap(), Ok(()));
+    let found = "SELECT count(*) FROM own WHERE jti = $1";
+    assert_eq!(
+        watcher.query_one(found, &[&late.jti]).await.unwrap().get::<_, i64>(0),
+        1
+    );
+}
+
+/// Whatever the database's own default is.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_commit_waits_for_the_disk() {
+    let f = Fixture::empty("postgres").await;
+    let admin = connect(f.url()).await;
+    let lax = "DO $$ BEGIN
+        EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$";
+    admin.batch_execute(lax).await.unwrap();
+    let store = Store::open(&f.options).await.unwrap();
+    store.migrate().await.unwrap();
+    let trigger = "CREATE TABLE seen (what text, how text);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO seen VALUES (TG_TABLE_NAME, current_setting('synchronous_commit')); RETURN NULL; END $$;
+        CREATE TRIGGER note AFTER INSERT ON tokens FOR EACH STATEMENT EXECUTE FUNCTION note();
+        CREATE TRIGGER note AFTER INSERT ON revocations FOR EACH STATEMENT EXECUTE FUNCTION note();
+        CREATE TRIGGER note AFTER INSERT ON clients FOR EACH STATEMENT EXECUTE FUNCTION note()";
+    admin.batch_execute(trigger).await.unwrap();
+    store.ledger_writer().commit(&[token("ci", NOW, 60)]).await.unwrap();
+    store
+        .create_client(&client("ci"), &audit("client.create"))
+        .await
+        .unwrap();
+    let cut = Revocation {
+        target: RevocationTarget::Issuer,
+        cutoff_ms: 1,
+    };
+    store.revoke(&cut, 1, &audit("revocation.cutoff")).await.unwrap();
+    let rows = admin
+        .query("SELECT what, how FROM seen ORDER BY what", &[])
+        .await
+        .unwrap();
+    let seen: Vec<(&str, &str)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(seen, [("clients", "on"), ("revocations", "on"), ("tokens", "on")]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_leaves_leaves_a_clean_pool() {
     let f = Fixture::migrated("postgres").await;
