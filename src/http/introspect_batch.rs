@@ -52,6 +52,6 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
         introspect::describe(&state, &caller, token, deadline, &mut answer).await?;
     }
     answer.push(b']');
-    state.fresh()?;
+    state.fresh(deadline)?;
     Ok(introspect::respond(answer))
 }

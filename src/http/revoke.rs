@@ -19,8 +19,8 @@ use crate::oauth::form::Form;
 
 /// The endpoint.
 pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
-    let deadline = Instant::now() + DEADLINE;
     let body = body::form(request.headers(), payload).await?;
+    let deadline = Instant::now() + DEADLINE;
     let form = Form::parse(&body)?;
     let client = authenticate::by_form(&state, &request, &form)?;
     let token = form.required("token", "token is missing")?;
