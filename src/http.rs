@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::web;
 use arc_swap::ArcSwap;
@@ -43,7 +43,7 @@ pub mod revoke;
 pub mod routes;
 pub mod token;
 
-/// How long a token, introspection or revocation request may take.
+/// How long a token, introspection or revocation request may take once its body is there.
 pub const DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long an administrative request may take.
@@ -106,14 +106,12 @@ impl State {
         }
     }
 
-    /// Refuses to go on when clients or revocations were not confirmed by the store within the staleness budget. To be
-    /// asked last, so that a process that was paused cannot answer from before the pause.
-    pub fn fresh(&self) -> Result<(), error::Failure> {
-        let within = |freshness: &Freshness| freshness.is_within(STALENESS_BUDGET);
-        if within(self.directory.freshness()) && within(self.revocations.load().freshness()) {
-            return Ok(());
-        }
-        Err(error::Failure::Unavailable("stale"))
+    /// Refuses to go on after the request's deadline, or when clients or revocations were not confirmed by the store
+    /// within the staleness budget. To be asked last, so that a process that was paused cannot answer from before the
+    /// pause.
+    pub fn fresh(&self, deadline: Instant) -> Result<(), error::Failure> {
+        let revocations = self.revocations.load();
+        timely(deadline, [self.directory.freshness(), revocations.freshness()])
     }
 
     /// Commits a revocation, then makes it hold on this node.
@@ -121,7 +119,7 @@ impl State {
         &self,
         revocation: Revocation,
         audit: AuditEntry,
-        deadline: std::time::Instant,
+        deadline: Instant,
     ) -> Result<(), ServiceError> {
         let (row, now_ms) = (revocation.clone(), self.now_ms());
         self.tokens
@@ -134,9 +132,20 @@ impl State {
     }
 
     /// Makes a committed revocation hold on this node; the log would do so in a moment.
-    pub async fn enforce(&self, revocation: Revocation, deadline: std::time::Instant) -> Result<(), ServiceError> {
+    pub async fn enforce(&self, revocation: Revocation, deadline: Instant) -> Result<(), ServiceError> {
         Ok(self.revocation_cache.ask(Apply(revocation), deadline)?.await?)
     }
+}
+
+/// Whether an answer made from these views may still be given.
+fn timely(deadline: Instant, views: [&Freshness; 2]) -> Result<(), error::Failure> {
+    if Instant::now() > deadline {
+        return Err(error::Failure::Unavailable("deadline"));
+    }
+    if views.iter().all(|view| view.is_within(STALENESS_BUDGET)) {
+        return Ok(());
+    }
+    Err(error::Failure::Unavailable("stale"))
 }
 
 /// Whether the process is fit to serve, and why not.
@@ -184,5 +193,25 @@ impl State {
     /// Whether every check holds but that the start is complete.
     pub fn is_loaded(&self) -> bool {
         self.checks().iter().skip(1).all(|(_, holds)| *holds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_needs_fresh_views_and_time_left() {
+        let (fresh, never, now) = (Freshness::default(), Freshness::default(), Instant::now());
+        fresh.stamp(now);
+        let soon = now + Duration::from_mins(1);
+        assert_eq!(timely(soon, [&fresh, &fresh]), Ok(()));
+        for stale in [[&fresh, &never], [&never, &fresh]] {
+            assert_eq!(timely(soon, stale), Err(error::Failure::Unavailable("stale")));
+        }
+        assert_eq!(
+            timely(now, [&fresh, &fresh]),
+            Err(error::Failure::Unavailable("deadline"))
+        );
     }
 }

@@ -5,6 +5,7 @@
 //! statement that writes. A verb that changes something writes its audit row in the same transaction. "Not there" is
 //! `Ok(None)` or `Ok(false)`, never an error.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,12 +40,22 @@ pub struct StoreOptions {
 }
 
 /// Which store, and where.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Location {
     /// A file; its directory is made when it is missing.
     Sqlite(PathBuf),
     /// A `postgres://` URL. Holds the password: never print it.
     Postgres(String),
+}
+
+// The URL holds a password.
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => f.debug_tuple("Sqlite").field(path).finish(),
+            Self::Postgres(_) => f.debug_tuple("Postgres").finish_non_exhaustive(),
+        }
+    }
 }
 
 /// A position in the revocation log or the audit log up to which everything has been read. Opaque; `default()` = nothing yet.
@@ -282,5 +293,24 @@ impl LedgerWriter {
             Self::Postgres(writer) => writer.commit(batch).await,
             Self::Sqlite(store) => store.commit(batch.to_vec()).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_shown_without_the_password() {
+        let options = StoreOptions {
+            location: Location::Postgres("postgres://user:hunter2@127.0.0.1/name".to_owned()),
+            max_connections: 4,
+            min_connections: 0,
+            connect_timeout: Duration::ZERO,
+            idle_timeout: Duration::ZERO,
+            acquire_timeout: Duration::ZERO,
+        };
+        let shown = format!("{options:?} {:#?}", options.location);
+        assert!(shown.contains("Postgres") && !shown.contains("hunter2"), "{shown}");
     }
 }

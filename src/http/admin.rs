@@ -109,7 +109,7 @@ async fn operator(state: &State, request: &HttpRequest, deadline: Instant) -> Re
     if resolved.claims().aud != state.defaults.issuer || !state.is_active(&resolved) {
         return Err(Failure::Unauthorized);
     }
-    state.fresh()?;
+    state.fresh(deadline)?;
     let claims = resolved.claims();
     if !claims.scope.split(' ').any(|scope| scope == SCOPE) {
         return Err(Failure::Forbidden);

@@ -140,7 +140,11 @@ impl Failure {
 
     fn add_headers(&self, response: &mut HttpResponseBuilder) {
         match self {
-            Self::OAuth(Error { challenge: true, .. }) => {
+            // However the credentials came: every 401 names a scheme (RFC 9110 section 15.5.2).
+            Self::OAuth(Error {
+                code: Code::InvalidClient,
+                ..
+            }) => {
                 response.insert_header((header::WWW_AUTHENTICATE, r#"Basic realm="oauth2", charset="UTF-8""#));
             }
             Self::Unauthorized => {

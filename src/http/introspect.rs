@@ -22,14 +22,14 @@ pub const INACTIVE: &[u8] = br#"{"active":false}"#;
 
 /// The endpoint.
 pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
-    let deadline = Instant::now() + DEADLINE;
     let body = body::form(request.headers(), payload).await?;
+    let deadline = Instant::now() + DEADLINE;
     let form = Form::parse(&body)?;
     let caller = authenticate::by_form(&state, &request, &form)?;
     let token = form.required("token", "token is missing")?;
     let mut answer = Vec::with_capacity(512);
     describe(&state, &caller, token, deadline, &mut answer).await?;
-    state.fresh()?;
+    state.fresh(deadline)?;
     Ok(respond(answer))
 }
 

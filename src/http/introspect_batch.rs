@@ -28,9 +28,10 @@ struct Batch<'a> {
 
 /// The endpoint.
 pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
-    let deadline = Instant::now() + DEADLINE;
-    let body = body::json(request.headers(), payload, body::BATCH_LIMIT).await?;
+    // The header says who asks, so a stranger's body of up to 1 MiB is not waited for.
     let caller = authenticate::by_header(&state, &request)?;
+    let body = body::json(request.headers(), payload, body::BATCH_LIMIT).await?;
+    let deadline = Instant::now() + DEADLINE;
     let batch: Batch<'_> = body::object(&body)
         .map_err(|_| Error::invalid_request("the body must be a JSON object with an array of strings named tokens"))?;
     if batch.tokens.len() > MOST_TOKENS {
@@ -51,6 +52,6 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
         introspect::describe(&state, &caller, token, deadline, &mut answer).await?;
     }
     answer.push(b']');
-    state.fresh()?;
+    state.fresh(deadline)?;
     Ok(introspect::respond(answer))
 }

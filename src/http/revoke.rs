@@ -1,8 +1,8 @@
 //! `POST /oauth/revoke` (RFC 7009).
 //!
 //! Only a token's own client revokes it. Whatever else is presented, be it foreign, expired, revoked before or no token at
-//! all, is answered `200` and has no effect (section 2.2). `200` for a token that was active means: committed, and in force
-//! on this node.
+//! all, is answered `200` and has no effect (section 2.2), if the view it was judged by is fresh. `200` for a token that was
+//! active means: committed, and in force on this node.
 
 use std::time::Instant;
 
@@ -19,8 +19,8 @@ use crate::oauth::form::Form;
 
 /// The endpoint.
 pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
-    let deadline = Instant::now() + DEADLINE;
     let body = body::form(request.headers(), payload).await?;
+    let deadline = Instant::now() + DEADLINE;
     let form = Form::parse(&body)?;
     let client = authenticate::by_form(&state, &request, &form)?;
     let token = form.required("token", "token is missing")?;
@@ -46,6 +46,9 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
                 deadline,
             )
             .await?;
+    } else {
+        // By an old view a token may seem to be revoked, or its key unknown, that is not.
+        state.fresh(deadline)?;
     }
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))

@@ -21,8 +21,8 @@ use crate::tokens::opaque;
 
 /// The endpoint.
 pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
-    let deadline = Instant::now() + DEADLINE;
     let body = body::form(request.headers(), payload).await?;
+    let deadline = Instant::now() + DEADLINE;
     let form = Form::parse(&body)?;
     let client = authenticate::by_form(&state, &request, &form)?;
     let grant_type = form.required("grant_type", "grant_type is missing")?;
@@ -32,7 +32,7 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
     let jti = state.ids.new_id()?;
     let grant = client_credentials::decide(&client, &form, &state.defaults, jti)?;
     let token = mint(&state, &grant, deadline).await?;
-    state.fresh()?;
+    state.fresh(deadline)?;
     state.instruments.token_issued(grant.format);
     Ok(answer(&token, &grant))
 }

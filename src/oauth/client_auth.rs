@@ -17,20 +17,12 @@ use super::form::{Form, decode};
 /// What unknown clients are compared with: the hash of nothing that could be presented.
 const DUMMY: [u8; 32] = [0; 32];
 
-/// How the credentials came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// In the `Authorization` header.
-    Basic,
-    /// In the request body.
-    Post,
-}
+/// The one answer to credentials that are missing, malformed, unknown or wrong.
+const REFUSED: Error = Error::new(Code::InvalidClient, "client authentication failed");
 
 /// Presented credentials: an id and a secret, nothing proven yet.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials<'a> {
-    /// How they came.
-    pub method: Method,
     /// Who the client says it is.
     pub client_id: Cow<'a, str>,
     secret: Cow<'a, str>,
@@ -39,7 +31,6 @@ pub struct Credentials<'a> {
 impl std::fmt::Debug for Credentials<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Credentials")
-            .field("method", &self.method)
             .field("client_id", &self.client_id)
             .finish_non_exhaustive()
     }
@@ -52,22 +43,21 @@ impl<'a> Credentials<'a> {
         let assertion = form.get("client_assertion").is_some() || form.get("client_assertion_type").is_some();
         let Some(header) = authorization else {
             if assertion {
-                return Err(refused(Method::Post));
+                return Err(REFUSED);
             }
             return match (id, secret) {
                 (Some(id), Some(secret)) => Ok(Self {
-                    method: Method::Post,
                     client_id: id.into(),
                     secret: secret.into(),
                 }),
                 (None, Some(_)) => Err(Error::invalid_request("client_secret came without client_id")),
-                _ => Err(refused(Method::Post)),
+                _ => Err(REFUSED),
             };
         };
         if secret.is_some() || assertion {
             return Err(Error::invalid_request("the client authenticated in more than one way"));
         }
-        let credentials = Self::basic(header).ok_or(refused(Method::Basic))?;
+        let credentials = Self::basic(header).ok_or(REFUSED)?;
         if id.is_some_and(|id| id != credentials.client_id) {
             return Err(Error::invalid_request("client_id differs between header and body"));
         }
@@ -76,7 +66,7 @@ impl<'a> Credentials<'a> {
 
     /// Credentials from a header alone, for requests whose body is not a form.
     pub fn from_header(authorization: Option<&[u8]>) -> Result<Credentials<'static>, Error> {
-        authorization.and_then(Self::basic).ok_or(refused(Method::Basic))
+        authorization.and_then(Self::basic).ok_or(REFUSED)
     }
 
     /// `Basic base64(form(id) ":" form(secret))`.
@@ -89,7 +79,6 @@ impl<'a> Credentials<'a> {
         let (id, secret) = decoded.split_once(':')?;
         let (client_id, secret) = (decode(id)?.into_owned(), decode(secret)?.into_owned());
         (!client_id.is_empty()).then_some(Credentials {
-            method: Method::Basic,
             client_id: client_id.into(),
             secret: secret.into(),
         })
@@ -111,16 +100,8 @@ impl<'a> Credentials<'a> {
         if known && client.is_some_and(|client| !client.disabled) {
             Ok(())
         } else {
-            Err(refused(self.method))
+            Err(REFUSED)
         }
-    }
-}
-
-/// The one answer to credentials that are missing, malformed, unknown or wrong.
-fn refused(method: Method) -> Error {
-    Error {
-        challenge: method == Method::Basic,
-        ..Error::new(Code::InvalidClient, "client authentication failed")
     }
 }
 
@@ -137,9 +118,9 @@ mod tests {
     fn one_method_a_request() {
         let header = basic("ci", "s3cret");
         let cases = [
-            (Some(&header[..]), "", Ok(Method::Basic)),
-            (Some(&header[..]), "client_id=ci", Ok(Method::Basic)),
-            (None, "client_id=ci&client_secret=x", Ok(Method::Post)),
+            (Some(&header[..]), "", Ok("s3cret")),
+            (Some(&header[..]), "client_id=ci", Ok("s3cret")),
+            (None, "client_id=ci&client_secret=x", Ok("x")),
             (Some(&header[..]), "client_id=other", Err(Code::InvalidRequest)),
             (
                 Some(&header[..]),
@@ -156,8 +137,8 @@ mod tests {
         ];
         for (header, body, expected) in cases {
             let form = Form::parse(body.as_bytes()).unwrap();
-            let found = Credentials::find(header, &form).map(|c| c.method).map_err(|e| e.code);
-            assert_eq!(found, expected, "{body}");
+            let found = Credentials::find(header, &form).map_err(|e| e.code);
+            assert_eq!(found.as_ref().map(|c| &*c.secret).map_err(|c| *c), expected, "{body}");
         }
     }
 

@@ -39,18 +39,12 @@ pub struct Error {
     pub code: Code,
     /// `error_description`: printable ASCII without quotes and backslashes.
     pub description: &'static str,
-    /// Whether the credentials came in the `Authorization` header, so that the answer must name the scheme (RFC 6749 section 5.2).
-    pub challenge: bool,
 }
 
 impl Error {
-    /// A refusal without a challenge.
+    /// A refusal.
     pub const fn new(code: Code, description: &'static str) -> Self {
-        Self {
-            code,
-            description,
-            challenge: false,
-        }
+        Self { code, description }
     }
 
     /// `invalid_request` with this description.

@@ -1,5 +1,9 @@
 //! Introspection (RFC 7662), one token and many at a time.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth2_testkit::server::json;
@@ -19,6 +23,7 @@ on_both_stores!(
     malformed_requests_are_refused,
     a_batch_is_answered_in_order,
     a_batch_has_bounds,
+    a_strangers_batch_is_not_read,
 );
 
 async fn only_those_concerned_learn_anything(kind: Kind) {
@@ -153,7 +158,7 @@ async fn expired_tokens_are_inactive(kind: Kind) {
                 tokio::task::yield_now().await;
             }
         };
-        let in_time = tokio::time::timeout(std::time::Duration::from_secs(10), gone).await;
+        let in_time = tokio::time::timeout(Duration::from_secs(10), gone).await;
         assert!(in_time.is_ok(), "{format} outlived its second");
     }
 }
@@ -263,4 +268,21 @@ async fn a_batch_has_bounds(kind: Kind) {
         .await
         .unwrap();
     refused(got, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
+}
+
+/// The body never ends, so an answer shows that it was not waited for.
+async fn a_strangers_batch_is_not_read(kind: Kind) {
+    let server = start(kind).await;
+    let wrong = format!("Authorization: {}\r\n", Credentials::new("nobody", "x").basic());
+    for authorization in ["", &wrong] {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.setup.public)).unwrap();
+        // Less than the 5 s that a body may take.
+        stream.set_read_timeout(Some(Duration::from_secs(4))).unwrap();
+        let head = "POST /oauth/introspect/batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n";
+        let unfinished = format!("{head}{authorization}Content-Length: 1000000\r\n\r\n{{\"tokens\":[");
+        stream.write_all(unfinished.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).expect("an answer in time");
+        assert_eq!(&answer, b"HTTP/1.1 401");
+    }
 }

@@ -77,6 +77,8 @@ async fn without_postgres_writes_are_refused_in_time_and_keys_are_still_told() {
         until(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(10), introspect).await;
         turned_away(introspect().await).await;
         turned_away(send_batch(&server, &client, json!({"tokens": [&token]}).to_string()).await).await;
+        // Whether a revocation would have an effect cannot be told either.
+        turned_away(server.post(&client, "/oauth/revoke", &[("token", "x")]).await).await;
         turned_away(server.ask_token(&stateless, &[]).await).await;
         let ready = server.http.get(server.url("/ready")).send().await.unwrap();
         assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);

@@ -311,7 +311,7 @@ async fn every_commit_waits_for_the_disk() {
     admin.batch_execute(trigger).await.unwrap();
     store.ledger_writer().commit(&[token("ci", NOW, 60)]).await.unwrap();
     store
-        .create_client(&client("ci"), &audit("client.create"))
+        .create_client(&client("ci"), NOW as u64 * 1000, &audit("client.create"))
         .await
         .unwrap();
     let cut = Revocation {
