@@ -44,6 +44,7 @@ impl Fixture {
             prepared: watch::channel(true).1,
             ids: Arc::new(IdClock::new(clock.clone())),
             clock,
+            lives: Arc::default(),
         };
         let made_of = parts.clone();
         let cache = supervise("revocation_cache", Policy::default(), move |_| {
