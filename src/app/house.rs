@@ -32,8 +32,8 @@ use crate::tokens::verified::VerifiedTokens;
 /// Messages that the token store takes at a time: at 50 000 tokens a second, a tenth of a second of work.
 const TOKEN_STORE_MAILBOX: usize = 5000;
 
-/// Tokens whose verification is remembered: about 25 MiB.
-const VERIFIED_TOKENS: usize = 50_000;
+/// Bytes of tokens whose verification is remembered.
+const VERIFIED_TOKENS: u64 = 25 * 1024 * 1024;
 
 /// Groups that are committed at a time.
 const WRITERS: usize = 1;
