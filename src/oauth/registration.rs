@@ -209,12 +209,17 @@ pub fn check_secret(secret: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn check_id(id: &str) -> Result<(), Invalid> {
+/// Whether a client may be called so.
+pub fn is_client_id(id: &str) -> bool {
     // Without characters that form-encoding touches, the id is the same in the Authorization header and in a form.
     let plain = id
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"._~:-".contains(&byte));
-    if id.is_empty() || id.len() > MAX_ID || !plain || matches!(id, "." | "..") {
+    (1..=MAX_ID).contains(&id.len()) && plain && !matches!(id, "." | "..")
+}
+
+fn check_id(id: &str) -> Result<(), Invalid> {
+    if !is_client_id(id) {
         return Err(invalid(
             "client_id",
             format!("must be 1 to {MAX_ID} characters of A-Z a-z 0-9 . _ ~ : -"),
