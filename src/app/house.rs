@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::config::embedded::Provided;
 use crate::failure::Failure;
 use crate::gauges;
-use crate::http::discovery::{self, PublishedKeys};
+use crate::http::discovery::{Metadata, PublishedKeys};
 use crate::http::routes::ENDPOINTS;
 use crate::http::{Readiness, State, error};
 use crate::oauth::grants::Defaults;
@@ -117,7 +117,7 @@ impl House {
         let metrics = supervise("metrics", Policy::default(), move |_| Metrics::new(shared.clone()));
 
         let state = web::Data::new(State {
-            metadata: discovery::metadata(&defaults.issuer),
+            metadata: Metadata::new(&defaults.issuer),
             defaults,
             admin_token: secrets.admin_token.as_ref().map(|token| secret::hash(token.expose())),
             directory,
