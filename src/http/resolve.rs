@@ -12,8 +12,7 @@ use super::State;
 use super::error::Failure;
 use crate::tokens::claims::Claims;
 use crate::tokens::keyring::Verified;
-use crate::tokens::verified::VerifiedTokens;
-use crate::tokens::{MAX_TOKEN_BYTES, opaque};
+use crate::tokens::{MAX_TOKEN_BYTES, opaque, secret};
 
 /// Seconds by which the clocks of nodes may differ: a token minted on another node is not refused for being young.
 const CLOCK_SKEW: i64 = 30;
@@ -58,7 +57,7 @@ impl State {
     }
 
     fn resolve_signed(&self, token: &str) -> Option<Arc<Verified>> {
-        let hash = VerifiedTokens::hash(token);
+        let hash = secret::hash(token);
         let known = self.verified.get(&hash);
         self.instruments.verified_cache(known.is_some());
         if known.is_some() {

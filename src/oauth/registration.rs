@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 use url::Url;
 
+use super::scope::is_scope_token;
 use crate::tokens::secret::{self, NoRandomness};
 
 const MAX_ID: usize = 128;
@@ -316,10 +317,7 @@ fn scope(text: &str) -> Result<Arc<str>, Invalid> {
     }
     let mut scopes: Vec<&str> = Vec::new();
     for token in text.split(' ').filter(|token| !token.is_empty()) {
-        let allowed = token
-            .bytes()
-            .all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
-        if !allowed || token.len() > MAX_SCOPE_TOKEN {
+        if !is_scope_token(token) || token.len() > MAX_SCOPE_TOKEN {
             let reason = format!(
                 "must be names separated by spaces, each at most {MAX_SCOPE_TOKEN} visible ASCII characters without \" and \\"
             );

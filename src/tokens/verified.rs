@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
@@ -57,13 +56,6 @@ impl VerifiedTokens {
         }
     }
 
-    /// The hash that a token is kept under.
-    pub fn hash(token: &str) -> TokenHash {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-        hash
-    }
-
     /// What the token claims, if its signature was checked before.
     pub fn get(&self, hash: &TokenHash) -> Option<Arc<Verified>> {
         self.cache.get(hash)
@@ -94,6 +86,7 @@ impl VerifiedTokens {
 mod tests {
     use super::*;
     use crate::tokens::claims::tests::sample;
+    use crate::tokens::secret::hash;
 
     const MIB: u64 = 1024 * 1024;
 
@@ -107,8 +100,7 @@ mod tests {
                 claims,
                 kid: "key".into(),
             });
-            let hash = VerifiedTokens::hash(&n.to_string());
-            cache.insert(hash, Arc::clone(&verified));
+            cache.insert(hash(n.to_string()), verified);
             assert!(cache.cache.weight() <= cache.cache.capacity());
         }
         cache
@@ -125,9 +117,8 @@ mod tests {
     #[test]
     fn what_is_kept_is_found_until_all_is_forgotten() {
         let cache = filled(3, 10);
-        let hash = VerifiedTokens::hash("0");
-        assert!(cache.get(&hash).is_some() && cache.get(&VerifiedTokens::hash("3")).is_none());
+        assert!(cache.get(&hash("0")).is_some() && cache.get(&hash("3")).is_none());
         cache.clear();
-        assert!(cache.get(&hash).is_none() && cache.is_empty());
+        assert!(cache.get(&hash("0")).is_none() && cache.is_empty());
     }
 }
