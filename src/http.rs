@@ -61,7 +61,7 @@ pub struct State {
     /// The published keys and the documents made of them.
     pub keys: Arc<ArcSwap<discovery::PublishedKeys>>,
     /// The authorization server metadata.
-    pub metadata: discovery::Document,
+    pub metadata: discovery::Metadata,
     /// Tokens verified before.
     pub verified: Arc<VerifiedTokens>,
     /// The published revocations.

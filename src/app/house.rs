@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::config::embedded::Provided;
 use crate::failure::Failure;
 use crate::gauges;
-use crate::http::discovery::{self, PublishedKeys};
+use crate::http::discovery::{Metadata, PublishedKeys};
 use crate::http::routes::ENDPOINTS;
 use crate::http::{Readiness, State, error};
 use crate::oauth::grants::Defaults;
@@ -32,8 +32,8 @@ use crate::tokens::verified::VerifiedTokens;
 /// Messages that the token store takes at a time: at 50 000 tokens a second, a tenth of a second of work.
 const TOKEN_STORE_MAILBOX: usize = 5000;
 
-/// Tokens whose verification is remembered: about 25 MiB.
-const VERIFIED_TOKENS: usize = 50_000;
+/// Bytes of tokens whose verification is remembered.
+const VERIFIED_TOKENS: u64 = 25 * 1024 * 1024;
 
 /// Groups that are committed at a time.
 const WRITERS: usize = 1;
@@ -118,7 +118,7 @@ impl House {
         let metrics = supervise("metrics", Policy::default(), move |_| Metrics::new(shared.clone()));
 
         let state = web::Data::new(State {
-            metadata: discovery::metadata(&defaults.issuer),
+            metadata: Metadata::new(&defaults.issuer),
             defaults,
             admin_token: secrets.admin_token.as_ref().map(|token| secret::hash(token.expose())),
             directory,

@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use super::error::Failure;
 use super::{ADMIN_DEADLINE, App, State, body};
+use crate::oauth::registration::is_client_id;
 use crate::oauth::view::ListView;
 use crate::tokens::secret;
 
@@ -32,6 +33,8 @@ const SCOPE: &str = "oauth2.admin";
 /// Rows of a list when the request does not say, and at the most.
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1000;
+
+const NO_SUCH_CLIENT: Failure = Failure::NoSuch("there is no such client");
 
 /// Any other URL below `/admin`.
 pub async fn not_found(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
@@ -63,6 +66,21 @@ impl FromRequest for Operator {
 
     fn from_request(request: &HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
         std::future::ready(request.extensions().get::<Self>().cloned().ok_or(Failure::Unauthorized))
+    }
+}
+
+/// The client that the path names. A name that no client may have names nobody, so the store is not asked: Postgres
+/// refuses text with a NUL.
+#[derive(Debug)]
+pub struct ClientId(String);
+
+impl FromRequest for ClientId {
+    type Error = Failure;
+    type Future = std::future::Ready<Result<Self, Failure>>;
+
+    fn from_request(request: &HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
+        let named = request.match_info().get("client_id").filter(|id| is_client_id(id));
+        std::future::ready(named.map(|id| Self(id.to_owned())).ok_or(NO_SUCH_CLIENT))
     }
 }
 

@@ -37,19 +37,14 @@ fn authorization(request: &HttpRequest) -> Result<Option<&[u8]>, Error> {
 
 fn verify(state: &State, request: &HttpRequest, credentials: &Credentials<'_>) -> Result<Arc<Client>, Failure> {
     let client = state.directory.client(&credentials.client_id);
-    match (credentials.verify(client.as_deref(), state.now()), client) {
-        (Ok(()), Some(client)) => Ok(client),
-        (outcome, _) => {
-            // A directory that was never loaded knows nobody: that is ours, not the client's.
-            if state.directory.freshness().age().is_none() {
-                return Err(Failure::Unavailable("stale"));
-            }
-            let address = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
-            let decision = state.limits.load().failure(&credentials.client_id, address);
-            state.instruments.auth_failure(decision);
-            Err(outcome
-                .err()
-                .map_or(Failure::Internal("authenticated nobody"), Failure::from))
+    credentials.verify(client, state.now()).map_err(|refused| {
+        // A directory that was never loaded knows nobody: that is ours, not the client's.
+        if state.directory.freshness().age().is_none() {
+            return Failure::Unavailable("stale");
         }
-    }
+        let address = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
+        let decision = state.limits.load().failure(&credentials.client_id, address);
+        state.instruments.auth_failure(decision);
+        refused.into()
+    })
 }

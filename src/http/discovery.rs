@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use actix_web::dev::Url;
+use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
@@ -86,28 +88,67 @@ impl PublishedKeys {
     }
 }
 
-/// The authorization server metadata of this issuer (RFC 8414 section 2), with the place of the PASETO keys added.
-pub fn metadata(issuer: &str) -> Document {
-    let base = issuer.trim_end_matches('/');
-    let auth_methods = json!(["client_secret_basic", "client_secret_post"]);
-    Document::new(&json!({
-        "issuer": issuer,
-        "token_endpoint": format!("{base}/oauth/token"),
-        "token_endpoint_auth_methods_supported": auth_methods,
-        "grant_types_supported": ["client_credentials"],
-        "response_types_supported": [],
-        "introspection_endpoint": format!("{base}/oauth/introspect"),
-        "introspection_endpoint_auth_methods_supported": auth_methods,
-        "revocation_endpoint": format!("{base}/oauth/revoke"),
-        "revocation_endpoint_auth_methods_supported": auth_methods,
-        "jwks_uri": format!("{base}/.well-known/jwks.json"),
-        "paseto_keys_uri": format!("{base}/.well-known/paseto-keys.json"),
-    }))
+/// Where the metadata is, whatever the issuer.
+const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
+
+/// The authorization server metadata.
+#[derive(Debug)]
+pub struct Metadata {
+    document: Document,
+    /// Where clients look for it when the issuer has a path (RFC 8414 section 3.1): the path, as requests are matched.
+    by_path: Option<String>,
+}
+
+impl Metadata {
+    /// The metadata of this issuer (RFC 8414 section 2), with the place of the PASETO keys added.
+    pub fn new(issuer: &str) -> Self {
+        let base = issuer.trim_end_matches('/');
+        let auth_methods = json!(["client_secret_basic", "client_secret_post"]);
+        let document = Document::new(&json!({
+            "issuer": issuer,
+            "token_endpoint": format!("{base}/oauth/token"),
+            "token_endpoint_auth_methods_supported": auth_methods,
+            "grant_types_supported": ["client_credentials"],
+            "response_types_supported": [],
+            "introspection_endpoint": format!("{base}/oauth/introspect"),
+            "introspection_endpoint_auth_methods_supported": auth_methods,
+            "revocation_endpoint": format!("{base}/oauth/revoke"),
+            "revocation_endpoint_auth_methods_supported": auth_methods,
+            "jwks_uri": format!("{base}/.well-known/jwks.json"),
+            "paseto_keys_uri": format!("{base}/.well-known/paseto-keys.json"),
+        }));
+        let by_path = base
+            .split_once("://")
+            .and_then(|(_, rest)| rest.split_once('/'))
+            .and_then(|(_, path)| format!("{METADATA_PATH}/{path}").parse().ok())
+            .map(|uri| Url::new(uri).path().to_owned());
+        Self { document, by_path }
+    }
+
+    /// The path that a request for `path` is counted under: the metadata is one endpoint, wherever it is asked for.
+    pub fn counted_as<'a>(&self, path: &'a str) -> &'a str {
+        if self.by_path.as_deref() == Some(path) {
+            METADATA_PATH
+        } else {
+            path
+        }
+    }
 }
 
 /// `GET /.well-known/oauth-authorization-server`.
 pub async fn get_metadata(state: App, request: HttpRequest) -> HttpResponse {
-    state.metadata.respond(request.headers())
+    state.metadata.document.respond(request.headers())
+}
+
+/// The same at `/.well-known/oauth-authorization-server` with the issuer's path after it; any other path is nothing.
+pub async fn get_metadata_by_path(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
+    if state.metadata.by_path.as_deref() != Some(request.match_info().as_str()) {
+        return Err(Failure::NotFound);
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Err(Failure::MethodNotAllowed("GET, HEAD"));
+    }
+    Ok(state.metadata.document.respond(request.headers()))
 }
 
 /// `GET /.well-known/jwks.json` (RFC 7517 section 5).

@@ -40,7 +40,8 @@ pub async fn edge(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
     // The path as it is matched: percent-encoding aside.
-    let endpoint = routes::endpoint(request.method(), request.match_info().unprocessed());
+    let path = state.metadata.counted_as(request.match_info().unprocessed());
+    let endpoint = routes::endpoint(request.method(), path);
     let id = request_id(request.headers());
     let span = tracing::debug_span!(
         "request",

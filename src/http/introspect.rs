@@ -13,6 +13,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::error::Failure;
+use super::resolve::Resolved;
 use super::{App, DEADLINE, State, authenticate, body};
 use crate::oauth::form::Form;
 use crate::tokens::claims::Claims;
@@ -28,7 +29,8 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
     let caller = authenticate::by_form(&state, &request, &form)?;
     let token = form.required("token", "token is missing")?;
     let mut answer = Vec::with_capacity(512);
-    describe(&state, &caller, token, deadline, &mut answer).await?;
+    let resolved = state.resolve(token, deadline).await?;
+    describe(&state, &caller, resolved, &mut answer);
     state.fresh(deadline)?;
     Ok(respond(answer))
 }
@@ -42,23 +44,15 @@ pub fn respond(body: Vec<u8>) -> HttpResponse {
         .body(body)
 }
 
-/// Appends what `caller` may know of `token`. Whether the view that it was judged by is fresh is for the endpoint to ask,
+/// Appends what `caller` may know of a token. Whether the view that it was judged by is fresh is for the endpoint to ask,
 /// afterwards.
-pub async fn describe(
-    state: &State,
-    caller: &Client,
-    token: &str,
-    deadline: Instant,
-    out: &mut Vec<u8>,
-) -> Result<(), Failure> {
-    let resolved = state.resolve(token, deadline).await?;
+pub fn describe(state: &State, caller: &Client, resolved: Option<Resolved>, out: &mut Vec<u8>) {
     let active = resolved.filter(|token| may_ask(caller, token.claims()) && state.is_active(token));
     state.instruments.introspection(active.is_some());
     match active {
         Some(token) => write_active(token.claims(), out),
         None => out.extend_from_slice(INACTIVE),
     }
-    Ok(())
 }
 
 fn may_ask(caller: &Client, claims: &Claims) -> bool {

@@ -1,5 +1,7 @@
 //! What a presented token stands for, and whether it holds.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,13 +9,14 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use oauth2_actors::model::StoredToken;
 use oauth2_actors::model::token::uuid_v7_ms;
 use oauth2_actors::revocation_cache::Subject;
+use uuid::Uuid;
 
 use super::State;
 use super::error::Failure;
 use crate::tokens::claims::Claims;
 use crate::tokens::keyring::Verified;
-use crate::tokens::verified::VerifiedTokens;
-use crate::tokens::{MAX_TOKEN_BYTES, opaque};
+use crate::tokens::opaque::Reference;
+use crate::tokens::{MAX_TOKEN_BYTES, opaque, secret};
 
 /// Seconds by which the clocks of nodes may differ: a token minted on another node is not refused for being young.
 const CLOCK_SKEW: i64 = 30;
@@ -26,6 +29,10 @@ pub enum Resolved {
     /// Found in the ledger.
     Recorded(Box<Claims>),
 }
+
+/// Rows of the ledger, by token id and expiry.
+#[derive(Debug, Default)]
+pub struct Recorded(HashMap<(Uuid, i64), StoredToken>);
 
 impl Resolved {
     /// What the token claims.
@@ -58,7 +65,7 @@ impl State {
     }
 
     fn resolve_signed(&self, token: &str) -> Option<Arc<Verified>> {
-        let hash = VerifiedTokens::hash(token);
+        let hash = secret::hash(token);
         let known = self.verified.get(&hash);
         self.instruments.verified_cache(known.is_some());
         if known.is_some() {
@@ -83,13 +90,46 @@ impl State {
                 store.token(jti, Some(expires_at)).await
             })
             .await?;
-        let Some(stored) = stored else { return Ok(None) };
-        let proven = stored
-            .record
+        Ok(stored.and_then(|stored| self.prove(&reference, &stored)))
+    }
+
+    /// What an opaque token stands for, if the row that it leads to is its own.
+    fn prove(&self, reference: &Reference, stored: &StoredToken) -> Option<Resolved> {
+        let record = &stored.record;
+        let proven = record
             .secret_hash
             .is_some_and(|hash| verify_slices_are_equal(&hash, &reference.secret_hash).is_ok());
-        Ok((proven && stored.record.expires_at == expires_at)
-            .then(|| Resolved::Recorded(Box::new(self.claims_of(stored)))))
+        (proven && record.expires_at == reference.expires_at)
+            .then(|| Resolved::Recorded(Box::new(self.claims_of(stored.clone()))))
+    }
+
+    /// Reads the rows that the opaque ones among many tokens lead to, all at once.
+    pub async fn recorded(&self, tokens: &[Cow<'_, str>], deadline: Instant) -> Result<Recorded, Failure> {
+        let references = tokens.iter().filter_map(|token| opaque::parse(token));
+        let wanted: Vec<_> = references.map(|token| (token.jti, token.expires_at)).collect();
+        if wanted.is_empty() {
+            return Ok(Recorded::default());
+        }
+        let rows = self
+            .tokens
+            .call(deadline, move |store| async move { store.tokens_of(&wanted).await })
+            .await?;
+        let by_name = rows
+            .into_iter()
+            .map(|row| ((row.record.jti, row.record.expires_at), row));
+        Ok(Recorded(by_name.collect()))
+    }
+
+    /// What a token stands for, opaque ones by rows that were read before.
+    pub fn resolve_among(&self, token: &str, recorded: &Recorded) -> Option<Resolved> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return None;
+        }
+        if !token.starts_with(opaque::PREFIX) {
+            return self.resolve_signed(token).map(Resolved::Signed);
+        }
+        let reference = opaque::parse(token)?;
+        self.prove(&reference, recorded.0.get(&(reference.jti, reference.expires_at))?)
     }
 
     /// The claims that a row of the ledger stands for.

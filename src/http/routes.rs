@@ -50,7 +50,7 @@ pub const ENDPOINTS: &[(&str, &str)] = &[
 /// The number of what matches nothing.
 pub const UNMATCHED: usize = 0;
 
-/// The number of the endpoint that a request is counted as: known ones only, so that no request makes a new series.
+/// The number of the endpoint that a request for this path is counted as: known ones only, so that no request makes a new series.
 pub fn endpoint(method: &Method, path: &str) -> usize {
     let method = if *method == Method::HEAD {
         "GET"
@@ -95,6 +95,10 @@ pub fn public(config: &mut ServiceConfig) {
             "/.well-known/oauth-authorization-server",
             web::to(discovery::get_metadata),
         ))
+        .route(
+            "/.well-known/oauth-authorization-server/{issuer_path:.+}",
+            web::to(discovery::get_metadata_by_path),
+        )
         .service(get("/.well-known/jwks.json", web::to(discovery::get_jwks)))
         .service(get(
             "/.well-known/paseto-keys.json",

@@ -7,7 +7,6 @@ use std::time::Instant;
 use actix_web::http::header;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
-use aws_lc_rs::rand;
 use oauth2_actors::error::StoreError;
 use oauth2_actors::model::{Ledger, TokenFormat, TokenRecord};
 use oauth2_actors::runtime::mailbox::Pending;
@@ -17,7 +16,7 @@ use super::{App, DEADLINE, State, authenticate, body};
 use crate::oauth::error::{Code, Error};
 use crate::oauth::form::Form;
 use crate::oauth::grants::{Grant, client_credentials};
-use crate::tokens::opaque;
+use crate::tokens::{opaque, secret};
 
 /// The endpoint.
 pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
@@ -40,11 +39,10 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
 /// Signs the token and, where it is recorded, has the record committed.
 async fn mint(state: &State, grant: &Grant, deadline: Instant) -> Result<String, Failure> {
     if grant.format == TokenFormat::Opaque {
-        let mut secret = [0; 32];
-        rand::fill(&mut secret).map_err(|_| Failure::Unavailable("internal"))?;
+        let secret = secret::random_bytes().map_err(|_| Failure::Unavailable("internal"))?;
         let pending = state
             .tokens
-            .issue(record(grant, Some(opaque::hash(&secret))), deadline)?;
+            .issue(record(grant, Some(secret::hash(secret))), deadline)?;
         recorded(pending).await?;
         return Ok(opaque::format(grant.claims.jti, grant.claims.exp, &secret));
     }

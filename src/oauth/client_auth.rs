@@ -4,15 +4,16 @@
 //! compared, with a dummy.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use oauth2_actors::model::Client;
 
 use super::error::{Code, Error};
 use super::form::{Form, decode};
+use crate::tokens::secret;
 
 /// What unknown clients are compared with: the hash of nothing that could be presented.
 const DUMMY: [u8; 32] = [0; 32];
@@ -84,11 +85,12 @@ impl<'a> Credentials<'a> {
         })
     }
 
-    /// Checks the secret against the client that the id belongs to, if there is one. `now` is in Unix seconds.
-    pub fn verify(&self, client: Option<&Client>, now: i64) -> Result<(), Error> {
-        let presented = digest(&SHA256, self.secret.as_bytes());
-        let equals = |hash: &[u8; 32]| verify_slices_are_equal(presented.as_ref(), hash).is_ok();
-        let secrets = client.map_or(&[][..], |client| &client.secrets);
+    /// Checks the secret against the client that the id belongs to, if there is one, and answers that client. `now` is in
+    /// Unix seconds.
+    pub fn verify(&self, client: Option<Arc<Client>>, now: i64) -> Result<Arc<Client>, Error> {
+        let presented = secret::hash(&*self.secret);
+        let equals = |hash: &[u8; 32]| verify_slices_are_equal(&presented, hash).is_ok();
+        let secrets = client.as_ref().map_or(&[][..], |client| &client.secrets);
         let known = secrets
             .iter()
             .filter(|secret| secret.expires_at.is_none_or(|at| now < at))
@@ -97,11 +99,7 @@ impl<'a> Credentials<'a> {
         if secrets.is_empty() {
             std::hint::black_box(equals(&DUMMY));
         }
-        if known && client.is_some_and(|client| !client.disabled) {
-            Ok(())
-        } else {
-            Err(REFUSED)
-        }
+        client.filter(|client| known && !client.disabled).ok_or(REFUSED)
     }
 }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 use url::Url;
 
+use super::scope::is_scope_token;
 use crate::tokens::secret::{self, NoRandomness};
 
 const MAX_ID: usize = 128;
@@ -209,12 +210,17 @@ pub fn check_secret(secret: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn check_id(id: &str) -> Result<(), Invalid> {
+/// Whether a client may be called so.
+pub fn is_client_id(id: &str) -> bool {
     // Without characters that form-encoding touches, the id is the same in the Authorization header and in a form.
     let plain = id
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"._~:-".contains(&byte));
-    if id.is_empty() || id.len() > MAX_ID || !plain || matches!(id, "." | "..") {
+    (1..=MAX_ID).contains(&id.len()) && plain && !matches!(id, "." | "..")
+}
+
+fn check_id(id: &str) -> Result<(), Invalid> {
+    if !is_client_id(id) {
         return Err(invalid(
             "client_id",
             format!("must be 1 to {MAX_ID} characters of A-Z a-z 0-9 . _ ~ : -"),
@@ -311,10 +317,7 @@ fn scope(text: &str) -> Result<Arc<str>, Invalid> {
     }
     let mut scopes: Vec<&str> = Vec::new();
     for token in text.split(' ').filter(|token| !token.is_empty()) {
-        let allowed = token
-            .bytes()
-            .all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
-        if !allowed || token.len() > MAX_SCOPE_TOKEN {
+        if !is_scope_token(token) || token.len() > MAX_SCOPE_TOKEN {
             let reason = format!(
                 "must be names separated by spaces, each at most {MAX_SCOPE_TOKEN} visible ASCII characters without \" and \\"
             );

@@ -4,11 +4,10 @@
 //! CRC-32 (big-endian) of the 53 before it. Id and expiry lead to the row in one partition; the checksum lets leak scanners
 //! tell a token from noise, and the server refuse noise without a query. 57 bytes fill 76 characters without a spare bit.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use uuid::Uuid;
 
-use super::BASE64URL;
+use super::{BASE64URL, secret};
 
 /// What every such token begins with.
 pub const PREFIX: &str = "oas_at_";
@@ -56,15 +55,8 @@ pub fn parse(token: &str) -> Option<Reference> {
     Some(Reference {
         jti: Uuid::from_slice(&body[..16]).ok()?,
         expires_at: i64::from_be_bytes(expires_at),
-        secret_hash: hash(&body[21..]),
+        secret_hash: secret::hash(&body[21..]),
     })
-}
-
-/// SHA-256 of the secret bytes.
-pub fn hash(secret: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, secret).as_ref());
-    hash
 }
 
 #[cfg(test)]
@@ -76,7 +68,7 @@ mod tests {
         #[test]
         fn what_is_written_reads_back(jti in any::<u128>(), expires_at in 0..(1_i64 << 40), secret in any::<[u8; 32]>()) {
             let token = format(Uuid::from_u128(jti), expires_at, &secret);
-            let expected = Reference { jti: Uuid::from_u128(jti), expires_at, secret_hash: hash(&secret) };
+            let expected = Reference { jti: Uuid::from_u128(jti), expires_at, secret_hash: crate::tokens::secret::hash(secret) };
             prop_assert_eq!(parse(&token), Some(expected));
         }
 

@@ -31,10 +31,10 @@ pub fn generate_client_secret() -> Result<String, NoRandomness> {
     generate(CLIENT_SECRET_PREFIX)
 }
 
-/// SHA-256 of a secret: what the store keeps.
-pub fn hash(secret: &str) -> [u8; 32] {
+/// SHA-256 of a secret or a token: what is kept of it.
+pub fn hash(secret: impl AsRef<[u8]>) -> [u8; 32] {
     let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
+    hash.copy_from_slice(digest(&SHA256, secret.as_ref()).as_ref());
     hash
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::keyring::Verified;
@@ -13,25 +13,47 @@ use super::keyring::Verified;
 /// SHA-256 of a token.
 pub type TokenHash = [u8; 32];
 
+/// What one `Arc` allocates beside its content: two counts.
+const COUNTS: usize = 2 * size_of::<usize>();
+
+/// What the cache itself spends on an entry: key and value, 21 bytes of its own, and the room that its tables keep free,
+/// taken at its largest (a table is doubled when two thirds of it are full).
+const SLOT: usize = 3 * (size_of::<TokenHash>() + size_of::<Arc<Verified>>() + 21);
+
+/// What an entry of an ordinary token costs, for the size that the cache begins with.
+const ORDINARY: u64 = 512;
+
+/// An estimate of the bytes that an entry occupies.
+#[derive(Debug, Clone)]
+struct Bytes;
+
+impl Weighter<TokenHash, Arc<Verified>> for Bytes {
+    fn weight(&self, _: &TokenHash, verified: &Arc<Verified>) -> u64 {
+        let claims = &verified.claims;
+        let text = |text: &Arc<str>| COUNTS + text.len();
+        // The key's name is shared by all of its tokens, the subject mostly is the client.
+        let subject = if Arc::ptr_eq(&claims.sub, &claims.client_id) {
+            0
+        } else {
+            text(&claims.sub)
+        };
+        let own = [&claims.iss, &claims.aud, &claims.client_id, &claims.scope].map(text);
+        (SLOT + COUNTS + size_of::<Verified>() + subject + own.iter().sum::<usize>()) as u64
+    }
+}
+
 /// The bounded cache.
 #[derive(Debug)]
 pub struct VerifiedTokens {
-    cache: Cache<TokenHash, Arc<Verified>>,
+    cache: Cache<TokenHash, Arc<Verified>, Bytes>,
 }
 
 impl VerifiedTokens {
-    /// A cache of at most `capacity` tokens; one costs about 500 bytes.
-    pub fn new(capacity: usize) -> Self {
+    /// A cache of tokens that occupy at most `bytes` together, by estimate.
+    pub fn new(bytes: u64) -> Self {
         Self {
-            cache: Cache::new(capacity),
+            cache: Cache::with_weighter((bytes / ORDINARY) as usize, bytes, Bytes),
         }
-    }
-
-    /// The hash that a token is kept under.
-    pub fn hash(token: &str) -> TokenHash {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-        hash
     }
 
     /// What the token claims, if its signature was checked before.
@@ -57,5 +79,46 @@ impl VerifiedTokens {
     /// Whether none is held.
     pub fn is_empty(&self) -> bool {
         self.cache.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokens::claims::tests::sample;
+    use crate::tokens::secret::hash;
+
+    const MIB: u64 = 1024 * 1024;
+
+    /// A cache of one MiB after this many tokens with a scope of so many bytes.
+    fn filled(tokens: u32, scope: usize) -> VerifiedTokens {
+        let cache = VerifiedTokens::new(MIB);
+        for n in 0..tokens {
+            let mut claims = sample();
+            claims.scope = "x".repeat(scope).into();
+            let verified = Arc::new(Verified {
+                claims,
+                kid: "key".into(),
+            });
+            cache.insert(hash(n.to_string()), verified);
+            assert!(cache.cache.weight() <= cache.cache.capacity());
+        }
+        cache
+    }
+
+    #[test]
+    fn the_bound_is_on_bytes() {
+        let (short, long) = (filled(4000, 10), filled(4000, 7000));
+        assert!(short.cache.capacity() <= MIB + 1024, "rounded up in each shard");
+        assert!((1800..2500).contains(&short.len()), "{}", short.len());
+        assert!((50..150).contains(&long.len()), "{}", long.len());
+    }
+
+    #[test]
+    fn what_is_kept_is_found_until_all_is_forgotten() {
+        let cache = filled(3, 10);
+        assert!(cache.get(&hash("0")).is_some() && cache.get(&hash("3")).is_none());
+        cache.clear();
+        assert!(cache.get(&hash("0")).is_none() && cache.is_empty());
     }
 }

@@ -14,6 +14,7 @@ on_both_stores!(
     a_client_lives_its_life,
     metadata_is_checked,
     lists_have_pages,
+    what_no_client_can_be_called_names_nobody,
     tokens_are_shown_and_revoked,
     the_public_listener_has_none_of_it,
 );
@@ -219,6 +220,44 @@ async fn lists_have_pages(kind: Kind) {
             (StatusCode::BAD_REQUEST, &json!("invalid_request")),
             "{query}"
         );
+    }
+}
+
+/// A NUL is no text to Postgres; to neither store must it come.
+async fn what_no_client_can_be_called_names_nobody(kind: Kind) {
+    let server = start(kind).await;
+    let long = "x".repeat(129);
+    for id in ["%00", "a%00b", "%FF", "a%2Fb", "a%20b", "%C3%A9", "'", &long] {
+        for (method, url) in [
+            (Method::GET, ""),
+            (Method::PATCH, ""),
+            (Method::DELETE, ""),
+            (Method::POST, "/disable"),
+            (Method::POST, "/enable"),
+            (Method::POST, "/rotate-secret"),
+            (Method::POST, "/revoke-tokens"),
+            (Method::GET, "/tokens"),
+        ] {
+            let path = format!("/clients/{id}{url}");
+            let answer = server.admin(method, &path).json(&json!({})).send().await.unwrap();
+            let body = refused(answer, StatusCode::NOT_FOUND, "not_found").await;
+            assert_eq!(body["error_description"], "there is no such client", "{path}");
+        }
+        for list in ["/clients", "/clients/demo/tokens"] {
+            let path = format!("{list}?cursor={id}");
+            let answer = server.admin(Method::GET, &path).send().await.unwrap();
+            refused(answer, StatusCode::BAD_REQUEST, "invalid_request").await;
+        }
+    }
+    for id in ["%00", "x%FF"] {
+        for (method, url) in [(Method::GET, ""), (Method::POST, "/revoke")] {
+            let answer = server
+                .admin(method, &format!("/tokens/{id}{url}"))
+                .send()
+                .await
+                .unwrap();
+            refused(answer, StatusCode::BAD_REQUEST, "invalid_request").await;
+        }
     }
 }
 

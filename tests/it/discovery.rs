@@ -1,9 +1,10 @@
 //! The documents that tell clients and verifiers where and by which keys.
 
 use oauth2_testkit::Kind;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::token::refused;
 use crate::{setup, start};
 
 on_both_stores!(
@@ -153,4 +154,43 @@ async fn a_configured_issuer_is_what_is_said() {
         (&claims["iss"], &claims["aud"]),
         (&metadata["issuer"], &metadata["issuer"])
     );
+}
+
+/// RFC 8414 section 3.1: the issuer's path comes after the well-known one.
+#[tokio::test]
+async fn the_metadata_of_an_issuer_with_a_path_is_where_clients_look() {
+    let setup = setup(Kind::Sqlite)
+        .await
+        .with("OAUTH2_ISSUER", "https://id.example/a%20b/tenant");
+    let server = oauth2_testkit::Server::start(setup).await;
+    let series = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
+    let before = series(&server.metrics().await);
+    let at = |tail: &str| server.url(&format!("{}{tail}", DOCUMENTS[0]));
+    let metadata = server.get_json(at("")).await;
+    assert_eq!(metadata["issuer"], "https://id.example/a%20b/tenant");
+    for tail in ["/a%20b/tenant", "/a%20b/%74enant"] {
+        assert_eq!(server.get_json(at(tail)).await, metadata);
+    }
+    let head = server.http.head(at("/a%20b/tenant")).send().await.unwrap();
+    assert_eq!(head.status(), StatusCode::OK);
+    let post = server.http.post(at("/a%20b/tenant")).send().await.unwrap();
+    assert_eq!(post.headers()["allow"], "GET, HEAD");
+    refused(post, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
+    for tail in [
+        "/",
+        "/a%20b",
+        "/a%20b/tenant/",
+        "/a%20b/tenants",
+        "//a%20b/tenant",
+        "/other",
+    ] {
+        for method in [Method::GET, Method::POST] {
+            let answer = server.http.request(method, at(tail)).send().await.unwrap();
+            refused(answer, StatusCode::NOT_FOUND, "not_found").await;
+        }
+    }
+    assert_eq!(series(&server.metrics().await), before);
+    let counted = [("route", DOCUMENTS[0]), ("status", "2xx")];
+    let counted = server.metric("oauth2_server_http_requests_total", &counted).await;
+    assert_eq!(counted, Some(4.0), "one endpoint, wherever it is asked for");
 }

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use oauth2_testkit::server::json;
 use oauth2_testkit::{Credentials, Kind, Server};
 use reqwest::{Method, Response, StatusCode};
@@ -22,6 +22,7 @@ on_both_stores!(
     expired_tokens_are_inactive,
     malformed_requests_are_refused,
     a_batch_is_answered_in_order,
+    a_batch_may_mix_formats,
     a_batch_has_bounds,
     a_strangers_batch_is_not_read,
 );
@@ -103,11 +104,11 @@ async fn an_opaque_token_with_another_secret_is_none(kind: Kind) {
         .register(json!({"scope": "read", "token_format": "opaque"}))
         .await;
     let token = server.token(&client).await;
-    let bytes = URL_SAFE_NO_PAD.decode(token.strip_prefix("oas_at_").unwrap()).unwrap();
+    let bytes = BASE64URL.decode(token.strip_prefix("oas_at_").unwrap()).unwrap();
     let body = &bytes[..53];
     let write = |body: &[u8]| {
         let sum = crc32fast::hash(body).to_be_bytes();
-        format!("oas_at_{}", URL_SAFE_NO_PAD.encode([body, &sum].concat()))
+        format!("oas_at_{}", BASE64URL.encode([body, &sum].concat()))
     };
     assert_eq!(write(body), token);
     for at in [21, 52] {
@@ -226,6 +227,37 @@ async fn a_batch_is_answered_in_order(kind: Kind) {
         "the same answer as alone"
     );
     assert_eq!(batch(&server, &owner, &[]).await, json!([]));
+}
+
+/// The same id and expiry with another secret, and a checksum that is right.
+fn with_another_secret(opaque: &str) -> String {
+    let mut bytes = BASE64URL.decode(opaque.strip_prefix("oas_at_").unwrap()).unwrap();
+    bytes[30] ^= 1;
+    let sum = crc32fast::hash(&bytes[..53]).to_be_bytes();
+    bytes[53..].copy_from_slice(&sum);
+    format!("oas_at_{}", BASE64URL.encode(bytes))
+}
+
+async fn a_batch_may_mix_formats(kind: Kind) {
+    let server = start(kind).await;
+    let resource = server.register(json!({"resource_server": [server.issuer()]})).await;
+    let mut tokens = Vec::new();
+    for format in ["opaque", "paseto", "opaque", "jwt", "opaque"] {
+        let client = server.register(json!({"scope": "read", "token_format": format})).await;
+        let (kept, revoked) = (server.token(&client).await, server.token(&client).await);
+        server.revoke(&client, &revoked).await;
+        tokens.extend([(kept, true), (revoked, false)]);
+    }
+    let first = tokens[0].0.clone();
+    tokens.insert(3, (with_another_secret(&first), false));
+    tokens.insert(5, ("oas_at_".to_owned(), false));
+    tokens.push((first, true));
+    let asked: Vec<String> = tokens.iter().map(|(token, _)| token.clone()).collect();
+    let answers = batch(&server, &resource, &asked).await;
+    for ((token, active), answer) in tokens.iter().zip(answers.as_array().unwrap()) {
+        assert_eq!(answer["active"], *active, "{token}");
+        assert_eq!(*answer, server.introspect(&resource, token).await, "the same as alone");
+    }
 }
 
 async fn a_batch_has_bounds(kind: Kind) {

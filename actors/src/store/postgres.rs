@@ -31,8 +31,8 @@ use connection::{Connection, Opener};
 use failure::Failure;
 pub use ledger::LedgerWriter;
 
-/// Connections set apart for the writers of the ledger.
-const LEDGER_CONNECTIONS: u32 = 2;
+/// Connections set apart from the pool, for the ledger: it has one writer.
+const LEDGER_CONNECTIONS: u32 = 1;
 /// The server's own bound on an ordinary statement, and ours for when the server does not answer at all.
 const STATEMENT: Duration = Duration::from_secs(1);
 const ORDINARY: Duration = Duration::from_millis(1500);
@@ -49,6 +49,7 @@ pub struct PostgresStore {
     acquire_timeout: Duration,
     max_connections: u32,
     ledger_open: Arc<AtomicU32>,
+    ledger_active: Arc<AtomicU32>,
     /// Why the last attempt at a connection failed, until one succeeds: the pool itself only says that it waited in vain.
     last_failure: Arc<Mutex<Option<StoreError>>>,
 }
@@ -94,18 +95,19 @@ impl PostgresStore {
             pool,
             opener,
             acquire_timeout: options.acquire_timeout,
-            max_connections: options.max_connections,
+            max_connections: size + LEDGER_CONNECTIONS,
             ledger_open: Arc::default(),
+            ledger_active: Arc::default(),
             last_failure,
         })
     }
 
     pub(super) fn pool_use(&self) -> PoolUse {
         let state = self.pool.state();
-        let ledger = self.ledger_open.load(Ordering::Relaxed);
+        let pooled = state.connections.saturating_sub(state.idle_connections);
         PoolUse {
-            active: state.connections.saturating_sub(state.idle_connections),
-            open: state.connections + ledger,
+            active: pooled + self.ledger_active.load(Ordering::Relaxed),
+            open: state.connections + self.ledger_open.load(Ordering::Relaxed),
             max: self.max_connections,
         }
     }

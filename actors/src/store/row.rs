@@ -49,6 +49,14 @@ pub(super) fn expiry_range(jti: &Uuid) -> (i64, i64) {
     (born - 60, born + MAX_TOKEN_LIFETIME + 60)
 }
 
+/// Ids and expiries that are asked for, each once and in order: neighbours are on the same pages.
+pub(super) fn distinct(wanted: &[(Uuid, i64)]) -> Vec<(Uuid, i64)> {
+    let mut wanted = wanted.to_vec();
+    wanted.sort_unstable();
+    wanted.dedup();
+    wanted
+}
+
 /// Kind and id of a target.
 pub(super) fn target(target: &RevocationTarget) -> (&'static str, String) {
     match target {

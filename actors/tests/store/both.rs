@@ -1,7 +1,7 @@
 //! What holds on either store.
 
 use oauth2_actors::error::StoreError;
-use oauth2_actors::model::{Change, KeyAlgorithm, Revocation, RevocationTarget, TokenFormat};
+use oauth2_actors::model::{Change, KeyAlgorithm, Revocation, RevocationTarget, TokenFormat, TokenRecord};
 use oauth2_actors::store::LogPosition;
 
 use crate::fixture::{Fixture, NOW, audit, client, jti, key, token};
@@ -13,6 +13,7 @@ on_both!(
     batches_of_every_size,
     a_duplicate_sinks_its_batch,
     tokens_of_a_client,
+    many_tokens_at_once,
     revocations_come_back,
     changes_once_each,
     one_key_of_a_kind,
@@ -161,6 +162,26 @@ async fn tokens_of_a_client(kind: &str) {
     }
     let newest_first: Vec<_> = mine.iter().rev().map(|t| t.jti).collect();
     assert_eq!(seen, newest_first);
+}
+
+async fn many_tokens_at_once(kind: &str) {
+    let f = Fixture::migrated(kind).await;
+    // Tokens of several partitions, and one that has none of its own.
+    f.store.maintain(NOW, 86_400).await.unwrap();
+    let mut records: Vec<_> = (0..50).map(|n| token("ci", NOW, 60 + n * 1800)).collect();
+    records.push(token("ci", NOW, 40 * 86_400));
+    records[7].secret_hash = Some([7; 32]);
+    f.store.ledger_writer().commit(&records).await.unwrap();
+    let mut wanted: Vec<_> = records.iter().map(|t| (t.jti, t.expires_at)).collect();
+    // Twice the same, the wrong expiry, and nobody's.
+    wanted.push(wanted[3]);
+    wanted.extend([(wanted[4].0, wanted[5].1), (jti(NOW), NOW + 60)]);
+    let mut found: Vec<_> = f.store.tokens_of(&wanted).await.unwrap();
+    found.sort_by_key(|t| t.record.expires_at);
+    let told = |t: &TokenRecord| (t.jti, t.expires_at, t.client_id.clone(), t.secret_hash);
+    let found: Vec<_> = found.iter().map(|t| told(&t.record)).collect();
+    assert_eq!(found, records.iter().map(told).collect::<Vec<_>>());
+    assert!(f.store.tokens_of(&[]).await.unwrap().is_empty());
 }
 
 async fn revocations_come_back(kind: &str) {

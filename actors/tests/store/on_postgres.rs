@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use oauth2_actors::error::StoreError;
 use oauth2_actors::model::{Revocation, RevocationTarget};
-use oauth2_actors::store::{Location, Store};
+use oauth2_actors::store::{Location, Store, StoreOptions};
 
 use crate::fixture::{Fixture, NOW, audit, client, options, token};
 use oauth2_testkit::postgres::{Postgres, connect};
@@ -177,6 +177,43 @@ async fn a_stuck_batch_times_out() {
     assert!(begun.elapsed() < Duration::from_millis(1500));
     holder.batch_execute("COMMIT").await.unwrap();
     writer.commit(&[token("ci", NOW, 60)]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_figures_cover_the_ledgers_connection() {
+    let f = Fixture::migrated("postgres").await;
+    let few = StoreOptions {
+        max_connections: 2,
+        ..f.options.clone()
+    };
+    let store = Store::open(&few).await.unwrap();
+    let mut writer = store.ledger_writer();
+    let (row, stuck) = (token("ci", NOW, 60), token("ci", NOW, 60));
+    writer.commit(std::slice::from_ref(&row)).await.unwrap();
+    store.ping().await.unwrap();
+    let figures = || {
+        let pool = store.pool_use();
+        [pool.active, pool.open, pool.max]
+    };
+    assert_eq!(figures(), [0, 2, 2]);
+    let holder = connect(f.url()).await;
+    holder.batch_execute("BEGIN; LOCK TABLE tokens").await.unwrap();
+    let busy = async {
+        while figures() != [2, 2, 2] {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        holder.batch_execute("COMMIT").await.unwrap();
+    };
+    let both = async {
+        tokio::join!(
+            writer.commit(std::slice::from_ref(&stuck)),
+            store.token(row.jti, None),
+            busy
+        )
+    };
+    let (committed, found, ()) = tokio::time::timeout(Duration::from_secs(5), both).await.unwrap();
+    assert!(committed.is_ok() && found.unwrap().is_some());
+    assert_eq!(figures(), [0, 2, 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

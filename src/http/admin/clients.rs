@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use actix_web::http::header;
-use actix_web::web::{Path, Payload};
+use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use oauth2_actors::model::token::uuid_v7_ms;
 use oauth2_actors::model::{Client, Revocation, RevocationTarget};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{App, Failure, ListQuery, Operator, State, answer, answer_page, bad_request, deadline, read};
-use crate::oauth::registration::{self, ClientRequest, Fresh, Invalid};
+use super::{
+    App, ClientId, Failure, ListQuery, NO_SUCH_CLIENT, Operator, State, answer, answer_page, bad_request, deadline,
+    read,
+};
+use crate::oauth::registration::{self, ClientRequest, Fresh, Invalid, is_client_id};
 use crate::oauth::view::ClientView;
 use crate::tokens::secret;
 
@@ -20,8 +23,6 @@ const DEFAULT_OVERLAP: i64 = 3600;
 
 /// The longest such time: 30 days.
 const LONGEST_OVERLAP: i64 = 30 * 86_400;
-
-const NO_SUCH_CLIENT: Failure = Failure::NoSuch("there is no such client");
 
 impl From<Invalid> for Failure {
     fn from(error: Invalid) -> Self {
@@ -63,6 +64,9 @@ pub async fn create(
 /// Lists clients by id.
 pub async fn list(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let (limit, cursor) = ListQuery::of(&request)?;
+    if cursor.as_deref().is_some_and(|cursor| !is_client_id(cursor)) {
+        return Err(bad_request("the cursor is not one of this list"));
+    }
     let page = state
         .tokens
         .call(deadline(), move |store| async move {
@@ -73,11 +77,8 @@ pub async fn list(state: App, request: HttpRequest) -> Result<HttpResponse, Fail
 }
 
 /// Shows a client.
-pub async fn show(state: App, client_id: Path<String>) -> Result<HttpResponse, Failure> {
-    Ok(answer(&ClientView::new(
-        &stored(&state, client_id.into_inner()).await?,
-        None,
-    )))
+pub async fn show(state: App, ClientId(client_id): ClientId) -> Result<HttpResponse, Failure> {
+    Ok(answer(&ClientView::new(&stored(&state, client_id).await?, None)))
 }
 
 /// Changes what the body names (RFC 7396: `null` goes back to the server's default).
@@ -85,23 +86,23 @@ pub async fn update(
     state: App,
     operator: Operator,
     request: HttpRequest,
-    client_id: Path<String>,
+    ClientId(client_id): ClientId,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
     let update: ClientRequest = read(&request, payload).await?;
-    let client = stored(&state, client_id.into_inner()).await?;
+    let client = stored(&state, client_id).await?;
     let changed = registration::update(&update, &client, &state.registration_defaults())?;
     write(&state, &operator, changed).await
 }
 
 /// Disables a client: it gets no tokens, and those it has are not active.
-pub async fn disable(state: App, operator: Operator, client_id: Path<String>) -> Result<HttpResponse, Failure> {
-    set_disabled(&state, &operator, client_id.into_inner(), true).await
+pub async fn disable(state: App, operator: Operator, ClientId(client_id): ClientId) -> Result<HttpResponse, Failure> {
+    set_disabled(&state, &operator, client_id, true).await
 }
 
 /// Enables a client again.
-pub async fn enable(state: App, operator: Operator, client_id: Path<String>) -> Result<HttpResponse, Failure> {
-    set_disabled(&state, &operator, client_id.into_inner(), false).await
+pub async fn enable(state: App, operator: Operator, ClientId(client_id): ClientId) -> Result<HttpResponse, Failure> {
+    set_disabled(&state, &operator, client_id, false).await
 }
 
 async fn set_disabled(
@@ -134,8 +135,7 @@ async fn write(state: &State, operator: &Operator, client: Client) -> Result<Htt
 }
 
 /// Deletes a client; its tokens are dead for good.
-pub async fn delete(state: App, operator: Operator, client_id: Path<String>) -> Result<HttpResponse, Failure> {
-    let client_id = client_id.into_inner();
+pub async fn delete(state: App, operator: Operator, ClientId(client_id): ClientId) -> Result<HttpResponse, Failure> {
     let audit = operator.audit("client.delete", json!({}));
     // No earlier than any token minted here, even if the clock was set back.
     let cutoff_ms = uuid_v7_ms(&state.ids.new_id()?);
@@ -165,11 +165,11 @@ pub async fn rotate_secret(
     state: App,
     operator: Operator,
     request: HttpRequest,
-    client_id: Path<String>,
+    ClientId(client_id): ClientId,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
     let rotation: Rotation = read(&request, payload).await?;
-    let client_id: Arc<str> = client_id.into_inner().into();
+    let client_id: Arc<str> = client_id.into();
     let secret = secret::generate_client_secret().map_err(|_| Failure::Unavailable("internal"))?;
     let (hash, now) = (secret::hash(&secret), state.now());
     let overlap = rotation.overlap_seconds.map_or(DEFAULT_OVERLAP, i64::from);

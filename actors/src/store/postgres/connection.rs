@@ -37,7 +37,12 @@ impl fmt::Debug for Opener {
 
 impl Opener {
     pub(super) fn new(url: &str, options: &StoreOptions, last_failure: Arc<Mutex<Option<StoreError>>>) -> Result<Self> {
-        let mut config: Config = url.parse().map_err(|e| invalid_url(url, &e))?;
+        // The driver's words are left out: what follows a stray `@` may be part of the password.
+        let mut config: Config = url.parse().map_err(|_| {
+            StoreError::Corrupt(
+                "the database URL cannot be read: it must look like postgres://user:password@host:5432/name".into(),
+            )
+        })?;
         if !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer) {
             return Err(StoreError::Corrupt(
                 "this version speaks no TLS to Postgres: set sslmode=disable in the database URL, or leave it out"
@@ -116,13 +121,6 @@ fn place(config: &Config) -> String {
     };
     let all: Vec<_> = config.get_hosts().iter().enumerate().map(address).collect();
     all.join(", ")
-}
-
-/// The driver's text about an option does not quote the URL's password, but what follows a stray `@` may be part of it.
-fn invalid_url(_url: &str, _error: &Error) -> StoreError {
-    StoreError::Corrupt(
-        "the database URL cannot be read: it must look like postgres://user:password@host:5432/name".into(),
-    )
 }
 
 impl ManageConnection for Opener {

@@ -74,6 +74,7 @@ impl LedgerWriter {
     async fn attempt(&mut self, batch: &[TokenRecord]) -> std::result::Result<(), Failure> {
         // Out of `self` while in use: a caller that leaves in the middle takes the connection with it.
         let mut lane = self.lane().await?;
+        let _active = Counted::new(&self.store.ledger_active);
         let column = |field| Column(field, batch);
         let outcome = timeout(
             COMMIT,

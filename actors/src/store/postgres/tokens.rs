@@ -22,6 +22,25 @@ impl PostgresStore {
         })
     }
 
+    pub(in crate::store) async fn tokens_of(&self, wanted: &[(Uuid, i64)]) -> Result<Vec<StoredToken>> {
+        let (ids, expiries): (Vec<_>, Vec<_>) = row::distinct(wanted)
+            .into_iter()
+            .map(|(jti, at)| (jti, Seconds(at)))
+            .unzip();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        verb!(self, ORDINARY, |connection| {
+            // `LIMIT` keeps the inner query from becoming a join of its own, which might read whole partitions: what is
+            // left is one look-up a token, in the one partition that its expiry names.
+            let sql = "SELECT t.* FROM unnest($1::uuid[], $2::timestamptz[]) AS wanted (jti, expires_at),
+                       LATERAL (SELECT jti, expires_at, client_id, user_id, scope, aud, format, secret_hash FROM tokens
+                                WHERE jti = wanted.jti AND expires_at = wanted.expires_at LIMIT 1) AS t";
+            let rows = connection.query(sql, &[&ids, &expiries]).await?;
+            rows.iter().map(read).collect()
+        })
+    }
+
     pub(in crate::store) async fn list_tokens(
         &self,
         client_id: &str,

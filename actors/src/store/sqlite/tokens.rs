@@ -1,10 +1,11 @@
 //! The ledger: batches in, single rows and lists out.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, Statement, params};
 
 use super::{Failure, HURRIED, Page, Result, SqliteStore, StoredToken, TokenRecord, Uuid, row};
 
-const COLUMNS: &str = "jti, expires_at, client_id, user_id, scope, aud, format, secret_hash";
+const BY_ID: &str =
+    "SELECT jti, expires_at, client_id, user_id, scope, aud, format, secret_hash FROM tokens WHERE jti = ?1";
 
 impl SqliteStore {
     pub(in crate::store) async fn commit(&self, batch: Vec<TokenRecord>) -> Result<()> {
@@ -34,12 +35,25 @@ impl SqliteStore {
 
     pub(in crate::store) async fn token(&self, jti: Uuid, expires_at: Option<i64>) -> Result<Option<StoredToken>> {
         self.read(move |t| {
-            let mut select = t.prepare_cached(&format!("SELECT {COLUMNS} FROM tokens WHERE jti = ?1"))?;
-            let found = select
-                .query_row(params![jti.as_bytes()], |r| Ok(read(r)))
-                .optional()?
-                .transpose()?;
+            let mut select = t.prepare_cached(BY_ID)?;
+            let found = find(&mut select, jti)?;
             Ok(found.filter(|token| expires_at.is_none_or(|e| e == token.record.expires_at)))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn tokens_of(&self, wanted: &[(Uuid, i64)]) -> Result<Vec<StoredToken>> {
+        let wanted = row::distinct(wanted);
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.read(move |t| {
+            let mut select = t.prepare_cached(BY_ID)?;
+            let mut found = Vec::with_capacity(wanted.len());
+            for (jti, expires_at) in wanted {
+                found.extend(find(&mut select, jti)?.filter(|token| token.record.expires_at == expires_at));
+            }
+            Ok(found)
         })
         .await
     }
@@ -54,10 +68,10 @@ impl SqliteStore {
         let client_id = client_id.to_owned();
         self.read(move |t| {
             let below = cursor.unwrap_or(Uuid::max());
-            let mut select = t.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM tokens
-                 WHERE client_id = ?1 AND expires_at > ?2 AND jti < ?3 ORDER BY jti DESC LIMIT ?4"
-            ))?;
+            let mut select = t.prepare_cached(
+                "SELECT jti, expires_at, client_id, user_id, scope, aud, format, secret_hash FROM tokens
+                 WHERE client_id = ?1 AND expires_at > ?2 AND jti < ?3 ORDER BY jti DESC LIMIT ?4",
+            )?;
             let mut rows = select.query(params![client_id, now, below.as_bytes(), limit as i64 + 1])?;
             let mut items = Vec::new();
             while let Some(r) = rows.next()? {
@@ -67,6 +81,11 @@ impl SqliteStore {
         })
         .await
     }
+}
+
+fn find(select: &mut Statement<'_>, jti: Uuid) -> std::result::Result<Option<StoredToken>, Failure> {
+    let row = select.query_row(params![jti.as_bytes()], |r| Ok(read(r)));
+    row.optional()?.transpose()
 }
 
 fn read(r: &Row<'_>) -> std::result::Result<StoredToken, Failure> {
