@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth2_testkit::server::json;
 use oauth2_testkit::{Credentials, Kind, Server};
 use reqwest::{Method, Response, StatusCode};
@@ -206,11 +206,11 @@ async fn a_batch_is_answered_in_order(kind: Kind) {
 
 /// The same id and expiry with another secret, and a checksum that is right.
 fn with_another_secret(opaque: &str) -> String {
-    let mut bytes = BASE64URL.decode(opaque.strip_prefix("oas_at_").unwrap()).unwrap();
+    let mut bytes = URL_SAFE_NO_PAD.decode(opaque.strip_prefix("oas_at_").unwrap()).unwrap();
     bytes[30] ^= 1;
     let sum = crc32fast::hash(&bytes[..53]).to_be_bytes();
     bytes[53..].copy_from_slice(&sum);
-    format!("oas_at_{}", BASE64URL.encode(bytes))
+    format!("oas_at_{}", URL_SAFE_NO_PAD.encode(bytes))
 }
 
 async fn a_batch_may_mix_formats(kind: Kind) {
