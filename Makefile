@@ -12,7 +12,7 @@ setup: ## Install what the tests need and this machine lacks
 	@scripts/setup
 
 test: setup ## Run every test, on SQLite and on a private Postgres
-	OUTSIDE_PYTHON=$(CURDIR)/target/outside/bin/python cargo test --workspace --locked
+	OUTSIDE_PYTHON=$(CURDIR)/target/outside/bin/python cargo test --workspace --locked --no-fail-fast
 
 lint: ## Formatting and lints, as they must be
 	cargo fmt --all -- --check

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use oauth2_actors::runtime::clock::{Clock, SystemClock};
+use oauth2_actors::runtime::clock::{Clock, StoreClock, SystemClock};
 use oauth2_actors::store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -39,7 +39,7 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
     let secrets = embedded::provide(&config)?;
     let _alone = startup::lock(&config)?;
     let store = Store::open(config.database.options()).await?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock = Arc::new(StoreClock::new(Arc::new(SystemClock)));
     let now = (clock.unix_ms() / 1000) as i64;
     let kek = secrets.key_encryption_key.0;
     let (prepared, when_prepared) = watch::channel(false);
@@ -61,6 +61,7 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
     let new_store = tokio::select! {
         done = bootstrap.run_until_done() => done?,
         () = signals.stop() => return Ok(()),
+        () = house.escalated() => return Err(gave_up()),
     };
     if new_store
         && config.server.listener.is_loopback()
@@ -72,6 +73,7 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
     tokio::select! {
         () = house.loaded() => {}
         () = signals.stop() => return Ok(()),
+        () = house.escalated() => return Err(gave_up()),
     }
     // Whoever pastes its command, or waits for `/ready`, is served.
     banner(&config).print();
@@ -79,15 +81,17 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
 
     tokio::select! {
         () = signals.stop() => {}
-        () = house.escalated() => {
-            return Err(Failure::GaveUp("an actor died too often; the log says which".to_owned()));
-        }
+        () = house.escalated() => return Err(gave_up()),
     }
     tokio::select! {
         () = house.drain(&handles, config.server.drain_delay) => {}
         () = signals.stop() => tracing::warn!("told twice to stop; not waiting any longer"),
     }
     Ok(())
+}
+
+fn gave_up() -> Failure {
+    Failure::GaveUp("an actor died too often; the log says which".to_owned())
 }
 
 fn banner(config: &Config) -> Banner<'_> {

@@ -48,8 +48,8 @@ pub async fn create_demo_client(store: &Store, data: &Path, defaults: &Defaults,
         action: "client.create",
         detail: json!({"first_run": true}),
     };
-    match store.create_client(&registered.client, &audit).await {
-        Ok(()) | Err(StoreError::Conflict(_)) => Ok(()),
+    match store.create_client(&registered.client, now as u64 * 1000, &audit).await {
+        Ok(_) | Err(StoreError::Conflict(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

@@ -18,7 +18,7 @@ use oauth2_actors::metrics::{Instruments, Metrics};
 use oauth2_actors::model::{AuditEntry, Revocation};
 use oauth2_actors::rate_limiter::PublishedLimits;
 use oauth2_actors::revocation_cache::{Apply, PublishedRevocations, RevocationCache};
-use oauth2_actors::runtime::clock::{Clock, IdClock};
+use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
 use oauth2_actors::runtime::mailbox::Mailbox;
 use oauth2_actors::runtime::supervisor::ActorStatus;
 use oauth2_actors::token_store::TokenStoreHandle;
@@ -78,8 +78,8 @@ pub struct State {
     pub instruments: Arc<Instruments>,
     /// Token ids.
     pub ids: Arc<IdClock>,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
+    /// The store's clock.
+    pub clock: Arc<StoreClock>,
     /// Whether the process is fit to serve.
     pub readiness: Readiness,
 }
@@ -88,9 +88,14 @@ pub struct State {
 pub type App = web::Data<State>;
 
 impl State {
+    /// Unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.clock.unix_ms()
+    }
+
     /// Unix seconds.
     pub fn now(&self) -> i64 {
-        (self.clock.unix_ms() / 1000) as i64
+        (self.now_ms() / 1000) as i64
     }
 
     /// The defaults that registrations are checked against.
@@ -116,7 +121,7 @@ impl State {
         audit: AuditEntry,
         deadline: Instant,
     ) -> Result<(), ServiceError> {
-        let (row, now_ms) = (revocation.clone(), self.clock.unix_ms());
+        let (row, now_ms) = (revocation.clone(), self.now_ms());
         self.tokens
             .call(deadline, move |store| async move {
                 store.revoke(&row, now_ms, &audit).await
@@ -160,7 +165,7 @@ pub type Check = (&'static str, bool);
 
 impl State {
     /// Every readiness check.
-    pub fn checks(&self) -> [Check; 4] {
+    pub fn checks(&self) -> [Check; 5] {
         let actors = &self.readiness.actors;
         [
             ("accepting", self.readiness.accepting.load(Ordering::Acquire)),
@@ -169,6 +174,7 @@ impl State {
                 self.directory.freshness().is_within(READY_BUDGET)
                     && self.revocations.load().freshness().is_within(READY_BUDGET),
             ),
+            ("clock", self.clock.is_right() && self.ids.is_right()),
             ("keys", self.keys.load().keyring.is_complete()),
             (
                 "actors",

@@ -9,7 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{Log, LogFormat};
 
 /// What is held back unless the configuration names it: `actix_http` calls an error what peers send.
-const QUIET: &str = "actix_http=off,actix_server=warn,refinery_core=warn";
+const QUIET: &str = "actix_http=off,actix_server=warn,refinery_core=warn,tokio_postgres=warn";
 
 /// Starts logging for the process. A sink that is full or closed loses lines; it never fails a request.
 pub fn init(log: &Log) {

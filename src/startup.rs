@@ -135,13 +135,21 @@ impl Bootstrap {
         Ok(version.is_none())
     }
 
-    /// Runs until it is done, for as long as the store is merely out of reach. An error is final.
+    /// Runs until it is done, for as long as a database server is merely out of reach. An error is final; so is every error
+    /// of an embedded store, where it means a file that somebody must see to.
     pub async fn run_until_done(&self) -> Result<bool, Unfit> {
         let mut pause = Duration::from_millis(50);
+        let mut told = false;
         loop {
             match self.run().await {
-                Err(Unfit::Store(error @ (StoreError::Unavailable(_) | StoreError::Timeout))) => {
-                    tracing::warn!(%error, "waiting for the store");
+                Err(Unfit::Store(error @ (StoreError::Unavailable(_) | StoreError::Timeout)))
+                    if self.store.kind() == "postgres" =>
+                {
+                    if std::mem::replace(&mut told, true) {
+                        tracing::debug!(%error, "still waiting for the store");
+                    } else {
+                        tracing::warn!(%error, "waiting for the store");
+                    }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_millis(500));
                 }

@@ -3,6 +3,7 @@
 //! Source of truth: the store. The token store's actor is the only one that changes a directory: it loads everything once,
 //! then follows the audit log, in which every change of a client or key is written with the change itself.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -119,20 +120,27 @@ impl Directory {
 
     async fn follow(&self, store: &Store, from: LogPosition) -> Result<LogPosition, StoreError> {
         let (changes, position) = store.changes_since(from).await?;
+        if !position.is_comparable(&from) {
+            tracing::info!("the database was restarted or replaced: loading all clients and keys");
+            return self.load(store).await;
+        }
+        let mut touched = Vec::new();
         for change in changes {
             match change {
                 Change::Keys => self.load_keys(store).await?,
-                Change::Client(id) => match store.client(&id).await? {
-                    Some(client) => {
-                        self.note_lifetime(&client);
-                        self.clients
-                            .load()
-                            .insert(Arc::clone(&client.client_id), Arc::new(client));
-                    }
-                    None => {
-                        self.clients.load().remove(id.as_str());
-                    }
-                },
+                Change::Client(id) => touched.push(id),
+            }
+        }
+        for ids in touched.chunks(PAGE) {
+            let mut gone: HashSet<&str> = ids.iter().map(String::as_str).collect();
+            let clients = self.clients.load();
+            for client in store.clients_named(ids).await? {
+                gone.remove(&*client.client_id);
+                self.note_lifetime(&client);
+                clients.insert(Arc::clone(&client.client_id), Arc::new(client));
+            }
+            for id in gone {
+                clients.remove(id);
             }
         }
         Ok(position)

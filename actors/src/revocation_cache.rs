@@ -33,6 +33,12 @@ pub const POLL: Duration = Duration::from_millis(250);
 /// How often what can no longer matter is forgotten.
 const FORGET: Duration = Duration::from_mins(1);
 
+/// How long it is kept beyond that, as the store keeps its rows.
+const GRACE_MS: u64 = 3_600_000;
+
+/// After this many revocations of a long log the actor's other work gets its turn.
+const TURN: usize = 10_000;
+
 /// What is known to be revoked.
 #[derive(Debug, Default)]
 pub struct RevocationView {
@@ -42,6 +48,8 @@ pub struct RevocationView {
     keys: DashMap<Box<str>, u64>,
     issuer: AtomicU64,
     freshness: Freshness,
+    /// Which life of the actor made it.
+    life: u64,
 }
 
 /// What of a token decides whether it is revoked.
@@ -106,6 +114,8 @@ impl RevocationView {
 
     /// Drops ids of tokens that have expired, and cut-offs before which no living token was minted.
     fn forget(&self, now_ms: u64) {
+        // A clock that is wrong for a while must not make anything valid again.
+        let now_ms = now_ms.saturating_sub(GRACE_MS);
         let now = (now_ms / 1000) as i64;
         self.tokens.retain(|_, expires_at| *expires_at >= now);
         let oldest = now_ms.saturating_sub(MAX_TOKEN_LIFETIME.unsigned_abs() * 1000);
@@ -139,6 +149,8 @@ pub struct Parts {
     pub ids: Arc<IdClock>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Counts the lives of the actor.
+    pub lives: Arc<AtomicU64>,
 }
 
 /// The actor.
@@ -153,9 +165,13 @@ pub struct RevocationCache {
 impl RevocationCache {
     /// An actor that has read nothing yet.
     pub fn new(parts: Parts) -> Self {
+        let life = parts.lives.fetch_add(1, Ordering::AcqRel) + 1;
         Self {
             parts,
-            view: Arc::default(),
+            view: Arc::new(RevocationView {
+                life,
+                ..RevocationView::default()
+            }),
             position: None,
             polling: false,
         }
@@ -166,39 +182,61 @@ impl RevocationCache {
             return;
         }
         self.polling = true;
-        let (store, from, sent) = (
-            self.parts.store.clone(),
-            self.position.unwrap_or_default(),
-            Instant::now(),
-        );
-        let read = async move { store.revocations_since(from).await };
+        let (parts, view) = (self.parts.clone(), Arc::clone(&self.view));
+        let (from, sent) = (self.position.unwrap_or_default(), Instant::now());
+        let read = async move {
+            let (revocations, position) = parts.store.revocations_since(from).await?;
+            for some in revocations.chunks(TURN) {
+                for revocation in some {
+                    take(&parts.ids, &view, revocation);
+                }
+                tokio::task::yield_now().await;
+            }
+            Ok(position)
+        };
         ctx.spawn(read.into_actor(self).map(move |read, actor, _| {
             actor.polling = false;
-            actor.take_over(read, sent);
+            actor.taken_over(read, sent);
         }));
     }
 
-    fn take_over(&mut self, read: Result<(Vec<Revocation>, LogPosition), StoreError>, sent: Instant) {
-        let (revocations, position) = match read {
-            Ok(read) => read,
-            Err(error) => return tracing::debug!(%error, "the revocation log could not be read"),
+    fn taken_over(&mut self, read: Result<LogPosition, StoreError>, sent: Instant) {
+        let position = match read {
+            Ok(position) => position,
+            Err(error) => {
+                tracing::debug!(%error, "the revocation log could not be read");
+                if matches!(error, StoreError::Timeout) {
+                    // Perhaps there is more of it than a poll may read: a first reading may take longer.
+                    self.position = None;
+                }
+                return;
+            }
         };
-        for revocation in &revocations {
-            self.take(revocation);
-        }
         self.view.freshness.stamp(sent);
-        if self.position.replace(position).is_none() {
+        let first = self.position.replace(position).is_none();
+        if first && self.publish() {
             self.view.forget(self.parts.clock.unix_ms());
-            self.parts.published.store(Arc::clone(&self.view));
             tracing::info!(held = self.view.len(), "revocations loaded");
         }
     }
 
-    fn take(&self, revocation: &Revocation) {
-        self.view.apply(revocation);
-        if !matches!(revocation.target, RevocationTarget::Token { .. }) {
-            self.parts.ids.advance_past(revocation.cutoff_ms);
-        }
+    /// Publishes the view, unless a later life has done so: an actor that was given up may come to this late.
+    fn publish(&self) -> bool {
+        let mine = &self.view;
+        let newest = |published: &Arc<RevocationView>| {
+            let theirs = published.life > mine.life;
+            Arc::clone(if theirs { published } else { mine })
+        };
+        self.parts.published.rcu(newest);
+        Arc::ptr_eq(&self.parts.published.load(), mine)
+    }
+}
+
+/// Takes over one revocation. What is minted here from now on is later than a cut-off.
+fn take(ids: &IdClock, view: &RevocationView, revocation: &Revocation) {
+    view.apply(revocation);
+    if !matches!(revocation.target, RevocationTarget::Token { .. }) {
+        ids.advance_past(revocation.cutoff_ms);
     }
 }
 
@@ -221,7 +259,7 @@ impl Handler<Envelope<Apply>> for RevocationCache {
         envelope.answer(|Apply(revocation)| {
             // While a restarted actor still loads, the view that handlers read is the old one: both must know.
             self.parts.published.load().apply(&revocation);
-            self.take(&revocation);
+            take(&self.parts.ids, &self.view, &revocation);
         });
     }
 }
@@ -290,7 +328,7 @@ mod tests {
             target: token(30),
             cutoff_ms: 0,
         });
-        view.forget(20_000);
+        view.forget(20_000 + GRACE_MS);
         assert!(!view.is_revoked(subject(minted_at(10))));
         assert!(view.is_revoked(subject(minted_at(30))));
     }

@@ -8,7 +8,7 @@ pub mod permits;
 pub mod supervisor;
 pub mod when;
 
-pub use clock::{Clock, IdClock, ManualClock, SystemClock};
+pub use clock::{Clock, IdClock, ManualClock, StoreClock, SystemClock};
 pub use mailbox::{Answer, Envelope, Mailbox, Pending, Request};
 pub use permits::{MailboxStats, Sheds};
 pub use supervisor::{ActorStatus, Policy, Supervised, supervise};

@@ -60,7 +60,18 @@ impl fmt::Debug for Location {
 
 /// A position in the revocation log or the audit log up to which everything has been read. Opaque; `default()` = nothing yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LogPosition(pub(crate) i64);
+pub struct LogPosition {
+    pub(crate) at: i64,
+    /// Which run of the database counted so far: after a restart, a failover or a restore, positions may count anew.
+    pub(crate) run: i64,
+}
+
+impl LogPosition {
+    /// Whether the two positions were taken in the same log, so that what lies between them can be told.
+    pub fn is_comparable(&self, other: &Self) -> bool {
+        self.run == other.run
+    }
+}
 
 /// How many connections are in use, open, and allowed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -199,14 +210,22 @@ impl Store {
     }
 
     /// What the revocation log gained since `from`, and the position to go on from. A row may be handed out more than
-    /// once; none is ever left out, in whatever order transactions commit.
+    /// once, all of them where `from` was taken in another run of the database; none is ever left out, in whatever order
+    /// transactions commit.
     pub async fn revocations_since(&self, from: LogPosition) -> Result<(Vec<Revocation>, LogPosition)> {
         dispatch!(self.revocations_since(from))
     }
 
-    /// Registers a client with its secrets. [`StoreError::Conflict`] when the id is taken.
-    pub async fn create_client(&self, client: &Client, audit: &AuditEntry) -> Result<()> {
-        dispatch!(self.create_client(client, audit))
+    /// Registers a client with its secrets. [`StoreError::Conflict`] when the id is taken. `true`: there was a client of
+    /// this id before, and a cut-off at `now_ms` was appended that keeps everything dead that it was given, also by nodes
+    /// that had not heard of its end.
+    pub async fn create_client(&self, client: &Client, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
+        dispatch!(self.create_client(client, now_ms, audit))
+    }
+
+    /// The clients that there are of these, in no order.
+    pub async fn clients_named(&self, client_ids: &[String]) -> Result<Vec<Client>> {
+        dispatch!(self.clients_named(client_ids))
     }
 
     /// One client with its secrets.
@@ -243,7 +262,8 @@ impl Store {
         dispatch!(self.rotate_secret(client_id, new, old_expire_at, now, audit))
     }
 
-    /// What the audit log says changed since `from`, each change once, and the position to go on from. Never leaves one out.
+    /// What the audit log says changed since `from`, each change once, and the position to go on from. Never leaves one out;
+    /// but a position that is not comparable with `from` means that nothing can be told: everything is to be loaded anew.
     pub async fn changes_since(&self, from: LogPosition) -> Result<(Vec<Change>, LogPosition)> {
         dispatch!(self.changes_since(from))
     }

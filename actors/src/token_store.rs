@@ -23,7 +23,7 @@ use crate::directory::Directory;
 use crate::error::{ServiceError, StoreError};
 use crate::freshness::STALENESS_BUDGET;
 use crate::model::TokenRecord;
-use crate::runtime::clock::Clock;
+use crate::runtime::clock::{Clock, StoreClock};
 use crate::runtime::mailbox::{Answer, Envelope, Mailbox, Pending, Request};
 use crate::runtime::when::when;
 use crate::store::{LedgerWriter, LogPosition, Maintenance, Store};
@@ -90,8 +90,8 @@ pub struct Parts {
     pub prepared: watch::Receiver<bool>,
     /// The server's default token lifetime, seconds.
     pub default_lifetime: u32,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
+    /// The clock, kept to the store's.
+    pub clock: Arc<StoreClock>,
     /// What is made known.
     pub upkeep: Arc<Upkeep>,
     /// Told of each commit.
@@ -182,12 +182,13 @@ impl TokenStore {
             return;
         }
         self.refreshing = true;
-        let (store, directory, from) = (
-            self.parts.store.clone(),
-            Arc::clone(&self.parts.directory),
-            self.position,
-        );
-        let refresh = async move { directory.refresh(&store, from).await };
+        let (parts, from) = (self.parts.clone(), self.position);
+        let refresh = async move {
+            let position = parts.directory.refresh(&parts.store, from).await?;
+            let sent = parts.clock.local_ms();
+            parts.clock.observe(parts.store.ping().await?, sent);
+            Ok(position)
+        };
         ctx.spawn(refresh.into_actor(self).map(|position, actor, ctx| {
             actor.refreshing = false;
             match position {
@@ -222,7 +223,8 @@ impl TokenStore {
         let due = self
             .kept_up
             .is_none_or(|(at, reached)| at.elapsed() >= UPKEEP || horizon > reached);
-        if !due || self.upkeep_running || self.position.is_none() {
+        // With a clock that is wrong, nothing can be told to have expired.
+        if !due || self.upkeep_running || self.position.is_none() || !self.parts.clock.is_right() {
             return;
         }
         self.upkeep_running = true;
@@ -286,7 +288,7 @@ impl<T: Send + 'static> Handler<Envelope<Call<T>>> for TokenStore {
         if envelope.is_abandoned() {
             return;
         }
-        let (call, answer) = envelope.into_parts();
+        let (call, mut answer) = envelope.into_parts();
         let (store, directory, from) = (
             self.parts.store.clone(),
             Arc::clone(&self.parts.directory),
@@ -294,7 +296,10 @@ impl<T: Send + 'static> Handler<Envelope<Call<T>>> for TokenStore {
         );
         ctx.spawn(
             async move {
-                let done = (call.verb)(store.clone()).await;
+                // Nobody is told of what is done after the caller left, so it is not done.
+                let Some(done) = answer.while_awaited((call.verb)(store.clone())).await else {
+                    return;
+                };
                 if call.changes_directory && done.is_ok() {
                     // The change is made; a refresh that fails here is made up for by the next one.
                     let _ = directory.refresh(&store, from).await;
@@ -319,6 +324,9 @@ async fn commit(writer: &mut LedgerWriter, (records, answers): Group, observe: &
         // The store refused what it was given: one row may be at fault, and the others must not pay for it.
         Err(StoreError::Conflict(_) | StoreError::Corrupt(_)) if records.len() > 1 => {
             for (record, answer) in records.iter().zip(answers) {
+                if answer.is_abandoned() {
+                    continue;
+                }
                 answer.send(writer.commit(std::slice::from_ref(record)).await);
             }
         }

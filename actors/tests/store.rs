@@ -21,6 +21,8 @@ mod both;
 mod clients;
 #[path = "store/fixture.rs"]
 mod fixture;
+#[path = "store/logs_on_postgres.rs"]
+mod logs_on_postgres;
 #[path = "store/on_postgres.rs"]
 mod on_postgres;
 #[path = "store/on_sqlite.rs"]

@@ -55,6 +55,8 @@ CREATE TABLE revocations (
 );
 CREATE INDEX revocations_txid ON revocations (txid);
 CREATE INDEX revocations_expires_at ON revocations (expires_at);
+-- Whether there was a client of this name before.
+CREATE INDEX revocations_client ON revocations (target_id) WHERE target_kind = 'client';
 
 CREATE TABLE signing_keys (
     kid                text  PRIMARY KEY,

@@ -48,6 +48,8 @@ CREATE TABLE revocations (
     expires_at  INTEGER NOT NULL
 );
 CREATE INDEX revocations_expires_at ON revocations (expires_at);
+-- Whether there was a client of this name before.
+CREATE INDEX revocations_client ON revocations (target_id) WHERE target_kind = 'client';
 
 CREATE TABLE signing_keys (
     kid                TEXT    NOT NULL PRIMARY KEY,

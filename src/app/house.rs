@@ -11,7 +11,7 @@ use oauth2_actors::directory::{Directory, TakeKeys};
 use oauth2_actors::metrics::{Exporter, Instruments, Metrics, watch_mailboxes};
 use oauth2_actors::rate_limiter::{PublishedLimits, RateLimiter};
 use oauth2_actors::revocation_cache::{self, PublishedRevocations, RevocationCache};
-use oauth2_actors::runtime::clock::{Clock, IdClock};
+use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
 use oauth2_actors::runtime::supervisor::{ActorStatus, Policy, Supervised, supervise};
 use oauth2_actors::store::Store;
 use oauth2_actors::token_store::{self, ObserveCommit, TokenStore, TokenStoreHandle, Upkeep};
@@ -56,7 +56,7 @@ impl House {
         config: &Config,
         store: Store,
         secrets: &Provided,
-        clock: Arc<dyn Clock>,
+        clock: Arc<StoreClock>,
         prepared: &watch::Receiver<bool>,
     ) -> Result<House, Failure> {
         let kek = secrets.key_encryption_key.0;
@@ -77,7 +77,7 @@ impl House {
         let keys = Arc::new(ArcSwap::from_pointee(PublishedKeys::new(Keyring::default())));
         let verified = Arc::new(VerifiedTokens::new(VERIFIED_TOKENS));
         let directory = Arc::new(Directory::new(take_keys(&defaults.issuer, kek, &keys, &verified)));
-        let ids = Arc::new(IdClock::new(Arc::clone(&clock)));
+        let ids = Arc::new(IdClock::new(Arc::clone(&clock) as Arc<dyn Clock>));
         let upkeep = Arc::new(Upkeep::default());
 
         let parts = token_store::Parts {
@@ -102,7 +102,8 @@ impl House {
             published: Arc::clone(&revoked),
             prepared: prepared.clone(),
             ids: Arc::clone(&ids),
-            clock: Arc::clone(&clock),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            lives: Arc::default(),
         };
         let revocations = supervise("revocation_cache", Policy::default(), move |_| {
             RevocationCache::new(parts.clone())

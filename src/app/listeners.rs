@@ -13,6 +13,10 @@ use crate::http::{State, edge, routes};
 /// How long the head of a request may take.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long an idle connection is kept: longer than load balancers keep theirs (60 s is usual), so that it is they who
+/// close, and no request meets a connection that is just going.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
 /// Seconds that requests in flight have to finish after the listeners have closed.
 const DRAIN_LIMIT: u64 = 4;
 
@@ -27,6 +31,7 @@ pub(super) fn public(config: &Config, state: &web::Data<State>) -> Result<Server
     });
     let server = server
         .workers(config.server.workers)
+        .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_DEADLINE)
         .shutdown_timeout(DRAIN_LIMIT);
     let bound = server.disable_signals().bind(address(&config.server.listener));
@@ -46,6 +51,7 @@ pub(super) fn management(config: &Config, state: &web::Data<State>) -> Result<Se
     });
     let server = server
         .workers(1)
+        .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_DEADLINE)
         .shutdown_timeout(1);
     let bound = server.disable_signals().bind(address(&config.management));

@@ -7,7 +7,7 @@ use oauth2_actors::model::{Client, MAX_TOKEN_LIFETIME};
 use oauth2_actors::store::Store;
 use serde_json::json;
 
-use super::store::{self, audit, no_such_client, now, now_ms};
+use super::store::{self, audit, no_such_client, now};
 use super::{Json, Paging, output};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -158,17 +158,30 @@ enum Resettable {
 }
 
 impl Resettable {
-    fn apply(self, request: &mut ClientRequest) {
+    /// Fails when the request names a value for the field, too.
+    fn apply(self, request: &mut ClientRequest) -> Result<(), Failure> {
         match self {
-            Self::Name => request.client_name = Field::Null,
-            Self::Scope => request.scope = Field::Null,
-            Self::Format => request.token_format = Field::Null,
-            Self::SigningAlg => request.signing_alg = Field::Null,
-            Self::Audience => request.audience = Field::Null,
-            Self::ResourceServer => request.resource_server = Field::Null,
-            Self::Ledger => request.token_ledger = Field::Null,
-            Self::Lifetime => request.access_token_lifetime = Field::Null,
+            Self::Name => self.reset(&mut request.client_name),
+            Self::Scope => self.reset(&mut request.scope),
+            Self::Format => self.reset(&mut request.token_format),
+            Self::SigningAlg => self.reset(&mut request.signing_alg),
+            Self::Audience => self.reset(&mut request.audience),
+            Self::ResourceServer => self.reset(&mut request.resource_server),
+            Self::Ledger => self.reset(&mut request.token_ledger),
+            Self::Lifetime => self.reset(&mut request.access_token_lifetime),
         }
+    }
+
+    fn reset<T>(self, field: &mut Field<T>) -> Result<(), Failure> {
+        if field.value().is_some() {
+            let name = self
+                .to_possible_value()
+                .map_or_else(String::new, |value| value.get_name().to_owned());
+            let problem = format!("--{name} and --reset {name} contradict each other; keep one of them");
+            return Err(Failure::Refused(problem));
+        }
+        *field = Field::Null;
+        Ok(())
     }
 }
 
@@ -198,8 +211,9 @@ async fn create(config: &Config, create: Create) -> Result<(), Failure> {
     };
     let made = registration::register(&request, &defaults(config), Fresh::generate()?, now())?;
     let store = store::open_or_make(config).await?;
+    let now_ms = store.ping().await?;
     store
-        .create_client(&made.client, &audit("client.create", json!({})))
+        .create_client(&made.client, now_ms, &audit("client.create", json!({})))
         .await?;
     show(&made.client, Some(&made.secret), create.json)
 }
@@ -244,7 +258,7 @@ async fn list(config: &Config, paging: &Paging, json: Json) -> Result<(), Failur
 async fn update(config: &Config, update: Update) -> Result<(), Failure> {
     let mut request = update.fields.request();
     for field in update.reset {
-        field.apply(&mut request);
+        field.apply(&mut request)?;
     }
     change(config, &update.id, &request, "client.update", update.json).await
 }
@@ -278,8 +292,10 @@ async fn change(
 
 async fn delete(config: &Config, one: &One) -> Result<(), Failure> {
     let store = store::open(config).await?;
+    // The store's clock: what servers mint is stamped by it.
+    let now_ms = store.ping().await?;
     if !store
-        .delete_client(&one.id, now_ms(), &audit("client.delete", json!({})))
+        .delete_client(&one.id, now_ms, &audit("client.delete", json!({})))
         .await?
     {
         return Err(no_such_client(&one.id));

@@ -185,6 +185,9 @@ async fn check_keys(config: &Config, store: &Store, report: &mut Report) {
             return;
         }
     };
+    if keys.is_empty() {
+        return report.skip("keys", "there are none yet: the first start makes them");
+    }
     let key = match embedded::existing_key(config) {
         Ok(key) => key,
         Err(error) => {
@@ -193,14 +196,10 @@ async fn check_keys(config: &Config, store: &Store, report: &mut Report) {
         }
     };
     let Some(key) = key else {
-        if keys.is_empty() {
-            report.skip("keys", "there are none yet: the first start makes them");
-        } else {
-            report.add(
-                "keys",
-                Err("the key-encryption key that opens the signing keys is missing".to_owned()),
-            );
-        }
+        report.add(
+            "keys",
+            Err("the key-encryption key that opens the signing keys is missing".to_owned()),
+        );
         return;
     };
     let opened = Keyring::open(&config.issuer, &key.0, &keys).map_err(|error| error.to_string());

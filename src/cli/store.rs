@@ -1,14 +1,12 @@
 //! The store as a subcommand needs it: there, and with this version's schema.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use oauth2_actors::model::AuditEntry;
 use oauth2_actors::store::Store;
 use serde_json::Value;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, embedded};
 use crate::failure::Failure;
 
 /// Opens a store that was migrated before.
@@ -45,10 +43,7 @@ pub async fn open_or_make(config: &Config) -> Result<Store, Failure> {
 
 /// Makes the data directory of an embedded store and brings the schema up to date; answers how many steps were taken.
 pub async fn migrate(config: &Config) -> Result<(Store, usize), Failure> {
-    if let Some(directory) = config.database.data_directory() {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
-        made.map_err(|error| Failure::Environment(format!("{} cannot be made: {error}", directory.display())))?;
-    }
+    embedded::make_data_directory(config)?;
     let store = Store::open(config.database.options()).await?;
     let steps = store.migrate().await?;
     Ok((store, steps))

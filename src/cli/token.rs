@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use oauth2_actors::model::token::{latest_expiry as latest_expiry_of, uuid_v7_ms};
 use oauth2_actors::model::{Revocation, RevocationTarget, StoredToken};
 use oauth2_actors::store::{LogPosition, Store};
@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::store::{self, audit, no_such_client, now, now_ms};
+use super::store::{self, audit, no_such_client, now};
 use super::{Json, Paging, output};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -49,15 +49,16 @@ pub struct Token {
 
 #[derive(Args)]
 #[group(skip)]
+#[command(group = ArgGroup::new("what").args(["token", "client", "all"]).required(true))]
 pub struct Revoke {
     /// A token id or a whole token; `-` reads it from stdin, where no process list shows it.
-    #[arg(value_name = "TOKEN-OR-JTI", required_unless_present_any = ["client", "all"])]
+    #[arg(value_name = "TOKEN-OR-JTI")]
     token: Option<String>,
     /// Every token issued so far to this client.
-    #[arg(long, value_name = "ID", conflicts_with_all = ["token", "all"])]
+    #[arg(long, value_name = "ID")]
     client: Option<String>,
     /// Every token issued so far.
-    #[arg(long, conflicts_with = "token")]
+    #[arg(long)]
     all: bool,
     #[command(flatten)]
     json: Json,
@@ -185,7 +186,8 @@ fn takes_away(revocation: &Revocation, token: &StoredToken) -> bool {
 async fn revoke(config: &Config, revoke: &Revoke) -> Result<(), Failure> {
     let named = revoke.token.as_deref().map(Named::read).transpose()?;
     let store = store::open(config).await?;
-    let cutoff_ms = now_ms();
+    // The store's clock: what servers mint is stamped by it.
+    let cutoff_ms = store.ping().await?;
     let (target, action, answer): (_, _, Value) = if let Some(named) = named {
         let expires_at = latest_expiry(&store, &named).await?;
         let target = RevocationTarget::Token {

@@ -41,13 +41,24 @@ pub struct Provided {
     pub key_encryption_key: KeyEncryptionKey,
 }
 
-/// The secrets that `serve` needs. Makes the data directory (0700) and what is missing in it; touches nothing on Postgres.
+/// Makes the data directory of an embedded store (0700) where it is missing; answers it. `None` on Postgres.
+pub fn make_data_directory(config: &Config) -> Result<Option<PathBuf>, SecretError> {
+    let Some(directory) = config.database.data_directory() else {
+        return Ok(None);
+    };
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
+    made.map_err(|error| {
+        let directory = directory.display();
+        SecretError::Io(format!(
+            "the directory {directory} cannot be made: {error}; name another place in OAUTH2_DATABASE_URL"
+        ))
+    })?;
+    Ok(Some(directory))
+}
+
+/// The secrets that `serve` needs. Makes the data directory and what is missing in it; touches nothing on Postgres.
 pub fn provide(config: &Config) -> Result<Provided, SecretError> {
-    let directory = config.database.data_directory();
-    if let Some(directory) = &directory {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        made.map_err(|error| io_error("cannot be made", directory, &error))?;
-    }
+    let directory = make_data_directory(config)?;
     let admin_token = match (&config.secrets.admin_token, &directory) {
         (Some(token), _) => Some(token.clone()),
         (None, Some(directory)) => {

@@ -5,6 +5,7 @@
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use oauth2_actors::error::{AskError, ServiceError, StoreError};
+use oauth2_actors::runtime::clock::NoId;
 use serde_json::json;
 
 use crate::oauth::error::{Code, Error};
@@ -68,6 +69,7 @@ pub const SHED_REASONS: &[&str] = &[
     "store_corrupt",
     "stale",
     "no_keys",
+    "clock",
     "internal",
 ];
 
@@ -239,6 +241,15 @@ impl From<ServiceError> for Failure {
             ServiceError::Ask(error) => error.into(),
             ServiceError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<NoId> for Failure {
+    fn from(error: NoId) -> Self {
+        Self::Unavailable(match error {
+            NoId::ClockBehind => "clock",
+            NoId::Randomness(_) => "internal",
+        })
     }
 }
 

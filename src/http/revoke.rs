@@ -40,7 +40,7 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
             .revoke(
                 Revocation {
                     target,
-                    cutoff_ms: state.clock.unix_ms(),
+                    cutoff_ms: state.now_ms(),
                 },
                 audit,
                 deadline,

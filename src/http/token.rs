@@ -28,7 +28,7 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
     if grant_type != "client_credentials" {
         return Err(Error::new(Code::UnsupportedGrantType, "this server has no such grant").into());
     }
-    let jti = state.ids.new_id().map_err(|_| Failure::Unavailable("internal"))?;
+    let jti = state.ids.new_id()?;
     let grant = client_credentials::decide(&client, &form, &state.defaults, jti)?;
     let token = mint(&state, &grant, deadline).await?;
     state.fresh(deadline)?;

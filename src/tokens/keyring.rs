@@ -293,4 +293,27 @@ mod tests {
         let token = ours.sign_paseto(&claims).unwrap();
         assert_eq!(ours.verify(&token), None);
     }
+
+    /// A key that signs something else one day must not thereby have signed an access token.
+    #[test]
+    fn a_jwt_under_another_header_is_refused_though_our_key_signed_it() {
+        let ring = ring(&[9; 32]);
+        let mut payload = Vec::new();
+        claims::write_jwt(&sample(), &mut payload);
+        for key in &ring.jwt {
+            let (alg, kid) = (key.algorithm.as_str(), &*key.kid);
+            let signed = |header: String| jwt::sign(&key.signer, &BASE64URL.encode(header), &payload).unwrap();
+            let ours = signed(format!(r#"{{"alg":"{alg}","typ":"at+jwt","kid":"{kid}"}}"#));
+            assert_eq!(ring.verify(&ours).unwrap().claims, sample());
+            for header in [
+                format!(r#"{{"alg":"{alg}","typ":"JWT","kid":"{kid}"}}"#),
+                format!(r#"{{"alg":"{alg}","kid":"{kid}"}}"#),
+                format!(r#"{{"alg":"{alg}","typ":"at+jwt"}}"#),
+                format!(r#"{{"alg":"none","typ":"at+jwt","kid":"{kid}"}}"#),
+                format!(r#"{{"alg":"{alg}","typ":"at+jwt","kid":"{kid}","crit":["b64"],"b64":false}}"#),
+            ] {
+                assert_eq!(ring.verify(&signed(header.clone())), None, "{header}");
+            }
+        }
+    }
 }

@@ -74,6 +74,10 @@ async fn an_access_token_with_the_scope_is_an_operator(kind: Kind) {
 
     let answer = json(server.ask_token(&operator, &[("scope", "read")]).await).await;
     let without = with(answer["access_token"].as_str().unwrap()).await;
+    let challenge = without.headers()["www-authenticate"].to_str().unwrap();
+    for part in ["Bearer ", r#"error="insufficient_scope""#, r#"scope="oauth2.admin""#] {
+        assert!(challenge.contains(part), "{challenge} (RFC 6750 section 3.1)");
+    }
     refused(without, StatusCode::FORBIDDEN, "insufficient_scope").await;
 
     let elsewhere = json!({"scope": "oauth2.admin", "audience": ["https://api.example"]});

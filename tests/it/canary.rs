@@ -20,6 +20,13 @@ async fn no_secret_is_anywhere_it_should_not_be(kind: Kind) {
         server.introspect(&client, &token).await;
         let forged = format!("{}A", &token[..token.len() - 1]);
         let wrong = Credentials::new(&*client.id, &*secrets[0]);
+        let posted = [
+            ("grant_type", "client_credentials"),
+            ("client_id", &*client.id),
+            ("client_secret", &*client.secret),
+        ];
+        let posted = server.http.post(server.url("/oauth/token")).form(&posted).send().await;
+        assert_eq!(posted.unwrap().status(), reqwest::StatusCode::OK);
         for answer in [
             server.ask_token(&wrong, &[]).await,
             server.ask_token(&client, &[("scope", &*token)]).await,

@@ -17,6 +17,7 @@ use crate::token::refused;
 on_both_stores!(
     only_those_concerned_learn_anything,
     forged_tokens_are_inactive,
+    an_opaque_token_with_another_secret_is_none,
     what_is_not_a_token_is_inactive,
     expired_tokens_are_inactive,
     malformed_requests_are_refused,
@@ -96,6 +97,30 @@ async fn forged_tokens_are_inactive(kind: Kind) {
     }
 }
 
+/// Id, expiry and checksum are right, so that the row is found and nothing but the secret is wrong.
+async fn an_opaque_token_with_another_secret_is_none(kind: Kind) {
+    let server = start(kind).await;
+    let client = server
+        .register(json!({"scope": "read", "token_format": "opaque"}))
+        .await;
+    let token = server.token(&client).await;
+    let bytes = URL_SAFE_NO_PAD.decode(token.strip_prefix("oas_at_").unwrap()).unwrap();
+    let body = &bytes[..53];
+    let write = |body: &[u8]| {
+        let sum = crc32fast::hash(body).to_be_bytes();
+        format!("oas_at_{}", URL_SAFE_NO_PAD.encode([body, &sum].concat()))
+    };
+    assert_eq!(write(body), token);
+    for at in [21, 52] {
+        let mut other = body.to_vec();
+        other[at] ^= 1;
+        let other = write(&other);
+        assert_eq!(server.introspect(&client, &other).await, json!({"active": false}));
+        server.revoke(&client, &other).await;
+        assert!(server.is_active(&client, &token).await, "nor does it revoke");
+    }
+}
+
 async fn what_is_not_a_token_is_inactive(kind: Kind) {
     let server = start(kind).await;
     let client = server.register(json!({"scope": "read"})).await;
@@ -158,7 +183,7 @@ async fn malformed_requests_are_refused(kind: Kind) {
     }
 }
 
-async fn send_batch(server: &Server, client: &Credentials, body: String) -> Response {
+pub async fn send_batch(server: &Server, client: &Credentials, body: String) -> Response {
     let request = server.http.post(server.url("/oauth/introspect/batch")).body(body);
     let request = request
         .header("authorization", client.basic())

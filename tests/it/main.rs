@@ -25,7 +25,9 @@ macro_rules! on_both_stores {
 
 mod admin;
 mod canary;
+mod cli;
 mod client_auth;
+mod config;
 mod crash;
 mod discovery;
 mod first_run;

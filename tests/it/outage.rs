@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use oauth2_testkit::server::json;
 use oauth2_testkit::{Kind, Postgres, Server, Setup};
-use reqwest::{Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
 
+use crate::introspect::send_batch;
 use crate::token::refused;
 use crate::{BINARY, start};
 
@@ -75,6 +76,7 @@ async fn without_postgres_writes_are_refused_in_time_and_keys_are_still_told() {
         // The revocations known here are old after 5 s; asserted at twice that.
         until(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(10), introspect).await;
         turned_away(introspect().await).await;
+        turned_away(send_batch(&server, &client, json!({"tokens": [&token]}).to_string()).await).await;
         // Whether a revocation would have an effect cannot be told either.
         turned_away(server.post(&client, "/oauth/revoke", &[("token", "x")]).await).await;
         turned_away(server.ask_token(&stateless, &[]).await).await;
@@ -190,6 +192,36 @@ async fn with_a_locked_file_nobody_waits_past_the_deadline() {
     .await;
 }
 
+/// What its caller was refused is not done behind the caller's back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_given_up_is_not_done_later() {
+    let server = start(Kind::Sqlite).await;
+    let holder = rusqlite::Connection::open(server.setup.database_file()).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let create = async |id: &str| {
+        let request = server.admin(Method::POST, "/clients").json(&json!({"client_id": id}));
+        request.send().await.unwrap()
+    };
+    let refused = futures_util::future::join(create("late-1"), create("late-2")).await;
+    turned_away(refused.0).await;
+    turned_away(refused.1).await;
+    holder.execute_batch("ROLLBACK").unwrap();
+    // Behind both in the writer's queue.
+    assert_eq!(create("next").await.status(), StatusCode::CREATED);
+    for late in ["late-1", "late-2"] {
+        let found = server
+            .admin(Method::GET, &format!("/clients/{late}"))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(
+            found.status(),
+            StatusCode::NOT_FOUND,
+            "{late} was made after its caller was told that it was not"
+        );
+    }
+}
+
 /// The process is paused for longer than its view may be old, and a token is revoked elsewhere meanwhile.
 async fn a_paused_process_does_not_answer_from_before_the_pause(kind: Kind) {
     let mut server = start(kind).await;
@@ -203,6 +235,8 @@ async fn a_paused_process_does_not_answer_from_before_the_pause(kind: Kind) {
     // The pause outlasts keep-alive: a connection from before it may be closed just as it is used again.
     server.http = reqwest::Client::new();
     server.process.signal("CONT");
+    // The kept connections were idle for longer than the server keeps them.
+    server.reconnect();
     let form = [("token", token.as_str())];
     let answers = (0..20).map(|_| server.post(&client, "/oauth/introspect", &form));
     for answer in futures_util::future::join_all(answers).await {

@@ -12,6 +12,8 @@ on_both_stores!(
     revocation_outlives_a_crash,
     a_cut_off_kills_what_was_and_spares_what_comes,
     a_revocation_elsewhere_arrives,
+    a_cut_off_takes_its_own_millisecond_and_nothing_later,
+    a_cut_off_by_a_clock_ahead_spares_what_comes,
     a_deleted_client_stays_dead,
 );
 
@@ -143,4 +145,75 @@ async fn a_deleted_client_stays_dead(kind: Kind) {
     assert_eq!(server.ask_token(&first, &[]).await.status(), StatusCode::UNAUTHORIZED);
     let fresh = server.token(&second).await;
     assert!(server.is_active(&second, &fresh).await);
+}
+
+/// Appends a client's cut-off to the log as another node would, without asking this one.
+async fn cut_off_elsewhere(server: &Server, client: &Credentials, cutoff_ms: u64) {
+    let later = "9999-01-01";
+    let insert = |expires_at: &str| {
+        format!(
+            "INSERT INTO revocations (target_kind, target_id, cutoff_ms, expires_at)
+             VALUES ('client', '{}', {cutoff_ms}, {expires_at})",
+            client.id
+        )
+    };
+    if let Some(url) = server.setup.database_url() {
+        let database = oauth2_testkit::postgres::connect(url).await;
+        database.batch_execute(&insert(&format!("'{later}'"))).await.unwrap();
+    } else {
+        let database = rusqlite::Connection::open(server.setup.database_file()).unwrap();
+        let expires_at = format!("unixepoch('{later}')");
+        database.execute_batch(&insert(&expires_at)).unwrap();
+    }
+}
+
+/// What another node wrote is in force here within a second; asserted at twice that.
+async fn dies(server: &Server, client: &Credentials, token: &str) {
+    let gone = async {
+        while server.is_active(client, token).await {
+            tokio::task::yield_now().await;
+        }
+    };
+    let in_time = tokio::time::timeout(std::time::Duration::from_secs(2), gone).await;
+    assert!(in_time.is_ok(), "the cut-off did not arrive");
+}
+
+/// The millisecond that the token's id carries.
+async fn minted_ms(server: &Server, client: &Credentials, token: &str) -> u64 {
+    let claims = server.introspect(client, token).await;
+    let id: uuid::Uuid = claims["jti"].as_str().unwrap().parse().unwrap();
+    (id.as_u128() >> 80) as u64
+}
+
+async fn a_cut_off_takes_its_own_millisecond_and_nothing_later(kind: Kind) {
+    let server = start(kind).await;
+    let client = client(&server, "paseto").await;
+    let older = server.token(&client).await;
+    let (mut newer, mut at) = (older.clone(), minted_ms(&server, &client, &older).await);
+    let first = at;
+    while at == first {
+        newer = server.token(&client).await;
+        at = minted_ms(&server, &client, &newer).await;
+    }
+    cut_off_elsewhere(&server, &client, at - 1).await;
+    dies(&server, &client, &older).await;
+    assert!(server.is_active(&client, &newer).await, "minted a millisecond later");
+    cut_off_elsewhere(&server, &client, at).await;
+    dies(&server, &client, &newer).await;
+}
+
+/// The clocks of nodes may differ by 30 s. What is minted once the cut-off is known here must lie beyond it.
+async fn a_cut_off_by_a_clock_ahead_spares_what_comes(kind: Kind) {
+    let server = start(kind).await;
+    let client = client(&server, "paseto").await;
+    let before = server.token(&client).await;
+    let ahead = minted_ms(&server, &client, &before).await + 15_000;
+    cut_off_elsewhere(&server, &client, ahead).await;
+    dies(&server, &client, &before).await;
+    let after = server.token(&client).await;
+    assert!(
+        server.is_active(&client, &after).await,
+        "minted after the cut-off arrived"
+    );
+    assert!(minted_ms(&server, &client, &after).await > ahead);
 }

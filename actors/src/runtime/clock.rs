@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
@@ -71,10 +71,63 @@ impl Clock for ManualClock {
     }
 }
 
-/// The operating system gave no randomness, so no id can be made: a guessable one would be worse than none.
+/// The store's clock: this machine's, corrected by how much the two were last found to differ. All nodes that share a
+/// store go by it, so that what one mints and another revokes stand in an order.
+#[derive(Debug)]
+pub struct StoreClock {
+    local: Arc<dyn Clock>,
+    offset_ms: AtomicI64,
+}
+
+impl StoreClock {
+    /// `local`, until it is found to differ.
+    pub fn new(local: Arc<dyn Clock>) -> Self {
+        Self {
+            local,
+            offset_ms: AtomicI64::new(0),
+        }
+    }
+
+    /// The clock of this machine.
+    pub fn local_ms(&self) -> u64 {
+        self.local.unix_ms()
+    }
+
+    /// Takes over that the store's clock showed `store_ms` at some moment between `sent_ms` and now, both of this
+    /// machine's clock. A difference that the way there and back may account for changes nothing.
+    pub fn observe(&self, store_ms: u64, sent_ms: u64) {
+        let (sent, received) = (sent_ms as i64, self.local.unix_ms() as i64);
+        let (lowest, highest) = (store_ms as i64 - received, store_ms as i64 - sent);
+        let known = self.offset_ms.load(Ordering::Relaxed);
+        if !(lowest - 1..=highest + 1).contains(&known) {
+            self.offset_ms.store(i64::midpoint(lowest, highest), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether this machine's clock agrees with the store's to within what is forgiven, 30 s.
+    pub fn is_right(&self) -> bool {
+        self.offset_ms.load(Ordering::Relaxed).unsigned_abs() <= FURTHEST_AHEAD_MS
+    }
+}
+
+impl Clock for StoreClock {
+    fn unix_ms(&self) -> u64 {
+        self.local
+            .unix_ms()
+            .saturating_add_signed(self.offset_ms.load(Ordering::Relaxed))
+    }
+}
+
+/// Why no id can be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("no randomness from the operating system: {0}")]
-pub struct NoRandomness(getrandom::Error);
+pub enum NoId {
+    /// A guessable id would be worse than none.
+    #[error("no randomness from the operating system: {0}")]
+    Randomness(getrandom::Error),
+    /// The clock was set back, by so much that tokens with the times of before would not be taken for valid.
+    #[error("the clock is more than 30 s behind the ids made before")]
+    ClockBehind,
+}
 
 /// Makes `UUIDv7` ids (RFC 9562 section 5.7) whose milliseconds never go back, whatever the clock does.
 pub struct IdClock {
@@ -100,7 +153,7 @@ impl IdClock {
     }
 
     /// A new id: 48 bits of milliseconds, 74 random bits.
-    pub fn new_id(&self) -> Result<Uuid, NoRandomness> {
+    pub fn new_id(&self) -> Result<Uuid, NoId> {
         let now = self.clock.unix_ms();
         // Most ids of a millisecond find the floor raised already and write nothing that other cores must fetch.
         // Sequentially consistent with `advance_past`: an id made after it returned sees its floor.
@@ -110,8 +163,16 @@ impl IdClock {
         } else {
             self.floor.fetch_max(now, Ordering::SeqCst).max(now)
         };
+        if stamp > now.saturating_add(FURTHEST_AHEAD_MS + 1) {
+            return Err(NoId::ClockBehind);
+        }
         let random = random_bytes()?;
         Ok(Builder::from_unix_timestamp_millis(stamp, &random).into_uuid())
+    }
+
+    /// Whether ids can be made: the clock is not far behind those made before.
+    pub fn is_right(&self) -> bool {
+        self.floor.load(Ordering::Relaxed) <= self.clock.unix_ms().saturating_add(FURTHEST_AHEAD_MS + 1)
     }
 
     /// Every id made after this call has a stamp later than `ms`, so that what is minted after a revocation lies beyond
@@ -137,11 +198,11 @@ thread_local! {
 }
 
 /// Fresh bytes of the operating system's generator, each handed out once.
-fn random_bytes() -> Result<[u8; RANDOM_BYTES], NoRandomness> {
+fn random_bytes() -> Result<[u8; RANDOM_BYTES], NoId> {
     POOL.with_borrow_mut(|pool| {
         if pool.used + RANDOM_BYTES > POOL_BYTES {
             // `used` stays at the end when this fails: the next id asks again and never sees an old byte.
-            getrandom::fill(&mut pool.bytes).map_err(NoRandomness)?;
+            getrandom::fill(&mut pool.bytes).map_err(NoId::Randomness)?;
             pool.used = 0;
         }
         let mut bytes = [0; RANDOM_BYTES];
@@ -185,6 +246,34 @@ mod tests {
         assert_eq!(stamp(ids.new_id().unwrap()), START);
         clock.set(START + 1);
         assert_eq!(stamp(ids.new_id().unwrap()), START + 1);
+    }
+
+    #[test]
+    fn a_clock_set_far_back_makes_no_ids() {
+        let clock = Arc::new(ManualClock::at(START));
+        let ids = IdClock::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        ids.new_id().unwrap();
+        clock.set(START - FURTHEST_AHEAD_MS - 2);
+        assert_eq!(ids.new_id(), Err(NoId::ClockBehind));
+        clock.set(START - FURTHEST_AHEAD_MS);
+        assert_eq!(stamp(ids.new_id().unwrap()), START);
+    }
+
+    #[test]
+    fn the_store_s_clock_is_followed_where_it_surely_differs() {
+        let local = Arc::new(ManualClock::at(START));
+        let clock = StoreClock::new(Arc::clone(&local) as Arc<dyn Clock>);
+        // Asked at START, answered 100 ms later: anything in between may be the same moment.
+        local.advance(100);
+        for shown in [START, START + 50, START + 100] {
+            clock.observe(shown, START);
+            assert_eq!(clock.unix_ms(), START + 100);
+        }
+        clock.observe(START + 20_050, START);
+        assert_eq!((clock.unix_ms(), clock.is_right()), (START + 20_100, true));
+        clock.observe(START - 40_000, START + 100);
+        assert_eq!((clock.unix_ms(), clock.is_right()), (START - 40_000, false));
+        assert_eq!(clock.local_ms(), START + 100);
     }
 
     #[test]

@@ -109,6 +109,15 @@ impl<R> Answer<R> {
         drop(sender.send(reply));
     }
 
+    /// Runs `work` for as long as the caller waits; `None`: it left first, and `work` was dropped where it stood.
+    pub async fn while_awaited<F: Future>(&mut self, work: F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.reply.closed() => None,
+        }
+    }
+
     /// As [`Envelope::is_abandoned`].
     pub fn is_abandoned(&self) -> bool {
         self.reply.is_closed() || self.permit.0.is_dead() || Instant::now() >= self.deadline

@@ -36,6 +36,13 @@ pub(super) fn runner(kind: &str) -> Runner {
         .set_grouped(true)
 }
 
+/// A migration that found something in its way: tables that it did not make.
+pub(super) fn in_the_way(what: &str) -> StoreError {
+    StoreError::Corrupt(format!(
+        "the migration failed: {what}: point it at a database of its own"
+    ))
+}
+
 /// The newest version this binary knows.
 pub(super) fn latest(kind: &str) -> i64 {
     runner(kind)

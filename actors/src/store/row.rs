@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::model::token::uuid_v7_ms;
 use crate::model::{Change, MAX_TOKEN_LIFETIME, Revocation, RevocationTarget, TokenFormat};
 
-/// How long after its last possible use a log row is kept, so that a node whose clock is behind does not forget it early.
+/// How long after its last possible use a row is kept, so that a clock that is wrong for a while loses nothing.
 pub(super) const LOG_GRACE: i64 = 3600;
 
 pub(super) fn format_code(format: TokenFormat) -> i16 {

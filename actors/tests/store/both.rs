@@ -224,11 +224,11 @@ async fn changes_once_each(kind: &str) {
     let f = Fixture::migrated(kind).await;
     let start = f.store.changes_position().await.unwrap();
     f.store
-        .create_client(&client("a"), &audit("client.create"))
+        .create_client(&client("a"), NOW as u64 * 1000, &audit("client.create"))
         .await
         .unwrap();
     f.store
-        .create_client(&client("b"), &audit("client.create"))
+        .create_client(&client("b"), NOW as u64 * 1000, &audit("client.create"))
         .await
         .unwrap();
     f.store
@@ -297,7 +297,8 @@ async fn one_key_of_a_kind(kind: &str) {
 
 async fn purges_what_expired(kind: &str) {
     let f = Fixture::migrated(kind).await;
-    let old: Vec<_> = (0..5200).map(|_| token("ci", NOW - 200, 100)).collect();
+    // Expired for longer than the hour that everything is kept on.
+    let old: Vec<_> = (0..5200).map(|_| token("ci", NOW - 4000, 100)).collect();
     let live = token("ci", NOW, 60);
     let mut writer = f.store.ledger_writer();
     for part in old.chunks(1000) {

@@ -18,7 +18,9 @@ async fn a_client_and_its_life(kind: &str) {
     let f = Fixture::migrated(kind).await;
     assert_eq!(f.store.client("ci").await.unwrap(), None);
     let mut made = client("ci");
-    f.store.create_client(&made, &audit("client.create")).await.unwrap();
+    let at = NOW as u64 * 1000;
+    let reborn = f.store.create_client(&made, at, &audit("client.create")).await.unwrap();
+    assert!(!reborn);
     assert_eq!(f.store.client("ci").await.unwrap(), Some(made.clone()));
 
     made.disabled = true;
@@ -43,7 +45,6 @@ async fn a_client_and_its_life(kind: &str) {
             .unwrap()
     );
 
-    let at = NOW as u64 * 1000;
     assert!(f.store.delete_client("ci", at, &audit("client.delete")).await.unwrap());
     assert!(!f.store.delete_client("ci", at, &audit("client.delete")).await.unwrap());
     assert_eq!(f.store.client("ci").await.unwrap(), None);
@@ -55,10 +56,17 @@ async fn a_client_and_its_life(kind: &str) {
             cutoff_ms: at
         }]
     );
-    f.store
-        .create_client(&client("ci"), &audit("client.create"))
-        .await
-        .unwrap();
+    // A node that had not heard of the end may have gone on for a moment.
+    let (again, made) = (client("ci"), audit("client.create"));
+    assert!(f.store.create_client(&again, at + 300, &made).await.unwrap());
+    let (log, _) = f.store.revocations_since(LogPosition::default()).await.unwrap();
+    assert_eq!(
+        log.last().unwrap().cutoff_ms,
+        at + 300,
+        "nothing older than the second is alive"
+    );
+    let named = f.store.clients_named(&["ci".into(), "nobody".into()]).await.unwrap();
+    assert_eq!(named, [f.store.client("ci").await.unwrap().unwrap()]);
     assert_eq!(
         f.store.client("ci").await.unwrap().unwrap().secrets.len(),
         2,
@@ -69,10 +77,13 @@ async fn a_client_and_its_life(kind: &str) {
 async fn names_are_taken_once(kind: &str) {
     let f = Fixture::migrated(kind).await;
     f.store
-        .create_client(&client("ci"), &audit("client.create"))
+        .create_client(&client("ci"), NOW as u64 * 1000, &audit("client.create"))
         .await
         .unwrap();
-    let again = f.store.create_client(&client("ci"), &audit("client.create")).await;
+    let again = f
+        .store
+        .create_client(&client("ci"), NOW as u64 * 1000, &audit("client.create"))
+        .await;
     assert!(
         matches!(&again, Err(StoreError::Conflict(text)) if text.contains("ci exists")),
         "{again:?}"
@@ -85,7 +96,7 @@ async fn names_are_taken_once(kind: &str) {
 async fn an_old_version_conflicts(kind: &str) {
     let f = Fixture::migrated(kind).await;
     f.store
-        .create_client(&client("ci"), &audit("client.create"))
+        .create_client(&client("ci"), NOW as u64 * 1000, &audit("client.create"))
         .await
         .unwrap();
     let tries = (0..8).map(|_| {
@@ -107,7 +118,7 @@ async fn an_old_version_conflicts(kind: &str) {
 async fn secrets_overlap(kind: &str) {
     let f = Fixture::migrated(kind).await;
     f.store
-        .create_client(&client("ci"), &audit("client.create"))
+        .create_client(&client("ci"), NOW as u64 * 1000, &audit("client.create"))
         .await
         .unwrap();
     let rotate = audit("client.rotate_secret");
@@ -164,7 +175,7 @@ async fn clients_by_page(kind: &str) {
     let f = Fixture::migrated(kind).await;
     for id in ["b", "B", "a-1", "a", "ä", "c"] {
         f.store
-            .create_client(&client(id), &audit("client.create"))
+            .create_client(&client(id), NOW as u64 * 1000, &audit("client.create"))
             .await
             .unwrap();
     }

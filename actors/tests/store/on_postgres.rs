@@ -3,69 +3,13 @@
 use std::time::{Duration, Instant};
 
 use oauth2_actors::error::StoreError;
-use oauth2_actors::model::{Change, Revocation, RevocationTarget};
-use oauth2_actors::store::{Location, LogPosition, Store, StoreOptions};
+use oauth2_actors::model::{Revocation, RevocationTarget};
+use oauth2_actors::store::{Location, Store, StoreOptions};
 
 use crate::fixture::{Fixture, NOW, audit, client, options, token};
 use oauth2_testkit::postgres::{Postgres, connect};
 
 const SLOT: i64 = 6 * 3600;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_late_commit_is_never_skipped() {
-    // A server of its own: transactions of other databases hold the position back too.
-    let server = Postgres::start(false);
-    let url = server.database().await;
-    let store = Store::open(&options(Location::Postgres(url.clone()))).await.unwrap();
-    store.migrate().await.unwrap();
-    let late = connect(&url).await;
-    late.batch_execute(
-        "BEGIN;
-         INSERT INTO revocations (target_kind, target_id, cutoff_ms, expires_at) VALUES ('client', 'late', 1, now());
-         INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
-         VALUES (now(), 'x', 'client.update', 'client', 'late', '{}')",
-    )
-    .await
-    .unwrap();
-    let early = Revocation {
-        target: RevocationTarget::Client("early".into()),
-        cutoff_ms: 2,
-    };
-    store.revoke(&early, 1, &audit("revocation.cutoff")).await.unwrap();
-    store
-        .create_client(&client("early"), &audit("client.create"))
-        .await
-        .unwrap();
-
-    let (found, position) = store.revocations_since(LogPosition::default()).await.unwrap();
-    assert_eq!(found, std::slice::from_ref(&early));
-    let (changes, heard) = store.changes_since(LogPosition::default()).await.unwrap();
-    assert_eq!(changes, [Change::Client("early".into())]);
-    let before_load = store.changes_position().await.unwrap();
-
-    late.batch_execute("COMMIT").await.unwrap();
-    let (found, position) = store.revocations_since(position).await.unwrap();
-    assert!(
-        found
-            .iter()
-            .any(|r| r.target == RevocationTarget::Client("late".into())),
-        "{found:?}"
-    );
-    for from in [heard, before_load] {
-        assert!(
-            store
-                .changes_since(from)
-                .await
-                .unwrap()
-                .0
-                .contains(&Change::Client("late".into()))
-        );
-    }
-    assert!(
-        store.revocations_since(position).await.unwrap().0.is_empty(),
-        "nothing is read again for ever"
-    );
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_come_and_go() {
@@ -108,7 +52,7 @@ async fn partitions_come_and_go() {
     let later = f.store.maintain(NOW + SLOT + 3601, 0).await.unwrap();
     assert_eq!(later.partitions_dropped, 1);
     assert!(admin.query_one(first, &[]).await.is_err());
-    let last = f.store.maintain(stray.expires_at + 1, 0).await.unwrap();
+    let last = f.store.maintain(stray.expires_at + 3601, 0).await.unwrap();
     assert_eq!((last.tokens_deleted, last.default_partition_rows), (1, 0));
     assert!(f.store.token(stray.jti, None).await.unwrap().is_none());
 }
@@ -284,7 +228,7 @@ async fn a_collision_is_tried_again() {
         CREATE TRIGGER collide BEFORE INSERT ON clients FOR EACH ROW EXECUTE FUNCTION collide()";
     admin.batch_execute(trigger).await.unwrap();
     f.store
-        .create_client(&client("ci"), &audit("client.create"))
+        .create_client(&client("ci"), NOW as u64 * 1000, &audit("client.create"))
         .await
         .unwrap();
     assert_eq!(
@@ -297,11 +241,78 @@ async fn a_collision_is_tried_again() {
     );
 }
 
+/// A batch is on its way into the default partition while a partition of its own is attached. Nobody is told of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_attached_under_a_batch_does_not_fail_it() {
+    let f = Fixture::migrated("postgres").await;
+    let mut writer = f.store.ledger_writer();
+    writer.commit(&[token("ci", NOW, 60)]).await.unwrap();
+    let (maker, watcher) = (connect(f.url()).await, connect(f.url()).await);
+    maker
+        .batch_execute(
+            "BEGIN; CREATE TABLE own (LIKE tokens INCLUDING ALL);
+             ALTER TABLE tokens ATTACH PARTITION own FOR VALUES FROM ('2027-01-01') TO ('2027-02-01')",
+        )
+        .await
+        .unwrap();
+    // 2027-01-10, until now the default partition's.
+    let late = token("ci", NOW, 47 * 86_400);
+    let batch = [late.clone()];
+    let commit = tokio::spawn(async move { writer.commit(&batch).await });
+    let waiting = "SELECT count(*) FROM pg_locks
+        WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    while watcher.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        assert!(!commit.is_finished(), "the batch must meet the lock");
+    }
+    maker.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(commit.await.unwrap(), Ok(()));
+    let found = "SELECT count(*) FROM own WHERE jti = $1";
+    assert_eq!(
+        watcher.query_one(found, &[&late.jti]).await.unwrap().get::<_, i64>(0),
+        1
+    );
+}
+
+/// Whatever the database's own default is.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_commit_waits_for_the_disk() {
+    let f = Fixture::empty("postgres").await;
+    let admin = connect(f.url()).await;
+    let lax = "DO $$ BEGIN
+        EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$";
+    admin.batch_execute(lax).await.unwrap();
+    let store = Store::open(&f.options).await.unwrap();
+    store.migrate().await.unwrap();
+    let trigger = "CREATE TABLE seen (what text, how text);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO seen VALUES (TG_TABLE_NAME, current_setting('synchronous_commit')); RETURN NULL; END $$;
+        CREATE TRIGGER note AFTER INSERT ON tokens FOR EACH STATEMENT EXECUTE FUNCTION note();
+        CREATE TRIGGER note AFTER INSERT ON revocations FOR EACH STATEMENT EXECUTE FUNCTION note();
+        CREATE TRIGGER note AFTER INSERT ON clients FOR EACH STATEMENT EXECUTE FUNCTION note()";
+    admin.batch_execute(trigger).await.unwrap();
+    store.ledger_writer().commit(&[token("ci", NOW, 60)]).await.unwrap();
+    store
+        .create_client(&client("ci"), NOW as u64 * 1000, &audit("client.create"))
+        .await
+        .unwrap();
+    let cut = Revocation {
+        target: RevocationTarget::Issuer,
+        cutoff_ms: 1,
+    };
+    store.revoke(&cut, 1, &audit("revocation.cutoff")).await.unwrap();
+    let rows = admin
+        .query("SELECT DISTINCT what, how FROM seen ORDER BY what", &[])
+        .await
+        .unwrap();
+    let seen: Vec<(&str, &str)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(seen, [("clients", "on"), ("revocations", "on"), ("tokens", "on")]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_leaves_leaves_a_clean_pool() {
     let f = Fixture::migrated("postgres").await;
     f.store
-        .create_client(&client("ci"), &audit("client.create"))
+        .create_client(&client("ci"), NOW as u64 * 1000, &audit("client.create"))
         .await
         .unwrap();
     let holder = connect(f.url()).await;

@@ -22,7 +22,7 @@ async fn two_handles_see_each_others_writes() {
     let beside = Store::open(&f.options).await.unwrap();
     let start = f.store.changes_position().await.unwrap();
     beside
-        .create_client(&client("ci"), &audit("client.create"))
+        .create_client(&client("ci"), NOW as u64 * 1000, &audit("client.create"))
         .await
         .unwrap();
     assert_eq!(f.store.changes_since(start).await.unwrap().0.len(), 1);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix_web::http::header;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
+use oauth2_actors::model::token::uuid_v7_ms;
 use oauth2_actors::model::{Client, Revocation, RevocationTarget};
 use serde::Deserialize;
 use serde_json::json;
@@ -44,13 +45,17 @@ pub async fn create(
         "client.create",
         json!({"scope": &*client.scope, "grant_types": client.grant_types}),
     );
-    let stored = client.clone();
-    state
+    let (stored, cutoff_ms) = (client.clone(), uuid_v7_ms(&state.ids.new_id()?));
+    let had_a_predecessor = state
         .tokens
         .change(deadline(), move |store| async move {
-            store.create_client(&stored, &audit).await
+            store.create_client(&stored, cutoff_ms, &audit).await
         })
         .await?;
+    if had_a_predecessor {
+        let target = RevocationTarget::Client(client.client_id.to_string());
+        state.enforce(Revocation { target, cutoff_ms }, deadline()).await?;
+    }
     let mut response = HttpResponse::Created();
     let body = ClientView::new(&client, Some(&registered.secret));
     Ok(response.insert_header((header::CACHE_CONTROL, "no-store")).json(body))
@@ -133,8 +138,7 @@ async fn write(state: &State, operator: &Operator, client: Client) -> Result<Htt
 pub async fn delete(state: App, operator: Operator, ClientId(client_id): ClientId) -> Result<HttpResponse, Failure> {
     let audit = operator.audit("client.delete", json!({}));
     // No earlier than any token minted here, even if the clock was set back.
-    let stamp = state.ids.new_id().map_err(|_| Failure::Unavailable("internal"))?;
-    let cutoff_ms = oauth2_actors::model::token::uuid_v7_ms(&stamp);
+    let cutoff_ms = uuid_v7_ms(&state.ids.new_id()?);
     let target = RevocationTarget::Client(client_id.clone());
     let found = state
         .tokens

@@ -77,7 +77,7 @@ pub async fn revoke(state: App, operator: Operator, jti: Path<String>) -> Result
     let audit = operator.audit("token.revoke", json!({}));
     let revocation = Revocation {
         target: RevocationTarget::Token { jti, expires_at },
-        cutoff_ms: state.clock.unix_ms(),
+        cutoff_ms: state.now_ms(),
     };
     state.revoke(revocation, audit, deadline()).await?;
     Ok(answer(&json!({"revoked": jti})))
@@ -103,7 +103,7 @@ pub async fn revoke_all(state: App, operator: Operator) -> Result<HttpResponse, 
 
 async fn cut_off(state: &State, operator: &Operator, target: RevocationTarget) -> Result<HttpResponse, Failure> {
     // The stamp of a fresh id: no earlier than any token minted here, even if the clock was set back.
-    let now = state.ids.new_id().map_err(|_| Failure::Unavailable("internal"))?;
+    let now = state.ids.new_id()?;
     let cutoff_ms = uuid_v7_ms(&now);
     let audit = operator.audit("revocation.cutoff", json!({"cutoff_ms": cutoff_ms}));
     state

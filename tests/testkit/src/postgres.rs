@@ -14,6 +14,9 @@ use crate::process::signal;
 /// Where Debian keeps one folder a major version.
 const VERSIONS: &str = "/usr/lib/postgresql";
 
+/// A role of this name must give its password; whoever needs one makes the role.
+pub const GUARDED: &str = "guarded";
+
 #[derive(Debug)]
 pub struct Postgres {
     binaries: PathBuf,
@@ -83,6 +86,14 @@ impl Postgres {
             server.directory.path().display(),
             if durable { "on" } else { "off" },
         );
+        // The first line that fits counts, and the rest trusts everybody.
+        let access = data.join("pg_hba.conf");
+        let rest = std::fs::read_to_string(&access).unwrap();
+        std::fs::write(
+            &access,
+            format!("host all {GUARDED} 127.0.0.1/32 scram-sha-256\n{rest}"),
+        )
+        .unwrap();
         let mut file = std::fs::OpenOptions::new()
             .append(true)
             .open(data.join("postgresql.conf"))

@@ -1,11 +1,14 @@
 //! The server's binary as a child process. It is gone when its handle is.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
+
+/// How long a command may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a finished command left.
 #[derive(Debug)]
@@ -16,9 +19,31 @@ pub struct Output {
 }
 
 impl Output {
-    /// Runs a command to its end.
+    /// Runs a command to its end, without input.
     pub fn of(command: &mut Command) -> Output {
-        let output = command.stdin(Stdio::null()).output().expect("the command must start");
+        Self::with_input(command, "")
+    }
+
+    /// Runs a command to its end, with this on its stdin. One that goes on for too long is killed: its code is -1.
+    pub fn with_input(command: &mut Command, input: &str) -> Output {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the command must start");
+        // A command that reads nothing may have closed it already.
+        let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
+        let id = child.id();
+        let (ended, watched) = mpsc::channel::<()>();
+        let watch = std::thread::spawn(move || {
+            if watched.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                signal(id, "KILL");
+            }
+        });
+        let output = child.wait_with_output().expect("a child can be waited for");
+        drop(ended);
+        watch.join().expect("the watch has ended");
         Output {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).expect("stdout in UTF-8"),

@@ -8,6 +8,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::postgres::connect;
 use crate::{Credentials, Kind, Output, Postgres, Process, ports};
 
 /// Generous: reached only when something is broken.
@@ -131,6 +132,30 @@ impl Setup {
         Output::of(&mut self.command(arguments))
     }
 
+    /// Runs a subcommand to its end, with this on its stdin.
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        Output::with_input(&mut self.command(arguments), input)
+    }
+
+    /// The `SQLite` file, opened beside the server; made where it is missing.
+    pub fn sqlite(&self) -> rusqlite::Connection {
+        let file = self.database_file();
+        std::fs::create_dir_all(file.parent().expect("it lies in data/")).expect("a directory");
+        rusqlite::Connection::open(file).expect("an SQLite file")
+    }
+
+    /// Runs statements in the store, behind the server's back.
+    pub async fn sql(&self, statements: &str) {
+        match self.kind {
+            Kind::Sqlite => self.sqlite().execute_batch(statements).expect("the statements"),
+            Kind::Postgres => connect(self.database_url().expect("it is given on Postgres"))
+                .await
+                .batch_execute(statements)
+                .await
+                .expect("the statements"),
+        }
+    }
+
     /// Runs a subcommand that must end well and answer JSON.
     pub fn json(&self, arguments: &[&str]) -> Value {
         let output = self.run(arguments);
@@ -185,8 +210,13 @@ impl Server {
     /// Starts the server again on the same data, after `kill` or an end of its own.
     pub async fn start_again(&mut self) {
         self.process = self.setup.spawn();
-        self.http = client();
+        self.reconnect();
         self.ready().await;
+    }
+
+    /// Forgets every open connection.
+    pub fn reconnect(&mut self) {
+        self.http = client();
     }
 
     /// Waits until `/ready` is 200.

@@ -39,7 +39,12 @@ impl<'a> Lists<'a> {
 }
 
 impl PostgresStore {
-    pub(in crate::store) async fn create_client(&self, client: &Client, audit: &AuditEntry) -> Result<()> {
+    pub(in crate::store) async fn create_client(
+        &self,
+        client: &Client,
+        now_ms: u64,
+        audit: &AuditEntry,
+    ) -> Result<bool> {
         let sql = "WITH made AS (
                 INSERT INTO clients (client_id, client_name, grant_types, scope, token_format, signing_alg, audience,
                     resource_server, token_ledger, access_token_lifetime, disabled, created_at, updated_at, version)
@@ -48,15 +53,22 @@ impl PostgresStore {
                 INSERT INTO client_secrets (client_id, hash, expires_at)
                 SELECT $1, s.hash, s.expires_at
                 FROM unnest($14::bytea[], $15::timestamptz[]) WITH ORDINALITY AS s (hash, expires_at, age)
-                ORDER BY s.age DESC)
-            INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
-            VALUES ($12, $16, $17, 'client', $1, $18)";
+                ORDER BY s.age DESC),
+            cut AS (
+                INSERT INTO revocations (target_kind, target_id, cutoff_ms, expires_at)
+                SELECT 'client', $1, $19, $20
+                WHERE EXISTS (SELECT 1 FROM revocations WHERE target_kind = 'client' AND target_id = $1)
+                RETURNING id),
+            noted AS (
+                INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
+                VALUES ($12, $16, $17, 'client', $1, $18))
+            SELECT EXISTS (SELECT 1 FROM cut)";
         let lists = Lists::of(client);
         let hashes: Vec<&[u8]> = client.secrets.iter().map(|s| &s.hash[..]).collect();
         let expiries: Vec<Option<Seconds>> = client.secrets.iter().map(|s| s.expires_at.map(Seconds)).collect();
         verb!(self, ORDINARY, |connection| {
             let made = connection
-                .execute(
+                .query_one(
                     sql,
                     &[
                         &&*client.client_id,
@@ -77,6 +89,8 @@ impl PostgresStore {
                         &audit.actor,
                         &audit.action,
                         &audit.detail,
+                        &(now_ms as i64),
+                        &Seconds(row::cutoff_expiry(now_ms)),
                     ],
                 )
                 .await
@@ -85,7 +99,7 @@ impl PostgresStore {
                 Err(failure) if failure.code() == Some("23505") => {
                     Err(StoreError::Conflict(format!("the client {} exists already", client.client_id)).into())
                 }
-                other => other.map(drop),
+                made => Ok(made?.try_get(0)?),
             }
         })
     }
@@ -94,6 +108,15 @@ impl PostgresStore {
         verb!(self, ORDINARY, |connection| {
             let rows = connection.query(select!("WHERE client_id = $1"), &[&client_id]).await?;
             rows.first().map(read).transpose()
+        })
+    }
+
+    pub(in crate::store) async fn clients_named(&self, client_ids: &[String]) -> Result<Vec<Client>> {
+        verb!(self, ORDINARY, |connection| {
+            let rows = connection
+                .query(select!("WHERE client_id = ANY ($1)"), &[&client_ids])
+                .await?;
+            rows.iter().map(read).collect()
         })
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bb8_postgres::PostgresConnectionManager;
 use bb8_postgres::bb8::ManageConnection;
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Error, NoTls, Row, Statement};
 
@@ -23,6 +23,8 @@ const SETTINGS: &str = "SELECT set_config('synchronous_commit', 'on', false)
 #[derive(Clone)]
 pub struct Opener {
     inner: Arc<PostgresConnectionManager<NoTls>>,
+    /// Where the server should be, for messages.
+    place: Arc<str>,
     connect_timeout: Duration,
     last_failure: Arc<Mutex<Option<StoreError>>>,
 }
@@ -60,9 +62,11 @@ impl Opener {
         if config.get_hosts().len() > 1 && config.get_target_session_attrs() == TargetSessionAttrs::Any {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
+        let place = place(&config).into();
         let inner = Arc::new(PostgresConnectionManager::new(config, NoTls));
         Ok(Self {
             inner,
+            place,
             connect_timeout: options.connect_timeout,
             last_failure,
         })
@@ -81,12 +85,42 @@ impl Opener {
                 statements: HashMap::new(),
                 in_use: false,
             }),
-            Ok(Err(error)) => Err(to_store_error(&error)),
-            Err(_) => Err(StoreError::Unavailable(
-                "the server did not take a connection in time".into(),
-            )),
+            Ok(Err(error)) => Err(match to_store_error(&error) {
+                // The server's own sentences name what they are about.
+                StoreError::Unavailable(text) if error.as_db_error().is_none() => {
+                    StoreError::Unavailable(format!("no connection to {}: {text}", self.place))
+                }
+                other => other,
+            }),
+            Err(_) => Err(StoreError::Unavailable(format!(
+                "no connection to {}: the server did not take one in time",
+                self.place
+            ))),
         }
     }
+}
+
+/// Every address of the server, without anything else that the URL holds.
+fn place(config: &Config) -> String {
+    let named = config.get_hosts().iter().filter_map(|host| match host {
+        Host::Tcp(name) => Some(name.as_str()),
+        Host::Unix(_) => None,
+    });
+    // A password with an `@` that nobody encoded: what the driver takes for a name is the rest of it.
+    if named.chain(config.get_dbname()).any(|name| name.contains('@')) {
+        return "the host after the first @ of the database URL (an @ in a password must be written %40)".to_owned();
+    }
+    let ports = config.get_ports();
+    let address = |(index, host): (usize, &Host)| {
+        // As the driver does: one port a host, or one for all of them, or the usual one.
+        let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+        match host {
+            Host::Tcp(name) => format!("{name}:{port}"),
+            Host::Unix(directory) => format!("{} (port {port})", directory.display()),
+        }
+    };
+    let all: Vec<_> = config.get_hosts().iter().enumerate().map(address).collect();
+    all.join(", ")
 }
 
 impl ManageConnection for Opener {

@@ -78,10 +78,15 @@ fn breaks(code: &str) -> bool {
 /// The text names neither the URL nor values: the server's message without its detail, which may quote a row.
 pub(super) fn to_store_error(error: &Error) -> StoreError {
     let Some(db) = error.as_db_error() else {
-        return StoreError::Unavailable(match std::error::Error::source(error) {
+        let text = match std::error::Error::source(error) {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
-        });
+        };
+        // The driver tells what is wrong with its set-up, such as a password that is wanted and missing, by these words only.
+        if text.starts_with("invalid configuration") {
+            return StoreError::Corrupt(format!("{text}: see to the database URL"));
+        }
+        return StoreError::Unavailable(text);
     };
     let (code, text) = (
         db.code().code(),
@@ -89,12 +94,14 @@ pub(super) fn to_store_error(error: &Error) -> StoreError {
     );
     match code {
         "57014" => StoreError::Timeout,
-        "3D000" | "42501" => StoreError::Corrupt(text),
+        "3D000" => StoreError::Corrupt(format!("{text}: create it, or name another one in the database URL")),
+        "42501" => StoreError::Corrupt(text),
         "42P01" => StoreError::Corrupt(format!("{text}: run `oauth2_server migrate`")),
         _ if breaks(code) => StoreError::Unavailable(text),
         _ => match &code[..2] {
             "22" | "23" => StoreError::Conflict(text),
-            "28" | "42" => StoreError::Corrupt(text),
+            "28" => StoreError::Corrupt(format!("{text}: see to user and password in the database URL")),
+            "42" => StoreError::Corrupt(text),
             _ => StoreError::Unavailable(text),
         },
     }

@@ -3,8 +3,47 @@
 //! A position is a transaction id: every transaction below it had ended when the log was read, in that same snapshot. So
 //! a row that commits late is still ahead of the position; rows at or above it may be handed out again.
 
+use std::collections::HashSet;
+
+use tokio_postgres::Row;
+
 use super::column::Seconds;
-use super::{AuditEntry, Change, LogPosition, ORDINARY, PATIENT, PostgresStore, Result, Revocation, row, verb};
+use super::{
+    AuditEntry, Change, Failure, LogPosition, ORDINARY, PATIENT, PostgresStore, Result, Revocation, StoreError,
+};
+use super::{row, verb};
+
+/// The position of a statement's snapshot: the oldest transaction that still ran, which run of the server counted it, and
+/// (not part of the position) the first transaction that had not begun. A dump that was restored brings rows whose
+/// transactions this server has yet to reach: the last figure leaves those out where a log is only followed.
+macro_rules! snapshot {
+    () => {
+        "(SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS floor,
+                 (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS run,
+                 pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS ceiling) s"
+    };
+}
+
+/// The position is read with the rows, in one statement and so in one snapshot.
+const ALL_REVOCATIONS: &str = concat!(
+    "SELECT s.floor, s.run, r.target_kind, r.target_id, r.cutoff_ms, r.expires_at FROM ",
+    snapshot!(),
+    " LEFT JOIN revocations r ON true ORDER BY r.id"
+);
+
+const FOLLOW_REVOCATIONS: &str = concat!(
+    "SELECT s.floor, s.run, r.target_kind, r.target_id, r.cutoff_ms, r.expires_at FROM ",
+    snapshot!(),
+    " LEFT JOIN revocations r ON r.txid >= $1 AND r.txid < s.ceiling ORDER BY r.id"
+);
+
+const FOLLOW_CHANGES: &str = concat!(
+    "SELECT s.floor, s.run, a.action, a.target_id FROM ",
+    snapshot!(),
+    " LEFT JOIN audit_log a ON a.txid >= $1 AND a.txid < s.ceiling
+        AND (a.action LIKE 'client.%' OR a.action LIKE 'key.%')
+      ORDER BY a.id"
+);
 
 impl PostgresStore {
     pub(in crate::store) async fn revoke(
@@ -41,63 +80,69 @@ impl PostgresStore {
         &self,
         from: LogPosition,
     ) -> Result<(Vec<Revocation>, LogPosition)> {
-        // The position is read with the rows, in one statement and so in one snapshot.
-        let sql = "SELECT s.floor, r.target_kind, r.target_id, r.cutoff_ms, r.expires_at
-            FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS floor) s
-            LEFT JOIN revocations r ON r.txid >= $1 ORDER BY r.id";
+        if from != LogPosition::default() {
+            let read = verb!(self, ORDINARY, |connection| {
+                let rows = connection.query(FOLLOW_REVOCATIONS, &[&from.at]).await?;
+                revocations(&rows)
+            })?;
+            if read.1.is_comparable(&from) {
+                return Ok(read);
+            }
+        }
         verb!(self, PATIENT, |connection| {
-            // The first reading may be of very many rows.
-            let first = from == LogPosition::default();
-            if first {
-                connection.batch("BEGIN; SET LOCAL statement_timeout = 5000").await?;
-            }
-            let rows = connection.query(sql, &[&from.0]).await?;
-            if first {
-                connection.batch("COMMIT").await?;
-            }
-            let mut found = Vec::with_capacity(rows.len());
-            let mut position = from;
-            for r in &rows {
-                position = LogPosition(r.try_get(0)?);
-                if let Some(kind) = r.try_get::<_, Option<&str>>(1)? {
-                    let expires_at = r.try_get::<_, Seconds>(4)?.0;
-                    found.push(row::revocation(kind, r.try_get(2)?, r.try_get(3)?, expires_at)?);
-                }
-            }
-            Ok((found, position))
+            // It may be of very many rows.
+            connection.batch("BEGIN; SET LOCAL statement_timeout = 5000").await?;
+            let rows = connection.query(ALL_REVOCATIONS, &[]).await?;
+            connection.batch("COMMIT").await?;
+            revocations(&rows)
         })
     }
 
     pub(in crate::store) async fn changes_since(&self, from: LogPosition) -> Result<(Vec<Change>, LogPosition)> {
-        let sql = "SELECT s.floor, a.action, a.target_id
-            FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS floor) s
-            LEFT JOIN (SELECT action, target_id, max(id) AS last FROM audit_log
-                WHERE txid >= $1 AND (action LIKE 'client.%' OR action LIKE 'key.%')
-                GROUP BY action, target_id) a ON true
-            ORDER BY a.last";
         verb!(self, ORDINARY, |connection| {
-            let rows = connection.query(sql, &[&from.0]).await?;
-            let (mut found, mut position) = (Vec::new(), from);
-            let mut seen = std::collections::HashSet::new();
+            let rows = connection.query(FOLLOW_CHANGES, &[&from.at]).await?;
+            let mut seen = HashSet::new();
+            let mut found = Vec::new();
             for r in &rows {
-                position = LogPosition(r.try_get(0)?);
-                let Some(action) = r.try_get::<_, Option<&str>>(1)? else {
+                let Some(action) = r.try_get::<_, Option<&str>>(2)? else {
                     continue;
                 };
-                if let Some(change) = row::change(action, r.try_get(2)?)
+                if let Some(change) = row::change(action, r.try_get(3)?)
                     && seen.insert(change.clone())
                 {
                     found.push(change);
                 }
             }
-            Ok((found, position))
+            Ok((found, position(&rows)?))
         })
     }
 
     pub(in crate::store) async fn changes_position(&self) -> Result<LogPosition> {
         verb!(self, ORDINARY, |connection| {
-            let sql = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
-            Ok(LogPosition(connection.query_one(sql, &[]).await?.try_get(0)?))
+            let rows = connection.query(concat!("SELECT * FROM ", snapshot!()), &[]).await?;
+            position(&rows)
         })
     }
+}
+
+/// Where the rows of a reading end: every one of them begins with it.
+fn position(rows: &[Row]) -> std::result::Result<LogPosition, Failure> {
+    let first = rows
+        .first()
+        .ok_or_else(|| StoreError::Corrupt("a snapshot told no position".into()))?;
+    Ok(LogPosition {
+        at: first.try_get(0)?,
+        run: first.try_get(1)?,
+    })
+}
+
+fn revocations(rows: &[Row]) -> std::result::Result<(Vec<Revocation>, LogPosition), Failure> {
+    let mut found = Vec::with_capacity(rows.len());
+    for r in rows {
+        if let Some(kind) = r.try_get::<_, Option<&str>>(2)? {
+            let expires_at = r.try_get::<_, Seconds>(5)?.0;
+            found.push(row::revocation(kind, r.try_get(3)?, r.try_get(4)?, expires_at)?);
+        }
+    }
+    Ok((found, position(rows)?))
 }

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use time::{Date, OffsetDateTime};
+
 use super::column::Seconds;
 use super::{Connection, Failure, Maintenance, PostgresStore, Result, jitter, row, verb};
 
@@ -63,7 +65,7 @@ async fn round(connection: &mut Connection, now: i64, horizon: i64) -> std::resu
     }
     let tokens = "DELETE FROM tokens_default WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM tokens_default WHERE expires_at < $1 LIMIT 5000))";
-    done.tokens_deleted = purge(connection, tokens, now).await?;
+    done.tokens_deleted = purge(connection, tokens, now - row::LOG_GRACE).await?;
     let log = "DELETE FROM revocations WHERE id = ANY (ARRAY(
         SELECT id FROM revocations WHERE expires_at < $1 LIMIT 5000))";
     done.revocations_deleted = purge(connection, log, now - row::LOG_GRACE).await?;
@@ -133,7 +135,7 @@ async fn stepwise(connection: &mut Connection, ddl: &str) -> std::result::Result
 /// `CREATE .. PARTITION OF` would lock the whole ledger; attaching a table locks new partitions out only. The new
 /// table is empty, so that there is nothing to scan.
 fn create(slot: i64) -> String {
-    let (name, from, to) = (name(slot), timestamp(slot * SLOT), timestamp((slot + 1) * SLOT));
+    let (name, from, to) = (name(slot), timestamp(slot), timestamp(slot + 1));
     format!(
         "CREATE TABLE {name} (LIKE tokens INCLUDING ALL);
          ALTER TABLE tokens ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}')"
@@ -153,45 +155,28 @@ async fn purge(connection: &mut Connection, sql: &'static str, before: i64) -> s
 
 /// `tokens_p20261124_18`: the hour (UTC) at which the slot begins.
 fn name(slot: i64) -> String {
-    let (year, month, day, hour) = civil(slot * SLOT);
-    format!("tokens_p{year:04}{month:02}{day:02}_{hour:02}")
+    let at = begin(slot);
+    let (year, month, day) = at.to_calendar_date();
+    format!("tokens_p{year:04}{:02}{day:02}_{:02}", u8::from(month), at.hour())
 }
 
-fn timestamp(at: i64) -> String {
-    let (year, month, day, hour) = civil(at);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:00:00+00")
+/// When a slot begins, as Postgres reads it.
+fn timestamp(slot: i64) -> String {
+    let at = begin(slot);
+    format!("{} {:02}:00:00+00", at.date(), at.hour())
+}
+
+/// A slot out of the calendar's range, which ends with the year 9999, is none that a token's expiry could be in.
+fn begin(slot: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(slot * SLOT).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 fn slot_of(name: &str) -> Option<i64> {
     let (date, hour) = name.strip_prefix("tokens_p")?.split_once('_')?;
-    let number = |text: Option<&str>| text?.parse::<i64>().ok();
-    let days = days(number(date.get(..4))?, number(date.get(4..6))?, number(date.get(6..))?);
-    Some((days * 24 + number(Some(hour))?) * 3600 / SLOT)
-}
-
-/// Year, month, day and hour (UTC) of a time: the proleptic Gregorian calendar, counted in eras of 400 years from
-/// 1 March of the year 0, so that the leap day is the last of its year.
-fn civil(at: i64) -> (i64, i64, i64, i64) {
-    let days = at.div_euclid(86_400) + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    (year, month, day, at.rem_euclid(86_400) / 3600)
-}
-
-/// The inverse of [`civil`]: days since the Unix epoch.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let year_of_era = year.rem_euclid(400);
-    let shifted = if month > 2 { month - 3 } else { month + 9 };
-    let day_of_year = (153 * shifted + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    year.div_euclid(400) * 146_097 + day_of_era - 719_468
+    let (year, month) = (date.get(..4)?.parse().ok()?, date.get(4..6)?.parse::<u8>().ok()?);
+    let day = Date::from_calendar_date(year, month.try_into().ok()?, date.get(6..)?.parse().ok()?).ok()?;
+    let begin = day.with_hms(hour.parse().ok()?, 0, 0).ok()?.assume_utc();
+    Some(begin.unix_timestamp() / SLOT)
 }
 
 #[cfg(test)]
@@ -201,7 +186,7 @@ mod tests {
     #[test]
     fn slots_are_named_by_their_first_hour() {
         assert_eq!(name(1_795_543_200 / SLOT), "tokens_p20261124_18");
-        assert_eq!(timestamp(951_782_400), "2000-02-29 00:00:00+00");
+        assert_eq!(timestamp(951_782_400 / SLOT), "2000-02-29 00:00:00+00");
         assert_eq!(slot_of("tokens_default"), None);
         for slot in (0..200_000).step_by(7) {
             assert_eq!(slot_of(&name(slot)), Some(slot));

@@ -1,5 +1,7 @@
 //! Bringing the schema up to date, with other nodes doing the same.
 
+use tokio_postgres::error::SqlState;
+
 use super::failure::{collides, to_store_error};
 use super::{Connection, Failure, ORDINARY, PostgresStore, Result, StoreError, jitter, migrations, verb};
 
@@ -50,6 +52,12 @@ async fn migrate(connection: &mut Connection) -> std::result::Result<Option<usiz
     match source.downcast_ref::<tokio_postgres::Error>() {
         // The runner only lends its error.
         Some(source) if collides(source) => Ok(None),
+        Some(source) if source.code() == Some(&SqlState::DUPLICATE_TABLE) => {
+            let message = source
+                .as_db_error()
+                .map_or("a table exists already", |error| error.message());
+            Err(migrations::in_the_way(message).into())
+        }
         Some(source) => Err(to_store_error(source).into()),
         None => Err(StoreError::Corrupt(format!("the migration failed: {error}")).into()),
     }

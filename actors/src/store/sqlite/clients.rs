@@ -10,7 +10,12 @@ const COLUMNS: &str = "client_id, client_name, grant_types, scope, token_format,
                        resource_server, token_ledger, access_token_lifetime, disabled, created_at, version";
 
 impl SqliteStore {
-    pub(in crate::store) async fn create_client(&self, client: &Client, audit: &AuditEntry) -> Result<()> {
+    pub(in crate::store) async fn create_client(
+        &self,
+        client: &Client,
+        now_ms: u64,
+        audit: &AuditEntry,
+    ) -> Result<bool> {
         let (client, audit) = (client.clone(), audit.clone());
         self.write(PATIENT, move |t| {
             let made = t
@@ -39,22 +44,36 @@ impl SqliteStore {
             for secret in client.secrets.iter().rev() {
                 add_secret(t, &client.client_id, &secret.hash, secret.expires_at)?;
             }
-            logs::append_audit(t, client.created_at, &audit, "client", &client.client_id)
+            let known = t
+                .prepare_cached("SELECT 1 FROM revocations WHERE target_kind = 'client' AND target_id = ?1")?
+                .exists([&*client.client_id])?;
+            if known {
+                let target = RevocationTarget::Client(client.client_id.to_string());
+                let cutoff_ms = now_ms;
+                logs::append_revocation(t, &Revocation { target, cutoff_ms })?;
+            }
+            logs::append_audit(t, client.created_at, &audit, "client", &client.client_id)?;
+            Ok(known)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn clients_named(&self, client_ids: &[String]) -> Result<Vec<Client>> {
+        let client_ids = client_ids.to_vec();
+        self.read(move |t| {
+            let found = client_ids.iter().map(|client_id| find(t, client_id));
+            Ok(found
+                .collect::<std::result::Result<Vec<_>, _>>()?
+                .into_iter()
+                .flatten()
+                .collect())
         })
         .await
     }
 
     pub(in crate::store) async fn client(&self, client_id: &str) -> Result<Option<Client>> {
         let client_id = client_id.to_owned();
-        self.read(move |t| {
-            let found = t
-                .prepare_cached(&format!("SELECT {COLUMNS} FROM clients WHERE client_id = ?1"))?
-                .query_row([&client_id], |r| Ok(read(r)))
-                .optional()?
-                .transpose()?;
-            found.map(|client| with_secrets(t, client)).transpose()
-        })
-        .await
+        self.read(move |t| find(t, &client_id)).await
     }
 
     pub(in crate::store) async fn list_clients(&self, cursor: Option<&str>, limit: usize) -> Result<Page<Client>> {
@@ -188,6 +207,15 @@ fn with_secrets(t: &Connection, mut client: Client) -> std::result::Result<Clien
         });
     }
     Ok(client)
+}
+
+fn find(t: &Connection, client_id: &str) -> std::result::Result<Option<Client>, Failure> {
+    let found = t
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM clients WHERE client_id = ?1"))?
+        .query_row([client_id], |r| Ok(read(r)))
+        .optional()?
+        .transpose()?;
+    found.map(|client| with_secrets(t, client)).transpose()
 }
 
 fn read(r: &Row<'_>) -> std::result::Result<Client, Failure> {

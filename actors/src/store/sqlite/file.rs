@@ -90,3 +90,21 @@ fn to_wal(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    /// Nothing outside can tell: a killed process loses nothing either way, and the power is not to be cut.
+    #[test]
+    fn the_writer_syncs_at_each_commit() {
+        let directory = tempfile::tempdir().unwrap();
+        let writer = open_writer(&directory.path().join("oauth2.db"), Duration::from_secs(1)).unwrap();
+        let synchronous: i64 = writer.pragma_query_value(None, "synchronous", |r| r.get(0)).unwrap();
+        let journal: String = writer.pragma_query_value(None, "journal_mode", |r| r.get(0)).unwrap();
+        // 2 is FULL.
+        assert_eq!((synchronous, &*journal), (2, "wal"));
+    }
+}

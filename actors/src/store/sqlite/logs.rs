@@ -28,10 +28,10 @@ impl SqliteStore {
             let mut select = t.prepare_cached(
                 "SELECT id, target_kind, target_id, cutoff_ms, expires_at FROM revocations WHERE id > ?1 ORDER BY id",
             )?;
-            let mut rows = select.query([from.0])?;
+            let mut rows = select.query([from.at])?;
             let (mut found, mut position) = (Vec::new(), from);
             while let Some(r) = rows.next()? {
-                position = LogPosition(r.get(0)?);
+                position.at = r.get(0)?;
                 let kind = r.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
                 found.push(row::revocation(kind, r.get(2)?, r.get(3)?, r.get(4)?)?);
             }
@@ -44,11 +44,11 @@ impl SqliteStore {
         self.read(move |t| {
             let mut select =
                 t.prepare_cached("SELECT id, action, target_id FROM audit_log WHERE id > ?1 ORDER BY id")?;
-            let mut rows = select.query([from.0])?;
+            let mut rows = select.query([from.at])?;
             let (mut found, mut position) = (Vec::new(), from);
             let mut seen = std::collections::HashSet::new();
             while let Some(r) = rows.next()? {
-                position = LogPosition(r.get(0)?);
+                position.at = r.get(0)?;
                 let action = r.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
                 if let Some(change) = row::change(action, r.get(2)?)
                     && seen.insert(change.clone())
@@ -63,11 +63,8 @@ impl SqliteStore {
 
     pub(in crate::store) async fn changes_position(&self) -> Result<LogPosition> {
         self.read(|t| {
-            Ok(LogPosition(t.query_row(
-                "SELECT coalesce(max(id), 0) FROM audit_log",
-                [],
-                |r| r.get(0),
-            )?))
+            let at = t.query_row("SELECT coalesce(max(id), 0) FROM audit_log", [], |r| r.get(0))?;
+            Ok(LogPosition { at, run: 0 })
         })
         .await
     }

@@ -12,7 +12,7 @@ impl SqliteStore {
         let tokens = "DELETE FROM tokens WHERE jti IN (SELECT jti FROM tokens WHERE expires_at < ?1 LIMIT ?2)";
         let log = "DELETE FROM revocations WHERE id IN (SELECT id FROM revocations WHERE expires_at < ?1 LIMIT ?2)";
         Ok(Maintenance {
-            tokens_deleted: self.purge(tokens, now).await?,
+            tokens_deleted: self.purge(tokens, now - row::LOG_GRACE).await?,
             revocations_deleted: self.purge(log, now - row::LOG_GRACE).await?,
             ..Maintenance::default()
         })

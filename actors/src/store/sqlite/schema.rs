@@ -1,5 +1,7 @@
 //! Bringing the file's schema up to date.
 
+use std::time::Instant;
+
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::{Failure, PATIENT, Result, SqliteStore, StoreError, migrations};
@@ -28,6 +30,8 @@ impl SqliteStore {
 fn migrate(connection: &mut Connection) -> std::result::Result<usize, Failure> {
     let latest = migrations::latest("sqlite");
     let mut attempt = 0;
+    // One try may wait for another process's lock as long as this; the next ones must not begin anew.
+    let deadline = Instant::now() + PATIENT;
     loop {
         if version(connection)? == Some(latest) {
             return Ok(0);
@@ -38,12 +42,14 @@ fn migrate(connection: &mut Connection) -> std::result::Result<usize, Failure> {
             Err(error) => error,
         };
         attempt += 1;
-        if attempt == TRIES {
+        if attempt == TRIES || Instant::now() >= deadline {
             return Err(match error.kind() {
                 refinery::error::Kind::Connection(_, source) => match source.downcast_ref::<rusqlite::Error>() {
                     Some(rusqlite::Error::SqliteFailure(code, text)) => {
                         rusqlite::Error::SqliteFailure(*code, text.clone()).into()
                     }
+                    // Its own text quotes the whole migration.
+                    Some(rusqlite::Error::SqlInputError { msg, .. }) => migrations::in_the_way(msg).into(),
                     _ => StoreError::Corrupt(format!("the migration failed: {error}: {source}")).into(),
                 },
                 _ => StoreError::Corrupt(format!("the migration failed: {error}")).into(),

@@ -1,0 +1,130 @@
+//! The revocation cache on a clock that stands still: what is minted after a revocation lies beyond its cut-off.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use oauth2_actors::model::token::uuid_v7_ms;
+use oauth2_actors::model::{AuditEntry, Revocation, RevocationTarget};
+use oauth2_actors::revocation_cache::{Apply, Parts, PublishedRevocations, RevocationCache, Subject};
+use oauth2_actors::runtime::{IdClock, ManualClock, Policy, Supervised, supervise};
+use oauth2_actors::store::{Location, Store, StoreOptions};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// Generous: reached only when something is broken.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// 2026-11-24 18:00:00 UTC.
+const NOW_MS: u64 = 1_795_543_200_000;
+
+struct Fixture {
+    cache: Supervised<RevocationCache>,
+    parts: Parts,
+    _directory: tempfile::TempDir,
+}
+
+impl Fixture {
+    async fn new() -> Fixture {
+        let directory = tempfile::tempdir().unwrap();
+        let options = StoreOptions {
+            location: Location::Sqlite(directory.path().join("oauth2.db")),
+            max_connections: 2,
+            min_connections: 0,
+            connect_timeout: PATIENCE,
+            idle_timeout: PATIENCE,
+            acquire_timeout: PATIENCE,
+        };
+        let store = Store::open(&options).await.unwrap();
+        store.migrate().await.unwrap();
+        let clock = Arc::new(ManualClock::at(NOW_MS));
+        let parts = Parts {
+            store,
+            published: PublishedRevocations::default(),
+            prepared: watch::channel(true).1,
+            ids: Arc::new(IdClock::new(clock.clone())),
+            clock,
+            lives: Arc::default(),
+        };
+        let made_of = parts.clone();
+        let cache = supervise("revocation_cache", Policy::default(), move |_| {
+            RevocationCache::new(made_of.clone())
+        });
+        let fixture = Fixture {
+            cache,
+            parts,
+            _directory: directory,
+        };
+        fixture
+            .until(|| fixture.parts.published.load().freshness().age().is_some())
+            .await;
+        fixture
+    }
+
+    async fn until(&self, holds: impl Fn() -> bool) {
+        let wait = async {
+            while !holds() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("in time");
+    }
+
+    fn mint(&self) -> Uuid {
+        self.parts.ids.new_id().unwrap()
+    }
+
+    fn is_revoked(&self, jti: Uuid) -> bool {
+        self.parts.published.load().is_revoked(Subject {
+            jti,
+            client_id: "ci",
+            user_id: None,
+            kid: None,
+        })
+    }
+}
+
+fn cut_off(target: RevocationTarget) -> Revocation {
+    Revocation {
+        target,
+        cutoff_ms: NOW_MS,
+    }
+}
+
+fn of_client() -> RevocationTarget {
+    RevocationTarget::Client("ci".into())
+}
+
+#[actix::test]
+async fn what_is_minted_in_the_millisecond_of_an_applied_cut_off_but_after_it_is_good() {
+    for target in [of_client(), RevocationTarget::Issuer] {
+        let f = Fixture::new().await;
+        let before = f.mint();
+        assert!(!f.is_revoked(before));
+        let deadline = Instant::now() + PATIENCE;
+        let applied = f.cache.mailbox.ask(Apply(cut_off(target)), deadline).unwrap();
+        applied.await.unwrap();
+        assert!(f.is_revoked(before), "in force once it is answered");
+        let after = f.mint();
+        assert!(!f.is_revoked(after));
+        assert_eq!(uuid_v7_ms(&after), NOW_MS + 1);
+    }
+}
+
+#[actix::test]
+async fn so_is_what_is_minted_after_one_was_read_from_the_log() {
+    let f = Fixture::new().await;
+    let before = f.mint();
+    let audit = AuditEntry {
+        actor: "node:other".into(),
+        action: "revocation.cutoff",
+        detail: serde_json::json!({}),
+    };
+    f.parts
+        .store
+        .revoke(&cut_off(of_client()), NOW_MS, &audit)
+        .await
+        .unwrap();
+    f.until(|| f.is_revoked(before)).await;
+    assert!(!f.is_revoked(f.mint()));
+}

@@ -1,0 +1,82 @@
+//! The subcommands: what they answer, what they change, beside a running server and without one.
+
+use std::time::Duration;
+
+use oauth2_testkit::{Credentials, Kind, Output, Server, Setup};
+use reqwest::StatusCode;
+
+use crate::setup;
+
+mod clients;
+mod live;
+mod schema;
+mod state;
+mod tokens;
+mod usage;
+
+/// A running server notices a change within one second; the second one is for a busy machine.
+const NOTICED: Duration = Duration::from_secs(2);
+
+/// A store with a schema that no server has served from.
+async fn migrated(kind: Kind) -> Setup {
+    let setup = setup(kind).await;
+    let output = setup.run(&["migrate"]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    setup
+}
+
+/// Waits until what was done at the command line shows over HTTP.
+async fn noticed(what: &str, shows: impl AsyncFn() -> bool) {
+    within(NOTICED, what, shows).await;
+}
+
+async fn within(patience: Duration, what: &str, shows: impl AsyncFn() -> bool) {
+    let waiting = tokio::time::timeout(patience, async {
+        while !shows().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(waiting.await.is_ok(), "not within {patience:?}: {what}");
+}
+
+/// Whether the server takes these credentials.
+async fn is_let_in(server: &Server, client: &Credentials) -> bool {
+    let answer = server.ask_token(client, &[]).await;
+    match answer.status() {
+        StatusCode::OK => true,
+        StatusCode::UNAUTHORIZED => false,
+        other => panic!("{other}"),
+    }
+}
+
+/// A token for a client that was made at the command line, as soon as the server knows it.
+pub async fn first_token(server: &Server, client: &Credentials) -> String {
+    noticed("a new client", async || is_let_in(server, client).await).await;
+    server.token(client).await
+}
+
+/// The answer of a subcommand that ends well and has nothing to say beside it.
+pub fn answer(setup: &Setup, arguments: &[&str]) -> String {
+    let output = setup.run(arguments);
+    assert_eq!(
+        (output.code, output.stderr.as_str()),
+        (0, ""),
+        "{arguments:?}: {}",
+        output.stdout
+    );
+    assert!(output.stdout.ends_with('\n'), "{arguments:?}: {}", output.stdout);
+    assert!(!output.stdout.contains('\u{1b}'), "{arguments:?}: {}", output.stdout);
+    output.stdout
+}
+
+/// A subcommand that ends with this code, answers nothing, and says why in one sentence that holds these words. What
+/// `serve` logs before that, one JSON object a line, is another matter.
+pub fn refused(output: &Output, code: i32, words: &[&str]) {
+    assert_eq!((output.code, output.stdout.as_str()), (code, ""), "{}", output.stderr);
+    let lines: Vec<_> = output.stderr.lines().filter(|line| !line.starts_with('{')).collect();
+    assert_eq!(lines.len(), 1, "{}", output.stderr);
+    assert!(lines[0].starts_with("error: ") && lines[0].len() < 400, "{}", lines[0]);
+    for word in words {
+        assert!(lines[0].contains(word), "{word} is missing in: {}", lines[0]);
+    }
+}

@@ -1,0 +1,104 @@
+//! `doctor`, `healthcheck`, `key list`.
+
+use std::collections::BTreeSet;
+
+use oauth2_testkit::Kind;
+use serde_json::{Value, json};
+
+use super::{answer, refused};
+use crate::{setup, start};
+
+on_both_stores!(
+    keys_are_listed_without_their_private_part,
+    a_healthcheck_says_whether_the_server_is_ready,
+    the_doctor_finds_a_healthy_server_healthy,
+    the_doctor_finds_what_is_missing,
+    the_doctor_finds_a_wrong_key,
+);
+
+async fn keys_are_listed_without_their_private_part(kind: Kind) {
+    let server = start(kind).await;
+    let listed = server.setup.json(&["key", "list", "--json"]);
+    assert_eq!(listed["next_cursor"], Value::Null);
+    let names: BTreeSet<_> = ["algorithm", "created_at", "kid"].into();
+    let mut kids = BTreeSet::new();
+    for key in listed["items"].as_array().unwrap() {
+        let found: BTreeSet<_> = key.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(found, names, "{key}");
+        kids.insert(key["kid"].as_str().unwrap().to_owned());
+    }
+    let mut published = BTreeSet::new();
+    for path in ["/.well-known/jwks.json", "/.well-known/paseto-keys.json"] {
+        let document = server.get_json(server.url(path)).await;
+        let keys = document["keys"].as_array().unwrap().clone();
+        published.extend(keys.iter().map(|key| key["kid"].as_str().unwrap().to_owned()));
+    }
+    assert_eq!(kids, published);
+    let table = answer(&server.setup, &["key", "list"]);
+    assert_eq!(table.lines().count(), 1 + kids.len(), "{table}");
+    assert!(kids.iter().all(|kid| table.contains(kid.as_str())), "{table}");
+}
+
+async fn a_healthcheck_says_whether_the_server_is_ready(kind: Kind) {
+    let mut server = start(kind).await;
+    assert_eq!(answer(&server.setup, &["healthcheck"]), "ready\n");
+    server.process.kill();
+    let address = format!("127.0.0.1:{}", server.setup.management);
+    refused(&server.setup.run(&["healthcheck"]), 3, &[&address]);
+}
+
+async fn the_doctor_finds_a_healthy_server_healthy(kind: Kind) {
+    let server = start(kind).await;
+    let found = server.setup.json(&["doctor", "--json"]);
+    assert_eq!(found["ok"], true, "{found}");
+    let checks: Vec<_> = found["checks"].as_array().unwrap().iter().collect();
+    let names: Vec<_> = checks.iter().map(|check| check["check"].as_str().unwrap()).collect();
+    assert_eq!(names, ["configuration", "files", "store", "clock", "schema", "keys"]);
+    for check in checks {
+        let skipped = kind == Kind::Postgres && check["check"] == "files";
+        assert_eq!(check["status"], if skipped { "skipped" } else { "ok" }, "{check}");
+        assert!(check["detail"].as_str().unwrap().len() > 3, "{check}");
+    }
+    let table = answer(&server.setup, &["doctor"]);
+    assert_eq!(table.lines().count(), 7, "{table}");
+}
+
+/// What the doctor says of one thing.
+fn status(found: &Value, check: &str) -> Value {
+    let checks = found["checks"].as_array().unwrap();
+    let check = checks.iter().find(|found| found["check"] == check);
+    check.map_or(Value::Null, |check| check["status"].clone())
+}
+
+async fn the_doctor_finds_what_is_missing(kind: Kind) {
+    let mut setup = setup(kind).await;
+    let output = setup.run(&["doctor", "--json"]);
+    let found: Value = serde_json::from_str(&output.stdout).unwrap();
+    match kind {
+        // The first start makes the store: nothing is wrong.
+        Kind::Sqlite => assert_eq!((output.code, &found["ok"]), (0, &json!(true)), "{found}"),
+        Kind::Postgres => {
+            assert_eq!((output.code, &found["ok"]), (3, &json!(false)), "{found}");
+            assert_eq!(status(&found, "schema"), "failed", "{found}");
+            assert_eq!(output.stderr, "error: 1 check failed\n");
+        }
+    }
+    assert!(!setup.directory().join("data").exists(), "a look makes nothing");
+
+    answer(&setup, &["migrate"]);
+    let found = setup.json(&["doctor", "--json"]);
+    assert_eq!(status(&found, "keys"), "skipped", "there are none yet: {found}");
+
+    setup.set("OAUTH2_SERVER_PORT", "x");
+    refused(&setup.run(&["doctor"]), 2, &["OAUTH2_SERVER_PORT"]);
+}
+
+async fn the_doctor_finds_a_wrong_key(kind: Kind) {
+    let mut setup = start(kind).await.setup;
+    setup.set("OAUTH2_KEY_ENCRYPTION_KEY", format!("{}=", "A".repeat(43)));
+    let output = setup.run(&["doctor", "--json"]);
+    let found: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!((output.code, &found["ok"]), (3, &json!(false)), "{found}");
+    assert_eq!(status(&found, "keys"), "failed", "{found}");
+    assert_eq!(status(&found, "schema"), "ok", "{found}");
+}

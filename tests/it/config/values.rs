@@ -1,0 +1,111 @@
+//! Values that make no sense.
+
+use oauth2_testkit::{Kind, Server};
+
+use crate::cli::{answer, refused};
+use crate::setup;
+
+on_both_stores!(a_given_issuer_is_in_every_token);
+
+#[tokio::test]
+async fn a_bad_value_is_refused_by_the_name_of_its_variable() {
+    for (name, value) in [
+        ("OAUTH2_SERVER_HOST", "example.com"),
+        ("OAUTH2_SERVER_HOST", ""),
+        ("OAUTH2_SERVER_PORT", "0"),
+        ("OAUTH2_SERVER_PORT", "65536"),
+        ("OAUTH2_SERVER_PORT", ""),
+        ("OAUTH2_SERVER_WORKERS", "0"),
+        ("OAUTH2_SERVER_WORKERS", "many"),
+        ("OAUTH2_SERVER_DRAIN_DELAY", "-1"),
+        ("OAUTH2_SERVER_DRAIN_DELAY", "1m"),
+        ("OAUTH2_MANAGEMENT_HOST", "*"),
+        ("OAUTH2_MANAGEMENT_PORT", "x"),
+        ("OAUTH2_DATABASE_URL", "mysql://localhost/x"),
+        ("OAUTH2_DATABASE_URL", "sqlite://"),
+        ("OAUTH2_DATABASE_URL", "sqlite://:memory:"),
+        ("OAUTH2_DATABASE_URL", ""),
+        ("OAUTH2_DATABASE_MAX_CONNECTIONS", "1"),
+        ("OAUTH2_DATABASE_MIN_CONNECTIONS", "-1"),
+        ("OAUTH2_DATABASE_CONNECT_TIMEOUT", "0"),
+        ("OAUTH2_DATABASE_IDLE_TIMEOUT", "x"),
+        ("OAUTH2_DATABASE_ACQUIRE_TIMEOUT_MS", "0"),
+        ("OAUTH2_ISSUER", "http://id.example"),
+        ("OAUTH2_TOKENS_LEDGER", "Durable"),
+        ("OAUTH2_TOKENS_FORMAT", "saml"),
+        ("OAUTH2_ACCESS_TOKEN_EXPIRATION", "0"),
+        ("OAUTH2_ACCESS_TOKEN_EXPIRATION", "2592001"),
+        ("OAUTH2_REFRESH_TOKEN_EXPIRATION", "soon"),
+        ("OAUTH2_LOG_LEVEL", "a=b=c"),
+        ("OAUTH2_LOG_FORMAT", "xml"),
+    ] {
+        let setup = setup(Kind::Sqlite).await.with(name, value);
+        for arguments in [&["config", "check"][..], &["serve"]] {
+            let output = setup.run(arguments);
+            refused(&output, 2, &[name, "must "]);
+            assert!(
+                value.is_empty() || name == "OAUTH2_DATABASE_URL" || output.stderr.contains(value),
+                "{}",
+                output.stderr
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn values_that_contradict_each_other_are_refused() {
+    let setup = setup(Kind::Sqlite).await;
+    let port = setup.public.to_string();
+    let same = setup.with("OAUTH2_MANAGEMENT_PORT", port);
+    refused(&same.run(&[]), 2, &["OAUTH2_MANAGEMENT_PORT", "OAUTH2_SERVER_PORT"]);
+    let stateless = crate::setup(Kind::Sqlite)
+        .await
+        .with("OAUTH2_TOKENS_FORMAT", "opaque")
+        .with("OAUTH2_TOKENS_LEDGER", "stateless");
+    refused(
+        &stateless.run(&[]),
+        2,
+        &["OAUTH2_TOKENS_LEDGER", "OAUTH2_TOKENS_FORMAT"],
+    );
+}
+
+#[tokio::test]
+async fn a_listener_that_others_reach_needs_an_https_issuer() {
+    for host in ["0.0.0.0", "::", "10.1.2.3"] {
+        let mut setup = setup(Kind::Sqlite).await.with("OAUTH2_SERVER_HOST", host);
+        refused(&setup.run(&["serve"]), 2, &["OAUTH2_ISSUER", "https", host]);
+        for issuer in [
+            "http://id.example",
+            "id.example",
+            "https://id.example?x=1",
+            "https://id.example/#x",
+            "https://user:pw@id.example",
+            "https:id.example",
+            "",
+        ] {
+            setup.set("OAUTH2_ISSUER", issuer);
+            refused(&setup.run(&["serve"]), 2, &["OAUTH2_ISSUER", "https"]);
+        }
+        setup.set("OAUTH2_ISSUER", "https://id.example/tenant");
+        assert_eq!(answer(&setup, &["config", "check"]), "the configuration is good\n");
+    }
+    for host in ["localhost", "127.0.0.1", "[::1]"] {
+        let setup = setup(Kind::Sqlite).await.with("OAUTH2_SERVER_HOST", host);
+        answer(&setup, &["config", "check"]);
+    }
+}
+
+async fn a_given_issuer_is_in_every_token(kind: Kind) {
+    let setup = setup(kind).await.with("OAUTH2_ISSUER", "https://id.example/");
+    let server = Server::start(setup).await;
+    let client = server.register(serde_json::json!({"scope": "read"})).await;
+    let token = server.token(&client).await;
+    let told = server.introspect(&client, &token).await;
+    assert_eq!(told["iss"], "https://id.example");
+    assert_eq!(told["aud"], "https://id.example");
+    let document = server
+        .get_json(server.url("/.well-known/oauth-authorization-server"))
+        .await;
+    assert_eq!(document["issuer"], "https://id.example");
+    assert_eq!(document["token_endpoint"], "https://id.example/oauth/token");
+}
