@@ -232,6 +232,8 @@ async fn a_paused_process_does_not_answer_from_before_the_pause(kind: Kind) {
     let revoked = server.setup.run(&["token", "revoke", &token]);
     assert_eq!(revoked.code, 0, "{}", revoked.stderr);
     tokio::time::sleep(Duration::from_millis(5200)).await;
+    // The pause outlasts keep-alive: a connection from before it may be closed just as it is used again.
+    server.http = reqwest::Client::new();
     server.process.signal("CONT");
     // The kept connections were idle for longer than the server keeps them.
     server.reconnect();
