@@ -57,6 +57,7 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
         migrate: options.migrate,
         kek,
         now,
+        lifetime: config.tokens.access_token_lifetime,
     };
     let new_store = tokio::select! {
         done = bootstrap.run_until_done() => done?,

@@ -99,6 +99,8 @@ pub struct Bootstrap {
     pub kek: [u8; 32],
     /// Unix seconds.
     pub now: i64,
+    /// Seconds that tokens live where a client does not say.
+    pub lifetime: u32,
 }
 
 impl Bootstrap {
@@ -132,7 +134,21 @@ impl Bootstrap {
             };
             self.store.ensure_keys(&made, &audit).await?;
         }
+        self.make_room().await;
         Ok(version.is_none())
+    }
+
+    /// Has the partitions made that the first tokens go to, before anybody waits. What cannot be done now is done by the
+    /// regular upkeep.
+    async fn make_room(&self) {
+        let made = async {
+            // By the store's clock: a wrong one here must not let anything expire.
+            let now = self.store.ping().await? / 1000;
+            self.store.maintain(now as i64, self.lifetime.into()).await
+        };
+        if let Err(error) = made.await {
+            tracing::warn!(%error, "the store's first upkeep did not finish");
+        }
     }
 
     /// Runs until it is done, for as long as a database server is merely out of reach. An error is final; so is every error

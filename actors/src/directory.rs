@@ -32,8 +32,9 @@ pub struct Directory {
     take_keys: TakeKeys,
     longest_lifetime: AtomicU32,
     freshness: Freshness,
-    /// One refresh at a time, so that what an earlier one read cannot overwrite what a later one did.
-    refreshing: Mutex<()>,
+    /// One refresh at a time, so that what an earlier one read cannot overwrite what a later one did; it holds the keys
+    /// that were taken over last.
+    refreshing: Mutex<Vec<StoredKey>>,
 }
 
 impl fmt::Debug for Directory {
@@ -87,17 +88,17 @@ impl Directory {
 
     /// Takes over what changed since `from`, or everything when `from` is `None`; answers where to go on from.
     pub(crate) async fn refresh(&self, store: &Store, from: Option<LogPosition>) -> Result<LogPosition, StoreError> {
-        let _alone = self.refreshing.lock().await;
+        let mut taken = self.refreshing.lock().await;
         let sent = Instant::now();
         let position = match from {
-            None => self.load(store).await?,
-            Some(position) => self.follow(store, position).await?,
+            None => self.load(store, &mut taken).await?,
+            Some(position) => self.follow(store, position, &mut taken).await?,
         };
         self.freshness.stamp(sent);
         Ok(position)
     }
 
-    async fn load(&self, store: &Store) -> Result<LogPosition, StoreError> {
+    async fn load(&self, store: &Store, taken: &mut Vec<StoredKey>) -> Result<LogPosition, StoreError> {
         // The position first: a change that comes while loading is then read again, not missed.
         let position = store.changes_position().await?;
         let clients = Clients::new();
@@ -113,21 +114,26 @@ impl Directory {
                 break;
             }
         }
-        self.load_keys(store).await?;
+        self.load_keys(store, taken).await?;
         self.clients.store(Arc::new(clients));
         Ok(position)
     }
 
-    async fn follow(&self, store: &Store, from: LogPosition) -> Result<LogPosition, StoreError> {
+    async fn follow(
+        &self,
+        store: &Store,
+        from: LogPosition,
+        taken: &mut Vec<StoredKey>,
+    ) -> Result<LogPosition, StoreError> {
         let (changes, position) = store.changes_since(from).await?;
         if !position.is_comparable(&from) {
             tracing::info!("the database was restarted or replaced: loading all clients and keys");
-            return self.load(store).await;
+            return self.load(store, taken).await;
         }
         let mut touched = Vec::new();
         for change in changes {
             match change {
-                Change::Keys => self.load_keys(store).await?,
+                Change::Keys => self.load_keys(store, taken).await?,
                 Change::Client(id) => touched.push(id),
             }
         }
@@ -146,8 +152,14 @@ impl Directory {
         Ok(position)
     }
 
-    async fn load_keys(&self, store: &Store) -> Result<(), StoreError> {
-        (self.take_keys)(&store.keys().await?).map_err(StoreError::Corrupt)
+    /// Hands the keys over if they are others than before: a log may tell of a change more than once.
+    async fn load_keys(&self, store: &Store, taken: &mut Vec<StoredKey>) -> Result<(), StoreError> {
+        let keys = store.keys().await?;
+        if keys != *taken {
+            (self.take_keys)(&keys).map_err(StoreError::Corrupt)?;
+            *taken = keys;
+        }
+        Ok(())
     }
 
     fn note_lifetime(&self, client: &Client) {

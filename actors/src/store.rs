@@ -292,6 +292,14 @@ impl Store {
 }
 
 impl LedgerWriter {
+    /// Makes ready what the first batch needs, for as long as a caller may wait for it; the rest goes on by itself.
+    pub async fn prepare(&mut self) {
+        match self {
+            Self::Postgres(writer) => writer.prepare().await,
+            Self::Sqlite(_) => {}
+        }
+    }
+
     /// Commits a batch: all rows durable, or none. `SQLite` and Postgres alike answer only after the commit is on disk.
     pub async fn commit(&mut self, batch: &[TokenRecord]) -> Result<()> {
         match self {

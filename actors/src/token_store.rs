@@ -34,6 +34,9 @@ const LARGEST_BATCH: usize = 1024;
 /// How often changes of clients and keys are looked for.
 const REFRESH: Duration = Duration::from_millis(250);
 
+/// Pause before a change that was made is looked for again.
+const RETRY: Duration = Duration::from_millis(25);
+
 /// How often partitions are made and expired rows cleared.
 const UPKEEP: Duration = Duration::from_mins(1);
 
@@ -265,8 +268,20 @@ impl Actor for TokenStore {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         when(ctx, self.parts.prepared.clone(), |actor, ctx| {
-            actor.refresh(ctx);
-            ctx.run_interval(REFRESH, Self::refresh);
+            let mut writers = std::mem::take(&mut actor.idle);
+            let prepare = async move {
+                for writer in &mut writers {
+                    writer.prepare().await;
+                }
+                writers
+            };
+            // First of all, so that nobody who was told that the server is ready waits for a connection to be opened.
+            ctx.spawn(prepare.into_actor(actor).map(|writers, actor, ctx| {
+                actor.idle = writers;
+                actor.flush(ctx);
+                actor.refresh(ctx);
+                ctx.run_interval(REFRESH, Self::refresh);
+            }));
         });
     }
 }
@@ -301,8 +316,10 @@ impl<T: Send + 'static> Handler<Envelope<Call<T>>> for TokenStore {
                     return;
                 };
                 if call.changes_directory && done.is_ok() {
-                    // The change is made; a refresh that fails here is made up for by the next one.
-                    let _ = directory.refresh(&store, from).await;
+                    // The change is made, but whoever made it may use it at once, here: they are told when it can be used.
+                    while directory.refresh(&store, from).await.is_err() && !answer.is_abandoned() {
+                        tokio::time::sleep(RETRY).await;
+                    }
                 }
                 answer.send(done);
             }

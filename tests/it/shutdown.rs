@@ -80,7 +80,7 @@ async fn requests_in_flight_finish(kind: Kind) {
     server.process.signal("TERM");
     while TcpStream::connect(address).is_ok() {
         assert!(server.process.ended().is_none(), "it did not wait for anyone");
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     for stream in &mut streams {
         stream.write_all(&body.as_bytes()[10..]).unwrap();
@@ -124,7 +124,7 @@ async fn a_stop_before_the_start_is_complete_is_a_stop(kind: Kind) {
     let health = format!("http://127.0.0.1:{}/health", setup.public);
     while reqwest::get(&health).await.is_err() {
         assert!(process.ended().is_none(), "{}", process.stderr());
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     process.signal("INT");
     assert_eq!(process.wait(PATIENCE).await.code(), Some(0));

@@ -286,8 +286,15 @@ impl Server {
     pub async fn token(&self, client: &Credentials) -> String {
         let answer = self.ask_token(client, &[]).await;
         let (status, body) = (answer.status(), json(answer).await);
-        assert_eq!(status, StatusCode::OK, "{body}");
+        assert_eq!(status, StatusCode::OK, "{body} {}", self.sheds().await);
         body["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Why requests were turned away so far, for the text of a failure.
+    async fn sheds(&self) -> String {
+        let text = self.metrics().await;
+        let told = |line: &&str| line.starts_with("oauth2_server_shed_total") && !line.ends_with(" 0");
+        text.lines().filter(told).collect::<Vec<_>>().join(" ")
     }
 
     /// Introspects; the answer must be 200.

@@ -59,6 +59,11 @@ impl LedgerWriter {
         }
     }
 
+    pub(in crate::store) async fn prepare(&mut self) {
+        // What failed is tried again for the first batch, whose callers are told.
+        self.lane = self.lane().await.ok();
+    }
+
     pub(in crate::store) async fn commit(&mut self, batch: &[TokenRecord]) -> Result<()> {
         if batch.is_empty() {
             return Ok(());
