@@ -20,13 +20,17 @@ use actix::prelude::*;
 use tokio::sync::watch;
 
 use crate::directory::Directory;
-use crate::error::{ServiceError, StoreError};
+use crate::error::StoreError;
 use crate::freshness::STALENESS_BUDGET;
 use crate::model::TokenRecord;
 use crate::runtime::clock::{Clock, StoreClock};
-use crate::runtime::mailbox::{Answer, Envelope, Mailbox, Pending, Request};
+use crate::runtime::mailbox::{Answer, Envelope, Request};
 use crate::runtime::when::when;
 use crate::store::{LedgerWriter, LogPosition, Maintenance, Store};
+
+mod handle;
+
+pub use handle::TokenStoreHandle;
 
 /// The most tokens that one commit takes.
 const LARGEST_BATCH: usize = 1024;
@@ -348,63 +352,5 @@ async fn commit(writer: &mut LedgerWriter, (records, answers): Group, observe: &
             }
         }
         done => answers.into_iter().for_each(|answer| answer.send(done.clone())),
-    }
-}
-
-/// What handlers hold: the mailbox with a typed question for each verb.
-#[derive(Clone, Debug)]
-pub struct TokenStoreHandle(pub Mailbox<TokenStore>);
-
-impl TokenStoreHandle {
-    /// Queues a token for the next commit, now; the answer is awaited later, so that it can be signed meanwhile.
-    pub fn issue(
-        &self,
-        record: TokenRecord,
-        deadline: Instant,
-    ) -> Result<Pending<Result<(), StoreError>>, ServiceError> {
-        Ok(self.0.ask(Issue(record), deadline)?)
-    }
-
-    /// Runs a verb that reads, or that changes what the directory does not hold.
-    pub async fn call<T, F>(
-        &self,
-        deadline: Instant,
-        verb: impl FnOnce(Store) -> F + Send + 'static,
-    ) -> Result<T, ServiceError>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, StoreError>> + 'static,
-    {
-        self.run(deadline, verb, false).await
-    }
-
-    /// Runs a verb that changes a client or a key: when it answers, this node's directory knows.
-    pub async fn change<T, F>(
-        &self,
-        deadline: Instant,
-        verb: impl FnOnce(Store) -> F + Send + 'static,
-    ) -> Result<T, ServiceError>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, StoreError>> + 'static,
-    {
-        self.run(deadline, verb, true).await
-    }
-
-    async fn run<T, F>(
-        &self,
-        deadline: Instant,
-        verb: impl FnOnce(Store) -> F + Send + 'static,
-        changes_directory: bool,
-    ) -> Result<T, ServiceError>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, StoreError>> + 'static,
-    {
-        let call = Call {
-            verb: Box::new(move |store| Box::pin(verb(store))),
-            changes_directory,
-        };
-        Ok(self.0.ask(call, deadline)?.await??)
     }
 }
