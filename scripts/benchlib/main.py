@@ -94,7 +94,7 @@ def main() -> int:
     signal.signal(signal.SIGALRM, stop)
     processes, directory = Processes(), None
     try:
-        binaries = chosen.binaries or build()
+        binaries = chosen.binaries.resolve() if chosen.binaries else build()
         signal.alarm(LONGEST)
         directory = working_directory(chosen.dir)
         bench = measure(chosen, processes, binaries, directory)
