@@ -266,7 +266,11 @@ impl Handler<Envelope<Apply>> for RevocationCache {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
+    use crate::runtime::clock::ManualClock;
+    use crate::store::{Location, StoreOptions};
 
     fn minted_at(ms: u64) -> Uuid {
         Uuid::from_u128((u128::from(ms) << 80) | (7 << 76) | 1)
@@ -279,6 +283,35 @@ mod tests {
             user_id: Some("ada"),
             kid: Some("k1"),
         }
+    }
+
+    /// One that was given up for frozen may come to publishing after its successor.
+    #[tokio::test]
+    async fn a_later_life_keeps_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let wait = Duration::from_secs(5);
+        let options = StoreOptions {
+            location: Location::Sqlite(directory.path().join("oauth2.db")),
+            max_connections: 2,
+            min_connections: 0,
+            connect_timeout: wait,
+            idle_timeout: wait,
+            acquire_timeout: wait,
+        };
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1));
+        let parts = Parts {
+            store: Store::open(&options).await.unwrap(),
+            published: PublishedRevocations::default(),
+            prepared: watch::channel(true).1,
+            ids: Arc::new(IdClock::new(Arc::clone(&clock))),
+            clock,
+            lives: Arc::default(),
+        };
+        let (first, second) = (RevocationCache::new(parts.clone()), RevocationCache::new(parts.clone()));
+        assert!(first.publish());
+        assert!(second.publish());
+        assert!(!first.publish());
+        assert!(Arc::ptr_eq(&parts.published.load(), &second.view));
     }
 
     #[test]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,14 @@ class Sample:
     cpu_us: dict[int, float] = field(default_factory=dict)
 
 
+def quietest(take: Callable[[], Sample], tries: int) -> Sample:
+    """The sample that other programs disturbed least; no more are taken once one is quiet."""
+    best = take()
+    while best.foreign > NOISY and (tries := tries - 1) > 0:
+        best = min(best, take(), key=lambda sample: sample.foreign)
+    return best
+
+
 @dataclass
 class Target:
     """Where a load goes."""
@@ -70,22 +79,18 @@ class Loads:
                       str(target.tokens), "once" if target.once else "again"]
         command = [str(self.wrk_binary), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s",
                    str(SCRIPTS / script[0]), *script[1:]]
-        best: Sample | None = None
-        for _ in range(1 + (RETRIES if retry and not target.once else 0)):
+
+        def take() -> Sample:
             meter = UsageMeter(self.processes)
             out = json.loads(self.processes.run(command, timeout=seconds + 30).splitlines()[-1])
             usage = meter.read()
             requests = max(1, out["requests"])
-            sample = Sample(
+            return Sample(
                 out["requests"] / out["seconds"], out["p50_us"] / 1000, out["p99_us"] / 1000,
                 out["not_ok"] + out["broken"], usage.foreign,
                 {pid: used * 1e6 / requests for pid, used in usage.by_process.items()})
-            if best is None or sample.foreign < best.foreign:
-                best = sample
-            if best.foreign <= NOISY:
-                break
-        assert best is not None
-        return best
+
+        return quietest(take, 1 + (RETRIES if retry and not target.once else 0))
 
     def _openloop(self, target: Target, timeout: float, *options: str) -> tuple[dict[str, Any], float]:
         meter = UsageMeter(self.processes)
@@ -96,16 +101,11 @@ class Loads:
         return figures, meter.read().foreign
 
     def _sample(self, target: Target, seconds: int, *options: str) -> Sample:
-        best: Sample | None = None
-        for _ in range(1 + RETRIES):
+        def take() -> Sample:
             out, foreign = self._openloop(target, seconds + 30, "--seconds", str(seconds + 1), *options)
-            sample = Sample(out["rate"], out["p50_us"] / 1000, out["p99_us"] / 1000, out["not_ok"], foreign)
-            if best is None or sample.foreign < best.foreign:
-                best = sample
-            if best.foreign <= NOISY:
-                break
-        assert best is not None
-        return best
+            return Sample(out["rate"], out["p50_us"] / 1000, out["p99_us"] / 1000, out["not_ok"], foreign)
+
+        return quietest(take, 1 + RETRIES)
 
     def at_rate(self, target: Target, seconds: int, rate: float) -> Sample:
         return self._sample(target, seconds, "--rate", f"{rate:.0f}", "--connections", str(CONNECTIONS))

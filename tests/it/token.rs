@@ -262,30 +262,19 @@ async fn lifetimes_and_ledgers_follow_the_client(kind: Kind) {
     let stateless = server
         .register(json!({"scope": "read", "token_ledger": "stateless"}))
         .await;
+    let row_of = async |client: &Credentials, token: &str| {
+        let claims = server.introspect(client, token).await;
+        let path = format!("/tokens/{}", claims["jti"].as_str().unwrap());
+        server.admin(reqwest::Method::GET, &path).send().await.unwrap()
+    };
     let token = server.token(&stateless).await;
-    let id = server.introspect(&stateless, &token).await["jti"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let row = server
-        .admin(reqwest::Method::GET, &format!("/tokens/{id}"))
-        .send()
-        .await
-        .unwrap();
+    let row = row_of(&stateless, &token).await;
     assert_eq!(row.status(), StatusCode::NOT_FOUND, "a stateless token has no row");
     server.revoke(&stateless, &token).await;
     assert!(!server.is_active(&stateless, &token).await);
 
     let durable = server.token(&short).await;
-    let id = server.introspect(&short, &durable).await["jti"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let row = server
-        .admin(reqwest::Method::GET, &format!("/tokens/{id}"))
-        .send()
-        .await
-        .unwrap();
+    let row = row_of(&short, &durable).await;
     assert_eq!(row.status(), StatusCode::OK);
     assert_eq!(json(row).await["client_id"], short.id);
 

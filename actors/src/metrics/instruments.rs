@@ -8,8 +8,7 @@ use actix::{Actor, Context};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Meter};
 
-use crate::model::Decision;
-use crate::model::{GrantType, RevocationTarget, TokenFormat};
+use crate::model::{Decision, GrantType, RevocationTarget, TokenFormat};
 use crate::runtime::mailbox::Mailbox;
 use crate::runtime::permits::MailboxStats;
 
