@@ -20,6 +20,7 @@ use super::{LogPosition, Maintenance, PoolUse, Result, StoreOptions, migrations,
 use crate::error::StoreError;
 use crate::model::{AuditEntry, Change, Client, Page, Revocation, SecretHash, StoredKey, StoredToken, TokenRecord};
 
+mod checkpoint;
 mod clients;
 mod failure;
 mod file;
@@ -30,6 +31,7 @@ mod schema;
 mod tokens;
 
 use failure::Failure;
+use tokens::Batch;
 
 /// Threads that read.
 const READERS: u32 = 2;
@@ -50,6 +52,8 @@ struct Shared {
     path: PathBuf,
     writer: Sender<Job>,
     readers: Sender<Job>,
+    /// Tokens that wait to be recorded: the writer takes all there are at once.
+    batches: (Sender<Batch>, Receiver<Batch>),
     active: Arc<AtomicU32>,
 }
 
@@ -80,6 +84,7 @@ impl SqliteStore {
                 path: path.to_owned(),
                 writer,
                 readers,
+                batches: crossbeam_channel::unbounded(),
                 active,
             }),
         })
@@ -101,19 +106,15 @@ impl SqliteStore {
         work: impl FnOnce(&mut Connection, &dyn Fn() -> bool) -> std::result::Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        send(lane, move |connection| {
             if reply.is_closed() {
                 return;
             }
             let outcome = work(connection, &|| reply.is_closed());
             // The caller may have left: its answer is of no use to anybody then.
             drop(reply.send(outcome));
-        });
-        let gone = || StoreError::Unavailable("the store's thread is gone".into());
-        lane.send(job).map_err(|_| gone())?;
-        let outcome = answer
-            .await
-            .map_err(|_| StoreError::Unavailable("the store's thread failed in this call".into()))?;
+        })?;
+        let outcome = answer.await.map_err(|_| failed())?;
         outcome.map_err(|failure| failure.into_store_error(&self.shared.path))
     }
 
@@ -158,6 +159,18 @@ impl SqliteStore {
             .await?;
         Ok((seconds * 1000.0) as u64)
     }
+}
+
+fn send(lane: &Sender<Job>, job: impl FnOnce(&mut Connection) + Send + 'static) -> Result<()> {
+    lane.send(Box::new(job)).map_err(|_| gone())
+}
+
+fn gone() -> StoreError {
+    StoreError::Unavailable("the store's thread is gone".into())
+}
+
+fn failed() -> StoreError {
+    StoreError::Unavailable("the store's thread failed in this call".into())
 }
 
 /// Starts one thread of a lane; answers when its connection is open.

@@ -56,6 +56,62 @@ async fn a_lock_held_elsewhere_is_unavailable() {
     assert!(f.store.token(late.jti, None).await.unwrap().is_none());
 }
 
+/// Commits in the write-ahead log: frames that name the size of the file.
+fn commits(log: &std::path::Path) -> usize {
+    let log = std::fs::read(log).unwrap();
+    let salt = &log[16..24];
+    let frames = log[32..].chunks_exact(24 + 4096);
+    frames
+        .filter(|frame| &frame[8..16] == salt && frame[4..8] != [0; 4])
+        .count()
+}
+
+#[tokio::test]
+async fn what_several_callers_wait_for_is_one_commit() {
+    let f = Fixture::migrated("sqlite").await;
+    let taken = token("ci", NOW, 60);
+    f.store
+        .ledger_writer()
+        .commit(std::slice::from_ref(&taken))
+        .await
+        .unwrap();
+    let log = f.path().with_extension("db-wal");
+    let before = commits(&log);
+    let other = rusqlite::Connection::open(f.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // The first waits for the lock, and the others for the first.
+    let mut callers: Vec<_> = (0..10)
+        .map(|_| {
+            let mut writer = f.store.ledger_writer();
+            Box::pin(async move { writer.commit(&[token("ci", NOW, 60)]).await })
+        })
+        .collect();
+    let mut bad = f.store.ledger_writer();
+    let mut bad = Box::pin(bad.commit(std::slice::from_ref(&taken)));
+    for caller in &mut callers[..8] {
+        assert!(futures_util::poll!(caller.as_mut()).is_pending());
+    }
+    other.execute_batch("COMMIT").unwrap();
+    for caller in &mut callers[..8] {
+        caller.as_mut().await.unwrap();
+    }
+    assert!(
+        commits(&log) - before <= 2,
+        "the first one, and all that came meanwhile"
+    );
+
+    // One that is refused does not spoil the others' commit.
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(futures_util::poll!(callers[8].as_mut()).is_pending());
+    assert!(futures_util::poll!(bad.as_mut()).is_pending());
+    assert!(futures_util::poll!(callers[9].as_mut()).is_pending());
+    other.execute_batch("COMMIT").unwrap();
+    callers[8].as_mut().await.unwrap();
+    callers[9].as_mut().await.unwrap();
+    assert!(matches!(bad.await, Err(StoreError::Conflict(_))));
+    assert_eq!(f.store.list_tokens("ci", NOW, None, 100).await.unwrap().items.len(), 11);
+}
+
 #[tokio::test]
 async fn a_file_that_is_none_is_named() {
     let directory = tempfile::tempdir().unwrap();

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::PATIENT;
 use super::failure::from_sqlite;
+use super::{PATIENT, checkpoint};
 use crate::error::StoreError;
 use crate::store::Result;
 
@@ -17,22 +17,30 @@ const STATEMENTS: usize = 64;
 
 pub(super) fn open_writer(path: &Path, patience: Duration) -> Result<Connection> {
     make(path)?;
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let fail = |e: rusqlite::Error| from_sqlite(&e, path);
     to_wal(&connection, patience).map_err(fail)?;
     connection
         .execute_batch(
-            // FULL syncs the log at each commit: an answered token survives a power cut. 8 000 pages of log (32 MiB)
-            // between checkpoints: fewer of them for the same rows, and still read quickly after a crash.
+            // FULL syncs the log at each commit: an answered token survives a power cut.
             "PRAGMA synchronous = FULL;
              PRAGMA foreign_keys = ON;
-             PRAGMA wal_autocheckpoint = 8000;
              PRAGMA journal_size_limit = 67108864;
              PRAGMA cache_size = -4096;
              PRAGMA mmap_size = 0;
              PRAGMA temp_store = MEMORY;",
         )
         .map_err(fail)?;
+    checkpoint::beside(&mut connection, path)?;
+    Ok(connection)
+}
+
+/// A connection that only carries the log over into the file.
+pub(super) fn open_checkpointer(path: &Path) -> Result<Connection> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection
+        .execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -256; PRAGMA mmap_size = 0;")
+        .map_err(|e| from_sqlite(&e, path))?;
     Ok(connection)
 }
 

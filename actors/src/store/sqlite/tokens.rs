@@ -1,8 +1,14 @@
 //! The ledger: batches in, single rows and lists out.
 
-use rusqlite::{OptionalExtension, Row, Statement, params};
+use std::path::Path;
 
-use super::{Failure, HURRIED, Page, Result, SqliteStore, StoredToken, TokenRecord, Uuid, row};
+use crossbeam_channel::Receiver;
+use rusqlite::{Connection, OptionalExtension, Row, Statement, TransactionBehavior, params};
+use tokio::sync::oneshot;
+
+use super::{
+    Failure, HURRIED, Page, Result, SqliteStore, StoreError, StoredToken, TokenRecord, Uuid, failed, gone, row, send,
+};
 
 const BY_ID: &str =
     "SELECT jti, expires_at, client_id, user_id, scope, aud, format, secret_hash FROM tokens WHERE jti = ?1";
@@ -12,25 +18,14 @@ impl SqliteStore {
         if batch.is_empty() {
             return Ok(());
         }
-        self.write(HURRIED, move |t| {
-            let mut insert = t.prepare_cached(
-                "INSERT INTO tokens (jti, expires_at, client_id, scope, aud, format, secret_hash)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?;
-            for token in &batch {
-                insert.execute(params![
-                    token.jti.as_bytes(),
-                    token.expires_at,
-                    &*token.client_id,
-                    &*token.scope,
-                    &*token.audience,
-                    row::format_code(token.format),
-                    token.secret_hash.as_ref(),
-                ])?;
-            }
-            Ok(())
-        })
-        .await
+        let (reply, answer) = oneshot::channel();
+        let (batches, waiting) = &self.shared.batches;
+        let (waiting, path) = (waiting.clone(), self.shared.path.clone());
+        batches.send(Batch { batch, reply }).map_err(|_| gone())?;
+        send(&self.shared.writer, move |connection| {
+            commit_waiting(connection, &waiting, &path);
+        })?;
+        answer.await.map_err(|_| failed())?
     }
 
     pub(in crate::store) async fn token(&self, jti: Uuid, expires_at: Option<i64>) -> Result<Option<StoredToken>> {
@@ -81,6 +76,57 @@ impl SqliteStore {
         })
         .await
     }
+}
+
+/// What one caller wants recorded.
+pub(super) struct Batch {
+    batch: Vec<TokenRecord>,
+    reply: oneshot::Sender<Result<()>>,
+}
+
+/// Records all that waits, from however many callers, in one transaction: the file has one writer, and they would wait for
+/// each other's syncs. Each batch has sent a job like this; those that find nothing left were served by an earlier one.
+fn commit_waiting(connection: &mut Connection, waiting: &Receiver<Batch>, path: &Path) {
+    let batches: Vec<_> = waiting.try_iter().collect();
+    let together = record(connection, &batches).map_err(|failure| failure.into_store_error(path));
+    // The store refused something: one batch may be at fault, and the others must not pay for it.
+    let apart = batches.len() > 1 && matches!(together, Err(StoreError::Conflict(_) | StoreError::Corrupt(_)));
+    for batch in batches {
+        let outcome = if apart {
+            record(connection, std::slice::from_ref(&batch)).map_err(|failure| failure.into_store_error(path))
+        } else {
+            together.clone()
+        };
+        // The caller may have left: its answer is of no use to anybody then.
+        drop(batch.reply.send(outcome));
+    }
+}
+
+/// One transaction. What nobody waits for any more, also after a wait for another process's lock, is left out.
+fn record(connection: &mut Connection, batches: &[Batch]) -> std::result::Result<(), Failure> {
+    let awaited = || batches.iter().filter(|batch| !batch.reply.is_closed()).peekable();
+    if awaited().peek().is_none() {
+        return Ok(());
+    }
+    connection.busy_timeout(HURRIED)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO tokens (jti, expires_at, client_id, scope, aud, format, secret_hash)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    for token in awaited().flat_map(|batch| &batch.batch) {
+        insert.execute(params![
+            token.jti.as_bytes(),
+            token.expires_at,
+            &*token.client_id,
+            &*token.scope,
+            &*token.audience,
+            row::format_code(token.format),
+            token.secret_hash.as_ref(),
+        ])?;
+    }
+    drop(insert);
+    Ok(transaction.commit()?)
 }
 
 fn find(select: &mut Statement<'_>, jti: Uuid) -> std::result::Result<Option<StoredToken>, Failure> {
