@@ -1,15 +1,17 @@
 //! Access tokens: what they claim, and the three ways of writing them down.
 //!
-//! - [`claims`]: what a token says, and its two JSON forms.
+//! - [`claims`]: what a token says, and its two JSON forms; [`json`]: how they are written.
 //! - [`paseto`], [`jwt`]: self-contained tokens. The signature is aws-lc's; `pasetors` is the reference that tests hold it to.
 //! - [`opaque`]: references whose row is found in one partition.
 //! - [`keyring`]: the signing keys, opened, and the documents that publish them; [`sealing`]: how they rest in the store.
-//! - [`verified`]: tokens whose signature was checked before.
+//! - [`issued`], [`verified`]: tokens that were signed here, and tokens whose signature was checked before.
 //! - [`secret`]: client secrets; [`peek`]: what a token says of itself, unverified.
 //!
 //! Nothing here knows of HTTP, actors or a clock: times are passed in.
 
 pub mod claims;
+pub mod issued;
+pub mod json;
 pub mod jwt;
 pub mod keyring;
 pub mod opaque;

@@ -9,26 +9,28 @@ use oauth2_actors::model::Client;
 
 use super::State;
 use super::error::Failure;
-use crate::oauth::client_auth::Credentials;
+use crate::oauth::client_auth::{Authorization, Credentials};
 use crate::oauth::error::Error;
 use crate::oauth::form::Form;
 
 /// Authenticates a form request.
 pub fn by_form(state: &State, request: &HttpRequest, form: &Form<'_>) -> Result<Arc<Client>, Failure> {
-    let credentials = Credentials::find(authorization(request)?, form)?;
+    let header = authorization(request)?;
+    let credentials = Credentials::find(header.as_ref(), form)?;
     verify(state, request, &credentials)
 }
 
 /// Authenticates a request whose body is not a form: by its header.
 pub fn by_header(state: &State, request: &HttpRequest) -> Result<Arc<Client>, Failure> {
-    let credentials = Credentials::from_header(authorization(request)?)?;
+    let header = authorization(request)?.ok_or(Credentials::MISSING)?;
+    let credentials = Credentials::of(&header)?;
     verify(state, request, &credentials)
 }
 
 /// The `Authorization` header; two of them are two ways of authentication.
-fn authorization(request: &HttpRequest) -> Result<Option<&[u8]>, Error> {
+fn authorization(request: &HttpRequest) -> Result<Option<Authorization>, Error> {
     let mut values = request.headers().get_all(header::AUTHORIZATION);
-    let first = values.next().map(header::HeaderValue::as_bytes);
+    let first = values.next().map(|value| Authorization::read(value.as_bytes()));
     if values.next().is_some() {
         return Err(Error::invalid_request("the Authorization header is repeated"));
     }

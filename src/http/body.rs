@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt;
 use serde::Deserialize;
@@ -45,10 +45,11 @@ pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, serde_json::E
 }
 
 fn expect_type(headers: &HeaderMap, expected: &str, otherwise: &'static str) -> Result<(), Failure> {
-    let given = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let given = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if given == Some(expected.as_bytes()) {
+        return Ok(());
+    }
+    let given = given.and_then(|value| str::from_utf8(value).ok()).unwrap_or_default();
     let essence = given.split_once(';').map_or(given, |(essence, _)| essence).trim();
     if essence.eq_ignore_ascii_case(expected) {
         Ok(())

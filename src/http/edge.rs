@@ -23,12 +23,16 @@ use crate::tokens::BASE64URL;
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Tells the requests of one process from those of another.
-static PROCESS: LazyLock<String> = LazyLock::new(|| {
-    let mut bytes = [0; 6];
+static PROCESS: LazyLock<[u8; PROCESS_ID]> = LazyLock::new(|| {
+    let (mut bytes, mut id) = ([0; PROCESS_ID / 4 * 3], [b'-'; PROCESS_ID]);
     // Ids need not be secret: without randomness they are merely alike.
     let _ = aws_lc_rs::rand::fill(&mut bytes);
-    BASE64URL.encode(bytes)
+    let _ = BASE64URL.encode_slice(bytes, &mut id);
+    id
 });
+
+/// Characters that tell one process from another.
+const PROCESS_ID: usize = 8;
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
@@ -104,10 +108,32 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         let bytes = value.as_bytes();
         (1..=64).contains(&bytes.len()) && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
     };
-    headers.get(&REQUEST_ID).filter(harmless).cloned().unwrap_or_else(|| {
-        let id = format!("{}-{:x}", *PROCESS, COUNT.fetch_add(1, Ordering::Relaxed));
-        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("-"))
-    })
+    headers
+        .get(&REQUEST_ID)
+        .filter(harmless)
+        .cloned()
+        .unwrap_or_else(new_id)
+}
+
+/// `<process>-<count in base 32>`, written without the formatter, since every request has one.
+fn new_id() -> HeaderValue {
+    const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let mut count = COUNT.fetch_add(1, Ordering::Relaxed);
+    // 64 bits are 13 digits.
+    let mut id = [0; PROCESS_ID + 1 + 13];
+    let mut at = id.len();
+    loop {
+        at -= 1;
+        id[at] = DIGITS[(count & 31) as usize];
+        count >>= 5;
+        if count == 0 {
+            break;
+        }
+    }
+    at -= 1 + PROCESS_ID;
+    id[at..at + PROCESS_ID].copy_from_slice(&*PROCESS);
+    id[at + PROCESS_ID] = b'-';
+    HeaderValue::from_bytes(&id[at..]).unwrap_or(HeaderValue::from_static("-"))
 }
 
 fn add_headers(headers: &mut HeaderMap, id: HeaderValue) {

@@ -10,6 +10,7 @@ use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
+use super::answer::no_store;
 use super::error::Failure;
 use super::{App, DEADLINE, authenticate, body, introspect};
 use crate::oauth::error::Error;
@@ -56,5 +57,5 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
     }
     answer.push(b']');
     state.fresh(deadline)?;
-    Ok(introspect::respond(answer))
+    Ok(no_store(answer))
 }

@@ -21,6 +21,29 @@ const DUMMY: [u8; 32] = [0; 32];
 /// The one answer to credentials that are missing, malformed, unknown or wrong.
 const REFUSED: Error = Error::new(Code::InvalidClient, "client authentication failed");
 
+/// An `Authorization` header that came with a request.
+pub struct Authorization {
+    /// What stands behind `Basic`, decoded: `form(id) ":" form(secret)`. `None`: another scheme, or malformed.
+    basic: Option<String>,
+}
+
+impl Authorization {
+    /// Reads the value of the header.
+    pub fn read(value: &[u8]) -> Self {
+        Self {
+            basic: Self::decode(value),
+        }
+    }
+
+    fn decode(value: &[u8]) -> Option<String> {
+        let (scheme, encoded) = value.split_at_checked(6)?;
+        if !scheme.eq_ignore_ascii_case(b"basic ") {
+            return None;
+        }
+        String::from_utf8(STANDARD.decode(encoded.trim_ascii()).ok()?).ok()
+    }
+}
+
 /// Presented credentials: an id and a secret, nothing proven yet.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials<'a> {
@@ -38,8 +61,8 @@ impl std::fmt::Debug for Credentials<'_> {
 }
 
 impl<'a> Credentials<'a> {
-    /// Finds the credentials of a request. `authorization` is the header's value, as it came.
-    pub fn find(authorization: Option<&'a [u8]>, form: &'a Form<'_>) -> Result<Self, Error> {
+    /// Finds the credentials of a request.
+    pub fn find(authorization: Option<&'a Authorization>, form: &'a Form<'_>) -> Result<Self, Error> {
         let (id, secret) = (form.get("client_id"), form.get("client_secret"));
         let assertion = form.get("client_assertion").is_some() || form.get("client_assertion_type").is_some();
         let Some(header) = authorization else {
@@ -58,7 +81,7 @@ impl<'a> Credentials<'a> {
         if secret.is_some() || assertion {
             return Err(Error::invalid_request("the client authenticated in more than one way"));
         }
-        let credentials = Self::basic(header).ok_or(REFUSED)?;
+        let credentials = Self::of(header)?;
         if id.is_some_and(|id| id != credentials.client_id) {
             return Err(Error::invalid_request("client_id differs between header and body"));
         }
@@ -66,24 +89,18 @@ impl<'a> Credentials<'a> {
     }
 
     /// Credentials from a header alone, for requests whose body is not a form.
-    pub fn from_header(authorization: Option<&[u8]>) -> Result<Credentials<'static>, Error> {
-        authorization.and_then(Self::basic).ok_or(REFUSED)
+    pub fn of(authorization: &'a Authorization) -> Result<Self, Error> {
+        let pair = authorization.basic.as_deref().and_then(|basic| basic.split_once(':'));
+        let (client_id, secret) = pair.ok_or(REFUSED)?;
+        let (client_id, secret) = (decode(client_id).ok_or(REFUSED)?, decode(secret).ok_or(REFUSED)?);
+        if client_id.is_empty() {
+            return Err(REFUSED);
+        }
+        Ok(Self { client_id, secret })
     }
 
-    /// `Basic base64(form(id) ":" form(secret))`.
-    fn basic(header: &[u8]) -> Option<Credentials<'static>> {
-        let (scheme, encoded) = header.split_at_checked(6)?;
-        if !scheme.eq_ignore_ascii_case(b"basic ") {
-            return None;
-        }
-        let decoded = String::from_utf8(STANDARD.decode(encoded.trim_ascii()).ok()?).ok()?;
-        let (id, secret) = decoded.split_once(':')?;
-        let (client_id, secret) = (decode(id)?.into_owned(), decode(secret)?.into_owned());
-        (!client_id.is_empty()).then_some(Credentials {
-            client_id: client_id.into(),
-            secret: secret.into(),
-        })
-    }
+    /// What a request without credentials is answered.
+    pub const MISSING: Error = REFUSED;
 
     /// Checks the secret against the client that the id belongs to, if there is one, and answers that client. `now` is in
     /// Unix seconds.
@@ -135,7 +152,8 @@ mod tests {
         ];
         for (header, body, expected) in cases {
             let form = Form::parse(body.as_bytes()).unwrap();
-            let found = Credentials::find(header, &form).map_err(|e| e.code);
+            let header = header.map(Authorization::read);
+            let found = Credentials::find(header.as_ref(), &form).map_err(|e| e.code);
             assert_eq!(found.as_ref().map(|c| &*c.secret).map_err(|c| *c), expected, "{body}");
         }
     }
@@ -143,7 +161,7 @@ mod tests {
     #[test]
     fn basic_credentials_are_form_encoded() {
         let form = Form::default();
-        let header = basic("a%3Ab+c", "p%25%2B");
+        let header = Authorization::read(&basic("a%3Ab+c", "p%25%2B"));
         let found = Credentials::find(Some(&header), &form).unwrap();
         assert_eq!((&*found.client_id, &*found.secret), ("a:b c", "p%+"));
     }
@@ -151,8 +169,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_header_panics(header in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Credentials::from_header(Some(&header));
-            let _ = Credentials::from_header(Some(&[b"Basic ", &header[..]].concat()));
+            let _ = Credentials::of(&Authorization::read(&header));
+            let _ = Credentials::of(&Authorization::read(&[b"Basic ", &header[..]].concat()));
         }
     }
 }

@@ -62,7 +62,7 @@ impl<'a> Form<'a> {
 
 /// Undoes form encoding: `+` is a space, `%XX` a byte. `None` when a `%` lacks its two digits, or the bytes are not UTF-8.
 pub fn decode(text: &str) -> Option<Cow<'_, str>> {
-    if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
+    if memchr::memchr2(b'%', b'+', text.as_bytes()).is_none() {
         return Some(Cow::Borrowed(text));
     }
     let digit = |byte: u8| (byte as char).to_digit(16);

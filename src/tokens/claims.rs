@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
+
+use super::json::Object;
 
 /// The claims of one access token. `nbf` equals `iat`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,35 +35,6 @@ impl Claims {
     /// The user that the token stands for, if it is not the client itself.
     pub fn user(&self) -> Option<&str> {
         (self.sub != self.client_id).then_some(&*self.sub)
-    }
-}
-
-#[derive(Serialize)]
-struct Wire<'a, T> {
-    iss: &'a str,
-    sub: &'a str,
-    aud: &'a str,
-    exp: T,
-    nbf: T,
-    iat: T,
-    jti: &'a str,
-    client_id: &'a str,
-    scope: &'a str,
-}
-
-impl<'a, T: Copy> Wire<'a, T> {
-    fn new(claims: &'a Claims, jti: &'a str, exp: T, iat: T) -> Self {
-        Self {
-            iss: &claims.iss,
-            sub: &claims.sub,
-            aud: &claims.aud,
-            exp,
-            nbf: iat,
-            iat,
-            jti,
-            client_id: &claims.client_id,
-            scope: &claims.scope,
-        }
     }
 }
 
@@ -104,35 +77,35 @@ impl<T> Parsed<'_, T> {
 
 /// Appends the claims as PASETO wants them: times as RFC 3339 strings.
 pub fn write_paseto(claims: &Claims, out: &mut Vec<u8>) {
-    let mut jti = Uuid::encode_buffer();
     let (exp, iat) = (Timestamp::new(claims.exp), Timestamp::new(claims.iat));
-    let wire = Wire::new(
-        claims,
-        claims.jti.hyphenated().encode_lower(&mut jti),
-        exp.as_str(),
-        iat.as_str(),
-    );
-    write(&wire, out);
+    write(claims, out, |object| {
+        object
+            .text("exp", exp.as_str())
+            .text("nbf", iat.as_str())
+            .text("iat", iat.as_str())
+    });
 }
 
 /// Appends the claims as JWT wants them: times as integers (RFC 7519 section 2, `NumericDate`).
 pub fn write_jwt(claims: &Claims, out: &mut Vec<u8>) {
-    let mut jti = Uuid::encode_buffer();
-    write(
-        &Wire::new(
-            claims,
-            claims.jti.hyphenated().encode_lower(&mut jti),
-            claims.exp,
-            claims.iat,
-        ),
-        out,
-    );
+    write(claims, out, |object| {
+        object
+            .number("exp", claims.exp)
+            .number("nbf", claims.iat)
+            .number("iat", claims.iat)
+    });
 }
 
-fn write(wire: &impl Serialize, out: &mut Vec<u8>) {
-    // Strings and integers into memory: there is nothing that could fail.
-    let written = serde_json::to_writer(out, wire);
-    debug_assert!(written.is_ok());
+fn write(claims: &Claims, out: &mut Vec<u8>, times: impl FnOnce(Object<'_>) -> Object<'_>) {
+    let object = Object::begin(out)
+        .text("iss", &claims.iss)
+        .text("sub", &claims.sub)
+        .text("aud", &claims.aud);
+    times(object)
+        .text("jti", claims.jti.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+        .text("client_id", &claims.client_id)
+        .text("scope", &claims.scope)
+        .end();
 }
 
 /// Reads the claims of a PASETO whose signature holds; `None` when they are not ones this server writes.
@@ -157,15 +130,16 @@ struct Timestamp([u8; 20]);
 impl Timestamp {
     fn new(unix_seconds: i64) -> Self {
         let t = OffsetDateTime::from_unix_timestamp(unix_seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let (year, month, day) = t.to_calendar_date();
+        let (hour, minute, second) = t.to_hms();
         let mut text = *b"0000-00-00T00:00:00Z";
-        let year = t.year().unsigned_abs();
-        put(&mut text[0..2], year / 100);
-        put(&mut text[2..4], year % 100);
-        put(&mut text[5..7], u8::from(t.month()).into());
-        put(&mut text[8..10], t.day().into());
-        put(&mut text[11..13], t.hour().into());
-        put(&mut text[14..16], t.minute().into());
-        put(&mut text[17..19], t.second().into());
+        put(&mut text[0..2], year.unsigned_abs() / 100);
+        put(&mut text[2..4], year.unsigned_abs() % 100);
+        put(&mut text[5..7], u8::from(month).into());
+        put(&mut text[8..10], day.into());
+        put(&mut text[11..13], hour.into());
+        put(&mut text[14..16], minute.into());
+        put(&mut text[17..19], second.into());
         Self(text)
     }
 

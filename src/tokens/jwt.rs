@@ -3,9 +3,10 @@
 //! A key signs with one algorithm and writes one header, byte for byte. A token is verified by the key whose header it
 //! carries: its `alg` is never read, so it cannot be confused.
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey};
+use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey};
 use base64::Engine;
 use oauth2_actors::model::{KeyAlgorithm, SigningAlg};
 use serde_json::json;
@@ -17,17 +18,34 @@ use super::{BASE64URL, MintError};
 pub enum Signer {
     /// Ed25519.
     EdDsa(Ed25519KeyPair),
-    /// ECDSA, P-256 and SHA-256.
-    Es256(EcdsaKeyPair),
+    /// ECDSA, P-256 and SHA-256, with the public half.
+    Es256(EcdsaKeyPair, ParsedPublicKey),
 }
 
 impl Signer {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, MintError> {
         let signature = match self {
             Self::EdDsa(key) => key.try_sign(message).map(|s| s.as_ref().to_vec()),
-            Self::Es256(key) => key.sign(&SystemRandom::new(), message).map(|s| s.as_ref().to_vec()),
+            Self::Es256(key, _) => key.sign(&SystemRandom::new(), message).map(|s| s.as_ref().to_vec()),
         };
         signature.map_err(|_| MintError::Crypto)
+    }
+
+    /// Whether this key made the token's signature. Ed25519 makes the same again, as in [`super::paseto::Signed::is_by`];
+    /// ECDSA, which does not, is checked with the public key.
+    pub fn has_signed(&self, token: &str) -> bool {
+        let Some((signed, signature)) = token.rsplit_once('.') else {
+            return false;
+        };
+        let Ok(signature) = BASE64URL.decode(signature) else {
+            return false;
+        };
+        match self {
+            Self::EdDsa(key) => key
+                .try_sign(signed.as_bytes())
+                .is_ok_and(|ours| verify_slices_are_equal(ours.as_ref(), &signature).is_ok()),
+            Self::Es256(_, public) => public.verify_sig(signed.as_bytes(), &signature).is_ok(),
+        }
     }
 }
 
@@ -50,27 +68,15 @@ pub fn header(token: &str) -> Option<&str> {
     (!signature.contains('.')).then_some(header)
 }
 
-/// Checks the signature and hands out the claims as JSON.
-pub fn verify(key: &ParsedPublicKey, token: &str) -> Option<Vec<u8>> {
-    let (signed, signature) = token.rsplit_once('.')?;
-    let (_, claims) = signed.split_once('.')?;
-    let signature = BASE64URL.decode(signature).ok()?;
-    key.verify_sig(signed.as_bytes(), &signature).ok()?;
-    BASE64URL.decode(claims).ok()
+/// The claims of a token as JSON, whoever signed it.
+pub fn payload(token: &str) -> Option<Vec<u8>> {
+    let mut parts = token.split('.');
+    BASE64URL.decode(parts.nth(1)?).ok()
 }
 
 /// The protected header of a key's tokens, in base64url.
 pub fn header_base64(algorithm: SigningAlg, kid: &str) -> String {
     BASE64URL.encode(format!(r#"{{"alg":"{algorithm}","typ":"at+jwt","kid":"{kid}"}}"#))
-}
-
-/// A public key, parsed once: the 32 bytes of an Ed25519 point, or the 65 of an uncompressed P-256 point.
-pub fn parse_public_key(algorithm: KeyAlgorithm, bytes: &[u8]) -> Option<ParsedPublicKey> {
-    match algorithm {
-        KeyAlgorithm::EdDsa => ParsedPublicKey::new(&ED25519, bytes).ok(),
-        KeyAlgorithm::Es256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, bytes).ok(),
-        KeyAlgorithm::PasetoV4Public => None,
-    }
 }
 
 /// The public key as a JWK (RFC 7517, RFC 8037) without `kid`, `alg` and `use`; `None` for a key that is not for JWT.

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_lc_rs::encoding::{AsBigEndian, EcPublicKeyUncompressedBin};
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, ParsedPublicKey};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, ParsedPublicKey,
+};
 use base64::Engine;
 use oauth2_actors::model::{KeyAlgorithm, SigningAlg, StoredKey};
 use pasetors::keys::AsymmetricPublicKey;
@@ -31,7 +33,6 @@ pub struct Verified {
 struct PasetoKey {
     kid: Arc<str>,
     pair: Ed25519KeyPair,
-    public: ParsedPublicKey,
     footer: String,
     footer_base64: String,
     paserk: String,
@@ -42,9 +43,15 @@ struct JwtKey {
     kid: Arc<str>,
     algorithm: KeyAlgorithm,
     signer: jwt::Signer,
-    public: ParsedPublicKey,
     header_base64: String,
     jwk: serde_json::Value,
+}
+
+/// Whether it has to be shown that one of our keys signed a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    Needed,
+    Known,
 }
 
 /// Why a stored key is of no use.
@@ -94,7 +101,6 @@ impl Keyring {
             self.paseto.push(PasetoKey {
                 kid: key.kid.as_str().into(),
                 pair: Ed25519KeyPair::from_seed_and_public_key(private, &key.public_key).ok()?,
-                public: paseto::parse_public_key(&key.public_key)?,
                 footer,
                 footer_base64,
                 paserk: paserk(&key.public_key)?,
@@ -109,7 +115,8 @@ impl Keyring {
             if pair.public_key().as_ref() != key.public_key {
                 return None;
             }
-            (jwt::Signer::Es256(pair), SigningAlg::Es256)
+            let public = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &key.public_key).ok()?;
+            (jwt::Signer::Es256(pair, public), SigningAlg::Es256)
         };
         let header_base64 = jwt::header_base64(alg, &key.kid);
         self.by_jwt_header.insert(header_base64.clone(), self.jwt.len());
@@ -117,7 +124,6 @@ impl Keyring {
             kid: key.kid.as_str().into(),
             algorithm: key.algorithm,
             signer,
-            public: jwt::parse_public_key(key.algorithm, &key.public_key)?,
             header_base64,
             jwk: jwt::jwk(key.algorithm, &key.kid, &key.public_key)?,
         });
@@ -161,29 +167,43 @@ impl Keyring {
     /// Checks a self-contained token of either kind: a key of ours, its signature, our issuer. Expiry and revocation are
     /// not checked here. `None`: not one of ours.
     pub fn verify(&self, token: &str) -> Option<Verified> {
+        self.read(token, Proof::Needed)
+    }
+
+    /// As [`Self::verify`], for a token that is known to be, letter by letter, one that a key of ours has signed.
+    pub fn recognize(&self, token: &str) -> Option<Verified> {
+        self.read(token, Proof::Known)
+    }
+
+    fn read(&self, token: &str, proof: Proof) -> Option<Verified> {
         let verified = if token.starts_with(paseto::HEADER) {
-            self.verify_paseto(token)
+            self.read_paseto(token, proof)
         } else {
-            self.verify_jwt(token)
+            self.read_jwt(token, proof)
         }?;
         (verified.claims.iss == self.issuer).then_some(verified)
     }
 
-    fn verify_paseto(&self, token: &str) -> Option<Verified> {
+    fn read_paseto(&self, token: &str, proof: Proof) -> Option<Verified> {
         let (body, footer) = paseto::split(token)?;
         let key = &self.paseto[*self.by_paseto_footer.get(footer)?];
-        let message = paseto::verify(&key.public, body, key.footer.as_bytes(), b"")?;
+        let signed = paseto::Signed::parse(body)?;
+        if proof == Proof::Needed && !signed.is_by(&key.pair, key.footer.as_bytes(), b"") {
+            return None;
+        }
         Some(Verified {
-            claims: claims::parse_paseto(&message)?,
+            claims: claims::parse_paseto(signed.message())?,
             kid: Arc::clone(&key.kid),
         })
     }
 
-    fn verify_jwt(&self, token: &str) -> Option<Verified> {
+    fn read_jwt(&self, token: &str, proof: Proof) -> Option<Verified> {
         let key = &self.jwt[*self.by_jwt_header.get(jwt::header(token)?)?];
-        let message = jwt::verify(&key.public, token)?;
+        if proof == Proof::Needed && !key.signer.has_signed(token) {
+            return None;
+        }
         Some(Verified {
-            claims: claims::parse_jwt(&message)?,
+            claims: claims::parse_jwt(&jwt::payload(token)?)?,
             kid: Arc::clone(&key.kid),
         })
     }

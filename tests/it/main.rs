@@ -35,6 +35,7 @@ mod introspect;
 mod operations;
 mod outage;
 mod outside;
+mod proof;
 mod properties;
 mod revoke;
 mod shutdown;
