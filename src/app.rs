@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use oauth2_actors::runtime::clock::{Clock, StoreClock, SystemClock};
-use oauth2_actors::store::Store;
+use oauth2_actors::store::{Store, StoreOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -38,7 +38,11 @@ pub fn serve(config: Config, options: ServeOptions) -> Result<(), Failure> {
 async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
     let secrets = embedded::provide(&config)?;
     let _alone = startup::lock(&config)?;
-    let store = Store::open(config.database.options()).await?;
+    let store = Store::open(&StoreOptions {
+        ledger_writers: house::recorder_count(&config) as u32,
+        ..config.database.options().clone()
+    })
+    .await?;
     let clock = Arc::new(StoreClock::new(Arc::new(SystemClock)));
     let now = (clock.unix_ms() / 1000) as i64;
     let kek = secrets.key_encryption_key.0;
@@ -46,7 +50,7 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
     let house = House::build(&config, store.clone(), &secrets, clock, &when_prepared)?;
     let mut signals = Signals::new()?;
 
-    let public = listeners::public(&config, &house.state)?;
+    let public = listeners::public(&config, &house.state, &house.recorders)?;
     let management = listeners::management(&config, &house.state)?;
     let handles = [public.handle(), management.handle()];
     actix_web::rt::spawn(public);

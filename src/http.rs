@@ -3,7 +3,7 @@
 //! - [`routes`]: every URL on one screen. [`edge`]: what every request goes through. [`error`]: the one status table.
 //! - [`token`], [`introspect`], [`introspect_batch`], [`revoke`], [`discovery`], [`health`], [`metrics`]: one endpoint a file.
 //! - [`admin`]: the JSON API of the management listener.
-//! - [`authenticate`], [`resolve`], [`body`]: what several endpoints share.
+//! - [`authenticate`], [`resolve`], [`body`], [`answer`]: what several endpoints share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,9 +26,11 @@ use tokio::sync::watch;
 
 use crate::oauth::grants::Defaults;
 use crate::oauth::registration;
+use crate::tokens::issued::IssuedTokens;
 use crate::tokens::verified::VerifiedTokens;
 
 pub mod admin;
+pub mod answer;
 pub mod authenticate;
 pub mod body;
 pub mod discovery;
@@ -64,6 +66,8 @@ pub struct State {
     pub metadata: discovery::Metadata,
     /// Tokens verified before.
     pub verified: Arc<VerifiedTokens>,
+    /// Tokens signed here.
+    pub issued: IssuedTokens,
     /// The published revocations.
     pub revocations: PublishedRevocations,
     /// The published counts of failed authentications.
@@ -139,10 +143,11 @@ impl State {
 
 /// Whether an answer made from these views may still be given.
 fn timely(deadline: Instant, views: [&Freshness; 2]) -> Result<(), error::Failure> {
-    if Instant::now() > deadline {
+    let now = Instant::now();
+    if now > deadline {
         return Err(error::Failure::Unavailable("deadline"));
     }
-    if views.iter().all(|view| view.is_within(STALENESS_BUDGET)) {
+    if views.iter().all(|view| view.is_within_at(STALENESS_BUDGET, now)) {
         return Ok(());
     }
     Err(error::Failure::Unavailable("stale"))

@@ -32,6 +32,7 @@ const ACTORS: &[Row] = &[
         "token_store",
         &["directory", "error", "freshness", "model", "runtime", "store"],
     ),
+    ("recorder", &["error", "model", "runtime", "store"]),
     ("revocation_cache", &["error", "freshness", "model", "runtime", "store"]),
     ("rate_limiter", &["error", "model", "runtime"]),
     ("metrics", &["error", "model", "runtime"]),

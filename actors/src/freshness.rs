@@ -25,13 +25,23 @@ impl Freshness {
 
     /// How old the last stamp is; `None` before the first.
     pub fn age(&self) -> Option<Duration> {
-        let stamp = self.stamp.load(Ordering::Acquire).checked_sub(1)?;
-        Some(START.elapsed().saturating_sub(Duration::from_millis(stamp)))
+        self.age_at(Instant::now())
     }
 
     /// Whether the last stamp is at most `budget` old.
     pub fn is_within(&self, budget: Duration) -> bool {
-        self.age().is_some_and(|age| age <= budget)
+        self.is_within_at(budget, Instant::now())
+    }
+
+    /// As [`Self::is_within`], for a moment that was just looked at.
+    pub fn is_within_at(&self, budget: Duration, now: Instant) -> bool {
+        self.age_at(now).is_some_and(|age| age <= budget)
+    }
+
+    fn age_at(&self, now: Instant) -> Option<Duration> {
+        let stamp = self.stamp.load(Ordering::Acquire).checked_sub(1)?;
+        let since_start = now.saturating_duration_since(*START);
+        Some(since_start.saturating_sub(Duration::from_millis(stamp)))
     }
 }
 

@@ -3,16 +3,18 @@
 //! - [`model`]: the plain types that messages and stores carry.
 //! - [`store`]: one closed enum of atomic verbs over Postgres and SQLite. Knows no actor.
 //! - [`runtime`]: mailboxes with bounds and deadlines, supervision, clocks. The only place that knows actix's sharp edges.
-//! - [`token_store`], [`revocation_cache`], [`rate_limiter`], [`metrics`]: one actor a file.
+//! - [`token_store`], [`recorder`], [`revocation_cache`], [`rate_limiter`], [`metrics`]: one actor a file.
 //! - [`directory`]: the snapshots of clients and keys that request handlers read without a mailbox.
 //! - [`freshness`]: when something published last agreed with the store.
 
 pub mod directory;
 pub mod error;
 pub mod freshness;
+
 pub mod metrics;
 pub mod model;
 pub mod rate_limiter;
+pub mod recorder;
 pub mod revocation_cache;
 pub mod runtime;
 pub mod store;

@@ -18,7 +18,7 @@ use crate::runtime::mailbox::{Envelope, Request};
 mod instruments;
 mod process;
 
-pub use instruments::{Instruments, Watched, watch_mailboxes};
+pub use instruments::{Instruments, Proof, Watched, watch_mailboxes};
 
 /// Prefix of every name.
 const NAMESPACE: &str = "oauth2_server";

@@ -293,6 +293,7 @@ mod tests {
         let options = StoreOptions {
             location: Location::Sqlite(directory.path().join("oauth2.db")),
             max_connections: 2,
+            ledger_writers: 1,
             min_connections: 0,
             connect_timeout: wait,
             idle_timeout: wait,

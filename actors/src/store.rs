@@ -27,8 +27,10 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 pub struct StoreOptions {
     /// Which store.
     pub location: Location,
-    /// Connections at the most, the ledger writer's among them (Postgres).
+    /// Connections at the most, those of the ledger writers among them (Postgres).
     pub max_connections: u32,
+    /// Ledger writers that there will be, each with a connection of its own (Postgres).
+    pub ledger_writers: u32,
     /// Idle connections kept open (Postgres).
     pub min_connections: u32,
     /// Bound on opening a connection.
@@ -318,6 +320,7 @@ mod tests {
         let options = StoreOptions {
             location: Location::Postgres("postgres://user:hunter2@127.0.0.1/name".to_owned()),
             max_connections: 4,
+            ledger_writers: 1,
             min_connections: 0,
             connect_timeout: Duration::ZERO,
             idle_timeout: Duration::ZERO,

@@ -1,13 +1,10 @@
 //! The token store.
 //!
-//! - Owns: the way into the store. Tokens to be recorded queue here and are committed in groups ([`Issue`]); every other
-//!   verb runs beside them ([`Call`]). It keeps the [`Directory`] of clients and keys true, and does the store's upkeep.
+//! - Owns: the way into the store for every verb but the recording of tokens ([`Call`]; that is the
+//!   [`recorder`](crate::recorder)). It keeps the [`Directory`] of clients and keys true, and does the store's upkeep.
 //! - Source of truth: the database.
 //! - On restart: callers whose message died with the actor are told so; the directory is loaded again.
-//! - When full: callers are refused at once. When the store is down: they are told within the writer's own bounds.
-//!
-//! A group is whatever waits when a writer becomes free: a lone token is committed at once, and under load the groups grow
-//! by themselves. There is no timer to tune.
+//! - When full: callers are refused at once.
 
 use std::fmt;
 use std::future::Future;
@@ -22,18 +19,14 @@ use tokio::sync::watch;
 use crate::directory::Directory;
 use crate::error::StoreError;
 use crate::freshness::STALENESS_BUDGET;
-use crate::model::TokenRecord;
 use crate::runtime::clock::{Clock, StoreClock};
-use crate::runtime::mailbox::{Answer, Envelope, Request};
+use crate::runtime::mailbox::{Envelope, Request};
 use crate::runtime::when::when;
-use crate::store::{LedgerWriter, LogPosition, Maintenance, Store};
+use crate::store::{LogPosition, Maintenance, Store};
 
 mod handle;
 
 pub use handle::TokenStoreHandle;
-
-/// The most tokens that one commit takes.
-const LARGEST_BATCH: usize = 1024;
 
 /// How often changes of clients and keys are looked for.
 const REFRESH: Duration = Duration::from_millis(250);
@@ -43,14 +36,6 @@ const RETRY: Duration = Duration::from_millis(25);
 
 /// How often partitions are made and expired rows cleared.
 const UPKEEP: Duration = Duration::from_mins(1);
-
-/// Records one token. Answered after the commit.
-#[derive(Debug)]
-pub struct Issue(pub TokenRecord);
-
-impl Request for Issue {
-    type Reply = Result<(), StoreError>;
-}
 
 type Verb<T> = Box<dyn FnOnce(Store) -> Pin<Box<dyn Future<Output = Result<T, StoreError>>>> + Send>;
 
@@ -81,16 +66,11 @@ pub struct Upkeep {
     pub default_partition_rows: AtomicU64,
 }
 
-/// Called after each commit with the number of rows and the time it took.
-pub type ObserveCommit = Arc<dyn Fn(usize, Duration) + Send + Sync>;
-
 /// What the actor is built from, again after each crash.
 #[derive(Clone)]
 pub struct Parts {
     /// The store.
     pub store: Store,
-    /// Groups that may be committed at a time.
-    pub writers: usize,
     /// What to keep true.
     pub directory: Arc<Directory>,
     /// Turns true once the schema and the keys are there.
@@ -101,15 +81,12 @@ pub struct Parts {
     pub clock: Arc<StoreClock>,
     /// What is made known.
     pub upkeep: Arc<Upkeep>,
-    /// Told of each commit.
-    pub observe_commit: ObserveCommit,
 }
 
 impl fmt::Debug for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Parts")
             .field("store", &self.store)
-            .field("writers", &self.writers)
             .finish_non_exhaustive()
     }
 }
@@ -126,8 +103,6 @@ struct Outage {
 #[derive(Debug)]
 pub struct TokenStore {
     parts: Parts,
-    queue: Vec<(TokenRecord, Answer<Result<(), StoreError>>)>,
-    idle: Vec<LedgerWriter>,
     position: Option<LogPosition>,
     refreshing: bool,
     outage: Option<Outage>,
@@ -136,52 +111,16 @@ pub struct TokenStore {
 }
 
 impl TokenStore {
-    /// An actor with idle writers and nothing loaded.
+    /// An actor with nothing loaded.
     pub fn new(parts: Parts) -> Self {
-        let idle = (0..parts.writers.max(1)).map(|_| parts.store.ledger_writer()).collect();
         Self {
             parts,
-            queue: Vec::new(),
-            idle,
             position: None,
             refreshing: false,
             outage: None,
             kept_up: None,
             upkeep_running: false,
         }
-    }
-
-    /// Commits what waits, if a writer is free. The group is taken when the future is first polled: actix polls it after
-    /// the mailbox has been emptied, so everything that waits there comes along.
-    fn flush(&mut self, ctx: &mut Context<Self>) {
-        if self.queue.is_empty() {
-            return;
-        }
-        let Some(writer) = self.idle.pop() else { return };
-        let commit = fut::ready(writer)
-            .into_actor(self)
-            .then(|mut writer, actor: &mut Self, _| {
-                let group = actor.take_group();
-                let observe = Arc::clone(&actor.parts.observe_commit);
-                async move {
-                    commit(&mut writer, group, &observe).await;
-                    writer
-                }
-                .into_actor(actor)
-            });
-        ctx.spawn(commit.map(|writer, actor, ctx| {
-            actor.idle.push(writer);
-            actor.flush(ctx);
-        }));
-    }
-
-    /// The oldest tokens that still have somebody waiting for them.
-    fn take_group(&mut self) -> Group {
-        let count = self.queue.len().min(LARGEST_BATCH);
-        self.queue
-            .drain(..count)
-            .filter(|(_, answer)| !answer.is_abandoned())
-            .unzip()
     }
 
     fn refresh(&mut self, ctx: &mut Context<Self>) {
@@ -272,31 +211,9 @@ impl Actor for TokenStore {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         when(ctx, self.parts.prepared.clone(), |actor, ctx| {
-            let mut writers = std::mem::take(&mut actor.idle);
-            let prepare = async move {
-                for writer in &mut writers {
-                    writer.prepare().await;
-                }
-                writers
-            };
-            // First of all, so that nobody who was told that the server is ready waits for a connection to be opened.
-            ctx.spawn(prepare.into_actor(actor).map(|writers, actor, ctx| {
-                actor.idle = writers;
-                actor.flush(ctx);
-                actor.refresh(ctx);
-                ctx.run_interval(REFRESH, Self::refresh);
-            }));
+            actor.refresh(ctx);
+            ctx.run_interval(REFRESH, Self::refresh);
         });
-    }
-}
-
-impl Handler<Envelope<Issue>> for TokenStore {
-    type Result = ();
-
-    fn handle(&mut self, envelope: Envelope<Issue>, ctx: &mut Context<Self>) {
-        let (Issue(record), answer) = envelope.into_parts();
-        self.queue.push((record, answer));
-        self.flush(ctx);
     }
 }
 
@@ -329,28 +246,5 @@ impl<T: Send + 'static> Handler<Envelope<Call<T>>> for TokenStore {
             }
             .into_actor(self),
         );
-    }
-}
-
-type Group = (Vec<TokenRecord>, Vec<Answer<Result<(), StoreError>>>);
-
-async fn commit(writer: &mut LedgerWriter, (records, answers): Group, observe: &ObserveCommit) {
-    if records.is_empty() {
-        return;
-    }
-    let started = Instant::now();
-    let done = writer.commit(&records).await;
-    observe(records.len(), started.elapsed());
-    match done {
-        // The store refused what it was given: one row may be at fault, and the others must not pay for it.
-        Err(StoreError::Conflict(_) | StoreError::Corrupt(_)) if records.len() > 1 => {
-            for (record, answer) in records.iter().zip(answers) {
-                if answer.is_abandoned() {
-                    continue;
-                }
-                answer.send(writer.commit(std::slice::from_ref(record)).await);
-            }
-        }
-        done => answers.into_iter().for_each(|answer| answer.send(done.clone())),
     }
 }

@@ -30,6 +30,7 @@ impl Fixture {
         let options = StoreOptions {
             location: Location::Sqlite(directory.path().join("oauth2.db")),
             max_connections: 2,
+            ledger_writers: 1,
             min_connections: 0,
             connect_timeout: PATIENCE,
             idle_timeout: PATIENCE,

@@ -8,13 +8,14 @@ use actix_web::dev::ServerHandle;
 use actix_web::web;
 use arc_swap::ArcSwap;
 use oauth2_actors::directory::{Directory, TakeKeys};
-use oauth2_actors::metrics::{Exporter, Instruments, Metrics, watch_mailboxes};
+use oauth2_actors::metrics::{Exporter, Instruments, Metrics, Watched, watch_mailboxes};
 use oauth2_actors::rate_limiter::{PublishedLimits, RateLimiter};
+use oauth2_actors::recorder::{self, ObserveCommit, Recorders};
 use oauth2_actors::revocation_cache::{self, PublishedRevocations, RevocationCache};
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
 use oauth2_actors::runtime::supervisor::{ActorStatus, Policy, Supervised, supervise};
-use oauth2_actors::store::Store;
-use oauth2_actors::token_store::{self, ObserveCommit, TokenStore, TokenStoreHandle, Upkeep};
+use oauth2_actors::store::{Location, Store};
+use oauth2_actors::token_store::{self, TokenStore, TokenStoreHandle, Upkeep};
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -25,18 +26,19 @@ use crate::http::discovery::{Metadata, PublishedKeys};
 use crate::http::routes::ENDPOINTS;
 use crate::http::{Readiness, State, error};
 use crate::oauth::grants::Defaults;
+use crate::tokens::issued::IssuedTokens;
 use crate::tokens::keyring::Keyring;
 use crate::tokens::secret;
 use crate::tokens::verified::VerifiedTokens;
 
-/// Messages that the token store takes at a time: at 50 000 tokens a second, a tenth of a second of work.
-const TOKEN_STORE_MAILBOX: usize = 5000;
+/// Messages that a recorder takes at a time: at 50 000 tokens a second, a tenth of a second of work.
+const RECORDER_MAILBOX: usize = 5000;
 
 /// Bytes of tokens whose verification is remembered.
 const VERIFIED_TOKENS: u64 = 25 * 1024 * 1024;
 
-/// Groups that are committed at a time.
-const WRITERS: usize = 1;
+/// Bytes for telling the tokens that were signed here: the last million.
+const ISSUED_TOKENS: usize = 16 * 1024 * 1024;
 
 /// How often a start looks whether everything has been read.
 const LOADED_POLL: Duration = Duration::from_millis(2);
@@ -44,6 +46,7 @@ const LOADED_POLL: Duration = Duration::from_millis(2);
 /// The actors, and what they publish.
 pub(super) struct House {
     tokens: Supervised<TokenStore>,
+    pub(super) recorders: Arc<Recorders>,
     revocations: Supervised<RevocationCache>,
     limits: Supervised<RateLimiter>,
     metrics: Supervised<Metrics>,
@@ -82,19 +85,17 @@ impl House {
 
         let parts = token_store::Parts {
             store: store.clone(),
-            writers: WRITERS,
             directory: Arc::clone(&directory),
             prepared: prepared.clone(),
             default_lifetime: defaults.lifetime,
             clock: Arc::clone(&clock),
             upkeep: Arc::clone(&upkeep),
-            observe_commit: observe_commit(&instruments),
         };
-        let policy = Policy {
-            mailbox_capacity: TOKEN_STORE_MAILBOX,
-            ..Policy::default()
-        };
-        let tokens = supervise("token_store", policy, move |_| TokenStore::new(parts.clone()));
+        let tokens = supervise("token_store", Policy::default(), move |_| {
+            TokenStore::new(parts.clone())
+        });
+
+        let recorders = Arc::new(recorders(config, &store, prepared, &instruments));
 
         let revoked = PublishedRevocations::default();
         let parts = revocation_cache::Parts {
@@ -124,6 +125,7 @@ impl House {
             directory,
             keys,
             verified,
+            issued: IssuedTokens::new(ISSUED_TOKENS),
             revocations: revoked,
             limits: counted,
             tokens: TokenStoreHandle(tokens.mailbox.clone()),
@@ -134,16 +136,20 @@ impl House {
             clock,
             readiness: Readiness {
                 accepting: AtomicBool::new(false),
-                actors: vec![
+                actors: [
                     (tokens.mailbox.name(), tokens.status.clone()),
                     (revocations.mailbox.name(), revocations.status.clone()),
                     (limits.mailbox.name(), limits.status.clone()),
                     (metrics.mailbox.name(), metrics.status.clone()),
-                ],
+                ]
+                .into_iter()
+                .chain(recorders.statuses())
+                .collect(),
             },
         });
         let house = House {
             tokens,
+            recorders,
             revocations,
             limits,
             metrics,
@@ -155,15 +161,16 @@ impl House {
     }
 
     fn watch(&self, exporter: &Exporter) {
-        watch_mailboxes(
-            &exporter.meter(),
-            vec![
-                Box::new(self.tokens.mailbox.clone()),
-                Box::new(self.revocations.mailbox.clone()),
-                Box::new(self.limits.mailbox.clone()),
-                Box::new(self.metrics.mailbox.clone()),
-            ],
-        );
+        let mut watched: Vec<Box<dyn Watched>> = vec![
+            Box::new(self.tokens.mailbox.clone()),
+            Box::new(self.revocations.mailbox.clone()),
+            Box::new(self.limits.mailbox.clone()),
+            Box::new(self.metrics.mailbox.clone()),
+        ];
+        for mailbox in self.recorders.mailboxes() {
+            watched.push(Box::new(mailbox.clone()));
+        }
+        watch_mailboxes(&exporter.meter(), watched);
     }
 
     /// Resolves when clients, keys and revocations have been read.
@@ -191,6 +198,10 @@ impl House {
         self.state.readiness.accepting.store(false, Ordering::Release);
         tokio::time::sleep(delay).await;
         public.stop(true).await;
+        for mailbox in self.recorders.mailboxes() {
+            mailbox.close();
+            mailbox.drained().await;
+        }
         self.tokens.mailbox.close();
         self.tokens.mailbox.drained().await;
         self.revocations.mailbox.close();
@@ -198,6 +209,38 @@ impl House {
         management.stop(false).await;
         tracing::info!("stopped");
     }
+}
+
+/// How many recorders there may be at the most: each has a connection of its own on Postgres, and the pool gets half of them.
+fn most_recorders(config: &Config) -> usize {
+    let options = config.database.options();
+    match options.location {
+        Location::Postgres(_) => options.max_connections as usize / 2,
+        Location::Sqlite(_) => config.server.workers,
+    }
+}
+
+/// How many recorders there are.
+pub(super) fn recorder_count(config: &Config) -> usize {
+    config.server.workers.min(most_recorders(config))
+}
+
+fn recorders(
+    config: &Config,
+    store: &Store,
+    prepared: &watch::Receiver<bool>,
+    instruments: &Arc<Instruments>,
+) -> Recorders {
+    let parts = recorder::Parts {
+        store: store.clone(),
+        prepared: prepared.clone(),
+        observe_commit: observe_commit(instruments),
+    };
+    let policy = Policy {
+        mailbox_capacity: RECORDER_MAILBOX,
+        ..Policy::default()
+    };
+    Recorders::new(config.server.workers, most_recorders(config), policy, &parts)
 }
 
 /// Opens changed keys and publishes them.

@@ -1,10 +1,12 @@
 //! The two listeners.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpServer, web};
+use oauth2_actors::recorder::Recorders;
 
 use crate::config::{Config, Listener};
 use crate::failure::Failure;
@@ -21,11 +23,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const DRAIN_LIMIT: u64 = 4;
 
 /// The listener for clients and verifiers.
-pub(super) fn public(config: &Config, state: &web::Data<State>) -> Result<Server, Failure> {
-    let state = state.clone();
+pub(super) fn public(config: &Config, state: &web::Data<State>, recorders: &Arc<Recorders>) -> Result<Server, Failure> {
+    let (state, recorders) = (state.clone(), Arc::clone(recorders));
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(state.clone())
+            .app_data(web::Data::new(recorders.for_this_worker()))
             .wrap(from_fn(edge::edge))
             .configure(routes::public)
     });

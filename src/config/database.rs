@@ -39,6 +39,8 @@ impl Database {
         let options = StoreOptions {
             location: location?,
             max_connections: max?,
+            // A command records no tokens; a server says how many of its workers do.
+            ledger_writers: 1,
             min_connections: min?,
             connect_timeout: connect?,
             idle_timeout: idle?,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use oauth2_actors::metrics::Proof;
 use oauth2_actors::model::StoredToken;
 use oauth2_actors::model::token::uuid_v7_ms;
 use oauth2_actors::revocation_cache::Subject;
@@ -66,12 +67,17 @@ impl State {
 
     fn resolve_signed(&self, token: &str) -> Option<Arc<Verified>> {
         let hash = secret::hash(token);
-        let known = self.verified.get(&hash);
-        self.instruments.verified_cache(known.is_some());
-        if known.is_some() {
-            return known;
+        if let Some(known) = self.verified.get(&hash) {
+            self.instruments.proof(Proof::Hit);
+            return Some(known);
         }
-        let verified = Arc::new(self.keys.load().keyring.verify(token)?);
+        let keyring = &self.keys.load().keyring;
+        if self.issued.contains(&hash) {
+            self.instruments.proof(Proof::Issued);
+            return keyring.recognize(token).map(Arc::new);
+        }
+        self.instruments.proof(Proof::Miss);
+        let verified = Arc::new(keyring.verify(token)?);
         // Expired tokens are not asked about again; what is kept should be worth it.
         if verified.claims.exp > self.now() {
             self.verified.insert(hash, Arc::clone(&verified));

@@ -4,22 +4,29 @@
 
 use std::time::Instant;
 
-use actix_web::http::header;
-use actix_web::web::Payload;
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use oauth2_actors::error::StoreError;
 use oauth2_actors::model::{Ledger, TokenFormat, TokenRecord};
-use oauth2_actors::runtime::mailbox::Pending;
+use oauth2_actors::recorder::{Record, Recorder};
+use oauth2_actors::runtime::mailbox::{Mailbox, Pending};
 
+use super::answer::no_store;
 use super::error::Failure;
 use super::{App, DEADLINE, State, authenticate, body};
 use crate::oauth::error::{Code, Error};
 use crate::oauth::form::Form;
 use crate::oauth::grants::{Grant, client_credentials};
+use crate::tokens::json::Object;
 use crate::tokens::{opaque, secret};
 
 /// The endpoint.
-pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+pub async fn post(
+    state: App,
+    recorder: Data<Mailbox<Recorder>>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Failure> {
     let body = body::form(request.headers(), payload).await?;
     let deadline = Instant::now() + DEADLINE;
     let form = Form::parse(&body)?;
@@ -30,24 +37,27 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
     }
     let jti = state.ids.new_id()?;
     let grant = client_credentials::decide(&client, &form, &state.defaults, jti)?;
-    let token = mint(&state, &grant, deadline).await?;
+    let token = mint(&state, &recorder, &grant, deadline).await?;
     state.fresh(deadline)?;
     state.instruments.token_issued(grant.format);
     Ok(answer(&token, &grant))
 }
 
 /// Signs the token and, where it is recorded, has the record committed.
-async fn mint(state: &State, grant: &Grant, deadline: Instant) -> Result<String, Failure> {
+async fn mint(
+    state: &State,
+    recorder: &Mailbox<Recorder>,
+    grant: &Grant,
+    deadline: Instant,
+) -> Result<String, Failure> {
     if grant.format == TokenFormat::Opaque {
         let secret = secret::random_bytes().map_err(|_| Failure::Unavailable("internal"))?;
-        let pending = state
-            .tokens
-            .issue(record(grant, Some(secret::hash(secret))), deadline)?;
+        let pending = recorder.ask(Record(record(grant, Some(secret::hash(secret)))), deadline)?;
         recorded(pending).await?;
         return Ok(opaque::format(grant.claims.jti, grant.claims.exp, &secret));
     }
     let pending = match grant.ledger {
-        Ledger::Durable => Some(state.tokens.issue(record(grant, None), deadline)?),
+        Ledger::Durable => Some(recorder.ask(Record(record(grant, None)), deadline)?),
         Ledger::Stateless => None,
     };
     let keyring = &state.keys.load().keyring;
@@ -55,6 +65,7 @@ async fn mint(state: &State, grant: &Grant, deadline: Instant) -> Result<String,
         TokenFormat::Jwt => keyring.sign_jwt(&grant.claims, grant.signing_alg),
         _ => keyring.sign_paseto(&grant.claims),
     }?;
+    state.issued.insert(&secret::hash(&token));
     if let Some(pending) = pending {
         recorded(pending).await?;
     }
@@ -82,23 +93,19 @@ fn record(grant: &Grant, secret_hash: Option<[u8; 32]>) -> TokenRecord {
     }
 }
 
-/// RFC 6749 section 5.1. Tokens and scopes hold nothing that JSON would have to escape.
+/// RFC 6749 section 5.1.
 fn answer(token: &str, grant: &Grant) -> HttpResponse {
     let scope = &*grant.claims.scope;
-    let mut body = String::with_capacity(token.len() + scope.len() + 96);
-    body.push_str(r#"{"access_token":""#);
-    body.push_str(token);
-    body.push_str(r#"","token_type":"Bearer","expires_in":"#);
-    body.push_str(&grant.lifetime.to_string());
-    if !scope.is_empty() {
-        body.push_str(r#","scope":""#);
-        body.push_str(scope);
-        body.push('"');
-    }
-    body.push('}');
-    HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, "application/json"))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::PRAGMA, "no-cache"))
-        .body(body)
+    let mut body = Vec::with_capacity(token.len() + scope.len() + 96);
+    let answer = Object::begin(&mut body)
+        .plain("access_token", token)
+        .plain("token_type", "Bearer")
+        .number("expires_in", grant.lifetime.into());
+    let answer = if scope.is_empty() {
+        answer
+    } else {
+        answer.text("scope", scope)
+    };
+    answer.end();
+    no_store(body)
 }

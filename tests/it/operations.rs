@@ -57,6 +57,7 @@ async fn metrics_are_there_from_the_start_and_lint_clean(kind: Kind) {
         "oauth2_server_db_connections_active ",
         "oauth2_server_db_connections_max ",
         r#"oauth2_server_actor_restarts_total{actor="token_store"} 0"#,
+        r#"oauth2_server_actor_restarts_total{actor="recorder"} 0"#,
         r#"oauth2_server_actor_mailbox_depth{actor="revocation_cache"} "#,
         r#"oauth2_server_actor_sheds_total{actor="rate_limiter",reason="full"} 0"#,
         r#"oauth2_server_actor_mailbox_wait_seconds_count{actor="metrics"} "#,
@@ -90,7 +91,7 @@ async fn what_happens_is_counted(kind: Kind) {
         ("oauth_token_issued_total", &[("format", "paseto")][..], 1.0),
         ("oauth_token_revoked_total", &[("kind", "token")], 1.0),
         ("oauth_introspections_total", &[("active", "true")], 2.0),
-        ("verified_token_cache_total", &[("result", "hit")], 2.0),
+        ("verified_token_cache_total", &[("result", "issued")], 3.0),
         (
             "http_requests_total",
             &[("route", "/oauth/token"), ("status", "2xx")],

@@ -1,6 +1,7 @@
 //! What request handlers and actors add to: instruments bound to closed sets of labels before the first request, so that an
 //! addition is an atomic or two, and no request can make a new series.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use opentelemetry::metrics::{BoundCounter, BoundHistogram, Meter};
 
 use crate::model::{Decision, GrantType, RevocationTarget, TokenFormat};
 use crate::runtime::mailbox::Mailbox;
-use crate::runtime::permits::MailboxStats;
+use crate::runtime::permits::{MailboxStats, Sheds};
 
 /// Upper bounds in seconds. None is a whole number: Prometheus 3 would rewrite its label.
 const SECONDS: [f64; 13] = [
@@ -27,6 +28,17 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 const TARGETS: [&str; 5] = ["token", "client", "user", "key", "issuer"];
 
+/// How a self-contained token is found to be one of ours. The order is that of the labels.
+#[derive(Debug, Clone, Copy)]
+pub enum Proof {
+    /// Its signature was checked before.
+    Hit,
+    /// It was signed by this process.
+    Issued,
+    /// Its signature is to be checked.
+    Miss,
+}
+
 #[derive(Debug)]
 struct Endpoint {
     requests: Vec<BoundCounter<u64>>,
@@ -42,7 +54,7 @@ pub struct Instruments {
     issued: Vec<BoundCounter<u64>>,
     revoked: Vec<BoundCounter<u64>>,
     introspections: [BoundCounter<u64>; 2],
-    verified_cache: [BoundCounter<u64>; 2],
+    proofs: [BoundCounter<u64>; 3],
     auth_failures: [BoundCounter<u64>; 2],
     batch_size: BoundHistogram<f64>,
     commit_duration: BoundHistogram<f64>,
@@ -124,7 +136,7 @@ impl Instruments {
                 .collect(),
             revoked: TARGETS.iter().map(|kind| bind(&revoked, &[("kind", kind)])).collect(),
             introspections: ["false", "true"].map(|active| bind(&introspections, &[("active", active)])),
-            verified_cache: ["miss", "hit"].map(|result| bind(&verified, &[("result", result)])),
+            proofs: ["hit", "issued", "miss"].map(|result| bind(&verified, &[("result", result)])),
             auth_failures: ["within", "over"].map(|decision| bind(&failures, &[("decision", decision)])),
             batch_size: batch_size.bind(&[KeyValue::new("store", store)]),
             commit_duration: commit.bind(&[KeyValue::new("store", store)]),
@@ -170,9 +182,9 @@ impl Instruments {
         self.introspections[usize::from(active)].add(1);
     }
 
-    /// Counts a look-up of a token verified before.
-    pub fn verified_cache(&self, hit: bool) {
-        self.verified_cache[usize::from(hit)].add(1);
+    /// Counts a self-contained token by how it was found to be ours.
+    pub fn proof(&self, proof: Proof) {
+        self.proofs[proof as usize].add(1);
     }
 
     /// Counts a failed client authentication.
@@ -211,35 +223,39 @@ impl<A: Actor<Context = Context<A>>> Watched for Mailbox<A> {
     }
 }
 
-/// Exports the figures of these actors' mailboxes.
+/// Exports the figures of these actors' mailboxes; those of actors of one name together.
 pub fn watch_mailboxes(meter: &Meter, actors: Vec<Box<dyn Watched>>) {
     let wait = meter
         .f64_histogram("actor_mailbox_wait_seconds")
         .with_description("Time that messages waited before an actor took them up")
         .with_boundaries(WAIT_SECONDS.to_vec())
         .build();
-    for actor in &actors {
+    let mut by_name: BTreeMap<&'static str, Vec<Box<dyn Watched>>> = BTreeMap::new();
+    for actor in actors {
         let wait = wait.bind(&[KeyValue::new("actor", actor.name())]);
         actor.stats().on_wait(move |time| wait.record(time.as_secs_f64()));
+        by_name.entry(actor.name()).or_default().push(actor);
     }
-    let actors = Arc::new(actors);
-    let each = Arc::clone(&actors);
+    let by_name = Arc::new(by_name);
+    let each = Arc::clone(&by_name);
     meter
         .u64_observable_gauge("actor_mailbox_depth")
         .with_description("Messages queued or in flight")
         .with_callback(move |observer| {
-            for actor in each.iter() {
-                observer.observe(actor.stats().depth() as u64, &[KeyValue::new("actor", actor.name())]);
+            for (name, actors) in each.iter() {
+                let depth = actors.iter().map(|actor| actor.stats().depth() as u64).sum();
+                observer.observe(depth, &[KeyValue::new("actor", *name)]);
             }
         })
         .build();
-    let each = Arc::clone(&actors);
+    let each = Arc::clone(&by_name);
     meter
         .u64_observable_counter("actor_restarts")
         .with_description("Times that an actor was replaced")
         .with_callback(move |observer| {
-            for actor in each.iter() {
-                observer.observe(actor.stats().restarts(), &[KeyValue::new("actor", actor.name())]);
+            for (name, actors) in each.iter() {
+                let restarts = actors.iter().map(|actor| actor.stats().restarts()).sum();
+                observer.observe(restarts, &[KeyValue::new("actor", *name)]);
             }
         })
         .build();
@@ -247,17 +263,14 @@ pub fn watch_mailboxes(meter: &Meter, actors: Vec<Box<dyn Watched>>) {
         .u64_observable_counter("actor_sheds")
         .with_description("Messages that an actor did not answer")
         .with_callback(move |observer| {
-            for actor in actors.iter() {
-                let sheds = actor.stats().sheds();
+            for (name, actors) in by_name.iter() {
+                let sum = |of: fn(&Sheds) -> u64| actors.iter().map(|actor| of(&actor.stats().sheds())).sum();
                 for (reason, count) in [
-                    ("full", sheds.full),
-                    ("deadline", sheds.deadline),
-                    ("crashed", sheds.crashed),
+                    ("full", sum(|sheds| sheds.full)),
+                    ("deadline", sum(|sheds| sheds.deadline)),
+                    ("crashed", sum(|sheds| sheds.crashed)),
                 ] {
-                    observer.observe(
-                        count,
-                        &[KeyValue::new("actor", actor.name()), KeyValue::new("reason", reason)],
-                    );
+                    observer.observe(count, &[KeyValue::new("actor", *name), KeyValue::new("reason", reason)]);
                 }
             }
         })

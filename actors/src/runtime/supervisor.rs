@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Addr, Arbiter, AsyncContext, Context};
+use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context};
 use tokio::sync::{oneshot, watch};
 
 use super::mailbox::{Incarnation, Mailbox};
 use super::permits::Permits;
+use super::place::{Place, Thread};
 use crate::error::AskError;
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
@@ -94,9 +95,23 @@ impl<A: Actor> Supervised<A> {
     }
 }
 
-/// Starts an actor and keeps it alive. Must be called on the thread of an actix `System` inside its runtime. The factory
-/// runs on the actor's own thread, once for each life, must not block, and may panic (that counts as a death).
+/// Starts an actor on a thread of its own and keeps it alive. Must be called on the thread of an actix `System` inside its
+/// runtime. The factory runs on the actor's thread, once for each life, must not block, and may panic (that counts as a
+/// death).
 pub fn supervise<A>(
+    name: &'static str,
+    policy: Policy,
+    factory: impl Fn(&mut Context<A>) -> A + Send + Sync + 'static,
+) -> Supervised<A>
+where
+    A: Actor<Context = Context<A>>,
+{
+    supervise_at(Place::Own, name, policy, factory)
+}
+
+/// As [`supervise`], elsewhere.
+pub fn supervise_at<A>(
+    place: Place,
     name: &'static str,
     policy: Policy,
     factory: impl Fn(&mut Context<A>) -> A + Send + Sync + 'static,
@@ -108,6 +123,7 @@ where
     let (status, watched) = watch::channel(ActorStatus::Starting);
     let supervision = Supervision {
         mailbox: mailbox.clone(),
+        place,
         policy,
         factory: Arc::new(factory),
         status,
@@ -121,6 +137,7 @@ where
 
 struct Supervision<A: Actor, F> {
     mailbox: Mailbox<A>,
+    place: Place,
     policy: Policy,
     factory: Arc<F>,
     status: watch::Sender<ActorStatus>,
@@ -131,24 +148,21 @@ struct Supervision<A: Actor, F> {
 enum End {
     Died,
     Frozen,
+    /// Its lent thread ended, as threads do.
+    TakenAway,
     Drained,
 }
 
-/// One actor on its arbiter.
+/// One actor on its thread.
 struct Life<A: Actor> {
-    arbiter: Arbiter,
+    thread: Thread,
     permits: Arc<Permits>,
     beats: Arc<AtomicU64>,
     born: Option<oneshot::Receiver<Addr<A>>>,
     /// Resolves (to an error) when the actor's context drops, or the factory panics.
     death: oneshot::Receiver<()>,
-}
-
-impl<A: Actor> Drop for Life<A> {
-    fn drop(&mut self) {
-        // Ends the thread: at once, or, if it is stuck, when it comes back.
-        self.arbiter.stop();
-    }
+    /// Dropped with the life, it stops the actor: on a lent thread, nothing else does.
+    _alive: oneshot::Sender<()>,
 }
 
 impl<A, F> Supervision<A, F>
@@ -156,13 +170,14 @@ where
     A: Actor<Context = Context<A>>,
     F: Fn(&mut Context<A>) -> A + Send + Sync + 'static,
 {
-    async fn run(self) {
+    async fn run(mut self) {
         let name = self.mailbox.name();
         let mut deaths = VecDeque::new();
         loop {
-            let end = match self.begin() {
-                Ok(life) => self.watch(life).await,
-                Err(error) => {
+            let end = match self.place.thread(&self.mailbox).await {
+                None => End::Drained,
+                Some(Ok(thread)) => self.watch(self.begin(thread)).await,
+                Some(Err(error)) => {
                     tracing::error!(actor = name, %error, "no thread for the actor");
                     End::Died
                 }
@@ -172,6 +187,10 @@ where
             if matches!(end, End::Drained) || self.mailbox.is_closed() {
                 self.status.send_replace(ActorStatus::Stopped);
                 return;
+            }
+            if matches!(end, End::TakenAway) {
+                self.status.send_replace(ActorStatus::Starting);
+                continue;
             }
             let died_in_window = note_death(&mut deaths, Instant::now(), self.policy.window);
             if died_in_window > self.policy.max_restarts {
@@ -202,33 +221,35 @@ where
         }
     }
 
-    fn begin(&self) -> std::io::Result<Life<A>> {
-        let arbiter = Arbiter::try_new()?;
+    fn begin(&self, thread: Thread) -> Life<A> {
         let permits = self.mailbox.permits();
         let (address, born) = oneshot::channel();
         let (guard, death) = oneshot::channel::<()>();
+        let (alive, ended) = oneshot::channel::<()>();
         let factory = Arc::clone(&self.factory);
         // Above the permits, so that actix's own bound never speaks first; the margin is for messages of the actor to itself.
         let actix_capacity = self.policy.mailbox_capacity.saturating_mul(2).saturating_add(64);
-        arbiter.spawn(async move {
+        thread.spawn(async move {
             let mut context = Context::new();
             context.set_mailbox_capacity(actix_capacity);
             // A panic of the factory drops `guard` and `address` here: a death like any other.
             let actor = factory(&mut context);
-            context.spawn(actix::fut::wrap_future(async move {
+            let until_ended = actix::fut::wrap_future(async move {
                 let _guard = guard;
-                std::future::pending::<()>().await;
-            }));
-            // Nobody listens when this life was given up before it began; the arbiter is stopped then.
+                drop(ended.await);
+            });
+            context.spawn(until_ended.map(|(), _, context: &mut Context<A>| context.stop()));
+            // Nobody listens when this life was given up before it began; the actor is stopped then.
             drop(address.send(context.run(actor)));
         });
-        Ok(Life {
-            arbiter,
+        Life {
+            thread,
             permits,
             beats: Arc::default(),
             born: Some(born),
             death,
-        })
+            _alive: alive,
+        }
     }
 
     async fn watch(&self, mut life: Life<A>) -> End {
@@ -240,14 +261,14 @@ where
             if life.beats.load(Ordering::Relaxed) == sent {
                 sent += 1;
                 let beats = Arc::clone(&life.beats);
-                life.arbiter.spawn_fn(move || {
+                life.thread.spawn(async move {
                     beats.fetch_add(1, Ordering::Relaxed);
                 });
             }
             let slept_from = Instant::now();
             tokio::select! {
                 biased;
-                _ = &mut life.death => return End::Died,
+                _ = &mut life.death => return if life.thread.is_taken_away() { End::TakenAway } else { End::Died },
                 () = self.mailbox.drained() => return End::Drained,
                 address = born(&mut life.born) => {
                     // An error means a death, which the next round sees.

@@ -31,8 +31,6 @@ use connection::{Connection, Opener};
 use failure::Failure;
 pub use ledger::LedgerWriter;
 
-/// Connections set apart from the pool, for the ledger: it has one writer.
-const LEDGER_CONNECTIONS: u32 = 1;
 /// The server's own bound on an ordinary statement, and ours for when the server does not answer at all.
 const STATEMENT: Duration = Duration::from_secs(1);
 const ORDINARY: Duration = Duration::from_millis(1500);
@@ -82,7 +80,7 @@ impl PostgresStore {
     pub(super) async fn open(url: &str, options: &StoreOptions) -> Result<Self> {
         let last_failure = Arc::new(Mutex::new(None));
         let opener = Opener::new(url, options, last_failure.clone())?;
-        let size = options.max_connections.saturating_sub(LEDGER_CONNECTIONS).max(1);
+        let size = options.max_connections.saturating_sub(options.ledger_writers).max(1);
         let pool = Pool::builder()
             .max_size(size)
             .min_idle(options.min_connections.min(size))
@@ -95,7 +93,7 @@ impl PostgresStore {
             pool,
             opener,
             acquire_timeout: options.acquire_timeout,
-            max_connections: size + LEDGER_CONNECTIONS,
+            max_connections: size + options.ledger_writers,
             ledger_open: Arc::default(),
             ledger_active: Arc::default(),
             last_failure,

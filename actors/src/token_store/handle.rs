@@ -3,10 +3,9 @@
 use std::future::Future;
 use std::time::Instant;
 
-use super::{Call, Issue, TokenStore};
+use super::{Call, TokenStore};
 use crate::error::{ServiceError, StoreError};
-use crate::model::TokenRecord;
-use crate::runtime::mailbox::{Mailbox, Pending};
+use crate::runtime::mailbox::Mailbox;
 use crate::store::Store;
 
 /// What handlers hold: the mailbox with a typed question for each verb.
@@ -14,15 +13,6 @@ use crate::store::Store;
 pub struct TokenStoreHandle(pub Mailbox<TokenStore>);
 
 impl TokenStoreHandle {
-    /// Queues a token for the next commit, now; the answer is awaited later, so that it can be signed meanwhile.
-    pub fn issue(
-        &self,
-        record: TokenRecord,
-        deadline: Instant,
-    ) -> Result<Pending<Result<(), StoreError>>, ServiceError> {
-        Ok(self.0.ask(Issue(record), deadline)?)
-    }
-
     /// Runs a verb that reads, or that changes what the directory does not hold.
     pub async fn call<T, F>(
         &self,

@@ -23,6 +23,7 @@ pub fn options(location: Location) -> StoreOptions {
     StoreOptions {
         location,
         max_connections: 6,
+        ledger_writers: 1,
         min_connections: 0,
         connect_timeout: Duration::from_secs(2),
         idle_timeout: Duration::from_mins(1),

@@ -14,8 +14,11 @@ use super::{Connection, Failure, PostgresStore, Result, StoreError, TokenRecord}
 /// Bound on a batch: a token request's own deadline is one second.
 const COMMIT: Duration = Duration::from_millis(900);
 
+/// The arrays are taken apart side by side. As one function in `FROM` they would be put into a tuple store first, which costs
+/// a sixth of the statement.
 const INSERT: &str = "INSERT INTO tokens (jti, expires_at, client_id, scope, aud, format, secret_hash)
-    SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::bytea[])";
+    SELECT unnest($1::uuid[]), unnest($2::timestamptz[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),
+        unnest($6::smallint[]), unnest($7::bytea[])";
 
 /// See [`crate::store::LedgerWriter`].
 #[derive(Debug)]
