@@ -155,7 +155,7 @@ in_seconds() {
 
 metrics_into() {
     local url=${METRICS_URL:-${ADMIN_URL:+${ADMIN_URL%/}/metrics}}
-    [ -n "$url" ] || return 0
+    if [ -z "$url" ] || [ "$url" = none ]; then return 0; fi
     local trust=()
     [ "${K6_INSECURE_SKIP_TLS_VERIFY:-}" != true ] || trust=(--insecure)
     if ! curl -sf "${trust[@]}" --noproxy 127.0.0.1,localhost --max-time 10 -o "$results/$1" "${url%/}"; then
@@ -179,94 +179,100 @@ clear_up() {
     return 1
 }
 
-check_configuration
-span=$(in_seconds "$length")
+# In a function, so that all of it has been read before the first step: a script that changes while it runs is read on
+# where it was.
+main() {
+    check_configuration
+    span=$(in_seconds "$length")
 
-results=${RESULTS_DIR:-$here/results/$(date -u +%Y%m%dT%H%M%SZ)-$PROFILE}
-mkdir -p "$results" || usage_error "RESULTS_DIR cannot be made: $results"
-[ ! -e "$results/summary.json" ] || usage_error "RESULTS_DIR holds the results of another run: $results"
-export RESULTS_DIR=$results
+    results=${RESULTS_DIR:-$here/results/$(date -u +%Y%m%dT%H%M%SZ)-$PROFILE}
+    mkdir -p "$results" || usage_error "RESULTS_DIR cannot be made: $results"
+    [ ! -e "$results/summary.json" ] || usage_error "RESULTS_DIR holds the results of another run: $results"
+    export RESULTS_DIR=$results
 
-LOADTEST_K6=$("$K6" version | sed -nE 's/^k6(\.exe)? (v[^ ]+).*/\2/p' | head -n 1)
-LOADTEST_MACHINE=$(machine)
-export LOADTEST_K6 LOADTEST_MACHINE LOADTEST_BRIEF=$scratch/brief.md
-if [ -n "$own_server" ]; then
-    export LOADTEST_STARTED=yes LOADTEST_STORE=$STORE
-    find_server
-    if [ "$STORE" = postgres ] && [ -z "${DATABASE_URL:-}" ]; then start_postgres; fi
-    start_server
-    say "a server on $STORE at $BASE_URL"
-fi
-
-say "profile $PROFILE, about $span s, results in $results"
-metrics_into metrics-before.txt
-
-export K6_WEB_DASHBOARD=true K6_WEB_DASHBOARD_PORT=${K6_WEB_DASHBOARD_PORT:--1}
-export K6_WEB_DASHBOARD_EXPORT=$results/report.html
-# A point a second, and of a long run as many as a page can show.
-export K6_WEB_DASHBOARD_PERIOD=${K6_WEB_DASHBOARD_PERIOD:-$((span / 600 + 1))s}
-export K6_NO_USAGE_REPORT=${K6_NO_USAGE_REPORT:-true}
-quiet=()
-if [ ! -t 1 ]; then
-    quiet=(--quiet)
-    show_progress "$span" &
-    progress_id=$!
-fi
-waited_cpu >"$scratch/cpu_before"
-began=$SECONDS
-run_k6 run "${quiet[@]}" --address '' --include-system-env-vars --log-output stderr "$here/main.js"
-took=$((SECONDS - began))
-waited_cpu >"$scratch/cpu_after"
-cpu=$(awk 'NR == 1 { before = $1 } NR == 2 { printf "%.2f\n", $1 - before }' "$scratch/cpu_before" "$scratch/cpu_after")
-if [ -n "$progress_id" ]; then
-    stop "$progress_id" TERM 1
-    progress_id=''
-fi
-
-metrics_into metrics-after.txt
-server_cpu=''
-database_cpu=''
-died=''
-if [ -n "$own_server" ]; then
-    if is_running "$server_id"; then server_cpu=$(cpu_seconds "$server_id"); else died=yes; fi
-    if [ -n "$postgres_id" ]; then database_cpu=$(postgres_cpu_seconds); fi
-fi
-add_processes "$cpu" "$server_cpu" "$database_cpu" "$took"
-if [ -f "$scratch/brief.md" ]; then cat "$scratch/brief.md"; fi
-
-k6_code=$code
-why=$(sentence_in "$results/k6.log")
-case "$code" in
-0 | 99) ;;
-*) code=3 ;;
-esac
-if [ -n "$interrupted" ]; then
-    code=$interrupted
-    why="the run was interrupted"
-elif [ "$code" = 3 ]; then
-    why=${why:-"k6 ended with $k6_code, see $results/k6.log"}
-fi
-if [ "$code" = 0 ] || [ "$code" = 99 ]; then
-    why=''
-    if [ ! -s "$results/summary.json" ] || [ ! -s "$results/junit.xml" ]; then
-        why="k6 wrote no report, see $results/k6.log"
-    elif grep -qE '"verdict": "(could not run|nothing was measured)"' "$results/summary.json"; then
-        why="nothing was measured"
-    elif [ "$code" = 0 ] && ! grep -q '"verdict": "thresholds held"' "$results/summary.json"; then
-        why="k6 says that all went well, and the report does not"
-    elif [ -n "$died" ]; then
-        why="the server ended during the run, see $results/server.log"
+    LOADTEST_K6=$("$K6" version | sed -nE 's/^k6(\.exe)? (v[^ ]+).*/\2/p' | head -n 1)
+    LOADTEST_MACHINE=$(machine)
+    export LOADTEST_K6 LOADTEST_MACHINE LOADTEST_BRIEF=$scratch/brief.md
+    if [ -n "$own_server" ]; then
+        export LOADTEST_STARTED=yes LOADTEST_STORE=$STORE
+        find_server
+        if [ "$STORE" = postgres ] && [ -z "${DATABASE_URL:-}" ]; then start_postgres; fi
+        start_server
+        say "a server on $STORE at $BASE_URL"
     fi
-    [ -z "$why" ] || code=3
-fi
-if ! clear_up && [ "$code" = 0 ]; then
-    code=3
-    why="clients of the run were left behind"
-fi
-if [ -f "$results/summary.json" ]; then fill_in exit_code "$code"; fi
-case "$code" in
-0) say "all thresholds held; the report: $results/summary.md" ;;
-99) say "thresholds were crossed; the report: $results/summary.md" ;;
-*) say "${why:-it could not be measured}" ;;
-esac
-exit "$code"
+
+    say "profile $PROFILE, about $span s, results in $results"
+    metrics_into metrics-before.txt
+
+    export K6_WEB_DASHBOARD=true K6_WEB_DASHBOARD_PORT=${K6_WEB_DASHBOARD_PORT:--1}
+    export K6_WEB_DASHBOARD_EXPORT=$results/report.html
+    # A point a second, and of a long run as many as a page can show.
+    export K6_WEB_DASHBOARD_PERIOD=${K6_WEB_DASHBOARD_PERIOD:-$((span / 600 + 1))s}
+    export K6_NO_USAGE_REPORT=${K6_NO_USAGE_REPORT:-true}
+    quiet=()
+    if [ ! -t 1 ]; then
+        quiet=(--quiet)
+        show_progress "$span" &
+        progress_id=$!
+    fi
+    waited_cpu >"$scratch/cpu_before"
+    began=$SECONDS
+    run_k6 run "${quiet[@]}" --address '' --include-system-env-vars --log-output stderr "$here/main.js"
+    took=$((SECONDS - began))
+    waited_cpu >"$scratch/cpu_after"
+    cpu=$(awk 'NR == 1 { before = $1 } NR == 2 { printf "%.2f\n", $1 - before }' "$scratch/cpu_before" "$scratch/cpu_after")
+    if [ -n "$progress_id" ]; then
+        stop "$progress_id" TERM 1
+        progress_id=''
+    fi
+
+    metrics_into metrics-after.txt
+    server_cpu=''
+    database_cpu=''
+    died=''
+    if [ -n "$own_server" ]; then
+        if is_running "$server_id"; then server_cpu=$(cpu_seconds "$server_id"); else died=yes; fi
+        if [ -n "$postgres_id" ]; then database_cpu=$(postgres_cpu_seconds); fi
+    fi
+    add_processes "$cpu" "$server_cpu" "$database_cpu" "$took"
+    if [ -f "$scratch/brief.md" ]; then cat "$scratch/brief.md"; fi
+
+    k6_code=$code
+    why=$(sentence_in "$results/k6.log")
+    case "$code" in
+    0 | 99) ;;
+    *) code=3 ;;
+    esac
+    if [ -n "$interrupted" ]; then
+        code=$interrupted
+        why="the run was interrupted"
+    elif [ "$code" = 3 ]; then
+        why=${why:-"k6 ended with $k6_code, see $results/k6.log"}
+    fi
+    if [ "$code" = 0 ] || [ "$code" = 99 ]; then
+        why=''
+        if [ ! -s "$results/summary.json" ] || [ ! -s "$results/junit.xml" ]; then
+            why="k6 wrote no report, see $results/k6.log"
+        elif grep -qE '"verdict": "(could not run|nothing was measured)"' "$results/summary.json"; then
+            why="nothing was measured"
+        elif [ "$code" = 0 ] && ! grep -q '"verdict": "thresholds held"' "$results/summary.json"; then
+            why="k6 says that all went well, and the report does not"
+        elif [ -n "$died" ]; then
+            why="the server ended during the run, see $results/server.log"
+        fi
+        [ -z "$why" ] || code=3
+    fi
+    if ! clear_up && [ "$code" = 0 ]; then
+        code=3
+        why="clients of the run were left behind"
+    fi
+    if [ -f "$results/summary.json" ]; then fill_in exit_code "$code"; fi
+    case "$code" in
+    0) say "all thresholds held; the report: $results/summary.md" ;;
+    99) say "thresholds were crossed; the report: $results/summary.md" ;;
+    *) say "${why:-it could not be measured}" ;;
+    esac
+    exit "$code"
+}
+
+main

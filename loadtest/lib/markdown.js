@@ -132,8 +132,11 @@ function thresholds(summary, brief) {
 // `brief`: only what a terminal needs, since the whole is in a file.
 export function markdown(summary, brief = false) {
   const given = Object.entries(summary.configuration).filter(([, value]) => value !== undefined);
+  const title = `# Load test ${summary.profile}: ${summary.verdict}`;
+  // Figures of nothing would only hide the reason, which the log has.
+  if (brief && summary.verdict === 'could not run') return title;
   return [
-    `# Load test ${summary.profile}: ${summary.verdict}`,
+    title,
     '',
     ...about(summary),
     '## Scenarios',

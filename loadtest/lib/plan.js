@@ -3,6 +3,7 @@ import { SharedArray } from 'k6/data';
 import { ENDPOINTS, GOOD } from './catalogue.js';
 import { config } from './config.js';
 import { kinds, wrongs } from './kinds.js';
+import { MIX } from './profiles.js';
 
 const { limits } = config;
 
@@ -37,6 +38,12 @@ function area(rate) {
   return sum;
 }
 
+// VUs that wait for a revocation to reach other nodes, and do nothing else.
+function waiting(exec, rate) {
+  const share = { revoke: 1, mix: MIX.revoke / 100 }[exec] ?? 0;
+  return Math.ceil(share * rate * config.revokeDelay);
+}
+
 // One scenario of k6: what it runs, when, how fast, and how many iterations that makes.
 function run(name, exec, start, rate) {
   const shaped = config.shape !== undefined && exec !== GOOD;
@@ -51,8 +58,8 @@ function run(name, exec, start, rate) {
     shaped,
     k6: {
       ...(shaped ? ramp(rate) : constant(rate)),
-      preAllocatedVUs: planned(peak),
-      maxVUs: most(peak),
+      preAllocatedVUs: planned(peak) + waiting(exec, peak),
+      maxVUs: most(peak) + waiting(exec, peak),
     },
   };
 }
@@ -77,7 +84,7 @@ function staircase(exec) {
     const whole = Math.max(1, Math.round(rate));
     const one = run(`${exec}_at_${whole}`, exec, step * config.duration, whole);
     // None more in the middle: at a quarter of a second for an answer the end has come.
-    one.k6.preAllocatedVUs = Math.min(config.vus, Math.ceil(whole * 0.25) + 4);
+    one.k6.preAllocatedVUs = Math.min(config.vus, Math.ceil(whole * 0.25) + 4) + waiting(exec, whole);
     one.k6.maxVUs = one.k6.preAllocatedVUs;
     runs.push({ ...one, step: true });
     rate *= config.steps.factor;

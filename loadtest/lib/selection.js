@@ -1,8 +1,9 @@
-// Where the server is, who we are to it, and which scenarios that allows.
+// Who we are to the server, and which scenarios that allows.
 import { FORMATS, GROUPS, SCENARIOS } from './catalogue.js';
 import { list, secret, text, url } from './env.js';
 import { fail } from './failure.js';
 
+// Where the server is and how we may speak with it, checked.
 export function access() {
   const baseUrl = url('BASE_URL') ?? fail('BASE_URL is missing: where is the server?');
   const adminUrl = url('ADMIN_URL');
@@ -18,7 +19,8 @@ export function access() {
   if (adminToken !== undefined && id !== undefined) {
     fail('CLIENT_ID and ADMIN_TOKEN are both given: either a client that exists, or clients that are made');
   }
-  const metricsUrl = url('METRICS_URL') ?? (adminUrl === undefined ? undefined : `${adminUrl}/metrics`);
+  const beside = adminUrl === undefined ? undefined : `${adminUrl}/metrics`;
+  const metricsUrl = text('METRICS_URL') === 'none' ? undefined : (url('METRICS_URL') ?? beside);
   return { baseUrl, adminUrl, adminToken, client: id === undefined ? undefined : { id, secret: clientSecret }, metricsUrl };
 }
 
