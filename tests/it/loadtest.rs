@@ -1,146 +1,21 @@
 //! The load test of `loadtest/`, run as people run it: `run.sh` with a real k6. Whether its exit code and its report can be
 //! trusted; never how fast anything is.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+mod desk;
+
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use oauth2_testkit::{Kind, Output, Process, Server};
-use reqwest::Method;
-use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::sync::{Mutex, MutexGuard};
+use oauth2_testkit::{Kind, Output, Process};
+use serde_json::json;
 
-use crate::{BINARY, start};
+use self::desk::{Desk, PATIENCE, clients, pointed_at, python, under_load, with};
+use crate::start;
 
 on_both_stores!(
     a_smoke_run_of_a_server_of_its_own_holds,
     a_crossed_threshold_is_told_and_nothing_is_left_behind,
 );
-
-/// Generous: reached only when something is broken.
-const PATIENCE: Duration = Duration::from_secs(50);
-
-/// A place for results, while no other load test runs: two at a time would measure each other.
-struct Desk {
-    directory: TempDir,
-    _alone: MutexGuard<'static, ()>,
-}
-
-impl Desk {
-    async fn take() -> Desk {
-        static ONE: Mutex<()> = Mutex::const_new(());
-        let alone = ONE.lock().await;
-        let directory = tempfile::Builder::new().prefix("oauth2-lt-").tempdir().unwrap();
-        // The user that Postgres runs as must get through.
-        std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        std::fs::create_dir(directory.path().join("tmp")).unwrap();
-        Desk {
-            directory,
-            _alone: alone,
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn results(&self) -> PathBuf {
-        self.path("results")
-    }
-
-    /// `run.sh` in this environment and no other.
-    fn command(&self, environment: &[(&str, &str)]) -> Command {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut command = Command::new(root.join("loadtest/run.sh"));
-        command
-            .current_dir(self.directory.path())
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.directory.path())
-            .env("TMPDIR", self.path("tmp"))
-            .env("K6", k6())
-            .env("SERVER_BINARY", BINARY)
-            .env("RESULTS_DIR", self.results())
-            .envs(environment.iter().copied());
-        command
-    }
-
-    fn run(&self, environment: &[(&str, &str)]) -> Output {
-        let output = Output::of(&mut self.command(environment));
-        let left: Vec<_> = std::fs::read_dir(self.path("tmp")).unwrap().collect();
-        assert!(left.is_empty(), "{left:?} is left; {}", output.stderr);
-        output
-    }
-
-    fn summary(&self) -> Value {
-        let text = std::fs::read_to_string(self.results().join("summary.json")).unwrap();
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-    }
-
-    /// Has the results read by other means than they were written by; answers what is said of them.
-    fn read_results(&self, more: &[&str]) -> String {
-        let output = Output::of(python("results.py").arg(self.results()).args(more));
-        assert_eq!(output.code, 0, "{}", output.stderr);
-        output.stdout
-    }
-}
-
-/// A program of `tests/outside` that needs nothing but Python.
-fn python(program: &str) -> Command {
-    let mut command = Command::new("python3");
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/outside").join(program));
-    command
-}
-
-/// The k6 that `make setup` found or installed.
-fn k6() -> PathBuf {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/k6");
-    let searched = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&searched)
-        .map(|directory| directory.join("k6"))
-        .chain([installed])
-        .find(|file| file.is_file())
-        .expect("k6 is installed by `make setup`")
-}
-
-/// The environment for a run against this server.
-fn pointed_at(server: &Server, token: &str) -> [(&'static str, String); 4] {
-    [
-        ("BASE_URL", server.issuer()),
-        ("ADMIN_URL", server.management_url("")),
-        ("ADMIN_TOKEN", token.to_owned()),
-        ("SETTLE", "0".to_owned()),
-    ]
-}
-
-fn with<'a>(place: &'a [(&'static str, String)], more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-    let mut all: Vec<_> = place.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    all.extend(more);
-    all
-}
-
-/// The ids of clients that a load test made.
-async fn clients(server: &Server) -> Vec<String> {
-    let answer = server.admin(Method::GET, "/clients?limit=1000").send().await.unwrap();
-    let page: Value = answer.json().await.unwrap();
-    let items = page["items"].as_array().unwrap();
-    let ids = items.iter().map(|client| client["client_id"].as_str().unwrap());
-    ids.filter(|id| id.starts_with("lt-")).map(ToOwned::to_owned).collect()
-}
-
-/// Waits until a run has begun to make load.
-async fn under_load(server: &Server, run: &mut Process) {
-    let busy = async {
-        while server.metric("oauth2_server_oauth_token_issued_total", &[]).await.unwrap() < 150.0 {
-            assert!(run.ended().is_none(), "it ended before there was load: {}", run.stderr());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, busy).await.expect("there is load");
-    assert!(!clients(server).await.is_empty(), "a run has clients");
-}
 
 async fn a_smoke_run_of_a_server_of_its_own_holds(kind: Kind) {
     let desk = Desk::take().await;
@@ -150,7 +25,11 @@ async fn a_smoke_run_of_a_server_of_its_own_holds(kind: Kind) {
     };
     let output = desk.run(&[("PROFILE", "smoke"), ("STORE", store)]);
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
-    assert!(output.stdout.contains("Load test smoke: thresholds held"), "{}", output.stdout);
+    assert!(
+        output.stdout.contains("Load test smoke: thresholds held"),
+        "{}",
+        output.stdout
+    );
     assert!(desk.read_results(&["--report"]).starts_with("ok: 0 of "));
 
     let summary = desk.summary();
@@ -187,7 +66,10 @@ async fn a_smoke_run_of_a_server_of_its_own_holds(kind: Kind) {
         assert!(generator[cpu].as_f64().unwrap() > 0.0, "{cpu}: {generator}");
     }
     let url = summary["configuration"]["BASE_URL"].as_str().unwrap();
-    assert!(reqwest::get(format!("{url}/health")).await.is_err(), "its server still answers");
+    assert!(
+        reqwest::get(format!("{url}/health")).await.is_err(),
+        "its server still answers"
+    );
 }
 
 async fn a_crossed_threshold_is_told_and_nothing_is_left_behind(kind: Kind) {
@@ -211,6 +93,20 @@ async fn a_crossed_threshold_is_told_and_nothing_is_left_behind(kind: Kind) {
     assert!(!output.stdout.contains(&token) && !output.stderr.contains(&token));
 }
 
+#[test]
+fn the_scripts_are_clean() {
+    let loadtest = Path::new(env!("CARGO_MANIFEST_DIR")).join("loadtest");
+    let output = Output::of(
+        Command::new("shellcheck")
+            .current_dir(loadtest)
+            .args(["-x", "run.sh", "k6.sh"]),
+    );
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+}
+
+/// The exit code, a part of what is said, and the environment that leads to it.
+type Case<'a> = (i32, &'a str, &'a [(&'a str, &'a str)]);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_run_says_why() {
     let desk = Desk::take().await;
@@ -218,7 +114,7 @@ async fn what_cannot_be_run_says_why() {
     let (base, admin) = (server.issuer(), server.management_url(""));
     let token = server.admin_token().to_owned();
     let wrong = "an-admin-token-that-is-not-the-right-one";
-    let cases: &[(i32, &str, &[(&str, &str)])] = &[
+    let cases: &[Case] = &[
         (2, "PROFILE must be one of smoke, load", &[("PROFILE", "smok")]),
         (2, "SCENARIOS has mixx, which is none of", &[("SCENARIOS", "mixx")]),
         (2, "STORE must be sqlite or postgres", &[("STORE", "mysql")]),
@@ -234,7 +130,11 @@ async fn what_cannot_be_run_says_why() {
         (
             3,
             "BASE_URL http://127.0.0.1:1 does not answer",
-            &[("BASE_URL", "http://127.0.0.1:1"), ("ADMIN_URL", &admin), ("ADMIN_TOKEN", &token)],
+            &[
+                ("BASE_URL", "http://127.0.0.1:1"),
+                ("ADMIN_URL", &admin),
+                ("ADMIN_TOKEN", &token),
+            ],
         ),
         (
             3,
@@ -257,7 +157,9 @@ async fn what_cannot_be_run_says_why() {
 async fn one_existing_client_is_enough() {
     let desk = Desk::take().await;
     let server = start(Kind::Sqlite).await;
-    let client = server.register(json!({"scope": "read write", "token_format": "jwt"})).await;
+    let client = server
+        .register(json!({"scope": "read write", "token_format": "jwt"}))
+        .await;
     std::fs::write(desk.path("secret"), format!("{}\n", client.secret)).unwrap();
     let metrics = server.management_url("/metrics");
     let base = server.issuer();
@@ -269,7 +171,10 @@ async fn one_existing_client_is_enough() {
         ("DURATION", "2s"),
     ]);
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
-    assert!(desk.read_results(&["--secret", &client.secret]).starts_with("ok: 0 of "));
+    assert!(
+        desk.read_results(&["--secret", &client.secret])
+            .starts_with("ok: 0 of ")
+    );
     let summary = desk.summary();
     let issuing = &summary["scenarios"][0];
     assert_eq!(issuing["name"], "client_credentials");
@@ -307,7 +212,11 @@ async fn a_server_that_lies_is_found_out() {
         (1, "a revoked token called active"),
         (2, "a wrong secret accepted"),
     ] {
-        assert!(wrong(scenario, what).is_some_and(|count| count > 0), "{what}: {}", output.stdout);
+        assert!(
+            wrong(scenario, what).is_some_and(|count| count > 0),
+            "{what}: {}",
+            output.stdout
+        );
     }
 }
 
@@ -317,14 +226,21 @@ async fn a_server_that_dies_under_load_is_no_success() {
     let mut server = start(Kind::Sqlite).await;
     let token = server.admin_token().to_owned();
     let place = pointed_at(&server, &token);
-    let mut command = desk.command(&with(&place, &[("SCENARIOS", "client_credentials"), ("DURATION", "5s")]));
+    let mut command = desk.command(&with(
+        &place,
+        &[("SCENARIOS", "client_credentials"), ("DURATION", "5s")],
+    ));
     let mut run = Process::start(&mut command, &desk.path("stderr"));
     under_load(&server, &mut run).await;
     server.process.kill();
     let code = run.wait(PATIENCE).await.code();
     assert_eq!(code, Some(99), "{}", run.stderr());
     // Nobody could remove them: whoever runs it must be told.
-    assert!(run.stderr().contains("clients of this run may be left"), "{}", run.stderr());
+    assert!(
+        run.stderr().contains("clients of this run may be left"),
+        "{}",
+        run.stderr()
+    );
     let kinds = desk.summary()["scenarios"][0]["errors"].to_string();
     assert!(kinds.contains("no answer (refused)"), "{kinds}");
 }
@@ -356,9 +272,14 @@ async fn the_clients_of_a_killed_generator_are_removed() {
     let mut run = Process::start(&mut desk.command(&with(&place, &more)), &desk.path("stderr"));
     under_load(&server, &mut run).await;
     let parent = run.id().to_string();
-    let killed = Command::new("pkill").args(["-KILL", "-x", "-P", &parent, "k6"]).status();
+    let killed = Command::new("pkill")
+        .args(["-KILL", "-x", "-P", &parent, "k6"])
+        .status();
     assert!(killed.unwrap().success(), "k6 is a child of run.sh");
     assert_eq!(run.wait(PATIENCE).await.code(), Some(3), "{}", run.stderr());
     assert_eq!(clients(&server).await, Vec::<String>::new(), "{}", run.stderr());
-    assert!(!desk.results().join("summary.json").exists(), "it has measured nothing to the end");
+    assert!(
+        !desk.results().join("summary.json").exists(),
+        "it has measured nothing to the end"
+    );
 }
