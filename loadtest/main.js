@@ -23,8 +23,7 @@ import { watch as look } from './scenarios/watch.js';
 
 export { handleSummary } from './lib/summary.js';
 
-// k6 asks for them once, before there are VUs.
-// A copy: what is shared cannot be changed, and k6 does so.
+// k6 asks for them once, before there are VUs, and changes them, which it cannot with what is shared: hence a copy.
 export const options = __VU === 0 ? JSON.parse(JSON.stringify(plan().options)) : {};
 
 const broken = new Counter('script_errors');

@@ -1,10 +1,5 @@
 #!/usr/bin/env bash
-# Runs a load test. Everything is said by environment variables: loadtest/README.md lists them.
-#
-# Without BASE_URL it starts a server of its own on STORE (sqlite or postgres), and stops it again.
-#
-# Exit code: 0 all thresholds held; 99 one was crossed; 2 the configuration is wrong; 3 it could not be measured;
-# 130 or 143 it was interrupted.
+# Runs a load test: see `usage` below, and loadtest/README.md.
 #
 # shellcheck disable=SC2030,SC2031,SC2317 # subshells that set variables for one command; functions that traps call
 set -Eeuo pipefail
@@ -20,12 +15,25 @@ root=$(dirname "$here")
 # shellcheck source=sh/report.sh
 . "$here/sh/report.sh"
 
+usage() {
+    cat <<'END'
+Usage: loadtest/run.sh
+
+Everything is said by environment variables; loadtest/README.md lists them.
+  PROFILE    smoke, load, stress, spike, soak or breakpoint
+  SCENARIOS  which of the profile's scenarios, or others
+  BASE_URL   the server, with ADMIN_URL and ADMIN_TOKEN_FILE, or CLIENT_ID and CLIENT_SECRET_FILE
+  STORE      without BASE_URL: sqlite or postgres, for a server that is started for the run
+
+Exit code: 0 all thresholds held, 99 one was crossed, 2 the configuration is wrong, 3 it could not be measured,
+129, 130 or 143 it was interrupted.
+END
+}
+
 case "${1:-}" in
 '') ;;
 -h | --help)
-    sed -nE '2,/^#$/!{/^# shell/q}; /^# ?[^s!]/s/^# ?//p' "${BASH_SOURCE[0]}"
-    echo
-    echo 'Profiles: smoke load stress spike soak breakpoint, by PROFILE. Scenarios by SCENARIOS. See loadtest/README.md.'
+    usage
     exit
     ;;
 *) usage_error "arguments are not taken: everything is said by environment variables, see loadtest/README.md" ;;
@@ -40,11 +48,14 @@ for name in ADMIN_TOKEN_FILE CLIENT_SECRET_FILE DATABASE_URL_FILE SERVER_BINARY 
 done
 # k6 would take these for options of its own, which say something else than the profile or leave out what makes it true.
 for name in VUS DURATION ITERATIONS STAGES SCENARIOS EXECUTION_SEGMENT EXECUTION_SEGMENT_SEQUENCE PAUSED LINGER NO_SETUP \
-    NO_TEARDOWN NO_THRESHOLDS NO_SUMMARY SUMMARY_MODE SUMMARY_EXPORT SUMMARY_TREND_STATS NEW_MACHINE_READABLE_SUMMARY \
-    SYSTEM_TAGS HTTP_DEBUG DISCARD_RESPONSE_BODIES THROW MIN_ITERATION_DURATION BATCH BATCH_PER_HOST LOG_OUTPUT CONFIG; do
+    NO_TEARDOWN NO_THRESHOLDS NO_SUMMARY SUMMARY_MODE SUMMARY_EXPORT SUMMARY_TREND_STATS SYSTEM_TAGS \
+    HTTP_DEBUG DISCARD_RESPONSE_BODIES THROW MIN_ITERATION_DURATION BATCH BATCH_PER_HOST LOG_OUTPUT CONFIG; do
     name=K6_$name
     [ -z "${!name:-}" ] || usage_error "$name would change what is measured or write secrets to the log: it must not be set"
 done
+
+# These are between the parts of this.
+unset LOADTEST_STARTED LOADTEST_STORE LOADTEST_BRIEF LOADTEST_K6 LOADTEST_MACHINE
 
 PROFILE=${PROFILE:-smoke}
 STORE=${STORE:-sqlite}
@@ -61,8 +72,11 @@ if [ -n "${DATABASE_URL:-}" ]; then
     [ -z "${BASE_URL:-}" ] || usage_error "DATABASE_URL is for a server of our own: with BASE_URL it must not be set"
 fi
 own_server=''
+# Whether what the run leaves in the store goes with the store.
+passing=''
 if [ -z "${BASE_URL:-}" ]; then
     own_server=yes
+    [ -n "${DATABASE_URL:-}" ] || passing=yes
     for name in ADMIN_URL ADMIN_TOKEN ADMIN_TOKEN_FILE CLIENT_ID CLIENT_SECRET CLIENT_SECRET_FILE METRICS_URL; do
         [ -z "${!name:-}" ] || usage_error "BASE_URL is missing: $name is for a server that runs already"
     done
@@ -76,14 +90,15 @@ scratch=$(mktemp -d "${TMPDIR:-/tmp}/loadtest-XXXXXX")
 k6_id=''
 progress_id=''
 interrupted=''
+signals=0
 code=3
 
 # Ends everything that was started, whatever happened.
 tidy() {
     local left=$?
-    trap '' INT TERM
+    trap '' HUP INT TERM
     [ -z "$progress_id" ] || stop "$progress_id" TERM 1
-    if is_running "$k6_id"; then stop "$k6_id" KILL 5; fi
+    if is_running "$k6_id"; then stop "$k6_id" INT 30; fi
     stop_server
     stop_postgres
     rm -rf "$scratch"
@@ -94,6 +109,7 @@ trap tidy EXIT
 # k6 is told to stop, which it does after removing its clients; told twice, it stops at once and we remove them.
 interrupt() {
     interrupted=$1
+    signals=$((signals + 1))
     if is_running "$k6_id"; then
         say "stopping"
         kill -s INT "$k6_id" 2>/dev/null || true
@@ -101,6 +117,7 @@ interrupt() {
         exit "$interrupted"
     fi
 }
+trap 'interrupt 129' HUP
 trap 'interrupt 130' INT
 trap 'interrupt 143' TERM
 
@@ -110,17 +127,13 @@ run_k6() {
     # To a file by its stderr: what it writes to a log file itself is lost if it is killed.
     (apart "$K6" "$@") </dev/null 2>"$results/k6.log" &
     k6_id=$!
+    # A signal ends the waiting, not k6.
     while :; do
-        heard=$interrupted
+        heard=$signals
         code=0
         wait "$k6_id" 2>/dev/null || code=$?
-        # A signal ends the waiting, not k6.
-        if [ "$heard" = "$interrupted" ] || ! is_running "$k6_id"; then break; fi
+        if [ "$heard" = "$signals" ]; then break; fi
     done
-    if [ "$heard" != "$interrupted" ]; then
-        code=0
-        wait "$k6_id" 2>/dev/null || code=$?
-    fi
     k6_id=''
 }
 
@@ -166,7 +179,7 @@ metrics_into() {
 
 # Removes the clients of this run unless k6 has said that it did.
 clear_up() {
-    if [ -n "$own_server" ] || ! grep -q 'loadtest-clients-registering' "$results/k6.log"; then return 0; fi
+    if [ -n "$passing" ] || ! grep -q 'loadtest-clients-registering' "$results/k6.log"; then return 0; fi
     if grep -qE 'loadtest-clients-(removed|not-ours)' "$results/k6.log"; then return 0; fi
     say "removing the clients of the run"
     (
@@ -209,6 +222,8 @@ main() {
     # A point a second, and of a long run as many as a page can show.
     export K6_WEB_DASHBOARD_PERIOD=${K6_WEB_DASHBOARD_PERIOD:-$((span / 600 + 1))s}
     export K6_NO_USAGE_REPORT=${K6_NO_USAGE_REPORT:-true}
+    # The report is made of the older of the two forms that k6 has for its figures.
+    export K6_NEW_MACHINE_READABLE_SUMMARY=false
     quiet=()
     if [ ! -t 1 ]; then
         quiet=(--quiet)
@@ -235,7 +250,7 @@ main() {
         if [ -n "$postgres_id" ]; then database_cpu=$(postgres_cpu_seconds); fi
     fi
     add_processes "$cpu" "$server_cpu" "$database_cpu" "$took"
-    if [ -f "$scratch/brief.md" ]; then cat "$scratch/brief.md"; fi
+    if [ -f "$scratch/brief.md" ]; then cat "$scratch/brief.md" || true; fi
 
     k6_code=$code
     why=$(sentence_in "$results/k6.log")
@@ -267,6 +282,7 @@ main() {
         why="clients of the run were left behind"
     fi
     if [ -f "$results/summary.json" ]; then fill_in exit_code "$code"; fi
+    shorten "$results/k6.log"
     case "$code" in
     0) say "all thresholds held; the report: $results/summary.md" ;;
     99) say "thresholds were crossed; the report: $results/summary.md" ;;

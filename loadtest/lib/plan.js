@@ -2,6 +2,7 @@
 import { SharedArray } from 'k6/data';
 import { ENDPOINTS, GOOD } from './catalogue.js';
 import { config } from './config.js';
+import { fail } from './failure.js';
 import { kinds, wrongs } from './kinds.js';
 import { MIX } from './profiles.js';
 
@@ -119,6 +120,14 @@ function allRuns() {
 // too long a guess lets a broken step last longer, too short a one judges it by its first answers.
 const SETUP = config.settle + 1 + 0.004 * config.clients * config.formats.length;
 
+export const warmUp = (length) => config.warmUp ?? Math.min(length / 10, 300);
+
+// Of growth that was never measured nothing must be promised.
+function comparable(watch) {
+  if (limits.growth === undefined || warmUp(watch.duration) + 2 * config.watchPeriod <= watch.duration) return;
+  fail('DURATION is too short to watch anything grow: after WARM_UP it must leave time for two looks, WATCH_PERIOD apart');
+}
+
 // What a run promises, in k6's words, each with the scenario that it speaks of.
 function allPromises(runs) {
   const found = [];
@@ -129,6 +138,7 @@ function allPromises(runs) {
     const anything = one.step && one.start > 0 ? undefined : 'count>0';
     add(one.name, `script_errors${of}`, 'count<1');
     if (one.name === 'watch') {
+      comparable(one);
       add(one.name, `scrapes${of}`, 'rate>0.9');
       add(one.name, `http_reqs${of}`, 'count>0');
       add(one.name, 'server_restarts', 'count<1');

@@ -2,7 +2,7 @@
 import exec from 'k6/execution';
 import { Counter, Rate, Trend } from 'k6/metrics';
 import { config } from '../lib/config.js';
-import { plan } from '../lib/plan.js';
+import { plan, warmUp } from '../lib/plan.js';
 import { scrape, sum } from '../lib/prometheus.js';
 
 const scrapes = new Rate('scrapes');
@@ -14,9 +14,6 @@ const fds = new Trend('server_open_fds');
 const fdsGrowth = new Trend('server_fds_growth');
 const partitions = new Trend('server_partitions');
 const strays = new Trend('server_default_partition_rows');
-
-// Memory and connections grow while caches and pools fill: a tenth of the run, five minutes at the most.
-const warmUp = () => config.warmUp ?? Math.min(plan().length / 10, 300);
 
 // What this scenario's only VU saw before.
 const seen = {};
@@ -45,7 +42,8 @@ export function watch(data) {
   fds.add(gauges.process_open_fds);
   partitions.add(gauges.token_partitions);
   strays.add(gauges.token_default_partition_rows);
-  if (seen.warm === undefined) seen.warm = exec.scenario.startTime + warmUp() * 1000;
+  // Memory and connections grow while caches and pools fill.
+  if (seen.warm === undefined) seen.warm = exec.scenario.startTime + warmUp(plan().length) * 1000;
   if (Date.now() < seen.warm) return;
   if (seen.base === undefined) seen.base = gauges;
   growth.add(gauges.process_resident_memory_bytes / seen.base.process_resident_memory_bytes - 1);

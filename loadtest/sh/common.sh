@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # What the parts of run.sh share.
 
-say() { printf 'loadtest: %s\n' "$*" >&2; }
+# It matters to nobody whether the terminal is still there.
+say() { printf 'loadtest: %s\n' "$*" >&2 || true; }
 
 # Ends with 2: something about the call or the environment is wrong.
 usage_error() {
@@ -39,7 +40,7 @@ is_running() { [ -n "${1:-}" ] && kill -0 "$1" 2>/dev/null; }
 
 # Sends a signal to a child of ours and waits until it is gone; after so many seconds it is killed.
 stop() {
-    local id=$1 signal=$2 patience=$3
+    local id=$1 signal=$2 patience=$3 tenth
     is_running "$id" || return 0
     kill -s "$signal" "$id" 2>/dev/null || true
     for ((tenth = 0; tenth < patience * 10; tenth += 1)); do
