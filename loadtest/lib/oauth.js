@@ -14,8 +14,9 @@ const url = (path) => `${config.baseUrl}${path}`;
 // How a token of each format begins.
 const BEGINNING = { paseto: 'v4.public.', jwt: 'eyJ', opaque: '' };
 
-export function basic(client) {
-  return `Basic ${encoding.b64encode(`${client.id}:${client.secret}`)}`;
+// Form-encoded before it is joined (RFC 6749 section 2.3.1): a secret may hold a colon or a percent sign.
+function basic(client) {
+  return `Basic ${encoding.b64encode(`${encodeURIComponent(client.id)}:${encodeURIComponent(client.secret)}`)}`;
 }
 
 function headers(client, type) {

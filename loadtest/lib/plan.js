@@ -84,8 +84,8 @@ function staircase(exec) {
   for (let step = 0; step < config.steps.count; step += 1) {
     const whole = Math.max(1, Math.round(rate));
     const one = run(`${exec}_at_${whole}`, exec, step * config.duration, whole);
-    // None more in the middle: at a quarter of a second for an answer the end has come.
-    one.k6.preAllocatedVUs = Math.min(config.vus, Math.ceil(whole * 0.25) + 4) + waiting(exec, whole);
+    // None more in the middle: when answers take an eighth of a second on average, the end has come.
+    one.k6.preAllocatedVUs = Math.min(config.vus, Math.ceil(whole * 0.12) + 4) + waiting(exec, whole);
     one.k6.maxVUs = one.k6.preAllocatedVUs;
     runs.push({ ...one, step: true });
     rate *= config.steps.factor;

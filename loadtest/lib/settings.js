@@ -49,7 +49,7 @@ export function read() {
     watchPeriod: time('WATCH_PERIOD', profile.rates.watch ?? '5s', 0.5, 3600),
     warmUp: time('WARM_UP', undefined, 0, LONGEST),
     batchSize: whole('BATCH_SIZE', 20, 3, 1000),
-    pool: whole('POOL', 60, 3, 5000),
+    pool: whole('POOL', 60, 3, 1000),
     lifetime: whole('TOKEN_LIFETIME', undefined, 10, 2592000),
     revokeDelay: time('REVOKE_DELAY', '0', 0, 60),
     settle: time('SETTLE', text('LOADTEST_STARTED') === undefined ? '2s' : '0', 0, 60),

@@ -157,9 +157,10 @@ async fn what_cannot_be_run_says_why() {
 async fn one_existing_client_is_enough() {
     let desk = Desk::take().await;
     let server = start(Kind::Sqlite).await;
-    let client = server
-        .register(json!({"scope": "read write", "token_format": "jwt"}))
-        .await;
+    // Encoded in the Authorization header, or it does not get through.
+    let secret = "50 % of it: +/&= and \"quotes\", 'both'";
+    let client = json!({"scope": "read write", "token_format": "jwt", "client_secret": secret});
+    let client = server.register(client).await;
     std::fs::write(desk.path("secret"), format!("{}\n", client.secret)).unwrap();
     let metrics = server.management_url("/metrics");
     let base = server.issuer();
