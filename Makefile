@@ -1,6 +1,6 @@
-# make run | test | lint | bench | help
+# make run | test | lint | bench | loadtest | help
 
-.PHONY: help run setup test lint deny bench clean
+.PHONY: help run setup test lint deny bench loadtest clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ deny: ## Licences, sources, duplicates and advisories of the dependencies (needs
 
 bench: ## Measure throughput, latency, memory and start, as ratios in one run
 	scripts/bench
+
+loadtest: ## Load a server of its own, or yours by BASE_URL, with k6: PROFILE=smoke STORE=sqlite; see loadtest/README.md
+	@loadtest/run.sh
 
 clean: ## Remove what was built
 	cargo clean

@@ -32,6 +32,7 @@ mod crash;
 mod discovery;
 mod first_run;
 mod introspect;
+mod loadtest;
 mod operations;
 mod outage;
 mod outside;

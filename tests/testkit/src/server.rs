@@ -254,6 +254,11 @@ impl Server {
         format!("http://127.0.0.1:{}{path}", self.setup.management)
     }
 
+    /// The static admin token.
+    pub fn admin_token(&self) -> &str {
+        &self.admin_token
+    }
+
     /// A request of the admin API, in the operator's name.
     pub fn admin(&self, method: Method, path: &str) -> RequestBuilder {
         let url = self.management_url(&format!("/admin/v1{path}"));

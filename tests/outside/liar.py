@@ -1,0 +1,64 @@
+"""An authorization server that is honest while it is being looked over, and then calls every token active and every secret
+right. Serves until its standard input closes; prints its port."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
+
+CLIENT = "somebody"
+#: Answers to introspection that are true: what a load test asks before there is load.
+HONEST = 3
+
+
+class Liar(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    lock = threading.Lock()
+    issued: set[str] = set()
+    revoked: set[str] = set()
+    introspections = 0
+
+    def answer(self, status: int, body: object) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do_GET(self) -> None:
+        self.answer(200, {"issuer": "http://liar", "token_endpoint": "http://liar/oauth/token"})
+
+    def do_POST(self) -> None:
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        token = form.get("token", [""])[0]
+        with self.lock:
+            if self.path == "/oauth/token":
+                made = f"a-token-of-the-liar-{len(Liar.issued):06}"
+                Liar.issued.add(made)
+                self.answer(200, {"access_token": made, "token_type": "Bearer", "expires_in": 600})
+            elif self.path == "/oauth/revoke":
+                Liar.revoked.add(token)
+                self.answer(200, {})
+            else:
+                Liar.introspections += 1
+                true = token in Liar.issued and token not in Liar.revoked
+                active = true or Liar.introspections > HONEST
+                self.answer(200, {"active": active, "client_id": CLIENT} if active else {"active": False})
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def main() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Liar)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(server.server_address[1], flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
