@@ -1,11 +1,5 @@
 //! Every verb of the store, on both stores.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 /// Each of these on Postgres and on `SQLite`.
 macro_rules! on_both {
@@ -27,5 +21,3 @@ mod logs_on_postgres;
 mod on_postgres;
 #[path = "store/on_sqlite.rs"]
 mod on_sqlite;
-#[path = "store/speed.rs"]
-mod speed;

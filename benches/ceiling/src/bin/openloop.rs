@@ -241,6 +241,7 @@ impl Client {
             "unanswered": unanswered,
             "rate": latencies.len() as f64 / seconds,
             "p50_us": at(0.50),
+            "p95_us": at(0.95),
             "p99_us": at(0.99),
             "p999_us": at(0.999),
             "max_us": latencies.last(),

@@ -1,0 +1,151 @@
+//! What asking an actor, committing a group and counting a failure cost.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use actix::{Actor, Arbiter, Context, Handler, System};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use oauth2_actors::model::{TokenFormat, TokenRecord};
+use oauth2_actors::rate_limiter::Limits;
+use oauth2_actors::runtime::{Envelope, Place, Policy, Request, Supervised, supervise_at};
+use oauth2_actors::store::{Location, Store, StoreOptions};
+use oauth2_testkit::Postgres;
+use uuid::Uuid;
+
+const LATER: Duration = Duration::from_mins(1);
+
+struct Echo;
+
+impl Actor for Echo {
+    type Context = Context<Self>;
+}
+
+struct Say(u64);
+
+impl Request for Say {
+    type Reply = u64;
+}
+
+impl Handler<Envelope<Say>> for Echo {
+    type Result = ();
+    fn handle(&mut self, envelope: Envelope<Say>, _: &mut Context<Self>) {
+        envelope.answer(|Say(what)| what);
+    }
+}
+
+/// Asks so many times, with so many questions on their way together; answers the time it took.
+async fn ask(actor: &Supervised<Echo>, times: u64, together: u64) -> Duration {
+    let began = Instant::now();
+    for _ in 0..times.div_ceil(together) {
+        let deadline = Instant::now() + LATER;
+        let pending = (0..together).map(|n| actor.mailbox.ask(Say(n), deadline).unwrap());
+        for answer in pending.collect::<Vec<_>>() {
+            answer.await.unwrap();
+        }
+    }
+    began.elapsed()
+}
+
+fn asks(c: &mut Criterion) {
+    let mut group = c.benchmark_group("ask");
+    for together in [1, 64] {
+        for place in ["same_thread", "own_thread"] {
+            group.bench_function(BenchmarkId::new(place, together), |b| {
+                b.iter_custom(|times| {
+                    System::new().block_on(async {
+                        let (lender, lent) = Place::lent();
+                        let place = if place == "own_thread" { Place::Own } else { lent };
+                        let actor = supervise_at(place, "echo", Policy::default(), |_| Echo);
+                        lender.lend(Arbiter::current());
+                        actor.running().await.unwrap();
+                        ask(&actor, times, together).await
+                    })
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn tokens(count: usize) -> Vec<TokenRecord> {
+    let token = || TokenRecord {
+        jti: Uuid::now_v7(),
+        expires_at: 1_800_001_800,
+        client_id: "billing".into(),
+        scope: "read write".into(),
+        audience: "https://api.example".into(),
+        format: TokenFormat::Paseto,
+        secret_hash: None,
+    };
+    std::iter::repeat_with(token).take(count).collect()
+}
+
+/// Both stores with their promise kept: the group is on disk when the time is taken.
+fn commits(c: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let server = Postgres::start(true);
+    let directory = tempfile::tempdir().unwrap();
+    let mut group = c.benchmark_group("commit");
+    for location in [
+        Location::Postgres(runtime.block_on(server.database())),
+        Location::Sqlite(directory.path().join("oauth2.db")),
+    ] {
+        let options = StoreOptions {
+            location,
+            max_connections: 4,
+            ledger_writers: 1,
+            min_connections: 0,
+            connect_timeout: LATER,
+            idle_timeout: LATER,
+            acquire_timeout: LATER,
+        };
+        let store = runtime.block_on(async {
+            let store = Store::open(&options).await.unwrap();
+            store.migrate().await.unwrap();
+            store.maintain(1_800_000_000, 3600).await.unwrap();
+            store
+        });
+        for count in [1, 10, 100, 1000] {
+            group.throughput(Throughput::Elements(count as u64));
+            group.bench_function(BenchmarkId::new(store.kind(), count), |b| {
+                b.iter_custom(|times| {
+                    runtime.block_on(async {
+                        let mut writer = store.ledger_writer();
+                        let mut took = Duration::ZERO;
+                        for _ in 0..times {
+                            let batch = tokens(count);
+                            let began = Instant::now();
+                            writer.commit(&batch).await.unwrap();
+                            took += began.elapsed();
+                        }
+                        took
+                    })
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn limiter(c: &mut Criterion) {
+    let mut group = c.benchmark_group("limiter");
+    let limits = Limits::default();
+    let mut n = 0_u32;
+    group.bench_function("one_client", |b| {
+        b.iter(|| limits.failure("billing", IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    });
+    group.bench_function("ever_new_addresses", |b| {
+        b.iter(|| {
+            n = n.wrapping_add(1);
+            limits.failure("billing", IpAddr::V4(Ipv4Addr::from_bits(n)))
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, asks, commits, limiter);
+criterion_main!(benches);

@@ -1,0 +1,130 @@
+//! What a token request and an introspection compute, without HTTP and without a store.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use oauth2_actors::model::{KeyAlgorithm, SigningAlg};
+use oauth2_server::oauth::client_auth::{Authorization, Credentials};
+use oauth2_server::oauth::form::Form;
+use oauth2_server::tokens::claims::{self, Claims};
+use oauth2_server::tokens::issued::IssuedTokens;
+use oauth2_server::tokens::keyring::{self, Keyring};
+use oauth2_server::tokens::verified::VerifiedTokens;
+use oauth2_server::tokens::{opaque, secret};
+use uuid::Uuid;
+
+const MIB: usize = 1024 * 1024;
+
+fn sample(n: u128) -> Claims {
+    Claims {
+        iss: "https://auth.example".into(),
+        sub: "billing".into(),
+        aud: "https://api.example".into(),
+        exp: 1_800_001_800,
+        iat: 1_800_000_000,
+        jti: Uuid::from_u128(0x01a3_1856_c400_7000_8000_0000_0000_0000 | n),
+        client_id: "billing".into(),
+        scope: "read write".into(),
+    }
+}
+
+fn ring() -> Keyring {
+    let kek = [7; 32];
+    let keys: Vec<_> = KeyAlgorithm::ALL
+        .iter()
+        .map(|algorithm| keyring::generate(*algorithm, &kek, 0).unwrap())
+        .collect();
+    Keyring::open(&sample(0).iss, &kek, &keys).unwrap()
+}
+
+fn mint(c: &mut Criterion) {
+    let (ring, claims) = (ring(), sample(1));
+    let mut group = c.benchmark_group("mint");
+    group.bench_function("paseto", |b| b.iter(|| ring.sign_paseto(black_box(&claims)).unwrap()));
+    group.bench_function("jwt_eddsa", |b| {
+        b.iter(|| ring.sign_jwt(black_box(&claims), SigningAlg::EdDsa).unwrap());
+    });
+    group.bench_function("jwt_es256", |b| {
+        b.iter(|| ring.sign_jwt(black_box(&claims), SigningAlg::Es256).unwrap());
+    });
+    group.bench_function("opaque", |b| {
+        b.iter(|| {
+            let fresh = secret::random_bytes().unwrap();
+            (secret::hash(fresh), opaque::format(claims.jti, claims.exp, &fresh))
+        });
+    });
+    group.bench_function("claims_alone", |b| {
+        let mut out = Vec::with_capacity(512);
+        b.iter(|| {
+            out.clear();
+            claims::write_paseto(black_box(&claims), &mut out);
+        });
+    });
+    group.finish();
+}
+
+fn verify(c: &mut Criterion) {
+    let (ring, claims) = (ring(), sample(1));
+    let tokens = [
+        ("paseto", ring.sign_paseto(&claims).unwrap()),
+        ("jwt_eddsa", ring.sign_jwt(&claims, SigningAlg::EdDsa).unwrap()),
+        ("jwt_es256", ring.sign_jwt(&claims, SigningAlg::Es256).unwrap()),
+    ];
+    let mut group = c.benchmark_group("verify");
+    for (name, token) in &tokens {
+        group.bench_function(format!("signature_{name}"), |b| {
+            b.iter(|| ring.verify(black_box(token)).unwrap());
+        });
+    }
+    let token = &tokens[0].1;
+    let hash = secret::hash(token);
+    let issued = IssuedTokens::new(16 * MIB);
+    issued.insert(&hash);
+    group.bench_function("issued_here_paseto", |b| {
+        b.iter(|| {
+            assert!(issued.contains(&secret::hash(black_box(token))));
+            ring.recognize(token).unwrap()
+        });
+    });
+    let verified = VerifiedTokens::new(MIB as u64);
+    verified.insert(hash, Arc::new(ring.verify(token).unwrap()));
+    group.bench_function("checked_before", |b| {
+        b.iter(|| verified.get(&secret::hash(black_box(token))).unwrap());
+    });
+    group.bench_function("remember_as_issued", |b| {
+        let mut n = 0;
+        b.iter_batched(
+            || {
+                n += 1_u64;
+                secret::hash(n.to_le_bytes())
+            },
+            |hash| issued.insert(&hash),
+            BatchSize::SmallInput,
+        );
+    });
+    group.finish();
+}
+
+fn parse(c: &mut Criterion) {
+    let mut group = c.benchmark_group("parse");
+    group.bench_function("token_form", |b| {
+        b.iter(|| Form::parse(black_box(b"grant_type=client_credentials&scope=read+write")).unwrap());
+    });
+    let body = format!("token={}", ring().sign_paseto(&sample(1)).unwrap());
+    group.bench_function("introspection_form", |b| {
+        b.iter(|| Form::parse(black_box(body.as_bytes())).unwrap());
+    });
+    let header = b"Basic YmlsbGluZzpvYXNfY3NfQWxsX3RoZV9zZWNyZXRzX3RoYXRfYXJlX25vdF9zZWNyZXRfMDAwMA==";
+    group.bench_function("basic_credentials", |b| {
+        b.iter(|| {
+            let header = Authorization::read(black_box(header));
+            Credentials::of(&header).unwrap().client_id.len()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, mint, verify, parse);
+criterion_main!(benches);
