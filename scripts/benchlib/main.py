@@ -15,9 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
-from . import report
-from .bench import ALL_ROWS, Bench, say
+from . import cost, latency, rates, report, size
+from .bench import Bench, say
 from .processes import BenchError, Processes
+from .rows import ALL_ROWS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Bound on a whole run, seconds.
@@ -26,14 +27,15 @@ LONGEST = 3 * 3600
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
-    parser.add_argument("--seconds", type=int, default=5, help="seconds a measurement (5)")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    parser.add_argument("--seconds", type=int, default=4, help="seconds a measurement (4)")
     # The load generator and the database need the other half.
     parser.add_argument("--workers", type=int, default=max(1, len(os.sched_getaffinity(0)) // 2),
                         help="worker threads on both sides (half as many as there are cores)")
     parser.add_argument("--only", action="append", default=[], choices=ALL_ROWS, metavar="ROW",
                         help=f"measure this row only; may repeat: {', '.join(ALL_ROWS)}")
-    parser.add_argument("--rows", type=int, metavar="N", help="only compare the durable rates with N rows in the ledger")
+    parser.add_argument("--rows", type=int, action="append", default=[], metavar="N",
+                        help="only compare the durable rates with N tokens in the ledger; may repeat")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples here")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     parser.add_argument("--binaries", type=Path, help="use these binaries instead of building them")
@@ -44,9 +46,13 @@ def arguments() -> argparse.Namespace:
     return chosen
 
 
-def build() -> Path:
+SERVER, CEILING = ["-p", "oauth2-server", "--bin", "oauth2_server"], ["-p", "ceiling", "--bins"]
+COUNTED = ["-p", "counted"]
+
+
+def build(*parts: list[str]) -> Path:
     # One after the other: built together they would share features of crates, and the server would not be the one that ships.
-    for which in (["-p", "oauth2-server", "--bin", "oauth2_server"], ["-p", "ceiling", "--bins"]):
+    for which in parts:
         command = ["cargo", "build", "--release", "--locked", *which]
         subprocess.run(command, cwd=ROOT, check=True, timeout=3600)
     metadata = subprocess.run(["cargo", "metadata", "--format-version=1", "--no-deps"], cwd=ROOT, check=True,
@@ -73,19 +79,31 @@ def stop(number: int, _frame: FrameType | None) -> None:
 def measure(chosen: argparse.Namespace, processes: Processes, binaries: Path, directory: Path) -> Bench:
     bench = Bench(processes, binaries, directory, chosen.workers, chosen.rounds, chosen.seconds, chosen.only)
     if chosen.rows:
-        bench.large(chosen.rows)
+        size.large(bench, chosen.rows)
         return bench
     bench.start_servers()
     time.sleep(2)
-    bench.idle_memory()
-    bench.rates()
-    bench.p99()
-    bench.single()
-    bench.loaded_memory()
+    size.idle(bench)
+    rates.rates(bench)
+    latency.latency(bench)
+    size.loaded(bench)
+    cost.cost(bench)
     for server in bench.servers.values():
         server.stop()
-    bench.ledger()
+    size.ledger(bench)
+    size.clients(bench)
+    cost.queries(bench)
     return bench
+
+
+def configuration(chosen: argparse.Namespace, binaries: Path, bench: Bench) -> str:
+    """What was measured, on what, how: the line above each table."""
+    version = bench.processes.run([str(binaries / "oauth2_server"), "--version"], timeout=10).split()[-1]
+    options = [f"--rounds {chosen.rounds}", f"--seconds {chosen.seconds}", f"--workers {chosen.workers}"]
+    options += [f"--only {row}" for row in chosen.only] + [f"--rows {rows}" for rows in chosen.rows]
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    return (f"oauth2_server {version}, commit {report.commit(ROOT)}; Postgres {bench.postgres.version()}, SQLite in the server; "
+            f"{report.machine()}; {day}; `scripts/bench {' '.join(options)}`")
 
 
 def main() -> int:
@@ -94,10 +112,12 @@ def main() -> int:
     signal.signal(signal.SIGALRM, stop)
     processes, directory = Processes(), None
     try:
-        binaries = chosen.binaries.resolve() if chosen.binaries else build()
+        binaries = chosen.binaries.resolve() if chosen.binaries else build(SERVER, CEILING, COUNTED)
         signal.alarm(LONGEST)
         directory = working_directory(chosen.dir)
         bench = measure(chosen, processes, binaries, directory)
+        about = configuration(chosen, binaries, bench)
+        parts = {name: f"{about}\n\n{table.markdown()}" for name, table in bench.tables.items() if table.lines}
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -111,14 +131,11 @@ def main() -> int:
         processes.stop_all()
         if directory and not os.environ.get("BENCH_KEEP"):
             shutil.rmtree(directory, ignore_errors=True)
-    options = [f"--rounds {chosen.rounds}", f"--seconds {chosen.seconds}", f"--workers {chosen.workers}"]
-    options += [f"--only {row}" for row in chosen.only] + ([f"--rows {chosen.rows}"] if chosen.rows else [])
-    day = time.strftime("%Y-%m-%d", time.gmtime())
-    about = f"{report.machine()}; {day}, commit {report.commit(ROOT)}; `scripts/bench {' '.join(options)}`"
-    parts = report.sections(bench.figures, about)
     print("\n\n".join(parts.values()))
     if chosen.json:
-        chosen.json.write_text(json.dumps({"about": about, **asdict(bench.figures)}, indent=1), encoding="utf-8")
+        told = {"about": about, "tables": {name: asdict(table) for name, table in bench.tables.items()},
+                "samples": bench.record()}
+        chosen.json.write_text(json.dumps(told, indent=1), encoding="utf-8")
     if chosen.write:
         report.write(ROOT / "docs" / "performance.md", parts)
     say("done")

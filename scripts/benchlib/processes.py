@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,6 +32,8 @@ class Processes:
 
     def __init__(self) -> None:
         self.running: list[subprocess.Popen[bytes]] = []
+        #: Processes that others started, and whose work is part of what is measured.
+        self.beside: list[int] = []
 
     def start(
         self,
@@ -134,7 +137,7 @@ class Usage:
 
 class UsageMeter:
     def __init__(self, processes: Processes) -> None:
-        self.pids = [process.pid for process in processes.running]
+        self.pids = [process.pid for process in processes.running] + processes.beside
         self.before = {pid: ticks_of_tree(pid) for pid in self.pids}
         self.own = children_ticks()
         self.machine = machine_ticks()
@@ -154,3 +157,23 @@ def resident_mib(pid: int) -> float:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     raise BenchError(f"process {pid} is gone")
+
+
+class CallCounter:
+    """System calls of a process while it runs, where `perf` can count them: without slowing anything."""
+
+    def __init__(self, pid: int | None) -> None:
+        self.perf: subprocess.Popen[str] | None = None
+        perf = shutil.which("perf")
+        if pid is not None and perf:
+            self.perf = subprocess.Popen([perf, "stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p", str(pid)],
+                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                         text=True, start_new_session=True)
+
+    def read(self) -> int | None:
+        if self.perf is None:
+            return None
+        self.perf.send_signal(signal.SIGINT)
+        _, told = self.perf.communicate(timeout=10)
+        counts = [line.split(",")[0] for line in told.splitlines() if "raw_syscalls" in line]
+        return int(counts[0]) if counts and counts[0].isdigit() else None

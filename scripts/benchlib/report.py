@@ -4,12 +4,38 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from .bench import Figures, Line
 from .processes import CORES, BenchError
 
 BEGIN, END = "<!-- measured: {} -->", "<!-- /measured: {} -->"
+
+
+@dataclass
+class Table:
+    """One table. A cell that says whether a goal is held is `True`, `False` or `None`."""
+
+    columns: list[str]
+    lines: list[list[str | bool | None]] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        def cell(value: str | bool | None) -> str:
+            if isinstance(value, bool):
+                return "yes" if value else "**no**"
+            return value or ""
+
+        rule = "|" + "---|" * len(self.columns)
+        rows = ["| " + " | ".join(cell(value) for value in line) + " |" for line in self.lines]
+        return "\n".join(["| " + " | ".join(self.columns) + " |", rule, *rows])
+
+
+def spaced(number: float) -> str:
+    return f"{number:,.0f}".replace(",", " ")
+
+
+def ms(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def machine() -> str:
@@ -28,20 +54,6 @@ def commit(root: Path) -> str:
 
     changed = git("status", "--porcelain", "--", "src", "actors", "benches", "migrations", "Cargo.lock")
     return (git("rev-parse", "--short", "HEAD") or "unknown") + (" with changes" if changed else "")
-
-
-def table(lines: list[Line]) -> str:
-    out = ["| what | median | beside | ratio | goal | held |", "|---|---|---|---|---|---|"]
-    for line in lines:
-        held = "" if line.held is None else "yes" if line.held else "**no**"
-        noise = " (noisy)" if line.noisy else ""
-        out.append(f"| {line.what} | {line.value}{noise} | {line.beside} | {line.ratio} | {line.goal} | {held} |")
-    return "\n".join(out)
-
-
-def sections(figures: Figures, about: str) -> dict[str, str]:
-    named = {"rates": figures.rates, "latency and size": figures.others, "large ledger": figures.large}
-    return {name: f"{about}\n\n{table(lines)}" for name, lines in named.items() if lines}
 
 
 def write(file: Path, parts: dict[str, str]) -> None:

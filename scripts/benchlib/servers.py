@@ -86,14 +86,18 @@ class Server:
             "OAUTH2_MANAGEMENT_PORT": str(self.management),
             "OAUTH2_SERVER_WORKERS": str(workers),
             "OAUTH2_SERVER_DRAIN_DELAY": "0",
+            "OAUTH2_ISSUER": f"http://127.0.0.1:{self.port}",
             "OAUTH2_KEY_ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode(),
             "OAUTH2_LOG_FORMAT": "json",
         }
         self.authorization: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
+        #: What it printed, if that was asked for.
+        self.answer = ""
 
     def command(self, *arguments: str) -> str:
-        return self.processes.run([str(self.binary), *arguments], timeout=60, env=self.env, cwd=self.home)
+        # Not `binary`, which may be a build that prints figures of its own.
+        return self.processes.run([str(self.binary.with_name("oauth2_server")), *arguments], timeout=60, env=self.env, cwd=self.home)
 
     def prepare(self) -> None:
         self.command("migrate")
@@ -102,10 +106,17 @@ class Server:
                                 "read write", *options, "--json")
             self.authorization[client] = basic(client, json.loads(made)["client_secret"])
 
-    def start(self) -> float:
-        """Answers the seconds from the start to the first 200 of /ready."""
+    def join(self, other: Server) -> None:
+        """Another node of the same issuer, on the same store."""
+        self.authorization = other.authorization
+        for shared in ("OAUTH2_KEY_ENCRYPTION_KEY", "OAUTH2_ISSUER"):
+            self.env[shared] = other.env[shared]
+
+    def start(self, answers: bool = False) -> float:
+        """Answers the seconds from the start to the first 200 of /ready. `answers`: what it prints is kept for its end."""
         began = time.monotonic()
-        self.process = self.processes.start([str(self.binary)], self.log, env=self.env, cwd=self.home)
+        self.process = self.processes.start([str(self.binary)], self.log, env=self.env, cwd=self.home,
+                                            stdout=subprocess.PIPE if answers else None)
         while True:
             answer = get(self.port, "/ready")
             if answer is not None and answer[0] == 200:
@@ -117,6 +128,8 @@ class Server:
     def stop(self) -> None:
         if self.process:
             self.processes.stop(self.process)
+            if self.process.stdout:
+                self.answer = self.process.stdout.read().decode()
             self.process = None
 
     @property

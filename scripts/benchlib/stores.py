@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -13,12 +16,26 @@ from pathlib import Path
 from .processes import BenchError, Processes, free_port
 
 BINARIES = Path(os.environ.get("PG_BINARIES", "/usr/lib/postgresql/15/bin"))
+#: Of every client that is registered in bulk.
+SECRET = "oas_cs_" + "x" * 48
 #: Bound on filling a ledger, seconds.
 FILLING = 1800.0
 
 
+#: Files of the write-ahead log, 16 MiB each, that are there from the beginning.
+LOG_FILES = 64
+CONFIGURATION = """listen_addresses = '127.0.0.1'
+port = {port}
+unix_socket_directories = ''
+fsync = on
+synchronous_commit = on
+min_wal_size = {size}MB
+"""
+
+
 class Postgres:
-    """A server of our own with its defaults: fsync and synchronous_commit are on, and said so."""
+    """A server of our own. fsync and synchronous_commit are on, as by default, and said so. It has the files of its
+    write-ahead log, as one that has run for a while: making a new one under load holds up whoever waits for a commit."""
 
     def __init__(self, processes: Processes, directory: Path) -> None:
         if not (BINARIES / "initdb").exists():
@@ -34,12 +51,18 @@ class Postgres:
             [str(BINARIES / "initdb"), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "-D",
              str(self.data)], timeout=60, user=self.user, cwd=Path("/"))
         with open(self.data / "postgresql.conf", "a", encoding="ascii") as conf:
-            conf.write(f"listen_addresses = '127.0.0.1'\nport = {self.port}\nunix_socket_directories = ''\n"
-                       "fsync = on\nsynchronous_commit = on\n")
+            conf.write(CONFIGURATION.format(port=self.port, size=LOG_FILES * 16))
         # Its log must lie where it may write.
-        log = directory / "postgres.log"
-        self.process = processes.start([str(BINARIES / "postgres"), "-D", str(self.data)], log, user=self.user,
-                                       cwd=Path("/"))
+        self.log = directory / "postgres.log"
+        self.start()
+        for _ in range(LOG_FILES):
+            self.sql("SELECT pg_logical_emit_message(true, '', '')", "postgres")
+            self.sql("SELECT pg_switch_wal()", "postgres")
+        self.sql("CHECKPOINT", "postgres")
+
+    def start(self) -> None:
+        self.process = self.processes.start([str(BINARIES / "postgres"), "-D", str(self.data)], self.log, user=self.user,
+                                            cwd=Path("/"))
         deadline = time.monotonic() + 20
         while True:
             try:
@@ -50,6 +73,20 @@ class Postgres:
                     raise
                 time.sleep(0.1)
 
+    def restart(self, more: str) -> None:
+        """Starts it again with these lines more in its configuration."""
+        self.processes.stop(self.process, signal.SIGINT)
+        with open(self.data / "postgresql.conf", "a", encoding="ascii") as conf:
+            conf.write(more)
+        self.start()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def version(self) -> str:
+        return self.sql("SHOW server_version", "postgres").split()[0]
+
     def sql(self, sql: str, database: str, timeout: float = 60) -> str:
         return self.processes.run(
             [str(BINARIES / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p",
@@ -58,6 +95,16 @@ class Postgres:
     def create(self, database: str) -> str:
         self.sql(f'CREATE DATABASE "{database}"', "postgres")
         return f"postgres://postgres@127.0.0.1:{self.port}/{database}"
+
+    def register(self, database: str, clients: int) -> None:
+        """Clients named by `client_id`, all with the same secret."""
+        self.sql(
+            f"""INSERT INTO clients (client_id, grant_types, scope, audience, resource_server, disabled, created_at,
+                updated_at, version)
+            SELECT 'many-' || lpad(i::text, 6, '0'), ARRAY['client_credentials'], 'read write', '{{}}', '{{}}', false, now(),
+                now(), 1 FROM generate_series(0, {clients - 1}) AS i;
+            INSERT INTO client_secrets (client_id, hash)
+            SELECT client_id, sha256('{SECRET}') FROM clients WHERE client_id LIKE 'many-%'""", database, FILLING)
 
     def fill(self, database: str, client: str, tokens: int, revocations: int) -> None:
         """Live tokens in the order of their ids, which expire in the next hours; the ids are made of a hash."""
@@ -80,6 +127,26 @@ class Postgres:
         # What a ledger that grew by itself would have had done to it meanwhile.
         self.sql("VACUUM ANALYZE tokens", database, FILLING)
         self.sql("CHECKPOINT", database, FILLING)
+
+
+def client_ids(clients: int, asking: int) -> list[str]:
+    """Authorization values of some of the clients that `register` makes, spread over all of them."""
+    step = clients // asking
+    return ["Basic " + base64.b64encode(f"many-{i * step:06}:{SECRET}".encode()).decode() for i in range(asking)]
+
+
+def register_sqlite(file: Path, clients: int) -> None:
+    """As `Postgres.register`. The server must not be running."""
+    now, digest = int(time.time()), hashlib.sha256(SECRET.encode()).digest()
+    connection = sqlite3.connect(file)
+    with connection:
+        connection.executemany(
+            """INSERT INTO clients (client_id, grant_types, scope, audience, resource_server, disabled, created_at,
+                updated_at, version) VALUES (?, '["client_credentials"]', 'read write', '[]', '[]', 0, ?, ?, 1)""",
+            ((f"many-{i:06}", now, now) for i in range(clients)))
+        connection.executemany("INSERT INTO client_secrets (client_id, hash) VALUES (?, ?)",
+                               ((f"many-{i:06}", digest) for i in range(clients)))
+    connection.close()
 
 
 def fill_sqlite(file: Path, client: str, tokens: int, revocations: int) -> None:

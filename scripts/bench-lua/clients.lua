@@ -1,0 +1,18 @@
+-- The same form from many clients in turn. Arguments: file of Authorization values, form.
+dofile(debug.getinfo(1, "S").source:match("^@(.*)/") .. "/figures.lua")
+
+local requests, turn = {}, 0
+
+function init(args)
+  wrk.method = "POST"
+  wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
+  for line in io.lines(args[1]) do
+    wrk.headers["Authorization"] = line
+    requests[#requests + 1] = wrk.format(nil, nil, nil, args[2])
+  end
+end
+
+function request()
+  turn = turn % #requests + 1
+  return requests[turn]
+end
