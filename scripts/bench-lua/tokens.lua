@@ -1,5 +1,7 @@
--- One token of a file a request, all of one length. Arguments: Authorization value, file, "once" or "again".
--- "once" reads on through the file, so that no token is asked about twice; "again" goes round the tokens in memory.
+-- One token of a file a request. Arguments: Authorization value (empty: none), file of tokens, "once" or "again", and what
+-- is before the token in the form; the first and the last may be "@FILE".
+-- "once" reads on through the file, so that no token is asked about twice, and wants tokens of one length;
+-- "again" goes round the tokens in memory.
 dofile(debug.getinfo(1, "S").source:match("^@(.*)/") .. "/figures.lua")
 
 local lines, before, requests
@@ -9,14 +11,17 @@ function init(args)
   local file = assert(io.open(args[2], "r"))
   local first = assert(file:read("*l"), "the file holds no token")
   wrk.method = "POST"
-  wrk.headers["Authorization"] = args[1]
+  local authorization, form = given(args[1]), given(args[4] or "token=")
+  if authorization ~= "" then
+    wrk.headers["Authorization"] = authorization
+  end
   wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
-  local whole = wrk.format(nil, nil, nil, "token=" .. first)
+  local whole = wrk.format(nil, nil, nil, form .. first)
   before = whole:sub(1, #whole - #first)
   if args[3] == "again" then
     requests = {whole}
     for line in file:lines() do
-      requests[#requests + 1] = before .. line
+      requests[#requests + 1] = wrk.format(nil, nil, nil, form .. line)
     end
   else
     lines = file:lines()

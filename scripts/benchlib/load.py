@@ -39,6 +39,9 @@ class Sample:
     foreign: float
     #: Processor microseconds a request, by process id.
     cpu_us: dict[int, float] = field(default_factory=dict)
+    #: Where the generator says them.
+    p95: float | None = None
+    longest: float | None = None
 
 
 def quietest(take: Callable[[], Sample], tries: int) -> Sample:
@@ -60,10 +63,18 @@ class Target:
     #: A file of tokens to put into the form, and whether each is used once or again and again.
     tokens: Path | None = None
     once: bool = False
+    #: What the form holds before such a token. It, the body and the authorization may be "@" and the name of a file.
+    before: str = "token="
+    #: Scheme, host and port, where it is not a port of 127.0.0.1.
+    origin: str | None = None
+
+    @property
+    def url(self) -> str:
+        return (self.origin or f"http://127.0.0.1:{self.port}") + self.path
 
 
 class Loads:
-    def __init__(self, processes: Processes, openloop: Path, directory: Path) -> None:
+    def __init__(self, processes: Processes, openloop: Path | None, directory: Path) -> None:
         self.wrk_binary = shutil.which("wrk")
         if self.wrk_binary is None:
             raise BenchError("wrk is missing; install it")
@@ -72,11 +83,10 @@ class Loads:
     def wrk(self, target: Target, seconds: int, retry: bool = True) -> Sample:
         """wrk with one thread and 64 connections; the quietest of a few tries when others disturb."""
         if target.tokens is None:
-            script = ["form.lua", f"http://127.0.0.1:{target.port}{target.path}", "--", target.authorization,
-                      target.body]
+            script = ["form.lua", target.url, "--", target.authorization, target.body]
         else:
-            script = ["tokens.lua", f"http://127.0.0.1:{target.port}{target.path}", "--", target.authorization,
-                      str(target.tokens), "once" if target.once else "again"]
+            script = ["tokens.lua", target.url, "--", target.authorization, str(target.tokens),
+                      "once" if target.once else "again", target.before]
         command = [str(self.wrk_binary), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s",
                    str(SCRIPTS / script[0]), *script[1:]]
 
@@ -88,11 +98,14 @@ class Loads:
             return Sample(
                 out["requests"] / out["seconds"], out["p50_us"] / 1000, out["p99_us"] / 1000,
                 out["not_ok"] + out["broken"], usage.foreign,
-                {pid: used * 1e6 / requests for pid, used in usage.by_process.items()})
+                {pid: used * 1e6 / requests for pid, used in usage.by_process.items()},
+                out["p95_us"] / 1000, out["max_us"] / 1000)
 
         return quietest(take, 1 + (RETRIES if retry and not target.once else 0))
 
     def _openloop(self, target: Target, timeout: float, *options: str) -> tuple[dict[str, Any], float]:
+        if self.openloop is None:
+            raise BenchError("openloop of benches/ceiling is missing")
         meter = UsageMeter(self.processes)
         out = self.processes.run(
             [str(self.openloop), "--port", str(target.port), "--path", target.path, "--authorization",

@@ -44,9 +44,12 @@ def arguments() -> argparse.Namespace:
     return chosen
 
 
-def build() -> Path:
+SERVER, CEILING = ["-p", "oauth2-server", "--bin", "oauth2_server"], ["-p", "ceiling", "--bins"]
+
+
+def build(*parts: list[str]) -> Path:
     # One after the other: built together they would share features of crates, and the server would not be the one that ships.
-    for which in (["-p", "oauth2-server", "--bin", "oauth2_server"], ["-p", "ceiling", "--bins"]):
+    for which in parts:
         command = ["cargo", "build", "--release", "--locked", *which]
         subprocess.run(command, cwd=ROOT, check=True, timeout=3600)
     metadata = subprocess.run(["cargo", "metadata", "--format-version=1", "--no-deps"], cwd=ROOT, check=True,
@@ -94,7 +97,7 @@ def main() -> int:
     signal.signal(signal.SIGALRM, stop)
     processes, directory = Processes(), None
     try:
-        binaries = chosen.binaries.resolve() if chosen.binaries else build()
+        binaries = chosen.binaries.resolve() if chosen.binaries else build(SERVER, CEILING)
         signal.alarm(LONGEST)
         directory = working_directory(chosen.dir)
         bench = measure(chosen, processes, binaries, directory)

@@ -31,6 +31,8 @@ class Processes:
 
     def __init__(self) -> None:
         self.running: list[subprocess.Popen[bytes]] = []
+        #: Processes that others started, and whose work is part of what is measured.
+        self.beside: list[int] = []
 
     def start(
         self,
@@ -134,7 +136,7 @@ class Usage:
 
 class UsageMeter:
     def __init__(self, processes: Processes) -> None:
-        self.pids = [process.pid for process in processes.running]
+        self.pids = [process.pid for process in processes.running] + processes.beside
         self.before = {pid: ticks_of_tree(pid) for pid in self.pids}
         self.own = children_ticks()
         self.machine = machine_ticks()
