@@ -2,6 +2,8 @@
 //! trusted; never how fast anything is.
 
 mod desk;
+mod peer;
+mod peers;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -120,6 +122,37 @@ async fn what_cannot_be_run_says_why() {
         (2, "STORE must be sqlite or postgres", &[("STORE", "mysql")]),
         (2, "DURATION must be a time", &[("DURATION", "soon")]),
         (2, "BASE_URL is missing", &[("ADMIN_TOKEN", wrong)]),
+        (
+            2,
+            "BASE_URL and TOKEN_URL are both given",
+            &[("BASE_URL", &base), ("TOKEN_URL", &base)],
+        ),
+        (2, "TOKEN_URL is missing: REVOKE_URL", &[("REVOKE_URL", &base)]),
+        (
+            2,
+            "CLIENT_AUTH must be one of basic, post, none",
+            &[("TOKEN_URL", &base), ("CLIENT_AUTH", "guess")],
+        ),
+        (
+            2,
+            "SCENARIOS has mix, which needs endpoints that only oauth2_server has",
+            &[
+                ("TOKEN_URL", &base),
+                ("CLIENT_ID", "one"),
+                ("CLIENT_SECRET", wrong),
+                ("SCENARIOS", "mix"),
+            ],
+        ),
+        (
+            2,
+            "SCENARIOS has introspect, which needs an endpoint: give INTROSPECT_URL",
+            &[
+                ("TOKEN_URL", &base),
+                ("CLIENT_ID", "one"),
+                ("CLIENT_SECRET", wrong),
+                ("SCENARIOS", "introspect"),
+            ],
+        ),
         (2, "K6_DURATION would change", &[("K6_DURATION", "1s")]),
         (2, "PROFILE smoke needs a client", &[("BASE_URL", &base)]),
         (
