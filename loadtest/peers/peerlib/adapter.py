@@ -167,6 +167,8 @@ class Parser:
             reader = Reader(self.file, f"[[{key}]] number {number}", table)
             self.known(reader.place, {name: part for name, part in table.items() if name != "take"})
             expect = reader.take("expect", list, [200, 201, 204])
+            if not all(isinstance(status, int) for status in expect):
+                raise reader.wrong(" has expect, which must be a list of status codes")
             step = Step(reader.text("about"), reader.one_of("method", METHODS), reader.text("url"),
                         reader.texts("headers"), reader.take("json", dict, None),
                         reader.texts("form") if "form" in reader.left else None, expect, reader.texts("take"))

@@ -101,7 +101,8 @@ class LookOver:
         granted = first.get("scope")
         if isinstance(granted, str) and not set(side.scope.split()) <= set(granted.split()):
             raise CannotMeasure(f"{side.product} grants less than the scope that is asked for")
-        self.note("Scope", side.scope or "none asked for", isinstance(granted, str))
+        if side.scope:
+            self.note("Scope", side.scope, isinstance(granted, str))
         return token
 
     def active(self, token: str) -> bool:
@@ -143,8 +144,8 @@ class LookOver:
     def wrong_secret(self) -> None:
         side = self.side
         secret = side.client.secret
-        # As long as the right one.
-        wrong = secret[:-1] + ("a" if secret[-1:] != "a" else "b")
+        # As long as the right one, and not in what a hash such as bcrypt leaves out of a long one.
+        wrong = ("a" if secret[:1] != "a" else "b") + secret[1:]
         answer = web.ask(side.token, replace(side.client, secret=wrong), side.parameters())
         if answer.status not in REFUSALS or web.field(answer.json(), "access_token"):
             raise CannotMeasure(f"{side.product} answers a wrong secret with {answer.status}: it does not look at secrets")
@@ -186,5 +187,3 @@ def mint(side: Side, count: int) -> list[str]:
 def still_active(side: Side, tokens: list[str]) -> int:
     over = LookOver(side)
     return sum(over.active(token) for token in tokens)
-
-

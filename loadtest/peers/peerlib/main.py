@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from benchlib import report as bench_report
 from benchlib.main import ROOT, SERVER, build, working_directory
@@ -23,11 +24,12 @@ from . import checks, sides, values, web
 from .adapter import Adapter, Step
 from .errors import CannotMeasure, Wrong
 from .k6 import K6
-from .measure import Comparison, Plan, say
+from .measure import MARGIN, Comparison, Plan, say
 from .report import Report
 from .sides import Ours, Side
 from .values import Values
 
+ABOUT = "Puts the same load on another authorization server, which runs already, and on ours, in turn."
 RESULTS = ROOT / "loadtest" / "results"
 #: The highest fixed rate, on loopback and for somebody else's server.
 FASTEST, FASTEST_AWAY = 5000, 500
@@ -36,13 +38,13 @@ FORWARDERS = ("docker-proxy", "rootlessport", "slirp4netns", "pasta", "kubectl",
 
 
 class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]
+    def error(self, message: str) -> NoReturn:
         raise Wrong(message)
 
 
 def arguments(given: list[str]) -> argparse.Namespace:
     known = ", ".join(sorted(file.stem for file in adapters.ADAPTERS.glob("*.toml")))
-    parser = Parser(prog="loadtest/peers/compare", description=__doc__, epilog=(
+    parser = Parser(prog="loadtest/peers/compare", description=ABOUT, epilog=(
         "Where the peer is and its secrets come by the environment: see the adapter. Exit code: 0 measured, 99 a row is not "
         "valid, 2 the call, the environment or the adapter is wrong, 3 it could not be measured, 129, 130 or 143 interrupted."))
     parser.add_argument("adapter", metavar="ADAPTER", help=f"one of {known}, or the path of a TOML file")
@@ -123,8 +125,8 @@ def remarks(peer: Side, ours: Side, near: bool) -> list[str]:
         found.append(f"Not the same is asked of both sides: {peer.product} is stated not to store its tokens durably before it "
                      f"answers ({peer.stated.storage}); ours does.")
     if peer.format != ours.format or (peer.format == "jwt" and peer.algorithm != ours.algorithm):
-        found.append(f"The tokens differ: {peer.product} issues {peer.format} with {peer.algorithm}, ours {ours.format} with "
-                     f"{ours.algorithm}.")
+        found.append(f"The tokens differ: those of {peer.product} are {peer.format} ({peer.algorithm}), ours {ours.format} "
+                     f"({ours.algorithm}).")
     if not peer.introspection:
         found.append(f"{peer.product} offers no introspection of these tokens: there are no rows for it.")
     return found
@@ -148,20 +150,24 @@ def too_long(_number: int, _frame: FrameType | None) -> None:
 
 
 def measure(chosen: argparse.Namespace, adapter: Adapter, known: Values, processes: Processes, near: bool,
-            directories: list[Path]) -> int:
+            directories: list[Path], left: list[Step]) -> int:
     for step in adapter.create:
         web.take_step(step, known)
+        left[:] = adapter.remove
     peer = sides.peer(adapter, known)
     found = {"peer": checks.look_over(peer)}
-    say(statements(peer, found["peer"]))
     if chosen.check:
+        print(statements(peer, found["peer"]))
         return 0
+    say(statements(peer, found["peer"]))
+    if near and not shutil.which("wrk"):
+        raise CannotMeasure("wrk is missing; install it")
     find_processes(peer, chosen, near)
     program = binary(chosen)
     plan = Plan(chosen.rounds, chosen.seconds, chosen.rate, chosen.warm_up or adapter.warm_up, near)
     # Twice what it should take, and some minutes for stores and for starting k6.
     signal.alarm(600 + 2 * (plan.rounds * 2 * (4 * plan.seconds + 10) + 4 * plan.warm_up))
-    needed = plan.rounds and plan.seconds * 2 + 60
+    needed = plan.seconds + MARGIN
     if peer.introspection and peer.lifetime < needed:
         raise CannotMeasure(f"tokens of {peer.product} live for {peer.lifetime} s: for introspection they must live for {needed} s")
     directory = working_directory(chosen.dir)
@@ -170,8 +176,7 @@ def measure(chosen: argparse.Namespace, adapter: Adapter, known: Values, process
     ours = started.start(peer, chosen.our_format or peer.format, peer.introspection is not None)
     found["ours"] = checks.look_over(ours)
     say(statements(ours, found["ours"]))
-    k6 = K6(processes, directory)
-    comparison = Comparison(processes, plan, [peer, ours], directory, k6)
+    comparison = Comparison(processes, plan, [peer, ours], directory, K6(processes, directory))
     comparison.measure()
     return report(chosen, comparison, found, near, adapter)
 
@@ -181,6 +186,8 @@ def report(chosen: argparse.Namespace, comparison: Comparison, found: dict[str, 
     peer, ours = comparison.sides
     plan = comparison.plan
     now = time.gmtime()
+    # Of a program that was not built from here only its caller knows.
+    commit = os.environ.get("COMMIT") or ("not known" if chosen.binary else bench_report.commit(ROOT))
     configuration = {
         # No argument is a secret: those come by the environment.
         "Command": shlex.join(["loadtest/peers/compare", *sys.argv[1:]]),
@@ -190,7 +197,7 @@ def report(chosen: argparse.Namespace, comparison: Comparison, found: dict[str, 
         "Token lifetime": f"{peer.lifetime} s, ours {ours.lifetime} s",
         "Our store": chosen.store, "Our workers": str(chosen.workers), "Peer": web.origin(peer.token.url),
     }
-    whole = Report(comparison, found, configuration, bench_report.machine(), bench_report.commit(ROOT),
+    whole = Report(comparison, found, configuration, bench_report.machine(), commit,
                    time.strftime("%Y-%m-%dT%H:%M:%SZ", now), remarks(peer, ours, near))
     place: Path = chosen.results or RESULTS / f"{time.strftime('%Y%m%dT%H%M%SZ', now)}-compare-{adapter.name}"
     try:
@@ -209,10 +216,11 @@ def run(processes: Processes, directories: list[Path], known: list[Values], left
     adapter = adapters.load(chosen.adapter)
     known.append(values.read(adapter.variables))
     near = is_near(adapter, known[0], chosen)
+    if not near and (chosen.peer_pid or chosen.peer_database_pid):
+        raise Wrong("--peer-pid and --peer-database-pid are for a peer on this machine")
     if chosen.results and (chosen.results / "summary.json").exists():
         raise Wrong(f"--results holds the report of another run: {chosen.results}")
-    left += adapter.remove if adapter.create else []
-    return measure(chosen, adapter, known[0], processes, near, directories)
+    return measure(chosen, adapter, known[0], processes, near, directories, left)
 
 
 def main() -> int:

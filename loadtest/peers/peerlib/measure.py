@@ -21,8 +21,8 @@ from .sides import Side, process_name
 
 #: Tokens that wrk asks about, again and again. They are made anew for each sample, so that none expires meanwhile.
 POOL = 50
-#: Beyond what a sample takes, seconds.
-MARGIN = 15
+#: Seconds that tokens must live beyond a sample: they are made before it, and asked about once more after it.
+MARGIN = 30
 
 
 @dataclass(frozen=True)
@@ -240,5 +240,3 @@ class Comparison:
 
     def samples(self) -> list[dict[str, Any]]:
         return [asdict(taken) for taken in self.taken]
-
-

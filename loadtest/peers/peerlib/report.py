@@ -27,12 +27,14 @@ def milliseconds(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
+def whole(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.0f}"
+
+
 def microseconds(summary: dict[str, Any]) -> str:
     """Of the server and, where it has one, of its database."""
     server, database = summary["cpu_us_per_request"], summary["database_cpu_us_per_request"]
-    if server is None:
-        return NOTHING
-    return f"{server:.0f}" + (f" + {database:.0f}" if database is not None else "")
+    return whole(server) + (f" + {whole(database)}" if database is not None else "")
 
 
 @dataclass
@@ -75,7 +77,7 @@ class Report:
 
     def rates(self) -> str:
         head = ["What", "Side", "Token", "Algorithm", "Durable", "rate/s", "p50 ms", "p95 ms", "p99 ms", "max ms", "errors",
-                "CPU us/request", "ours : peer"]
+                "CPU us", "wrk us", "ours : peer"]
         rows: Rows = []
         for figure in self.figures():
             ratio = figure["ratio"]
@@ -86,7 +88,7 @@ class Report:
                 rows.append([
                     what if number == 0 else "", one["product"], one["format"], one["algorithm"], one["durable"],
                     spaced(one["rate"] or 0), *(milliseconds(ms[name]) for name in ("p50", "p95", "p99", "max")),
-                    str(one["errors"]), microseconds(one), told if number else ""])
+                    str(one["errors"]), microseconds(one), whole(one["generator_cpu_us_per_request"]), told if number else ""])
         return table(head, rows)
 
     def statements(self) -> str:
@@ -102,7 +104,7 @@ class Report:
         return table(["What", *(side.name for side in self.sides)], rows)
 
     def about(self) -> str:
-        rows = [["Machine", self.machine], ["Commit", self.commit], ["k6", self.comparison.k6.version or "not used"],
+        rows = [["Machine", self.machine], ["Our commit", self.commit], ["k6", self.comparison.k6.version or "not used"],
                 ["Ended", self.ended]]
         return table(["What", "Value"], rows)
 
@@ -123,7 +125,8 @@ class Report:
             f"# {peer.name} and {ours.name} in turn", self.about(), "## Figures", self.rates(), *self.invalids(),
             "Rates and times are medians over the rounds, `max` is the longest of all. `ours : peer` is the median over the "
             "rounds of the ratio within a round, with the least and the most: of the rates where requests are sent as fast as "
-            "answers come, of p99 where the rate is fixed.", *self.remarks,
+            "answers come, of p99 where the rate is fixed. `CPU us` is processor time a request: of the server, after the plus of "
+            "its database; `wrk us` that of the generator.", *self.remarks,
             "## What is stated", self.statements(),
             "`checked`: found by asking the server. `set`: this run started it so. `stated`: said of it, and not to be seen "
             "from outside.", "## Processes", self.processes(),

@@ -16,7 +16,10 @@ from benchlib.stores import Postgres
 from . import web
 from .adapter import Adapter, Client, Endpoint, Stated
 from .errors import CannotMeasure, Wrong
-from .values import Values
+from .values import PLACE, Values
+
+#: Of our tokens, seconds.
+LONGEST_LIFETIME = 2_592_000
 
 
 @dataclass
@@ -49,10 +52,6 @@ class Side:
         """What the form of a token request says."""
         return web.GRANT | ({"scope": self.scope} if self.scope else {})
 
-    def urls(self) -> list[str]:
-        found = [self.token, self.introspection, self.revocation]
-        return [endpoint.url for endpoint in found if endpoint]
-
 
 def filled(endpoint: Endpoint, values: Values, what: str) -> Endpoint:
     url = values.text(endpoint.url)
@@ -72,17 +71,12 @@ def place(adapter: Adapter, values: Values) -> dict[str, str]:
         templates[f"the URL of \"{step.about}\""] = step.url
     if adapter.stated.read_version:
         templates["the version's URL"] = adapter.stated.read_version["url"]
-    # What is taken from answers comes after the host.
-    known = {what: re.sub(r"\$\{[A-Z0-9_]+\}", "x", values_in(template, values)) for what, template in templates.items()}
+    # What is taken from answers must come after the host.
+    known = {what: PLACE.sub(lambda match: values.known.get(match.group(1), "x"), template)
+             for what, template in templates.items()}
     for what, url in known.items():
         web.split(url, what)
     return known
-
-
-def values_in(template: str, values: Values) -> str:
-    for name, value in values.known.items():
-        template = template.replace(f"${{{name}}}", value)
-    return template
 
 
 def peer(adapter: Adapter, values: Values) -> Side:
@@ -92,7 +86,7 @@ def peer(adapter: Adapter, values: Values) -> Side:
 
     def who(client: Client) -> Client:
         found = Client(values.text(client.id), values.text(client.secret))
-        values.put("", found.secret, True)
+        values.secrets.add(found.secret)
         return found
 
     stated = adapter.stated
@@ -123,7 +117,7 @@ class Ours:
         server = self.server
         algorithm = {"paseto": "Ed25519", "jwt": "EdDSA", "opaque": "random, SHA-256 kept"}[token_format]
         command = ["client", "create", "--id", "compare", "--grant", "client_credentials", "--format", token_format,
-                   "--lifetime", str(peer.lifetime), "--json"]
+                   "--lifetime", str(min(peer.lifetime, LONGEST_LIFETIME)), "--json"]
         if peer.scope:
             command += ["--scope", peer.scope]
         if token_format == "jwt" and peer.algorithm == "ES256":
