@@ -6,12 +6,12 @@ mod peer;
 mod peers;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use oauth2_testkit::{Kind, Output, Process};
 use serde_json::json;
 
-use self::desk::{Desk, PATIENCE, clients, pointed_at, python, under_load, with};
+use self::desk::{Desk, Liar, PATIENCE, clients, pointed_at, under_load, with};
 use crate::start;
 
 on_both_stores!(
@@ -219,15 +219,8 @@ async fn one_existing_client_is_enough() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_lies_is_found_out() {
     let desk = Desk::take().await;
-    let mut liar = python("liar.py")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut port = String::new();
-    let mut stdout = std::io::BufReader::new(liar.stdout.take().unwrap());
-    std::io::BufRead::read_line(&mut stdout, &mut port).unwrap();
-    let base = format!("http://127.0.0.1:{}", port.trim());
+    let liar = Liar::start();
+    let base = liar.url();
     let output = desk.run(&[
         ("BASE_URL", &base),
         ("CLIENT_ID", "somebody"),
@@ -235,8 +228,6 @@ async fn a_server_that_lies_is_found_out() {
         ("SCENARIOS", "introspect revoke bad_secrets"),
         ("DURATION", "2s"),
     ]);
-    drop(liar.stdin.take());
-    liar.wait().unwrap();
     assert_eq!(output.code, 99, "{}{}", output.stdout, output.stderr);
     let summary = desk.summary();
     let wrong = |scenario: usize, what: &str| summary["scenarios"][scenario]["wrong_answers"][what].as_u64();

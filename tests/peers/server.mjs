@@ -1,6 +1,7 @@
 // The peer of the comparison's check: node-oidc-provider with client_credentials, introspection and revocation, on loopback.
-// CLIENT_ID and CLIENT_SECRET name its only client; TOKENS is `opaque` or `jwt`. Beyond AT_ONCE requests it answers 503, as
-// an overloaded server does. Prints its URL when it listens, and ends with its standard input.
+// CLIENT_ID and CLIENT_SECRET name its only client, which proves who it is by AUTH; TOKENS is `opaque` or `jwt`, of which it
+// keeps as many as REMEMBERS says. Beyond AT_ONCE requests it answers 503, as an overloaded server does. Prints its URL when
+// it listens, and ends with its standard input.
 import crypto from 'node:crypto';
 import http from 'node:http';
 import { createRequire } from 'node:module';
@@ -11,8 +12,8 @@ import { pathToFileURL } from 'node:url';
 const { resolve } = createRequire(path.join(process.env.PACKAGES ?? import.meta.dirname, 'package.json'));
 const { Provider } = await import(pathToFileURL(resolve('oidc-provider')));
 
-const { CLIENT_ID, CLIENT_SECRET, TOKENS = 'opaque', PORT = '0', LIFETIME = '1800', AT_ONCE = 'Infinity' } = process.env;
-const MOST = 500_000;
+const { CLIENT_ID, CLIENT_SECRET, AUTH = 'client_secret_basic', TOKENS = 'opaque', PORT = '0' } = process.env;
+const { LIFETIME = '1800', REMEMBERS = '500000', AT_ONCE = 'Infinity' } = process.env;
 
 // The package's own store forgets all but the last thousand entries, and with them tokens that a run still asks about.
 const entries = new Map();
@@ -24,7 +25,7 @@ class Store {
 
   async upsert(id, payload) {
     entries.set(`${this.kind}:${id}`, payload);
-    if (entries.size > MOST) entries.delete(entries.keys().next().value);
+    if (entries.size > Number(REMEMBERS)) entries.delete(entries.keys().next().value);
   }
 
   async find(id) {
@@ -56,6 +57,7 @@ const provider = new Provider(url, {
     {
       client_id: CLIENT_ID,
       client_secret: CLIENT_SECRET,
+      token_endpoint_auth_method: AUTH,
       grant_types: ['client_credentials'],
       redirect_uris: [],
       response_types: [],

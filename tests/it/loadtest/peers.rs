@@ -1,12 +1,14 @@
 //! The comparison of `loadtest/peers/`, with node-oidc-provider as the peer: whether its report and its exit code can be trusted;
 //! never how fast anything is.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use oauth2_testkit::{Output, Process};
 use serde_json::Value;
 
-use super::desk::Desk;
+use super::desk::{Desk, Liar};
 use super::peer::{CLIENT, Peer, SECRET, adapter_with, compare, known, peers, report, short, told};
 
 /// Generous: reached only when something is broken.
@@ -25,8 +27,12 @@ async fn both_sides_are_measured_in_turn() {
     let peer = Peer::start("opaque");
     let mut command = short(&desk, "node-oidc-provider", "2", &known(&peer));
     let mut run = Process::start(&mut command, &desk.path("stderr"));
-    // Nothing secret is on a command line, neither its own nor those of what it starts.
-    let seen = watch_command_lines(&mut run).await;
+    let seen = command_lines(&desk, async {
+        while run.ended().is_none() {
+            tick().await;
+        }
+    })
+    .await;
     let mut stdout = String::new();
     while let Some(line) = run.line(PATIENCE) {
         stdout += &line;
@@ -34,7 +40,13 @@ async fn both_sides_are_measured_in_turn() {
     }
     let code = run.wait(PATIENCE).await.code();
     assert_eq!(code, Some(0), "{stdout}{}", run.stderr());
-    assert!(seen > 0, "no load generator was seen");
+    // Nothing secret is on a command line, neither its own nor those of what it starts.
+    let credentials = BASE64_STANDARD.encode(format!("{CLIENT}:{SECRET}"));
+    for line in &seen {
+        assert!(!line.contains(SECRET) && !line.contains(&credentials), "{line}");
+    }
+    let generators = seen.iter().filter(|line| line.contains("wrk -t1")).count();
+    assert_eq!(generators, 4, "a row and side each: {seen:?}");
 
     let report = report(&desk);
     assert_eq!(report["schema"], "oauth2-server-compare/1");
@@ -94,33 +106,70 @@ async fn both_sides_are_measured_in_turn() {
     assert!(left.is_empty(), "{left:?} is left");
 }
 
-/// Reads the command lines of all processes again and again until load generators were seen at work, on both sides. Answers how
-/// many were seen.
-async fn watch_command_lines(run: &mut Process) -> usize {
-    let mut seen = std::collections::HashSet::new();
-    let watched = async {
-        while seen.len() < 4 && run.ended().is_none() {
-            for entry in std::fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
-                let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-                let line = String::from_utf8_lossy(&line).replace('\0', " ");
-                assert!(!line.contains(SECRET), "the secret is on a command line: {line}");
-                if line.contains("/bench-lua/") {
-                    assert!(!line.contains("Basic "), "credentials are on a command line: {line}");
-                    seen.insert(line);
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+async fn tick() {
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+/// Everybody's command line now, and the directory that it runs in.
+fn now() -> impl Iterator<Item = String> {
+    let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    entries.map(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let directory = std::fs::read_link(entry.path().join("cwd")).unwrap_or_default();
+        String::from_utf8_lossy(&line).replace('\0', " ") + &directory.to_string_lossy()
+    })
+}
+
+/// The command lines that there were meanwhile, of programs that work in the desk's directory.
+async fn command_lines(desk: &Desk, meanwhile: impl Future<Output = ()>) -> HashSet<String> {
+    let mut seen = HashSet::new();
+    let place = desk.path("tmp").display().to_string();
+    let looking = async {
+        loop {
+            seen.extend(now().filter(|line| line.contains(&place)));
+            tick().await;
         }
     };
-    tokio::time::timeout(PATIENCE, watched).await.expect("it ends");
-    seen.len()
+    tokio::select! {
+        () = looking => {}
+        ended = tokio::time::timeout(PATIENCE, meanwhile) => ended.expect("it ends"),
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_comparison_leaves_nothing_behind() {
+    let desk = Desk::take().await;
+    let peer = Peer::start("opaque");
+    let mut command = short(&desk, "node-oidc-provider", "50", &known(&peer));
+    let mut run = Process::start(&mut command, &desk.path("stderr"));
+    let place = desk.path("tmp").display().to_string();
+    let loaded = async {
+        while !now().any(|line| line.contains("wrk -t1") && line.contains(&place)) {
+            assert!(run.ended().is_none(), "{}", run.stderr());
+            tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, loaded).await.expect("there is load");
+    run.signal("TERM");
+    assert_eq!(run.wait(PATIENCE).await.code(), Some(143), "{}", run.stderr());
+    let left: Vec<_> = now().filter(|line| line.contains(&place)).collect();
+    assert!(left.is_empty(), "{left:?}");
+    let left: Vec<_> = std::fs::read_dir(desk.path("tmp")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?} is left");
+    assert!(!run.stderr().contains("Traceback"), "{}", run.stderr());
+    // The peer is none of its business.
+    assert!(reqwest::get(&peer.url).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_with_errors_says_nothing() {
     let desk = Desk::take().await;
-    let peer = Peer::with("jwt", &[("AT_ONCE", "4")]);
-    let output = Output::of(&mut short(&desk, "node-oidc-provider-jwt", "1", &known(&peer)));
+    // With the credentials in the form, for once.
+    let peer = Peer::with("jwt", &[("AT_ONCE", "4"), ("AUTH", "client_secret_post")]);
+    let post = ("/token\"", "/token\"\nauth = \"post\"");
+    let adapter = adapter_with(&desk, "node-oidc-provider-jwt", post.0, post.1);
+    let output = Output::of(&mut short(&desk, &adapter, "1", &known(&peer)));
     assert_eq!(output.code, 99, "{}{}", output.stdout, output.stderr);
     assert!(output.stdout.contains("**invalid**"), "{}", output.stdout);
     let report = report(&desk);
@@ -150,16 +199,13 @@ async fn what_is_stated_is_checked() {
             ("PEER_CLIENT_SECRET", secret),
         ];
         let output = Output::of(&mut compare(&desk, &[adapter, "--check"], &environment));
-        assert!(!output.stderr.contains(secret), "{}", output.stderr);
+        assert!(!output.stderr.contains(secret) && !output.stdout.contains(secret));
         output
     };
     let honest = check("node-oidc-provider-jwt", SECRET);
     assert_eq!(honest.code, 0, "{}", honest.stderr);
-    assert!(
-        honest.stderr.contains("Signature algorithm: EdDSA (checked)"),
-        "{}",
-        honest.stderr
-    );
+    let checked = "Signature algorithm: EdDSA (checked)";
+    assert!(honest.stdout.contains(checked), "{}", honest.stdout);
     let wrong = "not-the-secret-of-the-compared-client-01234";
     let algorithm = ("algorithm = \"EdDSA\"", "algorithm = \"ES256\"");
     let format = ("format = \"jwt\"", "format = \"opaque\"");
@@ -190,12 +236,76 @@ async fn what_is_stated_is_checked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_that_are_forgotten_are_noticed() {
+    let desk = Desk::take().await;
+    for (setting, value, sentence) in [
+        (
+            "REMEMBERS",
+            "40",
+            "calls 10 of 50 tokens inactive after it was asked about them",
+        ),
+        (
+            "LIFETIME",
+            "20",
+            "live for 20 s: for introspection they must live for 31 s",
+        ),
+    ] {
+        let peer = Peer::with("opaque", &[(setting, value)]);
+        let output = Output::of(&mut short(&desk, "node-oidc-provider", "1", &known(&peer)));
+        assert_eq!(output.code, 3, "{}", output.stderr);
+        assert!(output.stderr.contains(sentence), "{}", output.stderr);
+        assert!(
+            !desk.results().join("summary.json").exists(),
+            "there is nothing to report"
+        );
+    }
+}
+
+/// `tests/outside/liar.py`: any secret will do for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_looks_at_no_secret_is_not_measured() {
+    let desk = Desk::take().await;
+    let liar = Liar::start();
+    let adapter = r#"
+        product = "liar"
+        [variables]
+        PEER_URL = { about = "where it is" }
+        [client]
+        id = "somebody"
+        secret = "${PASSWORD}"
+        [token]
+        url = "${PEER_URL}/oauth/token"
+        [introspection]
+        url = "${PEER_URL}/oauth/introspect"
+        [revocation]
+        url = "${PEER_URL}/oauth/revoke"
+        [stated]
+        version = "1"
+        format = "opaque"
+        algorithm = "none"
+        durable = "no"
+        storage = "memory"
+        secret_hash = "nothing"
+    "#;
+    std::fs::write(desk.path("liar.toml"), adapter).unwrap();
+    let environment = [("PEER_URL", liar.url())];
+    let environment = environment.each_ref().map(|(name, url)| (*name, url.as_str()));
+    let output = Output::of(&mut short(&desk, "liar.toml", "1", &environment));
+    assert_eq!(output.code, 3, "{}", output.stderr);
+    let sentence = "liar answers a wrong secret with 200: it does not look at secrets";
+    assert!(output.stderr.contains(sentence), "{}", output.stderr);
+}
+
+/// The exit code, a part of what is said, the arguments and the environment.
+type Case<'a> = (i32, &'a str, &'a [&'a str], &'a [(&'a str, &'a str)]);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_compared_says_why() {
     let desk = Desk::take().await;
     let nobody = ("PEER_URL", "http://127.0.0.1:1");
     let id = ("PEER_CLIENT_ID", CLIENT);
     let secret = ("PEER_CLIENT_SECRET", SECRET);
-    let away = ("PEER_URL", "http://192.0.2.1");
+    let away = ("PEER_URL", "http://0.0.0.0:1");
     let missing = ("PEER_CLIENT_SECRET_FILE", "no-such-file");
     let unknown_key = adapter_with(&desk, "node-oidc-provider", "warm_up = 5", "warmup = 5");
     let with = |name: &str, text: &str| {
@@ -205,7 +315,6 @@ async fn what_cannot_be_compared_says_why() {
     };
     let (broken, empty) = (with("broken.toml", "product = "), with("empty.toml", ""));
     let node = "node-oidc-provider";
-    type Case<'a> = (i32, &'a str, &'a [&'a str], &'a [(&'a str, &'a str)]);
     let cases: &[Case] = &[
         (2, "there is no adapter nobody", &["nobody"], &[]),
         (2, "is not TOML", &[&broken], &[]),
