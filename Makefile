@@ -1,6 +1,6 @@
-# make run | test | lint | bench | loadtest | help
+# make run | test | lint | bench | loadtest | compare | help
 
-.PHONY: help run setup test lint deny bench loadtest clean
+.PHONY: help run setup test lint deny bench loadtest compare clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ bench: ## Measure throughput, latency, memory and start, as ratios in one run
 
 loadtest: ## Load a server of its own, or yours by BASE_URL, with k6: PROFILE=smoke STORE=sqlite; see loadtest/README.md
 	@loadtest/run.sh
+
+compare: ## Load another server and ours in turn: PEER=hydra; see loadtest/peers/README.md
+	@loadtest/peers/compare $(PEER)
 
 clean: ## Remove what was built
 	cargo clean

@@ -72,9 +72,11 @@ export function setup() {
   prepareOnly();
   const runId = config.runId ?? random(9).toLowerCase().replace(/_/g, '-');
   const data = { prefix: prefixOf(runId), seed: `ltseed_${random(32)}` };
-  const found = discover('metadata');
-  if (found === undefined) fail(`BASE_URL ${config.baseUrl} does not answer with the metadata of an authorization server`);
-  data.issuer = found.issuer;
+  if (!config.elsewhere) {
+    const found = discover('metadata');
+    if (found === undefined) fail(`BASE_URL ${config.baseUrl} does not answer with the metadata of an authorization server`);
+    data.issuer = found.issuer;
+  }
   if (config.own) create(data);
   try {
     prepare(data);

@@ -20,9 +20,10 @@ usage() {
 Usage: loadtest/run.sh
 
 Everything is said by environment variables; loadtest/README.md lists them.
-  PROFILE    smoke, load, stress, spike, soak or breakpoint
+  PROFILE    smoke, load, stress, spike, soak, breakpoint or compare
   SCENARIOS  which of the profile's scenarios, or others
   BASE_URL   the server, with ADMIN_URL and ADMIN_TOKEN_FILE, or CLIENT_ID and CLIENT_SECRET_FILE
+  TOKEN_URL  instead, the token endpoint of another server than oauth2_server
   STORE      without BASE_URL: sqlite or postgres, for a server that is started for the run
 
 Exit code: 0 all thresholds held, 99 one was crossed, 2 the configuration is wrong, 3 it could not be measured,
@@ -42,7 +43,7 @@ esac
 random_hex() { head -c "$1" /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 
 # An empty variable is an absent one, and a relative path must mean the same to all who are given it.
-for name in ADMIN_TOKEN_FILE CLIENT_SECRET_FILE DATABASE_URL_FILE SERVER_BINARY RESULTS_DIR; do
+for name in ADMIN_TOKEN_FILE CLIENT_SECRET_FILE INTROSPECT_CLIENT_SECRET_FILE DATABASE_URL_FILE SERVER_BINARY RESULTS_DIR; do
     value=${!name:-}
     if [ -z "$value" ]; then unset "$name"; elif [ "${value#/}" = "$value" ]; then export "$name=$PWD/$value"; fi
 done
@@ -69,16 +70,19 @@ if [ -n "${DATABASE_URL_FILE:-}" ]; then
 fi
 if [ -n "${DATABASE_URL:-}" ]; then
     [ "$STORE" = postgres ] || usage_error "DATABASE_URL is for STORE=postgres"
-    [ -z "${BASE_URL:-}" ] || usage_error "DATABASE_URL is for a server of our own: with BASE_URL it must not be set"
+    [ -z "${BASE_URL:-}${TOKEN_URL:-}" ] || usage_error "DATABASE_URL is for a server of our own: with BASE_URL it must not be set"
 fi
 own_server=''
 # Whether what the run leaves in the store goes with the store.
 passing=''
-if [ -z "${BASE_URL:-}" ]; then
+if [ -z "${BASE_URL:-}${TOKEN_URL:-}" ]; then
     own_server=yes
     [ -n "${DATABASE_URL:-}" ] || passing=yes
     for name in ADMIN_URL ADMIN_TOKEN ADMIN_TOKEN_FILE CLIENT_ID CLIENT_SECRET CLIENT_SECRET_FILE METRICS_URL; do
         [ -z "${!name:-}" ] || usage_error "BASE_URL is missing: $name is for a server that runs already"
+    done
+    for name in INTROSPECT_URL REVOKE_URL; do
+        [ -z "${!name:-}" ] || usage_error "TOKEN_URL is missing: $name is for another server than oauth2_server"
     done
 fi
 command -v curl >/dev/null || give_up "curl is not installed"

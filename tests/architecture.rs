@@ -324,7 +324,7 @@ fn documents_name_files_that_exist() {
         .map(|name| root().join(name).with_extension("md"))
         .into();
     files(&root().join("docs"), "md", &mut documents);
-    documents.push(root().join("loadtest/README.md"));
+    documents.extend(["loadtest/README.md", "loadtest/peers/README.md"].map(|name| root().join(name)));
     let mut missing = String::new();
     for document in documents {
         let text = std::fs::read_to_string(&document).unwrap();

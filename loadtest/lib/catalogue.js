@@ -4,6 +4,8 @@
 //        "clients"  clients of its own, made through the admin API
 //        "metrics"  the server's /metrics
 //        "nothing"  the public endpoints alone
+// asks:  endpoints that not every server has
+// ours:  endpoints that no other server has
 export const FORMATS = ['paseto', 'jwt', 'opaque'];
 
 export const SCENARIOS = {
@@ -12,11 +14,11 @@ export const SCENARIOS = {
   client_credentials_opaque: { needs: 'clients', format: 'opaque' },
   // The same for an existing client, whose format is its own business.
   client_credentials: { needs: 'client' },
-  introspect: { needs: 'client', pool: true },
-  introspect_batch: { needs: 'client', pool: true },
-  revoke: { needs: 'client' },
-  discovery: { needs: 'nothing' },
-  mix: { needs: 'client', pool: true },
+  introspect: { needs: 'client', asks: ['introspect'], pool: true },
+  introspect_batch: { needs: 'client', ours: true, pool: true },
+  revoke: { needs: 'client', asks: ['introspect', 'revoke'] },
+  discovery: { needs: 'nothing', ours: true },
+  mix: { needs: 'client', ours: true, pool: true },
   herd: { needs: 'clients' },
   bad_secrets: { needs: 'client' },
   watch: { needs: 'metrics' },

@@ -38,7 +38,7 @@ export function clientInTurn(data, n) {
 
 // Who asks about tokens: a resource server, or the client itself.
 export function asker(data) {
-  return config.own ? derive(data, API) : config.client;
+  return config.own ? derive(data, API) : (config.asker ?? config.client);
 }
 
 // The same client with a secret that is as long and not its own.

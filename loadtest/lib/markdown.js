@@ -19,13 +19,19 @@ const parts = (counts) =>
 
 const latency = (ms) => (ms === null ? [nothing, nothing, nothing, nothing] : [ms.p50, ms.p95, ms.p99, ms.max].map((one) => figure(one)));
 
+// What is not known of another server is not worth a word.
+function named({ product, version, commit }) {
+  if (product !== 'oauth2_server') return `${product}${version === null ? '' : ` ${version}`}${commit === null ? '' : `, commit ${commit}`}`;
+  return `${product} ${version ?? 'of unknown version'}, commit ${commit ?? 'not known'}`;
+}
+
 function about(summary) {
   const { server, generator } = summary;
   const same = generator.same_machine ? 'the same machine' : 'not known';
   return table(
     ['What', 'Value'],
     [
-      ['Server', `oauth2_server ${server.version ?? 'of unknown version'}, commit ${server.commit ?? 'not known'}`],
+      ['Server', named(server)],
       ['Machine of the server', server.machine ?? same],
       ['Generator', `k6 ${generator.k6 ?? 'of unknown version'}`],
       ['Machine of the generator', generator.machine ?? 'not known'],

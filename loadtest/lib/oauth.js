@@ -23,13 +23,25 @@ function headers(client, type) {
   return { Authorization: basic(client), 'Content-Type': type };
 }
 
+// How a client proves who it is at an endpoint: what goes into the headers, and what into the form.
+function proof(client, endpoint) {
+  const way = config.auth[endpoint];
+  if (way === 'basic') return { sent: headers(client, FORM), form: '' };
+  const known = `client_id=${encodeURIComponent(client.id)}&client_secret=${encodeURIComponent(client.secret)}`;
+  return { sent: { 'Content-Type': FORM }, form: way === 'post' ? `&${known}` : '' };
+}
+
+// What a request is called in figures: where it goes, without the host.
+const called = (endpoint) => `POST ${config.endpoints[endpoint].replace(/^https?:\/\/[^/]*/, '')}`;
+
 // A request for a token, to be sent alone or with others.
 export function tokenRequest(client, status = 200) {
+  const { sent, form } = proof(client, 'token');
   return {
     method: 'POST',
-    url: url('/oauth/token'),
-    body: GRANT,
-    params: parameters('token', 'POST /oauth/token', status, headers(client, FORM)),
+    url: config.endpoints.token,
+    body: `${GRANT}${config.form.token}${form}`,
+    params: parameters('token', called('token'), status, sent),
   };
 }
 
@@ -43,7 +55,8 @@ export function tokenIn(response, client) {
     typeof token === 'string' &&
     token.length > 20 &&
     token.startsWith(BEGINNING[client.format] ?? '') &&
-    body.token_type === 'Bearer' &&
+    // In whatever case (RFC 6749 section 5.1).
+    `${body.token_type}`.toLowerCase() === 'bearer' &&
     body.expires_in > 0;
   if (!demand(good, 'a token response without a token of its format')) return undefined;
   if (isMeasured()) received.add(1);
@@ -58,8 +71,9 @@ export function issue(client) {
 // Asks about a token and checks the answer. `expected` is the client whose active token it is, or null if it must not be
 // active; `what` is what the answer is called that says otherwise. Answers whether all was right.
 export function introspect(caller, token, expected, what) {
-  const sent = parameters('introspect', 'POST /oauth/introspect', 200, headers(caller, FORM));
-  const response = post(url('/oauth/introspect'), `token=${encodeURIComponent(token)}`, sent);
+  const { sent, form } = proof(caller, 'introspect');
+  const body = `token=${encodeURIComponent(token)}${config.form.introspect}${form}`;
+  const response = post(config.endpoints.introspect, body, parameters('introspect', called('introspect'), 200, sent));
   return arrived(response, 200) && judge(json(response), expected, what);
 }
 
@@ -67,7 +81,9 @@ export function introspect(caller, token, expected, what) {
 function judge(answer, expected, what) {
   if (answer === undefined) return false;
   if (expected === null) return demand(answer.active === false, what);
-  return demand(answer.active === true, what) && demand(answer.client_id === expected.id, 'a valid token of somebody else');
+  if (!demand(answer.active === true, what)) return false;
+  const { clientClaim: claim } = config;
+  return claim === undefined || demand(answer[claim] === expected.id, 'a valid token of somebody else');
 }
 
 // Asks about several tokens at once: a list of `{ token, expected, what }`.
@@ -85,8 +101,9 @@ export function introspectBatch(caller, asked) {
 
 // Whether the revocation was answered 200.
 export function revoke(client, token) {
-  const sent = parameters('revoke', 'POST /oauth/revoke', 200, headers(client, FORM));
-  return arrived(post(url('/oauth/revoke'), `token=${encodeURIComponent(token)}`, sent), 200);
+  const { sent, form } = proof(client, 'revoke');
+  const response = post(config.endpoints.revoke, `token=${encodeURIComponent(token)}${form}`, parameters('revoke', called('revoke'), 200, sent));
+  return arrived(response, 200);
 }
 
 const DOCUMENTS = {

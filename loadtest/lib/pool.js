@@ -9,14 +9,14 @@ const VALID = 'a valid token called inactive';
 const REVOKED = 'a revoked token called active';
 const GARBAGE = 'garbage called active';
 
-// Of three tokens that are made, one is revoked.
+// Of three tokens that are made, one is revoked, where there is an endpoint for that.
 export function fill(data) {
   const pool = { valid: [], revoked: [] };
   for (let n = 0; n < config.pool; n += 1) {
     const made = issue(clientInTurn(data, n));
     if (made === undefined) fail('the server issues no token for a client of this run');
     const { token, expires } = made;
-    if (n % 3 === 2) {
+    if (n % 3 === 2 && config.endpoints.revoke !== undefined) {
       if (!revoke(made.client, token)) fail('the server does not revoke a token of this run');
       pool.revoked.push(token);
     } else {
@@ -58,11 +58,11 @@ function revoked(data, turn) {
   return { token: data.pool.revoked[turn % data.pool.revoked.length], expected: null, what: REVOKED };
 }
 
-// What to ask about in turn: of ten, eight are valid, one is revoked, one is garbage. Undefined where a token was needed
-// and could not be had.
+// What to ask about in turn: of ten, eight are valid, one is revoked (valid, where nothing can be revoked), one is garbage.
+// Undefined where a token was needed and could not be had.
 export function candidate(data, turn) {
   const round = Math.floor(turn / 10);
-  if (turn % 10 === 8) return revoked(data, round);
+  if (turn % 10 === 8 && data.pool.revoked.length > 0) return revoked(data, round);
   if (turn % 10 === 9) return garbage(data, round);
   return valid(data, round * 8 + (turn % 10));
 }

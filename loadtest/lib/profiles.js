@@ -90,6 +90,16 @@ export const profiles = () => ({
     phases: { before: { errors: 0.001, p95: 250 }, after: { errors: 0.001, p95: 250 } },
   },
 
+  // Seconds, a rate that slow servers make too. How long do answers take? For servers beside each other, see `peers/`; there
+  // any error or dropped iteration spoils the figures.
+  compare: {
+    order: 'one by one',
+    duration: '5s',
+    clients: 1,
+    limits: { errors: 0, dropped: 0, p95: 60000, p99: 60000 },
+    rates: { client_credentials: 100, introspect: 100 },
+  },
+
   // An hour or more. Does anything grow that should not?
   soak: {
     order: 'together',

@@ -1,11 +1,13 @@
 // Who we are to the server, and which scenarios that allows.
 import { FORMATS, GROUPS, SCENARIOS } from './catalogue.js';
+import { elsewhere, isElsewhere } from './elsewhere.js';
 import { list, secret, text, url } from './env.js';
 import { fail } from './failure.js';
 
 // Where the server is and how we may speak with it, checked.
 export function access() {
-  const baseUrl = url('BASE_URL') ?? fail('BASE_URL is missing: where is the server?');
+  const baseUrl = url('BASE_URL') ?? (isElsewhere() ? undefined : fail('BASE_URL is missing: where is the server?'));
+  const place = elsewhere(baseUrl);
   const adminUrl = url('ADMIN_URL');
   const adminToken = secret('ADMIN_TOKEN');
   const id = text('CLIENT_ID');
@@ -21,12 +23,16 @@ export function access() {
   }
   const beside = adminUrl === undefined ? undefined : `${adminUrl}/metrics`;
   const metricsUrl = text('METRICS_URL') === 'none' ? undefined : (url('METRICS_URL') ?? beside);
-  return { baseUrl, adminUrl, adminToken, client: id === undefined ? undefined : { id, secret: clientSecret }, metricsUrl };
+  const client = id === undefined ? undefined : { id, secret: clientSecret };
+  return { ...place, baseUrl, adminUrl, adminToken, client, metricsUrl };
 }
 
 // What a scenario lacks that it cannot do without, as a sentence that begins with "needs"; undefined if nothing.
 function unmet(name, to) {
-  const { needs } = SCENARIOS[name];
+  const { needs, asks, ours } = SCENARIOS[name];
+  if (to.elsewhere && ours) return 'endpoints that only oauth2_server has';
+  const absent = (asks ?? []).find((endpoint) => to.endpoints[endpoint] === undefined);
+  if (absent !== undefined) return `an endpoint: give ${absent.toUpperCase()}_URL`;
   if (needs === 'clients' && to.adminToken === undefined) return 'clients of its own: give ADMIN_URL and ADMIN_TOKEN';
   if (needs === 'client' && to.adminToken === undefined && to.client === undefined) {
     return 'a client: give ADMIN_URL and ADMIN_TOKEN, or CLIENT_ID and CLIENT_SECRET';

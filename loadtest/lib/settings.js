@@ -77,6 +77,20 @@ export function read() {
   return found;
 }
 
+// Of another server.
+function places({ endpoints, auth, asker }) {
+  return {
+    TOKEN_URL: endpoints.token,
+    INTROSPECT_URL: endpoints.introspect,
+    REVOKE_URL: endpoints.revoke,
+    CLIENT_AUTH: auth.token,
+    INTROSPECT_AUTH: auth.introspect,
+    INTROSPECT_CLIENT_ID: asker && asker.id,
+    TOKEN_FORM: text('TOKEN_FORM'),
+    INTROSPECT_FORM: text('INTROSPECT_FORM'),
+  };
+}
+
 // What the report says of the configuration: everything but secrets.
 function show(found) {
   const { names } = found;
@@ -85,6 +99,7 @@ function show(found) {
     PROFILE: found.profile,
     SCENARIOS: names.join(' '),
     BASE_URL: found.baseUrl,
+    ...(found.elsewhere ? places(found) : {}),
     ADMIN_URL: found.adminUrl,
     METRICS_URL: found.metricsUrl,
     CLIENT_ID: found.client && found.client.id,

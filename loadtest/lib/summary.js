@@ -146,6 +146,7 @@ export function handleSummary(data) {
     seconds: round(ran, 1),
     profile: config.profile,
     server: {
+      product: config.product,
       issuer: started ? given.issuer : null,
       version: (after ?? {}).version ?? null,
       commit: text('COMMIT') ?? (after ?? {}).commit ?? null,

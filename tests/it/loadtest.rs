@@ -2,14 +2,16 @@
 //! trusted; never how fast anything is.
 
 mod desk;
+mod peer;
+mod peers;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use oauth2_testkit::{Kind, Output, Process};
 use serde_json::json;
 
-use self::desk::{Desk, PATIENCE, clients, pointed_at, python, under_load, with};
+use self::desk::{Desk, Liar, PATIENCE, clients, pointed_at, under_load, with};
 use crate::start;
 
 on_both_stores!(
@@ -120,6 +122,37 @@ async fn what_cannot_be_run_says_why() {
         (2, "STORE must be sqlite or postgres", &[("STORE", "mysql")]),
         (2, "DURATION must be a time", &[("DURATION", "soon")]),
         (2, "BASE_URL is missing", &[("ADMIN_TOKEN", wrong)]),
+        (
+            2,
+            "BASE_URL and TOKEN_URL are both given",
+            &[("BASE_URL", &base), ("TOKEN_URL", &base)],
+        ),
+        (2, "TOKEN_URL is missing: REVOKE_URL", &[("REVOKE_URL", &base)]),
+        (
+            2,
+            "CLIENT_AUTH must be one of basic, post, none",
+            &[("TOKEN_URL", &base), ("CLIENT_AUTH", "guess")],
+        ),
+        (
+            2,
+            "SCENARIOS has mix, which needs endpoints that only oauth2_server has",
+            &[
+                ("TOKEN_URL", &base),
+                ("CLIENT_ID", "one"),
+                ("CLIENT_SECRET", wrong),
+                ("SCENARIOS", "mix"),
+            ],
+        ),
+        (
+            2,
+            "SCENARIOS has introspect, which needs an endpoint: give INTROSPECT_URL",
+            &[
+                ("TOKEN_URL", &base),
+                ("CLIENT_ID", "one"),
+                ("CLIENT_SECRET", wrong),
+                ("SCENARIOS", "introspect"),
+            ],
+        ),
         (2, "K6_DURATION would change", &[("K6_DURATION", "1s")]),
         (2, "PROFILE smoke needs a client", &[("BASE_URL", &base)]),
         (
@@ -186,15 +219,8 @@ async fn one_existing_client_is_enough() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_lies_is_found_out() {
     let desk = Desk::take().await;
-    let mut liar = python("liar.py")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut port = String::new();
-    let mut stdout = std::io::BufReader::new(liar.stdout.take().unwrap());
-    std::io::BufRead::read_line(&mut stdout, &mut port).unwrap();
-    let base = format!("http://127.0.0.1:{}", port.trim());
+    let liar = Liar::start();
+    let base = liar.url();
     let output = desk.run(&[
         ("BASE_URL", &base),
         ("CLIENT_ID", "somebody"),
@@ -202,8 +228,6 @@ async fn a_server_that_lies_is_found_out() {
         ("SCENARIOS", "introspect revoke bad_secrets"),
         ("DURATION", "2s"),
     ]);
-    drop(liar.stdin.take());
-    liar.wait().unwrap();
     assert_eq!(output.code, 99, "{}{}", output.stdout, output.stderr);
     let summary = desk.summary();
     let wrong = |scenario: usize, what: &str| summary["scenarios"][scenario]["wrong_answers"][what].as_u64();

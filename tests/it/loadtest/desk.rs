@@ -1,8 +1,9 @@
 //! What the tests of the load test stand on: a place for results, `run.sh` as a command, and what is left behind.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use oauth2_testkit::{Output, Process, Server};
@@ -82,7 +83,7 @@ impl Desk {
 }
 
 /// A program of `tests/outside` that needs nothing but Python.
-pub(super) fn python(program: &str) -> Command {
+fn python(program: &str) -> Command {
     let mut command = Command::new("python3");
     command.arg(
         Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -90,6 +91,38 @@ pub(super) fn python(program: &str) -> Command {
             .join(program),
     );
     command
+}
+
+/// A server that is honest while it is being looked over. It ends with its handle.
+pub(super) struct Liar {
+    process: Child,
+    port: u16,
+}
+
+impl Liar {
+    pub(super) fn start() -> Liar {
+        let mut process = python("liar.py")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut port = String::new();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        stdout.read_line(&mut port).unwrap();
+        let port = port.trim().parse().expect("it prints its port");
+        Liar { process, port }
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Liar {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 /// The k6 that `make setup` found or installed.
