@@ -26,6 +26,7 @@ use tokio::sync::watch;
 
 use crate::oauth::grants::Defaults;
 use crate::oauth::registration;
+use crate::tokens::fingerprint::Fingerprints;
 use crate::tokens::issued::IssuedTokens;
 use crate::tokens::verified::VerifiedTokens;
 
@@ -68,6 +69,8 @@ pub struct State {
     pub verified: Arc<VerifiedTokens>,
     /// Tokens signed here.
     pub issued: IssuedTokens,
+    /// How tokens are told apart in these two.
+    pub fingerprints: Fingerprints,
     /// The published revocations.
     pub revocations: PublishedRevocations,
     /// The published counts of failed authentications.

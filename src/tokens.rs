@@ -10,6 +10,7 @@
 //! Nothing here knows of HTTP, actors or a clock: times are passed in.
 
 pub mod claims;
+pub mod fingerprint;
 pub mod issued;
 pub mod json;
 pub mod jwt;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from .bench import Bench, say
-from .processes import BenchError
+from .processes import BenchError, CallCounter
 from .rates import name, take
 from .rows import RATE_ROWS
 
@@ -27,12 +27,13 @@ def cost(bench: Bench) -> None:
         if key not in bench.samples:
             continue
         # In a run of its own: counting them costs the server a little.
-        calls = take(bench, row, 64, 2, count_calls=True).calls
+        counter = CallCounter(server.pid)
+        requests = take(bench, row, 64, 2, counter).requests
         database = bench.cpu(key, bench.postgres.pid)
         counted = allocations(bench, KINDS[row.key], row.client, bool(row.tokens))
         table.lines.append([
             row.what, f"{bench.cpu(key, server.pid):.1f}", f"{database:.1f}" if database > 0.5 else "",
-            f"{calls:.1f}" if calls else "", f"{counted[0]:.0f}", f"{counted[1]:.0f}"])
+            f"{counter.calls / requests:.1f}" if counter.calls else "", f"{counted[0]:.0f}", f"{counted[1]:.0f}"])
 
 
 def allocations(bench: Bench, kind: str, client: str, introspect: bool) -> tuple[float, float]:

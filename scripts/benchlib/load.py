@@ -6,11 +6,12 @@ import json
 import shutil
 import statistics
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .processes import BenchError, CallCounter, Processes, UsageMeter
+from .processes import BenchError, Processes, UsageMeter, Watcher
 from .stores import BINARIES, Postgres
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "bench-lua"
@@ -45,8 +46,8 @@ class Sample:
     #: Where the generator says them.
     p95: float | None = None
     longest: float | None = None
-    #: System calls a request of the process that was watched.
-    calls: float | None = None
+    #: How many were answered.
+    requests: int = 0
 
 
 def quietest(take: Callable[[], Sample], tries: int) -> Sample:
@@ -90,8 +91,8 @@ class Loads:
         self.processes, self.openloop, self.directory = processes, openloop, directory
 
     def wrk(self, target: Target, seconds: int, retry: bool = True, connections: int = CONNECTIONS,
-            watch: int | None = None) -> Sample:
-        """wrk with one thread; the quietest of a few tries when others disturb. `watch`: whose system calls to count."""
+            watch: Watcher | None = None) -> Sample:
+        """wrk with one thread; the quietest of a few tries when others disturb, but one alone that is watched."""
         if target.clients is not None:
             script = ["clients.lua", target.url, "--", str(target.clients), target.body]
         elif target.batches:
@@ -105,18 +106,18 @@ class Loads:
                    str(SCRIPTS / script[0]), *script[1:]]
 
         def take() -> Sample:
-            counter = CallCounter(watch)
-            meter = UsageMeter(self.processes)
-            out = json.loads(self.processes.run(command, timeout=seconds + 30).splitlines()[-1])
-            usage, calls = meter.read(), counter.read()
+            with watch or nullcontext():
+                meter = UsageMeter(self.processes)
+                out = json.loads(self.processes.run(command, timeout=seconds + 30).splitlines()[-1])
+                usage = meter.read()
             requests = max(1, out["requests"])
             return Sample(
                 out["requests"] / out["seconds"], out["p50_us"] / 1000, out["p99_us"] / 1000,
                 out["not_ok"] + out["broken"], usage.foreign,
                 {pid: used * 1e6 / requests for pid, used in usage.by_process.items()},
-                out["p95_us"] / 1000, out["max_us"] / 1000, None if calls is None else calls / requests)
+                out["p95_us"] / 1000, out["max_us"] / 1000, out["requests"])
 
-        return quietest(take, 1 + (RETRIES if retry and not target.once else 0))
+        return quietest(take, 1 + (RETRIES if retry and not target.once and not watch else 0))
 
     def _openloop(self, target: Target, timeout: float, *options: str) -> tuple[dict[str, Any], float]:
         if self.openloop is None:

@@ -15,10 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
-from . import cost, latency, rates, report, size
+from . import cost, latency, profile, rates, report, size
 from .bench import Bench, say
 from .processes import BenchError, Processes
-from .rows import ALL_ROWS
+from .rows import ALL_ROWS, RATE_ROWS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Bound on a whole run, seconds.
@@ -36,6 +36,8 @@ def arguments() -> argparse.Namespace:
                         help=f"measure this row only; may repeat: {', '.join(ALL_ROWS)}")
     parser.add_argument("--rows", type=int, action="append", default=[], metavar="N",
                         help="only compare the durable rates with N tokens in the ledger; may repeat")
+    parser.add_argument("--profile", type=Path, metavar="DIR",
+                        help="only find out where the server's processor time goes; flame graphs into DIR (needs perf, inferno)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples here")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     parser.add_argument("--binaries", type=Path, help="use these binaries instead of building them")
@@ -83,6 +85,10 @@ def measure(chosen: argparse.Namespace, processes: Processes, binaries: Path, di
         return bench
     bench.start_servers()
     time.sleep(2)
+    if chosen.profile:
+        rates.prepare(bench, [row for row in RATE_ROWS if bench.wants(row.key)])
+        profile.profile(bench, chosen.profile)
+        return bench
     size.idle(bench)
     rates.rates(bench)
     latency.latency(bench)
@@ -101,6 +107,7 @@ def configuration(chosen: argparse.Namespace, binaries: Path, bench: Bench) -> s
     version = bench.processes.run([str(binaries / "oauth2_server"), "--version"], timeout=10).split()[-1]
     options = [f"--rounds {chosen.rounds}", f"--seconds {chosen.seconds}", f"--workers {chosen.workers}"]
     options += [f"--only {row}" for row in chosen.only] + [f"--rows {rows}" for rows in chosen.rows]
+    options += ["--profile DIR"] if chosen.profile else []
     day = time.strftime("%Y-%m-%d", time.gmtime())
     return (f"oauth2_server {version}, commit {report.commit(ROOT)}; Postgres {bench.postgres.version()}, SQLite in the server; "
             f"{report.machine()}; {day}; `scripts/bench {' '.join(options)}`")

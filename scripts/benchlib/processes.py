@@ -10,7 +10,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 TICKS = os.sysconf("SC_CLK_TCK")
 CORES = os.cpu_count() or 1
@@ -159,21 +159,44 @@ def resident_mib(pid: int) -> float:
     raise BenchError(f"process {pid} is gone")
 
 
-class CallCounter:
-    """System calls of a process while it runs, where `perf` can count them: without slowing anything."""
+class Watcher:
+    """`perf` beside a process while something is measured. Where `perf` is not, nothing is watched."""
 
-    def __init__(self, pid: int | None) -> None:
-        self.perf: subprocess.Popen[str] | None = None
+    def __init__(self, *arguments: str) -> None:
         perf = shutil.which("perf")
-        if pid is not None and perf:
-            self.perf = subprocess.Popen([perf, "stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p", str(pid)],
-                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                         text=True, start_new_session=True)
+        self.command = [perf, *arguments] if perf else None
 
-    def read(self) -> int | None:
-        if self.perf is None:
-            return None
-        self.perf.send_signal(signal.SIGINT)
-        _, told = self.perf.communicate(timeout=10)
+    def __enter__(self) -> Self:
+        self.perf = self.command and subprocess.Popen(
+            self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            start_new_session=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.perf:
+            self.perf.send_signal(signal.SIGINT)
+            self.told(self.perf.communicate(timeout=30)[1])
+
+    def told(self, told: str) -> None:
+        pass
+
+
+class CallCounter(Watcher):
+    """System calls of a process."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__("stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p", str(pid))
+        self.calls: int | None = None
+
+    def told(self, told: str) -> None:
         counts = [line.split(",")[0] for line in told.splitlines() if "raw_syscalls" in line]
-        return int(counts[0]) if counts and counts[0].isdigit() else None
+        self.calls = int(counts[0]) if counts and counts[0].isdigit() else None
+
+
+class Profiler(Watcher):
+    """Where a process is, stack by stack, 2 000 times a second and processor, into a file."""
+
+    def __init__(self, pid: int, file: Path) -> None:
+        super().__init__("record", "-q", "-e", "cpu-clock", "-F", "1999", "-g", "-o", str(file), "-p", str(pid))
+        if self.command is None:
+            raise BenchError("perf is missing; install linux-perf")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .bench import Bench, say
 from .load import BATCH, Sample, Target
+from .processes import Watcher
 from .report import ms, spaced
 from .rows import BATCH_GOAL, CONNECTIONS, RATE_ROWS, RateRow
 from .servers import Server
@@ -72,16 +73,17 @@ def serving(bench: Bench, row: RateRow) -> Server:
     return bench.servers["elsewhere" if row.tokens == "elsewhere" else row.store]
 
 
-def take(bench: Bench, row: RateRow, connections: int, seconds: int, count_calls: bool = False) -> Sample:
+def take(bench: Bench, row: RateRow, connections: int, seconds: int, watch: Watcher | None = None) -> Sample:
     load, server = target(bench, row), serving(bench, row)
     if load.once:
         assert load.tokens is not None
         # More than could be asked about at the ceiling's rate. One that is used up is answered with a 4xx and seen.
-        most = bench.samples[name("bare", connections)][-1].rate if row.tokens == "once" else 120_000
+        beside = bench.samples.get(name("bare", connections), [])
+        most = beside[-1].rate if row.tokens == "once" and beside else 120_000
         count = int(most * seconds * 1.1) + 10_000
         bench.loads.collect(bench.token_target(bench.servers[row.store], row.client), count, load.tokens)
     before = server.counter(INACTIVE)
-    sample = bench.loads.wrk(load, seconds, connections=connections, watch=server.pid if count_calls else None)
+    sample = bench.loads.wrk(load, seconds, connections=connections, watch=watch)
     # An inactive answer is a 200 too, and a cheaper one.
     sample.bad += int(server.counter(INACTIVE) - before)
     if load.once and load.tokens:

@@ -26,6 +26,7 @@ use crate::http::discovery::{Metadata, PublishedKeys};
 use crate::http::routes::ENDPOINTS;
 use crate::http::{Readiness, State, error};
 use crate::oauth::grants::Defaults;
+use crate::tokens::fingerprint::Fingerprints;
 use crate::tokens::issued::IssuedTokens;
 use crate::tokens::keyring::Keyring;
 use crate::tokens::secret;
@@ -126,6 +127,7 @@ impl House {
             keys,
             verified,
             issued: IssuedTokens::new(ISSUED_TOKENS),
+            fingerprints: Fingerprints::new().map_err(Failure::environment)?,
             revocations: revoked,
             limits: counted,
             tokens: TokenStoreHandle(tokens.mailbox.clone()),

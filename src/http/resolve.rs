@@ -17,7 +17,7 @@ use super::error::Failure;
 use crate::tokens::claims::Claims;
 use crate::tokens::keyring::Verified;
 use crate::tokens::opaque::Reference;
-use crate::tokens::{MAX_TOKEN_BYTES, opaque, secret};
+use crate::tokens::{MAX_TOKEN_BYTES, opaque};
 
 /// Seconds by which the clocks of nodes may differ: a token minted on another node is not refused for being young.
 const CLOCK_SKEW: i64 = 30;
@@ -66,13 +66,13 @@ impl State {
     }
 
     fn resolve_signed(&self, token: &str) -> Option<Arc<Verified>> {
-        let hash = secret::hash(token);
-        if let Some(known) = self.verified.get(&hash) {
+        let fingerprint = self.fingerprints.of(token);
+        if let Some(known) = self.verified.get(&fingerprint) {
             self.instruments.proof(Proof::Hit);
             return Some(known);
         }
         let keyring = &self.keys.load().keyring;
-        if self.issued.contains(&hash) {
+        if self.issued.contains(&fingerprint) {
             self.instruments.proof(Proof::Issued);
             return keyring.recognize(token).map(Arc::new);
         }
@@ -80,7 +80,7 @@ impl State {
         let verified = Arc::new(keyring.verify(token)?);
         // Expired tokens are not asked about again; what is kept should be worth it.
         if verified.claims.exp > self.now() {
-            self.verified.insert(hash, Arc::clone(&verified));
+            self.verified.insert(fingerprint, Arc::clone(&verified));
         }
         Some(verified)
     }

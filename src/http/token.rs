@@ -65,7 +65,7 @@ async fn mint(
         TokenFormat::Jwt => keyring.sign_jwt(&grant.claims, grant.signing_alg),
         _ => keyring.sign_paseto(&grant.claims),
     }?;
-    state.issued.insert(&secret::hash(&token));
+    state.issued.insert(&state.fingerprints.of(&token));
     if let Some(pending) = pending {
         recorded(pending).await?;
     }

@@ -1,4 +1,4 @@
-//! Tokens whose signature was checked before: SHA-256 of the whole token to what it claims.
+//! Tokens whose signature was checked before: the fingerprint of the whole token to what it claims.
 //!
 //! A hit saves the signature check and nothing else: expiry and revocation are looked at every time. Only good tokens are
 //! kept, so garbage cannot push them out.
@@ -8,17 +8,15 @@ use std::sync::Arc;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use super::fingerprint::Fingerprint;
 use super::keyring::Verified;
-
-/// SHA-256 of a token.
-pub type TokenHash = [u8; 32];
 
 /// What one `Arc` allocates beside its content: two counts.
 const COUNTS: usize = 2 * size_of::<usize>();
 
 /// What the cache itself spends on an entry: key and value, 21 bytes of its own, and the room that its tables keep free,
 /// taken at its largest (a table is doubled when two thirds of it are full).
-const SLOT: usize = 3 * (size_of::<TokenHash>() + size_of::<Arc<Verified>>() + 21);
+const SLOT: usize = 3 * (size_of::<Fingerprint>() + size_of::<Arc<Verified>>() + 21);
 
 /// What an entry of an ordinary token costs, for the size that the cache begins with.
 const ORDINARY: u64 = 512;
@@ -27,8 +25,8 @@ const ORDINARY: u64 = 512;
 #[derive(Debug, Clone)]
 struct Bytes;
 
-impl Weighter<TokenHash, Arc<Verified>> for Bytes {
-    fn weight(&self, _: &TokenHash, verified: &Arc<Verified>) -> u64 {
+impl Weighter<Fingerprint, Arc<Verified>> for Bytes {
+    fn weight(&self, _: &Fingerprint, verified: &Arc<Verified>) -> u64 {
         let claims = &verified.claims;
         let text = |text: &Arc<str>| COUNTS + text.len();
         // The key's name is shared by all of its tokens, the subject mostly is the client.
@@ -45,7 +43,7 @@ impl Weighter<TokenHash, Arc<Verified>> for Bytes {
 /// The bounded cache.
 #[derive(Debug)]
 pub struct VerifiedTokens {
-    cache: Cache<TokenHash, Arc<Verified>, Bytes>,
+    cache: Cache<Fingerprint, Arc<Verified>, Bytes>,
 }
 
 impl VerifiedTokens {
@@ -57,13 +55,13 @@ impl VerifiedTokens {
     }
 
     /// What the token claims, if its signature was checked before.
-    pub fn get(&self, hash: &TokenHash) -> Option<Arc<Verified>> {
-        self.cache.get(hash)
+    pub fn get(&self, fingerprint: &Fingerprint) -> Option<Arc<Verified>> {
+        self.cache.get(fingerprint)
     }
 
     /// Remembers a token whose signature holds.
-    pub fn insert(&self, hash: TokenHash, verified: Arc<Verified>) {
-        self.cache.insert(hash, verified);
+    pub fn insert(&self, fingerprint: Fingerprint, verified: Arc<Verified>) {
+        self.cache.insert(fingerprint, verified);
     }
 
     /// Forgets everything: the keys have changed.
@@ -86,9 +84,12 @@ impl VerifiedTokens {
 mod tests {
     use super::*;
     use crate::tokens::claims::tests::sample;
-    use crate::tokens::secret::hash;
 
     const MIB: u64 = 1024 * 1024;
+
+    fn fingerprint(n: u32) -> Fingerprint {
+        u128::from(n).to_le_bytes()
+    }
 
     /// A cache of one MiB after this many tokens with a scope of so many bytes.
     fn filled(tokens: u32, scope: usize) -> VerifiedTokens {
@@ -100,7 +101,7 @@ mod tests {
                 claims,
                 kid: "key".into(),
             });
-            cache.insert(hash(n.to_string()), verified);
+            cache.insert(fingerprint(n), verified);
             assert!(cache.cache.weight() <= cache.cache.capacity());
         }
         cache
@@ -117,8 +118,8 @@ mod tests {
     #[test]
     fn what_is_kept_is_found_until_all_is_forgotten() {
         let cache = filled(3, 10);
-        assert!(cache.get(&hash("0")).is_some() && cache.get(&hash("3")).is_none());
+        assert!(cache.get(&fingerprint(0)).is_some() && cache.get(&fingerprint(3)).is_none());
         cache.clear();
-        assert!(cache.get(&hash("0")).is_none() && cache.is_empty());
+        assert!(cache.get(&fingerprint(0)).is_none() && cache.is_empty());
     }
 }
