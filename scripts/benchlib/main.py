@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
-from . import cost, latency, profile, rates, report, size
+from . import cost, latency, profile, rates, report, scaling, size
 from .bench import Bench, say
 from .processes import BenchError, Processes
 from .rows import ALL_ROWS, RATE_ROWS
@@ -39,7 +39,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--profile", type=Path, metavar="DIR",
                         help="only find out where the server's processor time goes; flame graphs into DIR (needs perf, inferno)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples here")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/")
     parser.add_argument("--binaries", type=Path, help="use these binaries instead of building them")
     parser.add_argument("--dir", type=Path, help="where stores are made, on a real disk (target/bench)")
     chosen = parser.parse_args()
@@ -83,6 +83,9 @@ def measure(chosen: argparse.Namespace, processes: Processes, binaries: Path, di
     if chosen.rows:
         size.large(bench, chosen.rows)
         return bench
+    if chosen.only == ["scaling"]:
+        scaling.scaling(bench)
+        return bench
     bench.start_servers()
     time.sleep(2)
     if chosen.profile:
@@ -98,6 +101,7 @@ def measure(chosen: argparse.Namespace, processes: Processes, binaries: Path, di
         server.stop()
     size.ledger(bench)
     size.clients(bench)
+    scaling.scaling(bench)
     cost.queries(bench)
     return bench
 
@@ -144,6 +148,7 @@ def main() -> int:
                 "samples": bench.record()}
         chosen.json.write_text(json.dumps(told, indent=1), encoding="utf-8")
     if chosen.write:
-        report.write(ROOT / "docs" / "performance.md", parts)
+        for name, part in parts.items():
+            report.write(ROOT / "docs" / bench.tables[name].document, name, part)
     say("done")
     return 0

@@ -1,4 +1,4 @@
-"""The tables, as text, and their place in docs/performance.md."""
+"""The tables, as text, and their place in the documents."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class Table:
 
     columns: list[str]
     lines: list[list[str | bool | None]] = field(default_factory=list)
+    #: Which file of docs/ it stands in.
+    document: str = "performance.md"
 
     def markdown(self) -> str:
         def cell(value: str | bool | None) -> str:
@@ -56,13 +58,11 @@ def commit(root: Path) -> str:
     return (git("rev-parse", "--short", "HEAD") or "unknown") + (" with changes" if changed else "")
 
 
-def write(file: Path, parts: dict[str, str]) -> None:
-    """Puts each part between its markers; what was not measured stays."""
+def write(file: Path, name: str, part: str) -> None:
+    """Puts it between its markers; what was not measured stays."""
     text = file.read_text(encoding="utf-8")
-    for name, part in parts.items():
-        begin, end = BEGIN.format(name), END.format(name)
-        if text.count(begin) != 1 or text.count(end) != 1:
-            raise BenchError(f"{file} must hold {begin} and {end} once")
-        before, rest = text.split(begin)
-        text = f"{before}{begin}\n{part}\n{end}{rest.split(end)[1]}"
-    file.write_text(text, encoding="utf-8")
+    begin, end = BEGIN.format(name), END.format(name)
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise BenchError(f"{file} must hold {begin} and {end} once")
+    before, rest = text.split(begin)
+    file.write_text(f"{before}{begin}\n{part}\n{end}{rest.split(end)[1]}", encoding="utf-8")

@@ -75,6 +75,7 @@ class Server:
     def __init__(self, processes: Processes, binary: Path, name: str, store: str, workers: int,
                  directory: Path) -> None:
         self.processes, self.binary, self.name = processes, binary, name
+        self.workers = workers
         self.home = directory / f"server-{name}"
         self.home.mkdir()
         self.log = directory / f"server-{name}.log"
@@ -84,7 +85,6 @@ class Server:
             "OAUTH2_DATABASE_URL": store,
             "OAUTH2_SERVER_PORT": str(self.port),
             "OAUTH2_MANAGEMENT_PORT": str(self.management),
-            "OAUTH2_SERVER_WORKERS": str(workers),
             "OAUTH2_SERVER_DRAIN_DELAY": "0",
             "OAUTH2_ISSUER": f"http://127.0.0.1:{self.port}",
             "OAUTH2_KEY_ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode(),
@@ -115,7 +115,8 @@ class Server:
     def start(self, answers: bool = False) -> float:
         """Answers the seconds from the start to the first 200 of /ready. `answers`: what it prints is kept for its end."""
         began = time.monotonic()
-        self.process = self.processes.start([str(self.binary)], self.log, env=self.env, cwd=self.home,
+        env = self.env | {"OAUTH2_SERVER_WORKERS": str(self.workers)}
+        self.process = self.processes.start([str(self.binary)], self.log, env=env, cwd=self.home,
                                             stdout=subprocess.PIPE if answers else None)
         while True:
             answer = get(self.port, "/ready")
