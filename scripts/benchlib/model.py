@@ -23,6 +23,8 @@ class Costs:
     #: Of a core of the server: from a request to its record, and from the commit to the answer.
     request: float
     answer: float
+    #: Of a core of the server: for a commit, however many are in it.
+    group: float
     #: Of a core of Postgres: for a commit, and for each row in it.
     commit: float
     row: float
@@ -124,7 +126,7 @@ class Simulation:
         if not recorder.busy:
             recorder.busy = True
             # Behind the requests that the worker has read already.
-            self.work(recorder.worker, 0, lambda: self.commit(recorder))
+            self.work(recorder.worker, self.costs.group, lambda: self.commit(recorder))
 
     def commit(self, recorder: Recorder) -> None:
         batch, recorder.waiting = recorder.waiting, []
@@ -134,7 +136,7 @@ class Simulation:
 
     def committed(self, recorder: Recorder, batch: list[float]) -> None:
         if recorder.waiting:
-            self.work(recorder.worker, 0, lambda: self.commit(recorder))
+            self.work(recorder.worker, self.costs.group, lambda: self.commit(recorder))
         else:
             recorder.busy = False
         for asked in batch:
@@ -154,3 +156,36 @@ def per_commit_and_row(one: tuple[float, float], other: tuple[float, float]) -> 
     (few, dear), (many, cheap) = one, other
     commit = (dear - cheap) / (1 / few - 1 / many)
     return commit, cheap - commit / many
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a rate needs when tokens are asked for evenly and no core is short."""
+
+    recorders: int
+    #: Tokens in a commit.
+    batch: float
+    #: A second.
+    commits: float
+    #: Cores kept busy by the INSERT.
+    postgres: float
+
+
+def arriving(costs: Costs, rate: float, largest: int = 1024) -> float:
+    """Tokens in a commit of a recorder that is asked so often: those that arrive while the one before is on its way."""
+    spare = 1 - rate * costs.row
+    return max(1.0, min(largest, rate * (costs.commit + costs.sync) / spare)) if spare > 0 else largest
+
+
+def busy(costs: Costs, rate: float) -> float:
+    """Share of a core that a worker uses which is asked so often."""
+    return rate * (costs.request + costs.answer + costs.group / arriving(costs, rate))
+
+
+def plan(costs: Costs, rate: float, planned: float) -> Plan:
+    """With as few workers, a recorder each, as are not busier than planned."""
+    recorders = 1
+    while busy(costs, rate / recorders) > planned:
+        recorders += 1
+    batch = arriving(costs, rate / recorders)
+    return Plan(recorders, batch, rate / batch, rate * (costs.row + costs.commit / batch))

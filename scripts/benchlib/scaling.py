@@ -9,24 +9,28 @@ from dataclasses import dataclass
 
 from .bench import Bench, say
 from .load import Sample
-from .model import Costs, Outcome, per_commit_and_row, simulate
-from .processes import CORES, children_ticks, resident_mib, TICKS
+from .model import Costs, Outcome, arriving, per_commit_and_row, plan, simulate
+from .processes import CORES, TICKS, UsageMeter, children_ticks, resident_mib
 from .report import spaced
 from .servers import GRANT, Server
 
 DOCUMENT = "scaling.md"
-#: Of the server's time for a token, what comes after the commit: writing the answer.
+#: Of the server's time for a token, what comes after the commit: writing the answer. Assumed, since it was not measured.
 ANSWER_SHARE = 0.3
 #: Connections that the model is fitted to.
 FIT = (8, 64)
 #: Connections and workers that it has to foresee.
 FORESEE = ((16, 1), (256, 1), (64, 2), (256, 2))
+#: Shares of the rate at 64 connections at which tokens are asked for evenly, and workers.
+EVENLY = ((1 / 8, 1), (1 / 4, 1), (1 / 2, 1), (1 / 2, 2))
 #: Tokens a second.
 TARGETS = (10_000, 100_000, 1_000_000)
 #: Of a core or a disk, how much is planned for.
 PLANNED = 0.6
 #: Seconds: a token's life by default, what a partition covers, and how long it stays after its last token expired.
 LIFETIME, PARTITION, KEPT = 1800, 21_600, 3600
+#: Transactions after which Postgres freezes a table whether it is busy or not (`autovacuum_freeze_max_age`).
+FREEZE = 200_000_000
 REVOCATIONS = 100_000
 
 
@@ -42,6 +46,8 @@ class Measured:
     #: Tokens in a commit, and its seconds.
     batch: float
     commit: float
+    #: Bytes of the log for a token.
+    wal: float
 
 
 @dataclass
@@ -58,23 +64,43 @@ class Token:
     answer: int
 
 
-def run(bench: Bench, server: Server, client: str, connections: int) -> Measured:
-    def histogram(name: str) -> tuple[float, float]:
-        labels = '{store="postgres"}'
-        series = f"oauth2_server_token_commit_{name}"
-        return server.counter(f"{series}_sum{labels}"), server.counter(f"{series}_count{labels}")
+class Commits:
+    """What the server says of its commits, and Postgres of its log, since this was made."""
 
-    tokens, commits = histogram("batch_size")
-    seconds, _ = histogram("duration_seconds")
-    ticks = children_ticks()
+    def __init__(self, bench: Bench, server: Server) -> None:
+        self.bench, self.server = bench, server
+        self.before = self.now()
+
+    def now(self) -> list[float]:
+        series, labels = "oauth2_server_token_commit", '{store="postgres"}'
+        wal = self.bench.postgres.sql("SELECT pg_current_wal_lsn() - '0/0'", "postgres")
+        return [self.server.counter(f"{series}_{name}{labels}")
+                for name in ("batch_size_sum", "batch_size_count", "duration_seconds_sum")] + [float(wal)]
+
+    def read(self) -> tuple[float, float, float, float]:
+        """Tokens; tokens in a commit; its seconds; bytes of the log for a token."""
+        tokens, commits, seconds, wal = (now - before for now, before in zip(self.now(), self.before))
+        return tokens, tokens / max(1, commits), seconds / max(1, commits), wal / max(1, tokens)
+
+
+def run(bench: Bench, server: Server, client: str, connections: int) -> Measured:
+    commits, ticks = Commits(bench, server), children_ticks()
     sample = bench.loads.wrk(bench.token_target(server, client), bench.seconds, retry=False, connections=connections)
     generator = (children_ticks() - ticks) / TICKS / max(1, sample.requests)
     bench.note(f"{client}@{connections}x{server.workers}", sample, server.pid)
-    more_tokens, more_commits = histogram("batch_size")
-    more_seconds, _ = histogram("duration_seconds")
-    count = max(1, more_commits - commits)
-    return Measured(sample, generator, sample.cpu_us[server.pid] / 1e6, sample.cpu_us[bench.postgres.pid] / 1e6,
-                    (more_tokens - tokens) / count, (more_seconds - seconds) / count)
+    _, batch, seconds, wal = commits.read()
+    return Measured(sample, generator, sample.cpu_us[server.pid] / 1e6, sample.cpu_us[bench.postgres.pid] / 1e6, batch, seconds,
+                    wal)
+
+
+def run_evenly(bench: Bench, server: Server, rate: float) -> Measured:
+    """In an open loop."""
+    commits, meter = Commits(bench, server), UsageMeter(bench.processes)
+    sample = bench.loads.at_rate(bench.token_target(server), bench.seconds, rate)
+    used = meter.read().by_process
+    tokens, batch, seconds, wal = commits.read()
+    bench.note(f"evenly@{rate:.0f}x{server.workers}", sample)
+    return Measured(sample, 0, used[server.pid] / max(1, tokens), used[bench.postgres.pid] / max(1, tokens), batch, seconds, wal)
 
 
 def median(bench: Bench, server: Server, client: str, connections: int) -> Measured:
@@ -85,9 +111,10 @@ def median(bench: Bench, server: Server, client: str, connections: int) -> Measu
 
 def fit(few: Measured, many: Measured) -> Costs:
     commit, row = per_commit_and_row((few.batch, few.postgres), (many.batch, many.postgres))
+    group, server = per_commit_and_row((few.batch, few.server), (many.batch, many.server))
     # Where little waits, the least of a commit is spent waiting for a core.
     sync = max(0.0, few.commit - commit - row * few.batch)
-    return Costs(many.generator, many.server * (1 - ANSWER_SHARE), many.server * ANSWER_SHARE, commit, row, sync)
+    return Costs(many.generator, server * (1 - ANSWER_SHARE), server * ANSWER_SHARE, max(0.0, group), commit, row, sync)
 
 
 def scaling(bench: Bench) -> None:
@@ -103,19 +130,23 @@ def scaling(bench: Bench) -> None:
     say("scaling: what the model foresees")
     two = bench.server("postgres-scaling-two", one)
     two.workers = 2
-    foreseen = []
-    for connections, workers in FORESEE:
-        if workers == 2 and one.process:
+    foreseen, evenly = [], []
+    for workers, server in ((1, one), (2, two)):
+        if workers == 2:
             one.stop()
             two.start()
             bench.loads.wrk(bench.token_target(two), 1, retry=False)
-        outcome = simulate(costs, connections, workers, CORES)
-        foreseen.append((connections, workers, outcome, median(bench, two if workers == 2 else one, "bench-p", connections)))
+        for connections in (connections for connections, on in FORESEE if on == workers):
+            outcome = simulate(costs, connections, workers, CORES)
+            foreseen.append((connections, workers, outcome, median(bench, server, "bench-p", connections)))
+        for rate in (many.sample.rate * share for share, on in EVENLY if on == workers):
+            evenly.append((rate, workers, run_evenly(bench, server, rate)))
     two.stop()
     revocation = revocation_bytes(bench)
     tell_costs(bench, costs, tokens, revocation)
     tell_foreseen(bench, [(FIT[1], 1, simulate(costs, FIT[1], 1, CORES), many), *foreseen])
-    tell_needs(bench, many, foreseen[1][3], tokens["PASETO"])
+    tell_evenly(bench, costs, evenly)
+    tell_needs(bench, costs, per_commit_and_row((few.batch, few.wal), (many.batch, many.wal)), tokens["PASETO"])
 
 
 def token(bench: Bench, server: Server, client: str) -> Token:
@@ -169,17 +200,18 @@ def revocation_bytes(bench: Bench) -> float:
 def tell_costs(bench: Bench, costs: Costs, tokens: dict[str, Token], revocation: float) -> None:
     table = bench.table("scaling: a token", ["of one token, on Postgres", *tokens])
     table.document = DOCUMENT
-    rows: list[tuple[str, str, float]] = [
-        ("write-ahead log, bytes", "wal", 1), ("of it whole pages, count", "images", 1),
-        ("syncs of the log, count", "syncs", 1), ("table and index, bytes", "stored", 1),
-        ("sent to Postgres, bytes", "to_postgres", 1), ("received from Postgres, bytes", "from_postgres", 1),
-        ("HTTP request, bytes", "request", 1), ("HTTP answer, bytes", "answer", 1)]
-    for what, name, _ in rows:
+    rows: list[tuple[str, str]] = [
+        ("write-ahead log, bytes", "wal"), ("of it whole pages, count", "images"),
+        ("syncs of the log, count", "syncs"), ("table and index, bytes", "stored"),
+        ("sent to Postgres, bytes", "to_postgres"), ("received from Postgres, bytes", "from_postgres"),
+        ("HTTP request, bytes", "request"), ("HTTP answer, bytes", "answer")]
+    for what, name in rows:
         table.lines.append([what, *(figure(getattr(one, name)) for one in tokens.values())])
     table = bench.table("scaling: the model", ["fitted", "microseconds"])
     table.document = DOCUMENT
     for what, seconds in (("load generator, a request", costs.generator), ("server, a request until its record", costs.request),
-                          ("server, from the commit to the answer", costs.answer), ("Postgres, a commit", costs.commit),
+                          ("server, from the commit to the answer", costs.answer), ("server, a commit", costs.group),
+                          ("Postgres, a commit", costs.commit),
                           ("Postgres, a row", costs.row), ("sync and way of a commit, no core busy", costs.sync)):
         table.lines.append([what, f"{seconds * 1e6:.1f}"])
     table.lines.append(["memory of the server for a revocation in force", f"{revocation:.0f} bytes"])
@@ -200,24 +232,41 @@ def tell_foreseen(bench: Bench, rows: list[tuple[int, int, Outcome, Measured]]) 
             f"{outcome.p50 * 1e3:.2f}", f"{measured.sample.p50:.2f}"])
 
 
-def tell_needs(bench: Bench, many: Measured, crowded: Measured, one: Token) -> None:
-    """By proportion, with the server's cost at 64 connections and Postgres' at 256, where commits are large."""
+def tell_evenly(bench: Bench, costs: Costs, rows: list[tuple[float, int, Measured]]) -> None:
+    table = bench.table("scaling: evenly", ["asked for", "workers", "answered", "tokens a commit, foreseen", "measured",
+                                            "server us, foreseen", "measured", "Postgres us, foreseen", "measured"])
+    table.document = DOCUMENT
+    for rate, workers, measured in rows:
+        batch = arriving(costs, rate / workers)
+        table.lines.append([
+            f"{spaced(rate)}/s", str(workers), f"{spaced(measured.sample.rate)}/s", f"{batch:.1f}", f"{measured.batch:.1f}",
+            f"{(costs.request + costs.answer + costs.group / batch) * 1e6:.0f}", f"{measured.server * 1e6:.0f}",
+            f"{(costs.row + costs.commit / batch) * 1e6:.0f}", f"{measured.postgres * 1e6:.0f}"])
+
+
+def tell_needs(bench: Bench, costs: Costs, wal: tuple[float, float], one: Token) -> None:
+    """By the model for whatever depends on the size of commits, by proportion for the rest."""
     table = bench.table("scaling: needs", ["for durable PASETO", *(f"{spaced(rate)}/s" for rate in TARGETS)])
     table.document = DOCUMENT
+    plans = [(rate, plan(costs, rate, PLANNED)) for rate in TARGETS]
 
     def add(what: str, of: list[str]) -> None:
         table.lines.append([what, *of])
 
     stay = LIFETIME + PARTITION + KEPT
-    add(f"server cores, {PLANNED:.0%} busy", [f"{rate * many.server / PLANNED:.1f}" for rate in TARGETS])
-    add(f"Postgres cores for the INSERT, {PLANNED:.0%} busy", [f"{rate * crowded.postgres / PLANNED:.1f}" for rate in TARGETS])
-    add("write-ahead log, MB/s (and for each replica)", [f"{rate * one.wal / 1e6:.1f}" for rate in TARGETS])
-    add("commits a second, as large as measured", [spaced(rate / crowded.batch) for rate in TARGETS])
-    add("live rows, million", [f"{rate * LIFETIME / 1e6:.0f}" for rate in TARGETS])
-    add("rows of a partition, million", [f"{rate * PARTITION / 1e6:.0f}" for rate in TARGETS])
-    add("rows stored at the most, million", [f"{rate * stay / 1e6:.0f}" for rate in TARGETS])
-    add("disk for them, GB", [f"{rate * stay * one.stored / 1e9:.0f}" for rate in TARGETS])
+    add(f"workers, a core each, {PLANNED:.0%} busy at the most", [str(need.recorders) for _, need in plans])
+    add("tokens a commit", [f"{need.batch:.1f}" for _, need in plans])
+    add("commits a second, and syncs at the most", [spaced(need.commits) for _, need in plans])
+    add(f"Postgres cores for the INSERT, {PLANNED:.0%} busy", [f"{need.postgres / PLANNED:.1f}" for _, need in plans])
+    add("write-ahead log, MB/s (and for each replica)",
+        [f"{(rate * wal[1] + need.commits * wal[0]) / 1e6:.1f}" for rate, need in plans])
+    add("transactions until a partition goes, million", [spaced(need.commits * stay / 1e6) for _, need in plans])
+    add(f"hours until {FREEZE / 1e6:.0f} million transactions", [f"{FREEZE / need.commits / 3600:.1f}" for _, need in plans])
+    add("live rows, million", [spaced(rate * LIFETIME / 1e6) for rate in TARGETS])
+    add("rows of a partition, million", [spaced(rate * PARTITION / 1e6) for rate in TARGETS])
+    add("a partition, GB", [spaced(rate * PARTITION * one.stored / 1e9) for rate in TARGETS])
+    add("rows stored at the most, million", [spaced(rate * stay / 1e6) for rate in TARGETS])
+    add("disk for them, GB", [spaced(rate * stay * one.stored / 1e9) for rate in TARGETS])
     add("clients to server, Gbit/s", [f"{rate * one.request * 8 / 1e9:.2f}" for rate in TARGETS])
     add("server to clients, Gbit/s", [f"{rate * one.answer * 8 / 1e9:.2f}" for rate in TARGETS])
     add("server to Postgres, Gbit/s", [f"{rate * one.to_postgres * 8 / 1e9:.2f}" for rate in TARGETS])
-    add("transactions until a partition goes, million", [f"{rate / crowded.batch * stay / 1e6:.0f}" for rate in TARGETS])
