@@ -7,6 +7,7 @@ pub mod client;
 pub mod decision;
 pub mod key;
 pub mod page;
+pub mod policy;
 pub mod revocation;
 pub mod token;
 
@@ -15,6 +16,7 @@ pub use client::{Client, ClientSecret, GrantType, SecretHash};
 pub use decision::Decision;
 pub use key::{KeyAlgorithm, StoredKey};
 pub use page::Page;
+pub use policy::{Mode, Policy, Quotas, Rate, RateLimits, StaticClaims};
 pub use revocation::{Revocation, RevocationTarget};
 pub use token::{Ledger, SigningAlg, StoredToken, TokenFormat, TokenRecord};
 

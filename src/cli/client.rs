@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use oauth2_actors::model::{Client, MAX_TOKEN_LIFETIME};
 use oauth2_actors::store::Store;
 use serde_json::json;
@@ -14,6 +14,12 @@ use crate::failure::Failure;
 use crate::oauth::registration::{self, ClientRequest, Defaults, Field, Fresh};
 use crate::oauth::view::{ClientView, ListView};
 use crate::tokens::secret;
+
+mod fields;
+mod show;
+
+use fields::{Fields, Resettable};
+use show::show;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -53,56 +59,6 @@ pub struct One {
     id: String,
     #[command(flatten)]
     json: Json,
-}
-
-/// What may be said of a client.
-#[derive(Debug, Args)]
-struct Fields {
-    /// A name for people.
-    #[arg(long)]
-    name: Option<String>,
-    /// A grant that it may use; may repeat.
-    #[arg(long = "grant", value_name = "GRANT")]
-    grants: Vec<String>,
-    /// Scopes that it may ask for, separated by spaces.
-    #[arg(long)]
-    scope: Option<String>,
-    /// Format of its access tokens: paseto, jwt or opaque.
-    #[arg(long)]
-    format: Option<String>,
-    /// Signature of its JWTs: EdDSA or ES256.
-    #[arg(long)]
-    signing_alg: Option<String>,
-    /// An audience that it may ask for, the first is the default; may repeat.
-    #[arg(long, value_name = "URI")]
-    audience: Vec<String>,
-    /// An audience whose tokens it may introspect; may repeat.
-    #[arg(long, value_name = "URI")]
-    resource_server: Vec<String>,
-    /// Whether its tokens are recorded: durable or stateless.
-    #[arg(long)]
-    ledger: Option<String>,
-    /// Seconds that its access tokens live.
-    #[arg(long, value_name = "SECONDS")]
-    lifetime: Option<i64>,
-}
-
-impl Fields {
-    fn request(self) -> ClientRequest {
-        let list = |list: Vec<String>| Field::from((!list.is_empty()).then_some(list));
-        ClientRequest {
-            client_name: self.name.into(),
-            grant_types: list(self.grants),
-            scope: self.scope.into(),
-            token_format: self.format.into(),
-            signing_alg: self.signing_alg.into(),
-            audience: list(self.audience),
-            resource_server: list(self.resource_server),
-            token_ledger: self.ledger.into(),
-            access_token_lifetime: self.lifetime.into(),
-            ..ClientRequest::default()
-        }
-    }
 }
 
 #[derive(Args)]
@@ -145,46 +101,6 @@ pub struct Update {
     json: Json,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Resettable {
-    Name,
-    Scope,
-    Format,
-    SigningAlg,
-    Audience,
-    ResourceServer,
-    Ledger,
-    Lifetime,
-}
-
-impl Resettable {
-    /// Fails when the request names a value for the field, too.
-    fn apply(self, request: &mut ClientRequest) -> Result<(), Failure> {
-        match self {
-            Self::Name => self.reset(&mut request.client_name),
-            Self::Scope => self.reset(&mut request.scope),
-            Self::Format => self.reset(&mut request.token_format),
-            Self::SigningAlg => self.reset(&mut request.signing_alg),
-            Self::Audience => self.reset(&mut request.audience),
-            Self::ResourceServer => self.reset(&mut request.resource_server),
-            Self::Ledger => self.reset(&mut request.token_ledger),
-            Self::Lifetime => self.reset(&mut request.access_token_lifetime),
-        }
-    }
-
-    fn reset<T>(self, field: &mut Field<T>) -> Result<(), Failure> {
-        if field.value().is_some() {
-            let name = self
-                .to_possible_value()
-                .map_or_else(String::new, |value| value.get_name().to_owned());
-            let problem = format!("--{name} and --reset {name} contradict each other; keep one of them");
-            return Err(Failure::Refused(problem));
-        }
-        *field = Field::Null;
-        Ok(())
-    }
-}
-
 pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
     match command {
         Command::Create(create) => self::create(config, *create).await,
@@ -207,7 +123,7 @@ async fn create(config: &Config, create: Create) -> Result<(), Failure> {
     let request = ClientRequest {
         client_id: create.id.into(),
         client_secret: given.into(),
-        ..create.fields.request()
+        ..create.fields.request()?
     };
     let made = registration::register(&request, &defaults(config), Fresh::generate()?, now())?;
     let store = store::open_or_make(config).await?;
@@ -256,7 +172,7 @@ async fn list(config: &Config, paging: &Paging, json: Json) -> Result<(), Failur
 }
 
 async fn update(config: &Config, update: Update) -> Result<(), Failure> {
-    let mut request = update.fields.request();
+    let mut request = update.fields.request()?;
     for field in update.reset {
         field.apply(&mut request)?;
     }
@@ -329,34 +245,4 @@ fn defaults(config: &Config) -> Defaults {
         format: config.tokens.format,
         ledger: config.tokens.ledger,
     }
-}
-
-fn show(client: &Client, secret: Option<&str>, json: Json) -> Result<(), Failure> {
-    if json.json {
-        return output::json(&ClientView::new(client, secret));
-    }
-    let list = |uris: &[std::sync::Arc<str>]| output::or_dash((!uris.is_empty()).then(|| uris.join(" ")));
-    let grants: Vec<_> = client.grant_types.iter().map(|grant| grant.as_str()).collect();
-    let mut fields = vec![("client_id", client.client_id.to_string())];
-    fields.extend(secret.map(|secret| ("client_secret", format!("{secret}  (shown this once)"))));
-    fields.extend([
-        ("client_name", output::or_dash(client.client_name.as_deref())),
-        ("grant_types", grants.join(" ")),
-        (
-            "scope",
-            output::or_dash(Some(&*client.scope).filter(|scope| !scope.is_empty())),
-        ),
-        ("token_format", output::or_default(client.token_format)),
-        ("signing_alg", output::or_default(client.signing_alg)),
-        ("audience", list(&client.audience)),
-        ("resource_server", list(&client.resource_server)),
-        ("token_ledger", output::or_default(client.token_ledger)),
-        (
-            "access_token_lifetime",
-            output::or_default(client.access_token_lifetime),
-        ),
-        ("disabled", client.disabled.to_string()),
-        ("created_at", output::date(client.created_at)),
-    ]);
-    output::fields(&fields)
 }

@@ -6,10 +6,15 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use oauth2_actors::model::{Client, ClientSecret, GrantType, Ledger, MAX_TOKEN_LIFETIME, TokenFormat};
-use serde::{Deserialize, Deserializer};
+use oauth2_actors::model::{Client, ClientSecret, GrantType, Ledger, MAX_TOKEN_LIFETIME, Policy, TokenFormat};
+use serde::Deserialize;
 use thiserror::Error;
 use url::Url;
+
+mod field;
+mod policy;
+
+pub use field::Field;
 
 use super::scope::is_scope_token;
 use crate::tokens::secret::{self, NoRandomness};
@@ -21,41 +26,6 @@ const MAX_SCOPE: usize = 2048;
 const MAX_URIS: usize = 64;
 const MAX_URI: usize = 512;
 const SECRET_LENGTH: std::ops::RangeInclusive<usize> = 32..=256;
-
-/// A member of a merge patch.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Field<T> {
-    /// Not mentioned.
-    #[default]
-    Absent,
-    /// `null`: back to the default.
-    Null,
-    /// A value.
-    Value(T),
-}
-
-impl<T> Field<T> {
-    /// The value, where there is one.
-    pub fn value(&self) -> Option<&T> {
-        match self {
-            Self::Value(value) => Some(value),
-            Self::Absent | Self::Null => None,
-        }
-    }
-}
-
-impl<T> From<Option<T>> for Field<T> {
-    /// `None` = not mentioned.
-    fn from(value: Option<T>) -> Self {
-        value.map_or(Self::Absent, Self::Value)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Option::deserialize(deserializer)?.map_or(Self::Null, Self::Value))
-    }
-}
 
 /// What is asked for, unchecked. Fields are those of [`Client`]; see `docs` of the admin API for their meaning.
 #[derive(Clone, Default, Deserialize)]
@@ -76,6 +46,12 @@ pub struct ClientRequest {
     pub resource_server: Field<Vec<String>>,
     pub token_ledger: Field<String>,
     pub access_token_lifetime: Field<i64>,
+    pub rate_limits: policy::Patch<String>,
+    pub rate_limit_mode: Field<String>,
+    pub quotas: policy::Patch<i64>,
+    pub quota_mode: Field<String>,
+    pub reuse_percent: Field<i64>,
+    pub claims: policy::Patch<serde_json::Value>,
     pub disabled: Field<bool>,
     /// Only so that an update that names it is told why not.
     pub created_at: Field<i64>,
@@ -165,6 +141,7 @@ pub fn register(request: &ClientRequest, defaults: &Defaults, fresh: Fresh, now:
         resource_server: Vec::new(),
         token_ledger: None,
         access_token_lifetime: None,
+        policy: None,
         disabled: false,
         created_at: now,
         version: 1,
@@ -261,6 +238,9 @@ fn apply(request: &ClientRequest, client: &mut Client) -> Result<(), Invalid> {
         &request.access_token_lifetime,
         |seconds| lifetime(*seconds),
     )?;
+    let mut policy = client.policy().clone();
+    policy::apply(request, &mut policy)?;
+    client.policy = (policy != *Policy::none()).then(|| Arc::new(policy));
     set_or(&mut client.disabled, &request.disabled, false, |flag| Ok(*flag))
 }
 
@@ -375,6 +355,10 @@ fn check_together(client: &Client, defaults: Defaults) -> Result<(), Invalid> {
     if client.signing_alg.is_some() && format != TokenFormat::Jwt {
         let reason = format!("is for token_format jwt only, and this client's is {format}");
         return Err(invalid("signing_alg", reason));
+    }
+    if client.policy().reuse_percent.is_some() && format == TokenFormat::Opaque {
+        let reason = "is for self-contained tokens only: of an opaque one the server keeps no more than a hash";
+        return Err(invalid("reuse_percent", reason));
     }
     let ledger = client.token_ledger.unwrap_or(defaults.ledger);
     if format == TokenFormat::Opaque && ledger == Ledger::Stateless {

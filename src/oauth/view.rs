@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use oauth2_actors::model::{
-    Client, GrantType, KeyAlgorithm, Ledger, SigningAlg, StoredKey, StoredToken, TokenFormat, token::uuid_v7_ms,
+    Client, GrantType, KeyAlgorithm, Ledger, Mode, Quotas, RateLimits, SigningAlg, StaticClaims, StoredKey,
+    StoredToken, TokenFormat, token::uuid_v7_ms,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -25,6 +26,12 @@ pub struct ClientView<'a> {
     pub resource_server: Vec<&'a str>,
     pub token_ledger: Option<Ledger>,
     pub access_token_lifetime: Option<u32>,
+    pub rate_limits: &'a RateLimits,
+    pub rate_limit_mode: Option<Mode>,
+    pub quotas: &'a Quotas,
+    pub quota_mode: Option<Mode>,
+    pub reuse_percent: Option<u8>,
+    pub claims: &'a StaticClaims,
     pub disabled: bool,
     pub created_at: i64,
 }
@@ -32,6 +39,7 @@ pub struct ClientView<'a> {
 impl<'a> ClientView<'a> {
     /// A client, and its secret if this answer is the one that tells it.
     pub fn new(client: &'a Client, secret: Option<&'a str>) -> Self {
+        let policy = client.policy();
         Self {
             client_id: &client.client_id,
             client_secret: secret,
@@ -44,6 +52,12 @@ impl<'a> ClientView<'a> {
             resource_server: client.resource_server.iter().map(Arc::as_ref).collect(),
             token_ledger: client.token_ledger,
             access_token_lifetime: client.access_token_lifetime,
+            rate_limits: &policy.rate_limits,
+            rate_limit_mode: policy.rate_limit_mode,
+            quotas: &policy.quotas,
+            quota_mode: policy.quota_mode,
+            reuse_percent: policy.reuse_percent,
+            claims: &policy.claims,
             disabled: client.disabled,
             created_at: client.created_at,
         }

@@ -101,6 +101,7 @@ async fn a_client_lives_its_life(kind: Kind) {
         "client_id": "ci", "client_name": "The \"CI\" ü", "grant_types": ["client_credentials"], "scope": "read write",
         "token_format": "jwt", "signing_alg": "ES256", "audience": ["https://a.example"],
         "resource_server": ["https://r.example"], "token_ledger": "stateless", "access_token_lifetime": 60,
+        "rate_limits": {}, "rate_limit_mode": null, "quotas": {}, "quota_mode": null, "reuse_percent": null, "claims": {},
         "disabled": false, "created_at": created_at,
     });
     assert_eq!(

@@ -36,6 +36,7 @@ mod loadtest;
 mod operations;
 mod outage;
 mod outside;
+mod policy;
 mod proof;
 mod properties;
 mod revoke;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Ledger, SigningAlg, TokenFormat, names};
+use super::{Ledger, Policy, SigningAlg, TokenFormat, names};
 
 names! {
     /// A grant type that a client may use (RFC 6749 section 1.3).
@@ -47,6 +47,8 @@ pub struct Client {
     pub token_ledger: Option<Ledger>,
     /// Seconds its access tokens live; `None` = the server's default.
     pub access_token_lifetime: Option<u32>,
+    /// Limits, quotas and claims; `None` where nothing is said.
+    pub policy: Option<Arc<Policy>>,
     /// A disabled client gets no tokens, may not ask, and its tokens are not active.
     pub disabled: bool,
     /// When it was registered.
@@ -55,4 +57,11 @@ pub struct Client {
     pub version: i64,
     /// Its secrets, newest first. Expired ones may be among them.
     pub secrets: Vec<ClientSecret>,
+}
+
+impl Client {
+    /// Limits, quotas and claims; empty where nothing is said.
+    pub fn policy(&self) -> &Policy {
+        self.policy.as_deref().unwrap_or_else(|| Policy::none())
+    }
 }

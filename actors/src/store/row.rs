@@ -1,13 +1,14 @@
 //! How the models' closed sets and targets are spelled in a row, on both stores alike.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::Result;
 use crate::error::StoreError;
 use crate::model::token::uuid_v7_ms;
-use crate::model::{Change, MAX_TOKEN_LIFETIME, Revocation, RevocationTarget, TokenFormat};
+use crate::model::{Change, Client, MAX_TOKEN_LIFETIME, Policy, Revocation, RevocationTarget, TokenFormat};
 
 /// How long after its last possible use a row is kept, so that a clock that is wrong for a while loses nothing.
 pub(super) const LOG_GRACE: i64 = 3600;
@@ -112,4 +113,23 @@ pub(super) fn change(action: &str, target_id: String) -> Option<Change> {
         "key" => Some(Change::Keys),
         _ => None,
     }
+}
+
+/// A client's policy as its column holds it.
+pub(super) fn policy(client: &Client) -> Option<serde_json::Value> {
+    let policy = client.policy.as_deref()?;
+    // Plain members under names that are strings: there is nothing that could fail.
+    Some(serde_json::to_value(policy).unwrap_or_default())
+}
+
+/// A client's policy out of its column.
+pub(super) fn read_policy(document: Option<serde_json::Value>) -> Result<Option<Arc<Policy>>> {
+    document
+        .map(|document| serde_json::from_value(document).map(Arc::new))
+        .transpose()
+        .map_err(|error| bad_policy(&error))
+}
+
+pub(super) fn bad_policy(error: &serde_json::Error) -> StoreError {
+    StoreError::Corrupt(format!("a client's policy cannot be read: {error}"))
 }

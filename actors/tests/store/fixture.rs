@@ -1,9 +1,11 @@
 //! Stores to test and rows to put in them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use oauth2_actors::model::{
-    AuditEntry, Client, ClientSecret, GrantType, KeyAlgorithm, Ledger, SigningAlg, StoredKey, TokenFormat, TokenRecord,
+    AuditEntry, Client, ClientSecret, GrantType, KeyAlgorithm, Ledger, Policy, SigningAlg, StoredKey, TokenFormat,
+    TokenRecord,
 };
 use oauth2_actors::store::{Location, Store, StoreOptions};
 use uuid::{NoContext, Timestamp, Uuid};
@@ -99,6 +101,7 @@ pub fn client(id: &str) -> Client {
         resource_server: vec!["https://c.example".into()],
         token_ledger: Some(Ledger::Stateless),
         access_token_lifetime: Some(600),
+        policy: Some(policy()),
         disabled: false,
         created_at: NOW,
         version: 1,
@@ -113,6 +116,14 @@ pub fn client(id: &str) -> Client {
             },
         ],
     }
+}
+
+fn policy() -> Arc<Policy> {
+    let document = serde_json::json!({
+        "rate_limits": {"token": "100/s:200"}, "rate_limit_mode": "observe", "quotas": {"day": 10_000},
+        "quota_mode": "enforce", "reuse_percent": 50, "claims": {"tenant": "a \"quoted\" näme", "limits": [1, 2.5, null]},
+    });
+    Arc::new(serde_json::from_value(document).unwrap())
 }
 
 pub fn audit(action: &'static str) -> AuditEntry {

@@ -37,6 +37,7 @@ fn an_empty_request_gets_the_defaults() {
         "client_id": "c_fresh", "client_secret": "s".repeat(55), "client_name": null,
         "grant_types": ["client_credentials"], "scope": "", "token_format": null, "signing_alg": null,
         "audience": [], "resource_server": [], "token_ledger": null, "access_token_lifetime": null,
+        "rate_limits": {}, "rate_limit_mode": null, "quotas": {}, "quota_mode": null, "reuse_percent": null, "claims": {},
         "disabled": false, "created_at": 1_700_000_000,
     });
     assert_eq!(shown, expected);
@@ -58,6 +59,17 @@ fn fields_are_checked_by_name() {
         json!({"grant_types": []}),
         json!({"grant_types": ["password"]}),
         json!({"scope": "a\"b"}),
+        json!({"rate_limits": {"token": "100"}}),
+        json!({"rate_limits": {"tokens": "100/s"}}),
+        json!({"rate_limit_mode": "on"}),
+        json!({"quotas": {"day": 0}}),
+        json!({"quotas": {"week": 1}}),
+        json!({"quota_mode": ""}),
+        json!({"reuse_percent": 91}),
+        json!({"token_format": "opaque", "reuse_percent": 50}),
+        json!({"claims": {"exp": 1}}),
+        json!({"claims": {"a b": 1}}),
+        json!({"claims": {"a": "x".repeat(1024)}}),
         json!({"scope": "a\tb"}),
         json!({"scope": "a".repeat(129)}),
         json!({"scope": "ab ".repeat(700)}),
@@ -137,4 +149,31 @@ proptest! {
             prop_assert_eq!(update(&request, &made.client, &DEFAULTS).unwrap(), made.client);
         }
     }
+}
+
+#[test]
+fn policy_is_laid_over_member_by_member() {
+    let with = |json| {
+        let made = registered(json).unwrap().client;
+        serde_json::to_value(ClientView::new(&made, None)).unwrap()
+    };
+    let shown =
+        with(json!({"rate_limits": {"token": "10/s:20"}, "quotas": {"day": 5}, "claims": {"tenant": {"id": 7}}}));
+    assert_eq!(shown["rate_limits"], json!({"token": "10/s:20"}));
+    assert_eq!(
+        (&shown["quotas"], &shown["claims"]),
+        (&json!({"day": 5}), &json!({"tenant": {"id": 7}}))
+    );
+
+    let made = updated(json!({"claims": {"a": 1, "b": 2}, "quotas": {"day": 5, "hour": 1}})).unwrap();
+    let request = json!({"claims": {"a": null, "c": 3}, "quotas": null});
+    let changed = update(&serde_json::from_value(request).unwrap(), &made, &DEFAULTS).unwrap();
+    let shown = serde_json::to_value(ClientView::new(&changed, None)).unwrap();
+    assert_eq!(
+        (&shown["claims"], &shown["quotas"]),
+        (&json!({"b": 2, "c": 3}), &json!({}))
+    );
+    let request = json!({"claims": null});
+    let bare = update(&serde_json::from_value(request).unwrap(), &changed, &DEFAULTS).unwrap();
+    assert_eq!(bare.policy, None, "nothing said costs nothing");
 }

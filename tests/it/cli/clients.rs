@@ -23,7 +23,9 @@ fn client(id: &str, created_at: &Value) -> Value {
     json!({
         "client_id": id, "client_name": null, "grant_types": ["client_credentials"], "scope": "",
         "token_format": null, "signing_alg": null, "audience": [], "resource_server": [], "token_ledger": null,
-        "access_token_lifetime": null, "disabled": false, "created_at": created_at,
+        "access_token_lifetime": null,
+        "rate_limits": {}, "rate_limit_mode": null, "quotas": {}, "quota_mode": null, "reuse_percent": null, "claims": {},
+        "disabled": false, "created_at": created_at,
     })
 }
 
@@ -52,7 +54,9 @@ async fn a_client_has_every_field_it_was_given(kind: Kind) {
         "client_id": "full", "client_name": "The \"CI\" ü", "grant_types": ["client_credentials"],
         "scope": "read write", "token_format": "jwt", "signing_alg": "ES256",
         "audience": ["https://a.example", "urn:b"], "resource_server": ["https://r.example", "https://s.example/x"],
-        "token_ledger": "stateless", "access_token_lifetime": 60, "disabled": false, "created_at": full["created_at"],
+        "token_ledger": "stateless", "access_token_lifetime": 60,
+        "rate_limits": {}, "rate_limit_mode": null, "quotas": {}, "quota_mode": null, "reuse_percent": null, "claims": {},
+        "disabled": false, "created_at": full["created_at"],
     });
     assert_eq!(full, expected);
     assert_eq!(
@@ -108,6 +112,7 @@ async fn a_field_can_be_changed_and_taken_back(kind: Kind) {
         "client_id": "ci", "client_name": "n", "grant_types": ["client_credentials"], "scope": "x",
         "token_format": "jwt", "signing_alg": "EdDSA", "audience": ["https://a.example"],
         "resource_server": ["https://r.example"], "token_ledger": "durable", "access_token_lifetime": 5,
+        "rate_limits": {}, "rate_limit_mode": null, "quotas": {}, "quota_mode": null, "reuse_percent": null, "claims": {},
         "disabled": false, "created_at": made["created_at"],
     });
     assert_eq!(changed, expected);

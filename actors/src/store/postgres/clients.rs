@@ -12,7 +12,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT client_id, client_name, grant_types, scope, token_format, signing_alg, audience, resource_server,
-                token_ledger, access_token_lifetime, disabled, created_at, version,
+                token_ledger, access_token_lifetime, disabled, created_at, version, policy,
                 ARRAY(SELECT s.hash FROM client_secrets s WHERE s.client_id = c.client_id ORDER BY s.id DESC),
                 ARRAY(SELECT s.expires_at FROM client_secrets s WHERE s.client_id = c.client_id ORDER BY s.id DESC)
              FROM clients c ",
@@ -47,8 +47,8 @@ impl PostgresStore {
     ) -> Result<bool> {
         let sql = "WITH made AS (
                 INSERT INTO clients (client_id, client_name, grant_types, scope, token_format, signing_alg, audience,
-                    resource_server, token_ledger, access_token_lifetime, disabled, created_at, updated_at, version)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13)),
+                    resource_server, token_ledger, access_token_lifetime, disabled, created_at, updated_at, version, policy)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $21)),
             kept AS (
                 INSERT INTO client_secrets (client_id, hash, expires_at)
                 SELECT $1, s.hash, s.expires_at
@@ -91,6 +91,7 @@ impl PostgresStore {
                         &audit.detail,
                         &(now_ms as i64),
                         &Seconds(row::cutoff_expiry(now_ms)),
+                        &row::policy(client),
                     ],
                 )
                 .await
@@ -139,7 +140,7 @@ impl PostgresStore {
         let sql = "WITH changed AS (
                 UPDATE clients SET client_name = $3, grant_types = $4, scope = $5, token_format = $6, signing_alg = $7,
                     audience = $8, resource_server = $9, token_ledger = $10, access_token_lifetime = $11,
-                    disabled = $12, updated_at = $13, version = version + 1
+                    disabled = $12, updated_at = $13, version = version + 1, policy = $17
                 WHERE client_id = $1 AND version = $2 RETURNING client_id),
             noted AS (
                 INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
@@ -167,6 +168,7 @@ impl PostgresStore {
                         &audit.actor,
                         &audit.action,
                         &audit.detail,
+                        &row::policy(client),
                     ],
                 )
                 .await?;
@@ -256,8 +258,8 @@ impl PostgresStore {
 fn read(r: &Row) -> std::result::Result<Client, Failure> {
     let named = |i: usize| r.try_get::<_, Option<&str>>(i);
     let texts = |i: usize| r.try_get::<_, Vec<&str>>(i);
-    let hashes: Vec<&[u8]> = r.try_get(13)?;
-    let expiries: Vec<Option<Seconds>> = r.try_get(14)?;
+    let hashes: Vec<&[u8]> = r.try_get(14)?;
+    let expiries: Vec<Option<Seconds>> = r.try_get(15)?;
     let secret = |(hash, expiry): (&[u8], Option<Seconds>)| {
         Ok(ClientSecret {
             hash: row::hash(hash)?,
@@ -284,6 +286,7 @@ fn read(r: &Row) -> std::result::Result<Client, Failure> {
             .map(u32::try_from)
             .transpose()
             .map_err(|_| StoreError::Corrupt(format!("a client's token lifetime is {lifetime:?}")))?,
+        policy: row::read_policy(r.try_get(13)?)?,
         disabled: r.try_get(10)?,
         created_at: r.try_get::<_, Seconds>(11)?.0,
         version: r.try_get(12)?,

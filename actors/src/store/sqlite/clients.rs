@@ -7,7 +7,7 @@ use super::{logs, row};
 use crate::model::{ClientSecret, Ledger, RevocationTarget, SigningAlg, TokenFormat};
 
 const COLUMNS: &str = "client_id, client_name, grant_types, scope, token_format, signing_alg, audience, \
-                       resource_server, token_ledger, access_token_lifetime, disabled, created_at, version";
+                       resource_server, token_ledger, access_token_lifetime, disabled, created_at, version, policy";
 
 impl SqliteStore {
     pub(in crate::store) async fn create_client(
@@ -21,7 +21,7 @@ impl SqliteStore {
             let made = t
                 .prepare_cached(&format!(
                     "INSERT INTO clients ({COLUMNS}, updated_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?12) ON CONFLICT DO NOTHING"
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?12) ON CONFLICT DO NOTHING"
                 ))?
                 .execute(params![
                     &*client.client_id,
@@ -37,6 +37,7 @@ impl SqliteStore {
                     client.disabled,
                     client.created_at,
                     client.version,
+                    policy_text(&client),
                 ])?;
             if made == 0 {
                 return Err(StoreError::Conflict(format!("the client {} exists already", client.client_id)).into());
@@ -99,7 +100,7 @@ impl SqliteStore {
                 .prepare_cached(
                     "UPDATE clients SET client_name = ?3, grant_types = ?4, scope = ?5, token_format = ?6,
                          signing_alg = ?7, audience = ?8, resource_server = ?9, token_ledger = ?10,
-                         access_token_lifetime = ?11, disabled = ?12, updated_at = ?13, version = version + 1
+                         access_token_lifetime = ?11, disabled = ?12, updated_at = ?13, policy = ?14, version = version + 1
                      WHERE client_id = ?1 AND version = ?2",
                 )?
                 .execute(params![
@@ -116,6 +117,7 @@ impl SqliteStore {
                     client.access_token_lifetime,
                     client.disabled,
                     now,
+                    policy_text(&client),
                 ])?;
             if changed == 1 {
                 logs::append_audit(t, now, &audit, "client", &client.client_id)?;
@@ -221,6 +223,10 @@ fn find(t: &Connection, client_id: &str) -> std::result::Result<Option<Client>, 
 fn read(r: &Row<'_>) -> std::result::Result<Client, Failure> {
     let named = |i: usize| r.get::<_, Option<String>>(i);
     let grants: Vec<String> = unlist(r, 2)?;
+    let policy = named(13)?
+        .map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|error| row::bad_policy(&error))?;
     Ok(Client {
         client_id: r.get::<_, String>(0)?.into(),
         client_name: named(1)?,
@@ -237,11 +243,16 @@ fn read(r: &Row<'_>) -> std::result::Result<Client, Failure> {
         resource_server: unlist(r, 7)?,
         token_ledger: named(8)?.map(|v| row::parse("a client's ledger", &v)).transpose()?,
         access_token_lifetime: r.get(9)?,
+        policy: row::read_policy(policy)?,
         disabled: r.get(10)?,
         created_at: r.get(11)?,
         version: r.get(12)?,
         secrets: Vec::new(),
     })
+}
+
+fn policy_text(client: &Client) -> Option<String> {
+    row::policy(client).map(|policy| policy.to_string())
 }
 
 fn list<'a>(items: impl Iterator<Item = &'a str>) -> String {

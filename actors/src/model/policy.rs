@@ -1,0 +1,244 @@
+//! What a client is held to beyond its registration, and what is said of it in its tokens.
+//!
+//! Most clients have none of it, so a client carries one pointer to all of it. The store keeps it as one JSON document.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::names;
+
+names! {
+    /// Whether a limit refuses what passes it.
+    Mode {
+        /// Counted only.
+        Observe = "observe",
+        /// Refused with 429.
+        Enforce = "enforce",
+    }
+}
+
+names! {
+    /// What a rate is counted by.
+    Period {
+        /// A second.
+        Second = "s",
+        /// A minute.
+        Minute = "m",
+        /// An hour.
+        Hour = "h",
+    }
+}
+
+impl Period {
+    /// Its length in seconds.
+    pub const fn seconds(self) -> u32 {
+        match self {
+            Self::Second => 1,
+            Self::Minute => 60,
+            Self::Hour => 3600,
+        }
+    }
+}
+
+/// So many requests a period, and how many may come at once. Spelled `100/s`, `6000/m`, `10/h`, with a burst of its own
+/// `100/s:200`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Rate {
+    /// Requests a period.
+    pub count: NonZeroU32,
+    /// The period.
+    pub per: Period,
+    /// Requests that may come at once after a pause; `None` = as many as a period has.
+    pub burst: Option<NonZeroU32>,
+}
+
+impl Rate {
+    /// Requests that may come at once after a pause.
+    pub fn burst(self) -> NonZeroU32 {
+        self.burst.unwrap_or(self.count)
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.count, self.per)?;
+        self.burst.map_or(Ok(()), |burst| write!(f, ":{burst}"))
+    }
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (rate, burst) = text
+                .split_once(':')
+                .map_or((text, None), |(rate, burst)| (rate, Some(burst)));
+            let (count, per) = rate.split_once('/')?;
+            Some(Self {
+                count: number(count)?,
+                per: per.parse().ok()?,
+                burst: burst.map_or(Some(None), |burst| number(burst).map(Some))?,
+            })
+        };
+        parse().ok_or_else(|| {
+            "must be a number of requests a second, minute or hour, such as 100/s, 6000/m or 10/h, with a burst of its own \
+             100/s:200"
+                .to_owned()
+        })
+    }
+}
+
+/// Digits only: `parse` alone would take a sign.
+fn number(text: &str) -> Option<NonZeroU32> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| plain)
+}
+
+impl TryFrom<String> for Rate {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Rate> for String {
+    fn from(rate: Rate) -> Self {
+        rate.to_string()
+    }
+}
+
+/// How often a client may ask each endpoint. `None` = the server's default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RateLimits {
+    /// `POST /oauth/token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Rate>,
+    /// `POST /oauth/introspect` and its batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub introspection: Option<Rate>,
+    /// `POST /oauth/revoke`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<Rate>,
+}
+
+impl RateLimits {
+    /// The names of the limits, as they are spelled in JSON and on the command line.
+    pub const NAMES: [&'static str; 3] = ["token", "introspection", "revocation"];
+
+    /// The place of the limit of this name.
+    pub fn named(&mut self, name: &str) -> Option<&mut Option<Rate>> {
+        match name {
+            "token" => Some(&mut self.token),
+            "introspection" => Some(&mut self.introspection),
+            "revocation" => Some(&mut self.revocation),
+            _ => None,
+        }
+    }
+}
+
+/// How many tokens a client may be issued in each calendar window (UTC). `None` = the server's default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Quotas {
+    /// From one full hour to the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hour: Option<u64>,
+    /// From midnight to midnight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub day: Option<u64>,
+    /// From the first of a month to the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub month: Option<u64>,
+}
+
+impl Quotas {
+    /// The names of the windows, as they are spelled in JSON and on the command line.
+    pub const NAMES: [&'static str; 3] = ["hour", "day", "month"];
+
+    /// The place of the quota of this window.
+    pub fn named(&mut self, name: &str) -> Option<&mut Option<u64>> {
+        match name {
+            "hour" => Some(&mut self.hour),
+            "day" => Some(&mut self.day),
+            "month" => Some(&mut self.month),
+            _ => None,
+        }
+    }
+}
+
+/// Claims that every token of a client carries, such as `tenant` or `plan`. Names and size were checked at registration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StaticClaims(pub Map<String, Value>);
+
+/// All that is said of a client beside its registration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Policy {
+    /// How often it may ask.
+    pub rate_limits: RateLimits,
+    /// Whether that refuses; `None` = the server's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit_mode: Option<Mode>,
+    /// How many tokens it may be issued.
+    pub quotas: Quotas,
+    /// Whether that refuses; `None` = the server's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota_mode: Option<Mode>,
+    /// In the first so many percent of a token's life the same request gets the same token again; `None` = never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reuse_percent: Option<u8>,
+    /// What its tokens say beside the standard claims.
+    pub claims: StaticClaims,
+}
+
+static NONE: LazyLock<Policy> = LazyLock::new(Policy::default);
+
+impl Policy {
+    /// The policy of a client of which nothing is said.
+    pub fn none() -> &'static Self {
+        &NONE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_rate_has_one_spelling() {
+        for text in ["1/s", "6000/m", "10/h", "100/s:200", "100/s:1"] {
+            assert_eq!(text.parse::<Rate>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "0/s",
+            "1/d",
+            "+1/s",
+            "1",
+            "1/s:",
+            "1/s:0",
+            "1/s:2:3",
+            "4294967296/s",
+            "1 /s",
+        ] {
+            assert!(text.parse::<Rate>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_said_is_an_empty_document() {
+        assert_eq!(serde_json::from_str::<Policy>("{}").unwrap(), *Policy::none());
+    }
+}
