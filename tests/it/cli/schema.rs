@@ -34,7 +34,7 @@ fn unusable(setup: &Setup, words: &[&str]) {
 async fn a_migration_runs_once(kind: Kind) {
     let setup = setup(kind).await;
     let first = answer(&setup, &["migrate"]);
-    assert!(first.contains("1 migration applied"), "{first}");
+    assert!(first.contains("migrations applied"), "{first}");
     let second = answer(&setup, &["migrate"]);
     assert!(second.contains("already"), "{second}");
     setup.json(&["client", "create", "--id", "ci", "--json"]);
