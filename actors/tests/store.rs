@@ -21,3 +21,5 @@ mod logs_on_postgres;
 mod on_postgres;
 #[path = "store/on_sqlite.rs"]
 mod on_sqlite;
+#[path = "store/upgrade.rs"]
+mod upgrade;

@@ -31,11 +31,10 @@ async fn migrates_once(kind: &str) {
         tokio::spawn(async move { a.migrate().await }),
         tokio::spawn(async move { b.migrate().await })
     );
-    let steps = a.unwrap().unwrap() + b.unwrap().unwrap();
-    assert_eq!(
-        steps as i64,
-        f.store.wanted_schema_version(),
-        "of two at once, one migrates"
+    let steps = [a.unwrap().unwrap(), b.unwrap().unwrap()];
+    assert!(
+        steps.contains(&0) && steps != [0, 0],
+        "of two at once, one migrates: {steps:?}"
     );
     assert_eq!(f.store.migrate().await.unwrap(), 0);
     assert_eq!(
@@ -47,25 +46,10 @@ async fn migrates_once(kind: &str) {
     assert!(pool.open >= 1 && pool.open <= pool.max, "{pool:?}");
 }
 
-async fn history(f: &Fixture, sql: &str) {
-    if f.store.kind() == "postgres" {
-        oauth2_testkit::postgres::connect(f.url())
-            .await
-            .batch_execute(sql)
-            .await
-            .unwrap();
-    } else {
-        rusqlite::Connection::open(f.path())
-            .unwrap()
-            .execute_batch(sql)
-            .unwrap();
-    }
-}
-
 async fn refuses_an_unknown_schema(kind: &str) {
     let f = Fixture::migrated(kind).await;
     let newer = "INSERT INTO refinery_schema_history VALUES (99, 'later', '2030-01-01T00:00:00Z', '1')";
-    history(&f, newer).await;
+    f.execute(newer).await;
     for refused in [
         f.store.migrate().await.map(|_| ()),
         f.store.schema_version().await.map(|_| ()),
@@ -76,8 +60,9 @@ async fn refuses_an_unknown_schema(kind: &str) {
             "{text}"
         );
     }
-    history(&f, "DELETE FROM refinery_schema_history WHERE version = 99").await;
-    history(&f, "UPDATE refinery_schema_history SET checksum = '1'").await;
+    f.execute("DELETE FROM refinery_schema_history WHERE version = 99")
+        .await;
+    f.execute("UPDATE refinery_schema_history SET checksum = '1'").await;
     assert!(matches!(f.store.migrate().await, Err(StoreError::Corrupt(_))));
 }
 

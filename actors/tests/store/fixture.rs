@@ -57,6 +57,17 @@ impl Fixture {
         fixture
     }
 
+    /// Runs statements behind the store's back.
+    pub async fn execute(&self, statements: &str) {
+        if self.store.kind() == "postgres" {
+            let connection = oauth2_testkit::postgres::connect(self.url()).await;
+            connection.batch_execute(statements).await.unwrap();
+        } else {
+            let connection = rusqlite::Connection::open(self.path()).unwrap();
+            connection.execute_batch(statements).unwrap();
+        }
+    }
+
     pub fn url(&self) -> &str {
         match &self.options.location {
             Location::Postgres(url) => url,
