@@ -16,6 +16,7 @@ pub mod error;
 mod file;
 pub mod issuer;
 pub mod keys;
+pub mod limits;
 pub mod log;
 pub mod print;
 pub mod secret;
@@ -27,6 +28,7 @@ mod values;
 pub use database::Database;
 pub use environment::operator;
 pub use error::{ConfigError, ConfigErrors};
+pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use print::Entry;
 pub use secret::Secret;
@@ -51,6 +53,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// Secrets that were given. What an embedded store makes for itself is added by [`embedded::provide`].
     pub secrets: Secrets,
+    /// How often clients may ask, and fail.
+    pub limits: Limits,
     /// What is logged, and how.
     pub log: Log,
     /// Every key with its value (secrets redacted) and where it came from, in the order of the table.
@@ -105,6 +109,7 @@ pub fn resolve(input: &Input) -> Result<Config, ConfigErrors> {
     let issuer = issuer::read(&mut values, server.as_ref().map(|server| &server.listener));
     let tokens = Tokens::read(&mut values);
     let secrets = Secrets::read(&mut values, database.as_ref());
+    let limits = Limits::read(&mut values);
     let log = Log::read(&mut values);
     if let (Some(server), Some(management)) = (&server, &management)
         && server.listener == *management
@@ -119,20 +124,28 @@ pub fn resolve(input: &Input) -> Result<Config, ConfigErrors> {
     if !errors.is_empty() {
         return Err(ConfigErrors(errors));
     }
-    match (server, management, database, issuer, tokens, secrets, log) {
-        (Some(server), Some(management), Some(database), Some(issuer), Some(tokens), Some(secrets), Some(log)) => {
-            Ok(Config {
-                server,
-                management,
-                database,
-                issuer,
-                tokens,
-                secrets,
-                log,
-                entries,
-                warnings,
-            })
-        }
+    match (server, management, database, issuer, tokens, secrets, limits, log) {
+        (
+            Some(server),
+            Some(management),
+            Some(database),
+            Some(issuer),
+            Some(tokens),
+            Some(secrets),
+            Some(limits),
+            Some(log),
+        ) => Ok(Config {
+            server,
+            management,
+            database,
+            issuer,
+            tokens,
+            secrets,
+            limits,
+            log,
+            entries,
+            warnings,
+        }),
         _ => Err(ConfigErrors(vec![ConfigError::Other(
             "the configuration is incomplete".to_owned(),
         )])),

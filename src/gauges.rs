@@ -68,7 +68,18 @@ pub fn register(exporter: &Exporter, state: &Data<State>, store: Store, upkeep: 
     exporter.gauge(
         "rate_limiter_keys",
         "Clients and addresses with failed authentications",
-        of(|state| state.limits.load().len() as f64),
+        of(|state| state.limits.load().failing() as f64),
+    );
+    exporter.gauge(
+        "rate_limited_clients",
+        "Buckets of clients that have a rate, not counting full ones",
+        of(|state| state.limits.load().limited() as f64),
+    );
+    let evicted = state.clone();
+    exporter.counter(
+        "rate_limiter_evictions",
+        "Buckets of failed authentications given up for others before they were full",
+        move || evicted.limits.load().evicted(),
     );
 
     let partitions = Arc::clone(&upkeep);

@@ -3,7 +3,7 @@
 //! - [`routes`]: every URL on one screen. [`edge`]: what every request goes through. [`error`]: the one status table.
 //! - [`token`], [`introspect`], [`introspect_batch`], [`revoke`], [`discovery`], [`health`], [`metrics`]: one endpoint a file.
 //! - [`admin`]: the JSON API of the management listener.
-//! - [`authenticate`], [`resolve`], [`body`], [`answer`]: what several endpoints share.
+//! - [`authenticate`], [`client_address`], [`limits`], [`resolve`], [`body`], [`answer`]: what several endpoints share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::web;
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use oauth2_actors::directory::Directory;
 use oauth2_actors::error::ServiceError;
 use oauth2_actors::freshness::{Freshness, STALENESS_BUDGET};
@@ -34,12 +35,14 @@ pub mod admin;
 pub mod answer;
 pub mod authenticate;
 pub mod body;
+pub mod client_address;
 pub mod discovery;
 pub mod edge;
 pub mod error;
 pub mod health;
 pub mod introspect;
 pub mod introspect_batch;
+pub mod limits;
 pub mod metrics;
 pub mod resolve;
 pub mod revoke;
@@ -73,8 +76,12 @@ pub struct State {
     pub fingerprints: Fingerprints,
     /// The published revocations.
     pub revocations: PublishedRevocations,
-    /// The published counts of failed authentications.
+    /// The published buckets of clients and of failed authentications.
     pub limits: PublishedLimits,
+    /// Limits where a client has none of its own.
+    pub rules: limits::Rules,
+    /// Proxies that are believed what they say of their callers.
+    pub trusted_proxies: Vec<IpNet>,
     /// The way into the store.
     pub tokens: TokenStoreHandle,
     /// The revocation cache's mailbox.

@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Arbiter, Context, Handler, System};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use oauth2_actors::model::{TokenFormat, TokenRecord};
-use oauth2_actors::rate_limiter::Limits;
+use oauth2_actors::model::{Endpoint, TokenFormat, TokenRecord};
+use oauth2_actors::rate_limiter::{FailureOptions, Limits};
 use oauth2_actors::runtime::{Envelope, Place, Policy, Request, Supervised, supervise_at};
 use oauth2_actors::store::{Location, Store, StoreOptions};
 use oauth2_testkit::Postgres;
@@ -133,7 +134,11 @@ fn commits(c: &mut Criterion) {
 
 fn limiter(c: &mut Criterion) {
     let mut group = c.benchmark_group("limiter");
-    let limits = Limits::default();
+    let limits = Limits::new(FailureOptions {
+        rate: "100/m".parse().unwrap(),
+        most_keys: 1024 * 1024,
+    });
+    let (rate, one) = ("1000000000/s".parse().unwrap(), NonZeroU32::MIN);
     let mut n = 0_u32;
     group.bench_function("one_client", |b| {
         b.iter(|| limits.failure("billing", IpAddr::V4(Ipv4Addr::LOCALHOST)));
@@ -143,6 +148,9 @@ fn limiter(c: &mut Criterion) {
             n = n.wrapping_add(1);
             limits.failure("billing", IpAddr::V4(Ipv4Addr::from_bits(n)))
         });
+    });
+    group.bench_function("a_client_that_has_a_rate", |b| {
+        b.iter(|| limits.spend("billing", Endpoint::Token, rate, one));
     });
     group.finish();
 }

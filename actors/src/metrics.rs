@@ -82,6 +82,16 @@ impl Exporter {
             .build();
     }
 
+    /// A counter whose value is asked for at each scrape.
+    pub fn counter(&self, name: &'static str, help: &'static str, value: impl Fn() -> u64 + Send + Sync + 'static) {
+        let _ = self
+            .meter()
+            .u64_observable_counter(name)
+            .with_description(help)
+            .with_callback(move |observer| observer.observe(value(), &[]))
+            .build();
+    }
+
     fn scrape(&self) -> String {
         let mut text = Vec::with_capacity(64 * 1024);
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
@@ -124,7 +134,6 @@ impl Handler<Envelope<Scrape>> for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Decision;
     use std::time::Duration;
 
     fn exported() -> (Exporter, Instruments) {
@@ -168,7 +177,7 @@ mod tests {
     fn what_is_counted_is_exported() {
         let (exporter, instruments) = exported();
         instruments.record_http(0, 2, Duration::from_millis(3));
-        instruments.auth_failure(Decision::Over);
+        instruments.auth_failure(true);
         instruments.reject(0, "invalid_client");
         instruments.reject(0, "no such reason makes no series");
         let text = exporter.scrape();

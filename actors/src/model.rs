@@ -16,7 +16,7 @@ pub use client::{Client, ClientSecret, GrantType, SecretHash};
 pub use decision::Decision;
 pub use key::{KeyAlgorithm, StoredKey};
 pub use page::Page;
-pub use policy::{Mode, Policy, Quotas, Rate, RateLimits, StaticClaims};
+pub use policy::{Endpoint, Mode, Period, Policy, Quotas, Rate, RateLimits, StaticClaims};
 pub use revocation::{Revocation, RevocationTarget};
 pub use token::{Ledger, SigningAlg, StoredToken, TokenFormat, TokenRecord};
 

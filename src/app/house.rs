@@ -9,7 +9,7 @@ use actix_web::web;
 use arc_swap::ArcSwap;
 use oauth2_actors::directory::{Directory, TakeKeys};
 use oauth2_actors::metrics::{Exporter, Instruments, Metrics, Watched, watch_mailboxes};
-use oauth2_actors::rate_limiter::{PublishedLimits, RateLimiter};
+use oauth2_actors::rate_limiter::{FailureOptions, Limits, PublishedLimits, RateLimiter};
 use oauth2_actors::recorder::{self, ObserveCommit, Recorders};
 use oauth2_actors::revocation_cache::{self, PublishedRevocations, RevocationCache};
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
@@ -23,6 +23,7 @@ use crate::config::embedded::Provided;
 use crate::failure::Failure;
 use crate::gauges;
 use crate::http::discovery::{Metadata, PublishedKeys};
+use crate::http::limits::Rules;
 use crate::http::routes::ENDPOINTS;
 use crate::http::{Readiness, State, error};
 use crate::oauth::grants::Defaults;
@@ -111,11 +112,7 @@ impl House {
             RevocationCache::new(parts.clone())
         });
 
-        let counted = PublishedLimits::default();
-        let buckets = Arc::clone(&counted);
-        let limits = supervise("rate_limiter", Policy::default(), move |_| {
-            RateLimiter::new(Arc::clone(&buckets))
-        });
+        let (counted, limits) = rate_limiter(config);
         let shared = exporter.clone();
         let metrics = supervise("metrics", Policy::default(), move |_| Metrics::new(shared.clone()));
 
@@ -130,6 +127,8 @@ impl House {
             fingerprints: Fingerprints::new().map_err(Failure::environment)?,
             revocations: revoked,
             limits: counted,
+            rules: rules(config),
+            trusted_proxies: config.server.trusted_proxies.clone(),
             tokens: TokenStoreHandle(tokens.mailbox.clone()),
             revocation_cache: revocations.mailbox.clone(),
             metrics: metrics.mailbox.clone(),
@@ -243,6 +242,27 @@ fn recorders(
         ..Policy::default()
     };
     Recorders::new(config.server.workers, most_recorders(config), policy, &parts)
+}
+
+fn rate_limiter(config: &Config) -> (PublishedLimits, Supervised<RateLimiter>) {
+    let failures = FailureOptions {
+        rate: config.limits.failures,
+        most_keys: config.limits.failure_keys,
+    };
+    let published: PublishedLimits = Arc::new(ArcSwap::from_pointee(Limits::new(failures)));
+    let buckets = Arc::clone(&published);
+    let actor = supervise("rate_limiter", Policy::default(), move |_| {
+        RateLimiter::new(Arc::clone(&buckets), failures)
+    });
+    (published, actor)
+}
+
+fn rules(config: &Config) -> Rules {
+    Rules {
+        rates: config.limits.rates,
+        mode: config.limits.mode,
+        failures: config.limits.failures_mode,
+    }
 }
 
 /// Opens changed keys and publishes them.

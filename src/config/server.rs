@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::values::{Values, duration, number};
 
 /// An address to listen on.
@@ -64,17 +66,33 @@ pub struct Server {
     pub workers: usize,
     /// How long accepting goes on after SIGTERM while `/ready` answers 503.
     pub drain_delay: Duration,
+    /// Proxies that are believed what they say of their callers.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Server {
     pub(super) fn read(values: &mut Values, parallelism: usize) -> Option<Self> {
         let listener = Listener::read(values, "server.host", "server.port");
         let workers = values.optional("server.workers", |text| number(text, 1, 1024));
+        let trusted_proxies = values.optional("server.trusted_proxies", networks);
         let drain_delay = values.get("server.drain_delay", |text| duration(text, 3600));
         Some(Self {
             listener: listener?,
             workers: workers?.unwrap_or(parallelism),
             drain_delay: drain_delay?,
+            trusted_proxies: trusted_proxies?.unwrap_or_default(),
         })
     }
+}
+
+/// Networks and addresses, separated by commas.
+fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    let network = |part: &str| {
+        let part = part.trim();
+        let alone = || part.parse::<IpAddr>().ok().map(IpNet::from);
+        part.parse::<IpNet>().ok().or_else(alone).ok_or_else(|| {
+            "must be networks or addresses separated by commas, like 10.0.0.0/8, 2001:db8::/32".to_owned()
+        })
+    };
+    text.split(',').map(network).collect()
 }

@@ -1,14 +1,14 @@
 //! Which client a request comes from.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use actix_web::http::header;
-use oauth2_actors::model::Client;
+use oauth2_actors::model::{Client, Mode};
 
-use super::State;
 use super::error::Failure;
+use super::limits::Refusal;
+use super::{State, client_address};
 use crate::oauth::client_auth::{Authorization, Credentials};
 use crate::oauth::error::Error;
 use crate::oauth::form::Form;
@@ -44,9 +44,27 @@ fn verify(state: &State, request: &HttpRequest, credentials: &Credentials<'_>) -
         if state.directory.freshness().age().is_none() {
             return Failure::Unavailable("stale");
         }
-        let address = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
-        let decision = state.limits.load().failure(&credentials.client_id, address);
-        state.instruments.auth_failure(decision);
-        refused.into()
+        failed(state, request, credentials, refused)
     })
+}
+
+/// Counts a failure, and refuses what passes the bucket. The secret was looked at before: the right one is never refused, so
+/// nobody can shut a client out by failing in its name.
+fn failed(state: &State, request: &HttpRequest, credentials: &Credentials<'_>, refused: Error) -> Failure {
+    let (address, ignored) = client_address::of(request, &state.trusted_proxies);
+    if let Some(why) = ignored {
+        state.instruments.proxy_header_ignored(why.as_str());
+        tracing::debug!(%address, why = why.as_str(), "what a header says of the client's address does not count");
+    }
+    let wait = state.limits.load().failure(&credentials.client_id, address);
+    state.instruments.auth_failure(wait.is_some());
+    match wait {
+        Some(retry_after) if state.rules.failures == Mode::Enforce => Failure::Limited(Box::new(Refusal {
+            reason: "auth_failures",
+            description: "client authentication failed, too often from this address",
+            retry_after,
+            standings: Vec::new(),
+        })),
+        _ => refused.into(),
+    }
 }

@@ -1,6 +1,6 @@
 //! The one table from failures to statuses, headers and bodies.
 //!
-//! 4xx is the caller's, 503 is ours and says when to ask again. No answer repeats anything of the request.
+//! 4xx is the caller's, 429 the client's own limit, 503 is ours; both say when to ask again. No answer repeats anything of the request.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
@@ -8,6 +8,7 @@ use oauth2_actors::error::{AskError, ServiceError, StoreError};
 use oauth2_actors::runtime::clock::NoId;
 use serde_json::json;
 
+use super::limits::{self, Refusal};
 use crate::oauth::error::{Code, Error};
 use crate::tokens::MintError;
 
@@ -34,6 +35,8 @@ pub enum Failure {
     Conflict(String),
     /// An administrative request that makes no sense: code and sentence.
     BadRequest(&'static str, String),
+    /// The client's limit is reached: 429.
+    Limited(Box<Refusal>),
     /// Ours, for now: the reason is for the metric only.
     Unavailable(&'static str),
     /// Ours, a defect.
@@ -56,6 +59,8 @@ pub const REASONS: &[&str] = &[
     "unauthorized",
     "forbidden",
     "conflict",
+    "rate_limited",
+    "auth_failures",
 ];
 
 /// Every value of the label `reason` of requests that were turned away because of the server.
@@ -86,6 +91,7 @@ impl Failure {
             Self::Forbidden => "forbidden",
             Self::Conflict(_) => "conflict",
             Self::BadRequest(code, _) => code,
+            Self::Limited(refusal) => refusal.reason,
             Self::Unavailable(reason) => reason,
             Self::Internal(_) => "internal",
         }
@@ -129,6 +135,7 @@ impl Failure {
             Self::NoSuch(what) => (StatusCode::NOT_FOUND, "not_found", what),
             Self::Conflict(why) => (StatusCode::CONFLICT, "conflict", why),
             Self::BadRequest(code, why) => (StatusCode::BAD_REQUEST, code, why),
+            Self::Limited(refusal) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests", refusal.description),
             Self::Unavailable(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "temporarily_unavailable",
@@ -165,6 +172,10 @@ impl Failure {
             Self::Unavailable(_) => {
                 response.insert_header((header::RETRY_AFTER, "1"));
             }
+            Self::Limited(refusal) => {
+                let seconds = refusal.retry_after.as_millis().div_ceil(1000).max(1);
+                response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+            }
             // The rest of the body is not worth reading.
             Self::TooLarge | Self::SlowBody => {
                 response.force_close();
@@ -197,7 +208,11 @@ impl ResponseError for Failure {
             .insert_header((header::PRAGMA, "no-cache"));
         self.add_headers(&mut response);
         response.extensions_mut().insert(Refused(self.reason()));
-        response.json(json!({"error": error, "error_description": description}))
+        let mut response = response.json(json!({"error": error, "error_description": description}));
+        if let Self::Limited(refusal) = self {
+            limits::tell(&refusal.standings, response.headers_mut());
+        }
+        response
     }
 }
 

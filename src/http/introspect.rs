@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
-use oauth2_actors::model::Client;
+use oauth2_actors::model::{Client, Endpoint};
 use uuid::Uuid;
 
 use super::answer::no_store;
 use super::error::Failure;
 use super::resolve::Resolved;
-use super::{App, DEADLINE, State, authenticate, body};
+use super::{App, DEADLINE, State, authenticate, body, limits};
 use crate::oauth::form::Form;
 use crate::tokens::claims::Claims;
 use crate::tokens::json::Object;
@@ -28,11 +28,14 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
     let form = Form::parse(&body)?;
     let caller = authenticate::by_form(&state, &request, &form)?;
     let token = form.required("token", "token is missing")?;
+    let standings = state.spend(&caller, Endpoint::Introspection, 1)?;
     let mut answer = Vec::with_capacity(512);
     let resolved = state.resolve(token, deadline).await?;
     describe(&state, &caller, resolved, &mut answer);
     state.fresh(deadline)?;
-    Ok(no_store(answer))
+    let mut answer = no_store(answer);
+    limits::tell(&standings, answer.headers_mut());
+    Ok(answer)
 }
 
 /// Appends what `caller` may know of a token. Whether the view that it was judged by is fresh is for the endpoint to ask,

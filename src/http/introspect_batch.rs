@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
+use oauth2_actors::model::Endpoint;
 use serde::Deserialize;
 
 use super::answer::no_store;
 use super::error::Failure;
-use super::{App, DEADLINE, authenticate, body, introspect};
+use super::{App, DEADLINE, authenticate, body, introspect, limits};
 use crate::oauth::error::Error;
 
 /// The most tokens a request may hold.
@@ -39,6 +40,7 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
     if batch.tokens.len() > MOST_TOKENS {
         return Err(Failure::TooLarge);
     }
+    let standings = state.spend(&caller, Endpoint::Introspection, batch.tokens.len() as u32)?;
     let recorded = state.recorded(&batch.tokens, deadline).await?;
     let mut answer = Vec::with_capacity(2 + batch.tokens.len() * 400);
     answer.push(b'[');
@@ -57,5 +59,7 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
     }
     answer.push(b']');
     state.fresh(deadline)?;
-    Ok(no_store(answer))
+    let mut answer = no_store(answer);
+    limits::tell(&standings, answer.headers_mut());
+    Ok(answer)
 }

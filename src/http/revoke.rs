@@ -9,12 +9,12 @@ use std::time::Instant;
 use actix_web::http::header;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
-use oauth2_actors::model::{AuditEntry, Client, Revocation, RevocationTarget};
+use oauth2_actors::model::{AuditEntry, Client, Endpoint, Revocation, RevocationTarget};
 use serde_json::json;
 
 use super::error::Failure;
 use super::resolve::Resolved;
-use super::{App, DEADLINE, State, authenticate, body};
+use super::{App, DEADLINE, State, authenticate, body, limits};
 use crate::oauth::form::Form;
 
 /// The endpoint.
@@ -24,6 +24,7 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
     let form = Form::parse(&body)?;
     let client = authenticate::by_form(&state, &request, &form)?;
     let token = form.required("token", "token is missing")?;
+    let standings = state.spend(&client, Endpoint::Revocation, 1)?;
     let resolved = state.resolve(token, deadline).await?;
     if let Some(token) = resolved.filter(|token| is_revocable(&state, &client, token)) {
         let claims = token.claims();
@@ -50,9 +51,11 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
         // By an old view a token may seem to be revoked, or its key unknown, that is not.
         state.fresh(deadline)?;
     }
-    Ok(HttpResponse::Ok()
+    let mut answer = HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .finish())
+        .finish();
+    limits::tell(&standings, answer.headers_mut());
+    Ok(answer)
 }
 
 fn is_revocable(state: &State, client: &Client, token: &Resolved) -> bool {

@@ -7,13 +7,13 @@ use std::time::Instant;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use oauth2_actors::error::StoreError;
-use oauth2_actors::model::{Ledger, TokenFormat, TokenRecord};
+use oauth2_actors::model::{Endpoint, Ledger, TokenFormat, TokenRecord};
 use oauth2_actors::recorder::{Record, Recorder};
 use oauth2_actors::runtime::mailbox::{Mailbox, Pending};
 
 use super::answer::no_store;
 use super::error::Failure;
-use super::{App, DEADLINE, State, authenticate, body};
+use super::{App, DEADLINE, State, authenticate, body, limits};
 use crate::oauth::error::{Code, Error};
 use crate::oauth::form::Form;
 use crate::oauth::grants::{Grant, client_credentials};
@@ -31,6 +31,7 @@ pub async fn post(
     let deadline = Instant::now() + DEADLINE;
     let form = Form::parse(&body)?;
     let client = authenticate::by_form(&state, &request, &form)?;
+    let standings = state.spend(&client, Endpoint::Token, 1)?;
     let grant_type = form.required("grant_type", "grant_type is missing")?;
     if grant_type != "client_credentials" {
         return Err(Error::new(Code::UnsupportedGrantType, "this server has no such grant").into());
@@ -40,7 +41,9 @@ pub async fn post(
     let token = mint(&state, &recorder, &grant, deadline).await?;
     state.fresh(deadline)?;
     state.instruments.token_issued(grant.format);
-    Ok(answer(&token, &grant))
+    let mut answer = answer(&token, &grant);
+    limits::tell(&standings, answer.headers_mut());
+    Ok(answer)
 }
 
 /// Signs the token and, where it is recorded, has the record committed.

@@ -32,6 +32,7 @@ mod crash;
 mod discovery;
 mod first_run;
 mod introspect;
+mod limits;
 mod loadtest;
 mod operations;
 mod outage;

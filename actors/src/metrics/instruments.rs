@@ -9,7 +9,7 @@ use actix::{Actor, Context};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Meter};
 
-use crate::model::{Decision, GrantType, RevocationTarget, TokenFormat};
+use crate::model::{self, Decision, GrantType, RevocationTarget, TokenFormat};
 use crate::runtime::mailbox::Mailbox;
 use crate::runtime::permits::{MailboxStats, Sheds};
 
@@ -56,6 +56,8 @@ pub struct Instruments {
     introspections: [BoundCounter<u64>; 2],
     proofs: [BoundCounter<u64>; 3],
     auth_failures: [BoundCounter<u64>; 2],
+    rate_limits: Vec<Vec<BoundCounter<u64>>>,
+    proxy_headers: Vec<(&'static str, BoundCounter<u64>)>,
     batch_size: BoundHistogram<f64>,
     commit_duration: BoundHistogram<f64>,
 }
@@ -91,6 +93,14 @@ impl Instruments {
         let failures = counter(
             "auth_failures",
             "Failed client authentications, within and over the client's and address's bucket",
+        );
+        let limits = counter(
+            "rate_limit_decisions",
+            "Requests of clients that have a rate, by what came of it",
+        );
+        let proxies = counter(
+            "proxy_header_ignored",
+            "Failed authentications where a header's word on the address did not count",
         );
         let histogram = |name, help, bounds: &[f64]| {
             meter
@@ -137,6 +147,21 @@ impl Instruments {
             revoked: TARGETS.iter().map(|kind| bind(&revoked, &[("kind", kind)])).collect(),
             introspections: ["false", "true"].map(|active| bind(&introspections, &[("active", active)])),
             proofs: ["hit", "issued", "miss"].map(|result| bind(&verified, &[("result", result)])),
+            rate_limits: model::Endpoint::ALL
+                .iter()
+                .map(|endpoint| {
+                    let bound = |decision: &Decision| {
+                        bind(
+                            &limits,
+                            &[("endpoint", endpoint.as_str()), ("decision", decision.as_str())],
+                        )
+                    };
+                    Decision::ALL.iter().map(bound).collect()
+                })
+                .collect(),
+            proxy_headers: ["untrusted", "malformed", "contradictory"]
+                .map(|reason| (reason, bind(&proxies, &[("reason", reason)])))
+                .into(),
             auth_failures: ["within", "over"].map(|decision| bind(&failures, &[("decision", decision)])),
             batch_size: batch_size.bind(&[KeyValue::new("store", store)]),
             commit_duration: commit.bind(&[KeyValue::new("store", store)]),
@@ -188,8 +213,18 @@ impl Instruments {
     }
 
     /// Counts a failed client authentication.
-    pub fn auth_failure(&self, decision: Decision) {
-        self.auth_failures[usize::from(decision == Decision::Over)].add(1);
+    pub fn auth_failure(&self, over: bool) {
+        self.auth_failures[usize::from(over)].add(1);
+    }
+
+    /// Counts a request of a client that has a rate.
+    pub fn rate_limit(&self, endpoint: model::Endpoint, decision: Decision) {
+        self.rate_limits[endpoint as usize][decision as usize].add(1);
+    }
+
+    /// Counts a header that told of the client's address in vain.
+    pub fn proxy_header_ignored(&self, reason: &str) {
+        count(&self.proxy_headers, reason);
     }
 
     /// Records one commit of tokens.

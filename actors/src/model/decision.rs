@@ -1,10 +1,15 @@
-//! What the rate limiter decides.
+//! What becomes of a request whose client has a limit.
 
-/// What a failed authentication means for its bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// It was in the bucket.
-    Within,
-    /// The bucket was empty.
-    Over,
+use super::names;
+
+names! {
+    /// What became of a request whose client has a limit.
+    Decision {
+        /// There was enough left.
+        Allowed = "allowed",
+        /// There was not, and it was let pass: the limit is observed only.
+        Observed = "observed",
+        /// There was not, and it was refused.
+        Limited = "limited",
+    }
 }

@@ -23,6 +23,18 @@ names! {
 }
 
 names! {
+    /// What a client may be limited at.
+    Endpoint {
+        /// `POST /oauth/token`.
+        Token = "token",
+        /// `POST /oauth/introspect` and its batch, each token of which counts.
+        Introspection = "introspection",
+        /// `POST /oauth/revoke`.
+        Revocation = "revocation",
+    }
+}
+
+names! {
     /// What a rate is counted by.
     Period {
         /// A second.
@@ -58,10 +70,19 @@ pub struct Rate {
     pub burst: Option<NonZeroU32>,
 }
 
+/// The longest that a bucket may take to be full again, in seconds.
+const LONGEST_REFILL: u64 = 31 * 86_400;
+
 impl Rate {
     /// Requests that may come at once after a pause.
     pub fn burst(self) -> NonZeroU32 {
         self.burst.unwrap_or(self.count)
+    }
+
+    /// Seconds until an empty bucket is full again, rounded up.
+    pub fn refill_seconds(self) -> u64 {
+        let (burst, count) = (u64::from(self.burst().get()), u64::from(self.count.get()));
+        (burst * u64::from(self.per.seconds())).div_ceil(count)
     }
 }
 
@@ -87,18 +108,23 @@ impl FromStr for Rate {
                 burst: burst.map_or(Some(None), |burst| number(burst).map(Some))?,
             })
         };
-        parse().ok_or_else(|| {
-            "must be a number of requests a second, minute or hour, such as 100/s, 6000/m or 10/h, with a burst of its own \
-             100/s:200"
-                .to_owned()
-        })
+        let rate = parse().ok_or(
+            "must be a number (up to 1000000000) of requests a second, minute or hour, such as 100/s, 6000/m or 10/h, with a \
+             burst of its own 100/s:200",
+        )?;
+        if rate.refill_seconds() > LONGEST_REFILL {
+            return Err("has a burst that takes more than 31 days to come back".to_owned());
+        }
+        Ok(rate)
     }
 }
 
 /// Digits only: `parse` alone would take a sign.
 fn number(text: &str) -> Option<NonZeroU32> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| plain)
+    let number: NonZeroU32 = text.parse().ok().filter(|_| plain)?;
+    // A request more often than each nanosecond is not told from none at all.
+    (number.get() <= 1_000_000_000).then_some(number)
 }
 
 impl TryFrom<String> for Rate {
@@ -131,16 +157,21 @@ pub struct RateLimits {
 }
 
 impl RateLimits {
-    /// The names of the limits, as they are spelled in JSON and on the command line.
-    pub const NAMES: [&'static str; 3] = ["token", "introspection", "revocation"];
+    /// The limit at an endpoint.
+    pub fn at(&self, endpoint: Endpoint) -> Option<Rate> {
+        match endpoint {
+            Endpoint::Token => self.token,
+            Endpoint::Introspection => self.introspection,
+            Endpoint::Revocation => self.revocation,
+        }
+    }
 
     /// The place of the limit of this name.
     pub fn named(&mut self, name: &str) -> Option<&mut Option<Rate>> {
-        match name {
-            "token" => Some(&mut self.token),
-            "introspection" => Some(&mut self.introspection),
-            "revocation" => Some(&mut self.revocation),
-            _ => None,
+        match name.parse().ok()? {
+            Endpoint::Token => Some(&mut self.token),
+            Endpoint::Introspection => Some(&mut self.introspection),
+            Endpoint::Revocation => Some(&mut self.revocation),
         }
     }
 }
@@ -231,6 +262,8 @@ mod tests {
             "1/s:0",
             "1/s:2:3",
             "4294967296/s",
+            "1000000001/s",
+            "1/h:745",
             "1 /s",
         ] {
             assert!(text.parse::<Rate>().is_err(), "{text}");

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use oauth2_actors::model::{Policy, Quotas, Rate, RateLimits, StaticClaims};
+use oauth2_actors::model::{Endpoint, Policy, Quotas, Rate, RateLimits, StaticClaims};
 use serde_json::{Map, Value};
 
 use super::{ClientRequest, Field, Invalid, invalid, named, set};
@@ -55,12 +55,18 @@ const RESERVED: &[&str] = &[
     "alg",
 ];
 
+const ENDPOINTS: [&str; 3] = [
+    Endpoint::Token.as_str(),
+    Endpoint::Introspection.as_str(),
+    Endpoint::Revocation.as_str(),
+];
+
 pub(super) fn apply(request: &ClientRequest, policy: &mut Policy) -> Result<(), Invalid> {
     lay_over(
         "rate_limits",
         &request.rate_limits,
         &mut policy.rate_limits,
-        &RateLimits::NAMES,
+        &ENDPOINTS,
         RateLimits::named,
         |text| text.parse::<Rate>(),
     )?;
