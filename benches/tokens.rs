@@ -3,6 +3,7 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use oauth2_actors::model::{KeyAlgorithm, SigningAlg};
@@ -10,8 +11,10 @@ use oauth2_server::oauth::client_auth::{Authorization, Credentials};
 use oauth2_server::oauth::form::Form;
 use oauth2_server::tokens::claims::{self, Claims};
 use oauth2_server::tokens::fingerprint::Fingerprints;
+use oauth2_server::tokens::generate::{Times, generate};
 use oauth2_server::tokens::issued::IssuedTokens;
-use oauth2_server::tokens::keyring::{self, Keyring};
+use oauth2_server::tokens::keyring::Keyring;
+use oauth2_server::tokens::sealing::Seals;
 use oauth2_server::tokens::verified::VerifiedTokens;
 use oauth2_server::tokens::{opaque, secret};
 use uuid::Uuid;
@@ -32,12 +35,20 @@ fn sample(n: u128) -> Claims {
 }
 
 fn ring() -> Keyring {
-    let kek = [7; 32];
+    let seals = Seals {
+        current: [7; 32],
+        previous: None,
+    };
+    let times = Times {
+        now_ms: 0,
+        wait: Duration::ZERO,
+        token_lifetime: 60,
+    };
     let keys: Vec<_> = KeyAlgorithm::ALL
         .iter()
-        .map(|algorithm| keyring::generate(*algorithm, &kek, 0).unwrap())
+        .map(|algorithm| generate(*algorithm, &seals, times).unwrap())
         .collect();
-    Keyring::open(&sample(0).iss, &kek, &keys).unwrap()
+    Keyring::open(&sample(0).iss, &seals, &keys, Some(&[7; 32])).unwrap()
 }
 
 fn mint(c: &mut Criterion) {
@@ -50,6 +61,11 @@ fn mint(c: &mut Criterion) {
     group.bench_function("jwt_es256", |b| {
         b.iter(|| ring.sign_jwt(black_box(&claims), SigningAlg::Es256).unwrap());
     });
+    for alg in [SigningAlg::Rs256, SigningAlg::Hs256] {
+        group.bench_function(format!("jwt_{}", alg.as_str().to_lowercase()), |b| {
+            b.iter(|| ring.sign_jwt(black_box(&claims), alg).unwrap());
+        });
+    }
     group.bench_function("opaque", |b| {
         b.iter(|| {
             let fresh = secret::random_bytes().unwrap();

@@ -18,6 +18,7 @@ use crate::logging;
 use crate::startup::{self, Bootstrap};
 
 mod house;
+mod keys;
 mod listeners;
 
 use house::House;
@@ -44,8 +45,7 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
     })
     .await?;
     let clock = Arc::new(StoreClock::new(Arc::new(SystemClock)));
-    let now = (clock.unix_ms() / 1000) as i64;
-    let kek = secrets.key_encryption_key.0;
+    let now_ms = clock.unix_ms() as i64;
     let (prepared, when_prepared) = watch::channel(false);
     let house = House::build(&config, store.clone(), &secrets, clock, &when_prepared)?;
     let mut signals = Signals::new()?;
@@ -59,8 +59,8 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
     let bootstrap = Bootstrap {
         store: store.clone(),
         migrate: options.migrate,
-        kek,
-        now,
+        seals: secrets.seals.clone(),
+        now_ms,
         lifetime: config.tokens.access_token_lifetime,
     };
     let new_store = tokio::select! {
@@ -72,7 +72,7 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
         && config.server.listener.is_loopback()
         && let Some(data) = config.database.data_directory()
     {
-        first_run::create_demo_client(&store, &data, &house.state.registration_defaults(), now).await?;
+        first_run::create_demo_client(&store, &data, &house.state.registration_defaults(), now_ms / 1000).await?;
     }
     prepared.send_replace(true);
     tokio::select! {

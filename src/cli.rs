@@ -54,7 +54,7 @@ enum Command {
     /// Look at tokens and revoke them.
     #[command(subcommand)]
     Token(token::Command),
-    /// Look at signing keys.
+    /// Look at signing keys, let them follow each other, take them away.
     #[command(subcommand)]
     Key(key::Command),
     /// Check configuration, store, keys, clock and files.
@@ -92,7 +92,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Config(command)) => configuration::run(&config, &command),
         Some(Command::Client(command)) => wait(client::run(&config, command)),
         Some(Command::Token(command)) => wait(token::run(&config, command)),
-        Some(Command::Key(command)) => wait(key::run(&config, &command)),
+        Some(Command::Key(command)) => wait(key::run(&config, command)),
         Some(Command::Doctor(json)) => wait(doctor::run(&config, json)),
         Some(Command::Healthcheck) => healthcheck::run(&config.management),
     }

@@ -22,6 +22,7 @@ pub mod print;
 pub mod secret;
 pub mod secrets;
 pub mod server;
+mod signing_keys;
 pub mod tokens;
 mod values;
 
@@ -36,6 +37,7 @@ pub use secrets::Secrets;
 pub use server::{Listener, Server};
 pub use tokens::Tokens;
 
+use crate::tokens::lifecycle::Timing;
 use values::Values;
 
 /// Everything that can be configured, checked.
@@ -53,6 +55,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// Secrets that were given. What an embedded store makes for itself is added by [`embedded::provide`].
     pub secrets: Secrets,
+    /// How long signing keys are published, sign, and are kept.
+    pub keys: Timing,
     /// How often clients may ask, and fail.
     pub limits: Limits,
     /// What is logged, and how.
@@ -109,6 +113,7 @@ pub fn resolve(input: &Input) -> Result<Config, ConfigErrors> {
     let issuer = issuer::read(&mut values, server.as_ref().map(|server| &server.listener));
     let tokens = Tokens::read(&mut values);
     let secrets = Secrets::read(&mut values, database.as_ref());
+    let keys = signing_keys::read(&mut values);
     let limits = Limits::read(&mut values);
     let log = Log::read(&mut values);
     if let (Some(server), Some(management)) = (&server, &management)
@@ -124,7 +129,7 @@ pub fn resolve(input: &Input) -> Result<Config, ConfigErrors> {
     if !errors.is_empty() {
         return Err(ConfigErrors(errors));
     }
-    match (server, management, database, issuer, tokens, secrets, limits, log) {
+    match (server, management, database, issuer, tokens, secrets, keys, limits, log) {
         (
             Some(server),
             Some(management),
@@ -132,6 +137,7 @@ pub fn resolve(input: &Input) -> Result<Config, ConfigErrors> {
             Some(issuer),
             Some(tokens),
             Some(secrets),
+            Some(keys),
             Some(limits),
             Some(log),
         ) => Ok(Config {
@@ -141,6 +147,7 @@ pub fn resolve(input: &Input) -> Result<Config, ConfigErrors> {
             issuer,
             tokens,
             secrets,
+            keys,
             limits,
             log,
             entries,

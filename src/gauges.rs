@@ -5,10 +5,13 @@ use std::sync::atomic::Ordering;
 
 use actix_web::web::Data;
 use oauth2_actors::metrics::Exporter;
+use oauth2_actors::model::KeyAlgorithm;
 use oauth2_actors::store::Store;
 use oauth2_actors::token_store::Upkeep;
+use opentelemetry::KeyValue;
 
 use crate::http::State;
+use crate::tokens::lifecycle::{Phase, Standing, standings};
 
 /// Registers the gauges of the store and of what is published.
 pub fn register(exporter: &Exporter, state: &Data<State>, store: Store, upkeep: Arc<Upkeep>) {
@@ -82,6 +85,8 @@ pub fn register(exporter: &Exporter, state: &Data<State>, store: Store, upkeep: 
         move || evicted.limits.load().evicted(),
     );
 
+    signing_keys(exporter, state);
+
     let partitions = Arc::clone(&upkeep);
     exporter.gauge(
         "token_partitions",
@@ -93,4 +98,43 @@ pub fn register(exporter: &Exporter, state: &Data<State>, store: Store, upkeep: 
         "Tokens that found no partition of their own (Postgres)",
         move || upkeep.default_partition_rows.load(Ordering::Relaxed) as f64,
     );
+}
+
+/// Signing keys by where they are in their life, and how long those that sign have done so.
+fn signing_keys(exporter: &Exporter, state: &Data<State>) {
+    let held = state.clone();
+    let _ = exporter
+        .meter()
+        .u64_observable_gauge("signing_keys")
+        .with_description("Signing keys, by what they sign and where they are in their life")
+        .with_callback(move |observer| {
+            let (keys, now_ms) = (held.keys.load(), held.now_ms() as i64);
+            let standings = standings(&keys.stored, now_ms, &held.timing);
+            for algorithm in KeyAlgorithm::ALL {
+                for phase in Phase::ALL {
+                    let fits =
+                        |standing: &&Standing<'_>| standing.key.algorithm == *algorithm && standing.phase == phase;
+                    let labels = [
+                        KeyValue::new("algorithm", algorithm.as_str()),
+                        KeyValue::new("state", phase.as_str()),
+                    ];
+                    observer.observe(standings.iter().filter(fits).count() as u64, &labels);
+                }
+            }
+        })
+        .build();
+    let held = state.clone();
+    let _ = exporter
+        .meter()
+        .f64_observable_gauge("signing_key_age_seconds")
+        .with_description("How long the key that signs has been doing so")
+        .with_callback(move |observer| {
+            let (keys, now_ms) = (held.keys.load(), held.now_ms() as i64);
+            let standings = standings(&keys.stored, now_ms, &held.timing);
+            for signer in standings.iter().filter(|standing| standing.phase == Phase::Signing) {
+                let age = (now_ms - signer.key.signs_from_ms) as f64 / 1000.0;
+                observer.observe(age, &[KeyValue::new("algorithm", signer.key.algorithm.as_str())]);
+            }
+        })
+        .build();
 }

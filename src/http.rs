@@ -3,7 +3,7 @@
 //! - [`routes`]: every URL on one screen. [`edge`]: what every request goes through. [`error`]: the one status table.
 //! - [`token`], [`introspect`], [`introspect_batch`], [`revoke`], [`discovery`], [`health`], [`metrics`]: one endpoint a file.
 //! - [`admin`]: the JSON API of the management listener.
-//! - [`authenticate`], [`client_address`], [`limits`], [`resolve`], [`body`], [`answer`]: what several endpoints share.
+//! - [`authenticate`], [`client_address`], [`limits`], [`signing`], [`resolve`], [`body`], [`answer`]: what several endpoints share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +22,7 @@ use oauth2_actors::revocation_cache::{Apply, PublishedRevocations, RevocationCac
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
 use oauth2_actors::runtime::mailbox::Mailbox;
 use oauth2_actors::runtime::supervisor::ActorStatus;
+use oauth2_actors::signer::Signers;
 use oauth2_actors::token_store::TokenStoreHandle;
 use tokio::sync::watch;
 
@@ -29,6 +30,8 @@ use crate::oauth::grants::Defaults;
 use crate::oauth::registration;
 use crate::tokens::fingerprint::Fingerprints;
 use crate::tokens::issued::IssuedTokens;
+use crate::tokens::lifecycle::Timing;
+use crate::tokens::sealing::Seals;
 use crate::tokens::verified::VerifiedTokens;
 
 pub mod admin;
@@ -47,6 +50,7 @@ pub mod metrics;
 pub mod resolve;
 pub mod revoke;
 pub mod routes;
+pub mod signing;
 pub mod token;
 
 /// How long a token, introspection or revocation request may take once its body is there.
@@ -64,6 +68,14 @@ pub struct State {
     pub admin_token: Option<[u8; 32]>,
     /// The published clients.
     pub directory: Arc<Directory>,
+    /// Who makes signatures that take long.
+    pub signers: Arc<Signers>,
+    /// Seals private keys.
+    pub seals: Seals,
+    /// Whether there is a secret that is shared with verifiers.
+    pub shares_secret: bool,
+    /// How long keys are published, sign, and are kept.
+    pub timing: Timing,
     /// The published keys and the documents made of them.
     pub keys: Arc<ArcSwap<discovery::PublishedKeys>>,
     /// The authorization server metadata.
@@ -117,6 +129,7 @@ impl State {
         registration::Defaults {
             format: self.defaults.format,
             ledger: self.defaults.ledger,
+            shares_secret: self.shares_secret,
         }
     }
 

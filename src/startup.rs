@@ -13,7 +13,9 @@ use serde_json::json;
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::tokens::keyring::{self, KeyError, Keyring};
+use crate::tokens::generate::{Times, generate};
+use crate::tokens::keyring::{KeyError, Keyring};
+use crate::tokens::sealing::Seals;
 
 /// Holds the embedded store for this process. The lock goes with the process, however it ends.
 #[derive(Debug)]
@@ -96,9 +98,9 @@ pub struct Bootstrap {
     /// Whether the schema may be changed.
     pub migrate: bool,
     /// Seals new signing keys.
-    pub kek: [u8; 32],
-    /// Unix seconds.
-    pub now: i64,
+    pub seals: Seals,
+    /// Unix milliseconds.
+    pub now_ms: i64,
     /// Seconds that tokens live where a client does not say.
     pub lifetime: u32,
 }
@@ -117,15 +119,20 @@ impl Bootstrap {
             ))));
         }
         let stored = self.store.keys().await?;
-        let missing = KeyAlgorithm::ALL
+        let missing = KeyAlgorithm::ALWAYS
             .iter()
             .filter(|wanted| !stored.iter().any(|key| key.algorithm == **wanted));
+        let times = Times {
+            now_ms: self.now_ms,
+            wait: Duration::ZERO,
+            token_lifetime: self.lifetime.into(),
+        };
         let made: Result<Vec<StoredKey>, _> = missing
-            .map(|algorithm| keyring::generate(*algorithm, &self.kek, self.now))
+            .map(|algorithm| generate(*algorithm, &self.seals, times))
             .collect();
         let made = made.map_err(Unfit::Keys)?;
         // Without the key that sealed them the server would start, and never be ready.
-        Keyring::open("", &self.kek, &stored).map_err(Unfit::Keys)?;
+        Keyring::open("", &self.seals, &stored, None).map_err(Unfit::Keys)?;
         if !made.is_empty() {
             let audit = AuditEntry {
                 actor: "server".to_owned(),
@@ -134,6 +141,7 @@ impl Bootstrap {
             };
             self.store.ensure_keys(&made, &audit).await?;
         }
+        self.store.lengthen_keys(self.lifetime.into()).await?;
         self.make_room().await;
         Ok(version.is_none())
     }

@@ -3,7 +3,8 @@
 //! - [`claims`]: what a token says, and its two JSON forms; [`json`]: how they are written.
 //! - [`paseto`], [`jwt`]: self-contained tokens. The signature is aws-lc's; `pasetors` is the reference that tests hold it to.
 //! - [`opaque`]: references whose row is found in one partition.
-//! - [`keyring`]: the signing keys, opened, and the documents that publish them; [`sealing`]: how they rest in the store.
+//! - [`keyring`]: the signing keys, opened, and the documents that publish them; [`lifecycle`]: which of them signs when;
+//!   [`generate`], [`import`]: where they come from; [`sealing`]: how they rest in the store.
 //! - [`issued`], [`verified`]: tokens that were signed here, and tokens whose signature was checked before.
 //! - [`secret`]: client secrets; [`peek`]: what a token says of itself, unverified.
 //!
@@ -11,10 +12,13 @@
 
 pub mod claims;
 pub mod fingerprint;
+pub mod generate;
+pub mod import;
 pub mod issued;
 pub mod json;
 pub mod jwt;
 pub mod keyring;
+pub mod lifecycle;
 pub mod opaque;
 pub mod paseto;
 pub mod peek;
@@ -34,7 +38,7 @@ pub(crate) use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 pub enum MintError {
     /// No key of this kind is loaded.
     #[error("no signing key for {0}")]
-    NoKey(oauth2_actors::model::KeyAlgorithm),
+    NoKey(&'static str),
     /// The cryptographic library refused.
     #[error("signing failed")]
     Crypto,

@@ -35,6 +35,8 @@ const ACTORS: &[Row] = &[
     ("recorder", &["error", "model", "runtime", "store"]),
     ("revocation_cache", &["error", "freshness", "model", "runtime", "store"]),
     ("rate_limiter", &["error", "model", "runtime"]),
+    ("signer", &["error", "runtime"]),
+    ("key_keeper", &["directory", "error", "model", "runtime", "store"]),
     ("metrics", &["error", "model", "runtime"]),
 ];
 

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use crate::error::StoreError;
 use crate::freshness::Freshness;
-use crate::model::{Change, Client, StoredKey};
+use crate::model::{Change, Client, SigningAlg, StoredKey};
 use crate::store::{LogPosition, Store};
 
 /// How many clients are read from the store at a time.
@@ -31,6 +31,8 @@ pub struct Directory {
     clients: ArcSwap<Clients>,
     take_keys: TakeKeys,
     longest_lifetime: AtomicU32,
+    /// A bit for each `SigningAlg` that a client ever had here.
+    signing_algs: AtomicU8,
     freshness: Freshness,
     /// One refresh at a time, so that what an earlier one read cannot overwrite what a later one did; it holds the keys
     /// that were taken over last.
@@ -53,6 +55,7 @@ impl Directory {
             clients: ArcSwap::default(),
             take_keys,
             longest_lifetime: AtomicU32::new(0),
+            signing_algs: AtomicU8::new(0),
             freshness: Freshness::default(),
             refreshing: Mutex::default(),
         }
@@ -86,6 +89,11 @@ impl Directory {
         self.longest_lifetime.load(Ordering::Relaxed)
     }
 
+    /// Whether any client ever had its JWTs signed so, here.
+    pub fn signs_with(&self, alg: SigningAlg) -> bool {
+        self.signing_algs.load(Ordering::Relaxed) & (1 << alg as u8) != 0
+    }
+
     /// Takes over what changed since `from`, or everything when `from` is `None`; answers where to go on from.
     pub(crate) async fn refresh(&self, store: &Store, from: Option<LogPosition>) -> Result<LogPosition, StoreError> {
         let mut taken = self.refreshing.lock().await;
@@ -106,7 +114,7 @@ impl Directory {
         loop {
             let page = store.list_clients(cursor.as_deref(), PAGE).await?;
             for client in page.items {
-                self.note_lifetime(&client);
+                self.note(&client);
                 clients.insert(Arc::clone(&client.client_id), Arc::new(client));
             }
             cursor = page.next;
@@ -142,7 +150,7 @@ impl Directory {
             let clients = self.clients.load();
             for client in store.clients_named(ids).await? {
                 gone.remove(&*client.client_id);
-                self.note_lifetime(&client);
+                self.note(&client);
                 clients.insert(Arc::clone(&client.client_id), Arc::new(client));
             }
             for id in gone {
@@ -162,7 +170,10 @@ impl Directory {
         Ok(())
     }
 
-    fn note_lifetime(&self, client: &Client) {
+    fn note(&self, client: &Client) {
+        if let Some(alg) = client.signing_alg {
+            self.signing_algs.fetch_or(1 << alg as u8, Ordering::Relaxed);
+        }
         self.longest_lifetime
             .fetch_max(client.access_token_lifetime.unwrap_or(0), Ordering::Relaxed);
     }

@@ -9,12 +9,13 @@ pub mod key;
 pub mod page;
 pub mod policy;
 pub mod revocation;
+pub mod succession;
 pub mod token;
 
 pub use audit::{AuditEntry, Change};
 pub use client::{Client, ClientSecret, GrantType, SecretHash};
 pub use decision::Decision;
-pub use key::{KeyAlgorithm, StoredKey};
+pub use key::{KeyAlgorithm, KeyRevocation, StoredKey};
 pub use page::Page;
 pub use policy::{Endpoint, Mode, Period, Policy, Quotas, Rate, RateLimits, StaticClaims};
 pub use revocation::{Revocation, RevocationTarget};

@@ -12,7 +12,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::error::StoreError;
-use crate::model::{AuditEntry, Change, Client, Page, Revocation, SecretHash, StoredKey, StoredToken, TokenRecord};
+use crate::model::{
+    AuditEntry, Change, Client, KeyRevocation, Page, Revocation, SecretHash, StoredKey, StoredToken, TokenRecord,
+};
 
 mod migrations;
 mod postgres;
@@ -284,6 +286,33 @@ impl Store {
     /// together one provides the keys. Answers all keys, oldest first.
     pub async fn ensure_keys(&self, candidates: &[StoredKey], audit: &AuditEntry) -> Result<Vec<StoredKey>> {
         dispatch!(self.ensure_keys(candidates, audit))
+    }
+
+    /// Stores a key more, if no key of its algorithm signs or will sign from a later moment than `after_ms` (`None`: in any
+    /// case). `Ok(false)`: there is one. [`StoreError::Conflict`]: this very key is there, or too many are.
+    pub async fn add_key(&self, key: &StoredKey, after_ms: Option<i64>, audit: &AuditEntry) -> Result<bool> {
+        dispatch!(self.add_key(key, after_ms, audit))
+    }
+
+    /// Takes a key away, revokes what it has signed, and sees to it that another one signs at once. `Ok(false)`: no such key.
+    pub async fn revoke_key(&self, revocation: &KeyRevocation, audit: &AuditEntry) -> Result<bool> {
+        dispatch!(self.revoke_key(revocation, audit))
+    }
+
+    /// Takes a key away whose tokens have all expired, if nothing has lengthened their life since it was read.
+    /// `Ok(false)`: something has, or another node took it away.
+    pub async fn remove_key(&self, key: &StoredKey, now: i64, audit: &AuditEntry) -> Result<bool> {
+        dispatch!(self.remove_key(key, now, audit))
+    }
+
+    /// Writes private keys that were sealed anew, by their ids, all of them or none.
+    pub async fn rewrap_keys(&self, sealed: &[(String, String)], now: i64, audit: &AuditEntry) -> Result<()> {
+        dispatch!(self.rewrap_keys(sealed, now, audit))
+    }
+
+    /// Sees to it that every key is kept for tokens that live so long (seconds).
+    pub async fn lengthen_keys(&self, token_lifetime: i64) -> Result<()> {
+        dispatch!(self.lengthen_keys(token_lifetime))
     }
 
     /// Makes room ahead and clears what has expired, in small steps that never hold a lock for long.

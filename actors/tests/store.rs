@@ -15,6 +15,8 @@ mod both;
 mod clients;
 #[path = "store/fixture.rs"]
 mod fixture;
+#[path = "store/keys.rs"]
+mod keys;
 #[path = "store/logs_on_postgres.rs"]
 mod logs_on_postgres;
 #[path = "store/on_postgres.rs"]

@@ -7,17 +7,20 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::web;
 use arc_swap::ArcSwap;
-use oauth2_actors::directory::{Directory, TakeKeys};
+use oauth2_actors::directory::Directory;
+use oauth2_actors::key_keeper::KeyKeeper;
 use oauth2_actors::metrics::{Exporter, Instruments, Metrics, Watched, watch_mailboxes};
 use oauth2_actors::rate_limiter::{FailureOptions, Limits, PublishedLimits, RateLimiter};
 use oauth2_actors::recorder::{self, ObserveCommit, Recorders};
 use oauth2_actors::revocation_cache::{self, PublishedRevocations, RevocationCache};
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
 use oauth2_actors::runtime::supervisor::{ActorStatus, Policy, Supervised, supervise};
+use oauth2_actors::signer::Signers;
 use oauth2_actors::store::{Location, Store};
 use oauth2_actors::token_store::{self, TokenStore, TokenStoreHandle, Upkeep};
 use tokio::sync::watch;
 
+use super::keys;
 use crate::config::Config;
 use crate::config::embedded::Provided;
 use crate::failure::Failure;
@@ -29,7 +32,6 @@ use crate::http::{Readiness, State, error};
 use crate::oauth::grants::Defaults;
 use crate::tokens::fingerprint::Fingerprints;
 use crate::tokens::issued::IssuedTokens;
-use crate::tokens::keyring::Keyring;
 use crate::tokens::secret;
 use crate::tokens::verified::VerifiedTokens;
 
@@ -51,6 +53,7 @@ pub(super) struct House {
     pub(super) recorders: Arc<Recorders>,
     revocations: Supervised<RevocationCache>,
     limits: Supervised<RateLimiter>,
+    keeper: Supervised<KeyKeeper>,
     metrics: Supervised<Metrics>,
     pub(super) state: web::Data<State>,
 }
@@ -64,7 +67,6 @@ impl House {
         clock: Arc<StoreClock>,
         prepared: &watch::Receiver<bool>,
     ) -> Result<House, Failure> {
-        let kek = secrets.key_encryption_key.0;
         let defaults = Defaults {
             issuer: config.issuer.as_str().into(),
             format: config.tokens.format,
@@ -79,9 +81,9 @@ impl House {
             error::SHED_REASONS,
             store.kind(),
         ));
-        let keys = Arc::new(ArcSwap::from_pointee(PublishedKeys::new(Keyring::default())));
+        let published = Arc::new(ArcSwap::from_pointee(PublishedKeys::none()));
         let verified = Arc::new(VerifiedTokens::new(VERIFIED_TOKENS));
-        let directory = Arc::new(Directory::new(take_keys(&defaults.issuer, kek, &keys, &verified)));
+        let directory = Arc::new(Directory::new(keys::take(config, secrets, &published, &verified)));
         let ids = Arc::new(IdClock::new(Arc::clone(&clock) as Arc<dyn Clock>));
         let upkeep = Arc::new(Upkeep::default());
 
@@ -113,19 +115,25 @@ impl House {
         });
 
         let (counted, limits) = rate_limiter(config);
+        let keeper = keys::keeper(config, secrets, &store, &directory, &clock, prepared);
+        let signers = Arc::new(Signers::new(config.server.workers / 2));
         let shared = exporter.clone();
         let metrics = supervise("metrics", Policy::default(), move |_| Metrics::new(shared.clone()));
 
         let state = web::Data::new(State {
-            metadata: Metadata::new(&defaults.issuer),
+            metadata: Metadata::new(&defaults.issuer, config.keys.max_age),
             defaults,
             admin_token: secrets.admin_token.as_ref().map(|token| secret::hash(token.expose())),
             directory,
-            keys,
+            keys: published,
             verified,
             issued: IssuedTokens::new(ISSUED_TOKENS),
             fingerprints: Fingerprints::new().map_err(Failure::environment)?,
             revocations: revoked,
+            signers: Arc::clone(&signers),
+            seals: secrets.seals.clone(),
+            shares_secret: config.secrets.jwt_secret.is_some(),
+            timing: config.keys,
             limits: counted,
             rules: rules(config),
             trusted_proxies: config.server.trusted_proxies.clone(),
@@ -141,10 +149,12 @@ impl House {
                     (tokens.mailbox.name(), tokens.status.clone()),
                     (revocations.mailbox.name(), revocations.status.clone()),
                     (limits.mailbox.name(), limits.status.clone()),
+                    (keeper.mailbox.name(), keeper.status.clone()),
                     (metrics.mailbox.name(), metrics.status.clone()),
                 ]
                 .into_iter()
                 .chain(recorders.statuses())
+                .chain(signers.statuses())
                 .collect(),
             },
         });
@@ -153,6 +163,7 @@ impl House {
             recorders,
             revocations,
             limits,
+            keeper,
             metrics,
             state,
         };
@@ -166,8 +177,12 @@ impl House {
             Box::new(self.tokens.mailbox.clone()),
             Box::new(self.revocations.mailbox.clone()),
             Box::new(self.limits.mailbox.clone()),
+            Box::new(self.keeper.mailbox.clone()),
             Box::new(self.metrics.mailbox.clone()),
         ];
+        for mailbox in self.state.signers.mailboxes() {
+            watched.push(Box::new(mailbox.clone()));
+        }
         for mailbox in self.recorders.mailboxes() {
             watched.push(Box::new(mailbox.clone()));
         }
@@ -263,22 +278,6 @@ fn rules(config: &Config) -> Rules {
         mode: config.limits.mode,
         failures: config.limits.failures_mode,
     }
-}
-
-/// Opens changed keys and publishes them.
-fn take_keys(
-    issuer: &str,
-    kek: [u8; 32],
-    keys: &Arc<ArcSwap<PublishedKeys>>,
-    verified: &Arc<VerifiedTokens>,
-) -> TakeKeys {
-    let (issuer, keys, verified) = (issuer.to_owned(), Arc::clone(keys), Arc::clone(verified));
-    Box::new(move |stored| {
-        let keyring = Keyring::open(&issuer, &kek, stored).map_err(|error| error.to_string())?;
-        keys.store(Arc::new(PublishedKeys::new(keyring)));
-        verified.clear();
-        Ok(())
-    })
 }
 
 fn observe_commit(instruments: &Arc<Instruments>) -> ObserveCommit {

@@ -3,12 +3,12 @@
 use std::io::Read;
 
 use clap::{Args, Subcommand};
-use oauth2_actors::model::{Client, MAX_TOKEN_LIFETIME};
+use oauth2_actors::model::{Client, MAX_TOKEN_LIFETIME, SigningAlg};
 use oauth2_actors::store::Store;
 use serde_json::json;
 
 use super::store::{self, audit, no_such_client, now};
-use super::{Json, Paging, output};
+use super::{Json, Paging, key, output};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::oauth::registration::{self, ClientRequest, Defaults, Field, Fresh};
@@ -127,6 +127,7 @@ async fn create(config: &Config, create: Create) -> Result<(), Failure> {
     };
     let made = registration::register(&request, &defaults(config), Fresh::generate()?, now())?;
     let store = store::open_or_make(config).await?;
+    key::ensure(config, &store, made.client.signing_alg.and_then(SigningAlg::key)).await?;
     let now_ms = store.ping().await?;
     store
         .create_client(&made.client, now_ms, &audit("client.create", json!({})))
@@ -197,6 +198,7 @@ async fn change(
     let store = store::open(config).await?;
     let current = find(&store, id).await?;
     let changed = registration::update(request, &current, &defaults(config))?;
+    key::ensure(config, &store, changed.signing_alg.and_then(SigningAlg::key)).await?;
     if !store
         .update_client(&changed, now(), &audit(action, json!({ "disabled": changed.disabled })))
         .await?
@@ -244,5 +246,6 @@ fn defaults(config: &Config) -> Defaults {
     Defaults {
         format: config.tokens.format,
         ledger: config.tokens.ledger,
+        shares_secret: config.secrets.jwt_secret.is_some(),
     }
 }

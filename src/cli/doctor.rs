@@ -188,20 +188,36 @@ async fn check_keys(config: &Config, store: &Store, report: &mut Report) {
     if keys.is_empty() {
         return report.skip("keys", "there are none yet: the first start makes them");
     }
-    let key = match embedded::existing_key(config) {
-        Ok(key) => key,
+    let seals = match embedded::existing_seals(config) {
+        Ok(seals) => seals,
         Err(error) => {
             report.add("keys", Err(error.to_string()));
             return;
         }
     };
-    let Some(key) = key else {
+    let Some(seals) = seals else {
         report.add(
             "keys",
             Err("the key-encryption key that opens the signing keys is missing".to_owned()),
         );
         return;
     };
-    let opened = Keyring::open(&config.issuer, &key.0, &keys).map_err(|error| error.to_string());
-    report.add("keys", opened.map(|_| format!("{} signing keys open", keys.len())));
+    if let Err(error) = Keyring::open(&config.issuer, &seals, &keys, None) {
+        report.add("keys", Err(error.to_string()));
+        return;
+    }
+    let stale = keys.iter().filter(|key| !seals.is_current(key)).count();
+    if stale > 0 {
+        let detail = format!(
+            "{stale} of {} signing keys are sealed under the key before; run: oauth2_server key rewrap",
+            keys.len()
+        );
+        return report.warn("keys", detail);
+    }
+    let idle = if seals.previous.is_some() {
+        "; OAUTH2_KEY_ENCRYPTION_KEY_PREVIOUS is of no more use"
+    } else {
+        ""
+    };
+    report.add("keys", Ok(format!("{} signing keys open{idle}", keys.len())));
 }

@@ -14,6 +14,7 @@ use thiserror::Error;
 use super::Config;
 use super::secret::Secret;
 use super::secrets::{KeyEncryptionKey, parse_key, parse_token};
+use crate::tokens::sealing::Seals;
 use crate::tokens::secret;
 
 /// File name of the admin token, beside the database.
@@ -38,7 +39,7 @@ pub struct Provided {
     /// Static admin token; `None` on Postgres when none was given: access tokens with the admin scope remain.
     pub admin_token: Option<Secret>,
     /// Encrypts signing keys at rest.
-    pub key_encryption_key: KeyEncryptionKey,
+    pub seals: Seals,
 }
 
 /// Makes the data directory of an embedded store (0700) where it is missing; answers it. `None` on Postgres.
@@ -85,12 +86,23 @@ pub fn provide(config: &Config) -> Result<Provided, SecretError> {
     };
     Ok(Provided {
         admin_token,
-        key_encryption_key,
+        seals: seals(config, &key_encryption_key),
     })
 }
 
-/// The key-encryption key if there is one already; makes nothing.
-pub fn existing_key(config: &Config) -> Result<Option<KeyEncryptionKey>, SecretError> {
+fn seals(config: &Config, current: &KeyEncryptionKey) -> Seals {
+    Seals {
+        current: current.0,
+        previous: config.secrets.previous_key_encryption_key.as_ref().map(|key| key.0),
+    }
+}
+
+/// The key-encryption key if there is one already, and the one before it; makes nothing.
+pub fn existing_seals(config: &Config) -> Result<Option<Seals>, SecretError> {
+    Ok(existing_key(config)?.map(|key| seals(config, &key)))
+}
+
+fn existing_key(config: &Config) -> Result<Option<KeyEncryptionKey>, SecretError> {
     if let Some(key) = &config.secrets.key_encryption_key {
         return Ok(Some(key.clone()));
     }

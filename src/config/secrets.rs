@@ -26,24 +26,34 @@ pub struct Secrets {
     pub admin_token: Option<Secret>,
     /// Encrypts signing keys at rest.
     pub key_encryption_key: Option<KeyEncryptionKey>,
+    /// Opens what is not sealed anew yet.
+    pub previous_key_encryption_key: Option<KeyEncryptionKey>,
+    /// Makes the codes of HS256.
+    pub jwt_secret: Option<Secret>,
 }
 
 impl Secrets {
     pub(super) fn read(values: &mut Values, database: Option<&Database>) -> Option<Self> {
         let admin_token = values.optional("admin.token", parse_token);
         let kek = values.optional("key.encryption_key", parse_key);
+        let previous = values.optional("key.encryption_key_previous", parse_key);
         let jwt = values.optional("jwt.secret", parse_token);
         let session = values.optional("session.key", parse_token);
+        if kek.is_some() && kek == previous && kek != Some(None) {
+            let problem = "must differ from OAUTH2_KEY_ENCRYPTION_KEY: it is the one before";
+            values.fail_key("key.encryption_key_previous", problem);
+        }
         if kek == Some(None) && database.is_some_and(|database| database.kind() == "postgres") {
             let problem =
                 "must be given on Postgres: standard base64 of 32 bytes, as `openssl rand -base64 32` makes it";
             values.fail_key("key.encryption_key", problem);
         }
-        jwt?;
         session?;
         Some(Self {
             admin_token: admin_token?,
             key_encryption_key: kek?,
+            previous_key_encryption_key: previous?,
+            jwt_secret: jwt?,
         })
     }
 }

@@ -242,11 +242,7 @@ fn what_kubernetes_injects_for_the_service_is_ignored() {
 
 #[test]
 fn what_nothing_uses_yet_earns_one_warning() {
-    let set = [
-        ("OAUTH2_JWT_SECRET", TOKEN),
-        ("OAUTH2_SESSION_KEY", TOKEN),
-        ("OAUTH2_REFRESH_TOKEN_EXPIRATION", "60"),
-    ];
+    let set = [("OAUTH2_SESSION_KEY", TOKEN), ("OAUTH2_REFRESH_TOKEN_EXPIRATION", "60")];
     let config = resolved(&set, None).unwrap();
     assert_eq!(config.warnings.len(), 1);
     assert!(set.iter().all(|(name, _)| config.warnings[0].contains(name)));
@@ -279,14 +275,12 @@ fn an_embedded_store_makes_its_secrets_once() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/data/o.db", directory.path().display());
     let config = resolved(&[("OAUTH2_DATABASE_URL", &url)], None).unwrap();
-    assert!(embedded::existing_key(&config).unwrap().is_none());
+    assert!(embedded::existing_seals(&config).unwrap().is_none());
     let first = embedded::provide(&config).unwrap();
     let second = embedded::provide(&config).unwrap();
     assert_eq!(first.admin_token, second.admin_token);
-    assert_eq!(
-        embedded::existing_key(&config).unwrap(),
-        Some(second.key_encryption_key)
-    );
+    let existing = embedded::existing_seals(&config).unwrap().unwrap();
+    assert_eq!(existing.current, second.seals.current);
     let path = directory.path().join("data/admin_token");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::read_dir(directory.path().join("data")).unwrap().count(), 2);

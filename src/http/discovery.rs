@@ -12,6 +12,7 @@ use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
+use oauth2_actors::model::StoredKey;
 use serde_json::json;
 
 use super::App;
@@ -19,19 +20,17 @@ use super::error::Failure;
 use crate::tokens::BASE64URL;
 use crate::tokens::keyring::Keyring;
 
-/// How long a verifier may keep the documents. A new key is published at least this long before it signs.
-pub const MAX_AGE: Duration = Duration::from_mins(5);
-
 /// A JSON document with its entity tag.
 #[derive(Debug, Clone)]
 pub struct Document {
     body: Bytes,
     etag: String,
+    max_age: Duration,
 }
 
 impl Document {
-    /// Prints a document.
-    pub fn new(json: &serde_json::Value) -> Self {
+    /// Prints a document that may be kept for so long.
+    pub fn new(json: &serde_json::Value, max_age: Duration) -> Self {
         let body = json.to_string();
         let etag = format!(
             "\"{}\"",
@@ -40,6 +39,7 @@ impl Document {
         Self {
             body: body.into(),
             etag,
+            max_age,
         }
     }
 
@@ -53,7 +53,10 @@ impl Document {
         };
         response
             .insert_header((header::ETAG, self.etag.as_str()))
-            .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", MAX_AGE.as_secs())));
+            .insert_header((
+                header::CACHE_CONTROL,
+                format!("public, max-age={}", self.max_age.as_secs()),
+            ));
         if matches {
             return response.finish();
         }
@@ -73,18 +76,31 @@ fn matches_tag(given: &str, ours: &str) -> bool {
 pub struct PublishedKeys {
     /// The keys.
     pub keyring: Keyring,
+    /// Their names, algorithms and times; of the private halves nothing.
+    pub stored: Vec<StoredKey>,
     jwks: Document,
     paseto: Document,
 }
 
 impl PublishedKeys {
-    /// Prints the documents of a keyring.
-    pub fn new(keyring: Keyring) -> Self {
+    /// Prints the documents of a keyring. Verifiers may keep them for `max_age`: a new key is published for longer than that
+    /// before it signs.
+    pub fn new(keyring: Keyring, stored: &[StoredKey], max_age: Duration) -> Self {
+        let without_private = |key: &StoredKey| StoredKey {
+            sealed_private_key: String::new(),
+            ..key.clone()
+        };
         Self {
-            jwks: Document::new(&keyring.jwks()),
-            paseto: Document::new(&keyring.paseto_keys()),
+            jwks: Document::new(&keyring.jwks(), max_age),
+            paseto: Document::new(&keyring.paseto_keys(), max_age),
+            stored: stored.iter().map(without_private).collect(),
             keyring,
         }
+    }
+
+    /// No keys, before they are loaded.
+    pub fn none() -> Self {
+        Self::new(Keyring::default(), &[], Duration::ZERO)
     }
 }
 
@@ -101,22 +117,25 @@ pub struct Metadata {
 
 impl Metadata {
     /// The metadata of this issuer (RFC 8414 section 2), with the place of the PASETO keys added.
-    pub fn new(issuer: &str) -> Self {
+    pub fn new(issuer: &str, max_age: Duration) -> Self {
         let base = issuer.trim_end_matches('/');
         let auth_methods = json!(["client_secret_basic", "client_secret_post"]);
-        let document = Document::new(&json!({
-            "issuer": issuer,
-            "token_endpoint": format!("{base}/oauth/token"),
-            "token_endpoint_auth_methods_supported": auth_methods,
-            "grant_types_supported": ["client_credentials"],
-            "response_types_supported": [],
-            "introspection_endpoint": format!("{base}/oauth/introspect"),
-            "introspection_endpoint_auth_methods_supported": auth_methods,
-            "revocation_endpoint": format!("{base}/oauth/revoke"),
-            "revocation_endpoint_auth_methods_supported": auth_methods,
-            "jwks_uri": format!("{base}/.well-known/jwks.json"),
-            "paseto_keys_uri": format!("{base}/.well-known/paseto-keys.json"),
-        }));
+        let document = Document::new(
+            &json!({
+                "issuer": issuer,
+                "token_endpoint": format!("{base}/oauth/token"),
+                "token_endpoint_auth_methods_supported": auth_methods,
+                "grant_types_supported": ["client_credentials"],
+                "response_types_supported": [],
+                "introspection_endpoint": format!("{base}/oauth/introspect"),
+                "introspection_endpoint_auth_methods_supported": auth_methods,
+                "revocation_endpoint": format!("{base}/oauth/revoke"),
+                "revocation_endpoint_auth_methods_supported": auth_methods,
+                "jwks_uri": format!("{base}/.well-known/jwks.json"),
+                "paseto_keys_uri": format!("{base}/.well-known/paseto-keys.json"),
+            }),
+            max_age,
+        );
         let by_path = base
             .split_once("://")
             .and_then(|(_, rest)| rest.split_once('/'))

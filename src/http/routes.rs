@@ -45,6 +45,8 @@ pub const ENDPOINTS: &[(&str, &str)] = &[
     ("POST", "/admin/v1/tokens/{jti}/revoke"),
     ("POST", "/admin/v1/tokens/revoke-all"),
     ("GET", "/admin/v1/keys"),
+    ("POST", "/admin/v1/keys/rotate"),
+    ("POST", "/admin/v1/keys/{kid}/revoke"),
 ];
 
 /// The number of what matches nothing.
@@ -150,6 +152,8 @@ fn admin_v1(config: &mut ServiceConfig) {
         .service(get("/tokens/{jti}", web::to(tokens::show)))
         .service(post("/tokens/{jti}/revoke", web::to(tokens::revoke)))
         .service(get("/keys", web::to(keys::list)))
+        .service(post("/keys/rotate", web::to(keys::rotate)))
+        .service(post("/keys/{kid}/revoke", web::to(keys::revoke)))
         .default_service(web::to(admin::not_found));
 }
 

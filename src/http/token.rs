@@ -63,11 +63,7 @@ async fn mint(
         Ledger::Durable => Some(recorder.ask(Record(record(grant, None)), deadline)?),
         Ledger::Stateless => None,
     };
-    let keyring = &state.keys.load().keyring;
-    let token = match grant.format {
-        TokenFormat::Jwt => keyring.sign_jwt(&grant.claims, grant.signing_alg),
-        _ => keyring.sign_paseto(&grant.claims),
-    }?;
+    let token = state.sign(grant, deadline).await?;
     state.issued.insert(&state.fingerprints.of(&token));
     if let Some(pending) = pending {
         recorded(pending).await?;

@@ -6,7 +6,9 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use oauth2_actors::model::{Client, ClientSecret, GrantType, Ledger, MAX_TOKEN_LIFETIME, Policy, TokenFormat};
+use oauth2_actors::model::{
+    Client, ClientSecret, GrantType, Ledger, MAX_TOKEN_LIFETIME, Policy, SigningAlg, TokenFormat,
+};
 use serde::Deserialize;
 use thiserror::Error;
 use url::Url;
@@ -90,6 +92,8 @@ pub struct Defaults {
     pub format: TokenFormat,
     /// Whether they are recorded.
     pub ledger: Ledger,
+    /// Whether there is a secret for HS256.
+    pub shares_secret: bool,
 }
 
 /// Randomness for a registration.
@@ -359,6 +363,10 @@ fn check_together(client: &Client, defaults: Defaults) -> Result<(), Invalid> {
     if client.policy().reuse_percent.is_some() && format == TokenFormat::Opaque {
         let reason = "is for self-contained tokens only: of an opaque one the server keeps no more than a hash";
         return Err(invalid("reuse_percent", reason));
+    }
+    if client.signing_alg == Some(SigningAlg::Hs256) && !defaults.shares_secret {
+        let reason = "cannot be HS256 here: no secret for it is given in OAUTH2_JWT_SECRET";
+        return Err(invalid("signing_alg", reason));
     }
     let ledger = client.token_ledger.unwrap_or(defaults.ledger);
     if format == TokenFormat::Opaque && ledger == Ledger::Stateless {

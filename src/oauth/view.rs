@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use oauth2_actors::model::{
-    Client, GrantType, KeyAlgorithm, Ledger, Mode, Quotas, RateLimits, SigningAlg, StaticClaims, StoredKey,
-    StoredToken, TokenFormat, token::uuid_v7_ms,
+    Client, GrantType, KeyAlgorithm, Ledger, Mode, Quotas, RateLimits, SigningAlg, StaticClaims, StoredToken,
+    TokenFormat, token::uuid_v7_ms,
 };
 use serde::Serialize;
 use uuid::Uuid;
+
+use crate::tokens::lifecycle::{Phase, Standing};
 
 /// A client. `null` = the server's default.
 #[derive(Serialize)]
@@ -94,22 +96,37 @@ impl<'a> TokenView<'a> {
     }
 }
 
-/// A signing key; never its private part.
+/// A signing key; never its private part. Times are Unix seconds, rounded down.
 #[derive(Serialize)]
-#[expect(missing_docs, reason = "described on `model::StoredKey`")]
 pub struct KeyView<'a> {
+    /// Key id.
     pub kid: &'a str,
+    /// What it signs.
     pub algorithm: KeyAlgorithm,
+    /// Where it is in its life.
+    pub state: Phase,
+    /// When it was made, and so published.
     pub created_at: i64,
+    /// From when it signs.
+    pub signs_from: i64,
+    /// Since when another one signs.
+    pub retired_at: Option<i64>,
+    /// When it is removed: then its last token has expired.
+    pub kept_until: Option<i64>,
 }
 
 impl<'a> KeyView<'a> {
-    /// A stored key.
-    pub fn new(key: &'a StoredKey) -> Self {
+    /// A key at some moment.
+    pub fn new(standing: &Standing<'a>) -> Self {
+        let seconds = |ms: i64| ms / 1000;
         Self {
-            kid: &key.kid,
-            algorithm: key.algorithm,
-            created_at: key.created_at,
+            kid: &standing.key.kid,
+            algorithm: standing.key.algorithm,
+            state: standing.phase,
+            created_at: standing.key.created_at,
+            signs_from: seconds(standing.key.signs_from_ms),
+            retired_at: standing.retired_at_ms.map(seconds),
+            kept_until: standing.kept_until_ms.map(seconds),
         }
     }
 }

@@ -1,12 +1,15 @@
-//! JWT access tokens after RFC 9068: `typ` is `at+jwt`, signed with `EdDSA` (RFC 8037) or `ES256` (RFC 7518).
+//! JWT access tokens after RFC 9068: `typ` is `at+jwt`, signed with `EdDSA` (RFC 8037), `ES256`, `RS256` or `PS256`, or with the
+//! code `HS256` (RFC 7518).
 //!
 //! A key signs with one algorithm and writes one header, byte for byte. A token is verified by the key whose header it
 //! carries: its `alg` is never read, so it cannot be confused.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey};
+use aws_lc_rs::rsa::{self, PublicKey as RsaPublicKey};
+use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey, RsaEncoding};
 use base64::Engine;
 use oauth2_actors::model::{KeyAlgorithm, SigningAlg};
 use serde_json::json;
@@ -19,20 +22,31 @@ pub enum Signer {
     /// Ed25519.
     EdDsa(Ed25519KeyPair),
     /// ECDSA, P-256 and SHA-256, with the public half.
-    Es256(EcdsaKeyPair, ParsedPublicKey),
+    Es256(Box<(EcdsaKeyPair, ParsedPublicKey)>),
+    /// RSA with either padding, with the public half.
+    Rsa(Box<(rsa::KeyPair, ParsedPublicKey)>, &'static dyn RsaEncoding),
+    /// HMAC: whoever verifies can sign, too.
+    Hs256(Box<hmac::Key>),
 }
 
 impl Signer {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, MintError> {
         let signature = match self {
             Self::EdDsa(key) => key.try_sign(message).map(|s| s.as_ref().to_vec()),
-            Self::Es256(key, _) => key.sign(&SystemRandom::new(), message).map(|s| s.as_ref().to_vec()),
+            Self::Es256(key) => key.0.sign(&SystemRandom::new(), message).map(|s| s.as_ref().to_vec()),
+            Self::Rsa(key, encoding) => {
+                let mut signature = vec![0; key.0.public_modulus_len()];
+                key.0
+                    .sign(*encoding, &SystemRandom::new(), message, &mut signature)
+                    .map(|()| signature)
+            }
+            Self::Hs256(key) => Ok(hmac::sign(key, message).as_ref().to_vec()),
         };
         signature.map_err(|_| MintError::Crypto)
     }
 
     /// Whether this key made the token's signature. Ed25519 makes the same again, as in [`super::paseto::Signed::is_by`];
-    /// ECDSA, which does not, is checked with the public key.
+    /// the others are checked with the public key.
     pub fn has_signed(&self, token: &str) -> bool {
         let Some((signed, signature)) = token.rsplit_once('.') else {
             return false;
@@ -44,7 +58,9 @@ impl Signer {
             Self::EdDsa(key) => key
                 .try_sign(signed.as_bytes())
                 .is_ok_and(|ours| verify_slices_are_equal(ours.as_ref(), &signature).is_ok()),
-            Self::Es256(_, public) => public.verify_sig(signed.as_bytes(), &signature).is_ok(),
+            Self::Es256(key) => key.1.verify_sig(signed.as_bytes(), &signature).is_ok(),
+            Self::Rsa(key, _) => key.1.verify_sig(signed.as_bytes(), &signature).is_ok(),
+            Self::Hs256(key) => hmac::verify(key, signed.as_bytes(), &signature).is_ok(),
         }
     }
 }
@@ -89,6 +105,14 @@ fn bare_jwk(algorithm: KeyAlgorithm, public_key: &[u8]) -> Option<serde_json::Va
             "x": BASE64URL.encode(&public_key[1..33]),
             "y": BASE64URL.encode(&public_key[33..]),
         })),
+        KeyAlgorithm::Rs256 | KeyAlgorithm::Ps256 => {
+            let key = RsaPublicKey::from_der(public_key).ok()?;
+            Some(json!({
+                "e": BASE64URL.encode(key.exponent().big_endian_without_leading_zero()),
+                "kty": "RSA",
+                "n": BASE64URL.encode(key.modulus().big_endian_without_leading_zero()),
+            }))
+        }
         _ => None,
     }
 }

@@ -1,15 +1,21 @@
 //! The signing keys, opened: which key signs, which key verifies, and the documents that publish them.
 //!
-//! The newest key of an algorithm signs; every key verifies. A keyring is immutable: a change of keys is a new keyring.
+//! Of the keys of an algorithm the newest whose moment has come signs ([`super::lifecycle`]); every key verifies. A keyring is
+//! immutable: a change of keys is a new keyring.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use aws_lc_rs::encoding::{AsBigEndian, EcPublicKeyUncompressedBin};
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
+use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, RsaEncoding,
+    VerificationAlgorithm,
 };
 use base64::Engine;
+use oauth2_actors::model::token::uuid_v7_ms;
 use oauth2_actors::model::{KeyAlgorithm, SigningAlg, StoredKey};
 use pasetors::keys::AsymmetricPublicKey;
 use pasetors::paserk::{FormatAsPaserk, Id};
@@ -17,7 +23,7 @@ use pasetors::version4::V4;
 use serde_json::json;
 
 use super::claims::{self, Claims};
-use super::sealing::{self, SealingError};
+use super::sealing::{SealingError, Seals};
 use super::{BASE64URL, MintError, jwt, paseto};
 
 /// A token whose signature holds.
@@ -32,6 +38,7 @@ pub struct Verified {
 #[derive(Debug)]
 struct PasetoKey {
     kid: Arc<str>,
+    signs_from_ms: i64,
     pair: Ed25519KeyPair,
     footer: String,
     footer_base64: String,
@@ -41,10 +48,12 @@ struct PasetoKey {
 #[derive(Debug)]
 struct JwtKey {
     kid: Arc<str>,
-    algorithm: KeyAlgorithm,
+    algorithm: SigningAlg,
+    signs_from_ms: i64,
     signer: jwt::Signer,
     header_base64: String,
-    jwk: serde_json::Value,
+    /// `None` for a secret, which is not published.
+    jwk: Option<serde_json::Value>,
 }
 
 /// Whether it has to be shown that one of our keys signed a token.
@@ -79,14 +88,17 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// Opens all stored keys, oldest first, with the key-encryption key.
-    pub fn open(issuer: &str, kek: &[u8; 32], stored: &[StoredKey]) -> Result<Self, KeyError> {
+    /// Opens all stored keys, in the order in which they sign, and adds the secret that is shared, if there is one.
+    pub fn open(issuer: &str, seals: &Seals, stored: &[StoredKey], shared: Option<&[u8]>) -> Result<Self, KeyError> {
         let mut ring = Self {
             issuer: issuer.into(),
             ..Self::default()
         };
+        if let Some(secret) = shared {
+            ring.share(secret);
+        }
         for key in stored {
-            let private = sealing::open(kek, &key.kid, key.algorithm, &key.sealed_private_key)?;
+            let private = seals.open(key)?;
             ring.add(key, &private)
                 .ok_or_else(|| KeyError::Damaged(key.kid.clone()))?;
         }
@@ -100,6 +112,7 @@ impl Keyring {
             self.by_paseto_footer.insert(footer_base64.clone(), self.paseto.len());
             self.paseto.push(PasetoKey {
                 kid: key.kid.as_str().into(),
+                signs_from_ms: key.signs_from_ms,
                 pair: Ed25519KeyPair::from_seed_and_public_key(private, &key.public_key).ok()?,
                 footer,
                 footer_base64,
@@ -107,41 +120,82 @@ impl Keyring {
             });
             return Some(());
         }
-        let (signer, alg) = if key.algorithm == KeyAlgorithm::EdDsa {
-            let pair = Ed25519KeyPair::from_seed_and_public_key(private, &key.public_key).ok()?;
-            (jwt::Signer::EdDsa(pair), SigningAlg::EdDsa)
-        } else {
-            let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, private).ok()?;
-            if pair.public_key().as_ref() != key.public_key {
-                return None;
+        let (signer, algorithm) = match key.algorithm {
+            KeyAlgorithm::EdDsa | KeyAlgorithm::PasetoV4Public => {
+                let pair = Ed25519KeyPair::from_seed_and_public_key(private, &key.public_key).ok()?;
+                (jwt::Signer::EdDsa(pair), SigningAlg::EdDsa)
             }
-            let public = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &key.public_key).ok()?;
-            (jwt::Signer::Es256(pair, public), SigningAlg::Es256)
+            KeyAlgorithm::Es256 => {
+                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, private).ok()?;
+                let public = public_half(&ECDSA_P256_SHA256_FIXED, pair.public_key(), key)?;
+                (jwt::Signer::Es256(Box::new((pair, public))), SigningAlg::Es256)
+            }
+            KeyAlgorithm::Rs256 => (
+                rsa_signer(&RSA_PKCS1_SHA256, &RSA_PKCS1_2048_8192_SHA256, private, key)?,
+                SigningAlg::Rs256,
+            ),
+            KeyAlgorithm::Ps256 => (
+                rsa_signer(&RSA_PSS_SHA256, &RSA_PSS_2048_8192_SHA256, private, key)?,
+                SigningAlg::Ps256,
+            ),
         };
-        let header_base64 = jwt::header_base64(alg, &key.kid);
-        self.by_jwt_header.insert(header_base64.clone(), self.jwt.len());
-        self.jwt.push(JwtKey {
-            kid: key.kid.as_str().into(),
-            algorithm: key.algorithm,
-            signer,
-            header_base64,
-            jwk: jwt::jwk(key.algorithm, &key.kid, &key.public_key)?,
-        });
+        let jwk = Some(jwt::jwk(key.algorithm, &key.kid, &key.public_key)?);
+        self.push(key.kid.as_str().into(), algorithm, key.signs_from_ms, signer, jwk);
         Some(())
     }
 
-    /// Whether there is a key to sign each kind of token with.
+    /// The secret's name tells no more of it than that two servers share it: it is a digest under the secret itself.
+    fn share(&mut self, secret: &[u8]) {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let name = hmac::sign(&key, b"oauth2_server name of the shared secret");
+        let kid = BASE64URL.encode(&digest(&SHA256, name.as_ref()).as_ref()[..12]);
+        self.push(
+            kid.into(),
+            SigningAlg::Hs256,
+            i64::MIN,
+            jwt::Signer::Hs256(Box::new(key)),
+            None,
+        );
+    }
+
+    fn push(
+        &mut self,
+        kid: Arc<str>,
+        algorithm: SigningAlg,
+        signs_from_ms: i64,
+        signer: jwt::Signer,
+        jwk: Option<serde_json::Value>,
+    ) {
+        let header_base64 = jwt::header_base64(algorithm, &kid);
+        self.by_jwt_header.insert(header_base64.clone(), self.jwt.len());
+        self.jwt.push(JwtKey {
+            kid,
+            algorithm,
+            signs_from_ms,
+            signer,
+            header_base64,
+            jwk,
+        });
+    }
+
+    /// Whether there is a key for each kind of token that every server signs.
     pub fn is_complete(&self) -> bool {
-        let has = |algorithm| self.jwt.iter().any(|key| key.algorithm == algorithm);
-        !self.paseto.is_empty() && has(KeyAlgorithm::EdDsa) && has(KeyAlgorithm::Es256)
+        !self.paseto.is_empty() && self.has(SigningAlg::EdDsa) && self.has(SigningAlg::Es256)
+    }
+
+    /// Whether there is a key for JWTs of this kind.
+    pub fn has(&self, algorithm: SigningAlg) -> bool {
+        self.jwt.iter().any(|key| key.algorithm == algorithm)
     }
 
     /// Writes and signs a PASETO.
     pub fn sign_paseto(&self, claims: &Claims) -> Result<String, MintError> {
+        let minted = uuid_v7_ms(&claims.jti) as i64;
         let key = self
             .paseto
-            .last()
-            .ok_or(MintError::NoKey(KeyAlgorithm::PasetoV4Public))?;
+            .iter()
+            .rfind(|key| key.signs_from_ms <= minted)
+            .ok_or(MintError::NoKey(KeyAlgorithm::PasetoV4Public.as_str()))?;
         let mut message = Vec::with_capacity(512);
         claims::write_paseto(claims, &mut message);
         paseto::sign(&key.pair, &message, key.footer.as_bytes(), &key.footer_base64, b"")
@@ -149,16 +203,12 @@ impl Keyring {
 
     /// Writes and signs a JWT.
     pub fn sign_jwt(&self, claims: &Claims, alg: SigningAlg) -> Result<String, MintError> {
-        let wanted = match alg {
-            SigningAlg::EdDsa => KeyAlgorithm::EdDsa,
-            SigningAlg::Es256 => KeyAlgorithm::Es256,
-        };
+        let minted = uuid_v7_ms(&claims.jti) as i64;
         let key = self
             .jwt
             .iter()
-            .rev()
-            .find(|key| key.algorithm == wanted)
-            .ok_or(MintError::NoKey(wanted))?;
+            .rfind(|key| key.algorithm == alg && key.signs_from_ms <= minted)
+            .ok_or(MintError::NoKey(alg.as_str()))?;
         let mut message = Vec::with_capacity(512);
         claims::write_jwt(claims, &mut message);
         jwt::sign(&key.signer, &key.header_base64, &message)
@@ -210,7 +260,7 @@ impl Keyring {
 
     /// The JWK set (RFC 7517 section 5), newest key first.
     pub fn jwks(&self) -> serde_json::Value {
-        json!({"keys": self.jwt.iter().rev().map(|key| &key.jwk).collect::<Vec<_>>()})
+        json!({"keys": self.jwt.iter().rev().filter_map(|key| key.jwk.as_ref()).collect::<Vec<_>>()})
     }
 
     /// The PASETO public keys as PASERK, newest first.
@@ -218,6 +268,29 @@ impl Keyring {
         let keys = self.paseto.iter().rev();
         json!({"keys": keys.map(|key| json!({"kid": &*key.kid, "paserk": key.paserk})).collect::<Vec<_>>()})
     }
+}
+
+fn rsa_signer(
+    encoding: &'static dyn RsaEncoding,
+    verification: &'static dyn VerificationAlgorithm,
+    private: &[u8],
+    key: &StoredKey,
+) -> Option<jwt::Signer> {
+    let pair = rsa::KeyPair::from_pkcs8(private).ok()?;
+    let public = public_half(verification, pair.public_key(), key)?;
+    Some(jwt::Signer::Rsa(Box::new((pair, public)), encoding))
+}
+
+/// The public half as it verifies, if it is the one that is published.
+fn public_half(
+    algorithm: &'static dyn VerificationAlgorithm,
+    public: impl AsRef<[u8]>,
+    key: &StoredKey,
+) -> Option<ParsedPublicKey> {
+    if public.as_ref() != key.public_key {
+        return None;
+    }
+    ParsedPublicKey::new(algorithm, &key.public_key).ok()
 }
 
 /// The PASERK id of an Ed25519 public key: `k4.pid.…`.
@@ -240,58 +313,41 @@ pub fn paseto_footer(kid: &str) -> String {
     format!(r#"{{"kid":"{kid}"}}"#)
 }
 
-/// Makes a key and seals its private half.
-pub fn generate(algorithm: KeyAlgorithm, kek: &[u8; 32], now: i64) -> Result<StoredKey, KeyError> {
-    let (public_key, private) = generate_pair(algorithm).ok_or(KeyError::Generate)?;
-    let kid = match algorithm {
-        KeyAlgorithm::PasetoV4Public => paseto_kid(&public_key),
-        _ => jwt::thumbprint(algorithm, &public_key),
-    };
-    let kid = kid.ok_or(KeyError::Generate)?;
-    let sealed_private_key = sealing::seal(kek, &kid, algorithm, &private)?;
-    Ok(StoredKey {
-        kid,
-        algorithm,
-        public_key,
-        sealed_private_key,
-        created_at: now,
-    })
-}
-
-fn generate_pair(algorithm: KeyAlgorithm) -> Option<(Vec<u8>, Vec<u8>)> {
-    if algorithm == KeyAlgorithm::Es256 {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).ok()?;
-        let public: EcPublicKeyUncompressedBin<'_> = pair.public_key().as_be_bytes().ok()?;
-        return Some((public.as_ref().to_vec(), pair.to_pkcs8v1().ok()?.as_ref().to_vec()));
-    }
-    let pair = Ed25519KeyPair::generate().ok()?;
-    let seed = pair.seed().ok()?.as_be_bytes().ok()?.as_ref().to_vec();
-    Some((pair.public_key().as_ref().to_vec(), seed))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::tokens::claims::tests::sample;
+    use crate::tokens::generate::{Times, generate};
+
+    const SECRET: &[u8] = b"a secret that is shared with old resource servers";
 
     fn ring(kek: &[u8; 32]) -> Keyring {
+        let seals = Seals {
+            current: *kek,
+            previous: None,
+        };
+        let times = Times {
+            now_ms: 1,
+            wait: Duration::ZERO,
+            token_lifetime: 60,
+        };
         let stored: Vec<_> = KeyAlgorithm::ALL
             .iter()
-            .map(|a| generate(*a, kek, 1).unwrap())
+            .map(|a| generate(*a, &seals, times).unwrap())
             .collect();
-        Keyring::open(&sample().iss, kek, &stored).unwrap()
+        Keyring::open(&sample().iss, &seals, &stored, Some(SECRET)).unwrap()
     }
 
     #[test]
     fn every_kind_verifies_and_no_flipped_bit_does() {
         let ring = ring(&[9; 32]);
         assert!(ring.is_complete());
-        let tokens = [
-            ring.sign_paseto(&sample()).unwrap(),
-            ring.sign_jwt(&sample(), SigningAlg::EdDsa).unwrap(),
-            ring.sign_jwt(&sample(), SigningAlg::Es256).unwrap(),
-        ];
-        for token in tokens {
+        let jwts = SigningAlg::ALL
+            .iter()
+            .map(|alg| ring.sign_jwt(&sample(), *alg).unwrap());
+        for token in jwts.chain([ring.sign_paseto(&sample()).unwrap()]) {
             assert_eq!(ring.verify(&token).unwrap().claims, sample());
             for bit in 0..token.len() * 8 {
                 let mut bytes = token.clone().into_bytes();
@@ -301,6 +357,45 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_shared_secret_is_published_nowhere() {
+        let ring = ring(&[9; 32]);
+        let published = format!("{}{}", ring.jwks(), ring.paseto_keys());
+        let shared = ring.jwt.iter().find(|key| key.algorithm == SigningAlg::Hs256).unwrap();
+        assert!(!published.contains(&*shared.kid) && !published.contains("HS256"));
+        assert_eq!(ring.jwks()["keys"].as_array().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn the_newest_key_whose_moment_has_come_signs() {
+        let seals = Seals {
+            current: [1; 32],
+            previous: None,
+        };
+        let minted = uuid_v7_ms(&sample().jti) as i64;
+        let key = |now_ms| {
+            generate(
+                KeyAlgorithm::EdDsa,
+                &seals,
+                Times {
+                    now_ms,
+                    wait: Duration::ZERO,
+                    token_lifetime: 60,
+                },
+            )
+            .unwrap()
+        };
+        let keys = [key(minted - 2), key(minted), key(minted + 1)];
+        let ring = Keyring::open(&sample().iss, &seals, &keys, None).unwrap();
+        let token = ring.sign_jwt(&sample(), SigningAlg::EdDsa).unwrap();
+        assert_eq!(*ring.verify(&token).unwrap().kid, keys[1].kid);
+        let early = Keyring::open(&sample().iss, &seals, &keys[2..], None).unwrap();
+        assert!(matches!(
+            early.sign_jwt(&sample(), SigningAlg::EdDsa),
+            Err(MintError::NoKey("EdDSA"))
+        ));
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod usage;
 const NOTICED: Duration = Duration::from_secs(2);
 
 /// A store with a schema that no server has served from.
-async fn migrated(kind: Kind) -> Setup {
+pub async fn migrated(kind: Kind) -> Setup {
     let setup = setup(kind).await;
     let output = setup.run(&["migrate"]);
     assert_eq!(output.code, 0, "{}", output.stderr);

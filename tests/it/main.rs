@@ -32,6 +32,7 @@ mod crash;
 mod discovery;
 mod first_run;
 mod introspect;
+mod keys;
 mod limits;
 mod loadtest;
 mod operations;

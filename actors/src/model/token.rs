@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::names;
+use super::{KeyAlgorithm, names};
 
 names! {
     /// How an access token is written down.
     TokenFormat {
         /// PASETO `v4.public`: self-contained, Ed25519.
         Paseto = "paseto",
-        /// JWT after RFC 9068 (`at+jwt`): self-contained, EdDSA or ES256.
+        /// JWT after RFC 9068 (`at+jwt`): self-contained.
         Jwt = "jwt",
         /// A reference: only the server knows what it stands for.
         Opaque = "opaque",
@@ -19,12 +19,36 @@ names! {
 }
 
 names! {
-    /// The signature of a JWT access token.
+    /// The signature, or the code, of a JWT access token.
     SigningAlg {
         /// Ed25519 (RFC 8037).
         EdDsa = "EdDSA",
         /// ECDSA on P-256 with SHA-256 (RFC 7518).
         Es256 = "ES256",
+        /// RSA with SHA-256, PKCS #1 1.5 (RFC 7518).
+        Rs256 = "RS256",
+        /// RSA with SHA-256, PSS (RFC 7518).
+        Ps256 = "PS256",
+        /// HMAC with SHA-256 (RFC 7518) under a secret that is shared with whoever verifies.
+        Hs256 = "HS256",
+    }
+}
+
+impl SigningAlg {
+    /// Whether a signature takes so long that a worker must not make it.
+    pub const fn is_slow(self) -> bool {
+        matches!(self, Self::Rs256 | Self::Ps256)
+    }
+
+    /// The key that makes it, of those in the store; `None` for what a shared secret makes.
+    pub const fn key(self) -> Option<KeyAlgorithm> {
+        match self {
+            Self::EdDsa => Some(KeyAlgorithm::EdDsa),
+            Self::Es256 => Some(KeyAlgorithm::Es256),
+            Self::Rs256 => Some(KeyAlgorithm::Rs256),
+            Self::Ps256 => Some(KeyAlgorithm::Ps256),
+            Self::Hs256 => None,
+        }
     }
 }
 

@@ -152,5 +152,7 @@ pub fn key(kid: &str, algorithm: KeyAlgorithm) -> StoredKey {
         public_key: vec![7; 32],
         sealed_private_key: "sealed".into(),
         created_at: NOW,
+        signs_from_ms: NOW * 1000,
+        token_lifetime: 1800,
     }
 }

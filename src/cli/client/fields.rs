@@ -22,7 +22,7 @@ pub(super) struct Fields {
     /// Format of its access tokens: paseto, jwt or opaque.
     #[arg(long)]
     format: Option<String>,
-    /// Signature of its JWTs: EdDSA or ES256.
+    /// Signature of its JWTs: EdDSA, ES256, RS256, PS256, or HS256 under the shared secret.
     #[arg(long)]
     signing_alg: Option<String>,
     /// An audience that it may ask for, the first is the default; may repeat.

@@ -41,6 +41,7 @@ pub async fn create(
     let fresh = Fresh::generate().map_err(|_| Failure::Unavailable("internal"))?;
     let registered = registration::register(&asked, &state.registration_defaults(), fresh, state.now())?;
     let client = registered.client;
+    state.ensure_key(client.signing_alg, &operator, deadline()).await?;
     let audit = operator.audit(
         "client.create",
         json!({"scope": &*client.scope, "grant_types": client.grant_types}),
@@ -116,6 +117,7 @@ async fn set_disabled(
 }
 
 async fn write(state: &State, operator: &Operator, client: Client) -> Result<HttpResponse, Failure> {
+    state.ensure_key(client.signing_alg, operator, deadline()).await?;
     let audit = operator.audit(
         "client.update",
         json!({"disabled": client.disabled, "scope": &*client.scope}),

@@ -1,16 +1,110 @@
-//! `/admin/v1/keys`: the public side of the signing keys.
+//! `/admin/v1/keys`: the public side of the signing keys, rotation, and the end of a key.
 
-use actix_web::HttpResponse;
-use oauth2_actors::model::Page;
+use std::time::Duration;
 
-use super::{App, Failure, answer_page, deadline};
+use actix_web::web::{Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use oauth2_actors::model::{KeyAlgorithm, KeyRevocation, Page};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{App, Failure, Operator, State, answer, answer_page, bad_request, deadline, read};
 use crate::oauth::view::KeyView;
+use crate::tokens::lifecycle::standings;
 
-/// Lists the keys, oldest first. There are few: the list is one page.
+const NO_SUCH_KEY: Failure = Failure::NoSuch("there is no such key");
+
+/// Lists the keys in the order in which they sign. There are few: the list is one page.
 pub async fn list(state: App) -> Result<HttpResponse, Failure> {
-    let items = state
+    let keys = stored(&state).await?;
+    let items = standings(&keys, state.now_ms() as i64, &state.timing);
+    Ok(answer_page(&Page { items, next: None }, KeyView::new))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rotation {
+    algorithm: Option<String>,
+}
+
+/// Publishes a new key, for one algorithm or for each that has keys; it signs once no verifier can be without it.
+pub async fn rotate(
+    state: App,
+    operator: Operator,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Failure> {
+    let rotation: Rotation = read(&request, payload).await?;
+    let known = stored(&state).await?;
+    let has = |algorithm: KeyAlgorithm| known.iter().any(|key| key.algorithm == algorithm);
+    let algorithms: Vec<KeyAlgorithm> = match &rotation.algorithm {
+        Some(name) => vec![name.parse().map_err(|why| bad_request(format!("algorithm {why}")))?],
+        None => KeyAlgorithm::ALL
+            .iter()
+            .copied()
+            .filter(|&algorithm| has(algorithm))
+            .collect(),
+    };
+    let mut made = Vec::new();
+    for algorithm in algorithms {
+        // Nobody keeps a document that says which keys of a new kind there are.
+        let wait = if has(algorithm) {
+            state.timing.publication()
+        } else {
+            Duration::ZERO
+        };
+        let key = state.make_key(algorithm, wait).await?;
+        let audit = operator.audit(
+            "key.rotate",
+            json!({"algorithm": algorithm, "signs_from_ms": key.signs_from_ms}),
+        );
+        made.push(key.kid.clone());
+        state
+            .tokens
+            .change(deadline(), move |store| async move {
+                store.add_key(&key, None, &audit).await
+            })
+            .await?;
+    }
+    let keys = stored(&state).await?;
+    let standings = standings(&keys, state.now_ms() as i64, &state.timing);
+    let items = standings
+        .into_iter()
+        .filter(|standing| made.contains(&standing.key.kid))
+        .collect();
+    Ok(answer_page(&Page { items, next: None }, KeyView::new))
+}
+
+/// Takes a key away at once, and with it every token that it has signed. Another one signs from now on.
+pub async fn revoke(state: App, operator: Operator, kid: Path<String>) -> Result<HttpResponse, Failure> {
+    let kid = kid.into_inner();
+    let known = stored(&state).await?;
+    let key = known.iter().find(|key| key.kid == kid).ok_or(NO_SUCH_KEY)?;
+    let replacement = state.make_key(key.algorithm, Duration::ZERO).await?;
+    let audit = operator.audit("key.revoke", json!({"algorithm": key.algorithm}));
+    let revocation = KeyRevocation {
+        kid: kid.clone(),
+        now_ms: state.now_ms(),
+        replacement,
+    };
+    let found = state
+        .tokens
+        .change(deadline(), move |store| async move {
+            store.revoke_key(&revocation, &audit).await
+        })
+        .await?;
+    if !found {
+        return Err(NO_SUCH_KEY);
+    }
+    state
+        .instruments
+        .token_revoked(&oauth2_actors::model::RevocationTarget::Key(kid.clone()));
+    Ok(answer(&json!({ "revoked": kid })))
+}
+
+async fn stored(state: &State) -> Result<Vec<oauth2_actors::model::StoredKey>, Failure> {
+    Ok(state
         .tokens
         .call(deadline(), |store| async move { store.keys().await })
-        .await?;
-    Ok(answer_page(&Page { items, next: None }, KeyView::new))
+        .await?)
 }

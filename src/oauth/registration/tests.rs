@@ -7,6 +7,7 @@ use crate::oauth::view::ClientView;
 const DEFAULTS: Defaults = Defaults {
     format: TokenFormat::Paseto,
     ledger: Ledger::Durable,
+    shares_secret: false,
 };
 
 fn registered(json: serde_json::Value) -> Result<Registered, String> {
@@ -59,6 +60,7 @@ fn fields_are_checked_by_name() {
         json!({"grant_types": []}),
         json!({"grant_types": ["password"]}),
         json!({"scope": "a\"b"}),
+        json!({"token_format": "jwt", "signing_alg": "HS256"}),
         json!({"rate_limits": {"token": "100"}}),
         json!({"rate_limits": {"tokens": "100/s"}}),
         json!({"rate_limit_mode": "on"}),

@@ -47,6 +47,19 @@ impl Setup {
         Self::on(binary, Kind::Postgres, Some(postgres.database().await))
     }
 
+    /// Another node before the same Postgres database, with the same environment and ports of its own.
+    #[must_use]
+    pub fn beside(&self) -> Setup {
+        let url = self.database_url().expect("a database that nodes can share").to_owned();
+        let mut setup = Self::on(&self.binary.to_string_lossy(), self.kind, Some(url));
+        for (key, value) in &self.environment {
+            if !key.ends_with("_PORT") {
+                setup.set(key, value.clone());
+            }
+        }
+        setup
+    }
+
     fn on(binary: &str, kind: Kind, url: Option<String>) -> Setup {
         let directory = tempfile::Builder::new()
             .prefix("oauth2-it-")

@@ -1,12 +1,29 @@
-//! Signing keys.
+//! Signing keys. What decides about one is decided under a lock, so that of several nodes one decides.
 
 use tokio_postgres::Row;
 
 use super::column::Seconds;
-use super::{AuditEntry, Connection, Failure, ORDINARY, PostgresStore, Result, StoredKey, row, verb};
+use super::{AuditEntry, Connection, Failure, ORDINARY, PostgresStore, Result, StoreError, StoredKey, row, verb};
+use crate::model::KeyRevocation;
+use crate::model::succession::{self, Succession};
 
-/// The advisory lock under which keys are made.
+/// The advisory lock under which keys are made and taken away.
 const KEYS_LOCK: i64 = 0x6f61_7574_6832_0002;
+
+/// When a key begins to sign.
+macro_rules! signs_from {
+    () => {
+        "coalesce(signs_from_ms, (extract(epoch FROM created_at) * 1000)::bigint)"
+    };
+}
+
+/// Stores a key. A client that has a longer life of tokens lengthens the key's.
+const ADD: &str = "WITH made AS (
+        INSERT INTO signing_keys (kid, algorithm, public_key, sealed_private_key, created_at, signs_from_ms, token_lifetime)
+        SELECT $1, $2, $3, $4, $5, $6, greatest($7::bigint, (SELECT max(access_token_lifetime) FROM clients))
+        RETURNING kid)
+    INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
+    SELECT $5, $8, $9, 'key', kid, $10 FROM made";
 
 impl PostgresStore {
     pub(in crate::store) async fn keys(&self) -> Result<Vec<StoredKey>> {
@@ -18,44 +35,165 @@ impl PostgresStore {
         candidates: &[StoredKey],
         audit: &AuditEntry,
     ) -> Result<Vec<StoredKey>> {
-        let sql = "WITH made AS (
-                INSERT INTO signing_keys (kid, algorithm, public_key, sealed_private_key, created_at)
-                SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT 1 FROM signing_keys WHERE algorithm = $2)
-                RETURNING kid)
-            INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
-            SELECT $5, $6, $7, 'key', kid, $8 FROM made";
         verb!(self, ORDINARY, |connection| {
-            // The lock goes with the transaction; what follows it sees what the holder before committed.
-            connection
-                .batch(&format!("BEGIN; SELECT pg_advisory_xact_lock({KEYS_LOCK})"))
-                .await?;
+            begin(connection).await?;
+            let known = all(connection).await?;
             for key in candidates {
-                connection
-                    .execute(
-                        sql,
-                        &[
-                            &key.kid,
-                            &key.algorithm.as_str(),
-                            &key.public_key,
-                            &key.sealed_private_key,
-                            &Seconds(key.created_at),
-                            &audit.actor,
-                            &audit.action,
-                            &audit.detail,
-                        ],
-                    )
-                    .await?;
+                if !known.iter().any(|other| other.algorithm == key.algorithm) {
+                    add(connection, key, audit).await?;
+                }
             }
             let keys = all(connection).await?;
             connection.batch("COMMIT").await?;
             Ok(keys)
         })
     }
+
+    pub(in crate::store) async fn add_key(
+        &self,
+        key: &StoredKey,
+        after_ms: Option<i64>,
+        audit: &AuditEntry,
+    ) -> Result<bool> {
+        verb!(self, ORDINARY, |connection| {
+            begin(connection).await?;
+            let known = all(connection).await?;
+            succession::check_room(&known, key).map_err(StoreError::Conflict)?;
+            let wanted = succession::is_newest(&known, key, after_ms);
+            if wanted {
+                add(connection, key, audit).await?;
+            }
+            connection.batch("COMMIT").await?;
+            Ok(wanted)
+        })
+    }
+
+    pub(in crate::store) async fn revoke_key(&self, revocation: &KeyRevocation, audit: &AuditEntry) -> Result<bool> {
+        verb!(self, ORDINARY, |connection| {
+            begin(connection).await?;
+            let known = all(connection).await?;
+            let Some(next) = succession::succession(&known, revocation) else {
+                connection.batch("ROLLBACK").await?;
+                return Ok(false);
+            };
+            match next {
+                Succession::None => {}
+                Succession::Promote(kid) => {
+                    let sql = "UPDATE signing_keys SET signs_from_ms = $2 WHERE kid = $1";
+                    connection.execute(sql, &[&kid, &(revocation.now_ms as i64)]).await?;
+                }
+                Succession::Replace => add(connection, &revocation.replacement, audit).await?,
+            }
+            let sql = "WITH gone AS (DELETE FROM signing_keys WHERE kid = $1),
+                logged AS (
+                    INSERT INTO revocations (target_kind, target_id, cutoff_ms, expires_at) VALUES ('key', $1, $2, $3))
+                INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail) VALUES ($4, $5, $6, 'key', $1, $7)";
+            connection
+                .execute(
+                    sql,
+                    &[
+                        &revocation.kid,
+                        &(revocation.now_ms as i64),
+                        &Seconds(row::cutoff_expiry(revocation.now_ms)),
+                        &Seconds((revocation.now_ms / 1000) as i64),
+                        &audit.actor,
+                        &audit.action,
+                        &audit.detail,
+                    ],
+                )
+                .await?;
+            connection.batch("COMMIT").await?;
+            Ok(true)
+        })
+    }
+
+    pub(in crate::store) async fn remove_key(&self, key: &StoredKey, now: i64, audit: &AuditEntry) -> Result<bool> {
+        verb!(self, ORDINARY, |connection| {
+            let sql = "WITH gone AS (DELETE FROM signing_keys WHERE kid = $1 AND token_lifetime = $2 RETURNING kid)
+                INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
+                SELECT $3, $4, $5, 'key', kid, $6 FROM gone";
+            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] = [
+                &key.kid,
+                &key.token_lifetime,
+                &Seconds(now),
+                &audit.actor,
+                &audit.action,
+                &audit.detail,
+            ];
+            Ok(connection.execute(sql, &params).await? == 1)
+        })
+    }
+
+    pub(in crate::store) async fn rewrap_keys(
+        &self,
+        sealed: &[(String, String)],
+        now: i64,
+        audit: &AuditEntry,
+    ) -> Result<()> {
+        verb!(self, ORDINARY, |connection| {
+            begin(connection).await?;
+            for (kid, private) in sealed {
+                let sql = "WITH changed AS (
+                        UPDATE signing_keys SET sealed_private_key = $2 WHERE kid = $1 RETURNING kid)
+                    INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
+                    SELECT $3, $4, $5, 'key', kid, $6 FROM changed";
+                let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+                    [kid, private, &Seconds(now), &audit.actor, &audit.action, &audit.detail];
+                connection.execute(sql, &params).await?;
+            }
+            connection.batch("COMMIT").await?;
+            Ok(())
+        })
+    }
+
+    pub(in crate::store) async fn lengthen_keys(&self, token_lifetime: i64) -> Result<()> {
+        verb!(self, ORDINARY, |connection| {
+            let sql = "UPDATE signing_keys SET token_lifetime = $1 WHERE token_lifetime < $1";
+            connection.execute(sql, &[&token_lifetime]).await?;
+            Ok(())
+        })
+    }
+}
+
+/// The lock goes with the transaction; what follows it sees what the holder before committed.
+async fn begin(connection: &mut Connection) -> std::result::Result<(), Failure> {
+    let sql = format!("BEGIN; SELECT pg_advisory_xact_lock({KEYS_LOCK})");
+    Ok(connection.batch(&sql).await?)
+}
+
+async fn add(connection: &mut Connection, key: &StoredKey, audit: &AuditEntry) -> std::result::Result<(), Failure> {
+    let made = connection
+        .execute(
+            ADD,
+            &[
+                &key.kid,
+                &key.algorithm.as_str(),
+                &key.public_key,
+                &key.sealed_private_key,
+                &Seconds(key.created_at),
+                &key.signs_from_ms,
+                &key.token_lifetime,
+                &audit.actor,
+                &audit.action,
+                &audit.detail,
+            ],
+        )
+        .await
+        .map_err(Failure::from);
+    match made {
+        Err(failure) if failure.code() == Some("23505") => {
+            Err(StoreError::Conflict(format!("there is a key {} already", key.kid)).into())
+        }
+        made => made.map(drop),
+    }
 }
 
 async fn all(connection: &mut Connection) -> std::result::Result<Vec<StoredKey>, Failure> {
-    let sql = "SELECT kid, algorithm, public_key, sealed_private_key, created_at FROM signing_keys
-        ORDER BY created_at, kid COLLATE \"C\"";
+    let sql = concat!(
+        "SELECT kid, algorithm, public_key, sealed_private_key, created_at, ",
+        signs_from!(),
+        ", token_lifetime FROM signing_keys ORDER BY 6, created_at, kid COLLATE \"C\""
+    );
     connection.query(sql, &[]).await?.iter().map(read).collect()
 }
 
@@ -66,5 +204,7 @@ fn read(r: &Row) -> std::result::Result<StoredKey, Failure> {
         public_key: r.try_get(2)?,
         sealed_private_key: r.try_get(3)?,
         created_at: r.try_get::<_, Seconds>(4)?.0,
+        signs_from_ms: r.try_get(5)?,
+        token_lifetime: r.try_get(6)?,
     })
 }

@@ -1,8 +1,10 @@
-//! Signing keys.
+//! Signing keys. The writer is alone, so what it reads holds until it commits.
 
 use rusqlite::{Connection, params};
 
-use super::{AuditEntry, Failure, PATIENT, Result, SqliteStore, StoredKey, logs, row};
+use super::{AuditEntry, Failure, PATIENT, Result, SqliteStore, StoreError, StoredKey, logs, row};
+use crate::model::succession::{self, Succession};
+use crate::model::{KeyRevocation, Revocation, RevocationTarget};
 
 impl SqliteStore {
     pub(in crate::store) async fn keys(&self) -> Result<Vec<StoredKey>> {
@@ -16,32 +18,137 @@ impl SqliteStore {
     ) -> Result<Vec<StoredKey>> {
         let (candidates, audit) = (candidates.to_vec(), audit.clone());
         self.write(PATIENT, move |t| {
+            let known = all(t)?;
             for key in &candidates {
-                let stored = t
-                    .prepare_cached(
-                        "INSERT INTO signing_keys (kid, algorithm, public_key, sealed_private_key, created_at)
-                         SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS (SELECT 1 FROM signing_keys WHERE algorithm = ?2)",
-                    )?
-                    .execute(params![
-                        key.kid,
-                        key.algorithm.as_str(),
-                        key.public_key,
-                        key.sealed_private_key,
-                        key.created_at
-                    ])?;
-                if stored == 1 {
-                    logs::append_audit(t, key.created_at, &audit, "key", &key.kid)?;
+                if !known.iter().any(|other| other.algorithm == key.algorithm) {
+                    add(t, key, &audit)?;
                 }
             }
             all(t)
         })
         .await
     }
+
+    pub(in crate::store) async fn add_key(
+        &self,
+        key: &StoredKey,
+        after_ms: Option<i64>,
+        audit: &AuditEntry,
+    ) -> Result<bool> {
+        let (key, audit) = (key.clone(), audit.clone());
+        self.write(PATIENT, move |t| {
+            let known = all(t)?;
+            succession::check_room(&known, &key).map_err(StoreError::Conflict)?;
+            let wanted = succession::is_newest(&known, &key, after_ms);
+            if wanted {
+                add(t, &key, &audit)?;
+            }
+            Ok(wanted)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn revoke_key(&self, revocation: &KeyRevocation, audit: &AuditEntry) -> Result<bool> {
+        let (revocation, audit) = (revocation.clone(), audit.clone());
+        self.write(PATIENT, move |t| {
+            let now_ms = revocation.now_ms;
+            match succession::succession(&all(t)?, &revocation) {
+                None => return Ok(false),
+                Some(Succession::None) => {}
+                Some(Succession::Promote(kid)) => {
+                    t.prepare_cached("UPDATE signing_keys SET signs_from_ms = ?2 WHERE kid = ?1")?
+                        .execute(params![kid, now_ms as i64])?;
+                }
+                Some(Succession::Replace) => add(t, &revocation.replacement, &audit)?,
+            }
+            t.prepare_cached("DELETE FROM signing_keys WHERE kid = ?1")?
+                .execute([&revocation.kid])?;
+            let target = RevocationTarget::Key(revocation.kid.clone());
+            logs::append_revocation(
+                t,
+                &Revocation {
+                    target,
+                    cutoff_ms: now_ms,
+                },
+            )?;
+            logs::append_audit(t, (now_ms / 1000) as i64, &audit, "key", &revocation.kid)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn remove_key(&self, key: &StoredKey, now: i64, audit: &AuditEntry) -> Result<bool> {
+        let (key, audit) = (key.clone(), audit.clone());
+        self.write(PATIENT, move |t| {
+            let gone = t
+                .prepare_cached("DELETE FROM signing_keys WHERE kid = ?1 AND token_lifetime = ?2")?
+                .execute(params![key.kid, key.token_lifetime])?;
+            if gone == 1 {
+                logs::append_audit(t, now, &audit, "key", &key.kid)?;
+            }
+            Ok(gone == 1)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn rewrap_keys(
+        &self,
+        sealed: &[(String, String)],
+        now: i64,
+        audit: &AuditEntry,
+    ) -> Result<()> {
+        let (sealed, audit) = (sealed.to_vec(), audit.clone());
+        self.write(PATIENT, move |t| {
+            for (kid, private) in &sealed {
+                let changed = t
+                    .prepare_cached("UPDATE signing_keys SET sealed_private_key = ?2 WHERE kid = ?1")?
+                    .execute(params![kid, private])?;
+                if changed == 1 {
+                    logs::append_audit(t, now, &audit, "key", kid)?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn lengthen_keys(&self, token_lifetime: i64) -> Result<()> {
+        self.write(PATIENT, move |t| {
+            t.prepare_cached("UPDATE signing_keys SET token_lifetime = ?1 WHERE token_lifetime < ?1")?
+                .execute([token_lifetime])?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn add(t: &Connection, key: &StoredKey, audit: &AuditEntry) -> std::result::Result<(), Failure> {
+    let made = t
+        .prepare_cached(
+            "INSERT INTO signing_keys (kid, algorithm, public_key, sealed_private_key, created_at, signs_from_ms, token_lifetime)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, max(?7, coalesce((SELECT max(access_token_lifetime) FROM clients), 0))
+             WHERE true ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            key.kid,
+            key.algorithm.as_str(),
+            key.public_key,
+            key.sealed_private_key,
+            key.created_at,
+            key.signs_from_ms,
+            key.token_lifetime,
+        ])?;
+    if made == 0 {
+        return Err(StoreError::Conflict(format!("there is a key {} already", key.kid)).into());
+    }
+    logs::append_audit(t, key.created_at, audit, "key", &key.kid)
 }
 
 fn all(t: &Connection) -> std::result::Result<Vec<StoredKey>, Failure> {
     let mut select = t.prepare_cached(
-        "SELECT kid, algorithm, public_key, sealed_private_key, created_at FROM signing_keys ORDER BY created_at, kid",
+        "SELECT kid, algorithm, public_key, sealed_private_key, created_at, coalesce(signs_from_ms, created_at * 1000),
+             token_lifetime
+         FROM signing_keys ORDER BY 6, created_at, kid",
     )?;
     let mut rows = select.query([])?;
     let mut keys = Vec::new();
@@ -55,6 +162,8 @@ fn all(t: &Connection) -> std::result::Result<Vec<StoredKey>, Failure> {
             public_key: r.get(2)?,
             sealed_private_key: r.get(3)?,
             created_at: r.get(4)?,
+            signs_from_ms: r.get(5)?,
+            token_lifetime: r.get(6)?,
         });
     }
     Ok(keys)

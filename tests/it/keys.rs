@@ -1,0 +1,445 @@
+//! Signing keys: who signs when, and that verifiers never notice.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use oauth2_testkit::server::json as body_of;
+use oauth2_testkit::{Credentials, Kind, Server, Setup};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{setup, start};
+
+on_both_stores!(
+    a_hundred_rotations_under_load_fail_no_verification,
+    every_algorithm_is_verified_by_other_peoples_libraries,
+    a_shared_secret_has_to_be_given_and_is_never_published,
+    a_revoked_key_takes_its_tokens_along,
+    keys_follow_each_other_by_age,
+    keys_from_elsewhere_are_taken_over,
+    what_is_no_usable_key_is_named,
+    the_key_encryption_key_is_changed_while_the_server_runs,
+);
+
+const SECRET: &str = "a-secret-of-the-tests-shared-with-verifiers";
+
+/// Keys are published for 1.2 s before they sign, and tokens live for two.
+fn brisk(setup: Setup) -> Setup {
+    setup
+        .with("OAUTH2_KEYS_JWKS_MAX_AGE", "1")
+        .with("OAUTH2_KEYS_CLOCK_SKEW", "0.2")
+        .with("OAUTH2_ACCESS_TOKEN_EXPIRATION", "2")
+}
+
+/// A program that verifies tokens as a resource server does, until it is told to stop.
+struct Verifier(Child);
+
+impl Verifier {
+    fn start(server: &Server, clients: &[(&str, &Credentials)]) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let python =
+            std::env::var_os("OUTSIDE_PYTHON").map_or_else(|| root.join("target/outside/bin/python"), PathBuf::from);
+        let mut child = Command::new(python)
+            .arg(root.join("tests/outside/verifier.py"))
+            .arg(server.issuer())
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let shared = |kind: &str| (kind == "HS256").then_some(SECRET);
+        let clients: Vec<Value> = clients
+            .iter()
+            .map(|(kind, client)| json!({"kind": kind, "id": client.id, "secret": client.secret, "shared": shared(kind)}))
+            .collect();
+        writeln!(child.stdin.as_mut().unwrap(), "{}", Value::from(clients)).unwrap();
+        Self(child)
+    }
+
+    /// How many were verified, and for how many a key had to be fetched that nobody had announced.
+    fn stop(mut self) -> Value {
+        drop(self.0.stdin.take());
+        let mut line = String::new();
+        BufReader::new(self.0.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert!(self.0.wait().unwrap().success(), "{line}");
+        serde_json::from_str(&line).unwrap()
+    }
+}
+
+async fn admin(server: &Server, method: Method, path: &str, body: Value) -> Value {
+    let answer = server.admin(method, path).json(&body).send().await.unwrap();
+    let (status, body) = (answer.status(), body_of(answer).await);
+    assert_eq!(status, StatusCode::OK, "{body}");
+    body
+}
+
+/// Key ids of one algorithm in some state.
+async fn kids(server: &Server, algorithm: &str, state: &str) -> Vec<String> {
+    let keys = admin(server, Method::GET, "/keys", json!({})).await;
+    let fits = |key: &&Value| key["algorithm"] == algorithm && key["state"] == state;
+    let found = keys["items"].as_array().unwrap().iter().filter(fits);
+    found.map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn published(server: &Server) -> Vec<String> {
+    let keys = server.get_json(server.url("/.well-known/jwks.json")).await;
+    keys["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key["kid"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn kid_of(token: &str) -> String {
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+    serde_json::from_slice::<Value>(&header).unwrap()["kid"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+/// Ends the server as an operator does, and starts it again.
+async fn restart(server: &mut Server) {
+    server.process.signal("TERM");
+    server.process.wait(Duration::from_secs(30)).await;
+    server.start_again().await;
+}
+
+/// Waits for something that has to happen.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn a_hundred_rotations_under_load_fail_no_verification(store: Kind) {
+    const ROTATIONS: usize = 100;
+    let server = Server::start(brisk(setup(store).await)).await;
+    let paseto = server.register(json!({})).await;
+    let jwt = server.register(json!({"token_format": "jwt"})).await;
+    let es256 = server
+        .register(json!({"token_format": "jwt", "signing_alg": "ES256", "token_ledger": "stateless"}))
+        .await;
+    let verifier = Verifier::start(&server, &[("paseto", &paseto), ("EdDSA", &jwt), ("ES256", &es256)]);
+    let mut ticks = tokio::time::interval(Duration::from_millis(250));
+    for _ in 0..ROTATIONS {
+        ticks.tick().await;
+        admin(&server, Method::POST, "/keys/rotate", json!({})).await;
+    }
+    // Until the last one signs.
+    let newest = kids(&server, "EdDSA", "published").await.pop().unwrap();
+    until("the newest key signs", async || {
+        kids(&server, "EdDSA", "signing").await == [newest.clone()]
+    })
+    .await;
+    let seen = verifier.stop();
+    assert_eq!(seen["unknown"], 0, "no key signs before verifiers may know it: {seen}");
+    assert!(
+        seen["verified"].as_u64().unwrap() > 500 && seen["keys"].as_u64().unwrap() >= 3 * 90,
+        "{seen}"
+    );
+    // What the first keys signed has expired, and so they are gone.
+    until("old keys are removed", async || {
+        kids(&server, "EdDSA", "retired").await.len() < 40
+    })
+    .await;
+}
+
+async fn every_algorithm_is_verified_by_other_peoples_libraries(store: Kind) {
+    let server = Server::start(brisk(setup(store).await).with("OAUTH2_JWT_SECRET", SECRET)).await;
+    assert_eq!(
+        published(&server).await.len(),
+        2,
+        "no RSA key before a client wants one"
+    );
+    let mut clients = vec![("paseto", server.register(json!({})).await)];
+    for alg in ["EdDSA", "ES256", "RS256", "PS256", "HS256"] {
+        let client = json!({"token_format": "jwt", "signing_alg": alg, "scope": "read"});
+        clients.push((alg, server.register(client).await));
+    }
+    assert_eq!(published(&server).await.len(), 4, "HS256 has nothing to publish");
+    let borrowed: Vec<_> = clients.iter().map(|(kind, client)| (*kind, client)).collect();
+    let verifier = Verifier::start(&server, &borrowed);
+    for (alg, client) in &clients {
+        let token = server.token(client).await;
+        assert!(server.is_active(client, &token).await, "{alg}");
+        let mut altered = token.clone().into_bytes();
+        let at = token.rfind('.').unwrap() - 10;
+        altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
+        assert!(
+            !server.is_active(client, std::str::from_utf8(&altered).unwrap()).await,
+            "{alg}"
+        );
+        server.revoke(client, &token).await;
+        assert!(!server.is_active(client, &token).await, "{alg}");
+    }
+    admin(&server, Method::POST, "/keys/rotate", json!({"algorithm": "RS256"})).await;
+    until("the new RSA key signs", async || {
+        !kids(&server, "RS256", "retired").await.is_empty()
+    })
+    .await;
+    let seen = verifier.stop();
+    assert_eq!(seen["unknown"], 0, "{seen}");
+    assert!(seen["verified"].as_u64().unwrap() >= 12, "{seen}");
+}
+
+async fn a_shared_secret_has_to_be_given_and_is_never_published(store: Kind) {
+    let mut server = start(store).await;
+    let client = json!({"client_id": "old", "token_format": "jwt", "signing_alg": "HS256"});
+    let answer = server
+        .admin(Method::POST, "/clients")
+        .json(&client)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    let text = body_of(answer).await["error_description"].as_str().unwrap().to_owned();
+    assert!(
+        text.contains("signing_alg") && text.contains("OAUTH2_JWT_SECRET"),
+        "{text}"
+    );
+    let refused = server
+        .setup
+        .run(&["client", "create", "--format", "jwt", "--signing-alg", "HS256"]);
+    assert!(
+        refused.code == 2 && refused.stderr.contains("OAUTH2_JWT_SECRET"),
+        "{}",
+        refused.stderr
+    );
+
+    server.setup.set("OAUTH2_JWT_SECRET", SECRET);
+    restart(&mut server).await;
+    let client = server.register(client).await;
+    let token = server.token(&client).await;
+    assert!(server.is_active(&client, &token).await);
+    assert!(!published(&server).await.contains(&kid_of(&token)));
+    let eddsa = server.register(json!({"token_format": "jwt"})).await;
+    assert_ne!(
+        kid_of(&server.token(&eddsa).await),
+        kid_of(&token),
+        "only who asks for it gets it"
+    );
+}
+
+async fn a_revoked_key_takes_its_tokens_along(store: Kind) {
+    let server = start(store).await;
+    let client = server.register(json!({"token_format": "jwt"})).await;
+    let other = server.register(json!({})).await;
+    let (token, paseto) = (server.token(&client).await, server.token(&other).await);
+    // On Postgres another node has verified it, too.
+    let second = match store {
+        Kind::Postgres => {
+            let beside = server.setup.beside();
+            let second = Server::start(beside.with("OAUTH2_ISSUER", server.issuer())).await;
+            assert!(second.is_active(&client, &token).await);
+            Some(second)
+        }
+        Kind::Sqlite => None,
+    };
+    let kid = kid_of(&token);
+    admin(&server, Method::POST, &format!("/keys/{kid}/revoke"), json!({})).await;
+    assert!(!server.is_active(&client, &token).await, "at once");
+    assert!(!published(&server).await.contains(&kid));
+    assert!(server.is_active(&other, &paseto).await, "another key's token");
+    let next = server.token(&client).await;
+    assert!(server.is_active(&client, &next).await && kid_of(&next) != kid);
+    assert!(published(&server).await.contains(&kid_of(&next)));
+    if let Some(second) = second {
+        // Promised within a second.
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while second.is_active(&client, &token).await {
+            assert!(Instant::now() < deadline, "the other node goes on believing");
+        }
+        until("it knows the new key", async || second.is_active(&client, &next).await).await;
+    }
+    let gone = server
+        .admin(Method::POST, &format!("/keys/{kid}/revoke"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(gone.status(), StatusCode::NOT_FOUND);
+    // From the command line, beside the server.
+    let kid = kid_of(&next);
+    let done = server.setup.run(&["key", "revoke", &kid]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    until("the server hears of it", async || {
+        !server.is_active(&client, &next).await
+    })
+    .await;
+    let again = server.setup.run(&["key", "revoke", &kid]);
+    assert!(again.code == 2 && again.stderr.contains("no key"), "{}", again.stderr);
+}
+
+async fn keys_follow_each_other_by_age(store: Kind) {
+    // A little over two seconds.
+    let server = Server::start(brisk(setup(store).await).with("OAUTH2_KEYS_ROTATION_DAYS", "0.000025")).await;
+    let first = kids(&server, "ES256", "signing").await;
+    until("a key follows", async || {
+        !kids(&server, "ES256", "retired").await.is_empty()
+    })
+    .await;
+    assert_ne!(kids(&server, "ES256", "signing").await, first);
+    until("the first is removed", async || {
+        let gone = first[0].clone();
+        !published(&server).await.contains(&gone)
+    })
+    .await;
+    let gauge = server
+        .metric(
+            "oauth2_server_signing_keys",
+            &[("algorithm", "ES256"), ("state", "signing")],
+        )
+        .await;
+    assert!((gauge.unwrap() - 1.0).abs() < 0.5);
+    let refused = server
+        .setup
+        .command(&["config", "check"])
+        .env("OAUTH2_KEYS_ROTATION_DAYS", "0.00001")
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("OAUTH2_KEYS_ROTATION_DAYS"));
+}
+
+/// A key of RFC 8037, appendix A.
+const JWK: &str = r#"{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+
+async fn keys_from_elsewhere_are_taken_over(store: Kind) {
+    let server = start(store).await;
+    let client = server.register(json!({"token_format": "jwt"})).await;
+    let before = kid_of(&server.token(&client).await);
+    let taken = server
+        .setup
+        .run_with_input(&["key", "import", "-", "--alg", "EdDSA", "--published", "--json"], JWK);
+    assert_eq!(taken.code, 0, "{}", taken.stderr);
+    let taken: Value = serde_json::from_str(&taken.stdout).unwrap();
+    // The thumbprint that the RFC gives.
+    let kid = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
+    assert_eq!(
+        (&taken["items"][0]["kid"], &taken["items"][0]["state"]),
+        (&json!(kid), &json!("signing"))
+    );
+    until("the server signs with it", async || {
+        kid_of(&server.token(&client).await) == kid
+    })
+    .await;
+    assert!(
+        published(&server).await.contains(&before),
+        "what it has signed can be verified on"
+    );
+    let again = server
+        .setup
+        .run_with_input(&["key", "import", "-", "--alg", "EdDSA"], JWK);
+    assert!(again.code == 2 && again.stderr.contains("already"), "{}", again.stderr);
+    // One that nobody knows yet is published first.
+    let pem = Command::new("openssl")
+        .args(["genpkey", "-algorithm", "ed25519"])
+        .output()
+        .unwrap()
+        .stdout;
+    let file = server.setup.directory().join("key.pem");
+    std::fs::write(&file, pem).unwrap();
+    let taken = server
+        .setup
+        .json(&["key", "import", file.to_str().unwrap(), "--alg", "v4.public", "--json"]);
+    assert_eq!(taken["items"][0]["state"], "published");
+}
+
+async fn what_is_no_usable_key_is_named(store: Kind) {
+    let setup = super::cli::migrated(store).await;
+    let openssl = |arguments: &[&str]| {
+        let made = Command::new("openssl").args(arguments).output().unwrap();
+        String::from_utf8(made.stdout).unwrap()
+    };
+    let small = openssl(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"]);
+    let curve = openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"]);
+    let off = JWK.replace("11qY", "11qZ");
+    for (text, alg, word) in [
+        (&*small, Some("RS256"), "2048"),
+        (&*curve, None, "curve"),
+        (JWK, None, "--alg"),
+        (JWK, Some("ES256"), "ES256"),
+        (&*off, Some("EdDSA"), "belong together"),
+        ("no key", None, "PEM"),
+        ("", None, "PEM"),
+    ] {
+        let mut arguments = vec!["key", "import", "-"];
+        arguments.extend(alg.iter().flat_map(|alg| ["--alg", alg]));
+        let output = setup.run_with_input(&arguments, text);
+        assert_eq!(output.code, 2, "{}", output.stdout);
+        assert!(
+            output.stderr.contains("stdin") && output.stderr.contains(word),
+            "{} lacks {word}",
+            output.stderr
+        );
+        assert!(!output.stderr.contains("nWGx"), "nothing of the key is told");
+    }
+    let missing = setup.run(&["key", "import", "nowhere.pem"]);
+    assert!(
+        missing.code == 2 && missing.stderr.contains("nowhere.pem"),
+        "{}",
+        missing.stderr
+    );
+    let unknown = setup.run(&["key", "rotate", "--alg", "none"]);
+    assert!(
+        unknown.code == 2 && unknown.stderr.contains("PS256"),
+        "{}",
+        unknown.stderr
+    );
+}
+
+async fn the_key_encryption_key_is_changed_while_the_server_runs(store: Kind) {
+    const NEW: &str = "//////////////////////////////////////////8=";
+    let mut server = start(store).await;
+    let client = server.register(json!({})).await;
+    let token = server.token(&client).await;
+    let old = match store {
+        Kind::Postgres => server.setup.variable("OAUTH2_KEY_ENCRYPTION_KEY").unwrap().to_owned(),
+        Kind::Sqlite => std::fs::read_to_string(server.setup.directory().join("data/key_encryption_key"))
+            .unwrap()
+            .trim()
+            .to_owned(),
+    };
+    // The overlap: every node knows both, then the keys are sealed anew, then the old one goes.
+    server.setup.set("OAUTH2_KEY_ENCRYPTION_KEY", NEW);
+    server.setup.set("OAUTH2_KEY_ENCRYPTION_KEY_PREVIOUS", &*old);
+    restart(&mut server).await;
+    let doctor = server.setup.run(&["doctor"]);
+    assert!(doctor.stdout.contains("key rewrap"), "{}", doctor.stdout);
+    assert!(server.is_active(&client, &token).await);
+    assert_eq!(server.setup.json(&["key", "rewrap", "--json"])["rewrapped"], 3);
+    assert_eq!(
+        server.setup.json(&["key", "rewrap", "--json"])["rewrapped"],
+        0,
+        "again changes nothing"
+    );
+    assert!(server.setup.run(&["doctor"]).stdout.contains("of no more use"));
+    assert!(
+        server.is_active(&client, &server.token(&client).await).await,
+        "the server goes on meanwhile"
+    );
+    server.setup.unset("OAUTH2_KEY_ENCRYPTION_KEY_PREVIOUS");
+    restart(&mut server).await;
+    assert!(server.is_active(&client, &server.token(&client).await).await);
+    server.setup.set("OAUTH2_KEY_ENCRYPTION_KEY", &*old);
+    let refused = server.setup.run(&["key", "rotate"]);
+    assert!(
+        refused.code == 2 && refused.stderr.contains("OAUTH2_KEY_ENCRYPTION_KEY"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(
+        server.setup.run(&["doctor"]).code,
+        3,
+        "the old key opens nothing any more"
+    );
+}
