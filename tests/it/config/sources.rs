@@ -203,17 +203,12 @@ async fn what_has_no_effect_yet_earns_one_warning() {
     let secret = "0123456789abcdef0123456789abcdef";
     let setup = setup(Kind::Sqlite)
         .await
-        .with("OAUTH2_JWT_SECRET", secret)
         .with("OAUTH2_SESSION_KEY", secret)
         .with("OAUTH2_REFRESH_TOKEN_EXPIRATION", "604800");
     let warned = |stderr: &str| {
         let warnings: Vec<_> = stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
         assert_eq!(warnings.len(), 1, "{stderr}");
-        for name in [
-            "OAUTH2_JWT_SECRET",
-            "OAUTH2_SESSION_KEY",
-            "OAUTH2_REFRESH_TOKEN_EXPIRATION",
-        ] {
+        for name in ["OAUTH2_SESSION_KEY", "OAUTH2_REFRESH_TOKEN_EXPIRATION"] {
             assert!(warnings[0].contains(name), "{stderr}");
         }
         assert!(!stderr.contains(secret), "{stderr}");
