@@ -31,6 +31,7 @@ fn sample(n: u128) -> Claims {
         jti: Uuid::from_u128(0x01a3_1856_c400_7000_8000_0000_0000_0000 | n),
         client_id: "billing".into(),
         scope: "read write".into(),
+        extra: None,
     }
 }
 

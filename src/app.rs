@@ -51,7 +51,7 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
 
     let public = listeners::public(&config, &house.state, &house.recorders)?;
-    let management = listeners::management(&config, &house.state)?;
+    let management = listeners::management(&config, &house.state, &house.recorders)?;
     let handles = [public.handle(), management.handle()];
     actix_web::rt::spawn(public);
     actix_web::rt::spawn(management);

@@ -19,6 +19,7 @@ mod healthcheck;
 mod key;
 mod migrate;
 mod output;
+mod progress;
 mod store;
 mod token;
 

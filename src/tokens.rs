@@ -6,7 +6,8 @@
 //! - [`keyring`]: the signing keys, opened, and the documents that publish them; [`lifecycle`]: which of them signs when;
 //!   [`generate`], [`import`]: where they come from; [`sealing`]: how they rest in the store.
 //! - [`issued`], [`verified`]: tokens that were signed here, and tokens whose signature was checked before.
-//! - [`secret`]: client secrets; [`peek`]: what a token says of itself, unverified.
+//! - [`secret`]: client secrets; [`peek`]: what a token says of itself, unverified;
+//!   [`inspect`]: by the published keys alone.
 //!
 //! Nothing here knows of HTTP, actors or a clock: times are passed in.
 
@@ -14,6 +15,7 @@ pub mod claims;
 pub mod fingerprint;
 pub mod generate;
 pub mod import;
+pub mod inspect;
 pub mod issued;
 pub mod json;
 pub mod jwt;

@@ -277,6 +277,16 @@ impl Store {
         dispatch!(self.changes_position())
     }
 
+    /// Appends an audit row for what is done without any other change.
+    pub async fn note(&self, audit: &AuditEntry, target_kind: &str, target_id: &str, at: i64) -> Result<()> {
+        dispatch!(self.note(audit, target_kind, target_id, at))
+    }
+
+    /// Appends many revocations, each with its audit row, all of them or none.
+    pub async fn revoke_many(&self, revocations: &[Revocation], now_ms: u64, audit: &AuditEntry) -> Result<()> {
+        dispatch!(self.revoke_many(revocations, now_ms, audit))
+    }
+
     /// All signing keys, oldest first.
     pub async fn keys(&self) -> Result<Vec<StoredKey>> {
         dispatch!(self.keys())

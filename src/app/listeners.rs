@@ -44,11 +44,16 @@ pub(super) fn public(config: &Config, state: &web::Data<State>, recorders: &Arc<
 }
 
 /// The listener for operators.
-pub(super) fn management(config: &Config, state: &web::Data<State>) -> Result<Server, Failure> {
-    let state = state.clone();
+pub(super) fn management(
+    config: &Config,
+    state: &web::Data<State>,
+    recorders: &Arc<Recorders>,
+) -> Result<Server, Failure> {
+    let (state, recorders) = (state.clone(), web::Data::from(Arc::clone(recorders)));
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(state.clone())
+            .app_data(recorders.clone())
             .wrap(from_fn(edge::edge))
             .configure(routes::management)
     });

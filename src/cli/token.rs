@@ -1,6 +1,7 @@
 //! `token …`.
 
 use std::io::Read;
+use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
 use oauth2_actors::model::token::{latest_expiry as latest_expiry_of, uuid_v7_ms};
@@ -17,8 +18,16 @@ use crate::failure::Failure;
 use crate::oauth::view::{ListView, TokenView};
 use crate::tokens::peek::peek;
 
+mod inspect;
+mod issue;
+mod revoke_file;
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Issue tokens in a client's name, for provisioning.
+    Issue(issue::Issue),
+    /// Say what a token says, whether a published key signed it, and with a store whether it holds.
+    Inspect(inspect::Inspect),
     /// List a client's recorded tokens that have not expired, newest first.
     List {
         /// The client's id.
@@ -49,7 +58,7 @@ pub struct Token {
 
 #[derive(Args)]
 #[group(skip)]
-#[command(group = ArgGroup::new("what").args(["token", "client", "all"]).required(true))]
+#[command(group = ArgGroup::new("what").args(["token", "client", "all", "file"]).required(true))]
 pub struct Revoke {
     /// A token id or a whole token; `-` reads it from stdin, where no process list shows it.
     #[arg(value_name = "TOKEN-OR-JTI")]
@@ -60,6 +69,9 @@ pub struct Revoke {
     /// Every token issued so far.
     #[arg(long)]
     all: bool,
+    /// Each token or token id on a line of this file; `-` is stdin. Empty lines and those that begin with # are left out.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
     #[command(flatten)]
     json: Json,
 }
@@ -84,7 +96,12 @@ pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
     match command {
         Command::List { client, paging, json } => list(config, &client, &paging, json).await,
         Command::Show { token, json } => show(config, &token.token, json).await,
-        Command::Revoke(revoke) => self::revoke(config, &revoke).await,
+        Command::Revoke(revoke) => match &revoke.file {
+            Some(file) => revoke_file::run(config, file, revoke.json).await,
+            None => self::revoke(config, &revoke).await,
+        },
+        Command::Issue(asked) => issue::run(config, asked).await,
+        Command::Inspect(asked) => inspect::run(config, &asked).await,
     }
 }
 
@@ -170,6 +187,31 @@ async fn is_active(store: &Store, token: &StoredToken) -> Result<bool, Failure> 
     }
     let (log, _) = store.revocations_since(LogPosition::default()).await?;
     Ok(!log.iter().any(|revocation| takes_away(revocation, token)))
+}
+
+/// What the store says of a token that somebody holds.
+async fn state_of(store: &Store, token: &str) -> Result<&'static str, Failure> {
+    let Some(glimpse) = peek(token) else {
+        return Ok("not recorded");
+    };
+    let stored = store.token(glimpse.jti, Some(glimpse.expires_at)).await?;
+    let (log, _) = store.revocations_since(LogPosition::default()).await?;
+    let Some(stored) = stored else {
+        let target = |revocation: &Revocation| matches!(revocation.target, RevocationTarget::Token { jti, .. } if jti == glimpse.jti);
+        return Ok(if log.iter().any(target) {
+            "revoked"
+        } else {
+            "not recorded"
+        });
+    };
+    if log.iter().any(|revocation| takes_away(revocation, &stored)) {
+        return Ok("revoked");
+    }
+    Ok(if is_active(store, &stored).await? {
+        "active"
+    } else {
+        "not active"
+    })
 }
 
 fn takes_away(revocation: &Revocation, token: &StoredToken) -> bool {

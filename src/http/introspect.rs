@@ -66,5 +66,6 @@ fn write_active(claims: &Claims, out: &mut Vec<u8>) {
         .number("exp", claims.exp)
         .text("scope", &claims.scope)
         .text("token_type", "Bearer")
+        .members(claims.extra.as_deref())
         .end();
 }

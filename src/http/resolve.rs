@@ -141,6 +141,9 @@ impl State {
     /// The claims that a row of the ledger stands for.
     pub fn claims_of(&self, stored: StoredToken) -> Claims {
         let record = stored.record;
+        // The row does not say: what the client's tokens say now.
+        let client = self.directory.client(&record.client_id);
+        let extra = client.and_then(|client| client.policy().claims.members().cloned());
         Claims {
             iss: Arc::clone(&self.defaults.issuer),
             sub: stored.user_id.map_or_else(|| Arc::clone(&record.client_id), Into::into),
@@ -150,6 +153,7 @@ impl State {
             jti: record.jti,
             client_id: record.client_id,
             scope: record.scope,
+            extra,
         }
     }
 

@@ -5,7 +5,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Resource, ResponseError, Route, guard};
 
-use super::admin::{clients, keys, tokens};
+use super::admin::{clients, issue, keys, tokens};
 use super::error::Failure;
 use super::{admin, discovery, health, introspect, introspect_batch, metrics, revoke, token};
 
@@ -41,6 +41,7 @@ pub const ENDPOINTS: &[(&str, &str)] = &[
     ("POST", "/admin/v1/clients/{client_id}/rotate-secret"),
     ("POST", "/admin/v1/clients/{client_id}/revoke-tokens"),
     ("GET", "/admin/v1/clients/{client_id}/tokens"),
+    ("POST", "/admin/v1/tokens"),
     ("GET", "/admin/v1/tokens/{jti}"),
     ("POST", "/admin/v1/tokens/{jti}/revoke"),
     ("POST", "/admin/v1/tokens/revoke-all"),
@@ -148,6 +149,7 @@ fn admin_v1(config: &mut ServiceConfig) {
             web::to(tokens::revoke_of_client),
         ))
         .service(get("/clients/{client_id}/tokens", web::to(tokens::list)))
+        .service(post("/tokens", web::to(issue::post)))
         .service(post("/tokens/revoke-all", web::to(tokens::revoke_all)))
         .service(get("/tokens/{jti}", web::to(tokens::show)))
         .service(post("/tokens/{jti}/revoke", web::to(tokens::revoke)))

@@ -72,14 +72,15 @@ async fn mint(
 }
 
 /// Waits for the commit. That the store refuses a row is no fault of the client's.
-async fn recorded(pending: Pending<Result<(), StoreError>>) -> Result<(), Failure> {
+pub async fn recorded(pending: Pending<Result<(), StoreError>>) -> Result<(), Failure> {
     match pending.await? {
         Err(StoreError::Conflict(why)) => Err(StoreError::Corrupt(why).into()),
         outcome => Ok(outcome?),
     }
 }
 
-fn record(grant: &Grant, secret_hash: Option<[u8; 32]>) -> TokenRecord {
+/// The row of a token.
+pub fn record(grant: &Grant, secret_hash: Option<[u8; 32]>) -> TokenRecord {
     let claims = &grant.claims;
     TokenRecord {
         jti: claims.jti,

@@ -29,6 +29,8 @@ pub struct Claims {
     pub client_id: Arc<str>,
     /// Granted scope, space-separated.
     pub scope: Arc<str>,
+    /// What the client's tokens say beside: members of a JSON object, without its braces, none of which has a name from above.
+    pub extra: Option<Arc<str>>,
 }
 
 impl Claims {
@@ -56,7 +58,8 @@ struct Parsed<'a, T> {
 }
 
 impl<T> Parsed<'_, T> {
-    fn into_claims(self, seconds: impl Fn(&T) -> Option<i64>) -> Option<Claims> {
+    fn into_claims(self, payload: &[u8], seconds: impl Fn(&T) -> Option<i64>) -> Option<Claims> {
+        let extra = extra(payload, &self.scope)?;
         let client_id: Arc<str> = self.client_id.as_ref().into();
         Some(Claims {
             exp: seconds(&self.exp)?,
@@ -71,6 +74,7 @@ impl<T> Parsed<'_, T> {
             jti: self.jti,
             client_id,
             scope: self.scope.as_ref().into(),
+            extra: (!extra.is_empty()).then(|| extra.into()),
         })
     }
 }
@@ -105,13 +109,31 @@ fn write(claims: &Claims, out: &mut Vec<u8>, times: impl FnOnce(Object<'_>) -> O
         .text("jti", claims.jti.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
         .text("client_id", &claims.client_id)
         .text("scope", &claims.scope)
+        .members(claims.extra.as_deref())
         .end();
+}
+
+/// What a payload says after `scope`, which is the last of the claims that this server knows. `None`: it is not laid out so.
+fn extra<'a>(payload: &'a [u8], scope: &str) -> Option<&'a str> {
+    const NAME: &[u8] = br#""scope":""#;
+    // A scope holds nothing that JSON would escape; and in a string that comes before, the quotes of this would be escaped.
+    let ends_with_scope = payload
+        .strip_suffix(br#""}"#)
+        .and_then(|rest| rest.strip_suffix(scope.as_bytes()))
+        .is_some_and(|rest| rest.ends_with(NAME));
+    if ends_with_scope {
+        return Some("");
+    }
+    let wanted = [NAME, scope.as_bytes(), b"\","].concat();
+    let at = memchr::memmem::find(payload, &wanted)? + wanted.len();
+    let members = payload.get(at..)?.strip_suffix(b"}")?;
+    str::from_utf8(members).ok()
 }
 
 /// Reads the claims of a PASETO whose signature holds; `None` when they are not ones this server writes.
 pub fn parse_paseto(payload: &[u8]) -> Option<Claims> {
     let parsed: Parsed<'_, &str> = serde_json::from_slice(payload).ok()?;
-    parsed.into_claims(|text| {
+    parsed.into_claims(payload, |text| {
         OffsetDateTime::parse(text, &Rfc3339)
             .ok()
             .map(OffsetDateTime::unix_timestamp)
@@ -121,7 +143,7 @@ pub fn parse_paseto(payload: &[u8]) -> Option<Claims> {
 /// Reads the claims of a JWT whose signature holds; `None` when they are not ones this server writes.
 pub fn parse_jwt(payload: &[u8]) -> Option<Claims> {
     let parsed: Parsed<'_, i64> = serde_json::from_slice(payload).ok()?;
-    parsed.into_claims(|seconds| Some(*seconds))
+    parsed.into_claims(payload, |seconds| Some(*seconds))
 }
 
 /// `YYYY-MM-DDTHH:MM:SSZ` on the stack. Written digit by digit: a token carries three of them.
@@ -157,6 +179,8 @@ fn put(two: &mut [u8], value: u32) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use oauth2_actors::model::StaticClaims;
+    use proptest::prelude::*;
 
     pub fn sample() -> Claims {
         Claims {
@@ -168,18 +192,50 @@ pub(crate) mod tests {
             jti: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001),
             client_id: "ci".into(),
             scope: "read write".into(),
+            extra: None,
         }
     }
 
     #[test]
     fn both_forms_read_back_what_was_written() {
-        let claims = sample();
-        let mut out = Vec::new();
-        write_paseto(&claims, &mut out);
-        assert_eq!(parse_paseto(&out), Some(claims.clone()));
-        out.clear();
-        write_jwt(&claims, &mut out);
-        assert_eq!(parse_jwt(&out), Some(claims));
+        for extra in [
+            None,
+            Some(r#""tenant":"a \"quoted\" \u0001","plan":{"scope":"read write"}"#),
+        ] {
+            for scope in ["read write", ""] {
+                let claims = Claims {
+                    extra: extra.map(Into::into),
+                    scope: scope.into(),
+                    ..sample()
+                };
+                let mut out = Vec::new();
+                write_paseto(&claims, &mut out);
+                assert_eq!(parse_paseto(&out), Some(claims.clone()));
+                out.clear();
+                write_jwt(&claims, &mut out);
+                assert_eq!(parse_jwt(&out), Some(claims));
+            }
+        }
+    }
+
+    proptest! {
+        /// Whatever is said beside the claims comes back as it was, and changes none of them.
+        #[test]
+        fn what_is_said_beside_comes_back(
+            names in prop::collection::vec("[a-z_:/]{1,12}", 0..5), text in any::<String>(), number in any::<i64>(), aud in any::<String>(),
+        ) {
+            let known = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope"];
+            let value = serde_json::json!({"scope": text, "list": [number, text, null]});
+            let members = names.into_iter().filter(|name| !known.contains(&name.as_str())).map(|name| (name, value.clone()));
+            let extra = StaticClaims::from(members.collect::<serde_json::Map<_, _>>()).members().cloned();
+            let claims = Claims { extra, aud: aud.as_str().into(), ..sample() };
+            let mut out = Vec::new();
+            write_jwt(&claims, &mut out);
+            prop_assert_eq!(parse_jwt(&out), Some(claims.clone()));
+            out.clear();
+            write_paseto(&claims, &mut out);
+            prop_assert_eq!(parse_paseto(&out), Some(claims));
+        }
     }
 
     #[test]

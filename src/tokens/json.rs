@@ -55,6 +55,17 @@ impl<'a> Object<'a> {
         self
     }
 
+    /// More members, as they stand in an object that is one already.
+    #[must_use]
+    pub fn members(mut self, members: Option<&str>) -> Self {
+        if let Some(members) = members {
+            self.out.push(self.separator);
+            self.out.extend_from_slice(members.as_bytes());
+            self.separator = b',';
+        }
+        self
+    }
+
     /// Ends the object. It has a member at least.
     pub fn end(self) {
         self.out.push(b'}');

@@ -301,7 +301,8 @@ pub fn paseto_kid(public_key: &[u8]) -> Option<String> {
     Some(kid)
 }
 
-fn paserk(public_key: &[u8]) -> Option<String> {
+/// An Ed25519 public key as PASERK: `k4.public.…`.
+pub fn paserk(public_key: &[u8]) -> Option<String> {
     let key = AsymmetricPublicKey::<V4>::from(public_key).ok()?;
     let mut text = String::new();
     key.fmt(&mut text).ok()?;

@@ -36,7 +36,8 @@ impl Weighter<Fingerprint, Arc<Verified>> for Bytes {
             text(&claims.sub)
         };
         let own = [&claims.iss, &claims.aud, &claims.client_id, &claims.scope].map(text);
-        (SLOT + COUNTS + size_of::<Verified>() + subject + own.iter().sum::<usize>()) as u64
+        let extra = claims.extra.as_ref().map_or(0, text);
+        (SLOT + COUNTS + size_of::<Verified>() + subject + extra + own.iter().sum::<usize>()) as u64
     }
 }
 

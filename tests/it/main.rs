@@ -25,6 +25,7 @@ macro_rules! on_both_stores {
 
 mod admin;
 mod canary;
+mod claims;
 mod cli;
 mod client_auth;
 mod config;
@@ -41,6 +42,7 @@ mod outside;
 mod policy;
 mod proof;
 mod properties;
+mod provisioning;
 mod revoke;
 mod shutdown;
 mod token;

@@ -6,7 +6,7 @@ pub struct AuditEntry {
     /// Who: `admin` (the static admin token), `client:<id>` (an access token), `cli:<system user>`, `server`.
     pub actor: String,
     /// What, as `<object>.<verb>`: `client.create`, `client.update`, `client.delete`, `client.rotate_secret`, `key.create`,
-    /// `token.revoke`, `revocation.cutoff`.
+    /// `key.rotate`, `key.import`, `key.revoke`, `key.remove`, `key.rewrap`, `token.issue`, `token.revoke`, `revocation.cutoff`.
     pub action: &'static str,
     /// What else is worth keeping; never a secret or a token.
     pub detail: serde_json::Value,

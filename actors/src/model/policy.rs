@@ -5,7 +5,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -207,9 +207,47 @@ impl Quotas {
 }
 
 /// Claims that every token of a client carries, such as `tenant` or `plan`. Names and size were checked at registration.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct StaticClaims(pub Map<String, Value>);
+///
+/// Kept as they are written into a token: the members of a JSON object, without its braces.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StaticClaims(Option<Arc<str>>);
+
+impl StaticClaims {
+    /// The members as text; `None` where there are none.
+    pub fn members(&self) -> Option<&Arc<str>> {
+        self.0.as_ref()
+    }
+
+    /// The claims by their names.
+    pub fn to_map(&self) -> Map<String, Value> {
+        let text = self
+            .0
+            .as_ref()
+            .map_or_else(|| "{}".to_owned(), |members| format!("{{{members}}}"));
+        // It was printed from a map.
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+}
+
+impl From<Map<String, Value>> for StaticClaims {
+    fn from(map: Map<String, Value>) -> Self {
+        let text = Value::Object(map).to_string();
+        let members = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        Self(members.filter(|members| !members.is_empty()).map(Into::into))
+    }
+}
+
+impl Serialize for StaticClaims {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_map().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for StaticClaims {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Map::deserialize(deserializer).map(Self::from)
+    }
+}
 
 /// All that is said of a client beside its registration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -39,6 +39,10 @@ pub fn decide(client: &Client, form: &Form<'_>, defaults: &Defaults, jti: Uuid) 
         jti,
         client_id: Arc::clone(&client.client_id),
         scope,
+        extra: client
+            .policy
+            .as_ref()
+            .and_then(|policy| policy.claims.members().cloned()),
     };
     Ok(Grant {
         claims,

@@ -19,6 +19,9 @@ const MOST_CLAIMS: usize = 32;
 /// Bytes that its claims may have as JSON.
 const MAX_CLAIMS: usize = 1024;
 
+/// How deep a claim may be nested: verifiers have bounds of their own.
+const MAX_DEPTH: usize = 4;
+
 /// Bytes that a claim's name may have.
 const MAX_CLAIM_NAME: usize = 64;
 
@@ -142,14 +145,17 @@ fn claims(patch: &Patch<Value>, claims: &mut StaticClaims) -> Result<(), Invalid
         }
         Field::Value(members) => members,
     };
+    let mut laid = claims.to_map();
     for (name, value) in members {
         check_name(name)?;
         match value {
-            Some(value) => claims.0.insert(name.clone(), value.clone()),
-            None => claims.0.remove(name),
+            Some(value) => laid.insert(name.clone(), value.clone()),
+            None => laid.remove(name),
         };
     }
-    check_size(&claims.0)
+    check_size(&laid)?;
+    *claims = laid.into();
+    Ok(())
 }
 
 fn check_name(name: &str) -> Result<(), Invalid> {
@@ -170,10 +176,24 @@ fn check_name(name: &str) -> Result<(), Invalid> {
 }
 
 fn check_size(claims: &Map<String, Value>) -> Result<(), Invalid> {
+    if let Some((name, _)) = claims.iter().find(|(_, value)| depth(value) > MAX_DEPTH) {
+        return Err(invalid(
+            "claims",
+            format!("must not nest {name} more than {MAX_DEPTH} deep"),
+        ));
+    }
     let length = Value::Object(claims.clone()).to_string().len();
     if claims.len() > MOST_CLAIMS || (!claims.is_empty() && length > MAX_CLAIMS) {
         let reason = format!("must be at most {MOST_CLAIMS}, of {MAX_CLAIMS} bytes of JSON together");
         return Err(invalid("claims", reason));
     }
     Ok(())
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
 }

@@ -71,6 +71,7 @@ fn fields_are_checked_by_name() {
         json!({"token_format": "opaque", "reuse_percent": 50}),
         json!({"claims": {"exp": 1}}),
         json!({"claims": {"a b": 1}}),
+        json!({"claims": {"a": [[[[[1]]]]]}}),
         json!({"claims": {"a": "x".repeat(1024)}}),
         json!({"scope": "a\tb"}),
         json!({"scope": "a".repeat(129)}),

@@ -76,6 +76,63 @@ impl PostgresStore {
         })
     }
 
+    pub(in crate::store) async fn revoke_many(
+        &self,
+        revocations: &[Revocation],
+        now_ms: u64,
+        audit: &AuditEntry,
+    ) -> Result<()> {
+        let sql = "WITH asked AS (
+                SELECT unnest($1::text[]) AS kind, unnest($2::text[]) AS id, unnest($3::bigint[]) AS cutoff,
+                    unnest($4::timestamptz[]) AS expires),
+            logged AS (
+                INSERT INTO revocations (target_kind, target_id, cutoff_ms, expires_at)
+                SELECT kind, id, cutoff, expires FROM asked)
+            INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
+            SELECT $5, $6, $7, kind, id, $8 FROM asked";
+        let (kinds, ids): (Vec<&str>, Vec<String>) = revocations.iter().map(|r| row::target(&r.target)).unzip();
+        let cutoffs: Vec<i64> = revocations.iter().map(|r| r.cutoff_ms as i64).collect();
+        let expiries: Vec<Seconds> = revocations.iter().map(|r| Seconds(row::revocation_expiry(r))).collect();
+        verb!(self, PATIENT, |connection| {
+            let at = Seconds((now_ms / 1000) as i64);
+            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 8] = [
+                &kinds,
+                &ids,
+                &cutoffs,
+                &expiries,
+                &at,
+                &audit.actor,
+                &audit.action,
+                &audit.detail,
+            ];
+            connection.execute(sql, &params).await?;
+            Ok(())
+        })
+    }
+
+    pub(in crate::store) async fn note(
+        &self,
+        audit: &AuditEntry,
+        target_kind: &str,
+        target_id: &str,
+        at: i64,
+    ) -> Result<()> {
+        verb!(self, ORDINARY, |connection| {
+            let sql = "INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
+                VALUES ($1, $2, $3, $4, $5, $6)";
+            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] = [
+                &Seconds(at),
+                &audit.actor,
+                &audit.action,
+                &target_kind,
+                &target_id,
+                &audit.detail,
+            ];
+            connection.execute(sql, &params).await?;
+            Ok(())
+        })
+    }
+
     pub(in crate::store) async fn revocations_since(
         &self,
         from: LogPosition,

@@ -20,6 +20,36 @@ impl SqliteStore {
         .await
     }
 
+    pub(in crate::store) async fn revoke_many(
+        &self,
+        revocations: &[Revocation],
+        now_ms: u64,
+        audit: &AuditEntry,
+    ) -> Result<()> {
+        let (revocations, audit) = (revocations.to_vec(), audit.clone());
+        self.write(PATIENT, move |t| {
+            for revocation in &revocations {
+                append_revocation(t, revocation)?;
+                let (kind, id) = row::target(&revocation.target);
+                append_audit(t, (now_ms / 1000) as i64, &audit, kind, &id)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn note(
+        &self,
+        audit: &AuditEntry,
+        target_kind: &str,
+        target_id: &str,
+        at: i64,
+    ) -> Result<()> {
+        let (audit, kind, id) = (audit.clone(), target_kind.to_owned(), target_id.to_owned());
+        self.write(PATIENT, move |t| append_audit(t, at, &audit, &kind, &id))
+            .await
+    }
+
     pub(in crate::store) async fn revocations_since(
         &self,
         from: LogPosition,

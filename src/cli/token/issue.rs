@@ -1,0 +1,253 @@
+//! `token issue`: tokens for provisioning, as many as wanted, each recorded before it is handed out.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use oauth2_actors::model::{Client, Ledger, TokenFormat, TokenRecord};
+use oauth2_actors::runtime::clock::{IdClock, StoreClock, SystemClock};
+use oauth2_actors::store::{LogPosition, Store};
+use serde_json::json;
+use url::form_urlencoded;
+
+use crate::cli::progress::Progress;
+use crate::cli::store::{self, audit, no_such_client};
+use crate::config::{Config, embedded};
+use crate::failure::Failure;
+use crate::oauth::form::Form;
+use crate::oauth::grants::{Defaults, Grant, client_credentials};
+use crate::tokens::keyring::Keyring;
+use crate::tokens::{opaque, secret};
+
+/// Tokens that are recorded by one commit.
+const CHUNK: u64 = 1000;
+
+/// The most at a time.
+const MOST: u64 = 10_000_000;
+
+#[derive(Debug, Args)]
+pub struct Issue {
+    /// The client that they are for.
+    #[arg(long, value_name = "ID")]
+    client: String,
+    /// How many.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    count: u64,
+    /// Scopes that they grant, separated by spaces; all that the client may have when left out.
+    #[arg(long)]
+    scope: Option<String>,
+    /// Their audience; the client's first when left out.
+    #[arg(long, value_name = "URI")]
+    audience: Option<String>,
+    /// Where they are written, in a new file for its owner only; `-` is stdout.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// A token a line, or a JSON object with its id and expiry.
+    #[arg(long, value_enum, default_value_t = Lines::Text)]
+    format: Lines,
+    /// Replace the file if it is there.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Lines {
+    Text,
+    Json,
+}
+
+pub async fn run(config: &Config, asked: Issue) -> Result<(), Failure> {
+    let store = store::open(config).await?;
+    let client = store
+        .client(&asked.client)
+        .await?
+        .ok_or_else(|| no_such_client(&asked.client))?;
+    if client.disabled {
+        return Err(Failure::Refused(format!("the client {} is disabled", asked.client)));
+    }
+    let issuer = Issuer::open(config, store).await?;
+    // What is wrong with scope or audience shows before a file is made.
+    issuer.decide(&client, &asked)?;
+    let mut out = open(&asked)?;
+    let (mut progress, mut writer) = (Progress::new("tokens", Some(asked.count)), issuer.store.ledger_writer());
+    let mut written = 0;
+    while written < asked.count {
+        let chunk = (asked.count - written).min(CHUNK);
+        let (mut grants, mut records) = (Vec::new(), Vec::new());
+        for _ in 0..chunk {
+            let grant = issuer.decide(&client, &asked)?;
+            let (token, secret_hash) = issuer.sign(&grant)?;
+            if grant.ledger == Ledger::Durable {
+                records.push(record(&grant, secret_hash));
+            }
+            grants.push((grant, token));
+        }
+        // Recorded first, as for every token; then handed out.
+        writer
+            .commit(&records)
+            .await
+            .map_err(|error| interrupted(error.into(), written))?;
+        for (grant, token) in &grants {
+            let line = match asked.format {
+                Lines::Text => token.clone(),
+                Lines::Json => {
+                    let claims = &grant.claims;
+                    json!({"access_token": token, "jti": claims.jti, "expires_at": claims.exp}).to_string()
+                }
+            };
+            writeln!(out, "{line}").map_err(|error| interrupted(cannot_write(&asked.out, &error), written))?;
+        }
+        out.flush()
+            .map_err(|error| interrupted(cannot_write(&asked.out, &error), written))?;
+        written += chunk;
+        progress.show(written);
+    }
+    drop(progress);
+    let detail = json!({"count": written, "client_id": asked.client});
+    issuer
+        .store
+        .note(&audit("token.issue", detail), "client", &asked.client, store::now())
+        .await?;
+    if asked.out != Path::new("-") {
+        let _ = writeln!(
+            io::stderr().lock(),
+            "{written} tokens for {} are in {}",
+            asked.client,
+            asked.out.display()
+        );
+    }
+    Ok(())
+}
+
+fn interrupted(failure: Failure, written: u64) -> Failure {
+    if written == 0 {
+        return failure;
+    }
+    Failure::Environment(format!("{failure}; {written} tokens were written before"))
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    Failure::Environment(format!("{} cannot be written: {error}", path.display()))
+}
+
+fn open(asked: &Issue) -> Result<Box<dyn Write>, Failure> {
+    if asked.out == Path::new("-") {
+        return Ok(Box::new(BufWriter::new(io::stdout())));
+    }
+    Ok(Box::new(BufWriter::new(create(&asked.out, asked.force)?)))
+}
+
+/// A new file for its owner only.
+fn create(path: &Path, force: bool) -> Result<File, Failure> {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    if force {
+        options.create(true).truncate(true);
+    } else {
+        options.create_new(true);
+    }
+    options.open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Failure::Refused(format!("{} is there already; name another file", path.display()))
+        }
+        _ => cannot_write(path, &error),
+    })
+}
+
+/// All that it takes to issue a token.
+struct Issuer {
+    store: Store,
+    ids: IdClock,
+    keyring: Keyring,
+    defaults: Defaults,
+}
+
+impl Issuer {
+    async fn open(config: &Config, store: Store) -> Result<Self, Failure> {
+        let missing = || Failure::Refused("there is no key-encryption key yet: start the server once".to_owned());
+        let seals = embedded::existing_seals(config)?.ok_or_else(missing)?;
+        let shared = config
+            .secrets
+            .jwt_secret
+            .as_ref()
+            .map(|secret| secret.expose().as_bytes());
+        let keyring = Keyring::open(&config.issuer, &seals, &store.keys().await?, shared);
+        let keyring = keyring.map_err(|error| Failure::Refused(error.to_string()))?;
+        let clock = Arc::new(StoreClock::new(Arc::new(SystemClock)));
+        let sent = clock.local_ms();
+        clock.observe(store.ping().await?, sent);
+        let ids = IdClock::new(clock);
+        // What is minted here is later than every cut-off there was.
+        let (log, _) = store.revocations_since(LogPosition::default()).await?;
+        for revocation in log {
+            if !matches!(revocation.target, oauth2_actors::model::RevocationTarget::Token { .. }) {
+                ids.advance_past(revocation.cutoff_ms);
+            }
+        }
+        Ok(Self {
+            store,
+            ids,
+            keyring,
+            defaults: Defaults {
+                issuer: config.issuer.as_str().into(),
+                format: config.tokens.format,
+                ledger: config.tokens.ledger,
+                lifetime: config.tokens.access_token_lifetime,
+            },
+        })
+    }
+
+    fn decide(&self, client: &Client, asked: &Issue) -> Result<Grant, Failure> {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(asked.scope.iter().map(|scope| ("scope", scope)));
+        form.extend_pairs(asked.audience.iter().map(|audience| ("audience", audience)));
+        let form = form.finish();
+        let form = Form::parse(form.as_bytes()).map_err(|error| Failure::Refused(error.to_string()))?;
+        let jti = self
+            .ids
+            .new_id()
+            .map_err(|error| Failure::Environment(error.to_string()))?;
+        client_credentials::decide(client, &form, &self.defaults, jti).map_err(|error| {
+            let flag = match error.code {
+                crate::oauth::error::Code::InvalidScope => "--scope: ",
+                crate::oauth::error::Code::InvalidTarget => "--audience: ",
+                _ => "",
+            };
+            Failure::Refused(format!("{flag}{}", error.description))
+        })
+    }
+
+    fn sign(&self, grant: &Grant) -> Result<(String, Option<[u8; 32]>), Failure> {
+        let claims = &grant.claims;
+        let signed = match grant.format {
+            TokenFormat::Opaque => {
+                let secret = secret::random_bytes()?;
+                return Ok((
+                    opaque::format(claims.jti, claims.exp, &secret),
+                    Some(secret::hash(secret)),
+                ));
+            }
+            TokenFormat::Jwt => self.keyring.sign_jwt(claims, grant.signing_alg),
+            TokenFormat::Paseto => self.keyring.sign_paseto(claims),
+        };
+        signed
+            .map(|token| (token, None))
+            .map_err(|error| Failure::Environment(error.to_string()))
+    }
+}
+
+fn record(grant: &Grant, secret_hash: Option<[u8; 32]>) -> TokenRecord {
+    let claims = &grant.claims;
+    TokenRecord {
+        jti: claims.jti,
+        expires_at: claims.exp,
+        client_id: claims.client_id.clone(),
+        scope: claims.scope.clone(),
+        audience: claims.aud.clone(),
+        format: grant.format,
+        secret_hash,
+    }
+}

@@ -1,0 +1,362 @@
+//! Tokens in numbers: issued for provisioning, revoked by the file, looked at by whoever holds them.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+use std::time::Duration;
+
+use oauth2_testkit::server::json as body_of;
+use oauth2_testkit::{Credentials, Kind, Server};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::start;
+
+on_both_stores!(
+    a_thousand_tokens_in_one_request,
+    what_is_wrong_with_a_request_for_tokens_is_named,
+    tokens_on_the_command_line_are_recorded_before_they_are_written,
+    tokens_are_revoked_by_the_file,
+    a_token_is_inspected_with_and_without_a_store,
+);
+
+/// How many of these are active, asked in batches.
+async fn active(server: &Server, client: &Credentials, tokens: &[String]) -> usize {
+    let mut active = 0;
+    for some in tokens.chunks(1000) {
+        let request = server
+            .http
+            .post(server.url("/oauth/introspect/batch"))
+            .header("authorization", client.basic());
+        let answers = body_of(request.json(&json!({ "tokens": some })).send().await.unwrap()).await;
+        active += answers
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|answer| answer["active"] == true)
+            .count();
+    }
+    active
+}
+
+async fn issue(server: &Server, body: Value) -> (StatusCode, Value) {
+    let answer = server.admin(Method::POST, "/tokens").json(&body).send().await.unwrap();
+    (answer.status(), body_of(answer).await)
+}
+
+async fn a_thousand_tokens_in_one_request(kind: Kind) {
+    let server = start(kind).await;
+    let counted = async || {
+        server
+            .metric("oauth2_server_oauth_token_issued_total", &[])
+            .await
+            .unwrap()
+    };
+    for format in ["paseto", "jwt", "opaque"] {
+        let client = server
+            .register(json!({"scope": "read write", "token_format": format}))
+            .await;
+        let before = counted().await;
+        let (status, body) = issue(&server, json!({"client_id": client.id, "count": 1000, "scope": "read"})).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        let tokens: Vec<String> = body["tokens"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|token| token["access_token"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(
+            (tokens.len(), active(&server, &client, &tokens).await),
+            (1000, 1000),
+            "{format}"
+        );
+        assert!((counted().await - before - 1000.0).abs() < 0.5);
+        let first = &body["tokens"][0];
+        let answer = server
+            .introspect(&client, first["access_token"].as_str().unwrap())
+            .await;
+        assert_eq!(
+            (&answer["jti"], &answer["exp"], &answer["scope"]),
+            (&first["jti"], &first["expires_at"], &json!("read"))
+        );
+        let listed = server
+            .admin(Method::GET, &format!("/clients/{}/tokens?limit=1000", client.id))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(
+            body_of(listed).await["items"].as_array().unwrap().len(),
+            1000,
+            "each is on record"
+        );
+    }
+}
+
+async fn what_is_wrong_with_a_request_for_tokens_is_named(kind: Kind) {
+    let server = start(kind).await;
+    let client = server.register(json!({"client_id": "ci", "scope": "read"})).await;
+    for (body, status, word) in [
+        (json!({"client_id": "ci", "count": 0}), StatusCode::BAD_REQUEST, "count"),
+        (
+            json!({"client_id": "ci", "count": 1001}),
+            StatusCode::BAD_REQUEST,
+            "count",
+        ),
+        (
+            json!({"client_id": "ci", "scope": "admin"}),
+            StatusCode::BAD_REQUEST,
+            "scope",
+        ),
+        (
+            json!({"client_id": "ci", "audience": "https://else.example"}),
+            StatusCode::BAD_REQUEST,
+            "",
+        ),
+        (json!({"client_id": "ci", "cuont": 1}), StatusCode::BAD_REQUEST, "cuont"),
+        (json!({"client_id": "nobody"}), StatusCode::NOT_FOUND, "client"),
+    ] {
+        let (found, answer) = issue(&server, body.clone()).await;
+        assert_eq!(found, status, "{body}");
+        assert!(answer["error_description"].as_str().unwrap().contains(word), "{answer}");
+    }
+    let stranger = server
+        .http
+        .post(server.management_url("/admin/v1/tokens"))
+        .json(&json!({"client_id": "ci"}));
+    assert_eq!(stranger.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    let run = |arguments: &[&str]| {
+        server
+            .setup
+            .run(&[&["token", "issue", "--out", "-", "--client"], arguments].concat())
+    };
+    for (arguments, word) in [
+        (vec!["nobody"], "nobody"),
+        (vec!["ci", "--scope", "admin"], "--scope"),
+        (vec!["ci", "--audience", "https://else.example"], "--audience"),
+        (vec!["ci", "--count", "0"], "--count"),
+    ] {
+        let output = run(&arguments);
+        assert!(
+            output.code == 2 && output.stderr.contains(word),
+            "{} {}",
+            output.code,
+            output.stderr
+        );
+        assert_eq!(output.stdout, "");
+    }
+    assert!(server.is_active(&client, run(&["ci"]).stdout.trim()).await);
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
+}
+
+async fn tokens_on_the_command_line_are_recorded_before_they_are_written(kind: Kind) {
+    const COUNT: usize = 5000;
+    let server = start(kind).await;
+    let client = server.register(json!({"client_id": "ci"})).await;
+    let file = server.setup.directory().join("tokens.txt");
+    let path = file.to_str().unwrap();
+    let done = server.setup.run(&[
+        "token",
+        "issue",
+        "--client",
+        "ci",
+        "--count",
+        &COUNT.to_string(),
+        "--out",
+        path,
+    ]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let tokens = lines(&std::fs::read_to_string(&file).unwrap());
+    assert_eq!((tokens.len(), active(&server, &client, &tokens).await), (COUNT, COUNT));
+    let again = server.setup.run(&["token", "issue", "--client", "ci", "--out", path]);
+    assert!(
+        again.code == 2 && again.stderr.contains("there already"),
+        "{}",
+        again.stderr
+    );
+
+    // Killed in the middle: whatever stands in the file is on record. Opaque ones are nothing else.
+    let opaque = server
+        .register(json!({"client_id": "ref", "token_format": "opaque"}))
+        .await;
+    let file = server.setup.directory().join("killed.txt");
+    let mut killed = server
+        .setup
+        .command(&[
+            "token",
+            "issue",
+            "--client",
+            "ref",
+            "--count",
+            "1000000",
+            "--out",
+            file.to_str().unwrap(),
+            "--force",
+        ])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while std::fs::read_to_string(&file).unwrap_or_default().lines().count() < 2000 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    // The last line may be cut.
+    let whole = &text[..=text.rfind('\n').unwrap()];
+    let tokens = lines(whole);
+    assert!(tokens.len() < 1_000_000, "it was killed in time");
+    assert_eq!(active(&server, &opaque, &tokens).await, tokens.len());
+    let audited = server
+        .setup
+        .json(&["token", "issue", "--client", "ci", "--format", "json", "--out", "-"]);
+    assert!(audited["jti"].is_string() && audited["expires_at"].is_number());
+}
+
+async fn tokens_are_revoked_by_the_file(kind: Kind) {
+    let server = start(kind).await;
+    let client = server.register(json!({"client_id": "ci"})).await;
+    let (_, body) = issue(&server, json!({"client_id": "ci", "count": 1000})).await;
+    let (_, more) = issue(&server, json!({"client_id": "ci", "count": 1000})).await;
+    let tokens: Vec<&Value> = body["tokens"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .chain(more["tokens"].as_array().unwrap())
+        .collect();
+    let whole: Vec<String> = tokens
+        .iter()
+        .map(|token| token["access_token"].as_str().unwrap().to_owned())
+        .collect();
+    // The second half by their ids; with a mark at the beginning, comments, empty lines and line ends of another system.
+    let mut file = "\u{feff}# leaked\r\n\r\n".to_owned();
+    for (place, token) in tokens.iter().enumerate().skip(1) {
+        let named = if place < 1000 {
+            &token["access_token"]
+        } else {
+            &token["jti"]
+        };
+        file.push_str(named.as_str().unwrap());
+        file.push_str("\r\n");
+    }
+    let done = server
+        .setup
+        .run_with_input(&["token", "revoke", "--file", "-", "--json"], &file);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let answer: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(
+        (&answer["revoked"], &answer["refused_lines"]),
+        (&json!(1999), &json!([]))
+    );
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while active(&server, &client, &whole).await != 1 {
+        assert!(std::time::Instant::now() < deadline, "the server does not hear of it");
+    }
+    assert!(server.is_active(&client, &whole[0]).await, "the one that was not named");
+    let again = server.setup.run_with_input(&["token", "revoke", "--file", "-"], &file);
+    assert_eq!(again.code, 0, "again changes nothing: {}", again.stderr);
+    let mixed = format!("garbage\n{}\n{}\n", whole[0], "x".repeat(100_000));
+    let mixed = server.setup.run_with_input(&["token", "revoke", "--file", "-"], &mixed);
+    assert!(mixed.code == 2 && mixed.stderr.contains(": 1, 3"), "{}", mixed.stderr);
+    assert!(mixed.stdout.starts_with("1 tokens are revoked"), "{}", mixed.stdout);
+    let missing = server.setup.run(&["token", "revoke", "--file", "nowhere"]);
+    assert!(
+        missing.code == 2 && missing.stderr.contains("nowhere"),
+        "{}",
+        missing.stderr
+    );
+}
+
+async fn a_token_is_inspected_with_and_without_a_store(kind: Kind) {
+    let server = start(kind).await;
+    let documents = [
+        ("/.well-known/jwks.json", "jwks.json"),
+        ("/.well-known/paseto-keys.json", "paseto.json"),
+    ];
+    for (path, name) in documents {
+        let keys = server.get_json(server.url(path)).await;
+        std::fs::write(server.setup.directory().join(name), keys.to_string()).unwrap();
+    }
+    let inspect = |arguments: &[&str], token: &str| {
+        server
+            .setup
+            .run_with_input(&[&["token", "inspect", "-"], arguments].concat(), token)
+    };
+    let by_file = ["--keys", "jwks.json", "--keys", "paseto.json"];
+    for format in ["paseto", "jwt"] {
+        let client = server
+            .register(json!({"scope": "read", "token_format": format, "claims": {"tenant": "acme"}}))
+            .await;
+        let token = server.token(&client).await;
+        for arguments in [&[][..], &by_file] {
+            let output = inspect(arguments, &token);
+            assert_eq!(output.code, 0, "{}", output.stderr);
+            for word in ["valid", "acme", &client.id, "(in "] {
+                assert!(output.stdout.contains(word), "{} lacks {word}", output.stdout);
+            }
+            assert!(!output.stdout.contains(&token));
+        }
+        let answer: Value = serde_json::from_str(&inspect(&["--json"], &token).stdout).unwrap();
+        assert_eq!(
+            (&answer["signature"], &answer["record"], &answer["format"]),
+            (&json!("valid"), &json!("active"), &json!(format))
+        );
+        let altered = token.replace(&token[60..61], if &token[60..61] == "A" { "B" } else { "A" });
+        for arguments in [&[][..], &by_file] {
+            assert_eq!(inspect(arguments, &altered).code, 2);
+        }
+        server.revoke(&client, &token).await;
+        let output = inspect(&[], &token);
+        assert!(
+            output.code == 2 && output.stderr.contains("revoked"),
+            "{}",
+            output.stderr
+        );
+        assert_eq!(inspect(&by_file, &token).code, 0, "keys alone do not know");
+        // Somewhere without a store.
+        let nowhere = tempfile::tempdir().unwrap();
+        let mut alone = server.setup.command(&["token", "inspect", &token]);
+        let alone = alone
+            .current_dir(nowhere.path())
+            .env_remove("OAUTH2_DATABASE_URL")
+            .output()
+            .unwrap();
+        assert!(
+            String::from_utf8_lossy(&alone.stdout).contains("not checked"),
+            "{alone:?}"
+        );
+        assert!(!nowhere.path().join("data").exists(), "a look makes nothing");
+    }
+    let opaque = server.register(json!({"token_format": "opaque"})).await;
+    let token = server.token(&opaque).await;
+    let output = inspect(&[], &token);
+    assert!(
+        output.code == 0 && output.stdout.contains("active"),
+        "{}{}",
+        output.stdout,
+        output.stderr
+    );
+    let brief = server.register(json!({"access_token_lifetime": 1})).await;
+    let token = server.token(&brief).await;
+    while server.is_active(&brief, &token).await {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let output = inspect(&by_file, &token);
+    assert!(
+        output.code == 2 && output.stderr.contains("expired") && output.stdout.contains("s ago"),
+        "{}",
+        output.stderr
+    );
+    for garbage in ["", "garbage", "a.b.c", "v4.public.AAAA", "oas_at_AAAA"] {
+        let output = inspect(&[], garbage);
+        assert!(
+            output.code == 2 && output.stderr.contains("no token"),
+            "{garbage}: {}",
+            output.stderr
+        );
+    }
+    let missing = inspect(&["--keys", "nowhere"], "a.b.c");
+    assert_eq!(missing.code, 2);
+}
