@@ -64,6 +64,8 @@ enum Command {
     Healthcheck,
 }
 
+use output::new_file;
+
 /// `--json`.
 #[derive(Debug, Clone, Copy, Args)]
 struct Json {

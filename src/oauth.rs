@@ -5,9 +5,11 @@
 //! - [`scope`], [`target`]: what may be granted, and for whom.
 //! - [`grants`]: one grant a file.
 //! - [`registration`]: what a client may be registered with.
+//! - [`bulk`]: clients in numbers, as JSON lines and CSV.
 //! - [`view`]: the JSON in which clients, tokens and keys are shown.
 //! - [`error`]: the error codes of the RFCs.
 
+pub mod bulk;
 pub mod client_auth;
 pub mod error;
 pub mod form;

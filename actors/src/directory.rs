@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Instant;
@@ -15,16 +16,53 @@ use tokio::sync::Mutex;
 
 use crate::error::StoreError;
 use crate::freshness::Freshness;
-use crate::model::{Change, Client, SigningAlg, StoredKey};
+use crate::model::{Change, Client, GrantType, SigningAlg, StoredKey};
 use crate::store::{LogPosition, Store};
 
-/// How many clients are read from the store at a time.
+/// How many changed clients are read from the store at a time.
 const PAGE: usize = 1000;
+
+/// How many of all clients are read at a time.
+const LOADED: usize = 5000;
 
 type Clients = DashMap<Arc<str>, Arc<Client>>;
 
 /// What takes over new signing keys; an error says why they are of no use.
 pub type TakeKeys = Box<dyn Fn(&[StoredKey]) -> Result<(), String> + Send + Sync>;
+
+/// Lists that clients have in common: of a million clients most differ in little but their names and secrets.
+#[derive(Default)]
+struct Shared {
+    texts: HashSet<Arc<str>>,
+    grants: HashSet<Arc<[GrantType]>>,
+    lists: HashSet<Arc<[Arc<str>]>>,
+}
+
+impl Shared {
+    /// The client without what no handler reads, its lists shared with the clients before it.
+    fn slim(&mut self, client: Client) -> Client {
+        Client {
+            client_name: None,
+            grant_types: one(&mut self.grants, client.grant_types),
+            scope: one(&mut self.texts, client.scope),
+            audience: one(&mut self.lists, client.audience),
+            resource_server: one(&mut self.lists, client.resource_server),
+            ..client
+        }
+    }
+}
+
+/// The value that is equal, if there is one; where there are very many, they are not worth looking for.
+fn one<T: ?Sized + Eq + Hash>(known: &mut HashSet<Arc<T>>, value: Arc<T>) -> Arc<T> {
+    const MOST: usize = 10_000;
+    if let Some(known) = known.get(&value) {
+        return Arc::clone(known);
+    }
+    if known.len() < MOST {
+        known.insert(Arc::clone(&value));
+    }
+    value
+}
 
 /// The snapshots.
 pub struct Directory {
@@ -109,18 +147,24 @@ impl Directory {
     async fn load(&self, store: &Store, taken: &mut Vec<StoredKey>) -> Result<LogPosition, StoreError> {
         // The position first: a change that comes while loading is then read again, not missed.
         let position = store.changes_position().await?;
-        let clients = Clients::new();
-        let mut cursor = None;
-        loop {
-            let page = store.list_clients(cursor.as_deref(), PAGE).await?;
-            for client in page.items {
+        let (clients, mut shared) = (Clients::new(), Shared::default());
+        let (mut after, mut page) = (String::new(), store.load_clients("", LOADED).await?);
+        while let Some(last) = page.last() {
+            after.clear();
+            after.push_str(&last.client_id);
+            // The store reads on while these are taken in.
+            let next = tokio::spawn({
+                let (store, after) = (store.clone(), after.clone());
+                async move { store.load_clients(&after, LOADED).await }
+            });
+            for client in page {
                 self.note(&client);
+                let client = shared.slim(client);
                 clients.insert(Arc::clone(&client.client_id), Arc::new(client));
             }
-            cursor = page.next;
-            if cursor.is_none() {
-                break;
-            }
+            page = next
+                .await
+                .unwrap_or_else(|_| Err(StoreError::Unavailable("the reading of clients failed".to_owned())))?;
         }
         self.load_keys(store, taken).await?;
         self.clients.store(Arc::new(clients));
@@ -151,6 +195,7 @@ impl Directory {
             for client in store.clients_named(ids).await? {
                 gone.remove(&*client.client_id);
                 self.note(&client);
+                let client = Shared::default().slim(client);
                 clients.insert(Arc::clone(&client.client_id), Arc::new(client));
             }
             for id in gone {

@@ -266,6 +266,23 @@ impl Store {
         dispatch!(self.rotate_secret(client_id, new, old_expire_at, now, audit))
     }
 
+    /// Writes a chunk of clients, new ones with their secrets and changed ones as [`Self::update_client`] does, all of them or
+    /// none, each with its audit row. [`StoreError::Conflict`]: some changed since they were read.
+    pub async fn write_clients(
+        &self,
+        new: &[Client],
+        changed: &[Client],
+        now_ms: u64,
+        audit: &AuditEntry,
+    ) -> Result<()> {
+        dispatch!(self.write_clients(new, changed, now_ms, audit))
+    }
+
+    /// Clients by id, ascending, that come after an id: for reading all of them.
+    pub async fn load_clients(&self, after: &str, limit: usize) -> Result<Vec<Client>> {
+        dispatch!(self.load_clients(after, limit))
+    }
+
     /// What the audit log says changed since `from`, each change once, and the position to go on from. Never leaves one out;
     /// but a position that is not comparable with `from` means that nothing can be told: everything is to be loaded anew.
     pub async fn changes_since(&self, from: LogPosition) -> Result<(Vec<Change>, LogPosition)> {

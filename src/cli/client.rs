@@ -15,7 +15,9 @@ use crate::oauth::registration::{self, ClientRequest, Defaults, Field, Fresh};
 use crate::oauth::view::{ClientView, ListView};
 use crate::tokens::secret;
 
+mod export;
 mod fields;
+mod import;
 mod show;
 
 use fields::{Fields, Resettable};
@@ -25,6 +27,10 @@ use show::show;
 pub enum Command {
     /// Register a client; its secret is shown this once.
     Create(Box<Create>),
+    /// Make and change clients in numbers, from JSON lines or CSV.
+    Import(import::Import),
+    /// Write all clients as JSON lines or CSV.
+    Export(export::Export),
     /// List clients by id.
     List {
         #[command(flatten)]
@@ -104,6 +110,8 @@ pub struct Update {
 pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
     match command {
         Command::Create(create) => self::create(config, *create).await,
+        Command::Import(asked) => import::run(config, &asked).await,
+        Command::Export(asked) => export::run(config, &asked).await,
         Command::List { paging, json } => list(config, &paging, json).await,
         Command::Show(one) => show(&find(&store::open(config).await?, &one.id).await?, None, one.json),
         Command::Update(update) => self::update(config, *update).await,

@@ -1,7 +1,10 @@
 //! Answers on stdout: JSON for scripts, aligned text for people.
 
 use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -62,6 +65,23 @@ pub fn date(seconds: i64) -> String {
         .ok()
         .and_then(|date| date.format(&Rfc3339).ok());
     date.unwrap_or_else(|| seconds.to_string())
+}
+
+/// A new file for its owner only.
+pub fn new_file(path: &Path, force: bool) -> Result<File, Failure> {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    if force {
+        options.create(true).truncate(true);
+    } else {
+        options.create_new(true);
+    }
+    options.open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Failure::Refused(format!("{} is there already; name another file", path.display()))
+        }
+        _ => Failure::Environment(format!("{} cannot be written: {error}", path.display())),
+    })
 }
 
 fn aligned(titles: &[&str], rows: &[Vec<String>]) -> String {

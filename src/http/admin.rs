@@ -24,6 +24,7 @@ use crate::oauth::view::ListView;
 use crate::tokens::secret;
 
 pub mod clients;
+pub mod import;
 pub mod issue;
 pub mod keys;
 pub mod tokens;

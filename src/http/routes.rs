@@ -5,7 +5,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Resource, ResponseError, Route, guard};
 
-use super::admin::{clients, issue, keys, tokens};
+use super::admin::{clients, import, issue, keys, tokens};
 use super::error::Failure;
 use super::{admin, discovery, health, introspect, introspect_batch, metrics, revoke, token};
 
@@ -33,6 +33,7 @@ pub const ENDPOINTS: &[(&str, &str)] = &[
     ("GET", "/metrics"),
     ("GET", "/admin/v1/clients"),
     ("POST", "/admin/v1/clients"),
+    ("POST", "/admin/v1/clients:import"),
     ("GET", "/admin/v1/clients/{client_id}"),
     ("PATCH", "/admin/v1/clients/{client_id}"),
     ("DELETE", "/admin/v1/clients/{client_id}"),
@@ -138,6 +139,7 @@ fn admin_v1(config: &mut ServiceConfig) {
                 .route(web::patch().to(clients::update))
                 .route(web::delete().to(clients::delete)),
         )
+        .service(post("/clients:import", web::to(import::post)))
         .service(post("/clients/{client_id}/disable", web::to(clients::disable)))
         .service(post("/clients/{client_id}/enable", web::to(clients::enable)))
         .service(post(

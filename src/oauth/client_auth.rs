@@ -107,7 +107,7 @@ impl<'a> Credentials<'a> {
     pub fn verify(&self, client: Option<Arc<Client>>, now: i64) -> Result<Arc<Client>, Error> {
         let presented = secret::hash(&*self.secret);
         let equals = |hash: &[u8; 32]| verify_slices_are_equal(&presented, hash).is_ok();
-        let secrets = client.as_ref().map_or(&[][..], |client| &client.secrets);
+        let secrets = client.as_ref().map_or(&[][..], |client| &*client.secrets);
         let known = secrets
             .iter()
             .filter(|secret| secret.expires_at.is_none_or(|at| now < at))

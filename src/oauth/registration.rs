@@ -137,22 +137,23 @@ pub fn register(request: &ClientRequest, defaults: &Defaults, fresh: Fresh, now:
     let mut client = Client {
         client_id: client_id.into(),
         client_name: None,
-        grant_types: vec![GrantType::ClientCredentials],
+        grant_types: [GrantType::ClientCredentials].into(),
         scope: "".into(),
         token_format: None,
         signing_alg: None,
-        audience: Vec::new(),
-        resource_server: Vec::new(),
+        audience: Arc::default(),
+        resource_server: Arc::default(),
         token_ledger: None,
         access_token_lifetime: None,
         policy: None,
         disabled: false,
         created_at: now,
         version: 1,
-        secrets: vec![ClientSecret {
+        secrets: [ClientSecret {
             hash: secret::hash(&secret),
             expires_at: None,
-        }],
+        }]
+        .into(),
     };
     apply(request, &mut client)?;
     check_together(&client, *defaults)?;
@@ -215,8 +216,8 @@ fn apply(request: &ClientRequest, client: &mut Client) -> Result<(), Invalid> {
     set_or(
         &mut client.grant_types,
         &request.grant_types,
-        vec![GrantType::ClientCredentials],
-        |names| grants(names),
+        [GrantType::ClientCredentials].into(),
+        |names| grants(names).map(Into::into),
     )?;
     set_or(&mut client.scope, &request.scope, "".into(), |text| scope(text))?;
     set(&mut client.token_format, &request.token_format, |name| {
@@ -225,14 +226,14 @@ fn apply(request: &ClientRequest, client: &mut Client) -> Result<(), Invalid> {
     set(&mut client.signing_alg, &request.signing_alg, |name| {
         named("signing_alg", name)
     })?;
-    set_or(&mut client.audience, &request.audience, Vec::new(), |list| {
-        uris("audience", list)
+    set_or(&mut client.audience, &request.audience, Arc::default(), |list| {
+        uris("audience", list).map(Into::into)
     })?;
     set_or(
         &mut client.resource_server,
         &request.resource_server,
-        Vec::new(),
-        |list| uris("resource_server", list),
+        Arc::default(),
+        |list| uris("resource_server", list).map(Into::into),
     )?;
     set(&mut client.token_ledger, &request.token_ledger, |name| {
         named("token_ledger", name)
@@ -266,14 +267,14 @@ fn set_or<T, U>(
     Ok(())
 }
 
-fn check_name(name: &str) -> Result<String, Invalid> {
+fn check_name(name: &str) -> Result<Box<str>, Invalid> {
     if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
         return Err(invalid(
             "client_name",
             format!("must be 1 to {MAX_NAME} bytes without control characters"),
         ));
     }
-    Ok(name.to_owned())
+    Ok(name.into())
 }
 
 fn named<T: FromStr<Err = String>>(field: &'static str, name: &str) -> Result<T, Invalid> {

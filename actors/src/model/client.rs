@@ -24,15 +24,15 @@ pub struct ClientSecret {
     pub expires_at: Option<i64>,
 }
 
-/// A registered client.
+/// A registered client. A million of them may be in memory: lists are slices that clients which have the same may share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
     /// Its name in the protocol, unique for ever (a deleted name may be made again, but no old token comes back to life).
     pub client_id: Arc<str>,
     /// A name for people.
-    pub client_name: Option<String>,
+    pub client_name: Option<Box<str>>,
     /// The grants it may use.
-    pub grant_types: Vec<GrantType>,
+    pub grant_types: Arc<[GrantType]>,
     /// Scopes it may ask for, space-separated, each once, in the order given.
     pub scope: Arc<str>,
     /// Format of its access tokens; `None` = the server's default.
@@ -40,9 +40,9 @@ pub struct Client {
     /// Signature of its JWTs; `None` = `EdDSA`.
     pub signing_alg: Option<SigningAlg>,
     /// Audiences it may ask for; the first is the default. Empty = the issuer.
-    pub audience: Vec<Arc<str>>,
+    pub audience: Arc<[Arc<str>]>,
     /// Audiences whose tokens it may introspect.
-    pub resource_server: Vec<Arc<str>>,
+    pub resource_server: Arc<[Arc<str>]>,
     /// Whether its tokens are recorded; `None` = the server's default.
     pub token_ledger: Option<Ledger>,
     /// Seconds its access tokens live; `None` = the server's default.
@@ -56,7 +56,7 @@ pub struct Client {
     /// Grows by one with each change: an update names the version it started from.
     pub version: i64,
     /// Its secrets, newest first. Expired ones may be among them.
-    pub secrets: Vec<ClientSecret>,
+    pub secrets: Box<[ClientSecret]>,
 }
 
 impl Client {

@@ -29,7 +29,7 @@ async fn a_client_and_its_life(kind: &str) {
     made.signing_alg = None;
     made.token_ledger = None;
     made.access_token_lifetime = None;
-    made.audience = vec![];
+    made.audience = [].into();
     assert!(
         f.store
             .update_client(&made, NOW + 1, &audit("client.update"))

@@ -104,19 +104,19 @@ pub fn client(id: &str) -> Client {
     Client {
         client_id: id.into(),
         client_name: Some("A \"quoted\" näme".into()),
-        grant_types: vec![GrantType::ClientCredentials],
+        grant_types: [GrantType::ClientCredentials].into(),
         scope: "read write".into(),
         token_format: Some(TokenFormat::Jwt),
         signing_alg: Some(SigningAlg::Es256),
-        audience: vec!["https://a.example".into(), "https://b.example".into()],
-        resource_server: vec!["https://c.example".into()],
+        audience: ["https://a.example".into(), "https://b.example".into()].into(),
+        resource_server: ["https://c.example".into()].into(),
         token_ledger: Some(Ledger::Stateless),
         access_token_lifetime: Some(600),
         policy: Some(policy()),
         disabled: false,
         created_at: NOW,
         version: 1,
-        secrets: vec![
+        secrets: [
             ClientSecret {
                 hash: [2; 32],
                 expires_at: None,
@@ -125,7 +125,8 @@ pub fn client(id: &str) -> Client {
                 hash: [1; 32],
                 expires_at: Some(NOW + 60),
             },
-        ],
+        ]
+        .into(),
     }
 }
 

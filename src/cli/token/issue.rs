@@ -1,8 +1,6 @@
 //! `token issue`: tokens for provisioning, as many as wanted, each recorded before it is handed out.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +11,7 @@ use oauth2_actors::store::{LogPosition, Store};
 use serde_json::json;
 use url::form_urlencoded;
 
+use crate::cli::new_file;
 use crate::cli::progress::Progress;
 use crate::cli::store::{self, audit, no_such_client};
 use crate::config::{Config, embedded};
@@ -137,24 +136,7 @@ fn open(asked: &Issue) -> Result<Box<dyn Write>, Failure> {
     if asked.out == Path::new("-") {
         return Ok(Box::new(BufWriter::new(io::stdout())));
     }
-    Ok(Box::new(BufWriter::new(create(&asked.out, asked.force)?)))
-}
-
-/// A new file for its owner only.
-fn create(path: &Path, force: bool) -> Result<File, Failure> {
-    let mut options = OpenOptions::new();
-    options.write(true).mode(0o600);
-    if force {
-        options.create(true).truncate(true);
-    } else {
-        options.create_new(true);
-    }
-    options.open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            Failure::Refused(format!("{} is there already; name another file", path.display()))
-        }
-        _ => cannot_write(path, &error),
-    })
+    Ok(Box::new(BufWriter::new(new_file(&asked.out, asked.force)?)))
 }
 
 /// All that it takes to issue a token.

@@ -44,7 +44,7 @@ pub async fn create(
     state.ensure_key(client.signing_alg, &operator, deadline()).await?;
     let audit = operator.audit(
         "client.create",
-        json!({"scope": &*client.scope, "grant_types": client.grant_types}),
+        json!({"scope": &*client.scope, "grant_types": &*client.grant_types}),
     );
     let (stored, cutoff_ms) = (client.clone(), uuid_v7_ms(&state.ids.new_id()?));
     let had_a_predecessor = state

@@ -20,7 +20,16 @@ async fn keys_are_listed_without_their_private_part(kind: Kind) {
     let server = start(kind).await;
     let listed = server.setup.json(&["key", "list", "--json"]);
     assert_eq!(listed["next_cursor"], Value::Null);
-    let names: BTreeSet<_> = ["algorithm", "created_at", "kid"].into();
+    let names = [
+        "algorithm",
+        "created_at",
+        "kept_until",
+        "kid",
+        "retired_at",
+        "signs_from",
+        "state",
+    ];
+    let names: BTreeSet<_> = names.into();
     let mut kids = BTreeSet::new();
     for key in listed["items"].as_array().unwrap() {
         let found: BTreeSet<_> = key.as_object().unwrap().keys().map(String::as_str).collect();

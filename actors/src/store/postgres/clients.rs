@@ -1,5 +1,7 @@
 //! Clients and their secrets.
 
+use std::sync::Arc;
+
 use tokio_postgres::Row;
 
 use super::column::Seconds;
@@ -20,6 +22,9 @@ macro_rules! select {
         )
     };
 }
+
+/// A page in the order of the ids.
+pub(super) const PAGE: &str = select!("WHERE client_id > $1 ORDER BY client_id LIMIT $2");
 
 /// A client's lists as the driver wants them.
 struct Lists<'a> {
@@ -72,7 +77,7 @@ impl PostgresStore {
                     sql,
                     &[
                         &&*client.client_id,
-                        &client.client_name,
+                        &client.client_name.as_deref(),
                         &lists.grants,
                         &&*client.scope,
                         &client.token_format.map(TokenFormat::as_str),
@@ -125,10 +130,7 @@ impl PostgresStore {
         verb!(self, PATIENT, |connection| {
             connection.batch("BEGIN; SET LOCAL statement_timeout = 5000").await?;
             let rows = connection
-                .query(
-                    select!("WHERE client_id > $1 ORDER BY client_id LIMIT $2"),
-                    &[&cursor.unwrap_or_default(), &(limit as i64 + 1)],
-                )
+                .query(PAGE, &[&cursor.unwrap_or_default(), &(limit as i64 + 1)])
                 .await?;
             connection.batch("COMMIT").await?;
             let items = rows.iter().map(read).collect::<std::result::Result<_, Failure>>()?;
@@ -154,7 +156,7 @@ impl PostgresStore {
                     &[
                         &&*client.client_id,
                         &client.version,
-                        &client.client_name,
+                        &client.client_name.as_deref(),
                         &lists.grants,
                         &&*client.scope,
                         &client.token_format.map(TokenFormat::as_str),
@@ -255,7 +257,7 @@ impl PostgresStore {
     }
 }
 
-fn read(r: &Row) -> std::result::Result<Client, Failure> {
+pub(super) fn read(r: &Row) -> std::result::Result<Client, Failure> {
     let named = |i: usize| r.try_get::<_, Option<&str>>(i);
     let texts = |i: usize| r.try_get::<_, Vec<&str>>(i);
     let hashes: Vec<&[u8]> = r.try_get(14)?;
@@ -269,18 +271,19 @@ fn read(r: &Row) -> std::result::Result<Client, Failure> {
     let lifetime: Option<i64> = r.try_get(9)?;
     Ok(Client {
         client_id: r.try_get::<_, &str>(0)?.into(),
-        client_name: r.try_get(1)?,
+        client_name: named(1)?.map(Into::into),
         grant_types: texts(2)?
             .iter()
             .map(|g| row::parse("a client's grant", g))
-            .collect::<Result<_>>()?,
+            .collect::<Result<Vec<_>>>()?
+            .into(),
         scope: r.try_get::<_, &str>(3)?.into(),
         token_format: named(4)?
             .map(|v| row::parse("a client's token format", v))
             .transpose()?,
         signing_alg: named(5)?.map(|v| row::parse("a client's signature", v)).transpose()?,
-        audience: texts(6)?.into_iter().map(Into::into).collect(),
-        resource_server: texts(7)?.into_iter().map(Into::into).collect(),
+        audience: texts(6)?.into_iter().map(Arc::from).collect(),
+        resource_server: texts(7)?.into_iter().map(Arc::from).collect(),
         token_ledger: named(8)?.map(|v| row::parse("a client's ledger", v)).transpose()?,
         access_token_lifetime: lifetime
             .map(u32::try_from)

@@ -17,46 +17,8 @@ impl SqliteStore {
         audit: &AuditEntry,
     ) -> Result<bool> {
         let (client, audit) = (client.clone(), audit.clone());
-        self.write(PATIENT, move |t| {
-            let made = t
-                .prepare_cached(&format!(
-                    "INSERT INTO clients ({COLUMNS}, updated_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?12) ON CONFLICT DO NOTHING"
-                ))?
-                .execute(params![
-                    &*client.client_id,
-                    client.client_name,
-                    list(client.grant_types.iter().map(|g| g.as_str())),
-                    &*client.scope,
-                    client.token_format.map(TokenFormat::as_str),
-                    client.signing_alg.map(SigningAlg::as_str),
-                    list(client.audience.iter().map(|a| &**a)),
-                    list(client.resource_server.iter().map(|a| &**a)),
-                    client.token_ledger.map(Ledger::as_str),
-                    client.access_token_lifetime,
-                    client.disabled,
-                    client.created_at,
-                    client.version,
-                    policy_text(&client),
-                ])?;
-            if made == 0 {
-                return Err(StoreError::Conflict(format!("the client {} exists already", client.client_id)).into());
-            }
-            for secret in client.secrets.iter().rev() {
-                add_secret(t, &client.client_id, &secret.hash, secret.expires_at)?;
-            }
-            let known = t
-                .prepare_cached("SELECT 1 FROM revocations WHERE target_kind = 'client' AND target_id = ?1")?
-                .exists([&*client.client_id])?;
-            if known {
-                let target = RevocationTarget::Client(client.client_id.to_string());
-                let cutoff_ms = now_ms;
-                logs::append_revocation(t, &Revocation { target, cutoff_ms })?;
-            }
-            logs::append_audit(t, client.created_at, &audit, "client", &client.client_id)?;
-            Ok(known)
-        })
-        .await
+        self.write(PATIENT, move |t| insert(t, &client, now_ms, client.created_at, &audit))
+            .await
     }
 
     pub(in crate::store) async fn clients_named(&self, client_ids: &[String]) -> Result<Vec<Client>> {
@@ -96,31 +58,7 @@ impl SqliteStore {
     pub(in crate::store) async fn update_client(&self, client: &Client, now: i64, audit: &AuditEntry) -> Result<bool> {
         let (client, audit) = (client.clone(), audit.clone());
         self.write(PATIENT, move |t| {
-            let changed = t
-                .prepare_cached(
-                    "UPDATE clients SET client_name = ?3, grant_types = ?4, scope = ?5, token_format = ?6,
-                         signing_alg = ?7, audience = ?8, resource_server = ?9, token_ledger = ?10,
-                         access_token_lifetime = ?11, disabled = ?12, updated_at = ?13, policy = ?14, version = version + 1
-                     WHERE client_id = ?1 AND version = ?2",
-                )?
-                .execute(params![
-                    &*client.client_id,
-                    client.version,
-                    client.client_name,
-                    list(client.grant_types.iter().map(|g| g.as_str())),
-                    &*client.scope,
-                    client.token_format.map(TokenFormat::as_str),
-                    client.signing_alg.map(SigningAlg::as_str),
-                    list(client.audience.iter().map(|a| &**a)),
-                    list(client.resource_server.iter().map(|a| &**a)),
-                    client.token_ledger.map(Ledger::as_str),
-                    client.access_token_lifetime,
-                    client.disabled,
-                    now,
-                    policy_text(&client),
-                ])?;
-            if changed == 1 {
-                logs::append_audit(t, now, &audit, "client", &client.client_id)?;
+            if update(t, &client, now, &audit)? {
                 return Ok(true);
             }
             if exists(t, &client.client_id)? {
@@ -187,6 +125,121 @@ impl SqliteStore {
     }
 }
 
+/// Stores a new client; answers whether there was one of its name before, whose tokens are dead from now on.
+pub(super) fn insert(
+    t: &Connection,
+    client: &Client,
+    now_ms: u64,
+    at: i64,
+    audit: &AuditEntry,
+) -> std::result::Result<bool, Failure> {
+    let made = t
+        .prepare_cached(&format!(
+            "INSERT INTO clients ({COLUMNS}, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?12) ON CONFLICT DO NOTHING"
+        ))?
+        .execute(params![
+            &*client.client_id,
+            client.client_name.as_deref(),
+            list(client.grant_types.iter().map(|g| g.as_str())),
+            &*client.scope,
+            client.token_format.map(TokenFormat::as_str),
+            client.signing_alg.map(SigningAlg::as_str),
+            list(client.audience.iter().map(|a| &**a)),
+            list(client.resource_server.iter().map(|a| &**a)),
+            client.token_ledger.map(Ledger::as_str),
+            client.access_token_lifetime,
+            client.disabled,
+            client.created_at,
+            client.version,
+            policy_text(client),
+        ])?;
+    if made == 0 {
+        return Err(StoreError::Conflict(format!("the client {} exists already", client.client_id)).into());
+    }
+    for secret in client.secrets.iter().rev() {
+        add_secret(t, &client.client_id, &secret.hash, secret.expires_at)?;
+    }
+    let known = t
+        .prepare_cached("SELECT 1 FROM revocations WHERE target_kind = 'client' AND target_id = ?1")?
+        .exists([&*client.client_id])?;
+    if known {
+        let target = RevocationTarget::Client(client.client_id.to_string());
+        let cutoff_ms = now_ms;
+        logs::append_revocation(t, &Revocation { target, cutoff_ms })?;
+    }
+    logs::append_audit(t, at, audit, "client", &client.client_id)?;
+    Ok(known)
+}
+
+/// Writes a client if its version is still the one that was read.
+pub(super) fn update(
+    t: &Connection,
+    client: &Client,
+    now: i64,
+    audit: &AuditEntry,
+) -> std::result::Result<bool, Failure> {
+    let changed = t
+        .prepare_cached(
+            "UPDATE clients SET client_name = ?3, grant_types = ?4, scope = ?5, token_format = ?6,
+                 signing_alg = ?7, audience = ?8, resource_server = ?9, token_ledger = ?10,
+                 access_token_lifetime = ?11, disabled = ?12, updated_at = ?13, policy = ?14, version = version + 1
+             WHERE client_id = ?1 AND version = ?2",
+        )?
+        .execute(params![
+            &*client.client_id,
+            client.version,
+            client.client_name.as_deref(),
+            list(client.grant_types.iter().map(|g| g.as_str())),
+            &*client.scope,
+            client.token_format.map(TokenFormat::as_str),
+            client.signing_alg.map(SigningAlg::as_str),
+            list(client.audience.iter().map(|a| &**a)),
+            list(client.resource_server.iter().map(|a| &**a)),
+            client.token_ledger.map(Ledger::as_str),
+            client.access_token_lifetime,
+            client.disabled,
+            now,
+            policy_text(client),
+        ])?;
+    if changed == 1 {
+        logs::append_audit(t, now, audit, "client", &client.client_id)?;
+    }
+    Ok(changed == 1)
+}
+
+/// Clients in the order of their ids, each with its secrets: one statement, a row for each secret.
+pub(super) fn page(t: &Connection, after: &str, limit: usize) -> std::result::Result<Vec<Client>, Failure> {
+    let mut select = t.prepare_cached(&format!(
+        "SELECT {}, s.hash, s.expires_at FROM (SELECT * FROM clients WHERE client_id > ?1 ORDER BY client_id LIMIT ?2) c
+         LEFT JOIN client_secrets s ON s.client_id = c.client_id ORDER BY c.client_id, s.id DESC",
+        COLUMNS.split(", ").map(|column| format!("c.{column}")).collect::<Vec<_>>().join(", ")
+    ))?;
+    let mut rows = select.query(params![after, limit as i64])?;
+    let (mut clients, mut secrets): (Vec<Client>, Vec<ClientSecret>) = (Vec::with_capacity(limit), Vec::new());
+    while let Some(r) = rows.next()? {
+        let id = r.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+        if clients.last().is_none_or(|client| *client.client_id != *id) {
+            give(clients.last_mut(), &mut secrets);
+            clients.push(read(r)?);
+        }
+        if let Some(hash) = r.get_ref(14)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
+            secrets.push(ClientSecret {
+                hash: row::hash(hash)?,
+                expires_at: r.get(15)?,
+            });
+        }
+    }
+    give(clients.last_mut(), &mut secrets);
+    Ok(clients)
+}
+
+fn give(client: Option<&mut Client>, secrets: &mut Vec<ClientSecret>) {
+    if let Some(client) = client {
+        client.secrets = secrets.drain(..).collect();
+    }
+}
+
 fn exists(t: &Connection, client_id: &str) -> rusqlite::Result<bool> {
     t.prepare_cached("SELECT 1 FROM clients WHERE client_id = ?1")?
         .exists([client_id])
@@ -200,14 +253,15 @@ fn add_secret(t: &Connection, client_id: &str, hash: &SecretHash, expires_at: Op
 fn with_secrets(t: &Connection, mut client: Client) -> std::result::Result<Client, Failure> {
     let mut select =
         t.prepare_cached("SELECT hash, expires_at FROM client_secrets WHERE client_id = ?1 ORDER BY id DESC")?;
-    let mut rows = select.query([&*client.client_id])?;
+    let (mut rows, mut secrets) = (select.query([&*client.client_id])?, Vec::new());
     while let Some(r) = rows.next()? {
         let hash = row::hash(r.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?;
-        client.secrets.push(ClientSecret {
+        secrets.push(ClientSecret {
             hash,
             expires_at: r.get(1)?,
         });
     }
+    client.secrets = secrets.into();
     Ok(client)
 }
 
@@ -229,25 +283,26 @@ fn read(r: &Row<'_>) -> std::result::Result<Client, Failure> {
         .map_err(|error| row::bad_policy(&error))?;
     Ok(Client {
         client_id: r.get::<_, String>(0)?.into(),
-        client_name: named(1)?,
+        client_name: named(1)?.map(Into::into),
         grant_types: grants
             .iter()
             .map(|g| row::parse("a client's grant", g))
-            .collect::<Result<_>>()?,
+            .collect::<Result<Vec<_>>>()?
+            .into(),
         scope: r.get::<_, String>(3)?.into(),
         token_format: named(4)?
             .map(|v| row::parse("a client's token format", &v))
             .transpose()?,
         signing_alg: named(5)?.map(|v| row::parse("a client's signature", &v)).transpose()?,
-        audience: unlist(r, 6)?,
-        resource_server: unlist(r, 7)?,
+        audience: unlist(r, 6)?.into(),
+        resource_server: unlist(r, 7)?.into(),
         token_ledger: named(8)?.map(|v| row::parse("a client's ledger", &v)).transpose()?,
         access_token_lifetime: r.get(9)?,
         policy: row::read_policy(policy)?,
         disabled: r.get(10)?,
         created_at: r.get(11)?,
         version: r.get(12)?,
-        secrets: Vec::new(),
+        secrets: Box::default(),
     })
 }
 

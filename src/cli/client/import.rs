@@ -1,0 +1,332 @@
+//! `client import`: clients in numbers. The text is read twice: first every line is judged, then they are written in chunks, each
+//! of which is one transaction. A second run finds what the first one did.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use oauth2_actors::error::StoreError;
+use oauth2_actors::model::{Client, KeyAlgorithm, SigningAlg};
+use oauth2_actors::store::Store;
+use serde_json::json;
+
+use super::defaults;
+use crate::cli::progress::Progress;
+use crate::cli::store::{self, audit, now};
+use crate::cli::{Json, key, new_file, output};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::oauth::bulk::{Asked, Layout, Lines, Plan, Seen};
+
+/// Clients that are written together.
+const CHUNK: usize = 1000;
+
+/// Refused lines that are shown; a report has all of them.
+const SHOWN: usize = 20;
+
+/// Times that a chunk is judged anew because somebody else changed a client of it meanwhile.
+const TRIES: u32 = 3;
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The text; `-` is stdin.
+    file: PathBuf,
+    /// How it is laid out; by the file's ending when left out.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Import the good lines although others are refused; without this one refused line keeps all of them out.
+    #[arg(long)]
+    skip_refused: bool,
+    /// Judge every line and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Make up secrets for new clients that have none, and write each here behind its client's id and a comma: a new file
+    /// for its owner only.
+    #[arg(long, value_name = "FILE")]
+    secrets_out: Option<PathBuf>,
+    /// Write every refused line's number and reason here, a JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
+}
+
+/// The layouts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A JSON object a line.
+    Jsonl,
+    /// CSV with a header.
+    Csv,
+}
+
+impl Format {
+    /// By what was said, or else by a file's ending.
+    pub fn of(said: Option<Self>, file: &Path) -> Result<Layout, Failure> {
+        let by_ending = || match file.extension().and_then(|ending| ending.to_str()) {
+            Some("csv") => Some(Self::Csv),
+            Some("jsonl" | "ndjson" | "json") => Some(Self::Jsonl),
+            _ => None,
+        };
+        match said.or_else(by_ending) {
+            Some(Self::Csv) => Ok(Layout::Csv),
+            Some(Self::Jsonl) => Ok(Layout::Json),
+            None => Err(Failure::Refused(
+                "--format must say jsonl or csv: the file's ending does not".to_owned(),
+            )),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    created: u64,
+    updated: u64,
+    unchanged: u64,
+}
+
+/// The two passes over the text.
+struct Importer<'a> {
+    config: &'a Config,
+    store: Store,
+    asked: &'a Import,
+    layout: Layout,
+    refused: Vec<(u64, String)>,
+    /// Lines that were refused in the first pass, to be left out in the second.
+    left_out: HashSet<u64>,
+    algorithms: HashSet<KeyAlgorithm>,
+}
+
+pub async fn run(config: &Config, asked: &Import) -> Result<(), Failure> {
+    let layout = Format::of(asked.format, &asked.file)?;
+    let mut input = open(&asked.file)?;
+    let store = store::open_or_make(config).await?;
+    let mut importer = Importer {
+        config,
+        store,
+        asked,
+        layout,
+        refused: Vec::new(),
+        left_out: HashSet::new(),
+        algorithms: HashSet::new(),
+    };
+    let total = importer.judge(&mut input).await?;
+    importer.report()?;
+    let stopped = !importer.refused.is_empty() && !asked.skip_refused;
+    let counts = if stopped || asked.dry_run {
+        Counts::default()
+    } else {
+        input.rewind().map_err(|error| cannot_read(&asked.file, &error))?;
+        importer.write(&mut input, total).await?
+    };
+    importer.conclude(&counts, stopped, total)
+}
+
+/// The text, so that it can be read twice: stdin is copied aside into a file that has no name.
+fn open(file: &Path) -> Result<File, Failure> {
+    if file != Path::new("-") {
+        return File::open(file)
+            .map_err(|error| Failure::Refused(format!("{} cannot be read: {error}", file.display())));
+    }
+    let copy = || {
+        let mut copy = tempfile::tempfile()?;
+        io::copy(&mut io::stdin().lock(), &mut copy)?;
+        copy.rewind()?;
+        Ok(copy)
+    };
+    copy().map_err(|error: io::Error| Failure::Environment(format!("stdin cannot be copied aside: {error}")))
+}
+
+fn cannot_read(file: &Path, error: &io::Error) -> Failure {
+    Failure::Environment(format!("{} cannot be read on: {error}", file.display()))
+}
+
+impl Importer<'_> {
+    fn lines<R: Read>(&self, input: R) -> Result<Lines<BufReader<R>>, Failure> {
+        let lines = Lines::new(BufReader::with_capacity(256 * 1024, input), self.layout);
+        let lines = lines.map_err(|error| cannot_read(&self.asked.file, &error))?;
+        lines.map_err(|why| Failure::Refused(format!("{}: {why}", self.asked.file.display())))
+    }
+
+    /// The first pass: every line, and what the store would say to it. Answers how many are good.
+    async fn judge(&mut self, input: &mut File) -> Result<u64, Failure> {
+        let (mut lines, mut seen, mut good) = (self.lines(input)?, Seen::default(), 0);
+        let mut progress = Progress::new("clients judged", None);
+        loop {
+            let mut chunk = Vec::with_capacity(CHUNK);
+            let ended = self.fill(&mut lines, &mut chunk, |asked, line| {
+                seen.insert(asked.client_id(), line)
+            })?;
+            let plan = self.plan(&chunk).await?;
+            good += chunk.len() as u64 - plan.refused.len() as u64;
+            for client in plan.new.iter().chain(&plan.changed) {
+                self.algorithms.extend(client.signing_alg.and_then(SigningAlg::key));
+            }
+            self.refused.extend(plan.refused);
+            progress.show(good);
+            if ended {
+                break;
+            }
+        }
+        self.refused.sort_unstable();
+        self.left_out = self.refused.iter().map(|(line, _)| *line).collect();
+        Ok(good)
+    }
+
+    /// Reads a chunk of lines; whether the text is at its end.
+    fn fill(
+        &mut self,
+        lines: &mut Lines<impl BufRead>,
+        chunk: &mut Vec<(u64, Asked)>,
+        mut check: impl FnMut(&Asked, u64) -> Result<(), String>,
+    ) -> Result<bool, Failure> {
+        while chunk.len() < CHUNK {
+            let record = lines
+                .read_next()
+                .map_err(|error| cannot_read(&self.asked.file, &error))?;
+            let Some(record) = record else { return Ok(true) };
+            if self.left_out.contains(&record.line) {
+                continue;
+            }
+            match record
+                .asked
+                .and_then(|asked| check(&asked, record.line).map(|()| asked))
+            {
+                Ok(asked) => chunk.push((record.line, asked)),
+                Err(why) => self.refused.push((record.line, why)),
+            }
+        }
+        Ok(false)
+    }
+
+    async fn plan(&self, chunk: &[(u64, Asked)]) -> Result<Plan, Failure> {
+        let ids: Vec<String> = chunk.iter().map(|(_, asked)| asked.client_id().to_owned()).collect();
+        let current: Vec<Client> = if ids.is_empty() {
+            Vec::new()
+        } else {
+            self.store.clients_named(&ids).await?
+        };
+        Ok(Plan::of(
+            chunk,
+            &current,
+            &defaults(self.config),
+            now(),
+            self.asked.secrets_out.is_some(),
+        ))
+    }
+
+    /// The second pass.
+    async fn write(&mut self, input: &mut File, total: u64) -> Result<Counts, Failure> {
+        let mut secrets = match &self.asked.secrets_out {
+            Some(path) => Some(BufWriter::new(new_file(path, false)?)),
+            None => None,
+        };
+        for algorithm in self.algorithms.drain() {
+            key::ensure(self.config, &self.store, Some(algorithm)).await?;
+        }
+        let (mut lines, mut counts) = (self.lines(input)?, Counts::default());
+        let mut progress = Progress::new("clients", Some(total));
+        loop {
+            let mut chunk = Vec::with_capacity(CHUNK);
+            let ended = self.fill(&mut lines, &mut chunk, |_, _| Ok(()))?;
+            let plan = self.write_chunk(&chunk, secrets.as_mut()).await?;
+            counts.created += plan.new.len() as u64;
+            counts.updated += plan.changed.len() as u64;
+            counts.unchanged += plan.unchanged;
+            progress.show(counts.created + counts.updated + counts.unchanged);
+            if ended {
+                return Ok(counts);
+            }
+        }
+    }
+
+    async fn write_chunk(
+        &mut self,
+        chunk: &[(u64, Asked)],
+        secrets: Option<&mut BufWriter<File>>,
+    ) -> Result<Plan, Failure> {
+        let mut attempt = 1;
+        let plan = loop {
+            let plan = self.plan(chunk).await?;
+            if plan.new.is_empty() && plan.changed.is_empty() {
+                break plan;
+            }
+            // Told before they count: a secret of a client that is there must not be lost.
+            if let (Some(file), false) = (&secrets, plan.secrets.is_empty()) {
+                let mut file = file.get_ref();
+                let mut told = String::new();
+                for (id, secret) in &plan.secrets {
+                    told.extend([
+                        &**id, ",", secret, "
+",
+                    ]);
+                }
+                let kept = file.write_all(told.as_bytes()).and_then(|()| file.sync_data());
+                kept.map_err(|error| Failure::Environment(format!("--secrets-out cannot be written: {error}")))?;
+            }
+            let now_ms = self.store.ping().await?;
+            match self
+                .store
+                .write_clients(&plan.new, &plan.changed, now_ms, &audit("client.import", json!({})))
+                .await
+            {
+                Ok(()) => break plan,
+                Err(StoreError::Conflict(_)) if attempt < TRIES => attempt += 1,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        self.refused.extend(plan.refused.iter().cloned());
+        Ok(plan)
+    }
+
+    fn report(&self) -> Result<(), Failure> {
+        let Some(path) = &self.asked.report else { return Ok(()) };
+        let write = || {
+            let mut file = BufWriter::new(File::create(path)?);
+            for (line, reason) in &self.refused {
+                writeln!(file, "{}", json!({"line": line, "reason": reason}))?;
+            }
+            file.flush()
+        };
+        write().map_err(|error: io::Error| {
+            Failure::Environment(format!("--report {} cannot be written: {error}", path.display()))
+        })
+    }
+
+    fn conclude(&self, counts: &Counts, stopped: bool, good: u64) -> Result<(), Failure> {
+        let mut stderr = io::stderr().lock();
+        for (line, reason) in self.refused.iter().take(SHOWN) {
+            // What cannot be written there is in the exit code yet.
+            let _ = writeln!(stderr, "line {line}: {reason}");
+        }
+        let refused = self.refused.len();
+        if refused > SHOWN {
+            let _ = writeln!(stderr, "and {} lines more", refused - SHOWN);
+        }
+        if self.asked.json.json {
+            output::json(&json!({
+                "created": counts.created, "updated": counts.updated, "unchanged": counts.unchanged, "refused": refused,
+            }))?;
+        } else if self.asked.dry_run {
+            output::text_line(&format!(
+                "{good} lines are good, {refused} are refused; nothing was changed"
+            ))?;
+        } else {
+            output::text_line(&format!(
+                "{} clients created, {} updated, {} unchanged, {refused} refused",
+                counts.created, counts.updated, counts.unchanged
+            ))?;
+        }
+        if refused == 0 {
+            return Ok(());
+        }
+        let what = if stopped && !self.asked.dry_run {
+            "lines are refused, so nothing was imported; --skip-refused imports the others"
+        } else {
+            "lines are refused"
+        };
+        Err(Failure::Refused(format!("{refused} {what}")))
+    }
+}

@@ -1,0 +1,190 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use oauth2_actors::model::{Ledger, TokenFormat};
+
+const DEFAULTS: Defaults = Defaults {
+    format: TokenFormat::Paseto,
+    ledger: Ledger::Durable,
+    shares_secret: true,
+};
+
+type Numbered = (u64, Result<Asked, Refusal>);
+
+fn records(text: &str, layout: Layout) -> Result<Vec<Numbered>, Refusal> {
+    let mut lines = Lines::new(text.as_bytes(), layout).unwrap()?;
+    let mut found = Vec::new();
+    while let Some(record) = lines.read_next().unwrap() {
+        found.push((record.line, record.asked));
+    }
+    Ok(found)
+}
+
+fn refusals(text: &str, layout: Layout) -> Vec<(u64, String)> {
+    let found = records(text, layout).unwrap().into_iter();
+    found.filter_map(|(line, asked)| Some((line, asked.err()?))).collect()
+}
+
+#[test]
+fn csv_of_every_system_is_read() {
+    let rows = "client_id,client_name,scope\nci,\"The \"\"CI\"\", ü\",read write\n\nnext,\"two\nlines\",\n";
+    for text in [
+        rows.to_owned(),
+        format!("\u{feff}{rows}"),
+        rows.replace('\n', "\r\n"),
+        rows.trim_end().to_owned(),
+    ] {
+        let found = records(&text, Layout::Csv).unwrap();
+        let ids: Vec<_> = found
+            .iter()
+            .map(|(line, asked)| {
+                (
+                    *line,
+                    asked
+                        .as_ref()
+                        .map(|asked| asked.client_id().to_owned())
+                        .unwrap_or_default(),
+                )
+            })
+            .collect();
+        assert_eq!(ids, [(2, "ci".to_owned()), (4, "next".to_owned())]);
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_line() {
+    for (text, word) in [
+        ("", "no header"),
+        ("client_id,colour\n", "colour"),
+        ("client_id,client_id\n", "twice"),
+        ("scope\n", "client_id is missing"),
+    ] {
+        assert!(records(text, Layout::Csv).err().unwrap().contains(word), "{text}");
+    }
+    let text = format!(
+        "client_id,access_token_lifetime,disabled,claims\na,x,,\nb,1,maybe,\nc,1,,[1]\nd,1\ne,1,,{}\nf,60,true,\"{{\"\"t\"\":1}}\"\ng,\"\n",
+        "x".repeat(70_000)
+    );
+    let found = refusals(&text, Layout::Csv);
+    let lines: Vec<_> = found.iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, [2, 3, 4, 5, 6, 8], "{found:?}");
+    for ((_, why), word) in found.iter().zip([
+        "access_token_lifetime",
+        "disabled",
+        "claims",
+        "fields",
+        "longer",
+        "quote",
+    ]) {
+        assert!(why.contains(word), "{why} lacks {word}");
+    }
+    let found = refusals(
+        "{\"client_id\":\"a\"}\nnonsense\n[1]\n{\"client_id\":\"b\",\"color\":1}\n{}\n",
+        Layout::Json,
+    );
+    assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 3, 4, 5]);
+    assert!(
+        found[2].1.contains("color") && found[3].1.contains("client_id"),
+        "{found:?}"
+    );
+    let broken = [b"{\"client_id\":\"".as_slice(), b"\xff\"}\n"].concat();
+    let mut lines = Lines::new(&broken[..], Layout::Json).unwrap().ok().unwrap();
+    assert!(
+        lines
+            .read_next()
+            .unwrap()
+            .unwrap()
+            .asked
+            .err()
+            .unwrap()
+            .contains("UTF-8")
+    );
+}
+
+#[test]
+fn a_second_time_changes_nothing() {
+    let asked = Asked::read(
+        json!({"client_id": "ci", "scope": "a", "client_secret": "s".repeat(40)})
+            .as_object()
+            .unwrap()
+            .clone(),
+    )
+    .ok()
+    .unwrap();
+    let Ok(Outcome::New(client, None)) = asked.judge(None, &DEFAULTS, 7, false) else {
+        panic!("it is new")
+    };
+    assert!(matches!(
+        asked.judge(Some(&client), &DEFAULTS, 9, false),
+        Ok(Outcome::Unchanged)
+    ));
+    let other = Asked::read(
+        json!({"client_id": "ci", "client_secret": "t".repeat(40)})
+            .as_object()
+            .unwrap()
+            .clone(),
+    )
+    .ok()
+    .unwrap();
+    assert!(
+        other
+            .judge(Some(&client), &DEFAULTS, 9, false)
+            .err()
+            .unwrap()
+            .contains("another secret")
+    );
+    let wider = Asked::read(json!({"client_id": "ci", "scope": "a b"}).as_object().unwrap().clone())
+        .ok()
+        .unwrap();
+    let Ok(Outcome::Changed(changed)) = wider.judge(Some(&client), &DEFAULTS, 9, false) else {
+        panic!("it changes")
+    };
+    assert_eq!(
+        (&*changed.scope, changed.created_at, &changed.secrets),
+        ("a b", 7, &client.secrets)
+    );
+    let bare = Asked::read(json!({"client_id": "new"}).as_object().unwrap().clone())
+        .ok()
+        .unwrap();
+    assert!(
+        bare.judge(None, &DEFAULTS, 7, false)
+            .err()
+            .unwrap()
+            .contains("client_secret")
+    );
+    assert!(matches!(
+        bare.judge(None, &DEFAULTS, 7, true),
+        Ok(Outcome::New(_, Some(_)))
+    ));
+}
+
+proptest! {
+    /// What is exported is imported as it was, in either layout.
+    #[test]
+    fn what_is_described_reads_back(
+        name in prop::option::of("[ -~äß\n\r\",]{1,30}"), scope in "([a-z]{1,5} ){0,3}[a-z]{1,5}", uris in prop::collection::hash_set("https://[a-z]{1,9}\\.example", 0..3),
+        lifetime in prop::option::of(1..2_592_000_i64), claim in any::<String>(), quota in prop::option::of(1..1_000_000_i64), disabled in any::<bool>(),
+    ) {
+        let name = name.filter(|name| !name.chars().any(char::is_control));
+        let members = json!({
+            "client_id": "ci", "client_name": name, "scope": scope, "audience": uris.iter().collect::<Vec<_>>(), "disabled": disabled,
+            "access_token_lifetime": lifetime, "claims": {"c": claim}, "quotas": {"day": quota}, "rate_limits": {"token": "5/s:9"},
+            "client_secret": "s".repeat(32),
+        });
+        let asked = Asked::read(members.as_object().unwrap().clone()).map_err(TestCaseError::fail)?;
+        let Ok(Outcome::New(client, _)) = asked.judge(None, &DEFAULTS, 1_700_000_000, false) else { return Err(TestCaseError::reject("too large")) };
+        let described = describe(&client, true);
+        let texts = [
+            (Layout::Json, format!("{}\n", Value::Object(described.clone()))),
+            (Layout::Csv, format!("{}\n{}\n", csv::header(), csv::line(&described))),
+        ];
+        for (layout, text) in texts {
+            let found = records(&text, layout).map_err(TestCaseError::fail)?;
+            prop_assert_eq!(found.len(), 1);
+            let again = found[0].1.as_ref().map_err(|why| TestCaseError::fail(why.clone()))?;
+            let Ok(Outcome::New(again, None)) = again.judge(None, &DEFAULTS, 5, false) else { return Err(TestCaseError::fail("it is refused")) };
+            prop_assert_eq!(&*again, &*client);
+        }
+    }
+}
