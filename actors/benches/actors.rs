@@ -103,6 +103,7 @@ fn commits(c: &mut Criterion) {
             connect_timeout: LATER,
             idle_timeout: LATER,
             acquire_timeout: LATER,
+            password_file: None,
         };
         let store = runtime.block_on(async {
             let store = Store::open(&options).await.unwrap();

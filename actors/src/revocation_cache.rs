@@ -298,6 +298,7 @@ mod tests {
             connect_timeout: wait,
             idle_timeout: wait,
             acquire_timeout: wait,
+            password_file: None,
         };
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1));
         let parts = Parts {

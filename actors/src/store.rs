@@ -35,6 +35,8 @@ pub struct StoreOptions {
     pub ledger_writers: u32,
     /// Idle connections kept open (Postgres).
     pub min_connections: u32,
+    /// A file with the password, read whenever a connection is opened (Postgres); `None` = the URL's.
+    pub password_file: Option<PathBuf>,
     /// Bound on opening a connection.
     pub connect_timeout: Duration,
     /// After this long unused, a connection above the minimum is closed.
@@ -147,6 +149,14 @@ impl Store {
         match self {
             Self::Postgres(_) => "postgres",
             Self::Sqlite(_) => "sqlite",
+        }
+    }
+
+    /// How connections are protected, for people; `None` where there are none.
+    pub fn protection(&self) -> Option<String> {
+        match self {
+            Self::Postgres(store) => Some(store.protection()),
+            Self::Sqlite(_) => None,
         }
     }
 
@@ -378,6 +388,7 @@ mod tests {
             max_connections: 4,
             ledger_writers: 1,
             min_connections: 0,
+            password_file: None,
             connect_timeout: Duration::ZERO,
             idle_timeout: Duration::ZERO,
             acquire_timeout: Duration::ZERO,

@@ -35,6 +35,7 @@ impl Fixture {
             connect_timeout: PATIENCE,
             idle_timeout: PATIENCE,
             acquire_timeout: PATIENCE,
+            password_file: None,
         };
         let store = Store::open(&options).await.unwrap();
         store.migrate().await.unwrap();

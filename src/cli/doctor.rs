@@ -150,7 +150,8 @@ async fn check_store(config: &Config, report: &mut Report) {
             return;
         }
     };
-    report.add("store", Ok(format!("{} answers", store.kind())));
+    let protection = store.protection().map_or_else(String::new, |how| format!("; {how}"));
+    report.add("store", Ok(format!("{} answers{protection}", store.kind())));
     let difference = now_ms().abs_diff(clock);
     let finding = format!("the store's clock differs by {difference} ms");
     report.add(

@@ -27,6 +27,13 @@ impl Database {
         let location = values.get("database.url", |text| parse_url(text, directory));
         let max = values.get("database.max_connections", |text| number(text, 2, 10_000));
         let min = values.get("database.min_connections", |text| number(text, 0, 10_000));
+        let password = values.optional("database.password_file", |text| {
+            if text.is_empty() {
+                Err("must name a file".to_owned())
+            } else {
+                Ok(directory.join(text))
+            }
+        });
         let connect = values.get("database.connect_timeout", positive_duration);
         let idle = values.get("database.idle_timeout", positive_duration);
         let acquire = values.get("database.acquire_timeout_ms", |text| number::<u64>(text, 1, 60_000));
@@ -42,6 +49,7 @@ impl Database {
             // A command records no tokens; a server says how many of its workers do.
             ledger_writers: 1,
             min_connections: min?,
+            password_file: password?,
             connect_timeout: connect?,
             idle_timeout: idle?,
             acquire_timeout: Duration::from_millis(acquire?),

@@ -1,6 +1,7 @@
 //! What can be configured, from where, and what is refused.
 
 mod place;
+mod postgres_tls;
 mod postgres_url;
 mod secrets;
 mod sources;

@@ -26,7 +26,9 @@ mod ledger;
 mod logs;
 mod maintenance;
 mod schema;
+mod tls;
 mod tokens;
+mod url;
 
 use connection::{Connection, Opener};
 use failure::Failure;
@@ -109,6 +111,10 @@ impl PostgresStore {
             open: state.connections + self.ledger_open.load(Ordering::Relaxed),
             max: self.max_connections,
         }
+    }
+
+    pub(super) fn protection(&self) -> String {
+        self.opener.protection()
     }
 
     pub(super) fn ledger_writer(&self) -> LedgerWriter {

@@ -27,6 +27,7 @@ pub fn options(location: Location) -> StoreOptions {
         max_connections: 6,
         ledger_writers: 1,
         min_connections: 0,
+        password_file: None,
         connect_timeout: Duration::from_secs(2),
         idle_timeout: Duration::from_mins(1),
         acquire_timeout: Duration::from_millis(250),

@@ -2,6 +2,7 @@
 //!
 //! Everything here panics when it cannot do what it says: that is how a test fails.
 
+pub mod authority;
 mod credentials;
 pub mod ports;
 pub mod postgres;

@@ -116,6 +116,36 @@ impl Postgres {
         command
     }
 
+    /// Writes a file into the server's directory, readable for the server alone; answers its path.
+    pub fn install(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.data().join(name);
+        std::fs::write(&path, text).expect("a file");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("its mode");
+        if let Some((uid, gid)) = self.owner {
+            chown(&path, Some(uid), Some(gid)).expect("chown of a file");
+        }
+        path
+    }
+
+    /// Adds settings, puts rules of access before all others, and starts the server again.
+    pub fn reconfigure(&mut self, settings: &str, access: &str) {
+        self.stop();
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .open(self.data().join("postgresql.conf"))
+            .unwrap();
+        file.write_all(format!("{settings}\n").as_bytes()).unwrap();
+        let rules = self.data().join("pg_hba.conf");
+        let rest = std::fs::read_to_string(&rules).unwrap();
+        std::fs::write(&rules, format!("{access}\n{rest}")).unwrap();
+        self.resume();
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts the server again, on the same data and port.
     pub fn resume(&mut self) {
         // The shell ends the server when its own standard input closes: at the latest when this process is gone.

@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bb8_postgres::PostgresConnectionManager;
 use bb8_postgres::bb8::ManageConnection;
-use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{Host, TargetSessionAttrs};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, Error, NoTls, Row, Statement};
+use tokio_postgres::{Client, Config, Error, Row, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::failure::to_store_error;
-use super::{Result, STATEMENT, StoreError, StoreOptions};
+use super::url::{self, Check, Protection};
+use super::{Result, STATEMENT, StoreError, StoreOptions, tls};
 
 /// What every connection is told first. A stronger `synchronous_commit` than `on` is left as it is.
 const SETTINGS: &str = "SELECT set_config('synchronous_commit', 'on', false)
@@ -22,7 +25,10 @@ const SETTINGS: &str = "SELECT set_config('synchronous_commit', 'on', false)
 /// Opens connections for the pool.
 #[derive(Clone)]
 pub struct Opener {
-    inner: Arc<PostgresConnectionManager<NoTls>>,
+    config: Arc<Config>,
+    protection: Arc<Protection>,
+    /// A file with the password, read whenever a connection is opened.
+    password_file: Option<Arc<Path>>,
     /// Where the server should be, for messages.
     place: Arc<str>,
     connect_timeout: Duration,
@@ -37,20 +43,8 @@ impl fmt::Debug for Opener {
 
 impl Opener {
     pub(super) fn new(url: &str, options: &StoreOptions, last_failure: Arc<Mutex<Option<StoreError>>>) -> Result<Self> {
-        // The driver's words are left out: what follows a stray `@` may be part of the password.
-        let mut config: Config = url.parse().map_err(|_| {
-            StoreError::Corrupt(
-                "the database URL cannot be read: it must look like postgres://user:password@host:5432/name".into(),
-            )
-        })?;
-        if !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer) {
-            return Err(StoreError::Corrupt(
-                "this version speaks no TLS to Postgres: set sslmode=disable in the database URL, or leave it out"
-                    .into(),
-            ));
-        }
+        let (mut config, protection) = url::read(url)?;
         config
-            .ssl_mode(SslMode::Disable)
             .application_name("oauth2_server")
             .connect_timeout(options.connect_timeout)
             .tcp_user_timeout(Duration::from_secs(3))
@@ -62,19 +56,55 @@ impl Opener {
         if config.get_hosts().len() > 1 && config.get_target_session_attrs() == TargetSessionAttrs::Any {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        let place = place(&config).into();
-        let inner = Arc::new(PostgresConnectionManager::new(config, NoTls));
-        Ok(Self {
-            inner,
-            place,
+        // What is wrong with the files shows now, not at the first connection.
+        tls::connector(&protection)?;
+        let opener = Self {
+            place: place(&config).into(),
+            config: Arc::new(config),
+            protection: Arc::new(protection),
+            password_file: options.password_file.as_deref().map(Into::into),
             connect_timeout: options.connect_timeout,
             last_failure,
-        })
+        };
+        opener.target()?;
+        Ok(opener)
+    }
+
+    /// How connections are protected, for people.
+    pub(super) fn protection(&self) -> String {
+        match (self.protection.mode, self.protection.check) {
+            ("disable", _) => "in the clear (sslmode=disable)".to_owned(),
+            ("prefer", _) => "TLS if the server speaks it, unverified (sslmode=prefer)".to_owned(),
+            (mode, Check::Nothing) => format!("TLS, unverified (sslmode={mode})"),
+            (mode, Check::Authority) => format!("TLS, the authority verified (sslmode={mode})"),
+            (mode, Check::Host) => format!("TLS, authority and host name verified (sslmode={mode})"),
+        }
+    }
+
+    /// What TLS needs now.
+    pub(super) fn tls(&self) -> Result<MakeRustlsConnect> {
+        tls::connector(&self.protection)
+    }
+
+    /// Where to connect and as whom, by what the password's file holds now.
+    fn target(&self) -> Result<Config> {
+        let mut config = Config::clone(&self.config);
+        if let Some(path) = &self.password_file {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                StoreError::Corrupt(format!(
+                    "the database password file {} cannot be read: {error}",
+                    path.display()
+                ))
+            })?;
+            config.password(text.trim_end_matches(['\r', '\n']));
+        }
+        Ok(config)
     }
 
     async fn open(&self) -> std::result::Result<Connection, StoreError> {
+        let manager = PostgresConnectionManager::new(self.target()?, self.tls()?);
         let opening = async {
-            let client = self.inner.connect().await?;
+            let client = manager.connect().await?;
             client.batch_execute(SETTINGS).await?;
             Ok::<_, Error>(client)
         };
@@ -85,17 +115,26 @@ impl Opener {
                 statements: HashMap::new(),
                 in_use: false,
             }),
-            Ok(Err(error)) => Err(match to_store_error(&error) {
-                // The server's own sentences name what they are about.
-                StoreError::Unavailable(text) if error.as_db_error().is_none() => {
-                    StoreError::Unavailable(format!("no connection to {}: {text}", self.place))
-                }
-                other => other,
+            Ok(Err(error)) => Err(match tls::objection(&error, &self.protection, &self.place) {
+                Some(objection) => StoreError::Corrupt(objection),
+                None => self.failure(&error),
             }),
             Err(_) => Err(StoreError::Unavailable(format!(
                 "no connection to {}: the server did not take one in time",
                 self.place
             ))),
+        }
+    }
+}
+
+impl Opener {
+    fn failure(&self, error: &Error) -> StoreError {
+        match to_store_error(error) {
+            // The server's own sentences name what they are about.
+            StoreError::Unavailable(text) if error.as_db_error().is_none() => {
+                StoreError::Unavailable(format!("no connection to {}: {text}", self.place))
+            }
+            other => other,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tokio_postgres::{NoTls, Statement};
+use tokio_postgres::Statement;
 
 use super::column::{Column, Field};
 use super::{Connection, Failure, PostgresStore, Result, StoreError, TokenRecord};
@@ -107,9 +107,11 @@ impl LedgerWriter {
             }
             Ok(Err(error)) => Failure::from(error),
             Err(_) => {
-                let cancel = lane.connection.client.cancel_token();
+                let (cancel, tls) = (lane.connection.client.cancel_token(), self.store.opener.tls());
                 // On its own, so that the answer does not wait for it. It may fail: the server's own bound is near.
-                tokio::spawn(async move { drop(timeout(COMMIT, cancel.cancel_query(NoTls)).await) });
+                if let Ok(tls) = tls {
+                    tokio::spawn(async move { drop(timeout(COMMIT, cancel.cancel_query(tls)).await) });
+                }
                 return Err(StoreError::Timeout.into());
             }
         };
