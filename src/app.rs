@@ -17,6 +17,7 @@ use crate::first_run::{self, Banner};
 use crate::logging;
 use crate::startup::{self, Bootstrap};
 
+mod actors;
 mod house;
 mod keys;
 mod listeners;
@@ -40,7 +41,7 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
     let secrets = embedded::provide(&config)?;
     let _alone = startup::lock(&config)?;
     let store = Store::open(&StoreOptions {
-        ledger_writers: house::recorder_count(&config) as u32,
+        ledger_writers: actors::recorder_count(&config) as u32,
         ..config.database.options().clone()
     })
     .await?;

@@ -19,6 +19,7 @@ pub mod keys;
 pub mod limits;
 pub mod log;
 pub mod print;
+pub mod quotas;
 pub mod secret;
 pub mod secrets;
 pub mod server;
@@ -32,6 +33,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use print::Entry;
+pub use quotas::Quotas;
 pub use secret::Secret;
 pub use secrets::Secrets;
 pub use server::{Listener, Server};
@@ -59,6 +61,8 @@ pub struct Config {
     pub keys: Timing,
     /// How often clients may ask, and fail.
     pub limits: Limits,
+    /// How many tokens clients may be issued.
+    pub quotas: Quotas,
     /// What is logged, and how.
     pub log: Log,
     /// Every key with its value (secrets redacted) and where it came from, in the order of the table.
@@ -115,6 +119,7 @@ pub fn resolve(input: &Input) -> Result<Config, ConfigErrors> {
     let secrets = Secrets::read(&mut values, database.as_ref());
     let keys = signing_keys::read(&mut values);
     let limits = Limits::read(&mut values);
+    let quotas = Quotas::read(&mut values);
     let log = Log::read(&mut values);
     if let (Some(server), Some(management)) = (&server, &management)
         && server.listener == *management
@@ -129,7 +134,9 @@ pub fn resolve(input: &Input) -> Result<Config, ConfigErrors> {
     if !errors.is_empty() {
         return Err(ConfigErrors(errors));
     }
-    match (server, management, database, issuer, tokens, secrets, keys, limits, log) {
+    match (
+        server, management, database, issuer, tokens, secrets, keys, limits, quotas, log,
+    ) {
         (
             Some(server),
             Some(management),
@@ -139,6 +146,7 @@ pub fn resolve(input: &Input) -> Result<Config, ConfigErrors> {
             Some(secrets),
             Some(keys),
             Some(limits),
+            Some(quotas),
             Some(log),
         ) => Ok(Config {
             server,
@@ -149,6 +157,7 @@ pub fn resolve(input: &Input) -> Result<Config, ConfigErrors> {
             secrets,
             keys,
             limits,
+            quotas,
             log,
             entries,
             warnings,

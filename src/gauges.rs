@@ -86,6 +86,26 @@ pub fn register(exporter: &Exporter, state: &Data<State>, store: Store, upkeep: 
     );
 
     signing_keys(exporter, state);
+    for (place, name, help) in [
+        (
+            0,
+            "still_valid_tokens",
+            "Tokens issued that have not expired, as this node knows them",
+        ),
+        (
+            1,
+            "still_valid_tokens_max",
+            "The most tokens of one client that have not expired",
+        ),
+        (
+            2,
+            "clients_not_caching",
+            "Clients with more tokens that have not expired than OAUTH2_QUOTAS_STILL_VALID_TOKENS",
+        ),
+    ] {
+        let held = state.clone();
+        exporter.gauge(name, help, move || held.counters.figures()[place] as f64);
+    }
 
     let partitions = Arc::clone(&upkeep);
     exporter.gauge(

@@ -3,7 +3,7 @@
 //! - [`routes`]: every URL on one screen. [`edge`]: what every request goes through. [`error`]: the one status table.
 //! - [`token`], [`introspect`], [`introspect_batch`], [`revoke`], [`discovery`], [`health`], [`metrics`]: one endpoint a file.
 //! - [`admin`]: the JSON API of the management listener.
-//! - [`authenticate`], [`client_address`], [`limits`], [`signing`], [`resolve`], [`body`], [`answer`]: what several endpoints share.
+//! - [`authenticate`], [`client_address`], [`limits`], [`quotas`], [`signing`], [`resolve`], [`body`], [`answer`]: what several endpoints share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +17,7 @@ use oauth2_actors::error::ServiceError;
 use oauth2_actors::freshness::{Freshness, STALENESS_BUDGET};
 use oauth2_actors::metrics::{Instruments, Metrics};
 use oauth2_actors::model::{AuditEntry, Revocation};
+use oauth2_actors::quota_keeper::Counters;
 use oauth2_actors::rate_limiter::PublishedLimits;
 use oauth2_actors::revocation_cache::{Apply, PublishedRevocations, RevocationCache};
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
@@ -31,6 +32,7 @@ use crate::oauth::registration;
 use crate::tokens::fingerprint::Fingerprints;
 use crate::tokens::issued::IssuedTokens;
 use crate::tokens::lifecycle::Timing;
+use crate::tokens::reuse::ReusableTokens;
 use crate::tokens::sealing::Seals;
 use crate::tokens::verified::VerifiedTokens;
 
@@ -47,7 +49,9 @@ pub mod introspect;
 pub mod introspect_batch;
 pub mod limits;
 pub mod metrics;
+pub mod quotas;
 pub mod resolve;
+pub mod reuse;
 pub mod revoke;
 pub mod routes;
 pub mod signing;
@@ -92,6 +96,12 @@ pub struct State {
     pub limits: PublishedLimits,
     /// Limits where a client has none of its own.
     pub rules: limits::Rules,
+    /// What clients have used of their quotas, and how many of their tokens are still valid.
+    pub counters: Arc<Counters>,
+    /// Quotas where a client has none of its own.
+    pub quota_rules: quotas::Rules,
+    /// Tokens that are given out again.
+    pub reusable: ReusableTokens,
     /// Proxies that are believed what they say of their callers.
     pub trusted_proxies: Vec<IpNet>,
     /// The way into the store.

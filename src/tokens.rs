@@ -5,7 +5,8 @@
 //! - [`opaque`]: references whose row is found in one partition.
 //! - [`keyring`]: the signing keys, opened, and the documents that publish them; [`lifecycle`]: which of them signs when;
 //!   [`generate`], [`import`]: where they come from; [`sealing`]: how they rest in the store.
-//! - [`issued`], [`verified`]: tokens that were signed here, and tokens whose signature was checked before.
+//! - [`issued`], [`verified`]: tokens that were signed here, and tokens whose signature was checked before;
+//!   [`reuse`]: tokens that are given out again.
 //! - [`secret`]: client secrets; [`peek`]: what a token says of itself, unverified;
 //!   [`inspect`]: by the published keys alone.
 //!
@@ -24,6 +25,7 @@ pub mod lifecycle;
 pub mod opaque;
 pub mod paseto;
 pub mod peek;
+pub mod reuse;
 pub mod sealing;
 pub mod secret;
 pub mod verified;

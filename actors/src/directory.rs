@@ -17,13 +17,10 @@ use tokio::sync::Mutex;
 use crate::error::StoreError;
 use crate::freshness::Freshness;
 use crate::model::{Change, Client, GrantType, SigningAlg, StoredKey};
-use crate::store::{LogPosition, Store};
+use crate::store::{Loaded, LogPosition, Store};
 
 /// How many changed clients are read from the store at a time.
 const PAGE: usize = 1000;
-
-/// How many of all clients are read at a time.
-const LOADED: usize = 5000;
 
 type Clients = DashMap<Arc<str>, Arc<Client>>;
 
@@ -148,24 +145,22 @@ impl Directory {
         // The position first: a change that comes while loading is then read again, not missed.
         let position = store.changes_position().await?;
         let (clients, mut shared) = (Clients::new(), Shared::default());
-        let (mut after, mut page) = (String::new(), store.load_clients("", LOADED).await?);
-        while let Some(last) = page.last() {
-            after.clear();
-            after.push_str(&last.client_id);
-            // The store reads on while these are taken in.
-            let next = tokio::spawn({
-                let (store, after) = (store.clone(), after.clone());
-                async move { store.load_clients(&after, LOADED).await }
-            });
-            for client in page {
-                self.note(&client);
-                let client = shared.slim(client);
-                clients.insert(Arc::clone(&client.client_id), Arc::new(client));
-            }
-            page = next
-                .await
-                .unwrap_or_else(|_| Err(StoreError::Unavailable("the reading of clients failed".to_owned())))?;
-        }
+        store
+            .each_client(&mut |loaded| match loaded {
+                Loaded::Client(client) => {
+                    self.note(&client);
+                    let client = shared.slim(client);
+                    clients.insert(Arc::clone(&client.client_id), Arc::new(client));
+                }
+                Loaded::Secret(client_id, secret) => {
+                    // Nobody else holds it yet.
+                    if let Some(client) = clients.get_mut(&*client_id).as_deref_mut().and_then(Arc::get_mut) {
+                        let before = std::mem::take(&mut client.secrets).into_vec();
+                        client.secrets = before.into_iter().chain([secret]).collect();
+                    }
+                }
+            })
+            .await?;
         self.load_keys(store, taken).await?;
         self.clients.store(Arc::new(clients));
         Ok(position)

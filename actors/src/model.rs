@@ -8,6 +8,7 @@ pub mod decision;
 pub mod key;
 pub mod page;
 pub mod policy;
+pub mod quota;
 pub mod revocation;
 pub mod succession;
 pub mod token;
@@ -18,6 +19,7 @@ pub use decision::Decision;
 pub use key::{KeyAlgorithm, KeyRevocation, StoredKey};
 pub use page::Page;
 pub use policy::{Endpoint, Mode, Period, Policy, Quotas, Rate, RateLimits, StaticClaims};
+pub use quota::{Expiring, Usage, Window};
 pub use revocation::{Revocation, RevocationTarget};
 pub use token::{Ledger, SigningAlg, StoredToken, TokenFormat, TokenRecord};
 

@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::model::{
-    AuditEntry, Change, Client, KeyRevocation, Page, Revocation, SecretHash, StoredKey, StoredToken, TokenRecord,
+    AuditEntry, Change, Client, ClientSecret, Expiring, KeyRevocation, Page, Revocation, SecretHash, StoredKey,
+    StoredToken, TokenRecord, Usage, Window,
 };
 
 mod migrations;
@@ -88,6 +89,15 @@ pub struct PoolUse {
     pub open: u32,
     /// The bound.
     pub max: u32,
+}
+
+/// A part of what there is to know of all clients.
+#[derive(Debug)]
+pub enum Loaded {
+    /// A client; its secrets may follow.
+    Client(Client),
+    /// The next older secret of a client that was told before.
+    Secret(String, ClientSecret),
 }
 
 /// What one round of maintenance did.
@@ -288,7 +298,13 @@ impl Store {
         dispatch!(self.write_clients(new, changed, now_ms, audit))
     }
 
-    /// Clients by id, ascending, that come after an id: for reading all of them.
+    /// Reads every client, in any order, and then perhaps secrets that are to be added to those of their clients. An error
+    /// may come after some of them.
+    pub async fn each_client(&self, take: &mut (dyn FnMut(Loaded) + Send)) -> Result<()> {
+        dispatch!(self.each_client(take))
+    }
+
+    /// Clients by id, ascending, that come after an id.
     pub async fn load_clients(&self, after: &str, limit: usize) -> Result<Vec<Client>> {
         dispatch!(self.load_clients(after, limit))
     }
@@ -312,6 +328,31 @@ impl Store {
     /// Appends many revocations, each with its audit row, all of them or none.
     pub async fn revoke_many(&self, revocations: &[Revocation], now_ms: u64, audit: &AuditEntry) -> Result<()> {
         dispatch!(self.revoke_many(revocations, now_ms, audit))
+    }
+
+    /// What was used of quotas, in the order of clients and windows, from behind a row.
+    pub async fn quota_usage(&self, after: Option<(&str, Window)>, limit: usize) -> Result<Vec<Usage>> {
+        dispatch!(self.quota_usage(after, limit))
+    }
+
+    /// What one client has used.
+    pub async fn quota_usage_of(&self, client_id: &str) -> Result<Vec<Usage>> {
+        dispatch!(self.quota_usage_of(client_id))
+    }
+
+    /// Adds to what was used, all of it or none; answers what is used now, by every node's count.
+    pub async fn add_quota_usage(&self, usages: &[Usage]) -> Result<Vec<Usage>> {
+        dispatch!(self.add_quota_usage(usages))
+    }
+
+    /// How many recorded tokens of each client expire in each minute after `now`, of those that were issued before a moment.
+    pub async fn expiring_tokens(&self, now: i64, before_ms: u64) -> Result<Vec<Expiring>> {
+        dispatch!(self.expiring_tokens(now, before_ms))
+    }
+
+    /// The clients with the most recorded tokens that expire after `now`, and how many.
+    pub async fn top_clients(&self, now: i64, limit: usize) -> Result<Vec<(String, u64)>> {
+        dispatch!(self.top_clients(now, limit))
     }
 
     /// All signing keys, oldest first.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::web;
@@ -10,39 +10,42 @@ use arc_swap::ArcSwap;
 use oauth2_actors::directory::Directory;
 use oauth2_actors::key_keeper::KeyKeeper;
 use oauth2_actors::metrics::{Exporter, Instruments, Metrics, Watched, watch_mailboxes};
-use oauth2_actors::rate_limiter::{FailureOptions, Limits, PublishedLimits, RateLimiter};
-use oauth2_actors::recorder::{self, ObserveCommit, Recorders};
-use oauth2_actors::revocation_cache::{self, PublishedRevocations, RevocationCache};
+use oauth2_actors::quota_keeper::{Counters, QuotaKeeper, Save};
+use oauth2_actors::rate_limiter::RateLimiter;
+use oauth2_actors::recorder::Recorders;
+use oauth2_actors::revocation_cache::RevocationCache;
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
 use oauth2_actors::runtime::supervisor::{ActorStatus, Policy, Supervised, supervise};
 use oauth2_actors::signer::Signers;
-use oauth2_actors::store::{Location, Store};
+use oauth2_actors::store::Store;
 use oauth2_actors::token_store::{self, TokenStore, TokenStoreHandle, Upkeep};
 use tokio::sync::watch;
 
-use super::keys;
+use super::{actors, keys};
 use crate::config::Config;
 use crate::config::embedded::Provided;
 use crate::failure::Failure;
 use crate::gauges;
 use crate::http::discovery::{Metadata, PublishedKeys};
 use crate::http::limits::Rules;
+use crate::http::quotas::Rules as QuotaRules;
 use crate::http::routes::ENDPOINTS;
 use crate::http::{Readiness, State, error};
 use crate::oauth::grants::Defaults;
 use crate::tokens::fingerprint::Fingerprints;
 use crate::tokens::issued::IssuedTokens;
+use crate::tokens::reuse::ReusableTokens;
 use crate::tokens::secret;
 use crate::tokens::verified::VerifiedTokens;
-
-/// Messages that a recorder takes at a time: at 50 000 tokens a second, a tenth of a second of work.
-const RECORDER_MAILBOX: usize = 5000;
 
 /// Bytes of tokens whose verification is remembered.
 const VERIFIED_TOKENS: u64 = 25 * 1024 * 1024;
 
 /// Bytes for telling the tokens that were signed here: the last million.
 const ISSUED_TOKENS: usize = 16 * 1024 * 1024;
+
+/// How long the last save of used quotas may take.
+const SAVE_LIMIT: Duration = Duration::from_secs(1);
 
 /// How often a start looks whether everything has been read.
 const LOADED_POLL: Duration = Duration::from_millis(2);
@@ -54,6 +57,7 @@ pub(super) struct House {
     revocations: Supervised<RevocationCache>,
     limits: Supervised<RateLimiter>,
     keeper: Supervised<KeyKeeper>,
+    quotas: Supervised<QuotaKeeper>,
     metrics: Supervised<Metrics>,
     pub(super) state: web::Data<State>,
 }
@@ -99,27 +103,32 @@ impl House {
             TokenStore::new(parts.clone())
         });
 
-        let recorders = Arc::new(recorders(config, &store, prepared, &instruments));
+        let recorders = Arc::new(actors::recorders(config, &store, prepared, &instruments));
 
-        let revoked = PublishedRevocations::default();
-        let parts = revocation_cache::Parts {
-            store: store.clone(),
-            published: Arc::clone(&revoked),
-            prepared: prepared.clone(),
-            ids: Arc::clone(&ids),
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            lives: Arc::default(),
-        };
-        let revocations = supervise("revocation_cache", Policy::default(), move |_| {
-            RevocationCache::new(parts.clone())
-        });
-
-        let (counted, limits) = rate_limiter(config);
+        let (revoked, revocations) = actors::revocation_cache(&store, prepared, &ids, &clock);
+        let (counted, limits) = actors::rate_limiter(config);
         let keeper = keys::keeper(config, secrets, &store, &directory, &clock, prepared);
+        let counters = Arc::new(Counters::default());
+        let quotas = actors::quota_keeper(config, &store, &counters, &clock, prepared, &instruments);
         let signers = Arc::new(Signers::new(config.server.workers / 2));
         let shared = exporter.clone();
         let metrics = supervise("metrics", Policy::default(), move |_| Metrics::new(shared.clone()));
 
+        let readiness = Readiness {
+            accepting: AtomicBool::new(false),
+            actors: [
+                (tokens.mailbox.name(), tokens.status.clone()),
+                (revocations.mailbox.name(), revocations.status.clone()),
+                (limits.mailbox.name(), limits.status.clone()),
+                (keeper.mailbox.name(), keeper.status.clone()),
+                (quotas.mailbox.name(), quotas.status.clone()),
+                (metrics.mailbox.name(), metrics.status.clone()),
+            ]
+            .into_iter()
+            .chain(recorders.statuses())
+            .chain(signers.statuses())
+            .collect(),
+        };
         let state = web::Data::new(State {
             metadata: Metadata::new(&defaults.issuer, config.keys.max_age),
             defaults,
@@ -136,6 +145,12 @@ impl House {
             timing: config.keys,
             limits: counted,
             rules: rules(config),
+            counters,
+            quota_rules: QuotaRules {
+                quotas: config.quotas.quotas,
+                mode: config.quotas.mode,
+            },
+            reusable: ReusableTokens::default(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             tokens: TokenStoreHandle(tokens.mailbox.clone()),
             revocation_cache: revocations.mailbox.clone(),
@@ -143,20 +158,7 @@ impl House {
             instruments,
             ids,
             clock,
-            readiness: Readiness {
-                accepting: AtomicBool::new(false),
-                actors: [
-                    (tokens.mailbox.name(), tokens.status.clone()),
-                    (revocations.mailbox.name(), revocations.status.clone()),
-                    (limits.mailbox.name(), limits.status.clone()),
-                    (keeper.mailbox.name(), keeper.status.clone()),
-                    (metrics.mailbox.name(), metrics.status.clone()),
-                ]
-                .into_iter()
-                .chain(recorders.statuses())
-                .chain(signers.statuses())
-                .collect(),
-            },
+            readiness,
         });
         let house = House {
             tokens,
@@ -164,6 +166,7 @@ impl House {
             revocations,
             limits,
             keeper,
+            quotas,
             metrics,
             state,
         };
@@ -178,6 +181,7 @@ impl House {
             Box::new(self.revocations.mailbox.clone()),
             Box::new(self.limits.mailbox.clone()),
             Box::new(self.keeper.mailbox.clone()),
+            Box::new(self.quotas.mailbox.clone()),
             Box::new(self.metrics.mailbox.clone()),
         ];
         for mailbox in self.state.signers.mailboxes() {
@@ -218,6 +222,7 @@ impl House {
             mailbox.close();
             mailbox.drained().await;
         }
+        self.save_quotas().await;
         self.tokens.mailbox.close();
         self.tokens.mailbox.drained().await;
         self.revocations.mailbox.close();
@@ -227,49 +232,18 @@ impl House {
     }
 }
 
-/// How many recorders there may be at the most: each has a connection of its own on Postgres, and the pool gets half of them.
-fn most_recorders(config: &Config) -> usize {
-    let options = config.database.options();
-    match options.location {
-        Location::Postgres(_) => options.max_connections as usize / 2,
-        Location::Sqlite(_) => config.server.workers,
+impl House {
+    /// What was counted since the last save is not lost with a process that is told to stop.
+    async fn save_quotas(&self) {
+        let asked = self.quotas.mailbox.ask(Save, Instant::now() + SAVE_LIMIT);
+        let saved = match asked {
+            Ok(pending) => pending.await,
+            Err(error) => Err(error),
+        };
+        if !matches!(saved, Ok(Ok(()))) {
+            tracing::warn!("used quotas could not be saved at the end");
+        }
     }
-}
-
-/// How many recorders there are.
-pub(super) fn recorder_count(config: &Config) -> usize {
-    config.server.workers.min(most_recorders(config))
-}
-
-fn recorders(
-    config: &Config,
-    store: &Store,
-    prepared: &watch::Receiver<bool>,
-    instruments: &Arc<Instruments>,
-) -> Recorders {
-    let parts = recorder::Parts {
-        store: store.clone(),
-        prepared: prepared.clone(),
-        observe_commit: observe_commit(instruments),
-    };
-    let policy = Policy {
-        mailbox_capacity: RECORDER_MAILBOX,
-        ..Policy::default()
-    };
-    Recorders::new(config.server.workers, most_recorders(config), policy, &parts)
-}
-
-fn rate_limiter(config: &Config) -> (PublishedLimits, Supervised<RateLimiter>) {
-    let failures = FailureOptions {
-        rate: config.limits.failures,
-        most_keys: config.limits.failure_keys,
-    };
-    let published: PublishedLimits = Arc::new(ArcSwap::from_pointee(Limits::new(failures)));
-    let buckets = Arc::clone(&published);
-    let actor = supervise("rate_limiter", Policy::default(), move |_| {
-        RateLimiter::new(Arc::clone(&buckets), failures)
-    });
-    (published, actor)
 }
 
 fn rules(config: &Config) -> Rules {
@@ -278,9 +252,4 @@ fn rules(config: &Config) -> Rules {
         mode: config.limits.mode,
         failures: config.limits.failures_mode,
     }
-}
-
-fn observe_commit(instruments: &Arc<Instruments>) -> ObserveCommit {
-    let instruments = Arc::clone(instruments);
-    Arc::new(move |rows, elapsed| instruments.commit(rows, elapsed))
 }

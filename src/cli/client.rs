@@ -19,6 +19,7 @@ mod export;
 mod fields;
 mod import;
 mod show;
+mod usage;
 
 use fields::{Fields, Resettable};
 use show::show;
@@ -31,6 +32,10 @@ pub enum Command {
     Import(import::Import),
     /// Write all clients as JSON lines or CSV.
     Export(export::Export),
+    /// Show what a client has used of its quotas.
+    Usage(One),
+    /// List the clients with the most tokens that are still valid: those that do not keep theirs.
+    Top(usage::Top),
     /// List clients by id.
     List {
         #[command(flatten)]
@@ -112,6 +117,8 @@ pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
         Command::Create(create) => self::create(config, *create).await,
         Command::Import(asked) => import::run(config, &asked).await,
         Command::Export(asked) => export::run(config, &asked).await,
+        Command::Usage(one) => usage::usage(config, &one.id, one.json).await,
+        Command::Top(asked) => usage::top(config, &asked).await,
         Command::List { paging, json } => list(config, &paging, json).await,
         Command::Show(one) => show(&find(&store::open(config).await?, &one.id).await?, None, one.json),
         Command::Update(update) => self::update(config, *update).await,
@@ -206,6 +213,7 @@ async fn change(
     let store = store::open(config).await?;
     let current = find(&store, id).await?;
     let changed = registration::update(request, &current, &defaults(config))?;
+    usage::check(config, &store, &current, &changed).await?;
     key::ensure(config, &store, changed.signing_alg.and_then(SigningAlg::key)).await?;
     if !store
         .update_client(&changed, now(), &audit(action, json!({ "disabled": changed.disabled })))

@@ -127,6 +127,11 @@ pub const KEYS: &[Key] = &[
     key("OAUTH2_LIMITS_AUTH_FAILURES", "limits.auth_failures", Value("100/m"), "Failed authentications that a client may have at one address (IPv6: at one /64)."),
     key("OAUTH2_LIMITS_AUTH_FAILURES_MODE", "limits.auth_failures_mode", Value("enforce"), "`enforce`: more of them are answered 429; `observe`: 401, and counted. The right secret is never refused."),
     key("OAUTH2_LIMITS_AUTH_FAILURE_KEYS", "limits.auth_failure_keys", Value("1048576"), "Clients and addresses with failures that are kept count of, 1024 to 4194304: 16 bytes each."),
+    key("OAUTH2_QUOTAS_HOUR", "quotas.hour", Derived("no quota"), "Tokens that a client without a quota of its own may be issued from one full hour (UTC) to the next."),
+    key("OAUTH2_QUOTAS_DAY", "quotas.day", Derived("no quota"), "The same from midnight (UTC) to midnight."),
+    key("OAUTH2_QUOTAS_MONTH", "quotas.month", Derived("no quota"), "The same from the first of a month (UTC) to the next."),
+    key("OAUTH2_QUOTAS_MODE", "quotas.mode", Value("enforce"), "`enforce`: a token more than a client's quota is refused with 429; `observe`: it is counted."),
+    key("OAUTH2_QUOTAS_STILL_VALID_TOKENS", "quotas.still_valid_tokens", Value("1000"), "A client with more tokens that are still valid counts as one that does not keep them, in the metric `clients_not_caching`."),
     key("OAUTH2_LOG_LEVEL", "log.level", Value("info"), "What is logged: a level, or `target=level` directives separated by commas."),
     key("OAUTH2_LOG_FORMAT", "log.format", Value("auto"), "`json`, `human`, or `auto`: human on a terminal, JSON off it."),
 ];

@@ -28,6 +28,7 @@ pub mod import;
 pub mod issue;
 pub mod keys;
 pub mod tokens;
+pub mod usage;
 
 /// The scope that an access token needs here.
 const SCOPE: &str = "oauth2.admin";

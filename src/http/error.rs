@@ -61,6 +61,7 @@ pub const REASONS: &[&str] = &[
     "conflict",
     "rate_limited",
     "auth_failures",
+    "quota_exceeded",
 ];
 
 /// Every value of the label `reason` of requests that were turned away because of the server.
@@ -74,6 +75,7 @@ pub const SHED_REASONS: &[&str] = &[
     "store_corrupt",
     "stale",
     "no_keys",
+    "quota_unknown",
     "clock",
     "internal",
 ];

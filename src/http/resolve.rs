@@ -65,7 +65,7 @@ impl State {
         Ok(self.resolve_signed(token).map(Resolved::Signed))
     }
 
-    fn resolve_signed(&self, token: &str) -> Option<Arc<Verified>> {
+    pub(super) fn resolve_signed(&self, token: &str) -> Option<Arc<Verified>> {
         let fingerprint = self.fingerprints.of(token);
         if let Some(known) = self.verified.get(&fingerprint) {
             self.instruments.proof(Proof::Hit);

@@ -5,7 +5,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Resource, ResponseError, Route, guard};
 
-use super::admin::{clients, import, issue, keys, tokens};
+use super::admin::{clients, import, issue, keys, tokens, usage};
 use super::error::Failure;
 use super::{admin, discovery, health, introspect, introspect_batch, metrics, revoke, token};
 
@@ -34,6 +34,8 @@ pub const ENDPOINTS: &[(&str, &str)] = &[
     ("GET", "/admin/v1/clients"),
     ("POST", "/admin/v1/clients"),
     ("POST", "/admin/v1/clients:import"),
+    ("GET", "/admin/v1/clients:top"),
+    ("GET", "/admin/v1/clients/{client_id}/usage"),
     ("GET", "/admin/v1/clients/{client_id}"),
     ("PATCH", "/admin/v1/clients/{client_id}"),
     ("DELETE", "/admin/v1/clients/{client_id}"),
@@ -140,6 +142,8 @@ fn admin_v1(config: &mut ServiceConfig) {
                 .route(web::delete().to(clients::delete)),
         )
         .service(post("/clients:import", web::to(import::post)))
+        .service(get("/clients:top", web::to(usage::top)))
+        .service(get("/clients/{client_id}/usage", web::to(usage::show)))
         .service(post("/clients/{client_id}/disable", web::to(clients::disable)))
         .service(post("/clients/{client_id}/enable", web::to(clients::enable)))
         .service(post(

@@ -13,7 +13,7 @@ use oauth2_actors::runtime::mailbox::{Mailbox, Pending};
 
 use super::answer::no_store;
 use super::error::Failure;
-use super::{App, DEADLINE, State, authenticate, body, limits};
+use super::{App, DEADLINE, State, authenticate, body, limits, reuse};
 use crate::oauth::error::{Code, Error};
 use crate::oauth::form::Form;
 use crate::oauth::grants::{Grant, client_credentials};
@@ -31,16 +31,34 @@ pub async fn post(
     let deadline = Instant::now() + DEADLINE;
     let form = Form::parse(&body)?;
     let client = authenticate::by_form(&state, &request, &form)?;
-    let standings = state.spend(&client, Endpoint::Token, 1)?;
+    let mut standings = state.spend(&client, Endpoint::Token, 1)?;
     let grant_type = form.required("grant_type", "grant_type is missing")?;
     if grant_type != "client_credentials" {
         return Err(Error::new(Code::UnsupportedGrantType, "this server has no such grant").into());
     }
     let jti = state.ids.new_id()?;
     let grant = client_credentials::decide(&client, &form, &state.defaults, jti)?;
+    let reuse = reuse::asked(&state, &client, &grant);
+    if let Some((token, lifetime)) = reuse.as_ref().and_then(|asked| asked.find(&state)) {
+        state.fresh(deadline)?;
+        state.instruments.token_reused();
+        let mut answer = answer(&token, &Grant { lifetime, ..grant });
+        limits::tell(&standings, answer.headers_mut());
+        return Ok(answer);
+    }
+    let reserved = state.reserve(&client, &mut standings)?;
     let token = mint(&state, &recorder, &grant, deadline).await?;
     state.fresh(deadline)?;
+    if let Some(reserved) = reserved {
+        reserved.keep();
+    }
     state.instruments.token_issued(grant.format);
+    state
+        .counters
+        .issued(&client.client_id, grant.claims.exp, grant.claims.iat);
+    if let Some(asked) = reuse {
+        asked.keep(&state, &token, &grant);
+    }
     let mut answer = answer(&token, &grant);
     limits::tell(&standings, answer.headers_mut());
     Ok(answer)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use oauth2_actors::model::{
     Client, GrantType, KeyAlgorithm, Ledger, Mode, Quotas, RateLimits, SigningAlg, StaticClaims, StoredToken,
-    TokenFormat, token::uuid_v7_ms,
+    TokenFormat, Window, token::uuid_v7_ms,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -127,6 +127,35 @@ impl<'a> KeyView<'a> {
             signs_from: seconds(standing.key.signs_from_ms),
             retired_at: standing.retired_at_ms.map(seconds),
             kept_until: standing.kept_until_ms.map(seconds),
+        }
+    }
+}
+
+/// What is used of one window of a client's quotas.
+#[derive(Serialize)]
+pub struct QuotaView {
+    /// Which window.
+    pub window: Window,
+    /// Tokens that it allows; `null` = any number.
+    pub limit: Option<u64>,
+    /// Tokens that were issued in it.
+    pub used: u64,
+    /// Tokens that are left.
+    pub remaining: Option<u64>,
+    /// When the next one begins, Unix seconds.
+    pub resets_at: i64,
+}
+
+impl QuotaView {
+    /// A window, what it allows, what is used of it, and when it ends.
+    pub fn new(window: Window, limit: Option<u64>, used: u64, resets_at: i64) -> Self {
+        let remaining = limit.map(|limit| limit.saturating_sub(used));
+        Self {
+            window,
+            limit,
+            used,
+            remaining,
+            resets_at,
         }
     }
 }

@@ -44,6 +44,7 @@ mod policy;
 mod proof;
 mod properties;
 mod provisioning;
+mod quotas;
 mod revoke;
 mod shutdown;
 mod token;

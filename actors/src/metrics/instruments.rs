@@ -58,6 +58,10 @@ pub struct Instruments {
     auth_failures: [BoundCounter<u64>; 2],
     rate_limits: Vec<Vec<BoundCounter<u64>>>,
     proxy_headers: Vec<(&'static str, BoundCounter<u64>)>,
+    quotas: Vec<BoundCounter<u64>>,
+    quota_saves: [BoundCounter<u64>; 2],
+    quota_save: BoundHistogram<f64>,
+    reused: BoundCounter<u64>,
     batch_size: BoundHistogram<f64>,
     commit_duration: BoundHistogram<f64>,
 }
@@ -74,6 +78,7 @@ fn bind(counter: &opentelemetry::metrics::Counter<u64>, labels: &[(&'static str,
 }
 
 impl Instruments {
+    #[expect(clippy::too_many_lines, reason = "a list, an entry for each instrument")]
     /// Instruments for these endpoints (method and route), reasons of refusal, reasons of shedding, and this kind of store.
     pub fn new(
         meter: &Meter,
@@ -98,6 +103,12 @@ impl Instruments {
             "rate_limit_decisions",
             "Requests of clients that have a rate, by what came of it",
         );
+        let quotas = counter(
+            "quota_decisions",
+            "Tokens asked for by clients that have a quota, by what came of it",
+        );
+        let saves = counter("quota_saves", "Times that used quotas were saved");
+        let reused = counter("reused_tokens", "Tokens that were given out again");
         let proxies = counter(
             "proxy_header_ignored",
             "Failed authentications where a header's word on the address did not count",
@@ -109,6 +120,11 @@ impl Instruments {
                 .with_boundaries(bounds.to_vec())
                 .build()
         };
+        let save = histogram(
+            "quota_save_duration_seconds",
+            "Time that saving used quotas took",
+            &SECONDS,
+        );
         let duration = histogram(
             "http_request_duration_seconds",
             "Time from the head of a request to its answer",
@@ -159,6 +175,13 @@ impl Instruments {
                     Decision::ALL.iter().map(bound).collect()
                 })
                 .collect(),
+            quotas: Decision::ALL
+                .iter()
+                .map(|decision| bind(&quotas, &[("decision", decision.as_str())]))
+                .collect(),
+            quota_saves: ["failed", "done"].map(|outcome| bind(&saves, &[("outcome", outcome)])),
+            quota_save: save.bind(&[KeyValue::new("store", store)]),
+            reused: bind(&reused, &[]),
             proxy_headers: ["untrusted", "malformed", "contradictory"]
                 .map(|reason| (reason, bind(&proxies, &[("reason", reason)])))
                 .into(),
@@ -220,6 +243,22 @@ impl Instruments {
     /// Counts a request of a client that has a rate.
     pub fn rate_limit(&self, endpoint: model::Endpoint, decision: Decision) {
         self.rate_limits[endpoint as usize][decision as usize].add(1);
+    }
+
+    /// Counts a token that a client with a quota asked for.
+    pub fn quota(&self, decision: Decision) {
+        self.quotas[decision as usize].add(1);
+    }
+
+    /// Records how long it took to save used quotas, and whether it was done.
+    pub fn quota_save(&self, elapsed: Duration, done: bool) {
+        self.quota_save.record(elapsed.as_secs_f64());
+        self.quota_saves[usize::from(done)].add(1);
+    }
+
+    /// Counts a token that was given out again.
+    pub fn token_reused(&self) {
+        self.reused.add(1);
     }
 
     /// Counts a header that told of the client's address in vain.

@@ -100,3 +100,8 @@ pub fn latest_expiry(jti: &Uuid, now: i64) -> i64 {
 pub fn uuid_v7_ms(id: &Uuid) -> u64 {
     (id.as_u128() >> 80) as u64
 }
+
+/// The least UUIDv7 of a millisecond: every id of an earlier one is less.
+pub fn uuid_of_ms(ms: u64) -> Uuid {
+    Uuid::from_u128((u128::from(ms) << 80) | (7 << 76))
+}

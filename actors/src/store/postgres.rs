@@ -25,6 +25,7 @@ mod keys;
 mod ledger;
 mod logs;
 mod maintenance;
+mod quotas;
 mod schema;
 mod tls;
 mod tokens;
@@ -39,6 +40,8 @@ const STATEMENT: Duration = Duration::from_secs(1);
 const ORDINARY: Duration = Duration::from_millis(1500);
 /// The same for lists and for the first reading of a log.
 const PATIENT: Duration = Duration::from_secs(6);
+/// The same for reading all clients, at the start.
+const LONG: Duration = Duration::from_mins(1);
 /// Tries of a verb that collides with another transaction.
 const TRIES: u32 = 3;
 

@@ -28,6 +28,7 @@ mod file;
 mod keys;
 mod logs;
 mod maintenance;
+mod quotas;
 mod schema;
 mod tokens;
 

@@ -346,7 +346,7 @@ async fn refusals_say_why_and_keep_the_password() {
         );
     }
     for url in [
-        "postgres://u:hunter2@127.0.0.1/x?sslmode=require",
+        "postgres://u:hunter2@127.0.0.1/x?sslmode=verify-full",
         "postgres://u:hunter2@h:port/x",
     ] {
         let refused = Store::open(&options(Location::Postgres(url.into()))).await.err();

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{
     App, ClientId, Failure, ListQuery, NO_SUCH_CLIENT, Operator, State, answer, answer_page, bad_request, deadline,
-    read,
+    read, usage,
 };
 use crate::oauth::registration::{self, ClientRequest, Fresh, Invalid, is_client_id};
 use crate::oauth::view::ClientView;
@@ -93,6 +93,7 @@ pub async fn update(
     let update: ClientRequest = read(&request, payload).await?;
     let client = stored(&state, client_id).await?;
     let changed = registration::update(&update, &client, &state.registration_defaults())?;
+    usage::check(&state, &client, &changed)?;
     write(&state, &operator, changed).await
 }
 

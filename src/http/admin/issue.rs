@@ -46,7 +46,8 @@ struct Issued {
     expires_at: i64,
 }
 
-/// Issues tokens for a client, in its name. They count as issued; its rate limit they do not touch.
+/// Issues tokens for a client, in its name. They count as used of its quotas, which refuse none of them; its rate limit they do
+/// not touch.
 pub async fn post(
     state: App,
     operator: Operator,
@@ -114,8 +115,12 @@ pub async fn post(
         })
         .await?;
     state.fresh(deadline)?;
-    for (format, _) in &issued {
+    for (format, token) in &issued {
         state.instruments.token_issued(*format);
+        state.counters.issued(&client.client_id, token.expires_at, now);
+    }
+    if state.quotas_of(&client).is_some() {
+        state.counters.add(&client.client_id, issued.len() as u64, now);
     }
     let tokens: Vec<_> = issued.into_iter().map(|(_, issued)| issued).collect();
     Ok(answer(&json!({ "tokens": tokens })))

@@ -1,12 +1,16 @@
 //! Clients in numbers: written a chunk at a time, and read in the order of their ids.
 
 use std::fmt::Write;
+use std::pin::pin;
+
+use futures_util::TryStreamExt;
 
 use serde_json::{Value, json};
 
 use super::column::Seconds;
-use super::{AuditEntry, Client, Failure, PATIENT, PostgresStore, Result, StoreError, clients, row, verb};
-use crate::model::{Ledger, SigningAlg, TokenFormat};
+use super::{AuditEntry, Client, Failure, LONG, PATIENT, PostgresStore, Result, StoreError, clients, row, verb};
+use crate::model::{ClientSecret, Ledger, SigningAlg, TokenFormat};
+use crate::store::Loaded;
 
 /// What a chunk of clients looks like to SQL: one document, taken apart by the server.
 macro_rules! asked {
@@ -123,6 +127,42 @@ impl PostgresStore {
                     [&laid, &at, &audit.actor, &audit.action, &audit.detail];
                 let count: i64 = connection.query_one(UPDATE, &params).await?.try_get(0)?;
                 expect(count, changed)?;
+            }
+            connection.batch("COMMIT").await?;
+            Ok(())
+        })
+    }
+
+    pub(in crate::store) async fn each_client(&self, take: &mut (dyn FnMut(Loaded) + Send)) -> Result<()> {
+        verb!(self, LONG, |connection| {
+            // One snapshot for both tables, each read from its beginning to its end: to join them would cost several times that.
+            connection
+                .batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 60000")
+                .await?;
+            let statement = connection.prepared(clients::EVERY).await?;
+            let mut rows = pin!(
+                connection
+                    .client
+                    .query_raw(&statement, std::iter::empty::<&str>())
+                    .await?
+            );
+            while let Some(row) = rows.try_next().await? {
+                take(Loaded::Client(clients::read_bare(&row)?));
+            }
+            let sql = "SELECT client_id, hash, expires_at FROM client_secrets ORDER BY id DESC";
+            let statement = connection.prepared(sql).await?;
+            let mut rows = pin!(
+                connection
+                    .client
+                    .query_raw(&statement, std::iter::empty::<&str>())
+                    .await?
+            );
+            while let Some(row) = rows.try_next().await? {
+                let secret = ClientSecret {
+                    hash: row::hash(row.try_get(1)?)?,
+                    expires_at: row.try_get::<_, Option<Seconds>>(2)?.map(|at| at.0),
+                };
+                take(Loaded::Secret(row.try_get(0)?, secret));
             }
             connection.batch("COMMIT").await?;
             Ok(())

@@ -1,6 +1,10 @@
 //! Clients in numbers: written a chunk at a time, and read in the order of their ids.
 
 use super::{AuditEntry, Client, Failure, PATIENT, Result, SqliteStore, StoreError, clients};
+use crate::store::Loaded;
+
+/// Clients that are read at a time.
+const PAGE: usize = 5000;
 
 impl SqliteStore {
     pub(in crate::store) async fn write_clients(
@@ -26,6 +30,23 @@ impl SqliteStore {
             Ok(())
         })
         .await
+    }
+
+    pub(in crate::store) async fn each_client(&self, take: &mut (dyn FnMut(Loaded) + Send)) -> Result<()> {
+        let mut page = self.load_clients("", PAGE).await?;
+        while let Some(last) = page.last() {
+            let after = last.client_id.to_string();
+            // The next page is read while this one is taken in.
+            let (store, next) = (self.clone(), after);
+            let next = tokio::spawn(async move { store.load_clients(&next, PAGE).await });
+            for client in page {
+                take(Loaded::Client(client));
+            }
+            page = next
+                .await
+                .unwrap_or_else(|_| Err(StoreError::Unavailable("the reading of clients failed".to_owned())))?;
+        }
+        Ok(())
     }
 
     pub(in crate::store) async fn load_clients(&self, after: &str, limit: usize) -> Result<Vec<Client>> {
