@@ -17,6 +17,7 @@ mod field;
 mod policy;
 
 pub use field::Field;
+pub use policy::quota_below;
 
 use super::scope::is_scope_token;
 use crate::tokens::secret::{self, NoRandomness};

@@ -9,7 +9,7 @@ use crate::cli::store::{self, no_such_client, now};
 use crate::cli::{Json, output};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::http::admin::usage::below;
+use crate::oauth::registration::quota_below;
 use crate::oauth::view::QuotaView;
 
 #[derive(Debug, Args)]
@@ -96,7 +96,7 @@ pub async fn check(config: &Config, store: &Store, current: &Client, changed: &C
     }
     for (window, used, _) in levels(store, &changed.client_id, now()).await? {
         let lowered = window.of(&quotas).filter(|quota| window.of(&before) != Some(*quota));
-        if let Some(why) = lowered.and_then(|quota| below(window, quota, used)) {
+        if let Some(why) = lowered.and_then(|quota| quota_below(window, quota, used)) {
             return Err(Failure::Refused(why));
         }
     }

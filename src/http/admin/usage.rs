@@ -1,11 +1,12 @@
 //! `/admin/v1/clients/{client_id}/usage` and `/admin/v1/clients:top`: what clients have used, and who does not keep its tokens.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use oauth2_actors::model::{Client, Mode, Quotas, Window};
+use oauth2_actors::model::{Client, Mode, Quotas};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{App, ClientId, Failure, LARGEST_PAGE, NO_SUCH_CLIENT, State, answer, bad_request};
+use crate::oauth::registration::quota_below;
 use crate::oauth::view::QuotaView;
 
 /// Shows what a client has used of its quotas, by all nodes' count as of a quarter of a second ago and this node's of now.
@@ -74,17 +75,10 @@ pub fn check(state: &State, current: &Client, changed: &Client) -> Result<(), Fa
             .window
             .of(&quotas)
             .filter(|_| !same)
-            .and_then(|quota| below(level.window, quota, level.used))
+            .and_then(|quota| quota_below(level.window, quota, level.used))
         {
             return Err(Failure::BadRequest("invalid_client_metadata", why));
         }
     }
     Ok(())
-}
-
-/// What is wrong with a quota, given what is used of it.
-pub fn below(window: Window, quota: u64, used: u64) -> Option<String> {
-    (quota < used).then(|| {
-        format!("quotas member {window} must be {used} at least: so many tokens are used of this {window} already; to stop the client, disable it")
-    })
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use oauth2_actors::model::{Endpoint, Policy, Quotas, Rate, RateLimits, StaticClaims};
+use oauth2_actors::model::{Endpoint, Policy, Quotas, Rate, RateLimits, StaticClaims, Window};
 use serde_json::{Map, Value};
 
 use super::{ClientRequest, Field, Invalid, invalid, named, set};
@@ -127,6 +127,13 @@ fn quota(count: i64) -> Result<u64, String> {
         .ok()
         .filter(|count| (1..=MAX_QUOTA).contains(count))
         .ok_or_else(|| format!("must be 1 to {MAX_QUOTA} tokens"))
+}
+
+/// What is wrong with a quota, given what is used of it.
+pub fn quota_below(window: Window, quota: u64, used: u64) -> Option<String> {
+    (quota < used).then(|| {
+        format!("quotas member {window} must be {used} at least: so many tokens are used of this {window} already; to stop the client, disable it")
+    })
 }
 
 fn reuse(percent: i64) -> Result<u8, Invalid> {
