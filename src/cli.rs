@@ -12,6 +12,7 @@ use crate::app::{self, ServeOptions};
 use crate::config::{self, Config};
 use crate::failure::Failure;
 
+mod audit;
 mod client;
 mod configuration;
 mod doctor;
@@ -58,6 +59,9 @@ enum Command {
     /// Look at signing keys, let them follow each other, take them away.
     #[command(subcommand)]
     Key(key::Command),
+    /// Look at who changed what.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Check configuration, store, keys, clock and files.
     Doctor(Json),
     /// Ask a running server on this machine whether it is ready.
@@ -96,6 +100,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Client(command)) => wait(client::run(&config, command)),
         Some(Command::Token(command)) => wait(token::run(&config, command)),
         Some(Command::Key(command)) => wait(key::run(&config, command)),
+        Some(Command::Audit(command)) => wait(audit::run(&config, command)),
         Some(Command::Doctor(json)) => wait(doctor::run(&config, json)),
         Some(Command::Healthcheck) => healthcheck::run(&config.management),
     }

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub mod audit;
 pub mod database;
 pub mod embedded;
 mod environment;
@@ -27,6 +28,7 @@ mod signing_keys;
 pub mod tokens;
 mod values;
 
+pub use audit::Audit;
 pub use database::Database;
 pub use environment::operator;
 pub use error::{ConfigError, ConfigErrors};
@@ -63,6 +65,8 @@ pub struct Config {
     pub limits: Limits,
     /// How many tokens clients may be issued.
     pub quotas: Quotas,
+    /// What the audit log keeps.
+    pub audit: Audit,
     /// What is logged, and how.
     pub log: Log,
     /// Every key with its value (secrets redacted) and where it came from, in the order of the table.
@@ -120,6 +124,7 @@ pub fn resolve(input: &Input) -> Result<Config, ConfigErrors> {
     let keys = signing_keys::read(&mut values);
     let limits = Limits::read(&mut values);
     let quotas = Quotas::read(&mut values);
+    let audit = Audit::read(&mut values);
     let log = Log::read(&mut values);
     if let (Some(server), Some(management)) = (&server, &management)
         && server.listener == *management
@@ -135,7 +140,7 @@ pub fn resolve(input: &Input) -> Result<Config, ConfigErrors> {
         return Err(ConfigErrors(errors));
     }
     match (
-        server, management, database, issuer, tokens, secrets, keys, limits, quotas, log,
+        server, management, database, issuer, tokens, secrets, keys, limits, quotas, audit, log,
     ) {
         (
             Some(server),
@@ -147,6 +152,7 @@ pub fn resolve(input: &Input) -> Result<Config, ConfigErrors> {
             Some(keys),
             Some(limits),
             Some(quotas),
+            Some(audit),
             Some(log),
         ) => Ok(Config {
             server,
@@ -158,6 +164,7 @@ pub fn resolve(input: &Input) -> Result<Config, ConfigErrors> {
             keys,
             limits,
             quotas,
+            audit,
             log,
             entries,
             warnings,

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use actix_web::web;
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use oauth2_actors::audit_writer::Failures;
 use oauth2_actors::directory::Directory;
 use oauth2_actors::error::ServiceError;
 use oauth2_actors::freshness::{Freshness, STALENESS_BUDGET};
@@ -98,6 +99,8 @@ pub struct State {
     pub rules: limits::Rules,
     /// What clients have used of their quotas, and how many of their tokens are still valid.
     pub counters: Arc<Counters>,
+    /// Failed authentications on their way into the audit log.
+    pub failures: Arc<Failures>,
     /// Quotas where a client has none of its own.
     pub quota_rules: quotas::Rules,
     /// Tokens that are given out again.

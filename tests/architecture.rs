@@ -36,6 +36,7 @@ const ACTORS: &[Row] = &[
     ("revocation_cache", &["error", "freshness", "model", "runtime", "store"]),
     ("rate_limiter", &["error", "model", "runtime"]),
     ("signer", &["error", "runtime"]),
+    ("audit_writer", &["error", "model", "runtime", "store"]),
     ("quota_keeper", &["error", "freshness", "model", "runtime", "store"]),
     ("key_keeper", &["directory", "error", "model", "runtime", "store"]),
     ("metrics", &["error", "model", "runtime"]),

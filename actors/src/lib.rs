@@ -4,11 +4,12 @@
 //! - [`store`]: one closed enum of atomic verbs over Postgres and SQLite. Knows no actor.
 //! - [`runtime`]: mailboxes with bounds and deadlines, supervision, clocks. The only place that knows actix's sharp edges.
 //! - [`token_store`], [`recorder`], [`revocation_cache`], [`rate_limiter`], [`quota_keeper`],
-//!   [`key_keeper`], [`signer`], [`metrics`]: one actor
+//!   [`key_keeper`], [`signer`], [`audit_writer`], [`metrics`]: one actor
 //!   a file.
 //! - [`directory`]: the snapshots of clients and keys that request handlers read without a mailbox.
 //! - [`freshness`]: when something published last agreed with the store.
 
+pub mod audit_writer;
 pub mod directory;
 pub mod error;
 pub mod freshness;

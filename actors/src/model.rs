@@ -13,7 +13,7 @@ pub mod revocation;
 pub mod succession;
 pub mod token;
 
-pub use audit::{AuditEntry, Change};
+pub use audit::{AuditEntry, AuditFilter, AuditPlace, AuditRow, Change};
 pub use client::{Client, ClientSecret, GrantType, SecretHash};
 pub use decision::Decision;
 pub use key::{KeyAlgorithm, KeyRevocation, StoredKey};

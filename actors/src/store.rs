@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::model::{
-    AuditEntry, Change, Client, Expiring, KeyRevocation, Page, Revocation, SecretHash, StoredKey, StoredToken,
-    TokenRecord, Usage, Window,
+    AuditEntry, AuditFilter, AuditPlace, AuditRow, Change, Client, Expiring, KeyRevocation, Page, Revocation,
+    SecretHash, StoredKey, StoredToken, TokenRecord, Usage, Window,
 };
 
 mod migrations;
@@ -137,7 +137,10 @@ impl Store {
 
     /// Appends one row to the revocation log, with its audit row. Revoking again is no error.
     pub async fn revoke(&self, revocation: &Revocation, now_ms: u64, audit: &AuditEntry) -> Result<()> {
-        dispatch!(self.revoke(revocation, now_ms, audit))
+        dispatch!(self.revoke(revocation, now_ms, audit))?;
+        let (kind, id) = row::target(&revocation.target);
+        tell(audit, kind, &id);
+        Ok(())
     }
 
     /// What the revocation log gained since `from`, and the position to go on from. A row may be handed out more than
@@ -151,7 +154,9 @@ impl Store {
     /// this id before, and a cut-off at `now_ms` was appended that keeps everything dead that it was given, also by nodes
     /// that had not heard of its end.
     pub async fn create_client(&self, client: &Client, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
-        dispatch!(self.create_client(client, now_ms, audit))
+        let done = dispatch!(self.create_client(client, now_ms, audit))?;
+        tell(audit, "client", &client.client_id);
+        Ok(done)
     }
 
     /// The clients that there are of these, in no order.
@@ -172,12 +177,20 @@ impl Store {
     /// Writes a client's fields (all but `client_id`, `created_at`, `version` and its secrets) if its version is still
     /// `client.version`; the stored version grows by one. `Ok(false)`: no such client. [`StoreError::Conflict`]: it changed meanwhile.
     pub async fn update_client(&self, client: &Client, now: i64, audit: &AuditEntry) -> Result<bool> {
-        dispatch!(self.update_client(client, now, audit))
+        let done = dispatch!(self.update_client(client, now, audit))?;
+        if done {
+            tell(audit, "client", &client.client_id);
+        }
+        Ok(done)
     }
 
     /// Removes a client and its secrets, and appends the cut-off that keeps its tokens dead should the name be made again.
     pub async fn delete_client(&self, client_id: &str, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
-        dispatch!(self.delete_client(client_id, now_ms, audit))
+        let done = dispatch!(self.delete_client(client_id, now_ms, audit))?;
+        if done {
+            tell(audit, "client", client_id);
+        }
+        Ok(done)
     }
 
     /// Adds a secret; the ones that were there expire at `old_expire_at` (or earlier, where they already did); those
@@ -190,7 +203,11 @@ impl Store {
         now: i64,
         audit: &AuditEntry,
     ) -> Result<bool> {
-        dispatch!(self.rotate_secret(client_id, new, old_expire_at, now, audit))
+        let done = dispatch!(self.rotate_secret(client_id, new, old_expire_at, now, audit))?;
+        if done {
+            tell(audit, "client", client_id);
+        }
+        Ok(done)
     }
 
     /// Writes a chunk of clients, new ones with their secrets and changed ones as [`Self::update_client`] does, all of them or
@@ -202,7 +219,11 @@ impl Store {
         now_ms: u64,
         audit: &AuditEntry,
     ) -> Result<()> {
-        dispatch!(self.write_clients(new, changed, now_ms, audit))
+        dispatch!(self.write_clients(new, changed, now_ms, audit))?;
+        for client in new.iter().chain(changed) {
+            tell(audit, "client", &client.client_id);
+        }
+        Ok(())
     }
 
     /// Reads every client, in any order, and then perhaps secrets that are to be added to those of their clients. An error
@@ -229,12 +250,25 @@ impl Store {
 
     /// Appends an audit row for what is done without any other change.
     pub async fn note(&self, audit: &AuditEntry, target_kind: &str, target_id: &str, at: i64) -> Result<()> {
-        dispatch!(self.note(audit, target_kind, target_id, at))
+        dispatch!(self.note(audit, target_kind, target_id, at))?;
+        tell(audit, target_kind, target_id);
+        Ok(())
     }
 
     /// Appends many revocations, each with its audit row, all of them or none.
     pub async fn revoke_many(&self, revocations: &[Revocation], now_ms: u64, audit: &AuditEntry) -> Result<()> {
-        dispatch!(self.revoke_many(revocations, now_ms, audit))
+        dispatch!(self.revoke_many(revocations, now_ms, audit))?;
+        for revocation in revocations {
+            let (kind, id) = row::target(&revocation.target);
+            tell(audit, kind, &id);
+        }
+        Ok(())
+    }
+
+    /// Rows of the audit log, from a place in one direction. What still runs is left out, so nothing ever comes in before a row
+    /// that was read.
+    pub async fn audit(&self, filter: &AuditFilter, place: AuditPlace, limit: usize) -> Result<Vec<AuditRow>> {
+        dispatch!(self.audit(filter, place, limit))
     }
 
     /// What was used of quotas, in the order of clients and windows, from behind a row.
@@ -276,23 +310,39 @@ impl Store {
     /// Stores a key more, if no key of its algorithm signs or will sign from a later moment than `after_ms` (`None`: in any
     /// case). `Ok(false)`: there is one. [`StoreError::Conflict`]: this very key is there, or too many are.
     pub async fn add_key(&self, key: &StoredKey, after_ms: Option<i64>, audit: &AuditEntry) -> Result<bool> {
-        dispatch!(self.add_key(key, after_ms, audit))
+        let done = dispatch!(self.add_key(key, after_ms, audit))?;
+        if done {
+            tell(audit, "key", &key.kid);
+        }
+        Ok(done)
     }
 
     /// Takes a key away, revokes what it has signed, and sees to it that another one signs at once. `Ok(false)`: no such key.
     pub async fn revoke_key(&self, revocation: &KeyRevocation, audit: &AuditEntry) -> Result<bool> {
-        dispatch!(self.revoke_key(revocation, audit))
+        let done = dispatch!(self.revoke_key(revocation, audit))?;
+        if done {
+            tell(audit, "key", &revocation.kid);
+        }
+        Ok(done)
     }
 
     /// Takes a key away whose tokens have all expired, if nothing has lengthened their life since it was read.
     /// `Ok(false)`: something has, or another node took it away.
     pub async fn remove_key(&self, key: &StoredKey, now: i64, audit: &AuditEntry) -> Result<bool> {
-        dispatch!(self.remove_key(key, now, audit))
+        let done = dispatch!(self.remove_key(key, now, audit))?;
+        if done {
+            tell(audit, "key", &key.kid);
+        }
+        Ok(done)
     }
 
     /// Writes private keys that were sealed anew, by their ids, all of them or none.
     pub async fn rewrap_keys(&self, sealed: &[(String, String)], now: i64, audit: &AuditEntry) -> Result<()> {
-        dispatch!(self.rewrap_keys(sealed, now, audit))
+        dispatch!(self.rewrap_keys(sealed, now, audit))?;
+        for (kid, _) in sealed {
+            tell(audit, "key", kid);
+        }
+        Ok(())
     }
 
     /// Sees to it that every key is kept for tokens that live so long (seconds).
@@ -300,11 +350,22 @@ impl Store {
         dispatch!(self.lengthen_keys(token_lifetime))
     }
 
+    /// Deletes audit rows of before a moment, in small steps; answers how many.
+    pub async fn purge_audit(&self, before: i64) -> Result<u64> {
+        dispatch!(self.purge_audit(before))
+    }
+
     /// Makes room ahead and clears what has expired, in small steps that never hold a lock for long.
     /// `horizon` is the longest life (seconds) that a token issued now may have.
     pub async fn maintain(&self, now: i64, horizon: i64) -> Result<Maintenance> {
         dispatch!(self.maintain(now, horizon))
     }
+}
+
+/// The log's line for a row of the audit log, once it is committed.
+fn tell(audit: &AuditEntry, target_kind: &str, target_id: &str) {
+    let (actor, action, detail) = (&audit.actor, audit.action, &audit.detail);
+    tracing::info!(target: "audit", actor, action, target_kind, target_id, %detail, "audited");
 }
 
 impl LedgerWriter {

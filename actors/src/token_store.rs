@@ -81,6 +81,8 @@ pub struct Parts {
     pub clock: Arc<StoreClock>,
     /// What is made known.
     pub upkeep: Arc<Upkeep>,
+    /// Days that audit rows are kept; `None` = for ever.
+    pub audit_days: Option<u32>,
 }
 
 impl fmt::Debug for Parts {
@@ -175,7 +177,13 @@ impl TokenStore {
         }
         self.upkeep_running = true;
         let (store, now) = (self.parts.store.clone(), (self.parts.clock.unix_ms() / 1000) as i64);
-        let work = async move { store.maintain(now, horizon.into()).await };
+        let audit_before = self.parts.audit_days.map(|days| now - i64::from(days) * 86_400);
+        let work = async move {
+            if let Some(before) = audit_before {
+                store.purge_audit(before).await?;
+            }
+            store.maintain(now, horizon.into()).await
+        };
         ctx.spawn(work.into_actor(self).map(move |done, actor, _| {
             actor.upkeep_running = false;
             actor.kept_up = Some((Instant::now(), horizon));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use oauth2_actors::audit_writer::{self, AuditWriter, Failures};
 use oauth2_actors::metrics::Instruments;
 use oauth2_actors::quota_keeper::{self, Counters, QuotaKeeper};
 use oauth2_actors::rate_limiter::{FailureOptions, Limits, PublishedLimits, RateLimiter};
@@ -109,4 +110,23 @@ pub(super) fn quota_keeper(
 fn observe_commit(instruments: &Arc<Instruments>) -> ObserveCommit {
     let instruments = Arc::clone(instruments);
     Arc::new(move |rows, elapsed| instruments.commit(rows, elapsed))
+}
+
+pub(super) fn audit_writer(
+    config: &Config,
+    store: &Store,
+    clock: &Arc<StoreClock>,
+    prepared: &watch::Receiver<bool>,
+) -> (Arc<Failures>, Supervised<AuditWriter>) {
+    let failures = Arc::new(Failures::new(config.audit.auth_failures));
+    let parts = audit_writer::Parts {
+        store: store.clone(),
+        failures: Arc::clone(&failures),
+        clock: Arc::clone(clock),
+        prepared: prepared.clone(),
+    };
+    let actor = supervise("audit_writer", Policy::default(), move |_| {
+        AuditWriter::new(parts.clone())
+    });
+    (failures, actor)
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use actix_web::dev::ServerHandle;
 use actix_web::web;
 use arc_swap::ArcSwap;
+use oauth2_actors::audit_writer::AuditWriter;
 use oauth2_actors::directory::Directory;
 use oauth2_actors::key_keeper::KeyKeeper;
 use oauth2_actors::metrics::{Exporter, Instruments, Metrics, Watched, watch_mailboxes};
@@ -58,12 +59,17 @@ pub(super) struct House {
     limits: Supervised<RateLimiter>,
     keeper: Supervised<KeyKeeper>,
     quotas: Supervised<QuotaKeeper>,
+    auditor: Supervised<AuditWriter>,
     metrics: Supervised<Metrics>,
     pub(super) state: web::Data<State>,
 }
 
 impl House {
     /// Makes everything that has no socket.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a list: each part is made once and named where it goes"
+    )]
     pub(super) fn build(
         config: &Config,
         store: Store,
@@ -98,6 +104,7 @@ impl House {
             default_lifetime: defaults.lifetime,
             clock: Arc::clone(&clock),
             upkeep: Arc::clone(&upkeep),
+            audit_days: config.audit.retention_days,
         };
         let tokens = supervise("token_store", Policy::default(), move |_| {
             TokenStore::new(parts.clone())
@@ -108,6 +115,7 @@ impl House {
         let (revoked, revocations) = actors::revocation_cache(&store, prepared, &ids, &clock);
         let (counted, limits) = actors::rate_limiter(config);
         let keeper = keys::keeper(config, secrets, &store, &directory, &clock, prepared);
+        let (failures, auditor) = actors::audit_writer(config, &store, &clock, prepared);
         let counters = Arc::new(Counters::default());
         let quotas = actors::quota_keeper(config, &store, &counters, &clock, prepared, &instruments);
         let signers = Arc::new(Signers::new(config.server.workers / 2));
@@ -122,6 +130,7 @@ impl House {
                 (limits.mailbox.name(), limits.status.clone()),
                 (keeper.mailbox.name(), keeper.status.clone()),
                 (quotas.mailbox.name(), quotas.status.clone()),
+                (auditor.mailbox.name(), auditor.status.clone()),
                 (metrics.mailbox.name(), metrics.status.clone()),
             ]
             .into_iter()
@@ -146,6 +155,7 @@ impl House {
             limits: counted,
             rules: rules(config),
             counters,
+            failures,
             quota_rules: QuotaRules {
                 quotas: config.quotas.quotas,
                 mode: config.quotas.mode,
@@ -167,6 +177,7 @@ impl House {
             limits,
             keeper,
             quotas,
+            auditor,
             metrics,
             state,
         };
@@ -182,6 +193,7 @@ impl House {
             Box::new(self.limits.mailbox.clone()),
             Box::new(self.keeper.mailbox.clone()),
             Box::new(self.quotas.mailbox.clone()),
+            Box::new(self.auditor.mailbox.clone()),
             Box::new(self.metrics.mailbox.clone()),
         ];
         for mailbox in self.state.signers.mailboxes() {

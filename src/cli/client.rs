@@ -11,8 +11,9 @@ use super::store::{self, audit, no_such_client, now};
 use super::{Json, Paging, key, output};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::oauth::cursor;
 use crate::oauth::registration::{self, ClientRequest, Defaults, Field, Fresh};
-use crate::oauth::view::{ClientView, ListView};
+use crate::oauth::view::{CLIENTS, ClientView, ListView};
 use crate::tokens::secret;
 
 mod export;
@@ -161,9 +162,14 @@ fn secret_from_stdin() -> Result<String, Failure> {
 
 async fn list(config: &Config, paging: &Paging, json: Json) -> Result<(), Failure> {
     let store = store::open(config).await?;
-    let page = store
-        .list_clients(paging.cursor.as_deref(), usize::from(paging.limit))
-        .await?;
+    let after = paging
+        .cursor
+        .as_deref()
+        .map(|cursor| cursor::decode(CLIENTS, cursor))
+        .transpose();
+    let after = after.map_err(|why| Failure::Refused(format!("--cursor {why}")))?;
+    let mut page = store.list_clients(after.as_deref(), usize::from(paging.limit)).await?;
+    page.next = page.next.map(|next| cursor::encode(CLIENTS, &next));
     if json.json {
         let items = page.items.iter().map(|client| ClientView::new(client, None)).collect();
         return output::json(&ListView {

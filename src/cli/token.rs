@@ -15,7 +15,8 @@ use super::store::{self, audit, no_such_client, now};
 use super::{Json, Paging, output};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::oauth::view::{ListView, TokenView};
+use crate::oauth::cursor;
+use crate::oauth::view::{ListView, TokenView, tokens_of};
 use crate::tokens::peek::peek;
 
 mod inspect;
@@ -106,13 +107,19 @@ pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
 }
 
 async fn list(config: &Config, client: &str, paging: &Paging, json: Json) -> Result<(), Failure> {
-    let cursor = paging.cursor.as_deref().map(str::parse::<Uuid>).transpose();
-    let cursor =
-        cursor.map_err(|_| Failure::Refused("--cursor must be the next_cursor of the page before".to_owned()))?;
+    let of = tokens_of(client);
+    let cursor = paging
+        .cursor
+        .as_deref()
+        .map(|cursor| cursor::decode(&of, cursor))
+        .transpose();
+    let cursor = cursor.map_err(|why| Failure::Refused(format!("--cursor {why}")))?;
+    let cursor = cursor.and_then(|jti| jti.parse::<Uuid>().ok());
     let store = store::open(config).await?;
-    let page = store
+    let mut page = store
         .list_tokens(client, now(), cursor, usize::from(paging.limit))
         .await?;
+    page.next = page.next.map(|next| cursor::encode(&of, &next));
     // The tokens of a deleted client are still on record: only a name that means nothing at all is a mistake.
     if page.items.is_empty() && store.client(client).await?.is_none() {
         return Err(no_such_client(client));

@@ -132,6 +132,8 @@ pub const KEYS: &[Key] = &[
     key("OAUTH2_QUOTAS_MONTH", "quotas.month", Derived("no quota"), "The same from the first of a month (UTC) to the next."),
     key("OAUTH2_QUOTAS_MODE", "quotas.mode", Value("enforce"), "`enforce`: a token more than a client's quota is refused with 429; `observe`: it is counted."),
     key("OAUTH2_QUOTAS_STILL_VALID_TOKENS", "quotas.still_valid_tokens", Value("1000"), "A client with more tokens that are still valid counts as one that does not keep them, in the metric `clients_not_caching`."),
+    key("OAUTH2_AUDIT_RETENTION_DAYS", "audit.retention_days", Value("400"), "Days that audit rows are kept; 0 = for ever."),
+    key("OAUTH2_AUDIT_AUTH_FAILURES", "audit.auth_failures", Value("60"), "Failed authentications a minute that have audit rows of their own; the others of a minute are one row together."),
     key("OAUTH2_LOG_LEVEL", "log.level", Value("info"), "What is logged: a level, or `target=level` directives separated by commas."),
     key("OAUTH2_LOG_FORMAT", "log.format", Value("auto"), "`json`, `human`, or `auto`: human on a terminal, JSON off it."),
 ];

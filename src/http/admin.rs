@@ -23,6 +23,7 @@ use crate::oauth::registration::is_client_id;
 use crate::oauth::view::ListView;
 use crate::tokens::secret;
 
+pub mod audit;
 pub mod clients;
 pub mod import;
 pub mod issue;
@@ -151,6 +152,11 @@ async fn read<T: DeserializeOwned>(request: &HttpRequest, payload: Payload) -> R
 
 fn bad_request(why: impl Into<String>) -> Failure {
     Failure::BadRequest("invalid_request", why.into())
+}
+
+/// The place in a list that a cursor names.
+fn place(list: &str, cursor: &str) -> Result<String, Failure> {
+    crate::oauth::cursor::decode(list, cursor).map_err(|why| bad_request(format!("the cursor {why}")))
 }
 
 /// Which part of a list is asked for.

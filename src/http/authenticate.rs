@@ -58,6 +58,11 @@ fn failed(state: &State, request: &HttpRequest, credentials: &Credentials<'_>, r
     }
     let wait = state.limits.load().failure(&credentials.client_id, address);
     state.instruments.auth_failure(wait.is_some());
+    let known = state.directory.client(&credentials.client_id);
+    let named = known.as_ref().map(|client| &*client.client_id);
+    if !state.failures.note(named, address, state.now()) {
+        state.instruments.auth_failure_folded();
+    }
     match wait {
         Some(retry_after) if state.rules.failures == Mode::Enforce => Failure::Limited(Box::new(Refusal {
             reason: "auth_failures",

@@ -5,7 +5,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Resource, ResponseError, Route, guard};
 
-use super::admin::{clients, import, issue, keys, tokens, usage};
+use super::admin::{audit, clients, import, issue, keys, tokens, usage};
 use super::error::Failure;
 use super::{admin, discovery, health, introspect, introspect_batch, metrics, revoke, token};
 
@@ -48,6 +48,7 @@ pub const ENDPOINTS: &[(&str, &str)] = &[
     ("GET", "/admin/v1/tokens/{jti}"),
     ("POST", "/admin/v1/tokens/{jti}/revoke"),
     ("POST", "/admin/v1/tokens/revoke-all"),
+    ("GET", "/admin/v1/audit"),
     ("GET", "/admin/v1/keys"),
     ("POST", "/admin/v1/keys/rotate"),
     ("POST", "/admin/v1/keys/{kid}/revoke"),
@@ -159,6 +160,7 @@ fn admin_v1(config: &mut ServiceConfig) {
         .service(post("/tokens/revoke-all", web::to(tokens::revoke_all)))
         .service(get("/tokens/{jti}", web::to(tokens::show)))
         .service(post("/tokens/{jti}/revoke", web::to(tokens::revoke)))
+        .service(get("/audit", web::to(audit::list)))
         .service(get("/keys", web::to(keys::list)))
         .service(post("/keys/rotate", web::to(keys::rotate)))
         .service(post("/keys/{kid}/revoke", web::to(keys::revoke)))

@@ -160,6 +160,14 @@ impl QuotaView {
     }
 }
 
+/// The list of clients, in its cursors.
+pub const CLIENTS: &str = "clients";
+
+/// The list of a client's tokens, in its cursors.
+pub fn tokens_of(client_id: &str) -> String {
+    format!("tokens of {client_id}")
+}
+
 /// One page of a list.
 #[derive(Serialize)]
 pub struct ListView<T> {

@@ -24,6 +24,7 @@ macro_rules! on_both_stores {
 }
 
 mod admin;
+mod audit;
 mod bulk;
 mod canary;
 mod claims;

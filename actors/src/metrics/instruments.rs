@@ -62,6 +62,7 @@ pub struct Instruments {
     quota_saves: [BoundCounter<u64>; 2],
     quota_save: BoundHistogram<f64>,
     reused: BoundCounter<u64>,
+    folded: BoundCounter<u64>,
     batch_size: BoundHistogram<f64>,
     commit_duration: BoundHistogram<f64>,
 }
@@ -108,6 +109,10 @@ impl Instruments {
             "Tokens asked for by clients that have a quota, by what came of it",
         );
         let saves = counter("quota_saves", "Times that used quotas were saved");
+        let folded = counter(
+            "audit_folded",
+            "Failed authentications that are counted in the audit log without a row of their own",
+        );
         let reused = counter("reused_tokens", "Tokens that were given out again");
         let proxies = counter(
             "proxy_header_ignored",
@@ -182,6 +187,7 @@ impl Instruments {
             quota_saves: ["failed", "done"].map(|outcome| bind(&saves, &[("outcome", outcome)])),
             quota_save: save.bind(&[KeyValue::new("store", store)]),
             reused: bind(&reused, &[]),
+            folded: bind(&folded, &[]),
             proxy_headers: ["untrusted", "malformed", "contradictory"]
                 .map(|reason| (reason, bind(&proxies, &[("reason", reason)])))
                 .into(),
@@ -254,6 +260,11 @@ impl Instruments {
     pub fn quota_save(&self, elapsed: Duration, done: bool) {
         self.quota_save.record(elapsed.as_secs_f64());
         self.quota_saves[usize::from(done)].add(1);
+    }
+
+    /// Counts a failed authentication that has no row of its own in the audit log.
+    pub fn auth_failure_folded(&self) {
+        self.folded.add(1);
     }
 
     /// Counts a token that was given out again.

@@ -16,6 +16,7 @@ use super::{LogPosition, Maintenance, PoolUse, Result, StoreOptions, migrations,
 use crate::error::StoreError;
 use crate::model::{AuditEntry, Change, Client, Page, Revocation, SecretHash, StoredKey, StoredToken, TokenRecord};
 
+mod audit;
 mod bulk;
 mod clients;
 mod column;

@@ -20,6 +20,7 @@ use super::{LogPosition, Maintenance, PoolUse, Result, StoreOptions, migrations,
 use crate::error::StoreError;
 use crate::model::{AuditEntry, Change, Client, Page, Revocation, SecretHash, StoredKey, StoredToken, TokenRecord};
 
+mod audit;
 mod bulk;
 mod checkpoint;
 mod clients;

@@ -12,9 +12,11 @@ use serde_json::json;
 
 use super::{
     App, ClientId, Failure, ListQuery, NO_SUCH_CLIENT, Operator, State, answer, answer_page, bad_request, deadline,
-    read, usage,
+    place, read, usage,
 };
-use crate::oauth::registration::{self, ClientRequest, Fresh, Invalid, is_client_id};
+use crate::oauth::cursor;
+use crate::oauth::registration::{self, ClientRequest, Fresh, Invalid};
+use crate::oauth::view::CLIENTS;
 use crate::oauth::view::ClientView;
 use crate::tokens::secret;
 
@@ -65,15 +67,14 @@ pub async fn create(
 /// Lists clients by id.
 pub async fn list(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let (limit, cursor) = ListQuery::of(&request)?;
-    if cursor.as_deref().is_some_and(|cursor| !is_client_id(cursor)) {
-        return Err(bad_request("the cursor is not one of this list"));
-    }
-    let page = state
+    let cursor = cursor.map(|cursor| place(CLIENTS, &cursor)).transpose()?;
+    let mut page = state
         .tokens
         .call(deadline(), move |store| async move {
             store.list_clients(cursor.as_deref(), limit).await
         })
         .await?;
+    page.next = page.next.map(|next| cursor::encode(CLIENTS, &next));
     Ok(answer_page(&page, |client| ClientView::new(client, None)))
 }
 

@@ -8,9 +8,10 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{App, Failure, ListQuery, Operator, State, answer, answer_page, bad_request, deadline};
+use super::{App, Failure, ListQuery, Operator, State, answer, answer_page, bad_request, deadline, place};
 use crate::http::resolve::Resolved;
-use crate::oauth::view::TokenView;
+use crate::oauth::cursor;
+use crate::oauth::view::{TokenView, tokens_of};
 
 fn parse_jti(text: &str) -> Result<Uuid, Failure> {
     Uuid::try_parse(text)
@@ -22,19 +23,20 @@ fn parse_jti(text: &str) -> Result<Uuid, Failure> {
 /// Lists a client's recorded tokens, newest first.
 pub async fn list(state: App, request: HttpRequest, client_id: Path<String>) -> Result<HttpResponse, Failure> {
     let (limit, cursor) = ListQuery::of(&request)?;
-    let cursor = cursor
-        .as_deref()
-        .map(|text| Uuid::try_parse(text).map_err(|_| bad_request("the cursor is not one of this list")));
-    let (cursor, client_id, now) = (cursor.transpose()?, client_id.into_inner(), state.now());
+    let (client_id, now) = (client_id.into_inner(), state.now());
+    let list = tokens_of(&client_id);
+    let cursor = cursor.map(|cursor| place(&list, &cursor)).transpose()?;
+    let cursor = cursor.and_then(|jti| Uuid::try_parse(&jti).ok());
     if state.directory.client(&client_id).is_none() {
         return Err(Failure::NoSuch("there is no such client"));
     }
-    let page = state
+    let mut page = state
         .tokens
         .call(deadline(), move |store| async move {
             store.list_tokens(&client_id, now, cursor, limit).await
         })
         .await?;
+    page.next = page.next.map(|next| cursor::encode(&list, &next));
     Ok(answer_page(&page, |token| view(&state, token)))
 }
 

@@ -18,7 +18,8 @@ impl SqliteStore {
         })
     }
 
-    async fn purge(&self, delete: &'static str, before: i64) -> Result<u64> {
+    /// Runs a statement with a moment and a number of rows until there are fewer.
+    pub(super) async fn purge(&self, delete: &'static str, before: i64) -> Result<u64> {
         let mut deleted = 0;
         loop {
             let step = self
