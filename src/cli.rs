@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::app::{self, ServeOptions};
 use crate::config::{self, Config};
@@ -16,11 +16,13 @@ mod audit;
 mod client;
 mod configuration;
 mod doctor;
+mod examples;
 mod healthcheck;
 mod key;
 mod migrate;
 mod output;
 mod progress;
+mod shell;
 mod store;
 mod token;
 
@@ -66,6 +68,10 @@ enum Command {
     Doctor(Json),
     /// Ask a running server on this machine whether it is ready.
     Healthcheck,
+    /// Print completions for a shell.
+    Completions(shell::Completions),
+    /// Print the manual page.
+    Man(shell::Man),
 }
 
 use output::new_file;
@@ -89,8 +95,27 @@ struct Paging {
     cursor: Option<String>,
 }
 
+/// The command line with an example at the end of every subcommand's help.
+pub fn command() -> clap::Command {
+    examples::add(Cli::command())
+}
+
+impl Cli {
+    /// Reads the arguments of the process; ends it where they make no sense, or ask for help.
+    pub fn read() -> Self {
+        let matches = command().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
 /// Does what the command line says.
 pub fn run(cli: Cli) -> Result<(), Failure> {
+    // These are for people who may have no configuration yet.
+    match &cli.command {
+        Some(Command::Completions(asked)) => return shell::completions(asked),
+        Some(Command::Man(asked)) => return shell::man(asked),
+        _ => {}
+    }
     let config = config::load(cli.config.as_deref())?;
     match cli.command {
         None => serve(config, true),
@@ -103,6 +128,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Audit(command)) => wait(audit::run(&config, command)),
         Some(Command::Doctor(json)) => wait(doctor::run(&config, json)),
         Some(Command::Healthcheck) => healthcheck::run(&config.management),
+        // Done above.
+        Some(Command::Completions(_) | Command::Man(_)) => Ok(()),
     }
 }
 

@@ -30,7 +30,7 @@ mod values;
 
 pub use audit::Audit;
 pub use database::Database;
-pub use environment::operator;
+pub use environment::{colours, operator};
 pub use error::{ConfigError, ConfigErrors};
 pub use limits::Limits;
 pub use log::{Log, LogFormat};

@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{Log, LogFormat};
+use crate::config::{self, Log, LogFormat};
 
 /// What is held back unless the configuration names it: `actix_http` calls an error what peers send.
 const QUIET: &str = "actix_http=off,actix_server=warn,refinery_core=warn,tokio_postgres=warn";
@@ -20,6 +20,7 @@ pub fn init(log: &Log) {
     };
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
+        .with_ansi(config::colours(std::io::stderr().is_terminal()))
         .log_internal_errors(false);
     // Libraries say more than an operator wants to read. What the configuration says comes later, so it wins; it has been
     // checked to parse.

@@ -3,14 +3,13 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use oauth2_server::cli::{self, Cli};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let Err(failure) = cli::run(Cli::parse()) else {
+    let Err(failure) = cli::run(Cli::read()) else {
         return ExitCode::SUCCESS;
     };
     let mut stderr = std::io::stderr().lock();

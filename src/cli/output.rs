@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::config;
 use crate::failure::Failure;
 
 /// One JSON document.
@@ -29,7 +30,16 @@ pub fn text_line(text: &str) -> Result<(), Failure> {
 
 /// Columns under their titles.
 pub fn table(titles: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
-    text_line(&aligned(titles, rows))
+    let text = aligned(titles, rows);
+    let Some((titles, rest)) = text.split_once('\n').filter(|_| coloured()) else {
+        return text_line(&text);
+    };
+    text_line(&format!("\x1b[1m{titles}\x1b[0m\n{rest}"))
+}
+
+/// Whether stdout is a terminal that may be coloured.
+pub fn coloured() -> bool {
+    config::colours(io::stdout().is_terminal())
 }
 
 /// One name and value a line.

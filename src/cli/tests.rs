@@ -59,3 +59,49 @@ fn what_contradicts_itself_is_refused() {
         assert!(!parses(line), "{line}");
     }
 }
+
+/// Every subcommand has an example, and every example is a line that is taken.
+#[test]
+fn every_subcommand_has_an_example_that_works() {
+    fn leaves(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+        for sub in command.get_subcommands() {
+            let below = format!("{path} {}", sub.get_name()).trim().to_owned();
+            if sub.has_subcommands() {
+                leaves(sub, &below, found);
+            } else {
+                found.push(below);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    leaves(&Cli::command(), "", &mut found);
+    let known: Vec<_> = super::examples::EXAMPLES
+        .iter()
+        .map(|(path, _, _)| (*path).to_owned())
+        .collect();
+    for path in &found {
+        assert!(
+            known.contains(path),
+            "{path} has no example: add one to src/cli/examples.rs"
+        );
+    }
+    assert_eq!(found.len(), known.len(), "an example for nothing");
+    for (path, _, line) in super::examples::EXAMPLES {
+        assert!(
+            line.starts_with(path) && parses(&format!("oauth2_server {line}")),
+            "{line}"
+        );
+    }
+    let mut command = super::command();
+    let help = command
+        .find_subcommand_mut("client")
+        .unwrap()
+        .find_subcommand_mut("top")
+        .unwrap()
+        .render_help()
+        .to_string();
+    assert!(
+        help.contains("Example: ") && help.contains("oauth2_server client top"),
+        "{help}"
+    );
+}

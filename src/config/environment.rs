@@ -48,3 +48,8 @@ pub fn operator() -> String {
     let name: String = name.chars().filter(char::is_ascii_graphic).take(64).collect();
     if name.is_empty() { "unknown".to_owned() } else { name }
 }
+
+/// Whether what goes to a terminal may be coloured: not where `NO_COLOR` says otherwise, with any value but an empty one.
+pub fn colours(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

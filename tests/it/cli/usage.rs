@@ -147,3 +147,56 @@ async fn stdout_is_only_the_answer(kind: Kind) {
         assert_eq!(output.stdout.lines().count(), 1, "{arguments:?}: {}", output.stdout);
     }
 }
+
+/// On a terminal titles are bold; anywhere else, and with `NO_COLOR`, nothing is.
+#[tokio::test(flavor = "multi_thread")]
+async fn colours_are_for_terminals_alone() {
+    let setup = crate::cli::migrated(Kind::Sqlite).await;
+    setup.json(&["client", "create", "--id", "ci", "--json"]);
+    let on_a_terminal = |no_color: Option<&str>| {
+        let line = format!("{} client list", crate::BINARY);
+        let mut command = std::process::Command::new("script");
+        command
+            .args(["-qec", &line, "/dev/null"])
+            .current_dir(setup.directory());
+        command.env_remove("NO_COLOR").env("TERM", "xterm");
+        command.envs(no_color.map(|value| ("NO_COLOR", value)));
+        let output = command
+            .stdin(std::process::Stdio::null())
+            .output()
+            .expect("script, of util-linux");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let escape = '\u{1b}';
+    assert!(on_a_terminal(None).contains(escape) && on_a_terminal(Some("")).contains(escape));
+    let plain = on_a_terminal(Some("1"));
+    assert!(plain.contains("ci") && !plain.contains(escape), "{plain}");
+    assert!(!setup.run(&["client", "list"]).stdout.contains(escape));
+    assert!(!setup.run(&["--help"]).stdout.contains(escape));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shells_and_man_are_told_of_the_command_line() {
+    let setup = crate::setup(Kind::Sqlite)
+        .await
+        .with("OAUTH2_NONSENSE", "which nobody minds here");
+    for (shell, word) in [
+        ("bash", "complete -F"),
+        ("zsh", "#compdef oauth2_server"),
+        ("fish", "complete -c oauth2_server"),
+    ] {
+        let output = setup.run(&["completions", shell]);
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert!(
+            output.stdout.contains(word) && output.stdout.contains("rotate-secret"),
+            "{shell}"
+        );
+    }
+    assert_eq!(setup.run(&["completions", "cmd"]).code, 2);
+    assert!(setup.run(&["man"]).stdout.contains(".TH"));
+    assert_eq!(setup.run(&["man", "--out", "pages"]).code, 0);
+    let page = std::fs::read_to_string(setup.directory().join("pages/oauth2_server-client-top.1")).unwrap();
+    assert!(page.contains("Example"), "{page}");
+    let help = setup.run(&["client", "import", "--help"]);
+    assert!(help.code == 0 && help.stdout.contains("Example: "), "{}", help.stdout);
+}
