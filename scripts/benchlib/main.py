@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
-from . import cost, latency, profile, rates, report, scaling, size
+from . import cost, fleet, latency, profile, rates, report, scaling, size
 from .bench import Bench, say
 from .processes import BenchError, Processes
 from .rows import ALL_ROWS, RATE_ROWS
@@ -86,6 +86,9 @@ def measure(chosen: argparse.Namespace, processes: Processes, binaries: Path, di
     if chosen.only == ["scaling"]:
         scaling.scaling(bench)
         return bench
+    if chosen.only and set(chosen.only) <= {"limits", "auth-failures", "import"}:
+        fleet.fleet(bench)
+        return bench
     bench.start_servers()
     time.sleep(2)
     if chosen.profile:
@@ -101,6 +104,7 @@ def measure(chosen: argparse.Namespace, processes: Processes, binaries: Path, di
         server.stop()
     size.ledger(bench)
     size.clients(bench)
+    fleet.fleet(bench)
     scaling.scaling(bench)
     cost.queries(bench)
     return bench

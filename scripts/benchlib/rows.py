@@ -37,5 +37,6 @@ RATE_ROWS = [
 ]
 #: Tokens a second and core of the server that batch introspection must reach.
 BATCH_GOAL = 150_000
-OTHER_ROWS = ["introspect-batch", "p99", "single", "cost", "queries", "memory", "start", "clients", "scaling"]
+OTHER_ROWS = ["introspect-batch", "p99", "single", "cost", "queries", "memory", "start", "clients", "limits", "auth-failures", "import",
+              "scaling"]
 ALL_ROWS = [row.key for row in RATE_ROWS] + OTHER_ROWS

@@ -139,7 +139,7 @@ impl House {
             .collect(),
         };
         let state = web::Data::new(State {
-            metadata: Metadata::new(&defaults.issuer, config.keys.max_age),
+            metadata: Metadata::new(&defaults.issuer),
             defaults,
             admin_token: secrets.admin_token.as_ref().map(|token| secret::hash(token.expose())),
             directory,

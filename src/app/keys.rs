@@ -27,13 +27,13 @@ pub(super) fn take(
     keys: &Arc<ArcSwap<PublishedKeys>>,
     verified: &Arc<VerifiedTokens>,
 ) -> TakeKeys {
-    let (issuer, max_age) = (config.issuer.clone(), config.keys.max_age);
+    let issuer = config.issuer.clone();
     let (seals, shared) = (secrets.seals.clone(), config.secrets.jwt_secret.clone());
     let (keys, verified) = (Arc::clone(keys), Arc::clone(verified));
     Box::new(move |stored| {
         let shared = shared.as_ref().map(|secret| secret.expose().as_bytes());
         let keyring = Keyring::open(&issuer, &seals, stored, shared).map_err(|error| error.to_string())?;
-        keys.store(Arc::new(PublishedKeys::new(keyring, stored, max_age)));
+        keys.store(Arc::new(PublishedKeys::new(keyring, stored)));
         verified.clear();
         Ok(())
     })

@@ -12,6 +12,7 @@ use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
+use oauth2_actors::freshness::STALENESS_BUDGET;
 use oauth2_actors::model::StoredKey;
 use serde_json::json;
 
@@ -25,12 +26,11 @@ use crate::tokens::keyring::Keyring;
 pub struct Document {
     body: Bytes,
     etag: String,
-    max_age: Duration,
 }
 
 impl Document {
-    /// Prints a document that may be kept for so long.
-    pub fn new(json: &serde_json::Value, max_age: Duration) -> Self {
+    /// Prints a document.
+    pub fn new(json: &serde_json::Value) -> Self {
         let body = json.to_string();
         let etag = format!(
             "\"{}\"",
@@ -39,11 +39,11 @@ impl Document {
         Self {
             body: body.into(),
             etag,
-            max_age,
         }
     }
 
-    fn respond(&self, headers: &HeaderMap) -> HttpResponse {
+    /// `max_age`: for how long it may be kept.
+    fn respond(&self, headers: &HeaderMap, max_age: Duration) -> HttpResponse {
         let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
         let matches = known.is_some_and(|tags| tags.split(',').any(|tag| matches_tag(tag.trim(), &self.etag)));
         let mut response = if matches {
@@ -53,10 +53,7 @@ impl Document {
         };
         response
             .insert_header((header::ETAG, self.etag.as_str()))
-            .insert_header((
-                header::CACHE_CONTROL,
-                format!("public, max-age={}", self.max_age.as_secs()),
-            ));
+            .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", max_age.as_secs())));
         if matches {
             return response.finish();
         }
@@ -83,16 +80,15 @@ pub struct PublishedKeys {
 }
 
 impl PublishedKeys {
-    /// Prints the documents of a keyring. Verifiers may keep them for `max_age`: a new key is published for longer than that
-    /// before it signs.
-    pub fn new(keyring: Keyring, stored: &[StoredKey], max_age: Duration) -> Self {
+    /// Prints the documents of a keyring.
+    pub fn new(keyring: Keyring, stored: &[StoredKey]) -> Self {
         let without_private = |key: &StoredKey| StoredKey {
             sealed_private_key: String::new(),
             ..key.clone()
         };
         Self {
-            jwks: Document::new(&keyring.jwks(), max_age),
-            paseto: Document::new(&keyring.paseto_keys(), max_age),
+            jwks: Document::new(&keyring.jwks()),
+            paseto: Document::new(&keyring.paseto_keys()),
             stored: stored.iter().map(without_private).collect(),
             keyring,
         }
@@ -100,7 +96,7 @@ impl PublishedKeys {
 
     /// No keys, before they are loaded.
     pub fn none() -> Self {
-        Self::new(Keyring::default(), &[], Duration::ZERO)
+        Self::new(Keyring::default(), &[])
     }
 }
 
@@ -117,25 +113,22 @@ pub struct Metadata {
 
 impl Metadata {
     /// The metadata of this issuer (RFC 8414 section 2), with the place of the PASETO keys added.
-    pub fn new(issuer: &str, max_age: Duration) -> Self {
+    pub fn new(issuer: &str) -> Self {
         let base = issuer.trim_end_matches('/');
         let auth_methods = json!(["client_secret_basic", "client_secret_post"]);
-        let document = Document::new(
-            &json!({
-                "issuer": issuer,
-                "token_endpoint": format!("{base}/oauth/token"),
-                "token_endpoint_auth_methods_supported": auth_methods,
-                "grant_types_supported": ["client_credentials"],
-                "response_types_supported": [],
-                "introspection_endpoint": format!("{base}/oauth/introspect"),
-                "introspection_endpoint_auth_methods_supported": auth_methods,
-                "revocation_endpoint": format!("{base}/oauth/revoke"),
-                "revocation_endpoint_auth_methods_supported": auth_methods,
-                "jwks_uri": format!("{base}/.well-known/jwks.json"),
-                "paseto_keys_uri": format!("{base}/.well-known/paseto-keys.json"),
-            }),
-            max_age,
-        );
+        let document = Document::new(&json!({
+            "issuer": issuer,
+            "token_endpoint": format!("{base}/oauth/token"),
+            "token_endpoint_auth_methods_supported": auth_methods,
+            "grant_types_supported": ["client_credentials"],
+            "response_types_supported": [],
+            "introspection_endpoint": format!("{base}/oauth/introspect"),
+            "introspection_endpoint_auth_methods_supported": auth_methods,
+            "revocation_endpoint": format!("{base}/oauth/revoke"),
+            "revocation_endpoint_auth_methods_supported": auth_methods,
+            "jwks_uri": format!("{base}/.well-known/jwks.json"),
+            "paseto_keys_uri": format!("{base}/.well-known/paseto-keys.json"),
+        }));
         let by_path = base
             .split_once("://")
             .and_then(|(_, rest)| rest.split_once('/'))
@@ -156,7 +149,7 @@ impl Metadata {
 
 /// `GET /.well-known/oauth-authorization-server`.
 pub async fn get_metadata(state: App, request: HttpRequest) -> HttpResponse {
-    state.metadata.document.respond(request.headers())
+    state.metadata.document.respond(request.headers(), state.timing.max_age)
 }
 
 /// The same at `/.well-known/oauth-authorization-server` with the issuer's path after it; any other path is nothing.
@@ -167,7 +160,17 @@ pub async fn get_metadata_by_path(state: App, request: HttpRequest) -> Result<Ht
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(Failure::MethodNotAllowed("GET, HEAD"));
     }
-    Ok(state.metadata.document.respond(request.headers()))
+    Ok(state.metadata.document.respond(request.headers(), state.timing.max_age))
+}
+
+/// How long the keys may be kept. A new key is published for longer than that before it signs; a node that has not heard of the
+/// store for longer than nodes may be behind might lack one, so what it tells is not to be kept.
+fn max_age(state: &App) -> Duration {
+    let recent = state
+        .directory
+        .freshness()
+        .is_within(state.timing.skew.max(STALENESS_BUDGET));
+    if recent { state.timing.max_age } else { Duration::ZERO }
 }
 
 /// `GET /.well-known/jwks.json` (RFC 7517 section 5).
@@ -175,7 +178,7 @@ pub async fn get_jwks(state: App, request: HttpRequest) -> Result<HttpResponse, 
     let keys = state.keys.load();
     // Before the keys are loaded, an empty set would be a lie that verifiers keep.
     if keys.keyring.is_complete() {
-        Ok(keys.jwks.respond(request.headers()))
+        Ok(keys.jwks.respond(request.headers(), max_age(&state)))
     } else {
         Err(Failure::Unavailable("no_keys"))
     }
@@ -185,7 +188,7 @@ pub async fn get_jwks(state: App, request: HttpRequest) -> Result<HttpResponse, 
 pub async fn get_paseto_keys(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let keys = state.keys.load();
     if keys.keyring.is_complete() {
-        Ok(keys.paseto.respond(request.headers()))
+        Ok(keys.paseto.respond(request.headers(), max_age(&state)))
     } else {
         Err(Failure::Unavailable("no_keys"))
     }
