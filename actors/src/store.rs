@@ -169,9 +169,9 @@ impl Store {
         dispatch!(self.client(client_id))
     }
 
-    /// Clients by id, ascending. The cursor is the last id of the page before.
-    pub async fn list_clients(&self, cursor: Option<&str>, limit: usize) -> Result<Page<Client>> {
-        dispatch!(self.list_clients(cursor, limit))
+    /// Clients by id, ascending, whose ids begin with a prefix. The cursor is the last id of the page before.
+    pub async fn list_clients(&self, prefix: &str, cursor: Option<&str>, limit: usize) -> Result<Page<Client>> {
+        dispatch!(self.list_clients(prefix, cursor, limit))
     }
 
     /// Writes a client's fields (all but `client_id`, `created_at`, `version` and its secrets) if its version is still

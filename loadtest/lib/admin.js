@@ -70,16 +70,14 @@ export function remove(ids) {
 // The ids of all clients that begin with `prefix`, or the response that says why they cannot be had.
 export function named(prefix) {
   const ids = [];
-  // The list is in the order of the ids' bytes, so those with the prefix follow on it.
-  let cursor = prefix;
+  let cursor = '';
   while (cursor !== null) {
-    const asked = request('GET', `?limit=1000&cursor=${encodeURIComponent(cursor)}`);
+    const asked = request('GET', `?limit=1000&prefix=${encodeURIComponent(prefix)}${cursor}`);
     const response = http.get(asked.url, asked.params);
     if (response.status !== 200) return { response };
     const page = JSON.parse(response.body);
-    const found = page.items.map((client) => client.client_id).filter((id) => id.startsWith(prefix));
-    ids.push(...found);
-    cursor = found.length === page.items.length ? page.next_cursor : null;
+    ids.push(...page.items.map((client) => client.client_id));
+    cursor = page.next_cursor === null ? null : `&cursor=${encodeURIComponent(page.next_cursor)}`;
   }
   return { ids };
 }

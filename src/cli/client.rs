@@ -39,6 +39,9 @@ pub enum Command {
     Top(usage::Top),
     /// List clients by id.
     List {
+        /// Only those whose ids begin so.
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = prefix)]
+        prefix: String,
         #[command(flatten)]
         paging: Paging,
         #[command(flatten)]
@@ -120,7 +123,7 @@ pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
         Command::Export(asked) => export::run(config, &asked).await,
         Command::Usage(one) => usage::usage(config, &one.id, one.json).await,
         Command::Top(asked) => usage::top(config, &asked).await,
-        Command::List { paging, json } => list(config, &paging, json).await,
+        Command::List { prefix, paging, json } => list(config, &prefix, &paging, json).await,
         Command::Show(one) => show(&find(&store::open(config).await?, &one.id).await?, None, one.json),
         Command::Update(update) => self::update(config, *update).await,
         Command::Disable(one) => set_disabled(config, &one, true).await,
@@ -160,7 +163,11 @@ fn secret_from_stdin() -> Result<String, Failure> {
     Ok(text)
 }
 
-async fn list(config: &Config, paging: &Paging, json: Json) -> Result<(), Failure> {
+fn prefix(text: &str) -> Result<String, &'static str> {
+    registration::check_prefix(text).map(|()| text.to_owned())
+}
+
+async fn list(config: &Config, prefix: &str, paging: &Paging, json: Json) -> Result<(), Failure> {
     let store = store::open(config).await?;
     let after = paging
         .cursor
@@ -168,7 +175,9 @@ async fn list(config: &Config, paging: &Paging, json: Json) -> Result<(), Failur
         .map(|cursor| cursor::decode(CLIENTS, cursor))
         .transpose();
     let after = after.map_err(|why| Failure::Refused(format!("--cursor {why}")))?;
-    let mut page = store.list_clients(after.as_deref(), usize::from(paging.limit)).await?;
+    let mut page = store
+        .list_clients(prefix, after.as_deref(), usize::from(paging.limit))
+        .await?;
     page.next = page.next.map(|next| cursor::encode(CLIENTS, &next));
     if json.json {
         let items = page.items.iter().map(|client| ClientView::new(client, None)).collect();

@@ -159,23 +159,20 @@ fn place(list: &str, cursor: &str) -> Result<String, Failure> {
     crate::oauth::cursor::decode(list, cursor).map_err(|why| bad_request(format!("the cursor {why}")))
 }
 
-/// Which part of a list is asked for.
-#[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    limit: Option<usize>,
-    cursor: Option<String>,
+/// The query of a URL; `takes`: what it may name.
+fn query<T: DeserializeOwned>(request: &HttpRequest, takes: &str) -> Result<T, Failure> {
+    web::Query::from_query(request.query_string())
+        .map(web::Query::into_inner)
+        .map_err(|_| bad_request(format!("the query takes {takes}")))
 }
 
-impl ListQuery {
-    fn of(request: &HttpRequest) -> Result<(usize, Option<String>), Failure> {
-        let query = web::Query::<Self>::from_query(request.query_string())
-            .map_err(|_| bad_request("the query takes limit (a number) and cursor"))?;
-        let limit = query.limit.unwrap_or(PAGE);
-        if !(1..=LARGEST_PAGE).contains(&limit) {
-            return Err(bad_request(format!("limit must be from 1 to {LARGEST_PAGE}")));
-        }
-        Ok((limit, query.into_inner().cursor))
+/// How many items a page has.
+fn page_size(asked: Option<usize>) -> Result<usize, Failure> {
+    let limit = asked.unwrap_or(PAGE);
+    if (1..=LARGEST_PAGE).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(bad_request(format!("limit must be from 1 to {LARGEST_PAGE}")))
     }
 }
 

@@ -202,6 +202,15 @@ pub fn is_client_id(id: &str) -> bool {
     (1..=MAX_ID).contains(&id.len()) && plain && !matches!(id, "." | "..")
 }
 
+/// What a list may ask ids to begin with: nothing, or what an id may be.
+pub fn check_prefix(prefix: &str) -> Result<(), &'static str> {
+    if prefix.is_empty() || is_client_id(prefix) || matches!(prefix, "." | "..") {
+        Ok(())
+    } else {
+        Err("prefix is no beginning of a client_id: letters, digits and ._~:-, 128 at the most")
+    }
+}
+
 fn check_id(id: &str) -> Result<(), Invalid> {
     if !is_client_id(id) {
         return Err(invalid(

@@ -214,7 +214,25 @@ async fn lists_have_pages(kind: Kind) {
     }
     found.retain(|id| id != "demo");
     assert_eq!(found, ids);
-    for query in ["limit=0", "limit=1001", "limit=x", "unknown=1"] {
+    for (prefix, count) in [("page-", 5), ("page-3", 1), ("page-33", 0), ("..", 0)] {
+        let (status, page) = ask(&server, Method::GET, &format!("/clients?prefix={prefix}"), json!({})).await;
+        let count = (StatusCode::OK, Some(count));
+        assert_eq!(
+            (status, page["items"].as_array().map(Vec::len)),
+            count,
+            "{prefix}: {page}"
+        );
+    }
+    let listed = server.setup.run(&["client", "list", "--prefix", "page-4"]).stdout;
+    assert!(listed.contains("page-4") && !listed.contains("page-3"), "{listed}");
+    for query in [
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "unknown=1",
+        "prefix=%00",
+        "prefix=a/b",
+    ] {
         let (status, body) = ask(&server, Method::GET, &format!("/clients?{query}"), json!({})).await;
         assert_eq!(
             (status, &body["error"]),

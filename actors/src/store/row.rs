@@ -13,6 +13,11 @@ use crate::model::{Change, Client, MAX_TOKEN_LIFETIME, Policy, Revocation, Revoc
 /// How long after its last possible use a row is kept, so that a clock that is wrong for a while loses nothing.
 pub(super) const LOG_GRACE: i64 = 3600;
 
+/// Where the ids that begin with a prefix end: none has the last of all characters.
+pub(super) fn prefix_end(prefix: &str) -> String {
+    format!("{prefix}{}", char::MAX)
+}
+
 pub(super) fn format_code(format: TokenFormat) -> i16 {
     match format {
         TokenFormat::Paseto => 1,

@@ -181,7 +181,7 @@ async fn clients_by_page(kind: &str) {
     }
     let (mut seen, mut cursor) = (Vec::new(), None::<String>);
     loop {
-        let page = f.store.list_clients(cursor.as_deref(), 2).await.unwrap();
+        let page = f.store.list_clients("", cursor.as_deref(), 2).await.unwrap();
         seen.extend(page.items.iter().map(|c| c.client_id.to_string()));
         assert!(page.items.iter().all(|c| c.secrets.len() == 2));
         cursor = page.next;
@@ -190,4 +190,10 @@ async fn clients_by_page(kind: &str) {
         }
     }
     assert_eq!(seen, ["B", "a", "a-1", "b", "c", "ä"]);
+
+    let page = f.store.list_clients("a", None, 1).await.unwrap();
+    assert_eq!((&*page.items[0].client_id, page.next.as_deref()), ("a", Some("a")));
+    let page = f.store.list_clients("a", page.next.as_deref(), 1).await.unwrap();
+    assert_eq!((&*page.items[0].client_id, page.next), ("a-1", None));
+    assert!(f.store.list_clients("aa", None, 9).await.unwrap().items.is_empty());
 }

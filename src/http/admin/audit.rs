@@ -1,10 +1,10 @@
 //! `GET /admin/v1/audit`: who changed what, newest first.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use oauth2_actors::model::Page;
 use serde::Deserialize;
 
-use super::{App, Failure, LARGEST_PAGE, PAGE, answer_page, bad_request, deadline};
+use super::{App, Failure, answer_page, bad_request, deadline, page_size, query};
 use crate::oauth::audit::{self, AuditView};
 
 #[derive(Deserialize)]
@@ -20,13 +20,8 @@ struct Query {
 
 /// Lists rows.
 pub async fn list(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    let query = web::Query::<Query>::from_query(request.query_string())
-        .map_err(|_| bad_request("the query takes since, until, client_id, kind, limit (a number) and cursor"))?
-        .into_inner();
-    let limit = query.limit.unwrap_or(PAGE);
-    if !(1..=LARGEST_PAGE).contains(&limit) {
-        return Err(bad_request(format!("limit must be from 1 to {LARGEST_PAGE}")));
-    }
+    let query: Query = query(&request, "since, until, client_id, kind, limit (a number) and cursor")?;
+    let limit = page_size(query.limit)?;
     let filter = audit::filter(
         query.since.as_deref(),
         query.until.as_deref(),

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    App, ClientId, Failure, ListQuery, NO_SUCH_CLIENT, Operator, State, answer, answer_page, bad_request, deadline,
-    place, read, usage,
+    App, ClientId, Failure, NO_SUCH_CLIENT, Operator, State, answer, answer_page, bad_request, deadline, page_size,
+    place, query, read, usage,
 };
 use crate::oauth::cursor;
 use crate::oauth::registration::{self, ClientRequest, Fresh, Invalid};
@@ -64,14 +64,25 @@ pub async fn create(
     Ok(response.insert_header((header::CACHE_CONTROL, "no-store")).json(body))
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    prefix: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
 /// Lists clients by id.
 pub async fn list(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    let (limit, cursor) = ListQuery::of(&request)?;
-    let cursor = cursor.map(|cursor| place(CLIENTS, &cursor)).transpose()?;
+    let query: Query = query(&request, "prefix, limit (a number) and cursor")?;
+    let limit = page_size(query.limit)?;
+    let prefix = query.prefix.unwrap_or_default();
+    registration::check_prefix(&prefix).map_err(bad_request)?;
+    let cursor = query.cursor.map(|cursor| place(CLIENTS, &cursor)).transpose()?;
     let mut page = state
         .tokens
         .call(deadline(), move |store| async move {
-            store.list_clients(cursor.as_deref(), limit).await
+            store.list_clients(&prefix, cursor.as_deref(), limit).await
         })
         .await?;
     page.next = page.next.map(|next| cursor::encode(CLIENTS, &next));

@@ -4,11 +4,11 @@ use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 use oauth2_actors::model::token::{latest_expiry, uuid_v7_ms};
 use oauth2_actors::model::{Revocation, RevocationTarget, StoredToken};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{App, Failure, ListQuery, Operator, State, answer, answer_page, bad_request, deadline, place};
+use super::{App, Failure, Operator, State, answer, answer_page, bad_request, deadline, page_size, place, query};
 use crate::http::resolve::Resolved;
 use crate::oauth::cursor;
 use crate::oauth::view::{TokenView, tokens_of};
@@ -20,9 +20,17 @@ fn parse_jti(text: &str) -> Result<Uuid, Failure> {
         .ok_or_else(|| bad_request("a token id is a UUID of version 7"))
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
 /// Lists a client's recorded tokens, newest first.
 pub async fn list(state: App, request: HttpRequest, client_id: Path<String>) -> Result<HttpResponse, Failure> {
-    let (limit, cursor) = ListQuery::of(&request)?;
+    let Query { limit, cursor } = query(&request, "limit (a number) and cursor")?;
+    let limit = page_size(limit)?;
     let (client_id, now) = (client_id.into_inner(), state.now());
     let list = tokens_of(&client_id);
     let cursor = cursor.map(|cursor| place(&list, &cursor)).transpose()?;

@@ -1,11 +1,11 @@
 //! `/admin/v1/clients/{client_id}/usage` and `/admin/v1/clients:top`: what clients have used, and who does not keep its tokens.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use oauth2_actors::model::{Client, Mode, Quotas};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{App, ClientId, Failure, LARGEST_PAGE, NO_SUCH_CLIENT, State, answer, bad_request};
+use super::{App, ClientId, Failure, NO_SUCH_CLIENT, State, answer, page_size, query};
 use crate::oauth::registration::quota_below;
 use crate::oauth::view::QuotaView;
 
@@ -41,14 +41,8 @@ struct Holder {
 
 /// Lists the clients with the most tokens that are still valid, as this node knows them.
 pub async fn top(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    let query = web::Query::<Top>::from_query(request.query_string());
-    let limit = query
-        .map_err(|_| bad_request("the query takes limit (a number)"))?
-        .limit
-        .unwrap_or(20);
-    if !(1..=LARGEST_PAGE).contains(&limit) {
-        return Err(bad_request(format!("limit must be from 1 to {LARGEST_PAGE}")));
-    }
+    let query: Top = query(&request, "limit (a number)")?;
+    let limit = page_size(query.limit.or(Some(20)))?;
     let top = state.counters.top(limit, state.now()).into_iter();
     let items: Vec<_> = top
         .map(|(client_id, still_valid_tokens)| Holder {

@@ -134,11 +134,20 @@ impl PostgresStore {
         })
     }
 
-    pub(in crate::store) async fn list_clients(&self, cursor: Option<&str>, limit: usize) -> Result<Page<Client>> {
+    pub(in crate::store) async fn list_clients(
+        &self,
+        prefix: &str,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Client>> {
+        let end = row::prefix_end(prefix);
         verb!(self, PATIENT, |connection| {
             connection.batch("BEGIN; SET LOCAL statement_timeout = 5000").await?;
             let rows = connection
-                .query(PAGE, &[&cursor.unwrap_or_default(), &(limit as i64 + 1)])
+                .query(
+                    select!("WHERE client_id > $1 AND client_id >= $2 AND client_id < $3 ORDER BY client_id LIMIT $4"),
+                    &[&cursor.unwrap_or_default(), &prefix, &end, &(limit as i64 + 1)],
+                )
                 .await?;
             connection.batch("COMMIT").await?;
             let items = rows.iter().map(read).collect::<std::result::Result<_, Failure>>()?;

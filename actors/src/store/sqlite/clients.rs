@@ -39,13 +39,20 @@ impl SqliteStore {
         self.read(move |t| find(t, &client_id)).await
     }
 
-    pub(in crate::store) async fn list_clients(&self, cursor: Option<&str>, limit: usize) -> Result<Page<Client>> {
+    pub(in crate::store) async fn list_clients(
+        &self,
+        prefix: &str,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Client>> {
+        let (prefix, end) = (prefix.to_owned(), row::prefix_end(prefix));
         let after = cursor.unwrap_or_default().to_owned();
         self.read(move |t| {
             let mut select = t.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM clients WHERE client_id > ?1 ORDER BY client_id LIMIT ?2"
+                "SELECT {COLUMNS} FROM clients WHERE client_id > ?1 AND client_id >= ?2 AND client_id < ?3
+                 ORDER BY client_id LIMIT ?4"
             ))?;
-            let mut rows = select.query(params![after, limit as i64 + 1])?;
+            let mut rows = select.query(params![after, prefix, end, limit as i64 + 1])?;
             let mut items = Vec::new();
             while let Some(r) = rows.next()? {
                 items.push(with_secrets(t, read(r)?)?);
