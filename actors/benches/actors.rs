@@ -10,7 +10,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use oauth2_actors::model::{Endpoint, TokenFormat, TokenRecord};
 use oauth2_actors::rate_limiter::{FailureOptions, Limits};
 use oauth2_actors::runtime::{Envelope, Place, Policy, Request, Supervised, supervise_at};
-use oauth2_actors::store::{Location, Store, StoreOptions};
+use oauth2_actors::store::{Location, Pooler, Store, StoreOptions};
 use oauth2_testkit::Postgres;
 use uuid::Uuid;
 
@@ -104,6 +104,7 @@ fn commits(c: &mut Criterion) {
             idle_timeout: LATER,
             acquire_timeout: LATER,
             password_file: None,
+            pooler: Pooler::None,
         };
         let store = runtime.block_on(async {
             let store = Store::open(&options).await.unwrap();

@@ -270,7 +270,7 @@ mod tests {
 
     use super::*;
     use crate::runtime::clock::ManualClock;
-    use crate::store::{Location, StoreOptions};
+    use crate::store::{Location, Pooler, StoreOptions};
 
     fn minted_at(ms: u64) -> Uuid {
         Uuid::from_u128((u128::from(ms) << 80) | (7 << 76) | 1)
@@ -299,6 +299,7 @@ mod tests {
             idle_timeout: wait,
             acquire_timeout: wait,
             password_file: None,
+            pooler: Pooler::None,
         };
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1));
         let parts = Parts {

@@ -19,7 +19,7 @@ mod row;
 mod sqlite;
 mod types;
 
-pub use types::{Loaded, Location, LogPosition, Maintenance, PoolUse, StoreOptions};
+pub use types::{Loaded, Location, LogPosition, Maintenance, PoolUse, Pooler, StoreOptions};
 
 /// What every verb answers.
 pub type Result<T> = std::result::Result<T, StoreError>;

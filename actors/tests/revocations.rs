@@ -8,7 +8,7 @@ use oauth2_actors::model::token::uuid_v7_ms;
 use oauth2_actors::model::{AuditEntry, Revocation, RevocationTarget};
 use oauth2_actors::revocation_cache::{Apply, Parts, PublishedRevocations, RevocationCache, Subject};
 use oauth2_actors::runtime::{IdClock, ManualClock, Policy, Supervised, supervise};
-use oauth2_actors::store::{Location, Store, StoreOptions};
+use oauth2_actors::store::{Location, Pooler, Store, StoreOptions};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -36,6 +36,7 @@ impl Fixture {
             idle_timeout: PATIENCE,
             acquire_timeout: PATIENCE,
             password_file: None,
+            pooler: Pooler::None,
         };
         let store = Store::open(&options).await.unwrap();
         store.migrate().await.unwrap();

@@ -1,10 +1,18 @@
 //! Every verb of the store, on both stores.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+/// Each of these on Postgres, itself and behind a pooler in transaction mode.
+macro_rules! on_postgres {
+    ($($name:ident),+ $(,)?) => {
+        mod postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name("postgres").await })+ }
+        mod pooled { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name("pooled").await })+ }
+    };
+}
+
 /// Each of these on Postgres and on `SQLite`.
 macro_rules! on_both {
     ($($name:ident),+ $(,)?) => {
-        mod postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name("postgres").await })+ }
+        on_postgres!($($name),+);
         mod sqlite { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name("sqlite").await })+ }
     };
 }

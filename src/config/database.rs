@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use oauth2_actors::store::{Location, StoreOptions};
+use oauth2_actors::store::{Location, Pooler, StoreOptions};
 
 use super::values::{Values, duration, number};
 
@@ -34,6 +34,7 @@ impl Database {
                 Ok(directory.join(text))
             }
         });
+        let pooler = values.get("database.pooler", parse_pooler);
         let connect = values.get("database.connect_timeout", positive_duration);
         let idle = values.get("database.idle_timeout", positive_duration);
         let acquire = values.get("database.acquire_timeout_ms", |text| number::<u64>(text, 1, 60_000));
@@ -50,6 +51,7 @@ impl Database {
             ledger_writers: 1,
             min_connections: min?,
             password_file: password?,
+            pooler: pooler?,
             connect_timeout: connect?,
             idle_timeout: idle?,
             acquire_timeout: Duration::from_millis(acquire?),
@@ -90,6 +92,14 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
         return Err("must be a number of seconds above 0".to_owned());
     }
     Ok(value)
+}
+
+fn parse_pooler(text: &str) -> Result<Pooler, String> {
+    match text {
+        "none" => Ok(Pooler::None),
+        "transaction" => Ok(Pooler::Transaction),
+        _ => Err("must be one of none, transaction".to_owned()),
+    }
 }
 
 fn parse_url(text: &str, directory: &Path) -> Result<Location, String> {

@@ -98,6 +98,7 @@ pub const KEYS: &[Key] = &[
     Key { secrecy: Secrecy::Url, ..key("OAUTH2_DATABASE_URL", "database.url", Value("sqlite://data/oauth2.db"),
         "The store: `sqlite://PATH` (relative to the working directory; `sqlite:///…` is absolute) or `postgres://…`.") },
     key("OAUTH2_DATABASE_PASSWORD_FILE", "database.password_file", Derived("the URL's password"), "File with the Postgres password alone, read again whenever a connection is opened, so that it may change."),
+    key("OAUTH2_DATABASE_POOLER", "database.pooler", Value("none"), "What is between the server and Postgres: `none`, or `transaction` for a pooler that lends connections by the transaction, as pgbouncer does. One that was not named is refused."),
     key("OAUTH2_DATABASE_MAX_CONNECTIONS", "database.max_connections", Value("10"), "Postgres connections at the most, 2 to 10000. Each worker records tokens through one of its own, up to half of them."),
     key("OAUTH2_DATABASE_MIN_CONNECTIONS", "database.min_connections", Value("2"), "Idle Postgres connections kept open."),
     key("OAUTH2_DATABASE_CONNECT_TIMEOUT", "database.connect_timeout", Value("5"), "Seconds that opening a connection may take."),

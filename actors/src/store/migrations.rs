@@ -1,6 +1,6 @@
 //! The migrations of both stores, embedded, and the check that a schema is one this binary made.
 
-use refinery::Runner;
+use refinery::{Migration, Runner};
 
 use super::Result;
 use crate::error::StoreError;
@@ -51,6 +51,14 @@ pub(super) fn latest(kind: &str) -> i64 {
         .map(|m| i64::from(m.version()))
         .max()
         .unwrap_or(0)
+}
+
+/// The steps that follow a version, in their order.
+pub(super) fn after(kind: &str, version: Option<i64>) -> Vec<Migration> {
+    let mut steps = runner(kind).get_migrations().clone();
+    steps.retain(|step| version.is_none_or(|version| i64::from(step.version()) > version));
+    steps.sort_unstable_by_key(Migration::version);
+    steps
 }
 
 /// Whether what was applied is a beginning of what this binary would apply; answers the version reached.

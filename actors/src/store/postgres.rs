@@ -17,6 +17,7 @@ use crate::error::StoreError;
 use crate::model::{AuditEntry, Change, Client, Page, Revocation, SecretHash, StoredKey, StoredToken, TokenRecord};
 
 mod audit;
+mod backends;
 mod bulk;
 mod clients;
 mod column;
@@ -26,15 +27,19 @@ mod keys;
 mod ledger;
 mod logs;
 mod maintenance;
+mod opener;
+mod param;
 mod quotas;
 mod schema;
 mod tls;
 mod tokens;
 mod url;
 
-use connection::{Connection, Opener};
+use connection::Connection;
 use failure::Failure;
 pub use ledger::LedgerWriter;
+use opener::Opener;
+use param::Param;
 
 /// The server's own bound on an ordinary statement, and ours for when the server does not answer at all.
 const STATEMENT: Duration = Duration::from_secs(1);
@@ -176,6 +181,9 @@ async fn settle<T>(
         }
         Ok(Err(failure)) => failure,
     };
+    if failure.shows_a_pooler() {
+        connection.refute();
+    }
     if !failure.breaks_connection() {
         connection.roll_back().await;
     }

@@ -19,12 +19,24 @@ pub struct StoreOptions {
     pub min_connections: u32,
     /// A file with the password, read whenever a connection is opened (Postgres); `None` = the URL's.
     pub password_file: Option<PathBuf>,
+    /// What is between here and the server (Postgres).
+    pub pooler: Pooler,
     /// Bound on opening a connection.
     pub connect_timeout: Duration,
     /// After this long unused, a connection above the minimum is closed.
     pub idle_timeout: Duration,
     /// Bound on waiting for a pooled connection.
     pub acquire_timeout: Duration,
+}
+
+/// What may be between this process and the sessions of a Postgres server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pooler {
+    /// Nothing, or what gives a connection a session of its own.
+    #[default]
+    None,
+    /// A pooler that lends sessions by the transaction: nothing of a session lasts longer.
+    Transaction,
 }
 
 /// Which store, and where.
@@ -110,6 +122,7 @@ mod tests {
             ledger_writers: 1,
             min_connections: 0,
             password_file: None,
+            pooler: Pooler::None,
             connect_timeout: Duration::ZERO,
             idle_timeout: Duration::ZERO,
             acquire_timeout: Duration::ZERO,

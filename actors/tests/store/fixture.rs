@@ -7,10 +7,10 @@ use oauth2_actors::model::{
     AuditEntry, Client, ClientSecret, GrantType, KeyAlgorithm, Ledger, Policy, SigningAlg, StoredKey, TokenFormat,
     TokenRecord,
 };
-use oauth2_actors::store::{Location, Store, StoreOptions};
+use oauth2_actors::store::{Location, Pooler, Store, StoreOptions};
 use uuid::{NoContext, Timestamp, Uuid};
 
-use oauth2_testkit::postgres::Postgres;
+use oauth2_testkit::{Pgbouncer, Postgres};
 
 /// A moment the tests take for the present: 2026-11-24 18:00:00 UTC.
 pub const NOW: i64 = 1_795_543_200;
@@ -18,6 +18,8 @@ pub const NOW: i64 = 1_795_543_200;
 pub struct Fixture {
     pub store: Store,
     pub options: StoreOptions,
+    /// The way to Postgres without a pooler.
+    direct: Option<String>,
     _directory: tempfile::TempDir,
 }
 
@@ -28,6 +30,7 @@ pub fn options(location: Location) -> StoreOptions {
         ledger_writers: 1,
         min_connections: 0,
         password_file: None,
+        pooler: Pooler::None,
         connect_timeout: Duration::from_secs(2),
         idle_timeout: Duration::from_mins(1),
         acquire_timeout: Duration::from_millis(250),
@@ -37,17 +40,25 @@ pub fn options(location: Location) -> StoreOptions {
 impl Fixture {
     pub async fn empty(kind: &str) -> Fixture {
         let directory = tempfile::tempdir().unwrap();
-        let location = match kind {
-            "sqlite" => Location::Sqlite(directory.path().join("new/oauth2.db")),
-            _ => Location::Postgres(Postgres::shared().database().await),
+        let direct = match kind {
+            "sqlite" => None,
+            _ => Some(Postgres::shared().database().await),
         };
-        let mut options = options(location);
+        let mut options = options(match &direct {
+            None => Location::Sqlite(directory.path().join("new/oauth2.db")),
+            Some(url) if kind == "pooled" => Location::Postgres(Pgbouncer::shared().url(url)),
+            Some(url) => Location::Postgres(url.clone()),
+        });
+        if kind == "pooled" {
+            options.pooler = Pooler::Transaction;
+        }
         // The first connection of a machine under load may take longer than a caller waits.
         options.acquire_timeout = Duration::from_secs(5);
         let store = Store::open(&options).await.unwrap();
         Fixture {
             store,
             options,
+            direct,
             _directory: directory,
         }
     }
@@ -70,10 +81,7 @@ impl Fixture {
     }
 
     pub fn url(&self) -> &str {
-        match &self.options.location {
-            Location::Postgres(url) => url,
-            Location::Sqlite(_) => panic!("not Postgres"),
-        }
+        self.direct.as_deref().expect("Postgres")
     }
 
     pub fn path(&self) -> &std::path::Path {

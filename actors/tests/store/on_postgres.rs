@@ -11,9 +11,19 @@ use oauth2_testkit::postgres::{Postgres, connect};
 
 const SLOT: i64 = 6 * 3600;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn partitions_come_and_go() {
-    let f = Fixture::migrated("postgres").await;
+on_postgres!(
+    partitions_come_and_go,
+    a_locked_ledger_waits_for_the_next_round,
+    nodes_maintain_together,
+    a_stuck_batch_times_out,
+    a_collision_is_tried_again,
+    a_partition_attached_under_a_batch_does_not_fail_it,
+    every_commit_waits_for_the_disk,
+    a_caller_that_leaves_leaves_a_clean_pool,
+);
+
+async fn partitions_come_and_go(kind: &str) {
+    let f = Fixture::migrated(kind).await;
     let mut writer = f.store.ledger_writer();
     // Before any partition: a stray of the next slot but one.
     let stray = token("ci", NOW, 2 * SLOT + 60);
@@ -57,9 +67,8 @@ async fn partitions_come_and_go() {
     assert!(f.store.token(stray.jti, None).await.unwrap().is_none());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_locked_ledger_waits_for_the_next_round() {
-    let f = Fixture::migrated("postgres").await;
+async fn a_locked_ledger_waits_for_the_next_round(kind: &str) {
+    let f = Fixture::migrated(kind).await;
     let holder = connect(f.url()).await;
     holder
         .batch_execute("BEGIN; LOCK TABLE tokens IN SHARE UPDATE EXCLUSIVE MODE")
@@ -73,9 +82,8 @@ async fn a_locked_ledger_waits_for_the_next_round() {
     assert_eq!(f.store.maintain(NOW, 0).await.unwrap().partitions_created, 3);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nodes_maintain_together() {
-    let f = Fixture::migrated("postgres").await;
+async fn nodes_maintain_together(kind: &str) {
+    let f = Fixture::migrated(kind).await;
     let rounds = (0..4).map(|_| {
         let store = f.store.clone();
         tokio::spawn(async move { store.maintain(NOW, 30 * 24 * 3600).await.unwrap().partitions_created })
@@ -164,9 +172,8 @@ async fn a_killed_or_read_only_session_is_replaced() {
         .expect("the read-only session was not kept");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stuck_batch_times_out() {
-    let f = Fixture::migrated("postgres").await;
+async fn a_stuck_batch_times_out(kind: &str) {
+    let f = Fixture::migrated(kind).await;
     let mut writer = f.store.ledger_writer();
     writer.commit(&[token("ci", NOW, 60)]).await.unwrap();
     let holder = connect(f.url()).await;
@@ -216,9 +223,8 @@ async fn the_figures_cover_the_ledgers_connection() {
     assert_eq!(figures(), [0, 2, 2]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_collision_is_tried_again() {
-    let f = Fixture::migrated("postgres").await;
+async fn a_collision_is_tried_again(kind: &str) {
+    let f = Fixture::migrated(kind).await;
     let admin = connect(f.url()).await;
     // A sequence outlives the rollback of the transaction that drew from it.
     let trigger = "CREATE SEQUENCE tries;
@@ -242,9 +248,8 @@ async fn a_collision_is_tried_again() {
 }
 
 /// A batch is on its way into the default partition while a partition of its own is attached. Nobody is told of it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_partition_attached_under_a_batch_does_not_fail_it() {
-    let f = Fixture::migrated("postgres").await;
+async fn a_partition_attached_under_a_batch_does_not_fail_it(kind: &str) {
+    let f = Fixture::migrated(kind).await;
     let mut writer = f.store.ledger_writer();
     writer.commit(&[token("ci", NOW, 60)]).await.unwrap();
     let (maker, watcher) = (connect(f.url()).await, connect(f.url()).await);
@@ -274,9 +279,8 @@ async fn a_partition_attached_under_a_batch_does_not_fail_it() {
 }
 
 /// Whatever the database's own default is.
-#[tokio::test(flavor = "multi_thread")]
-async fn every_commit_waits_for_the_disk() {
-    let f = Fixture::empty("postgres").await;
+async fn every_commit_waits_for_the_disk(kind: &str) {
+    let f = Fixture::empty(kind).await;
     let admin = connect(f.url()).await;
     let lax = "DO $$ BEGIN
         EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$";
@@ -308,9 +312,8 @@ async fn every_commit_waits_for_the_disk() {
     assert_eq!(seen, [("clients", "on"), ("revocations", "on"), ("tokens", "on")]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_leaves_leaves_a_clean_pool() {
-    let f = Fixture::migrated("postgres").await;
+async fn a_caller_that_leaves_leaves_a_clean_pool(kind: &str) {
+    let f = Fixture::migrated(kind).await;
     f.store
         .create_client(&client("ci"), NOW as u64 * 1000, &audit("client.create"))
         .await

@@ -4,12 +4,14 @@
 
 pub mod authority;
 mod credentials;
+pub mod pgbouncer;
 pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod server;
 
 pub use credentials::Credentials;
+pub use pgbouncer::Pgbouncer;
 pub use postgres::Postgres;
 pub use process::{Output, Process};
 pub use server::{Server, Setup};

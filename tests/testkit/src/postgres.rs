@@ -107,7 +107,8 @@ impl Postgres {
         self.directory.path().join("data")
     }
 
-    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    /// A command that runs as the server does.
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.directory.path());
         if let Some((uid, gid)) = self.owner {

@@ -2,10 +2,9 @@
 //! come in before it, so neither a list nor a follower leaves a row out.
 
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
 
 use super::column::Seconds;
-use super::{Failure, PATIENT, PostgresStore, Result, verb};
+use super::{Failure, PATIENT, Param, PostgresStore, Result, verb};
 use crate::model::{AuditFilter, AuditPlace, AuditRow};
 
 /// What all readings have in common; the places are `(txid, id)`. A dump that was restored brings rows whose transactions this
@@ -43,8 +42,8 @@ impl PostgresStore {
         };
         let (since, until) = (filter.since.map(Seconds), filter.until.map(Seconds));
         verb!(self, PATIENT, |connection| {
-            connection.batch("BEGIN; SET LOCAL statement_timeout = 5000").await?;
-            let params: [&(dyn ToSql + Sync); 7] = [
+            connection.begin("SET LOCAL statement_timeout = 5000").await?;
+            let params: [&dyn Param; 7] = [
                 &since,
                 &until,
                 &filter.client_id,
@@ -54,7 +53,7 @@ impl PostgresStore {
                 &(limit as i64),
             ];
             let rows = connection.query(sql, &params).await?;
-            connection.batch("COMMIT").await?;
+            connection.commit().await?;
             rows.iter().map(read).collect()
         })
     }

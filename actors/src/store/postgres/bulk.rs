@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 
 use super::column::Seconds;
-use super::{AuditEntry, Client, Failure, LONG, PATIENT, PostgresStore, Result, StoreError, clients, row, verb};
+use super::{AuditEntry, Client, Failure, LONG, PATIENT, Param, PostgresStore, Result, StoreError, clients, row, verb};
 use crate::model::{ClientSecret, Ledger, SigningAlg, TokenFormat};
 use crate::store::Loaded;
 
@@ -107,9 +107,9 @@ impl PostgresStore {
         );
         let (laid, at) = (documents(changed), Seconds((now_ms / 1000) as i64));
         verb!(self, PATIENT, |connection| {
-            connection.batch("BEGIN; SET LOCAL statement_timeout = 5000").await?;
+            connection.begin("SET LOCAL statement_timeout = 5000").await?;
             if !new.is_empty() {
-                let params: [&(dyn tokio_postgres::types::ToSql + Sync); 8] = [
+                let params: [&dyn Param; 8] = [
                     &made,
                     &kept,
                     &at,
@@ -123,12 +123,11 @@ impl PostgresStore {
                 expect(count, new)?;
             }
             if !changed.is_empty() {
-                let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-                    [&laid, &at, &audit.actor, &audit.action, &audit.detail];
+                let params: [&dyn Param; 5] = [&laid, &at, &audit.actor, &audit.action, &audit.detail];
                 let count: i64 = connection.query_one(UPDATE, &params).await?.try_get(0)?;
                 expect(count, changed)?;
             }
-            connection.batch("COMMIT").await?;
+            connection.commit().await?;
             Ok(())
         })
     }
@@ -137,26 +136,16 @@ impl PostgresStore {
         verb!(self, LONG, |connection| {
             // One snapshot for both tables, each read from its beginning to its end: to join them would cost several times that.
             connection
-                .batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 60000")
+                .begin(
+                    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = 60000",
+                )
                 .await?;
-            let statement = connection.prepared(clients::EVERY).await?;
-            let mut rows = pin!(
-                connection
-                    .client
-                    .query_raw(&statement, std::iter::empty::<&str>())
-                    .await?
-            );
+            let mut rows = pin!(connection.stream(clients::EVERY).await?);
             while let Some(row) = rows.try_next().await? {
                 take(Loaded::Client(clients::read_bare(&row)?));
             }
             let sql = "SELECT client_id, hash, expires_at FROM client_secrets ORDER BY id DESC";
-            let statement = connection.prepared(sql).await?;
-            let mut rows = pin!(
-                connection
-                    .client
-                    .query_raw(&statement, std::iter::empty::<&str>())
-                    .await?
-            );
+            let mut rows = pin!(connection.stream(sql).await?);
             while let Some(row) = rows.try_next().await? {
                 let secret = ClientSecret {
                     hash: row::hash(row.try_get(1)?)?,
@@ -164,7 +153,7 @@ impl PostgresStore {
                 };
                 take(Loaded::Secret(row.try_get(0)?, secret));
             }
-            connection.batch("COMMIT").await?;
+            connection.commit().await?;
             Ok(())
         })
     }
@@ -173,10 +162,10 @@ impl PostgresStore {
         verb!(self, PATIENT, |connection| {
             // A page's secrets are looked up by the index: a plan for all of them would read the whole table for each page.
             connection
-                .batch("BEGIN; SET LOCAL statement_timeout = 5000; SET LOCAL enable_hashjoin = off; SET LOCAL enable_seqscan = off")
+                .begin("SET LOCAL statement_timeout = 5000; SET LOCAL enable_hashjoin = off; SET LOCAL enable_seqscan = off")
                 .await?;
             let rows = connection.query(clients::PAGE, &[&after, &(limit as i64)]).await?;
-            connection.batch("COMMIT").await?;
+            connection.commit().await?;
             rows.iter().map(clients::read).collect()
         })
     }

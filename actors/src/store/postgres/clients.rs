@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tokio_postgres::Row;
 
 use super::column::Seconds;
-use super::{AuditEntry, Client, Failure, ORDINARY, PATIENT, Page, PostgresStore, Result, SecretHash, StoreError};
+use super::{
+    AuditEntry, Client, Failure, ORDINARY, PATIENT, Page, Param, PostgresStore, Result, SecretHash, StoreError,
+};
 use super::{row, verb};
 use crate::model::{ClientSecret, Ledger, SigningAlg, TokenFormat};
 
@@ -104,8 +106,7 @@ impl PostgresStore {
                         &row::policy(client),
                     ],
                 )
-                .await
-                .map_err(Failure::from);
+                .await;
             match made {
                 Err(failure) if failure.code() == Some("23505") => {
                     Err(StoreError::Conflict(format!("the client {} exists already", client.client_id)).into())
@@ -125,11 +126,11 @@ impl PostgresStore {
     pub(in crate::store) async fn clients_named(&self, client_ids: &[String]) -> Result<Vec<Client>> {
         verb!(self, ORDINARY, |connection| {
             // A plan made while the table was small is kept while it grows: it must not be one that reads all of it.
-            connection.batch("BEGIN; SET LOCAL enable_seqscan = off").await?;
+            connection.begin("SET LOCAL enable_seqscan = off").await?;
             let rows = connection
                 .query(select!("WHERE client_id = ANY ($1)"), &[&client_ids])
                 .await?;
-            connection.batch("COMMIT").await?;
+            connection.commit().await?;
             rows.iter().map(read).collect()
         })
     }
@@ -142,14 +143,14 @@ impl PostgresStore {
     ) -> Result<Page<Client>> {
         let end = row::prefix_end(prefix);
         verb!(self, PATIENT, |connection| {
-            connection.batch("BEGIN; SET LOCAL statement_timeout = 5000").await?;
+            connection.begin("SET LOCAL statement_timeout = 5000").await?;
             let rows = connection
                 .query(
                     select!("WHERE client_id > $1 AND client_id >= $2 AND client_id < $3 ORDER BY client_id LIMIT $4"),
                     &[&cursor.unwrap_or_default(), &prefix, &end, &(limit as i64 + 1)],
                 )
                 .await?;
-            connection.batch("COMMIT").await?;
+            connection.commit().await?;
             let items = rows.iter().map(read).collect::<std::result::Result<_, Failure>>()?;
             Ok(Page::cut(items, limit, |client: &Client| client.client_id.to_string()))
         })
@@ -250,16 +251,16 @@ impl PostgresStore {
             VALUES ($3, $4, $5, 'client', $1, $6)";
         verb!(self, ORDINARY, |connection| {
             // Its own statements, so that each sees what a rotation that held the lock before has committed.
-            connection.batch("BEGIN").await?;
+            connection.begin("").await?;
             if connection.execute(locked, &[&client_id, &Seconds(now)]).await? == 0 {
-                connection.batch("ROLLBACK").await?;
+                connection.abandon().await?;
                 return Ok(false);
             }
             connection.execute(removed, &[&client_id, &Seconds(now)]).await?;
             connection
                 .execute(ended, &[&client_id, &Seconds(old_expire_at)])
                 .await?;
-            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] = [
+            let params: [&dyn Param; 6] = [
                 &client_id,
                 &&new[..],
                 &Seconds(now),
@@ -268,7 +269,7 @@ impl PostgresStore {
                 &audit.detail,
             ];
             connection.execute(added, &params).await?;
-            connection.batch("COMMIT").await?;
+            connection.commit().await?;
             Ok(true)
         })
     }

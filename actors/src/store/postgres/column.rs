@@ -5,7 +5,7 @@ use std::error::Error;
 use bytes::{BufMut, BytesMut};
 use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type, accepts, to_sql_checked};
 
-use super::{TokenRecord, row};
+use super::{Param, TokenRecord, row};
 
 /// Unix seconds of 2000-01-01, where the wire's clock begins; it counts microseconds.
 const EPOCH: i64 = 946_684_800;
@@ -89,6 +89,18 @@ impl ToSql for Column<'_> {
     }
 
     to_sql_checked!();
+}
+
+impl Param for Column<'_> {
+    fn ty(&self) -> Type {
+        match self.0 {
+            Field::Jti => Type::UUID_ARRAY,
+            Field::ExpiresAt => Type::TIMESTAMPTZ_ARRAY,
+            Field::ClientId | Field::Scope | Field::Audience => Type::TEXT_ARRAY,
+            Field::Format => Type::INT2_ARRAY,
+            Field::SecretHash => Type::BYTEA_ARRAY,
+        }
+    }
 }
 
 fn put(out: &mut BytesMut, bytes: &[u8]) -> Result<(), Box<dyn Error + Sync + Send>> {

@@ -1,197 +1,33 @@
-//! One connection: how it is opened, what it remembers, when it is closed.
+//! One connection: how statements are sent, what it remembers, when it is of no more use.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use bb8_postgres::PostgresConnectionManager;
-use bb8_postgres::bb8::ManageConnection;
-use tokio_postgres::config::{Host, TargetSessionAttrs};
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, Error, Row, Statement};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use futures_util::TryStreamExt;
+use futures_util::future::join3;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Error, Row, RowStream, Statement};
 
-use super::failure::to_store_error;
-use super::url::{self, Check, Protection};
-use super::{Result, STATEMENT, StoreError, StoreOptions, tls};
+use super::backends::Claim;
+use super::param::Param;
+use super::{Failure, STATEMENT, StoreError};
 
-/// What every connection is told first. A stronger `synchronous_commit` than `on` is left as it is.
-const SETTINGS: &str = "SELECT set_config('synchronous_commit', 'on', false)
-    WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply');
-    SET statement_timeout = 1000; SET idle_in_transaction_session_timeout = 10000";
-
-/// Opens connections for the pool.
-#[derive(Clone)]
-pub struct Opener {
-    config: Arc<Config>,
-    protection: Arc<Protection>,
-    /// A file with the password, read whenever a connection is opened.
-    password_file: Option<Arc<Path>>,
-    /// Where the server should be, for messages.
-    place: Arc<str>,
-    connect_timeout: Duration,
-    last_failure: Arc<Mutex<Option<StoreError>>>,
-}
-
-impl fmt::Debug for Opener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opener").finish_non_exhaustive()
-    }
-}
-
-impl Opener {
-    pub(super) fn new(url: &str, options: &StoreOptions, last_failure: Arc<Mutex<Option<StoreError>>>) -> Result<Self> {
-        let (mut config, protection) = url::read(url)?;
-        config
-            .application_name("oauth2_server")
-            .connect_timeout(options.connect_timeout)
-            .tcp_user_timeout(Duration::from_secs(3))
-            .keepalives(true)
-            .keepalives_idle(Duration::from_secs(10))
-            .keepalives_interval(Duration::from_secs(3))
-            .keepalives_retries(3);
-        // With several hosts, only the one that takes writes is of use.
-        if config.get_hosts().len() > 1 && config.get_target_session_attrs() == TargetSessionAttrs::Any {
-            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        }
-        // What is wrong with the files shows now, not at the first connection.
-        tls::connector(&protection)?;
-        let opener = Self {
-            place: place(&config).into(),
-            config: Arc::new(config),
-            protection: Arc::new(protection),
-            password_file: options.password_file.as_deref().map(Into::into),
-            connect_timeout: options.connect_timeout,
-            last_failure,
-        };
-        opener.target()?;
-        Ok(opener)
-    }
-
-    /// How connections are protected, for people.
-    pub(super) fn protection(&self) -> String {
-        match (self.protection.mode, self.protection.check) {
-            ("disable", _) => "in the clear (sslmode=disable)".to_owned(),
-            ("prefer", _) => "TLS if the server speaks it, unverified (sslmode=prefer)".to_owned(),
-            (mode, Check::Nothing) => format!("TLS, unverified (sslmode={mode})"),
-            (mode, Check::Authority) => format!("TLS, the authority verified (sslmode={mode})"),
-            (mode, Check::Host) => format!("TLS, authority and host name verified (sslmode={mode})"),
-        }
-    }
-
-    /// What TLS needs now.
-    pub(super) fn tls(&self) -> Result<MakeRustlsConnect> {
-        tls::connector(&self.protection)
-    }
-
-    /// Where to connect and as whom, by what the password's file holds now.
-    fn target(&self) -> Result<Config> {
-        let mut config = Config::clone(&self.config);
-        if let Some(path) = &self.password_file {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                StoreError::Corrupt(format!(
-                    "the database password file {} cannot be read: {error}",
-                    path.display()
-                ))
-            })?;
-            config.password(text.trim_end_matches(['\r', '\n']));
-        }
-        Ok(config)
-    }
-
-    async fn open(&self) -> std::result::Result<Connection, StoreError> {
-        let manager = PostgresConnectionManager::new(self.target()?, self.tls()?);
-        let opening = async {
-            let client = manager.connect().await?;
-            client.batch_execute(SETTINGS).await?;
-            Ok::<_, Error>(client)
-        };
-        // The driver's own bound covers one address; this one covers names, several addresses and the settings too.
-        match tokio::time::timeout(self.connect_timeout, opening).await {
-            Ok(Ok(client)) => Ok(Connection {
-                client,
-                statements: HashMap::new(),
-                in_use: false,
-            }),
-            Ok(Err(error)) => Err(match tls::objection(&error, &self.protection, &self.place) {
-                Some(objection) => StoreError::Corrupt(objection),
-                None => self.failure(&error),
-            }),
-            Err(_) => Err(StoreError::Unavailable(format!(
-                "no connection to {}: the server did not take one in time",
-                self.place
-            ))),
-        }
-    }
-}
-
-impl Opener {
-    fn failure(&self, error: &Error) -> StoreError {
-        match to_store_error(error) {
-            // The server's own sentences name what they are about.
-            StoreError::Unavailable(text) if error.as_db_error().is_none() => {
-                StoreError::Unavailable(format!("no connection to {}: {text}", self.place))
-            }
-            other => other,
-        }
-    }
-}
-
-/// Every address of the server, without anything else that the URL holds.
-fn place(config: &Config) -> String {
-    let named = config.get_hosts().iter().filter_map(|host| match host {
-        Host::Tcp(name) => Some(name.as_str()),
-        Host::Unix(_) => None,
-    });
-    // A password with an `@` that nobody encoded: what the driver takes for a name is the rest of it.
-    if named.chain(config.get_dbname()).any(|name| name.contains('@')) {
-        return "the host after the first @ of the database URL (an @ in a password must be written %40)".to_owned();
-    }
-    let ports = config.get_ports();
-    let address = |(index, host): (usize, &Host)| {
-        // As the driver does: one port a host, or one for all of them, or the usual one.
-        let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
-        match host {
-            Host::Tcp(name) => format!("{name}:{port}"),
-            Host::Unix(directory) => format!("{} (port {port})", directory.display()),
-        }
-    };
-    let all: Vec<_> = config.get_hosts().iter().enumerate().map(address).collect();
-    all.join(", ")
-}
-
-impl ManageConnection for Opener {
-    type Connection = Connection;
-    type Error = StoreError;
-
-    async fn connect(&self) -> std::result::Result<Connection, StoreError> {
-        let opened = self.open().await;
-        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = opened.as_ref().err().cloned();
-        opened
-    }
-
-    async fn is_valid(&self, connection: &mut Connection) -> std::result::Result<(), StoreError> {
-        connection
-            .client
-            .simple_query("")
-            .await
-            .map(drop)
-            .map_err(|e| to_store_error(&e))
-    }
-
-    fn has_broken(&self, connection: &mut Connection) -> bool {
-        connection.is_broken()
-    }
-}
-
-/// A session with its prepared statements.
+/// A connection, and what is between it and a session of the server.
 pub struct Connection {
+    /// Dropped before the client: when another connection may get the session, nobody is to think it still taken.
+    pub(super) claim: Option<Claim>,
     pub(super) client: Client,
-    statements: HashMap<&'static str, Statement>,
+    pub(super) session: Session,
     /// A verb is under way: if it never says that it left, the session is in an unknown state.
-    in_use: bool,
+    pub(super) in_use: bool,
+}
+
+/// What of a session lasts.
+pub(super) enum Session {
+    /// All of it: statements are prepared once.
+    Own(HashMap<&'static str, Statement>),
+    /// Nothing beyond a transaction: each begins with its own settings, and statements bring their types along.
+    Lent { begin: &'static str, open: bool },
 }
 
 impl fmt::Debug for Connection {
@@ -202,7 +38,14 @@ impl fmt::Debug for Connection {
 
 impl Connection {
     pub(super) fn is_broken(&self) -> bool {
-        self.in_use || self.client.is_closed()
+        self.in_use || self.client.is_closed() || self.claim.as_ref().is_some_and(Claim::is_void)
+    }
+
+    /// The session turned out not to be this connection's alone.
+    pub(super) fn refute(&self) {
+        if let Some(claim) = &self.claim {
+            claim.refute();
+        }
     }
 
     pub(super) fn enter(&mut self) {
@@ -213,51 +56,139 @@ impl Connection {
         self.in_use = false;
     }
 
+    /// Begins a transaction with statements that need no parameters, in one round trip.
+    pub(super) async fn begin(&mut self, then: &str) -> Result<(), Error> {
+        let begin = match &mut self.session {
+            Session::Own(_) => "BEGIN",
+            Session::Lent { begin, open } => {
+                *open = true;
+                *begin
+            }
+        };
+        self.client.batch_execute(&format!("{begin}; {then}")).await
+    }
+
+    pub(super) async fn commit(&mut self) -> Result<(), Error> {
+        self.end("COMMIT").await
+    }
+
+    pub(super) async fn abandon(&mut self) -> Result<(), Error> {
+        self.end("ROLLBACK").await
+    }
+
+    async fn end(&mut self, how: &str) -> Result<(), Error> {
+        if let Session::Lent { open, .. } = &mut self.session {
+            *open = false;
+        }
+        self.client.batch_execute(how).await
+    }
+
     /// Ends what a failed verb may have begun. `ROLLBACK` outside a transaction is a warning, not an error.
     pub(super) async fn roll_back(&mut self) {
-        let ended = tokio::time::timeout(STATEMENT, self.client.batch_execute("ROLLBACK")).await;
+        let ended = tokio::time::timeout(STATEMENT, self.abandon()).await;
         self.in_use = !matches!(ended, Ok(Ok(())));
     }
 
-    /// Prepares a statement once a connection.
-    pub(super) async fn prepared(&mut self, sql: &'static str) -> std::result::Result<Statement, Error> {
-        if let Some(statement) = self.statements.get(sql) {
-            return Ok(statement.clone());
+    /// Prepares a statement where that is of use later.
+    pub(super) async fn prepare(&mut self, sql: &'static str, params: &[&dyn Param]) -> Result<(), Error> {
+        if let Session::Own(known) = &mut self.session {
+            prepared(known, &self.client, sql, params).await?;
         }
-        let statement = self.client.prepare(sql).await?;
-        self.statements.insert(sql, statement.clone());
-        Ok(statement)
+        Ok(())
     }
 
-    pub(super) async fn query(
-        &mut self,
-        sql: &'static str,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> std::result::Result<Vec<Row>, Error> {
-        let statement = self.prepared(sql).await?;
-        self.client.query(&statement, params).await
+    pub(super) async fn query(&mut self, sql: &'static str, params: &[&dyn Param]) -> Result<Vec<Row>, Error> {
+        match &mut self.session {
+            Session::Own(known) => {
+                let statement = prepared(known, &self.client, sql, params).await?;
+                let rows = self.client.query_raw(&statement, untyped(params)).await?;
+                rows.try_collect().await
+            }
+            Session::Lent { begin, open } => {
+                let rows = async {
+                    let rows = self.client.query_typed_raw(sql, typed(params)).await?;
+                    rows.try_collect().await
+                };
+                within(&self.client, begin, *open, rows).await
+            }
+        }
     }
 
-    pub(super) async fn query_one(
-        &mut self,
-        sql: &'static str,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> std::result::Result<Row, Error> {
-        let statement = self.prepared(sql).await?;
-        self.client.query_one(&statement, params).await
+    /// The first row of a statement that answers one.
+    pub(super) async fn query_one(&mut self, sql: &'static str, params: &[&dyn Param]) -> Result<Row, Failure> {
+        let first = self.query(sql, params).await?.into_iter().next();
+        first.ok_or_else(|| StoreError::Corrupt("a statement that always answers a row answered none".into()).into())
     }
 
-    pub(super) async fn execute(
-        &mut self,
-        sql: &'static str,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> std::result::Result<u64, Error> {
-        let statement = self.prepared(sql).await?;
-        self.client.execute(&statement, params).await
+    /// Rows as they come, without holding all of them. Within a transaction only.
+    pub(super) async fn stream(&mut self, sql: &'static str) -> Result<RowStream, Error> {
+        match &mut self.session {
+            Session::Own(known) => {
+                let statement = prepared(known, &self.client, sql, &[]).await?;
+                self.client.query_raw(&statement, untyped(&[])).await
+            }
+            Session::Lent { .. } => self.client.query_typed_raw(sql, typed(&[])).await,
+        }
     }
 
-    /// Statements without parameters, in one round trip.
-    pub(super) async fn batch(&self, sql: &str) -> std::result::Result<(), Error> {
+    pub(super) async fn execute(&mut self, sql: &'static str, params: &[&dyn Param]) -> Result<u64, Error> {
+        match &mut self.session {
+            Session::Own(known) => {
+                let statement = prepared(known, &self.client, sql, params).await?;
+                self.client.execute_raw(&statement, untyped(params)).await
+            }
+            Session::Lent { begin, open } => {
+                let params: Vec<(&(dyn ToSql + Sync), Type)> = typed(params).collect();
+                let done = self.client.execute_typed(sql, &params);
+                within(&self.client, begin, *open, done).await
+            }
+        }
+    }
+
+    /// Statements without parameters, in one round trip. Within a transaction only.
+    pub(super) async fn batch(&mut self, sql: &str) -> Result<(), Error> {
         self.client.batch_execute(sql).await
     }
+}
+
+fn untyped<'a>(params: &'a [&'a dyn Param]) -> impl ExactSizeIterator<Item = &'a (dyn ToSql + Sync)> {
+    params.iter().map(|param| *param as &(dyn ToSql + Sync))
+}
+
+fn typed<'a>(params: &'a [&'a dyn Param]) -> impl ExactSizeIterator<Item = (&'a (dyn ToSql + Sync), Type)> {
+    params.iter().map(|param| (*param as &(dyn ToSql + Sync), param.ty()))
+}
+
+/// Prepares a statement once a connection.
+async fn prepared(
+    known: &mut HashMap<&'static str, Statement>,
+    client: &Client,
+    sql: &'static str,
+    params: &[&dyn Param],
+) -> Result<Statement, Error> {
+    if let Some(statement) = known.get(sql) {
+        return Ok(statement.clone());
+    }
+    let types: Vec<Type> = params.iter().map(|param| param.ty()).collect();
+    let statement = client.prepare_typed(sql, &types).await?;
+    known.insert(sql, statement.clone());
+    Ok(statement)
+}
+
+/// A statement in a transaction of its own, unless one is open: the settings must hold for it, and only it. All three messages
+/// are on their way before the first is answered; where one fails, those that follow it do nothing.
+async fn within<T>(
+    client: &Client,
+    begin: &str,
+    open: bool,
+    statement: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    if open {
+        return statement.await;
+    }
+    let (opened, done, ended) = join3(client.batch_execute(begin), statement, client.batch_execute("COMMIT")).await;
+    opened?;
+    let done = done?;
+    ended?;
+    Ok(done)
 }

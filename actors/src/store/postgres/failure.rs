@@ -1,8 +1,9 @@
 //! What Postgres says went wrong, in the store's terms.
 
 use tokio_postgres::Error;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
+use super::backends;
 use crate::error::StoreError;
 
 /// Why a verb failed.
@@ -51,6 +52,19 @@ impl Failure {
         }
     }
 
+    /// A prepared statement is missing, or somebody else's is there: the session is not this connection's alone.
+    pub(super) fn shows_a_pooler(&self) -> bool {
+        self.code().is_some_and(pooled)
+    }
+
+    /// The server's own sentence.
+    pub(super) fn message(&self) -> Option<&str> {
+        match self {
+            Self::Postgres(error) => error.as_db_error().map(DbError::message),
+            Self::Store(_) => None,
+        }
+    }
+
     pub(super) fn code(&self) -> Option<&str> {
         match self {
             Self::Postgres(error) => error.code().map(SqlState::code),
@@ -68,11 +82,13 @@ pub(super) fn collides(error: &Error) -> bool {
 }
 
 fn breaks(code: &str) -> bool {
-    // 0A000 and 26000: a prepared statement that a migration or a pooler in between made useless.
-    matches!(
-        code,
-        "25006" | "57P01" | "57P02" | "57P03" | "0A000" | "26000" | "25P02"
-    ) || code.starts_with("08")
+    // 0A000: a prepared statement that a migration made useless.
+    matches!(code, "25006" | "57P01" | "57P02" | "57P03" | "0A000" | "25P02") || code.starts_with("08") || pooled(code)
+}
+
+/// No such prepared statement, or one of its name already. The driver never gives a name twice in a session.
+fn pooled(code: &str) -> bool {
+    matches!(code, "26000" | "42P05")
 }
 
 /// The text names neither the URL nor values: the server's message without its detail, which may quote a row.
@@ -97,6 +113,7 @@ pub(super) fn to_store_error(error: &Error) -> StoreError {
         "3D000" => StoreError::Corrupt(format!("{text}: create it, or name another one in the database URL")),
         "42501" => StoreError::Corrupt(text),
         "42P01" => StoreError::Corrupt(format!("{text}: run `oauth2_server migrate`")),
+        _ if pooled(code) => StoreError::Corrupt(backends::pooled()),
         _ if breaks(code) => StoreError::Unavailable(text),
         _ => match &code[..2] {
             "22" | "23" => StoreError::Conflict(text),

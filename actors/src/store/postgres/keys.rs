@@ -3,7 +3,9 @@
 use tokio_postgres::Row;
 
 use super::column::Seconds;
-use super::{AuditEntry, Connection, Failure, ORDINARY, PostgresStore, Result, StoreError, StoredKey, row, verb};
+use super::{
+    AuditEntry, Connection, Failure, ORDINARY, Param, PostgresStore, Result, StoreError, StoredKey, row, verb,
+};
 use crate::model::KeyRevocation;
 use crate::model::succession::{self, Succession};
 
@@ -44,7 +46,7 @@ impl PostgresStore {
                 }
             }
             let keys = all(connection).await?;
-            connection.batch("COMMIT").await?;
+            connection.commit().await?;
             Ok(keys)
         })
     }
@@ -63,7 +65,7 @@ impl PostgresStore {
             if wanted {
                 add(connection, key, audit).await?;
             }
-            connection.batch("COMMIT").await?;
+            connection.commit().await?;
             Ok(wanted)
         })
     }
@@ -73,7 +75,7 @@ impl PostgresStore {
             begin(connection).await?;
             let known = all(connection).await?;
             let Some(next) = succession::succession(&known, revocation) else {
-                connection.batch("ROLLBACK").await?;
+                connection.abandon().await?;
                 return Ok(false);
             };
             match next {
@@ -102,7 +104,7 @@ impl PostgresStore {
                     ],
                 )
                 .await?;
-            connection.batch("COMMIT").await?;
+            connection.commit().await?;
             Ok(true)
         })
     }
@@ -112,7 +114,7 @@ impl PostgresStore {
             let sql = "WITH gone AS (DELETE FROM signing_keys WHERE kid = $1 AND token_lifetime = $2 RETURNING kid)
                 INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
                 SELECT $3, $4, $5, 'key', kid, $6 FROM gone";
-            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] = [
+            let params: [&dyn Param; 6] = [
                 &key.kid,
                 &key.token_lifetime,
                 &Seconds(now),
@@ -137,11 +139,10 @@ impl PostgresStore {
                         UPDATE signing_keys SET sealed_private_key = $2 WHERE kid = $1 RETURNING kid)
                     INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
                     SELECT $3, $4, $5, 'key', kid, $6 FROM changed";
-                let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-                    [kid, private, &Seconds(now), &audit.actor, &audit.action, &audit.detail];
+                let params: [&dyn Param; 6] = [kid, private, &Seconds(now), &audit.actor, &audit.action, &audit.detail];
                 connection.execute(sql, &params).await?;
             }
-            connection.batch("COMMIT").await?;
+            connection.commit().await?;
             Ok(())
         })
     }
@@ -157,8 +158,8 @@ impl PostgresStore {
 
 /// The lock goes with the transaction; what follows it sees what the holder before committed.
 async fn begin(connection: &mut Connection) -> std::result::Result<(), Failure> {
-    let sql = format!("BEGIN; SELECT pg_advisory_xact_lock({KEYS_LOCK})");
-    Ok(connection.batch(&sql).await?)
+    let lock = format!("SELECT pg_advisory_xact_lock({KEYS_LOCK})");
+    Ok(connection.begin(&lock).await?)
 }
 
 async fn add(connection: &mut Connection, key: &StoredKey, audit: &AuditEntry) -> std::result::Result<(), Failure> {

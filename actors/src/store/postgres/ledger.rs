@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tokio_postgres::Statement;
 
 use super::column::{Column, Field};
-use super::{Connection, Failure, PostgresStore, Result, StoreError, TokenRecord};
+use super::{Connection, Failure, Param, PostgresStore, Result, StoreError, TokenRecord};
 
 /// Bound on a batch: a token request's own deadline is one second.
 const COMMIT: Duration = Duration::from_millis(900);
@@ -19,6 +18,20 @@ const COMMIT: Duration = Duration::from_millis(900);
 const INSERT: &str = "INSERT INTO tokens (jti, expires_at, client_id, scope, aud, format, secret_hash)
     SELECT unnest($1::uuid[]), unnest($2::timestamptz[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),
         unnest($6::smallint[]), unnest($7::bytea[])";
+
+/// What [`INSERT`] takes.
+fn columns(batch: &[TokenRecord]) -> [Column<'_>; 7] {
+    let fields = [
+        Field::Jti,
+        Field::ExpiresAt,
+        Field::ClientId,
+        Field::Scope,
+        Field::Audience,
+        Field::Format,
+        Field::SecretHash,
+    ];
+    fields.map(|field| Column(field, batch))
+}
 
 /// See [`crate::store::LedgerWriter`].
 #[derive(Debug)]
@@ -32,7 +45,6 @@ pub struct LedgerWriter {
 #[derive(Debug)]
 struct Lane {
     connection: Connection,
-    insert: Statement,
     _counted: Counted,
 }
 
@@ -83,23 +95,9 @@ impl LedgerWriter {
         // Out of `self` while in use: a caller that leaves in the middle takes the connection with it.
         let mut lane = self.lane().await?;
         let _active = Counted::new(&self.store.ledger_active);
-        let column = |field| Column(field, batch);
-        let outcome = timeout(
-            COMMIT,
-            lane.connection.client.execute(
-                &lane.insert,
-                &[
-                    &column(Field::Jti),
-                    &column(Field::ExpiresAt),
-                    &column(Field::ClientId),
-                    &column(Field::Scope),
-                    &column(Field::Audience),
-                    &column(Field::Format),
-                    &column(Field::SecretHash),
-                ],
-            ),
-        )
-        .await;
+        let columns = columns(batch);
+        let params = columns.each_ref().map(|column| column as &dyn Param);
+        let outcome = timeout(COMMIT, lane.connection.execute(INSERT, &params)).await;
         let failure = match outcome {
             Ok(Ok(_)) => {
                 self.lane = Some(lane);
@@ -115,6 +113,9 @@ impl LedgerWriter {
                 return Err(StoreError::Timeout.into());
             }
         };
+        if failure.shows_a_pooler() {
+            lane.connection.refute();
+        }
         if !failure.breaks_connection() {
             lane.connection.leave();
             self.lane = Some(lane);
@@ -146,10 +147,11 @@ fn open(store: &PostgresStore) -> oneshot::Receiver<Result<Box<Lane>>> {
     tokio::spawn(async move {
         let opened = async {
             let mut connection = store.pool.dedicated_connection().await?;
-            let insert = connection.prepared(INSERT).await.map_err(Failure::from)?;
+            let columns = columns(&[]);
+            let params = columns.each_ref().map(|column| column as &dyn Param);
+            connection.prepare(INSERT, &params).await.map_err(Failure::from)?;
             Ok(Box::new(Lane {
                 connection,
-                insert,
                 _counted: Counted::new(&store.ledger_open),
             }))
         };

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 
 use super::column::Seconds;
 use super::{
-    AuditEntry, Change, Failure, LogPosition, ORDINARY, PATIENT, PostgresStore, Result, Revocation, StoreError,
+    AuditEntry, Change, Failure, LogPosition, ORDINARY, PATIENT, Param, PostgresStore, Result, Revocation, StoreError,
 };
 use super::{row, verb};
 
@@ -95,7 +95,7 @@ impl PostgresStore {
         let expiries: Vec<Seconds> = revocations.iter().map(|r| Seconds(row::revocation_expiry(r))).collect();
         verb!(self, PATIENT, |connection| {
             let at = Seconds((now_ms / 1000) as i64);
-            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 8] = [
+            let params: [&dyn Param; 8] = [
                 &kinds,
                 &ids,
                 &cutoffs,
@@ -120,7 +120,7 @@ impl PostgresStore {
         verb!(self, ORDINARY, |connection| {
             let sql = "INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
                 VALUES ($1, $2, $3, $4, $5, $6)";
-            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] = [
+            let params: [&dyn Param; 6] = [
                 &Seconds(at),
                 &audit.actor,
                 &audit.action,
@@ -148,9 +148,9 @@ impl PostgresStore {
         }
         verb!(self, PATIENT, |connection| {
             // It may be of very many rows.
-            connection.batch("BEGIN; SET LOCAL statement_timeout = 5000").await?;
+            connection.begin("SET LOCAL statement_timeout = 5000").await?;
             let rows = connection.query(ALL_REVOCATIONS, &[]).await?;
-            connection.batch("COMMIT").await?;
+            connection.commit().await?;
             revocations(&rows)
         })
     }

@@ -1,7 +1,7 @@
 //! Partitions made ahead and dropped whole, strays and old log rows deleted in chunks.
 //!
-//! One node at a time does it. A lock on the table is waited for 100 ms at most, because requests queue behind the one
-//! who waits; what could not be done now is done in the next round.
+//! One node at a time takes a step. A lock is waited for 100 ms at most, because requests queue behind the one who waits for a
+//! table; what could not be done now is done in the next round.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use time::{Date, OffsetDateTime};
 use super::column::Seconds;
 use super::{Connection, Failure, Maintenance, PostgresStore, Result, jitter, row, verb};
 
-/// The advisory lock under which one node at a time maintains.
+/// The advisory lock of a step. It is its transaction's: a session may be lent for no longer.
 const MAINTENANCE_LOCK: i64 = 0x6f61_7574_6832_0003;
 /// Seconds of expiry that a partition covers.
 const SLOT: i64 = 6 * 3600;
@@ -27,25 +27,7 @@ const ROUND: Duration = Duration::from_mins(2);
 
 impl PostgresStore {
     pub(in crate::store) async fn maintain(&self, now: i64, horizon: i64) -> Result<Maintenance> {
-        verb!(self, ROUND, |connection| {
-            let lock = "SELECT pg_try_advisory_lock($1)";
-            let mine: bool = connection.query_one(lock, &[&MAINTENANCE_LOCK]).await?.try_get(0)?;
-            // A connection that breaks takes the lock with it; any other failure must let go of it.
-            let outcome = if mine {
-                round(connection, now, horizon).await
-            } else {
-                figures(connection).await
-            };
-            if mine && !outcome.as_ref().is_err_and(Failure::breaks_connection) {
-                if outcome.is_err() {
-                    connection.batch("ROLLBACK").await?;
-                }
-                connection
-                    .query_one("SELECT pg_advisory_unlock($1)", &[&MAINTENANCE_LOCK])
-                    .await?;
-            }
-            outcome
-        })
+        verb!(self, ROUND, |connection| { round(connection, now, horizon).await })
     }
 }
 
@@ -58,16 +40,16 @@ async fn round(connection: &mut Connection, now: i64, horizon: i64) -> std::resu
         if strays(connection, slot).await? {
             continue;
         }
-        done.partitions_created += u32::from(stepwise(connection, &create(slot)).await?);
+        done.partitions_created += u32::from(step(connection, slot, true).await?);
     }
     for slot in slots.iter().filter(|s| (**s + 1) * SLOT < now - KEPT) {
-        done.partitions_dropped += u32::from(stepwise(connection, &format!("DROP TABLE {}", name(*slot))).await?);
+        done.partitions_dropped += u32::from(step(connection, *slot, false).await?);
     }
     let tokens = "DELETE FROM tokens_default WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM tokens_default WHERE expires_at < $1 LIMIT 5000))";
+        SELECT ctid FROM tokens_default WHERE expires_at < $1 AND (SELECT pg_try_advisory_xact_lock($2)) LIMIT 5000))";
     done.tokens_deleted = purge(connection, tokens, now - row::LOG_GRACE).await?;
     let log = "DELETE FROM revocations WHERE id = ANY (ARRAY(
-        SELECT id FROM revocations WHERE expires_at < $1 LIMIT 5000))";
+        SELECT id FROM revocations WHERE expires_at < $1 AND (SELECT pg_try_advisory_xact_lock($2)) LIMIT 5000))";
     done.revocations_deleted = purge(connection, log, now - row::LOG_GRACE).await?;
     let found = figures(connection).await?;
     Ok(Maintenance {
@@ -109,27 +91,42 @@ async fn strays(connection: &mut Connection, slot: i64) -> std::result::Result<b
     Ok(found.try_get(0)?)
 }
 
-/// Runs one step of DDL, all or nothing. `false`: not now.
-async fn stepwise(connection: &mut Connection, ddl: &str) -> std::result::Result<bool, Failure> {
-    let step = format!("BEGIN; SET LOCAL lock_timeout = '100ms'; {ddl}; COMMIT");
+/// Makes a slot's partition or drops it, all or nothing. `false`: not now, or another node did.
+async fn step(connection: &mut Connection, slot: i64, wanted: bool) -> std::result::Result<bool, Failure> {
     for attempt in 1..=TRIES {
-        let Err(error) = connection.batch(&step).await else {
-            return Ok(true);
+        let failure = match try_step(connection, slot, wanted).await {
+            Err(failure) if !failure.breaks_connection() => failure,
+            done => return done,
         };
-        let failure = Failure::from(error);
-        if failure.breaks_connection() {
-            return Err(failure);
-        }
-        connection.batch("ROLLBACK").await?;
+        connection.abandon().await?;
         match failure.code() {
             // A row of the slot came to the default partition meanwhile, or a statement took too long.
             Some("23514" | "57014") => return Ok(false),
             _ if !failure.is_collision() => return Err(failure),
             _ if attempt < TRIES => tokio::time::sleep(jitter()).await,
-            _ => tracing::debug!(%ddl, "the ledger is locked, the step waits for the next round"),
+            _ => tracing::debug!(partition = %name(slot), "the ledger is locked, the step waits for the next round"),
         }
     }
     Ok(false)
+}
+
+async fn try_step(connection: &mut Connection, slot: i64, wanted: bool) -> std::result::Result<bool, Failure> {
+    let lock = format!("SET LOCAL lock_timeout = '100ms'; SELECT pg_advisory_xact_lock({MAINTENANCE_LOCK})");
+    connection.begin(&lock).await?;
+    let there = "SELECT to_regclass($1) IS NOT NULL";
+    let there: bool = connection.query_one(there, &[&name(slot)]).await?.try_get(0)?;
+    if there == wanted {
+        connection.abandon().await?;
+        return Ok(false);
+    }
+    let ddl = if wanted {
+        create(slot)
+    } else {
+        format!("DROP TABLE {}", name(slot))
+    };
+    connection.batch(&ddl).await?;
+    connection.commit().await?;
+    Ok(true)
 }
 
 /// `CREATE .. PARTITION OF` would lock the whole ledger; attaching a table locks new partitions out only. The new
@@ -145,7 +142,7 @@ fn create(slot: i64) -> String {
 async fn purge(connection: &mut Connection, sql: &'static str, before: i64) -> std::result::Result<u64, Failure> {
     let mut deleted = 0;
     loop {
-        let step = connection.execute(sql, &[&Seconds(before)]).await?;
+        let step = connection.execute(sql, &[&Seconds(before), &MAINTENANCE_LOCK]).await?;
         deleted += step;
         if step < CHUNK {
             return Ok(deleted);

@@ -53,11 +53,11 @@ impl PostgresStore {
 
     pub(in crate::store) async fn expiring_tokens(&self, now: i64, before_ms: u64) -> Result<Vec<Expiring>> {
         verb!(self, PATIENT, |connection| {
-            connection.batch("BEGIN; SET LOCAL statement_timeout = 5000").await?;
+            connection.begin("SET LOCAL statement_timeout = 5000").await?;
             let sql = "SELECT client_id, (extract(epoch FROM expires_at)::bigint / 60 + 1) * 60, count(*) FROM tokens
                 WHERE expires_at > $1 AND jti < $2 GROUP BY 1, 2";
             let rows = connection.query(sql, &[&Seconds(now), &uuid_of_ms(before_ms)]).await?;
-            connection.batch("COMMIT").await?;
+            connection.commit().await?;
             let read = |r: &Row| {
                 Ok(Expiring {
                     client_id: r.try_get(0)?,
@@ -71,11 +71,11 @@ impl PostgresStore {
 
     pub(in crate::store) async fn top_clients(&self, now: i64, limit: usize) -> Result<Vec<(String, u64)>> {
         verb!(self, PATIENT, |connection| {
-            connection.batch("BEGIN; SET LOCAL statement_timeout = 5000").await?;
+            connection.begin("SET LOCAL statement_timeout = 5000").await?;
             let sql = "SELECT client_id, count(*) FROM tokens WHERE expires_at > $1
                 GROUP BY client_id ORDER BY 2 DESC, client_id COLLATE \"C\" LIMIT $2";
             let rows = connection.query(sql, &[&Seconds(now), &(limit as i64)]).await?;
-            connection.batch("COMMIT").await?;
+            connection.commit().await?;
             rows.iter()
                 .map(|r| Ok((r.try_get(0)?, r.try_get::<_, i64>(1)? as u64)))
                 .collect()

@@ -1,33 +1,34 @@
 //! Bringing the schema up to date, with other nodes doing the same.
 
-use tokio_postgres::error::SqlState;
-
-use super::failure::{collides, to_store_error};
-use super::{Connection, Failure, ORDINARY, PostgresStore, Result, StoreError, jitter, migrations, verb};
+use super::{Connection, Failure, PATIENT, Param, PostgresStore, Result, StoreError, jitter, migrations, verb};
 
 /// The advisory lock under which one node at a time migrates.
 const MIGRATION_LOCK: i64 = 0x6f61_7574_6832_0001;
+/// The history as refinery keeps it, whose migrations these are.
+const HISTORY: &str = "CREATE TABLE IF NOT EXISTS refinery_schema_history (
+    version int4 PRIMARY KEY, name varchar(255), applied_on varchar(255), checksum varchar(255))";
 /// Tries of a migration that finds a table locked: each waits 100 ms at most, so that requests never wait longer.
 const TRIES: u32 = 20;
 
 impl PostgresStore {
     pub(in crate::store) async fn migrate(&self) -> Result<usize> {
-        // Not from the pool: what is set here must not stay on a connection that others use.
+        // Not from the pool: another node's migration may take its time.
         let mut connection = bb8_postgres::bb8::ManageConnection::connect(&self.opener).await?;
-        // Another node's migration may take its time; the lock goes with the connection, however this ends.
-        let lock = format!(
-            "SET statement_timeout = 60000; SELECT pg_advisory_lock({MIGRATION_LOCK}); SET lock_timeout = '100ms'"
-        );
-        connection.batch(&lock).await.map_err(Failure::from)?;
+        self.opener.find_pooler().await?;
         let mut attempt = 1;
         loop {
-            if let Some(steps) = migrate(&mut connection).await? {
-                return Ok(steps);
-            }
-            if attempt == TRIES {
-                return Err(StoreError::Unavailable(
-                    "a table to be migrated stays locked: try again".into(),
-                ));
+            match migrate(&mut connection).await {
+                Err(failure) if failure.is_collision() && attempt < TRIES => connection.roll_back().await,
+                Err(failure) if failure.is_collision() => {
+                    return Err(StoreError::Unavailable(
+                        "a table to be migrated stays locked: try again".into(),
+                    ));
+                }
+                Err(failure) if failure.code() == Some("42P07") => {
+                    let message = failure.message().unwrap_or("a table exists already");
+                    return Err(migrations::in_the_way(message));
+                }
+                done => return Ok(done?),
             }
             attempt += 1;
             tokio::time::sleep(jitter()).await;
@@ -35,32 +36,32 @@ impl PostgresStore {
     }
 
     pub(in crate::store) async fn schema_version(&self) -> Result<Option<i64>> {
-        verb!(self, ORDINARY, |connection| { version(connection).await })
+        verb!(self, PATIENT, |connection| {
+            self.opener.find_pooler().await?;
+            version(connection).await
+        })
     }
 }
 
-/// `None`: a table is locked.
-async fn migrate(connection: &mut Connection) -> std::result::Result<Option<usize>, Failure> {
-    version(connection).await?;
-    let error = match migrations::runner("postgres").run_async(&mut connection.client).await {
-        Ok(report) => return Ok(Some(report.applied_migrations().len())),
-        Err(error) => error,
-    };
-    let refinery::error::Kind::Connection(_, source) = error.kind() else {
-        return Err(StoreError::Corrupt(format!("the migration failed: {error}")).into());
-    };
-    match source.downcast_ref::<tokio_postgres::Error>() {
-        // The runner only lends its error.
-        Some(source) if collides(source) => Ok(None),
-        Some(source) if source.code() == Some(&SqlState::DUPLICATE_TABLE) => {
-            let message = source
-                .as_db_error()
-                .map_or("a table exists already", |error| error.message());
-            Err(migrations::in_the_way(message).into())
-        }
-        Some(source) => Err(to_store_error(source).into()),
-        None => Err(StoreError::Corrupt(format!("the migration failed: {error}")).into()),
+/// All steps in one transaction, under a lock that goes with it.
+async fn migrate(connection: &mut Connection) -> std::result::Result<usize, Failure> {
+    let lock = format!(
+        "SET LOCAL statement_timeout = 60000; SELECT pg_advisory_xact_lock({MIGRATION_LOCK}); SET LOCAL lock_timeout = '100ms'"
+    );
+    connection.begin(&lock).await?;
+    let reached = version(connection).await?;
+    let steps = migrations::after("postgres", reached);
+    connection.batch(HISTORY).await?;
+    for step in &steps {
+        connection.batch(step.sql().unwrap_or_default()).await?;
+        let note = "INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
+            VALUES ($1::bigint, $2, to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), $3)";
+        let checksum = step.checksum().to_string();
+        let params: [&dyn Param; 3] = [&i64::from(step.version()), &step.name(), &checksum];
+        connection.execute(note, &params).await?;
     }
+    connection.commit().await?;
+    Ok(steps.len())
 }
 
 async fn version(connection: &mut Connection) -> std::result::Result<Option<i64>, Failure> {

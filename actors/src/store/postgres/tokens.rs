@@ -53,11 +53,11 @@ impl PostgresStore {
             let sql = "SELECT jti, expires_at, client_id, user_id, scope, aud, format, secret_hash FROM tokens
                        WHERE client_id = $1 AND expires_at > $2 AND jti < $3 ORDER BY jti DESC LIMIT $4";
             let below = cursor.unwrap_or(Uuid::max());
-            connection.batch("BEGIN; SET LOCAL statement_timeout = 5000").await?;
+            connection.begin("SET LOCAL statement_timeout = 5000").await?;
             let rows = connection
                 .query(sql, &[&client_id, &Seconds(now), &below, &(limit as i64 + 1)])
                 .await?;
-            connection.batch("COMMIT").await?;
+            connection.commit().await?;
             let items = rows.iter().map(read).collect::<std::result::Result<_, Failure>>()?;
             Ok(Page::cut(items, limit, |token: &StoredToken| {
                 token.record.jti.to_string()
