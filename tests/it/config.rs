@@ -1,5 +1,6 @@
 //! What can be configured, from where, and what is refused.
 
+mod pgbouncer;
 mod place;
 mod postgres_tls;
 mod postgres_url;

@@ -1,4 +1,4 @@
-//! A private pgbouncer in transaction mode before a Postgres of the tests, gone with the test process.
+//! A private pgbouncer before a Postgres of the tests, gone with the test process.
 
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
@@ -22,16 +22,16 @@ impl Pgbouncer {
     /// The one before the Postgres that all tests of this process share.
     pub fn shared() -> &'static Pgbouncer {
         static SHARED: OnceLock<Pgbouncer> = OnceLock::new();
-        SHARED.get_or_init(|| Pgbouncer::before(Postgres::shared(), 3))
+        SHARED.get_or_init(|| Pgbouncer::before(Postgres::shared(), "transaction", 3))
     }
 
-    /// One before this Postgres, with so many connections to each database.
-    pub fn before(postgres: &Postgres, pool_size: u32) -> Pgbouncer {
+    /// One before this Postgres, in `transaction` or `session` mode, with so many connections to each database.
+    pub fn before(postgres: &Postgres, mode: &str, pool_size: u32) -> Pgbouncer {
         let (port, behind) = (ports::free(), postgres.port());
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={behind} user=postgres\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
-             pool_mode = transaction\ndefault_pool_size = {pool_size}\nmax_client_conn = 1000\n"
+             pool_mode = {mode}\ndefault_pool_size = {pool_size}\nmax_client_conn = 1000\n"
         );
         let file = postgres.install(&format!("pgbouncer-{port}.ini"), &settings);
         let script = format!(
@@ -56,6 +56,11 @@ impl Pgbouncer {
             std::thread::sleep(Duration::from_millis(10));
         }
         Pgbouncer { port, keeper, behind }
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The way through it to the same database.

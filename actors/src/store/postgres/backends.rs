@@ -16,7 +16,7 @@ pub(super) const WHICH: &str =
     "SELECT concat_ws(' ', pid, backend_start, pg_postmaster_start_time()) FROM pg_stat_get_activity(pg_backend_pid())";
 
 /// How long no connection is opened after one was found out.
-const PAUSE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// The processes behind the connections that are open.
 #[derive(Debug, Default)]

@@ -113,9 +113,8 @@ async fn step(connection: &mut Connection, slot: i64, wanted: bool) -> std::resu
 async fn try_step(connection: &mut Connection, slot: i64, wanted: bool) -> std::result::Result<bool, Failure> {
     let lock = format!("SET LOCAL lock_timeout = '100ms'; SELECT pg_advisory_xact_lock({MAINTENANCE_LOCK})");
     connection.begin(&lock).await?;
-    let there = "SELECT to_regclass($1) IS NOT NULL";
-    let there: bool = connection.query_one(there, &[&name(slot)]).await?.try_get(0)?;
-    if there == wanted {
+    // Read again: another node may have had the lock.
+    if slots(connection).await?.contains(&slot) == wanted {
         connection.abandon().await?;
         return Ok(false);
     }

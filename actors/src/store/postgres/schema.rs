@@ -49,9 +49,10 @@ async fn migrate(connection: &mut Connection) -> std::result::Result<usize, Fail
         "SET LOCAL statement_timeout = 60000; SELECT pg_advisory_xact_lock({MIGRATION_LOCK}); SET LOCAL lock_timeout = '100ms'"
     );
     connection.begin(&lock).await?;
-    let reached = version(connection).await?;
-    let steps = migrations::after("postgres", reached);
+    // First of all: what another node made while the lock was waited for is looked at by what takes a lock in the catalogue, and not
+    // by a mere look-up of a name, which may be answered from a cache.
     connection.batch(HISTORY).await?;
+    let steps = migrations::after("postgres", version(connection).await?);
     for step in &steps {
         connection.batch(step.sql().unwrap_or_default()).await?;
         let note = "INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
