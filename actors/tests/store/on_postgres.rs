@@ -289,7 +289,8 @@ async fn every_commit_waits_for_the_disk(kind: &str) {
     store.migrate().await.unwrap();
     let trigger = "CREATE TABLE seen (what text, how text);
         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-            INSERT INTO seen VALUES (TG_TABLE_NAME, current_setting('synchronous_commit')); RETURN NULL; END $$;
+            INSERT INTO seen VALUES (TG_TABLE_NAME, current_setting('synchronous_commit') || ', ' || current_setting('statement_timeout'));
+            RETURN NULL; END $$;
         CREATE TRIGGER note AFTER INSERT ON tokens FOR EACH STATEMENT EXECUTE FUNCTION note();
         CREATE TRIGGER note AFTER INSERT ON revocations FOR EACH STATEMENT EXECUTE FUNCTION note();
         CREATE TRIGGER note AFTER INSERT ON clients FOR EACH STATEMENT EXECUTE FUNCTION note()";
@@ -309,7 +310,10 @@ async fn every_commit_waits_for_the_disk(kind: &str) {
         .await
         .unwrap();
     let seen: Vec<(&str, &str)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    assert_eq!(seen, [("clients", "on"), ("revocations", "on"), ("tokens", "on")]);
+    assert_eq!(
+        seen,
+        [("clients", "on, 1s"), ("revocations", "on, 1s"), ("tokens", "on, 1s")]
+    );
 }
 
 async fn a_caller_that_leaves_leaves_a_clean_pool(kind: &str) {

@@ -65,7 +65,7 @@ async fn two_nodes_share_two_connections() {
     }
     until(&first, &quota, StatusCode::OK).await;
 
-    let rounds = (0..32).map(async |caller: usize| {
+    let rounds = (0..24).map(async |caller: usize| {
         let (server, other) = if caller.is_multiple_of(2) {
             (&first, &second)
         } else {
