@@ -6,7 +6,7 @@ use std::fmt;
 use futures_util::TryStreamExt;
 use futures_util::future::join3;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error, Row, RowStream, Statement};
+use tokio_postgres::{CancelToken, Client, Error, Row, RowStream, Statement};
 
 use super::backends::Claim;
 use super::param::Param;
@@ -54,6 +54,15 @@ impl Connection {
 
     pub(super) fn leave(&mut self) {
         self.in_use = false;
+    }
+
+    /// What ends the statement under way. Not behind a pooler: by the time it comes through the session may be another's, and
+    /// pgbouncer 1.18 was seen to die of it.
+    pub(super) fn cancel_token(&self) -> Option<CancelToken> {
+        match self.session {
+            Session::Own(_) => Some(self.client.cancel_token()),
+            Session::Lent { .. } => None,
+        }
     }
 
     /// Begins a transaction with statements that need no parameters, in one round trip.

@@ -105,9 +105,8 @@ impl LedgerWriter {
             }
             Ok(Err(error)) => Failure::from(error),
             Err(_) => {
-                let (cancel, tls) = (lane.connection.client.cancel_token(), self.store.opener.tls());
                 // On its own, so that the answer does not wait for it. It may fail: the server's own bound is near.
-                if let Ok(tls) = tls {
+                if let (Some(cancel), Ok(tls)) = (lane.connection.cancel_token(), self.store.opener.tls()) {
                     tokio::spawn(async move { drop(timeout(COMMIT, cancel.cancel_query(tls)).await) });
                 }
                 return Err(StoreError::Timeout.into());
