@@ -1,6 +1,6 @@
 # make run | test | lint | bench | loadtest | compare | help
 
-.PHONY: help run setup test lint deny bench loadtest compare clean
+.PHONY: help run setup test lint openapi deny bench loadtest compare clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -17,6 +17,9 @@ test: setup ## Run every test, on SQLite and on a private Postgres
 lint: ## Formatting and lints, as they must be
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+openapi: ## Write docs/openapi.json anew, from the code
+	cargo run --locked -- openapi > docs/openapi.json
 
 deny: ## Licences, sources, duplicates and advisories of the dependencies (needs cargo-deny)
 	cargo deny check

@@ -24,6 +24,8 @@ mod listeners;
 
 use house::House;
 
+pub use crate::http::openapi::text as api_document;
+
 /// How to serve, beyond the configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct ServeOptions {

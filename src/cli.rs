@@ -72,6 +72,8 @@ enum Command {
     Completions(shell::Completions),
     /// Print the manual page.
     Man(shell::Man),
+    /// Print the OpenAPI document of every endpoint.
+    Openapi,
 }
 
 use output::new_file;
@@ -114,6 +116,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     match &cli.command {
         Some(Command::Completions(asked)) => return shell::completions(asked),
         Some(Command::Man(asked)) => return shell::man(asked),
+        Some(Command::Openapi) => return output::text_line(&app::api_document()),
         _ => {}
     }
     let config = config::load(cli.config.as_deref())?;
@@ -129,7 +132,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Doctor(json)) => wait(doctor::run(&config, json)),
         Some(Command::Healthcheck) => healthcheck::run(&config.management),
         // Done above.
-        Some(Command::Completions(_) | Command::Man(_)) => Ok(()),
+        Some(Command::Completions(_) | Command::Man(_) | Command::Openapi) => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 //! - [`routes`]: every URL on one screen. [`edge`]: what every request goes through. [`error`]: the one status table.
 //! - [`token`], [`introspect`], [`introspect_batch`], [`revoke`], [`discovery`], [`health`], [`metrics`]: one endpoint a file.
 //! - [`admin`]: the JSON API of the management listener.
+//! - [`openapi`]: the document of all of them; [`refusals`]: what it says of errors.
 //! - [`authenticate`], [`client_address`], [`limits`], [`quotas`], [`signing`], [`resolve`], [`body`], [`answer`]: what several endpoints share.
 
 use std::sync::Arc;
@@ -50,11 +51,14 @@ pub mod introspect;
 pub mod introspect_batch;
 pub mod limits;
 pub mod metrics;
+pub mod openapi;
 pub mod quotas;
+pub mod refusals;
 pub mod resolve;
 pub mod reuse;
 pub mod revoke;
 pub mod routes;
+pub mod shapes;
 pub mod signing;
 pub mod token;
 

@@ -27,7 +27,7 @@ pub use token::{Ledger, SigningAlg, StoredToken, TokenFormat, TokenRecord};
 /// revocation must be remembered.
 pub const MAX_TOKEN_LIFETIME: i64 = 30 * 24 * 3600;
 
-/// A closed set of names with one spelling each, used in JSON, on the command line and in the store alike.
+/// A closed set of names with one spelling each, used in JSON and its schema, on the command line and in the store alike.
 macro_rules! names {
     ($(#[$meta:meta])* $type:ident { $($(#[$vmeta:meta])* $variant:ident = $name:literal),+ $(,)? }) => {
         $(#[$meta])*
@@ -43,6 +43,15 @@ macro_rules! names {
                 match self { $(Self::$variant => $name),+ }
             }
         }
+
+        impl utoipa::PartialSchema for $type {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let text = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::String);
+                text.enum_values(Some(Self::ALL.iter().map(|value| value.as_str()))).into()
+            }
+        }
+
+        impl utoipa::ToSchema for $type {}
 
         impl std::fmt::Display for $type {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -114,6 +114,7 @@ pub const EXAMPLES: &[(&str, &str, &str)] = &[
     ("doctor", "Everything that an operator would check", "doctor"),
     ("healthcheck", "In a container's definition", "healthcheck"),
     ("completions", "For the shell of this moment", "completions bash"),
+    ("openapi", "For a generator of clients, or a proxy", "openapi"),
     ("man", "Every page, for man(1)", "man --out /usr/local/share/man/man1"),
 ];
 

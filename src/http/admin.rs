@@ -16,6 +16,7 @@ use oauth2_actors::model::{AuditEntry, Page};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use utoipa::IntoParams;
 
 use super::error::Failure;
 use super::{ADMIN_DEADLINE, App, State, body};
@@ -75,7 +76,8 @@ impl FromRequest for Operator {
 
 /// The client that the path names. A name that no client may have names nobody, so the store is not asked: Postgres
 /// refuses text with a NUL.
-#[derive(Debug)]
+#[derive(Debug, IntoParams)]
+#[into_params(names("client_id"), parameter_in = Path)]
 pub struct ClientId(String);
 
 impl FromRequest for ClientId {

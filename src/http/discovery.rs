@@ -14,10 +14,14 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use oauth2_actors::freshness::STALENESS_BUDGET;
 use oauth2_actors::model::StoredKey;
+use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::App;
 use super::error::Failure;
+use super::refusals::OfAnybody;
+use super::shapes::{Jwks, PasetoKeys};
 use crate::tokens::BASE64URL;
 use crate::tokens::keyring::Keyring;
 
@@ -43,7 +47,7 @@ impl Document {
     }
 
     /// `max_age`: for how long it may be kept.
-    fn respond(&self, headers: &HeaderMap, max_age: Duration) -> HttpResponse {
+    pub fn respond(&self, headers: &HeaderMap, max_age: Duration) -> HttpResponse {
         let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
         let matches = known.is_some_and(|tags| tags.split(',').any(|tag| matches_tag(tag.trim(), &self.etag)));
         let mut response = if matches {
@@ -103,7 +107,26 @@ impl PublishedKeys {
 /// Where the metadata is, whatever the issuer.
 const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
 
-/// The authorization server metadata.
+/// The authorization server metadata (RFC 8414 section 2), with the place of the PASETO keys added.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Metadata)]
+struct MetadataDocument<'a> {
+    /// The issuer, as tokens name it.
+    issuer: &'a str,
+    token_endpoint: String,
+    token_endpoint_auth_methods_supported: &'a [&'a str],
+    grant_types_supported: &'a [&'a str],
+    response_types_supported: &'a [&'a str],
+    introspection_endpoint: String,
+    introspection_endpoint_auth_methods_supported: &'a [&'a str],
+    revocation_endpoint: String,
+    revocation_endpoint_auth_methods_supported: &'a [&'a str],
+    jwks_uri: String,
+    /// Not in RFC 8414.
+    paseto_keys_uri: String,
+}
+
+/// The metadata, printed.
 #[derive(Debug)]
 pub struct Metadata {
     document: Document,
@@ -112,22 +135,22 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// The metadata of this issuer (RFC 8414 section 2), with the place of the PASETO keys added.
+    /// The metadata of this issuer.
     pub fn new(issuer: &str) -> Self {
         let base = issuer.trim_end_matches('/');
-        let auth_methods = json!(["client_secret_basic", "client_secret_post"]);
-        let document = Document::new(&json!({
-            "issuer": issuer,
-            "token_endpoint": format!("{base}/oauth/token"),
-            "token_endpoint_auth_methods_supported": auth_methods,
-            "grant_types_supported": ["client_credentials"],
-            "response_types_supported": [],
-            "introspection_endpoint": format!("{base}/oauth/introspect"),
-            "introspection_endpoint_auth_methods_supported": auth_methods,
-            "revocation_endpoint": format!("{base}/oauth/revoke"),
-            "revocation_endpoint_auth_methods_supported": auth_methods,
-            "jwks_uri": format!("{base}/.well-known/jwks.json"),
-            "paseto_keys_uri": format!("{base}/.well-known/paseto-keys.json"),
+        let auth_methods = &["client_secret_basic", "client_secret_post"];
+        let document = Document::new(&json!(MetadataDocument {
+            issuer,
+            token_endpoint: format!("{base}/oauth/token"),
+            token_endpoint_auth_methods_supported: auth_methods,
+            grant_types_supported: &["client_credentials"],
+            response_types_supported: &[],
+            introspection_endpoint: format!("{base}/oauth/introspect"),
+            introspection_endpoint_auth_methods_supported: auth_methods,
+            revocation_endpoint: format!("{base}/oauth/revoke"),
+            revocation_endpoint_auth_methods_supported: auth_methods,
+            jwks_uri: format!("{base}/.well-known/jwks.json"),
+            paseto_keys_uri: format!("{base}/.well-known/paseto-keys.json"),
         }));
         let by_path = base
             .split_once("://")
@@ -147,7 +170,11 @@ impl Metadata {
     }
 }
 
-/// `GET /.well-known/oauth-authorization-server`.
+/// Tells what the authorization server offers (RFC 8414).
+#[utoipa::path(
+    get, path = "/.well-known/oauth-authorization-server", operation_id = "getMetadata", tag = "Discovery",
+    responses((status = 200, description = "The metadata.", body = MetadataDocument)),
+)]
 pub async fn get_metadata(state: App, request: HttpRequest) -> HttpResponse {
     state.metadata.document.respond(request.headers(), state.timing.max_age)
 }
@@ -173,7 +200,13 @@ fn max_age(state: &App) -> Duration {
     if recent { state.timing.max_age } else { Duration::ZERO }
 }
 
-/// `GET /.well-known/jwks.json` (RFC 7517 section 5).
+/// Publishes the keys of JWT (RFC 7517 section 5).
+///
+/// `max-age` says how long they may be kept: no key signs before everybody has had time to read it.
+#[utoipa::path(
+    get, path = "/.well-known/jwks.json", operation_id = "getJwks", tag = "Discovery",
+    responses((status = 200, description = "The keys.", body = Jwks), OfAnybody),
+)]
 pub async fn get_jwks(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let keys = state.keys.load();
     // Before the keys are loaded, an empty set would be a lie that verifiers keep.
@@ -184,7 +217,11 @@ pub async fn get_jwks(state: App, request: HttpRequest) -> Result<HttpResponse, 
     }
 }
 
-/// `GET /.well-known/paseto-keys.json`: PASERK public keys.
+/// Publishes the keys of PASETO as PASERK.
+#[utoipa::path(
+    get, path = "/.well-known/paseto-keys.json", operation_id = "getPasetoKeys", tag = "Discovery",
+    responses((status = 200, description = "The keys.", body = PasetoKeys), OfAnybody),
+)]
 pub async fn get_paseto_keys(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let keys = state.keys.load();
     if keys.keyring.is_complete() {

@@ -6,9 +6,9 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use oauth2_actors::error::{AskError, ServiceError, StoreError};
 use oauth2_actors::runtime::clock::NoId;
-use serde_json::json;
 
 use super::limits::{self, Refusal};
+use super::refusals::ErrorBody;
 use crate::oauth::error::{Code, Error};
 use crate::tokens::MintError;
 
@@ -210,7 +210,10 @@ impl ResponseError for Failure {
             .insert_header((header::PRAGMA, "no-cache"));
         self.add_headers(&mut response);
         response.extensions_mut().insert(Refused(self.reason()));
-        let mut response = response.json(json!({"error": error, "error_description": description}));
+        let mut response = response.json(ErrorBody {
+            error,
+            error_description: description,
+        });
         if let Self::Limited(refusal) = self {
             limits::tell(&refusal.standings, response.headers_mut());
         }

@@ -12,7 +12,9 @@ use uuid::Uuid;
 
 use super::answer::no_store;
 use super::error::Failure;
+use super::refusals::OfClients;
 use super::resolve::Resolved;
+use super::shapes::{Introspection, PresentedToken};
 use super::{App, DEADLINE, State, authenticate, body, limits};
 use crate::oauth::form::Form;
 use crate::tokens::claims::Claims;
@@ -21,7 +23,15 @@ use crate::tokens::json::Object;
 /// What is said of a token that is not active, or not the caller's to ask about.
 pub const INACTIVE: &[u8] = br#"{"active":false}"#;
 
-/// The endpoint.
+/// Tells what a token stands for.
+///
+/// A client may ask about its own tokens, and as a resource server about those for its audiences.
+#[utoipa::path(
+    post, path = "/oauth/introspect", operation_id = "introspectToken", tag = "OAuth 2.0",
+    request_body(content = PresentedToken, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "What it stands for.", body = Introspection), OfClients),
+    security(("client_secret_basic" = []), ()),
+)]
 pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body = body::form(request.headers(), payload).await?;
     let deadline = Instant::now() + DEADLINE;

@@ -10,9 +10,12 @@ use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use oauth2_actors::model::Endpoint;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::answer::no_store;
 use super::error::Failure;
+use super::refusals::OfClients;
+use super::shapes::Introspection;
 use super::{App, DEADLINE, authenticate, body, introspect, limits};
 use crate::oauth::error::Error;
 
@@ -22,14 +25,26 @@ const MOST_TOKENS: usize = 1000;
 /// After this many tokens other requests of the worker get their turn: a signature check takes up to 60 us.
 const TURN: usize = 8;
 
-#[derive(Deserialize)]
+/// Tokens to introspect at once.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = IntrospectionBatch)]
 #[serde(deny_unknown_fields)]
 struct Batch<'a> {
+    /// Of any format.
     #[serde(borrow)]
+    #[schema(value_type = Vec<String>, max_items = 1000)]
     tokens: Vec<Cow<'a, str>>,
 }
 
-/// The endpoint.
+/// Tells what up to 1 000 tokens stand for, in their order.
+///
+/// Each counts as one introspection of the client's rate.
+#[utoipa::path(
+    post, path = "/oauth/introspect/batch", operation_id = "introspectTokens", tag = "OAuth 2.0",
+    request_body = Batch,
+    responses((status = 200, description = "What each stands for.", body = [Introspection]), OfClients),
+    security(("client_secret_basic" = [])),
+)]
 pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     // The header says who asks, so a stranger's body of up to 1 MiB is not waited for.
     let caller = authenticate::by_header(&state, &request)?;

@@ -13,11 +13,21 @@ use oauth2_actors::model::{AuditEntry, Client, Endpoint, Revocation, RevocationT
 use serde_json::json;
 
 use super::error::Failure;
+use super::refusals::OfClients;
 use super::resolve::Resolved;
+use super::shapes::PresentedToken;
 use super::{App, DEADLINE, State, authenticate, body, limits};
 use crate::oauth::form::Form;
 
-/// The endpoint.
+/// Revokes a token of the client's own.
+///
+/// Whatever else is presented has no effect, and is answered the same.
+#[utoipa::path(
+    post, path = "/oauth/revoke", operation_id = "revokeToken", tag = "OAuth 2.0",
+    request_body(content = PresentedToken, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "It does not hold any more."), OfClients),
+    security(("client_secret_basic" = []), ()),
+)]
 pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
     let body = body::form(request.headers(), payload).await?;
     let deadline = Instant::now() + DEADLINE;

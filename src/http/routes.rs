@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, Resource, ResponseError, Route, guard};
 
 use super::admin::{audit, clients, import, issue, keys, tokens, usage};
 use super::error::Failure;
-use super::{admin, discovery, health, introspect, introspect_batch, metrics, revoke, token};
+use super::{admin, discovery, health, introspect, introspect_batch, metrics, openapi, revoke, token};
 
 /// Which listener a URL is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub const ENDPOINTS: &[(&str, &str)] = &[
     ("GET", "/health"),
     ("GET", "/ready"),
     ("GET", "/metrics"),
+    ("GET", "/openapi.json"),
     ("GET", "/admin/v1/clients"),
     ("POST", "/admin/v1/clients"),
     ("POST", "/admin/v1/clients:import"),
@@ -119,6 +120,7 @@ pub fn public(config: &mut ServiceConfig) {
 pub fn management(config: &mut ServiceConfig) {
     config
         .service(get("/metrics", web::to(metrics::get)))
+        .service(get("/openapi.json", web::to(openapi::get)))
         .configure(common)
         .service(
             web::scope("/admin")

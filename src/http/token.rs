@@ -13,6 +13,8 @@ use oauth2_actors::runtime::mailbox::{Mailbox, Pending};
 
 use super::answer::no_store;
 use super::error::Failure;
+use super::refusals::OfClients;
+use super::shapes::{TokenAnswer, TokenRequest};
 use super::{App, DEADLINE, State, authenticate, body, limits, reuse};
 use crate::oauth::error::{Code, Error};
 use crate::oauth::form::Form;
@@ -20,7 +22,15 @@ use crate::oauth::grants::{Grant, client_credentials};
 use crate::tokens::json::Object;
 use crate::tokens::{opaque, secret};
 
-/// The endpoint.
+/// Issues an access token.
+///
+/// It is recorded before it is answered, unless the client's `token_ledger` is `stateless`.
+#[utoipa::path(
+    post, path = "/oauth/token", operation_id = "issueToken", tag = "OAuth 2.0",
+    request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "The token.", body = TokenAnswer), OfClients),
+    security(("client_secret_basic" = []), ()),
+)]
 pub async fn post(
     state: App,
     recorder: Data<Mailbox<Recorder>>,

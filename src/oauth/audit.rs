@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use utoipa::ToSchema;
 
 use super::cursor::{self, BadCursor};
 use super::registration::is_client_id;
@@ -12,8 +13,9 @@ use super::registration::is_client_id;
 /// The name of the list in its cursors.
 const LIST: &str = "audit";
 
-/// A row. `docs/audit.md` describes it.
-#[derive(Serialize)]
+/// A row of the audit log.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditRow)]
 pub struct AuditView<'a> {
     /// When it happened, Unix seconds.
     pub at: i64,
@@ -26,6 +28,7 @@ pub struct AuditView<'a> {
     /// Which one.
     pub target_id: &'a str,
     /// What else is worth keeping.
+    #[schema(value_type = Object)]
     pub detail: &'a Value,
 }
 

@@ -9,15 +9,16 @@ use std::sync::Arc;
 use oauth2_actors::model::{
     Client, ClientSecret, GrantType, Ledger, MAX_TOKEN_LIFETIME, Policy, SigningAlg, TokenFormat,
 };
-use serde::Deserialize;
 use thiserror::Error;
 use url::Url;
 
 mod field;
 mod policy;
+mod request;
 
 pub use field::Field;
 pub use policy::quota_below;
+pub use request::ClientRequest;
 
 use super::scope::is_scope_token;
 use crate::tokens::secret::{self, NoRandomness};
@@ -29,45 +30,6 @@ const MAX_SCOPE: usize = 2048;
 const MAX_URIS: usize = 64;
 const MAX_URI: usize = 512;
 const SECRET_LENGTH: std::ops::RangeInclusive<usize> = 32..=256;
-
-/// What is asked for, unchecked. Fields are those of [`Client`]; see `docs` of the admin API for their meaning.
-#[derive(Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "the names are those of the client JSON, described on `model::Client`"
-)]
-pub struct ClientRequest {
-    pub client_id: Field<String>,
-    pub client_secret: Field<String>,
-    pub client_name: Field<String>,
-    pub grant_types: Field<Vec<String>>,
-    pub scope: Field<String>,
-    pub token_format: Field<String>,
-    pub signing_alg: Field<String>,
-    pub audience: Field<Vec<String>>,
-    pub resource_server: Field<Vec<String>>,
-    pub token_ledger: Field<String>,
-    pub access_token_lifetime: Field<i64>,
-    pub rate_limits: policy::Patch<String>,
-    pub rate_limit_mode: Field<String>,
-    pub quotas: policy::Patch<i64>,
-    pub quota_mode: Field<String>,
-    pub reuse_percent: Field<i64>,
-    pub claims: policy::Patch<serde_json::Value>,
-    pub disabled: Field<bool>,
-    /// Only so that an update that names it is told why not.
-    pub created_at: Field<i64>,
-}
-
-// It may hold a secret.
-impl std::fmt::Debug for ClientRequest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientRequest")
-            .field("client_id", &self.client_id)
-            .finish_non_exhaustive()
-    }
-}
 
 /// A field that must not be so.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -7,34 +7,54 @@ use oauth2_actors::model::{
     TokenFormat, Window, token::uuid_v7_ms,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::tokens::lifecycle::{Phase, Standing};
 
 /// A client. `null` = the server's default.
-#[derive(Serialize)]
-#[expect(missing_docs, reason = "described on `model::Client`")]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Client)]
 pub struct ClientView<'a> {
+    /// Its name to the server.
     pub client_id: &'a str,
     /// Only in the answer to the request that made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<&'a str>,
+    /// For people.
     pub client_name: Option<&'a str>,
+    /// The grants it may use.
     pub grant_types: &'a [GrantType],
+    /// The scopes it may ask for, separated by spaces.
     pub scope: &'a str,
+    /// The format of its access tokens.
     pub token_format: Option<TokenFormat>,
+    /// What signs them where the format is `jwt`.
     pub signing_alg: Option<SigningAlg>,
+    /// The audiences it may ask for; the first one is meant when it asks for none.
     pub audience: Vec<&'a str>,
+    /// The audiences whose tokens it may introspect.
     pub resource_server: Vec<&'a str>,
+    /// Whether each token is recorded before it is answered.
     pub token_ledger: Option<Ledger>,
+    /// How long its tokens live, seconds.
     pub access_token_lifetime: Option<u32>,
+    /// How often it may ask.
     pub rate_limits: &'a RateLimits,
+    /// Whether its rates refuse or are only counted.
     pub rate_limit_mode: Option<Mode>,
+    /// How many tokens it may be issued.
     pub quotas: &'a Quotas,
+    /// Whether its quotas refuse or are only counted.
     pub quota_mode: Option<Mode>,
+    /// In the first part of its life, so many percent, a token is given out again.
     pub reuse_percent: Option<u8>,
+    /// Claims that all its tokens carry.
+    #[schema(value_type = Object)]
     pub claims: &'a StaticClaims,
+    /// Disabled: it gets no tokens, and those it has are not active.
     pub disabled: bool,
+    /// When it was registered, Unix seconds.
     pub created_at: i64,
 }
 
@@ -67,16 +87,24 @@ impl<'a> ClientView<'a> {
 }
 
 /// A recorded token; never the token itself. Times are Unix seconds.
-#[derive(Serialize)]
-#[expect(missing_docs, reason = "described on `model::TokenRecord`")]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
 pub struct TokenView<'a> {
+    /// Its id.
     pub jti: Uuid,
+    /// Whom it was issued to.
     pub client_id: &'a str,
+    /// In whose name, where it is not the client's own.
     pub user_id: Option<&'a str>,
+    /// What it is for, separated by spaces.
     pub scope: &'a str,
+    /// Whom it is for.
     pub aud: &'a str,
+    /// Its format.
     pub token_format: TokenFormat,
+    /// When it was issued.
     pub iat: i64,
+    /// When it expires.
     pub exp: i64,
 }
 
@@ -97,7 +125,8 @@ impl<'a> TokenView<'a> {
 }
 
 /// A signing key; never its private part. Times are Unix seconds, rounded down.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Key)]
 pub struct KeyView<'a> {
     /// Key id.
     pub kid: &'a str,
@@ -132,7 +161,8 @@ impl<'a> KeyView<'a> {
 }
 
 /// What is used of one window of a client's quotas.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Quota)]
 pub struct QuotaView {
     /// Which window.
     pub window: Window,
@@ -169,7 +199,8 @@ pub fn tokens_of(client_id: &str) -> String {
 }
 
 /// One page of a list.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Page)]
 pub struct ListView<T> {
     /// The rows.
     pub items: Vec<T>,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use oauth2_actors::freshness::STALENESS_BUDGET;
 use oauth2_actors::model::{KeyAlgorithm, StoredKey};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// How long the phases last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl Timing {
 }
 
 /// Where a key is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Published, and yet to sign.

@@ -38,6 +38,7 @@ mod introspect;
 mod keys;
 mod limits;
 mod loadtest;
+mod openapi;
 mod operations;
 mod outage;
 mod outside;

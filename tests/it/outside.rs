@@ -14,22 +14,33 @@ on_both_stores!(
     authlib_takes_introspects_and_revokes_a_token_by_discovery,
 );
 
-fn check(server: &Server, program: &str, clients: &[(&str, &Credentials)]) {
+/// A program of `tests/outside`, told where the server is.
+pub fn program(name: &str, server: &Server) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = std::env::var_os("OUTSIDE_PYTHON").map_or_else(|| root.join("target/outside/bin/python"), Into::into);
     assert!(python.exists(), "{} is made by `make setup`", python.display());
     let mut command = Command::new(python);
     command
-        .arg(root.join("tests/outside").join(program))
+        .arg(root.join("tests/outside").join(name))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .args(["--issuer", &server.issuer()]);
+    command
+}
+
+/// Runs a program to its verdict.
+pub fn passes(mut command: Command) {
+    let output = Output::of(&mut command);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert!(output.stdout.starts_with("ok: "), "{}", output.stdout);
+}
+
+fn check(server: &Server, name: &str, clients: &[(&str, &Credentials)]) {
+    let mut command = program(name, server);
     for (prefix, client) in clients {
         command.args([format!("--{prefix}client"), client.id.clone()]);
         command.args([format!("--{prefix}secret"), client.secret.clone()]);
     }
-    let output = Output::of(&mut command);
-    assert_eq!(output.code, 0, "{program}: {}{}", output.stdout, output.stderr);
-    assert!(output.stdout.starts_with("ok: "), "{}", output.stdout);
+    passes(command);
 }
 
 async fn pyseto_verifies_what_was_issued_and_refuses_every_flipped_bit(kind: Kind) {

@@ -9,6 +9,9 @@ use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::names;
 
@@ -141,9 +144,22 @@ impl From<Rate> for String {
     }
 }
 
-/// How often a client may ask each endpoint. `None` = the server's default.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+impl PartialSchema for Rate {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        text.description(Some(
+            "So many requests a second, minute or hour, with or without a burst of its own.",
+        ))
+        .pattern(Some("^[0-9]{1,10}/[smh](:[0-9]{1,10})?$"))
+        .examples(["100/s", "6000/m", "100/s:200"])
+        .into()
+    }
+}
+
+impl ToSchema for Rate {}
+
+/// How often a client may ask each endpoint. What is left out is the server's default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RateLimits {
     /// `POST /oauth/token`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -176,9 +192,9 @@ impl RateLimits {
     }
 }
 
-/// How many tokens a client may be issued in each calendar window (UTC). `None` = the server's default.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+/// How many tokens a client may be issued in each calendar window (UTC). What is left out is the server's
+/// default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Quotas {
     /// From one full hour to the next.
     #[serde(skip_serializing_if = "Option::is_none")]

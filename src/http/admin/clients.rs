@@ -9,15 +9,16 @@ use oauth2_actors::model::token::uuid_v7_ms;
 use oauth2_actors::model::{Client, Revocation, RevocationTarget};
 use serde::Deserialize;
 use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App, ClientId, Failure, NO_SUCH_CLIENT, Operator, State, answer, answer_page, bad_request, deadline, page_size,
     place, query, read, usage,
 };
+use crate::http::refusals::{OfBodies, OfChanges, OfNames, OfOperators, OfQuestions};
 use crate::oauth::cursor;
 use crate::oauth::registration::{self, ClientRequest, Fresh, Invalid};
-use crate::oauth::view::CLIENTS;
-use crate::oauth::view::ClientView;
+use crate::oauth::view::{CLIENTS, ClientView, ListView};
 use crate::tokens::secret;
 
 /// Seconds during which the old secret still works after a rotation that does not say.
@@ -33,6 +34,12 @@ impl From<Invalid> for Failure {
 }
 
 /// Registers a client; the answer is the only one that holds its secret.
+#[utoipa::path(
+    post, path = "/admin/v1/clients", operation_id = "createClient", tag = "Clients",
+    request_body = ClientRequest,
+    responses((status = 201, description = "The client, with its secret.", body = ClientView), OfOperators, OfBodies, OfChanges),
+    security(("operator" = [])),
+)]
 pub async fn create(
     state: App,
     operator: Operator,
@@ -64,15 +71,26 @@ pub async fn create(
     Ok(response.insert_header((header::CACHE_CONTROL, "no-store")).json(body))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Query {
+    /// What their ids begin with.
     prefix: Option<String>,
+    /// Clients of a page, 100 where nothing is said.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
 /// Lists clients by id.
+#[utoipa::path(
+    get, path = "/admin/v1/clients", operation_id = "listClients", tag = "Clients",
+    params(Query),
+    responses((status = 200, description = "A page of clients.", body = ListView<ClientView>), OfOperators, OfQuestions),
+    security(("operator" = [])),
+)]
 pub async fn list(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let query: Query = query(&request, "prefix, limit (a number) and cursor")?;
     let limit = page_size(query.limit)?;
@@ -90,11 +108,24 @@ pub async fn list(state: App, request: HttpRequest) -> Result<HttpResponse, Fail
 }
 
 /// Shows a client.
+#[utoipa::path(
+    get, path = "/admin/v1/clients/{client_id}", operation_id = "getClient", tag = "Clients",
+    params(ClientId),
+    responses((status = 200, description = "The client.", body = ClientView), OfOperators, OfNames),
+    security(("operator" = [])),
+)]
 pub async fn show(state: App, ClientId(client_id): ClientId) -> Result<HttpResponse, Failure> {
     Ok(answer(&ClientView::new(&stored(&state, client_id).await?, None)))
 }
 
 /// Changes what the body names (RFC 7396: `null` goes back to the server's default).
+#[utoipa::path(
+    patch, path = "/admin/v1/clients/{client_id}", operation_id = "updateClient", tag = "Clients",
+    params(ClientId),
+    request_body = ClientRequest,
+    responses((status = 200, description = "The client as it is now.", body = ClientView), OfOperators, OfNames, OfBodies, OfChanges),
+    security(("operator" = [])),
+)]
 pub async fn update(
     state: App,
     operator: Operator,
@@ -110,11 +141,23 @@ pub async fn update(
 }
 
 /// Disables a client: it gets no tokens, and those it has are not active.
+#[utoipa::path(
+    post, path = "/admin/v1/clients/{client_id}/disable", operation_id = "disableClient", tag = "Clients",
+    params(ClientId),
+    responses((status = 200, description = "The client as it is now.", body = ClientView), OfOperators, OfNames, OfChanges),
+    security(("operator" = [])),
+)]
 pub async fn disable(state: App, operator: Operator, ClientId(client_id): ClientId) -> Result<HttpResponse, Failure> {
     set_disabled(&state, &operator, client_id, true).await
 }
 
 /// Enables a client again.
+#[utoipa::path(
+    post, path = "/admin/v1/clients/{client_id}/enable", operation_id = "enableClient", tag = "Clients",
+    params(ClientId),
+    responses((status = 200, description = "The client as it is now.", body = ClientView), OfOperators, OfNames, OfChanges),
+    security(("operator" = [])),
+)]
 pub async fn enable(state: App, operator: Operator, ClientId(client_id): ClientId) -> Result<HttpResponse, Failure> {
     set_disabled(&state, &operator, client_id, false).await
 }
@@ -150,6 +193,12 @@ async fn write(state: &State, operator: &Operator, client: Client) -> Result<Htt
 }
 
 /// Deletes a client; its tokens are dead for good.
+#[utoipa::path(
+    delete, path = "/admin/v1/clients/{client_id}", operation_id = "deleteClient", tag = "Clients",
+    params(ClientId),
+    responses((status = 204, description = "It is gone."), OfOperators, OfNames, OfChanges),
+    security(("operator" = [])),
+)]
 pub async fn delete(state: App, operator: Operator, ClientId(client_id): ClientId) -> Result<HttpResponse, Failure> {
     let audit = operator.audit("client.delete", json!({}));
     // No earlier than any token minted here, even if the clock was set back.
@@ -169,13 +218,24 @@ pub async fn delete(state: App, operator: Operator, ClientId(client_id): ClientI
     Ok(HttpResponse::NoContent().finish())
 }
 
-#[derive(Deserialize)]
+/// How a secret is changed.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = SecretRotation)]
 #[serde(deny_unknown_fields)]
 struct Rotation {
+    /// For how long those it had still work, an hour where nothing is said.
+    #[schema(maximum = 2_592_000)]
     overlap_seconds: Option<u32>,
 }
 
 /// Gives a client a new secret; those it had work for the overlap yet.
+#[utoipa::path(
+    post, path = "/admin/v1/clients/{client_id}/rotate-secret", operation_id = "rotateClientSecret", tag = "Clients",
+    params(ClientId),
+    request_body = Rotation,
+    responses((status = 200, description = "The client, with its new secret.", body = ClientView), OfOperators, OfNames, OfBodies, OfChanges),
+    security(("operator" = [])),
+)]
 pub async fn rotate_secret(
     state: App,
     operator: Operator,

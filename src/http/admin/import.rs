@@ -7,9 +7,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use oauth2_actors::model::SigningAlg;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{App, Failure, Operator, answer, bad_request, deadline};
 use crate::http::body;
+use crate::http::refusals::{OfBodies, OfChanges, OfOperators};
 use crate::oauth::bulk::{Asked, Layout, Lines, Plan, Seen};
 
 /// Bytes of a request.
@@ -21,23 +23,49 @@ const MOST: usize = 10_000;
 /// Refused lines that an answer names.
 const SHOWN: usize = 10;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Query {
+    /// Judge every line and change nothing.
     #[serde(default)]
     dry_run: bool,
+    /// Make up secrets for new clients that bring none, and tell them in the answer.
     #[serde(default)]
     generate_secrets: bool,
 }
 
+/// What an import did.
+#[derive(Serialize, ToSchema)]
+struct Imported<'a> {
+    /// Clients that are new.
+    created: usize,
+    /// Clients that are not as they were.
+    updated: usize,
+    /// Clients that were so already.
+    unchanged: u64,
+    /// Secrets that were made up, told this once.
+    secrets: Vec<Secret<'a>>,
+}
+
 /// A secret that was made up, told this once.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ImportedSecret)]
 struct Secret<'a> {
+    /// Whose it is.
     client_id: &'a str,
+    /// The secret.
     client_secret: &'a str,
 }
 
-/// Imports clients.
+/// Imports up to 10 000 clients, a line each, all of them or none.
+#[utoipa::path(
+    post, path = "/admin/v1/clients:import", operation_id = "importClients", tag = "Clients",
+    params(Query),
+    request_body(content((String = "application/x-ndjson"), (String = "text/csv"))),
+    responses((status = 200, description = "What was done.", body = Imported), OfOperators, OfBodies, OfChanges),
+    security(("operator" = [])),
+)]
 pub async fn post(
     state: App,
     operator: Operator,
@@ -72,10 +100,12 @@ pub async fn post(
             client_secret,
         })
         .collect();
-    let counts = json!({
-        "created": plan.new.len(), "updated": plan.changed.len(), "unchanged": plan.unchanged,
-        "secrets": if query.dry_run { Vec::new() } else { secrets },
-    });
+    let imported = Imported {
+        created: plan.new.len(),
+        updated: plan.changed.len(),
+        unchanged: plan.unchanged,
+        secrets: if query.dry_run { Vec::new() } else { secrets },
+    };
     if !query.dry_run && (!plan.new.is_empty() || !plan.changed.is_empty()) {
         let clients = plan.new.iter().chain(&plan.changed);
         let algorithms: HashSet<SigningAlg> = clients.filter_map(|client| client.signing_alg).collect();
@@ -91,7 +121,7 @@ pub async fn post(
             })
             .await?;
     }
-    Ok(answer(&counts))
+    Ok(answer(&imported))
 }
 
 fn layout(request: &HttpRequest) -> Result<Layout, Failure> {

@@ -10,9 +10,11 @@ use oauth2_actors::recorder::{Record, Recorders};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use url::form_urlencoded;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{App, Failure, NO_SUCH_CLIENT, Operator, answer, bad_request, deadline, read};
+use crate::http::refusals::{OfBodies, OfNames, OfOperators};
 use crate::http::token::{record, recorded};
 use crate::oauth::form::Form;
 use crate::oauth::grants::client_credentials;
@@ -24,13 +26,20 @@ const MOST: u32 = 1000;
 /// After this many signatures other requests of the worker get their turn.
 const TURN: usize = 8;
 
-#[derive(Deserialize)]
+/// Tokens to issue.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = TokenOrder)]
 #[serde(deny_unknown_fields)]
 struct Issue {
+    /// For whom.
     client_id: String,
+    /// How many.
     #[serde(default = "one")]
+    #[schema(minimum = 1, maximum = 1000)]
     count: u32,
+    /// Scopes separated by spaces; without it all that the client may have.
     scope: Option<String>,
+    /// Whom they are for; without it the client's first audience, or the issuer.
     audience: Option<String>,
 }
 
@@ -39,15 +48,34 @@ fn one() -> u32 {
 }
 
 /// A token that was issued.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = IssuedToken)]
 struct Issued {
+    /// The token.
     access_token: String,
+    /// Its id.
     jti: Uuid,
+    /// When it expires, Unix seconds.
     expires_at: i64,
 }
 
-/// Issues tokens for a client, in its name. They count as used of its quotas, which refuse none of them; its rate limit they do
-/// not touch.
+/// Tokens that were issued.
+#[derive(Serialize, ToSchema)]
+#[schema(as = IssuedTokens)]
+struct Batch {
+    /// As many as were asked for.
+    tokens: Vec<Issued>,
+}
+
+/// Issues tokens for a client, in its name.
+///
+/// They count as used of its quotas, which refuse none of them; its rate limit they do not touch.
+#[utoipa::path(
+    post, path = "/admin/v1/tokens", operation_id = "issueTokens", tag = "Tokens",
+    request_body = Issue,
+    responses((status = 200, description = "The tokens.", body = Batch), OfOperators, OfNames, OfBodies),
+    security(("operator" = [])),
+)]
 pub async fn post(
     state: App,
     operator: Operator,
@@ -122,6 +150,6 @@ pub async fn post(
     if state.quotas_of(&client).is_some() {
         state.counters.add(&client.client_id, issued.len() as u64, now);
     }
-    let tokens: Vec<_> = issued.into_iter().map(|(_, issued)| issued).collect();
-    Ok(answer(&json!({ "tokens": tokens })))
+    let tokens = issued.into_iter().map(|(_, issued)| issued).collect();
+    Ok(answer(&Batch { tokens }))
 }

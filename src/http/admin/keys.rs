@@ -5,29 +5,48 @@ use std::time::Duration;
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use oauth2_actors::model::{KeyAlgorithm, KeyRevocation, Page};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{App, Failure, Operator, State, answer, answer_page, bad_request, deadline, read};
-use crate::oauth::view::KeyView;
+use crate::http::refusals::{OfBodies, OfChanges, OfNames, OfOperators};
+use crate::oauth::view::{KeyView, ListView};
 use crate::tokens::lifecycle::standings;
 
 const NO_SUCH_KEY: Failure = Failure::NoSuch("there is no such key");
 
-/// Lists the keys in the order in which they sign. There are few: the list is one page.
+/// Lists the keys in the order in which they sign.
+///
+/// There are few: the list is one page.
+#[utoipa::path(
+    get, path = "/admin/v1/keys", operation_id = "listKeys", tag = "Keys",
+    responses((status = 200, description = "The keys.", body = ListView<KeyView>), OfOperators),
+    security(("operator" = [])),
+)]
 pub async fn list(state: App) -> Result<HttpResponse, Failure> {
     let keys = stored(&state).await?;
     let items = standings(&keys, state.now_ms() as i64, &state.timing);
     Ok(answer_page(&Page { items, next: None }, KeyView::new))
 }
 
-#[derive(Deserialize)]
+/// Which keys are to be followed by new ones.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = KeyRotation)]
 #[serde(deny_unknown_fields)]
 struct Rotation {
+    /// Those of one algorithm; without it, of each that has keys.
+    #[schema(value_type = Option<KeyAlgorithm>)]
     algorithm: Option<String>,
 }
 
 /// Publishes a new key, for one algorithm or for each that has keys; it signs once no verifier can be without it.
+#[utoipa::path(
+    post, path = "/admin/v1/keys/rotate", operation_id = "rotateKeys", tag = "Keys",
+    request_body = Rotation,
+    responses((status = 200, description = "The new keys.", body = ListView<KeyView>), OfOperators, OfBodies, OfChanges),
+    security(("operator" = [])),
+)]
 pub async fn rotate(
     state: App,
     operator: Operator,
@@ -75,7 +94,20 @@ pub async fn rotate(
     Ok(answer_page(&Page { items, next: None }, KeyView::new))
 }
 
+/// A key that is gone, with all that it signed.
+#[derive(Serialize, ToSchema)]
+struct RevokedKey {
+    /// Its id.
+    revoked: String,
+}
+
 /// Takes a key away at once, and with it every token that it has signed. Another one signs from now on.
+#[utoipa::path(
+    post, path = "/admin/v1/keys/{kid}/revoke", operation_id = "revokeKey", tag = "Keys",
+    params(("kid" = String, Path, description = "Its id.")),
+    responses((status = 200, description = "It is gone.", body = RevokedKey), OfOperators, OfNames, OfChanges),
+    security(("operator" = [])),
+)]
 pub async fn revoke(state: App, operator: Operator, kid: Path<String>) -> Result<HttpResponse, Failure> {
     let kid = kid.into_inner();
     let known = stored(&state).await?;
@@ -99,7 +131,7 @@ pub async fn revoke(state: App, operator: Operator, kid: Path<String>) -> Result
     state
         .instruments
         .token_revoked(&oauth2_actors::model::RevocationTarget::Key(kid.clone()));
-    Ok(answer(&json!({ "revoked": kid })))
+    Ok(answer(&RevokedKey { revoked: kid }))
 }
 
 async fn stored(state: &State) -> Result<Vec<oauth2_actors::model::StoredKey>, Failure> {

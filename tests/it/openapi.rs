@@ -1,0 +1,47 @@
+//! The API document: where it is to be had, and that the server keeps to it.
+
+use std::path::Path;
+use std::process::Command;
+
+use oauth2_testkit::{Kind, Server};
+use serde_json::{Value, json};
+
+use crate::{outside, setup, start};
+
+on_both_stores!(every_answer_is_as_the_document_says);
+
+fn kept() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_is_the_same_everywhere() {
+    let server = start(Kind::Sqlite).await;
+    let served = server.get_json(server.management_url("/openapi.json")).await;
+    assert_eq!(
+        served,
+        serde_json::from_str::<Value>(&kept()).unwrap(),
+        "`make openapi` writes docs/openapi.json anew"
+    );
+    let hidden = reqwest::get(server.url("/openapi.json")).await.unwrap();
+    assert_eq!(hidden.status(), 404, "it is for operators");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_is_printed_without_a_configuration() {
+    let broken = setup(Kind::Sqlite).await.with("OAUTH2_SERVER_PORT", "none");
+    let printed = broken.run(&["openapi"]);
+    assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
+    assert_eq!(printed.stdout, kept(), "`make openapi` writes docs/openapi.json anew");
+}
+
+async fn every_answer_is_as_the_document_says(kind: Kind) {
+    let server: Server = start(kind).await;
+    let client = server.register(json!({"scope": "read write"})).await;
+    let mut command: Command = outside::program("document.py", &server);
+    command.args(["--management", server.management_url("").trim_end_matches('/')]);
+    command.args(["--admin-token", server.admin_token()]);
+    command.args(["--client", &client.id, "--secret", &client.secret]);
+    outside::passes(command);
+}
