@@ -72,7 +72,7 @@ enum Command {
     Completions(shell::Completions),
     /// Print the manual page.
     Man(shell::Man),
-    /// Print the OpenAPI document of every endpoint.
+    /// Print the API document, as `docs/openapi.json` has it.
     Openapi,
 }
 

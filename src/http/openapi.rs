@@ -1,4 +1,4 @@
-//! `GET /openapi.json`, on the management listener: the document of every endpoint (OpenAPI 3.1), made of the code.
+//! `GET /openapi.json`, on the management listener: the document of every endpoint (`OpenAPI` 3.1), made of the code.
 //!
 //! Each operation is described where it is done, by `#[utoipa::path]`. Here they are gathered, and what many have in common is
 //! added. The document is the same for every server; `docs/openapi.json` is a copy of it.

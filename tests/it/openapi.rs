@@ -18,9 +18,9 @@ fn kept() -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_document_is_the_same_everywhere() {
     let server = start(Kind::Sqlite).await;
-    let served = server.get_json(server.management_url("/openapi.json")).await;
+    let told = server.get_json(server.management_url("/openapi.json")).await;
     assert_eq!(
-        served,
+        told,
         serde_json::from_str::<Value>(&kept()).unwrap(),
         "`make openapi` writes docs/openapi.json anew"
     );
