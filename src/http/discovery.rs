@@ -173,7 +173,10 @@ impl Metadata {
 /// Tells what the authorization server offers (RFC 8414).
 #[utoipa::path(
     get, path = "/.well-known/oauth-authorization-server", operation_id = "getMetadata", tag = "Discovery",
-    responses((status = 200, description = "The metadata.", body = MetadataDocument)),
+    responses(
+        (status = 200, description = "The metadata.", body = MetadataDocument),
+        (status = 304, description = "Still what `If-None-Match` names."),
+    ),
 )]
 pub async fn get_metadata(state: App, request: HttpRequest) -> HttpResponse {
     state.metadata.document.respond(request.headers(), state.timing.max_age)
@@ -205,7 +208,11 @@ fn max_age(state: &App) -> Duration {
 /// `max-age` says how long they may be kept: no key signs before everybody has had time to read it.
 #[utoipa::path(
     get, path = "/.well-known/jwks.json", operation_id = "getJwks", tag = "Discovery",
-    responses((status = 200, description = "The keys.", body = Jwks), OfAnybody),
+    responses(
+        (status = 200, description = "The keys.", body = Jwks),
+        (status = 304, description = "Still what `If-None-Match` names."),
+        OfAnybody,
+    ),
 )]
 pub async fn get_jwks(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let keys = state.keys.load();
@@ -220,7 +227,11 @@ pub async fn get_jwks(state: App, request: HttpRequest) -> Result<HttpResponse, 
 /// Publishes the keys of PASETO as PASERK.
 #[utoipa::path(
     get, path = "/.well-known/paseto-keys.json", operation_id = "getPasetoKeys", tag = "Discovery",
-    responses((status = 200, description = "The keys.", body = PasetoKeys), OfAnybody),
+    responses(
+        (status = 200, description = "The keys.", body = PasetoKeys),
+        (status = 304, description = "Still what `If-None-Match` names."),
+        OfAnybody,
+    ),
 )]
 pub async fn get_paseto_keys(state: App, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let keys = state.keys.load();

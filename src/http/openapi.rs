@@ -196,7 +196,10 @@ pub fn text() -> String {
 /// Tells this document.
 #[utoipa::path(
     get, path = "/openapi.json", operation_id = "getApiDocument", tag = "Operations",
-    responses((status = 200, description = "The document (OpenAPI 3.1).", body = Object)),
+    responses(
+        (status = 200, description = "The document (OpenAPI 3.1).", body = Object),
+        (status = 304, description = "Still what `If-None-Match` names."),
+    ),
 )]
 pub async fn get(request: HttpRequest) -> HttpResponse {
     static DOCUMENT: LazyLock<Document> = LazyLock::new(|| Document::new(&document()));

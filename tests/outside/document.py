@@ -109,6 +109,7 @@ def lives(public: Operations, admin: Operations, token: str) -> None:
     kid = admin("rotateKeys", 200, auth=token, body={"algorithm": "ES256"})["items"][0]["kid"]
     for operation in ["getJwks", "getPasetoKeys", "getMetadata"]:
         public(operation, 200)
+        public(operation, 304, headers={"If-None-Match": "*"})
     check(len(admin("listKeys", 200, auth=token)["items"]) > 2, "the keys are not listed")
     admin("revokeKey", 200, auth=token, path_parameters={"kid": kid})
     check(bool(admin("listAudit", 200, auth=token)["next_cursor"] is None), "the audit log has no end")
