@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use oauth2_actors::metrics::Proof;
-use oauth2_actors::model::StoredToken;
 use oauth2_actors::model::token::uuid_v7_ms;
+use oauth2_actors::model::{Client, SigningAlg, StoredToken, TokenFormat};
 use oauth2_actors::revocation_cache::Subject;
 use uuid::Uuid;
 
@@ -44,6 +44,11 @@ impl Resolved {
         }
     }
 
+    /// Whether it was signed under the secret that verifiers share, so that one of them may have made it up.
+    pub fn is_by_shared_secret(&self) -> bool {
+        matches!(self, Self::Signed(verified) if verified.shared)
+    }
+
     fn kid(&self) -> Option<&str> {
         match self {
             Self::Signed(verified) => Some(&verified.kid),
@@ -71,7 +76,8 @@ impl State {
             self.instruments.proof(Proof::Hit);
             return Some(known);
         }
-        let keyring = &self.keys.load().keyring;
+        let keys = self.keys.load();
+        let keyring = &keys.keyring;
         if self.issued.contains(&fingerprint) {
             self.instruments.proof(Proof::Issued);
             return keyring.recognize(token).map(Arc::new);
@@ -81,6 +87,11 @@ impl State {
         // Expired tokens are not asked about again; what is kept should be worth it.
         if verified.claims.exp > self.now() {
             self.verified.insert(fingerprint, Arc::clone(&verified));
+            // What was remembered is forgotten after the keys change. If they have changed since they were looked at, that may
+            // be past already.
+            if !Arc::ptr_eq(&keys, &self.keys.load()) {
+                self.verified.remove(&fingerprint);
+            }
         }
         Some(verified)
     }
@@ -166,8 +177,15 @@ impl State {
             && self
                 .directory
                 .client(&claims.client_id)
-                .is_some_and(|client| !client.disabled)
+                .is_some_and(|client| !client.disabled && self.may_sign(&client, token))
             && !self.is_revoked(token)
+    }
+
+    /// Whether the client's tokens may be signed as this one is. What its holders can make up must not count for others.
+    fn may_sign(&self, client: &Client, token: &Resolved) -> bool {
+        !token.is_by_shared_secret()
+            || (client.signing_alg == Some(SigningAlg::Hs256)
+                && client.token_format.unwrap_or(self.defaults.format) == TokenFormat::Jwt)
     }
 
     /// Whether the token, or all that its client, user, key or issuer had at some moment, is revoked.

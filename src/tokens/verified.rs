@@ -65,6 +65,11 @@ impl VerifiedTokens {
         self.cache.insert(fingerprint, verified);
     }
 
+    /// Forgets a token.
+    pub fn remove(&self, fingerprint: &Fingerprint) {
+        self.cache.remove(fingerprint);
+    }
+
     /// Forgets everything: the keys have changed.
     pub fn clear(&self) {
         self.cache.clear();
@@ -101,6 +106,7 @@ mod tests {
             let verified = Arc::new(Verified {
                 claims,
                 kid: "key".into(),
+                shared: false,
             });
             cache.insert(fingerprint(n), verified);
             assert!(cache.cache.weight() <= cache.cache.capacity());

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth2_testkit::server::json as body_of;
@@ -20,6 +21,7 @@ on_both_stores!(
     a_hundred_rotations_under_load_fail_no_verification,
     every_algorithm_is_verified_by_other_peoples_libraries,
     a_shared_secret_has_to_be_given_and_is_never_published,
+    who_shares_a_secret_speaks_for_the_clients_that_are_registered_so_only,
     a_revoked_key_takes_its_tokens_along,
     keys_follow_each_other_by_age,
 );
@@ -227,6 +229,55 @@ async fn a_shared_secret_has_to_be_given_and_is_never_published(store: Kind) {
         kid_of(&token),
         "only who asks for it gets it"
     );
+}
+
+/// A token with other claims, as who has the secret can make it.
+fn made_up(token: &str, changes: &Value) -> String {
+    let mut parts = token.split('.');
+    let (header, payload) = (parts.next().unwrap(), parts.next().unwrap());
+    let mut claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
+    for (name, value) in changes.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+    let tag = URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes()));
+    format!("{signed}.{tag}")
+}
+
+async fn who_shares_a_secret_speaks_for_the_clients_that_are_registered_so_only(store: Kind) {
+    let server = Server::start(setup(store).await.with("OAUTH2_JWT_SECRET", SECRET)).await;
+    let old = json!({"client_id": "old", "scope": "read oauth2.admin", "token_format": "jwt", "signing_alg": "HS256"});
+    let (old, other) = (
+        server.register(old).await,
+        server.register(json!({"client_id": "other"})).await,
+    );
+    let token = server.token(&old).await;
+    let tenth = json!({"jti": "01990000-0000-7000-8000-000000000000"});
+    for (what, changes) in [
+        ("another client's", json!({"client_id": "other", "sub": "other"})),
+        ("one without end", json!({"exp": 4_000_000_000_i64})),
+        ("one of another time", tenth),
+    ] {
+        let made_up = made_up(&token, &changes);
+        for client in [&old, &other] {
+            assert!(!server.is_active(client, &made_up).await, "{what}");
+        }
+    }
+    let unchanged = made_up(&token, &json!({}));
+    assert!(
+        server.is_active(&old, &unchanged).await,
+        "that is what sharing a secret means"
+    );
+    let asked = reqwest::Client::new().get(server.management_url("/admin/v1/keys"));
+    let refused = asked.bearer_auth(&token).send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+
+    let changed = server
+        .admin(Method::PATCH, "/clients/old")
+        .json(&json!({"signing_alg": "ES256"}));
+    assert_eq!(changed.send().await.unwrap().status(), StatusCode::OK);
+    until("the change is in force", async || !server.is_active(&old, &token).await).await;
 }
 
 async fn a_revoked_key_takes_its_tokens_along(store: Kind) {
