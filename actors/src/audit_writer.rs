@@ -5,8 +5,9 @@
 //!   minute are counted in one row together.
 //! - Source of truth: the store, once they are there.
 //! - Published: [`Failures`], noted by handlers without a mailbox.
-//! - On restart: what was noted before is written by the next life. A crash of the process loses a second of it.
-//! - When the store is away: what comes meanwhile is counted, not kept.
+//! - On restart: what was noted before is written by the next life. A process that is told to stop writes all of it; a crash of the
+//!   process loses the rows of a second and the sum of a minute.
+//! - When the store is away: as many rows as a minute may have are kept, the rest is counted, and written when the store is back.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 use crate::error::StoreError;
 use crate::model::AuditEntry;
 use crate::runtime::clock::{Clock, StoreClock};
+use crate::runtime::mailbox::{Envelope, Request};
 use crate::runtime::when::when;
 use crate::store::Store;
 
@@ -31,7 +33,7 @@ const WRITE: Duration = Duration::from_secs(1);
 const NAMED: usize = 50;
 
 /// One failure that has a row of its own.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Row {
     /// The client, if one is registered under the name that was presented.
     client_id: Option<String>,
@@ -39,13 +41,46 @@ struct Row {
     at: i64,
 }
 
+/// Failures that share a row.
+#[derive(Debug, Clone, Default)]
+struct Folded {
+    clients: BTreeMap<String, u64>,
+    sum: u64,
+    /// When the last of them was.
+    last: i64,
+}
+
+impl Folded {
+    fn add(&mut self, client_id: Option<String>, count: u64) {
+        self.sum += count;
+        let Some(id) = client_id else { return };
+        if self.clients.contains_key(&id) || self.clients.len() < NAMED {
+            *self.clients.entry(id).or_default() += count;
+        }
+    }
+
+    fn join(&mut self, other: Self) {
+        self.sum += other.sum - other.clients.values().sum::<u64>();
+        self.last = self.last.max(other.last);
+        for (id, count) in other.clients {
+            self.add(Some(id), count);
+        }
+    }
+}
+
+/// What becomes a row of the log.
+#[derive(Debug, Clone)]
+enum Entry {
+    One(Row),
+    Many(Folded),
+}
+
 #[derive(Debug, Default)]
 struct Pending {
     minute: i64,
     kept: usize,
     rows: Vec<Row>,
-    folded: BTreeMap<String, u64>,
-    sum: u64,
+    folded: Folded,
 }
 
 /// What was noted and is not written yet.
@@ -68,25 +103,21 @@ impl Failures {
     /// kept: anybody could fill the log with it. Answers whether it has a row of its own.
     pub fn note(&self, client_id: Option<&str>, address: IpAddr, now: i64) -> bool {
         let mut pending = self.lock();
-        if now / 60 != pending.minute && pending.sum == 0 {
+        if now / 60 != pending.minute && pending.folded.sum == 0 {
             (pending.minute, pending.kept) = (now / 60, 0);
         }
-        if pending.kept < self.most {
+        let client_id = client_id.map(str::to_owned);
+        if pending.kept < self.most && pending.rows.len() < self.most {
             pending.kept += 1;
             pending.rows.push(Row {
-                client_id: client_id.map(str::to_owned),
+                client_id,
                 address,
                 at: now,
             });
             return true;
         }
-        pending.sum += 1;
-        if let Some(id) = client_id {
-            let known = pending.folded.contains_key(id);
-            if known || pending.folded.len() < NAMED {
-                *pending.folded.entry(id.to_owned()).or_default() += 1;
-            }
-        }
+        pending.folded.add(client_id, 1);
+        pending.folded.last = now;
         false
     }
 
@@ -94,21 +125,29 @@ impl Failures {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is to be written now: rows, and the sum of a minute that is over.
-    fn take(&self, now: i64) -> Vec<(AuditEntry, &'static str, String, i64)> {
+    /// What is to be written now: rows, and the sum of a minute that is over or, at the end of the process, not yet.
+    fn take(&self, now: i64, end: bool) -> Vec<Entry> {
         let mut pending = self.lock();
-        let rows = std::mem::take(&mut pending.rows).into_iter().map(|row| {
-            let detail = json!({"address": row.address});
-            let (kind, id) = row.client_id.map_or(("issuer", String::new()), |id| ("client", id));
-            (entry(detail), kind, id, row.at)
-        });
-        let mut taken: Vec<_> = rows.collect();
-        if pending.sum > 0 && now / 60 != pending.minute {
-            let detail = json!({"failures": pending.sum, "clients": std::mem::take(&mut pending.folded)});
-            taken.push((entry(detail), "issuer", String::new(), pending.minute * 60 + 59));
-            pending.sum = 0;
+        let mut taken: Vec<_> = std::mem::take(&mut pending.rows).into_iter().map(Entry::One).collect();
+        if pending.folded.sum > 0 && (end || now / 60 != pending.minute) {
+            taken.push(Entry::Many(std::mem::take(&mut pending.folded)));
         }
         taken
+    }
+
+    /// What could not be written, for the next time.
+    fn give_back(&self, entries: &[Entry]) {
+        let mut pending = self.lock();
+        for entry in entries.iter().cloned() {
+            match entry {
+                Entry::One(row) if pending.rows.len() < self.most => pending.rows.push(row),
+                Entry::One(row) => {
+                    pending.folded.add(row.client_id, 1);
+                    pending.folded.last = pending.folded.last.max(row.at);
+                }
+                Entry::Many(folded) => pending.folded.join(folded),
+            }
+        }
     }
 }
 
@@ -141,6 +180,14 @@ impl fmt::Debug for Parts {
     }
 }
 
+/// Writes all that was noted: before the process ends.
+#[derive(Debug)]
+pub struct Flush;
+
+impl Request for Flush {
+    type Reply = Result<(), StoreError>;
+}
+
 /// The actor.
 #[derive(Debug)]
 pub struct AuditWriter {
@@ -160,7 +207,7 @@ impl AuditWriter {
         }
         self.writing = true;
         let parts = self.parts.clone();
-        let write = async move { write(&parts).await };
+        let write = async move { write(&parts, false).await };
         ctx.spawn(write.into_actor(self).map(|done, actor, _| {
             actor.writing = false;
             if let Err(error) = done {
@@ -170,9 +217,23 @@ impl AuditWriter {
     }
 }
 
-async fn write(parts: &Parts) -> Result<(), StoreError> {
-    for (audit, kind, id, at) in parts.failures.take((parts.clock.unix_ms() / 1000) as i64) {
-        parts.store.note(&audit, kind, &id, at).await?;
+async fn write(parts: &Parts, end: bool) -> Result<(), StoreError> {
+    let taken = parts.failures.take((parts.clock.unix_ms() / 1000) as i64, end);
+    for (done, what) in taken.iter().enumerate() {
+        let ((kind, id), detail, at) = match what {
+            Entry::One(row) => {
+                let target = row.client_id.as_deref().map_or(("issuer", ""), |id| ("client", id));
+                (target, json!({"address": row.address}), row.at)
+            }
+            Entry::Many(folded) => {
+                let detail = json!({"failures": folded.sum, "clients": folded.clients});
+                (("issuer", ""), detail, folded.last)
+            }
+        };
+        if let Err(error) = parts.store.note(&entry(detail), kind, id, at).await {
+            parts.failures.give_back(&taken[done..]);
+            return Err(error);
+        }
     }
     Ok(())
 }
@@ -187,6 +248,16 @@ impl Actor for AuditWriter {
     }
 }
 
+impl Handler<Envelope<Flush>> for AuditWriter {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<Flush>, ctx: &mut Context<Self>) {
+        let (parts, (Flush, answer)) = (self.parts.clone(), envelope.into_parts());
+        let write = async move { answer.send(write(&parts, true).await) };
+        ctx.spawn(write.into_actor(self));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,12 +268,40 @@ mod tests {
         let kept = (0..10)
             .filter(|n| failures.note((n % 2 == 0).then_some("ci"), address, minute))
             .count();
-        assert_eq!((kept, failures.take(minute).len()), (2, 2));
-        assert!(failures.take(minute + 59).is_empty(), "the minute is not over");
-        let folded = failures.take(minute + 60);
-        assert_eq!(folded.len(), 1);
-        assert_eq!(folded[0].0.detail, json!({"failures": 8, "clients": {"ci": 4}}));
+        assert_eq!((kept, failures.take(minute, false).len()), (2, 2));
+        assert!(failures.take(minute + 59, false).is_empty(), "the minute is not over");
+        let folded = failures.take(minute + 60, false);
+        assert!(
+            matches!(&folded[..], [Entry::Many(Folded { sum: 8, clients, last: 600 })] if clients["ci"] == 4),
+            "{folded:?}"
+        );
         assert!(failures.note(None, address, minute + 61), "the next minute begins anew");
-        assert_eq!(failures.take(minute + 61)[0].2, "");
+        assert!(matches!(
+            &failures.take(minute + 61, false)[..],
+            [Entry::One(Row { client_id: None, .. })]
+        ));
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_counted_yet() {
+        let (failures, address) = (Failures::new(2), IpAddr::from([192, 0, 2, 1]));
+        for minute in 0..3 {
+            for _ in 0..5 {
+                failures.note(Some("ci"), address, minute * 60);
+            }
+            let taken = failures.take(minute * 60 + 59, minute == 1);
+            failures.give_back(&taken);
+        }
+        let (mut rows, mut sum) = (0, 0);
+        for entry in failures.take(0, true) {
+            match entry {
+                Entry::One(_) => rows += 1,
+                Entry::Many(folded) => {
+                    assert_eq!(folded.clients["ci"], folded.sum);
+                    sum += folded.sum;
+                }
+            }
+        }
+        assert_eq!((rows, sum), (2, 13));
     }
 }

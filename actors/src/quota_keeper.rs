@@ -33,6 +33,14 @@ const SAVE: Duration = Duration::from_millis(250);
 /// How often all clients are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// How often windows that are long over are forgotten, and from when on they are: a month is over after 31 days.
+const FORGET: Duration = Duration::from_hours(24);
+const OVER: i64 = 32 * 86_400;
+
+/// Tries to count the tokens of before, and the pause between them.
+const RECALLS: u32 = 5;
+const RECALL_PAUSE: Duration = Duration::from_secs(10);
+
 /// Rows that the store is told at a time.
 const CHUNK: usize = 3000;
 
@@ -105,18 +113,34 @@ impl QuotaKeeper {
         }
         let (parts, now, started) = (self.parts.clone(), self.now(), self.parts.clock.unix_ms());
         let recall = async move {
-            match parts.store.expiring_tokens(now, started).await {
-                Ok(tokens) => {
-                    for token in tokens {
-                        parts
-                            .counters
-                            .expiring(&token.client_id, token.expires_at, token.count, now);
+            for attempt in 1..=RECALLS {
+                match parts.store.expiring_tokens(now, started).await {
+                    Ok(tokens) => {
+                        for token in tokens {
+                            parts
+                                .counters
+                                .expiring(&token.client_id, token.expires_at, token.count, now);
+                        }
+                        return;
                     }
+                    Err(error) if attempt == RECALLS => {
+                        tracing::warn!(%error, "tokens of before the start are not counted as still valid");
+                    }
+                    Err(_) => tokio::time::sleep(RECALL_PAUSE).await,
                 }
-                Err(error) => tracing::warn!(%error, "tokens of before the start are not counted as still valid"),
             }
         };
         ctx.spawn(recall.into_actor(self));
+    }
+
+    fn forget(&self, ctx: &mut Context<Self>) {
+        let (store, before) = (self.parts.store.clone(), self.now() - OVER);
+        let forget = async move {
+            if let Err(error) = store.purge_quota_usage(before).await {
+                tracing::debug!(%error, "windows that are over could not be forgotten");
+            }
+        };
+        ctx.spawn(forget.into_actor(self));
     }
 
     fn save(&mut self, ctx: &mut Context<Self>) {
@@ -179,7 +203,9 @@ impl Actor for QuotaKeeper {
         when(ctx, self.parts.prepared.clone(), |actor, ctx| {
             actor.load(ctx);
             actor.recall(ctx);
+            actor.forget(ctx);
             ctx.run_interval(SAVE, Self::save);
+            ctx.run_interval(FORGET, |actor, ctx| actor.forget(ctx));
             ctx.run_interval(SWEEP, |actor, _| {
                 actor.parts.counters.sweep(actor.parts.hoard, actor.now());
             });

@@ -286,7 +286,13 @@ impl Store {
         dispatch!(self.add_quota_usage(usages))
     }
 
-    /// How many recorded tokens of each client expire in each minute after `now`, of those that were issued before a moment.
+    /// Forgets what was used of windows that began before a moment; answers how many there were.
+    pub async fn purge_quota_usage(&self, before: i64) -> Result<u64> {
+        dispatch!(self.purge_quota_usage(before))
+    }
+
+    /// How many recorded tokens of each client expire in each minute after `now`, of those that were issued before a moment. At
+    /// most half a million clients' minutes, of whichever.
     pub async fn expiring_tokens(&self, now: i64, before_ms: u64) -> Result<Vec<Expiring>> {
         dispatch!(self.expiring_tokens(now, before_ms))
     }

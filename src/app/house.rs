@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use actix_web::dev::ServerHandle;
 use actix_web::web;
 use arc_swap::ArcSwap;
-use oauth2_actors::audit_writer::AuditWriter;
+use oauth2_actors::audit_writer::{AuditWriter, Flush};
 use oauth2_actors::directory::Directory;
 use oauth2_actors::key_keeper::KeyKeeper;
 use oauth2_actors::metrics::{Exporter, Instruments, Metrics, Watched, watch_mailboxes};
@@ -234,7 +234,7 @@ impl House {
             mailbox.close();
             mailbox.drained().await;
         }
-        self.save_quotas().await;
+        self.save_counts().await;
         self.tokens.mailbox.close();
         self.tokens.mailbox.drained().await;
         self.revocations.mailbox.close();
@@ -245,15 +245,21 @@ impl House {
 }
 
 impl House {
-    /// What was counted since the last save is not lost with a process that is told to stop.
-    async fn save_quotas(&self) {
-        let asked = self.quotas.mailbox.ask(Save, Instant::now() + SAVE_LIMIT);
-        let saved = match asked {
-            Ok(pending) => pending.await,
-            Err(error) => Err(error),
-        };
-        if !matches!(saved, Ok(Ok(()))) {
-            tracing::warn!("used quotas could not be saved at the end");
+    /// What was counted since it was written last is not lost with a process that is told to stop.
+    async fn save_counts(&self) {
+        let deadline = Instant::now() + SAVE_LIMIT;
+        let (quotas, failures) = (
+            self.quotas.mailbox.ask(Save, deadline),
+            self.auditor.mailbox.ask(Flush, deadline),
+        );
+        for (what, asked) in [("used quotas", quotas), ("failed authentications", failures)] {
+            let saved = match asked {
+                Ok(pending) => pending.await,
+                Err(error) => Err(error),
+            };
+            if !matches!(saved, Ok(Ok(()))) {
+                tracing::warn!("{what} could not be saved at the end");
+            }
         }
     }
 }

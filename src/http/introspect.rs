@@ -37,8 +37,8 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
     let deadline = Instant::now() + DEADLINE;
     let form = Form::parse(&body)?;
     let caller = authenticate::by_form(&state, &request, &form)?;
-    let token = form.required("token", "token is missing")?;
     let standings = state.spend(&caller, Endpoint::Introspection, 1)?;
+    let token = form.required("token", "token is missing")?;
     let mut answer = Vec::with_capacity(512);
     let resolved = state.resolve(token, deadline).await?;
     describe(&state, &caller, resolved, &mut answer);

@@ -33,8 +33,8 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
     let deadline = Instant::now() + DEADLINE;
     let form = Form::parse(&body)?;
     let client = authenticate::by_form(&state, &request, &form)?;
-    let token = form.required("token", "token is missing")?;
     let standings = state.spend(&client, Endpoint::Revocation, 1)?;
+    let token = form.required("token", "token is missing")?;
     let resolved = state.resolve(token, deadline).await?;
     if let Some(token) = resolved.filter(|token| is_revocable(&state, &client, token)) {
         let claims = token.claims();

@@ -37,6 +37,17 @@ fn actions(page: &Value) -> Vec<&str> {
         .collect()
 }
 
+/// Waits until all that was done shows in the log: on Postgres a row does once no older transaction runs, of whichever database.
+async fn settled(server: &Server) {
+    const LAST: &str = "01990000-0000-7000-8000-000000000000";
+    let last = server.admin(Method::POST, &format!("/tokens/{LAST}/revoke"));
+    assert_eq!(last.send().await.unwrap().status(), StatusCode::OK);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while list(server, "?kind=token.revoke&limit=1").await.1["items"][0]["target_id"] != LAST {
+        assert!(Instant::now() < deadline, "some transaction does not end");
+    }
+}
+
 async fn every_change_is_listed_by_time_client_and_kind(kind: Kind) {
     let server = start(kind).await;
     let client = server.register(json!({"client_id": "ci"})).await;
@@ -51,6 +62,7 @@ async fn every_change_is_listed_by_time_client_and_kind(kind: Kind) {
     server.revoke(&client, &token).await;
     assert_eq!(server.setup.run(&["client", "disable", "other"]).code, 0);
 
+    settled(&server).await;
     let (_, all) = list(&server, "?kind=client").await;
     assert_eq!(
         actions(&all)[..4],
@@ -127,6 +139,7 @@ async fn a_cursor_of_another_list_is_refused(kind: Kind) {
         server.token(&client).await;
         server.token(&client).await;
     }
+    settled(&server).await;
     let lists = [
         "/clients?limit=1",
         "/clients/a/tokens?limit=1",
@@ -204,7 +217,7 @@ async fn new_rows_are_followed(kind: Kind) {
 }
 
 async fn failed_authentications_are_folded_past_a_rate(kind: Kind) {
-    let server = Server::start(setup(kind).await.with("OAUTH2_AUDIT_AUTH_FAILURES", "3")).await;
+    let mut server = Server::start(setup(kind).await.with("OAUTH2_AUDIT_AUTH_FAILURES", "3")).await;
     let client = server.register(json!({"client_id": "ci"})).await;
     let wrong = Credentials::new(&*client.id, "a-wrong-secret-that-must-not-be-kept");
     let stranger = Credentials::new("nobody-knows-me", "x");
@@ -228,6 +241,15 @@ async fn failed_authentications_are_folded_past_a_rate(kind: Kind) {
     );
     let folded = server.metric("oauth2_server_audit_folded_total", &[]).await.unwrap();
     assert!(folded >= 4.0, "{folded}: a minute may have turned meanwhile");
+
+    server.process.signal("TERM");
+    server.process.wait(Duration::from_secs(30)).await;
+    server.start_again().await;
+    settled(&server).await;
+    let (_, rows) = list(&server, "?kind=auth").await;
+    let items = rows["items"].as_array().unwrap().iter();
+    let count: u64 = items.map(|row| row["detail"]["failures"].as_u64().unwrap_or(1)).sum();
+    assert_eq!(count, 10, "a process that is told to stop forgets none: {rows}");
 }
 
 async fn old_rows_are_forgotten(kind: Kind) {
@@ -241,6 +263,7 @@ async fn old_rows_are_forgotten(kind: Kind) {
         .setup
         .sql(&format!("UPDATE audit_log SET at = {then} WHERE target_id = 'old'"))
         .await;
+    settled(&server).await;
     assert_eq!(
         list(&server, "?client_id=old").await.1["items"]
             .as_array()

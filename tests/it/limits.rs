@@ -101,6 +101,15 @@ async fn each_endpoint_has_its_own_bucket(kind: Kind) {
     assert_eq!(ask("/oauth/introspect").await, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(ask("/oauth/revoke").await, StatusCode::OK);
     assert_eq!(ask("/oauth/revoke").await, StatusCode::TOO_MANY_REQUESTS);
+    // A request that makes no sense has been asked all the same.
+    let hasty = json!({"rate_limits": {"introspection": "1/h", "revocation": "1/h"}});
+    let hasty = server.register(hasty).await;
+    for path in ["/oauth/introspect", "/oauth/revoke"] {
+        let nothing = server.post(&hasty, path, &[]).await;
+        assert_eq!(nothing.status(), StatusCode::BAD_REQUEST);
+        let token = server.post(&hasty, path, &[("token", "x")]).await;
+        assert_eq!(token.status(), StatusCode::TOO_MANY_REQUESTS);
+    }
     let other = server.register(json!({})).await;
     let answer = server.ask_token(&other, &[]).await;
     assert_eq!((answer.status(), header(&answer, "ratelimit")), (StatusCode::OK, ""));

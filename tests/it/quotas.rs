@@ -246,14 +246,17 @@ async fn a_quota_below_what_is_used_is_refused(kind: Kind) {
     while server.setup.json(&["client", "usage", "ci", "--json"])["quotas"][1]["used"] != 3 {
         assert!(Instant::now() < deadline, "the store is told");
     }
-    let refused = server
-        .setup
-        .run(&["client", "update", "ci", "--quota", "day=2", "--quota-mode", "enforce"]);
-    assert!(
-        refused.code == 2 && refused.stderr.contains("quotas member day"),
-        "{}",
-        refused.stderr
-    );
+    // At once, or the quota first and the mode then.
+    for more in [&["--quota", "day=2"][..], &[]] {
+        let refused = server
+            .setup
+            .run(&[&["client", "update", "ci", "--quota-mode", "enforce"], more].concat());
+        assert!(
+            refused.code == 2 && refused.stderr.contains("quotas member day"),
+            "{}",
+            refused.stderr
+        );
+    }
 }
 
 async fn clients_that_do_not_keep_their_tokens_are_named(kind: Kind) {

@@ -1,44 +1,65 @@
 //! Tokens that are still valid, counted by when they expire.
 
-/// Buckets of a client; their width grows with the life of its tokens.
+/// Buckets of a ring.
 const BUCKETS: usize = 64;
 
-/// Counts of tokens by expiry, accurate to a sixtieth of their life.
-#[derive(Debug)]
+/// Counts of tokens by expiry, accurate to a thirtieth of a token's life: those of lives of one order share a ring. A client whose
+/// tokens live equally long, as nearly all do, has one.
+#[derive(Debug, Default)]
 pub(super) struct Valid {
-    /// Seconds of a bucket.
+    rings: Vec<Ring>,
+}
+
+#[derive(Debug)]
+struct Ring {
+    /// Seconds of a bucket, a power of two.
     width: i64,
     /// The number of the first bucket.
     first: i64,
     counts: [u32; BUCKETS],
 }
 
-impl Default for Valid {
-    fn default() -> Self {
-        Self {
-            width: 1,
-            first: 0,
-            counts: [0; BUCKETS],
-        }
-    }
-}
-
 impl Valid {
     /// Counts tokens that expire then.
     pub(super) fn add(&mut self, expires_at: i64, count: u64, now: i64) {
-        if expires_at <= now {
+        let life = expires_at - now;
+        if life <= 0 {
             return;
         }
-        self.advance(now);
-        while expires_at / self.width >= self.first + BUCKETS as i64 {
-            self.widen(now);
-        }
-        let bucket = (expires_at / self.width - self.first).clamp(0, BUCKETS as i64 - 1) as usize;
-        self.counts[bucket] = self.counts[bucket].saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        // The buckets reach over the whole life, and the one that has begun.
+        let width = (life / (BUCKETS as i64 - 1) + 1).unsigned_abs().next_power_of_two() as i64;
+        let place = self.rings.iter().position(|ring| ring.width == width);
+        let place = place.unwrap_or_else(|| {
+            self.rings.push(Ring {
+                width,
+                first: now / width,
+                counts: [0; BUCKETS],
+            });
+            self.rings.len() - 1
+        });
+        self.rings[place].add(expires_at, count, now);
     }
 
     /// How many are valid now.
     pub(super) fn count(&mut self, now: i64) -> u64 {
+        let mut sum = 0;
+        self.rings.retain_mut(|ring| {
+            let count = ring.count(now);
+            sum += count;
+            count > 0
+        });
+        sum
+    }
+}
+
+impl Ring {
+    fn add(&mut self, expires_at: i64, count: u64, now: i64) {
+        self.advance(now);
+        let bucket = (expires_at / self.width - self.first).clamp(0, BUCKETS as i64 - 1) as usize;
+        self.counts[bucket] = self.counts[bucket].saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+    }
+
+    fn count(&mut self, now: i64) -> u64 {
         self.advance(now);
         self.counts.iter().map(|count| u64::from(*count)).sum()
     }
@@ -50,19 +71,6 @@ impl Valid {
         self.counts[BUCKETS - gone..].fill(0);
         self.first = self.first.max(now / self.width);
     }
-
-    /// Twice as wide: two buckets become one.
-    fn widen(&mut self, now: i64) {
-        let (old, first) = (self.counts, self.first);
-        self.width *= 2;
-        self.first = now / self.width;
-        self.counts = [0; BUCKETS];
-        for (place, count) in old.into_iter().enumerate() {
-            let half = (first + place as i64).div_euclid(2);
-            let bucket = (half - self.first).clamp(0, BUCKETS as i64 - 1) as usize;
-            self.counts[bucket] += count;
-        }
-    }
 }
 
 #[cfg(test)]
@@ -70,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_right_to_a_sixtieth_of_a_life() {
+    fn counts_are_right_to_a_thirtieth_of_a_life() {
         let (mut valid, life, mut now) = (Valid::default(), 1800, 1_795_615_953);
         let mut expiries = Vec::new();
         for step in 0..20_000_i64 {
@@ -87,5 +95,19 @@ mod tests {
         assert_eq!(valid.count(now + life + 64), 0);
         valid.add(now - 1, 7, now);
         assert_eq!(valid.count(now + life + 64), 0, "expired already");
+    }
+
+    #[test]
+    fn a_long_life_does_not_blur_short_ones() {
+        let (mut valid, begin) = (Valid::default(), 1_795_615_953);
+        valid.add(begin + 30 * 86_400, 1, begin);
+        for now in begin..begin + 100_000 {
+            valid.add(now + 300, 1, now);
+        }
+        let count = valid.count(begin + 100_000);
+        assert!((300..=312).contains(&count), "{count}");
+        assert_eq!(valid.count(begin + 100_400), 1);
+        assert_eq!(valid.count(begin + 31 * 86_400), 0);
+        assert!(valid.rings.is_empty(), "nothing is kept for nothing");
     }
 }

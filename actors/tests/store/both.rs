@@ -2,7 +2,9 @@
 
 use futures_util::future::join_all;
 use oauth2_actors::error::StoreError;
-use oauth2_actors::model::{Change, KeyAlgorithm, Revocation, RevocationTarget, TokenFormat, TokenRecord};
+use oauth2_actors::model::{
+    Change, KeyAlgorithm, Revocation, RevocationTarget, TokenFormat, TokenRecord, Usage, Window,
+};
 use oauth2_actors::store::LogPosition;
 
 use crate::fixture::{Fixture, NOW, audit, client, jti, key, token};
@@ -19,6 +21,7 @@ on_both!(
     changes_once_each,
     one_key_of_a_kind,
     purges_what_expired,
+    forgets_windows_that_are_over,
 );
 
 async fn migrates_once(kind: &str) {
@@ -339,4 +342,22 @@ async fn purges_what_expired(kind: &str) {
         ),
         (0, 0, 0)
     );
+}
+
+async fn forgets_windows_that_are_over(kind: &str) {
+    let f = Fixture::migrated(kind).await;
+    let usage = |client: usize, window, start| Usage {
+        client_id: format!("c{client}"),
+        window,
+        start,
+        used: 1,
+    };
+    let old: Vec<_> = (0..6000).map(|n| usage(n, Window::Hour, 3600)).collect();
+    for chunk in old.chunks(3000) {
+        f.store.add_quota_usage(chunk).await.unwrap();
+    }
+    let now = usage(0, Window::Month, NOW);
+    f.store.add_quota_usage(std::slice::from_ref(&now)).await.unwrap();
+    assert_eq!(f.store.purge_quota_usage(7200).await.unwrap(), 6000);
+    assert_eq!(f.store.quota_usage(None, 10).await.unwrap(), [now]);
 }

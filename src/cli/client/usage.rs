@@ -90,12 +90,13 @@ pub async fn top(config: &Config, asked: &Top) -> Result<(), Failure> {
 
 /// Refuses a quota that is lower than what is used of it already.
 pub async fn check(config: &Config, store: &Store, current: &Client, changed: &Client) -> Result<(), Failure> {
-    let ((before, _), (quotas, mode)) = (effective(config, current), effective(config, changed));
+    let ((before, before_mode), (quotas, mode)) = (effective(config, current), effective(config, changed));
     if mode == Mode::Observe || quotas == Quotas::default() {
         return Ok(());
     }
     for (window, used, _) in levels(store, &changed.client_id, now()).await? {
-        let lowered = window.of(&quotas).filter(|quota| window.of(&before) != Some(*quota));
+        let same = before_mode == Mode::Enforce && window.of(&before) == window.of(&quotas);
+        let lowered = window.of(&quotas).filter(|_| !same);
         if let Some(why) = lowered.and_then(|quota| quota_below(window, quota, used)) {
             return Err(Failure::Refused(why));
         }

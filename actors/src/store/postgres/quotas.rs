@@ -3,7 +3,7 @@
 use tokio_postgres::Row;
 
 use super::column::Seconds;
-use super::{Failure, ORDINARY, PATIENT, PostgresStore, Result, row, verb};
+use super::{Failure, ORDINARY, PATIENT, Param, PostgresStore, Result, row, verb};
 use crate::model::token::uuid_of_ms;
 use crate::model::{Expiring, Usage, Window};
 
@@ -51,12 +51,32 @@ impl PostgresStore {
         })
     }
 
+    pub(in crate::store) async fn purge_quota_usage(&self, before: i64) -> Result<u64> {
+        const CHUNK: i64 = 5000;
+        let mut deleted = 0;
+        loop {
+            let step = verb!(self, PATIENT, |connection| {
+                connection.begin("SET LOCAL statement_timeout = 5000").await?;
+                let sql = "DELETE FROM quota_usage WHERE (client_id, kind) IN
+                    (SELECT client_id, kind FROM quota_usage WHERE window_start < $1 LIMIT $2) AND window_start < $1";
+                let step = connection.execute(sql, &[&before, &CHUNK]).await?;
+                connection.commit().await?;
+                Ok(step)
+            })?;
+            deleted += step;
+            if step < CHUNK as u64 {
+                return Ok(deleted);
+            }
+        }
+    }
+
     pub(in crate::store) async fn expiring_tokens(&self, now: i64, before_ms: u64) -> Result<Vec<Expiring>> {
         verb!(self, PATIENT, |connection| {
             connection.begin("SET LOCAL statement_timeout = 5000").await?;
             let sql = "SELECT client_id, (extract(epoch FROM expires_at)::bigint / 60 + 1) * 60, count(*) FROM tokens
-                WHERE expires_at > $1 AND jti < $2 GROUP BY 1, 2";
-            let rows = connection.query(sql, &[&Seconds(now), &uuid_of_ms(before_ms)]).await?;
+                WHERE expires_at > $1 AND jti < $2 GROUP BY 1, 2 LIMIT $3";
+            let params: [&dyn Param; 3] = [&Seconds(now), &uuid_of_ms(before_ms), &row::MOST_EXPIRING];
+            let rows = connection.query(sql, &params).await?;
             connection.commit().await?;
             let read = |r: &Row| {
                 Ok(Expiring {

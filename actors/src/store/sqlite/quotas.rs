@@ -68,13 +68,22 @@ impl SqliteStore {
         .await
     }
 
+    pub(in crate::store) async fn purge_quota_usage(&self, before: i64) -> Result<u64> {
+        self.purge(
+            "DELETE FROM quota_usage WHERE (client_id, kind) IN
+             (SELECT client_id, kind FROM quota_usage WHERE window_start < ?1 LIMIT ?2)",
+            before,
+        )
+        .await
+    }
+
     pub(in crate::store) async fn expiring_tokens(&self, now: i64, before_ms: u64) -> Result<Vec<Expiring>> {
         self.read(move |t| {
             let mut select = t.prepare_cached(
                 "SELECT client_id, (expires_at / 60 + 1) * 60, count(*) FROM tokens WHERE expires_at > ?1 AND jti < ?2
-                 GROUP BY 1, 2",
+                 GROUP BY 1, 2 LIMIT ?3",
             )?;
-            let mut rows = select.query(params![now, uuid_of_ms(before_ms).as_bytes()])?;
+            let mut rows = select.query(params![now, uuid_of_ms(before_ms).as_bytes(), row::MOST_EXPIRING])?;
             let mut found = Vec::new();
             while let Some(r) = rows.next()? {
                 found.push(Expiring {
