@@ -2,7 +2,7 @@
 import exec from 'k6/execution';
 import { sleep } from 'k6';
 import { Counter, Gauge } from 'k6/metrics';
-import { GOOD, SCENARIOS } from './lib/catalogue.js';
+import { SCENARIOS, STEADY } from './lib/catalogue.js';
 import { clientInTurn, create, prefixOf, random, removeAll } from './lib/clients.js';
 import { config } from './lib/config.js';
 import { fail } from './lib/failure.js';
@@ -11,13 +11,16 @@ import { discover, issue } from './lib/oauth.js';
 import { plan } from './lib/plan.js';
 import { fill, rehearse } from './lib/pool.js';
 import { scrape } from './lib/prometheus.js';
+import { flood as guessAtFew, honest as insistBeside } from './scenarios/auth_failures.js';
 import { flood, honest } from './scenarios/bad_secrets.js';
 import { clientCredentials } from './scenarios/client_credentials.js';
 import { discovery as readDocuments } from './scenarios/discovery.js';
 import { herd as stampede } from './scenarios/herd.js';
 import { introspectOne } from './scenarios/introspect.js';
 import { introspectMany } from './scenarios/introspect_batch.js';
+import { ask, honest as askBeside } from './scenarios/limits.js';
 import { mix as mixed } from './scenarios/mix.js';
+import { overdraw } from './scenarios/quotas.js';
 import { revokeOne } from './scenarios/revoke.js';
 import { watch as look } from './scenarios/watch.js';
 
@@ -45,7 +48,7 @@ function setPhase() {
   if (config.shape === undefined) return;
   const { tags } = exec.vu.metrics;
   delete tags.phase;
-  if (['herd', 'watch', GOOD].includes(exec.scenario.name)) return;
+  if (STEADY.includes(exec.scenario.name)) return;
   let left = (Date.now() - exec.scenario.startTime) / 1000 / config.duration;
   for (const stage of config.shape) {
     tags.phase = stage.phase;
@@ -66,6 +69,11 @@ export const mix = guarded(mixed);
 export const herd = guarded(stampede);
 export const bad_secrets = guarded(flood);
 export const bad_secrets_good = guarded(honest);
+export const limits = guarded(ask);
+export const limits_good = guarded(askBeside);
+export const quotas = guarded(overdraw);
+export const auth_failures = guarded(guessAtFew);
+export const auth_failures_good = guarded(insistBeside);
 export const watch = guarded(look);
 
 export function setup() {

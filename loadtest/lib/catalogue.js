@@ -5,7 +5,9 @@
 //        "metrics"  the server's /metrics
 //        "nothing"  the public endpoints alone
 // asks:  endpoints that not every server has
-// ours:  endpoints that no other server has
+// ours:  endpoints or answers that no other server has
+// marked: which clients it has to itself, see `clients.js`
+// beside: the good traffic that runs along, chosen with it and never alone
 export const FORMATS = ['paseto', 'jwt', 'opaque'];
 
 export const SCENARIOS = {
@@ -20,12 +22,24 @@ export const SCENARIOS = {
   discovery: { needs: 'nothing', ours: true },
   mix: { needs: 'client', ours: true, pool: true },
   herd: { needs: 'clients' },
-  bad_secrets: { needs: 'client' },
+  bad_secrets: { needs: 'client', beside: 'bad_secrets_good' },
+  limits: { needs: 'clients', marked: 'limited', beside: 'limits_good' },
+  quotas: { needs: 'clients', marked: 'quota' },
+  auth_failures: { needs: 'client', ours: true, marked: 'victim', beside: 'auth_failures_good' },
   watch: { needs: 'metrics' },
 };
 
-// The good traffic beside the flood of wrong secrets. It is chosen with `bad_secrets`, never alone.
-export const GOOD = 'bad_secrets_good';
+// All that runs beside something.
+export const GOOD = Object.values(SCENARIOS).flatMap(({ beside }) => beside ?? []);
+
+// Scenarios of one VU that sends what is due together and keeps the clients' books.
+export const PACED = ['limits', 'quotas'];
+
+// Floods of wrong secrets.
+export const FLOODS = ['bad_secrets', 'auth_failures'];
+
+// What has a pace of its own and does not climb or follow the ramp of a profile.
+export const STEADY = ['herd', 'watch', ...PACED, ...GOOD];
 
 // Names that stand for several.
 export const GROUPS = {

@@ -3,7 +3,7 @@
 import crypto from 'k6/crypto';
 import encoding from 'k6/encoding';
 import { reason, refused, register, remove } from './admin.js';
-import { FORMATS } from './catalogue.js';
+import { FORMATS, SCENARIOS } from './catalogue.js';
 import { config } from './config.js';
 import { fail } from './failure.js';
 
@@ -36,16 +36,37 @@ export function clientInTurn(data, n) {
   return client(data, format, Math.floor(n / config.formats.length) % config.clients);
 }
 
+// What sets clients apart that a scenario has to itself.
+const MARKS = {
+  limited: () => ({ rate_limits: { token: config.rateLimit.spelled }, rate_limit_mode: 'enforce' }),
+  quota: () => ({ quotas: { hour: config.quota }, quota_mode: 'enforce' }),
+  victim: () => ({}),
+};
+
+// Such a client by number, with what it is called in figures. A run for an existing client has only that one.
+export function marked(data, mark, number) {
+  const called = `${mark}-${number}`;
+  if (!config.own) return { ...config.client, called };
+  return { ...derive(data, called), format: FORMATS[number % FORMATS.length], called };
+}
+
+// Of all scenarios of this run.
+function allMarked(data) {
+  const marks = config.names.flatMap((name) => SCENARIOS[name].marked ?? []);
+  return marks.flatMap((mark) => Array.from({ length: config.limited }, (_, n) => ({ mark, ...marked(data, mark, n) })));
+}
+
 // Who asks about tokens: a resource server, or the client itself.
 export function asker(data) {
   return config.own ? derive(data, API) : (config.asker ?? config.client);
 }
 
 // The same client with a secret that is as long and not its own.
-export function impostor(data, n) {
-  const honest = clientInTurn(data, n);
-  return { ...honest, secret: `ltcs_${crypto.hmac('sha256', data.seed, `wrong ${n}`, 'hex')}` };
+export function guess(data, client, n) {
+  return { ...client, secret: `ltcs_${crypto.hmac('sha256', data.seed, `wrong ${n}`, 'hex')}` };
 }
+
+export const impostor = (data, n) => guess(data, clientInTurn(data, n), n);
 
 // A client that was never registered.
 export function stranger(data, n) {
@@ -57,30 +78,31 @@ function ids(data) {
   for (const format of config.formats) {
     for (let n = 0; n < config.clients; n += 1) all.push(client(data, format, n).id);
   }
-  return all;
+  return [...all, ...allMarked(data).map((one) => one.id)];
 }
 
 // What the id of a client of a run is after its prefix.
-export const isOurs = (rest) => new RegExp(`^(${API}|(${FORMATS.join('|')})-[0-9]+)$`).test(rest);
+export const isOurs = (rest) => new RegExp(`^(${API}|(${[...FORMATS, ...Object.keys(MARKS)].join('|')})-[0-9]+)$`).test(rest);
 
 // Registers all clients of a run; removes them again if one cannot be had.
 export function create(data) {
   const bodies = [];
   const api = derive(data, API);
   bodies.push({ client_id: api.id, client_secret: api.secret, resource_server: [audience(data)] });
+  const add = ({ id, secret, format }, more) =>
+    bodies.push({
+      client_id: id,
+      client_secret: secret,
+      scope: 'read write',
+      token_format: format,
+      audience: [audience(data)],
+      access_token_lifetime: config.lifetime ?? null,
+      ...more,
+    });
   for (const format of config.formats) {
-    for (let n = 0; n < config.clients; n += 1) {
-      const { id, secret } = client(data, format, n);
-      bodies.push({
-        client_id: id,
-        client_secret: secret,
-        scope: 'read write',
-        token_format: format,
-        audience: [audience(data)],
-        access_token_lifetime: config.lifetime ?? null,
-      });
-    }
+    for (let n = 0; n < config.clients; n += 1) add(client(data, format, n));
   }
+  for (const one of allMarked(data)) add(one, MARKS[one.mark]());
   // run.sh looks for these words: from here on there may be something to remove.
   console.log('loadtest-clients-registering');
   const failed = register(bodies);

@@ -18,6 +18,7 @@ export const kinds = () => [
   '404 not_found',
   '408 invalid_request',
   '413 invalid_request',
+  '429 too_many_requests',
   '429 other',
   '500 server_error',
   '502 other',
@@ -40,6 +41,14 @@ export const wrongs = () => [
   'a batch of another length',
   'a document without what it is for',
   'a wrong secret accepted',
+  'a right secret refused',
+  'an answer without the RateLimit fields of its limit',
+  'a refusal that does not say when to ask again',
+  'a refusal other than the documented one',
+  'more let through than the rate',
+  'less let through than the rate',
+  'more tokens than the quota',
+  'fewer tokens than the quota',
   'an answer that is not JSON',
 ];
 

@@ -1,9 +1,10 @@
 // From the settings to what k6 is to run: its scenarios, and the thresholds.
 import { SharedArray } from 'k6/data';
-import { ENDPOINTS, GOOD } from './catalogue.js';
+import { ENDPOINTS, FLOODS, GOOD, PACED, SCENARIOS } from './catalogue.js';
 import { config } from './config.js';
 import { fail } from './failure.js';
 import { kinds, wrongs } from './kinds.js';
+import { BEAT, least } from './pace.js';
 import { MIX } from './profiles.js';
 
 const { limits } = config;
@@ -47,7 +48,7 @@ function waiting(exec, rate) {
 
 // One scenario of k6: what it runs, when, how fast, and how many iterations that makes.
 function run(name, exec, start, rate) {
-  const shaped = config.shape !== undefined && exec !== GOOD;
+  const shaped = config.shape !== undefined && !GOOD.includes(exec);
   const peak = shaped ? rate * Math.max(...config.shape.map((stage) => stage.to)) : rate;
   return {
     name,
@@ -101,10 +102,13 @@ function allRuns() {
   for (const name of loads) {
     if (name === 'herd') {
       found.push(pulse(name, start, config.herdPeriod, config.duration, 3));
+    } else if (PACED.includes(name)) {
+      found.push(pulse(name, start, BEAT, config.duration, 1));
     } else {
       found.push(run(name, name, start, config.rates[name]));
     }
-    if (name === 'bad_secrets') found.push(run(GOOD, GOOD, start, Math.max(1, Math.round(config.rates[name] / 4))));
+    const { beside } = SCENARIOS[name];
+    if (beside !== undefined) found.push(run(beside, beside, start, Math.max(1, Math.round(config.rates[name] / 4))));
     // A second, so that one scenario's last answers are not in the next one's figures.
     if (config.order === 'one by one') start += config.duration + 1;
   }
@@ -126,6 +130,12 @@ export const warmUp = (length) => config.warmUp ?? Math.min(length / 10, 300);
 function comparable(watch) {
   if (limits.growth === undefined || warmUp(watch.duration) + 2 * config.watchPeriod <= watch.duration) return;
   fail('DURATION is too short to watch anything grow: after WARM_UP it must leave time for two looks, WATCH_PERIOD apart');
+}
+
+// Whether the flood passes what each victim may fail, on every node, even if all of its start falls into full buckets.
+function overflows(flood) {
+  const sent = (flood.iterations * (1 - limits.dropped)) / config.limited;
+  return config.failures > 0 && sent > config.nodes * config.failures * (1 + flood.duration / 60) * 1.05;
 }
 
 // What a run promises, in k6's words, each with the scenario that it speaks of.
@@ -150,12 +160,21 @@ function allPromises(runs) {
       }
       continue;
     }
-    if (anything !== undefined) add(one.name, `http_reqs${of}`, anything);
+    const paced = PACED.includes(one.name);
+    if (paced) add(one.name, `http_reqs${of}`, `count>=${Math.max(1, least(one.name))}`);
+    else if (anything !== undefined) add(one.name, `http_reqs${of}`, anything);
+    // A limit that none of its clients ran into would be as good as none.
+    if (paced || (one.name === 'auth_failures' && overflows(one))) {
+      for (let n = 0; n < config.limited; n += 1) {
+        add(one.name, `refusals{scenario:${one.name},client:${SCENARIOS[one.name].marked}-${n}}`, 'count>0');
+      }
+    }
     add(one.name, `wrong_answers${of}`, 'count<1');
     add(one.name, `http_req_failed${of}`, `rate<=${limits.errors}`, abort);
-    add(one.name, `dropped_iterations${of}`, `count<=${Math.floor(one.iterations * limits.dropped)}`, abort);
+    // A beat that was left out is made up for by the next.
+    if (!paced) add(one.name, `dropped_iterations${of}`, `count<=${Math.floor(one.iterations * limits.dropped)}`, abort);
     // How fast a wrong secret is refused matters to nobody: what must stay fast is the traffic beside it.
-    if (one.name !== 'bad_secrets') {
+    if (!FLOODS.includes(one.name)) {
       add(one.name, `http_req_duration${of}`, `p(95)<${limits.p95}`, abort);
       add(one.name, `http_req_duration${of}`, `p(99)<${limits.p99}`, abort);
     }
@@ -213,6 +232,8 @@ function scenarios(runs) {
 function make() {
   const runs = allRuns();
   const promises = allPromises(runs);
+  // Requests of one VU that may be under way together.
+  const atOnce = Math.max(config.herd, 32, ...PACED.map((name) => Math.ceil((config.rates[name] ?? 0) * BEAT)));
   return {
     runs,
     promises,
@@ -223,8 +244,8 @@ function make() {
       thresholds: thresholds(runs, promises),
       setupTimeout: '15m',
       teardownTimeout: '15m',
-      batch: Math.max(config.herd, 32),
-      batchPerHost: Math.max(config.herd, 32),
+      batch: atOnce,
+      batchPerHost: atOnce,
       summaryTrendStats: ['min', 'avg', 'med', 'p(90)', 'p(95)', 'p(99)', 'max', 'count'],
       // Without `url`: the paths of the admin API hold client ids, which would be a series each.
       systemTags: ['status', 'method', 'name', 'group', 'check', 'error', 'error_code', 'scenario', 'expected_response'],

@@ -1,5 +1,5 @@
 // Who we are to the server, and which scenarios that allows.
-import { FORMATS, GROUPS, SCENARIOS } from './catalogue.js';
+import { FLOODS, FORMATS, GROUPS, SCENARIOS, STEADY } from './catalogue.js';
 import { elsewhere, isElsewhere } from './elsewhere.js';
 import { list, secret, text, url } from './env.js';
 import { fail } from './failure.js';
@@ -89,7 +89,7 @@ export function choose(profileName, profile, to) {
   if (profile.steps !== undefined && names.length !== 1) {
     fail(`SCENARIOS must be one scenario with PROFILE ${profileName}: what gave at the end would not be known`);
   }
-  if (profile.steps !== undefined && ['watch', 'herd', 'bad_secrets'].includes(names[0])) {
+  if (profile.steps !== undefined && [...STEADY, ...FLOODS].includes(names[0])) {
     fail(`SCENARIOS has ${names[0]}, which cannot be made to climb as PROFILE ${profileName} does`);
   }
   return { names, leftOut };

@@ -2,6 +2,7 @@
 import { number, text, time, whole } from './env.js';
 import { fail } from './failure.js';
 import { profiles } from './profiles.js';
+import { restraints } from './restraints.js';
 import { access, choose, formats } from './selection.js';
 
 // The longest run: a week.
@@ -29,6 +30,8 @@ export function read() {
   const { names, leftOut } = choose(profileName, profile, to);
   const clients = whole('CLIENTS', profile.clients, 1, 100000);
   const { limits } = profile;
+  const duration = time('DURATION', profile.duration, 1, LONGEST);
+  const rates = Object.fromEntries(names.map((name) => [name, rateOf(name, profile)]));
 
   const found = {
     profile: profileName,
@@ -41,9 +44,10 @@ export function read() {
     runId: text('RUN_ID'),
     clients,
     formats: formats(names, to),
-    duration: time('DURATION', profile.duration, 1, LONGEST),
+    duration,
     timeout: time('TIMEOUT', '5s', 0.1, 60),
-    rates: Object.fromEntries(names.map((name) => [name, rateOf(name, profile)])),
+    rates,
+    ...restraints(names, rates, duration),
     herd: whole('HERD', Math.min(clients, 500), 1, 20000),
     herdPeriod: time('HERD_PERIOD', profile.rates.herd ?? '5s', 0.1, 3600),
     watchPeriod: time('WATCH_PERIOD', profile.rates.watch ?? '5s', 0.5, 3600),
@@ -111,6 +115,10 @@ function show(found) {
     HERD: of('herd', found.herd),
     HERD_PERIOD: of('herd', `${found.herdPeriod}s`),
     WATCH_PERIOD: of('watch', `${found.watchPeriod}s`),
+    LIMITED: ['limits', 'quotas', 'auth_failures'].some((name) => names.includes(name)) ? found.limited : undefined,
+    NODES: found.nodes,
+    QUOTA: of('quotas', found.quota),
+    AUTH_FAILURES: of('auth_failures', found.failures),
     BATCH_SIZE: found.batchSize,
     POOL: found.pool,
     TOKEN_LIFETIME: found.lifetime,
