@@ -15,7 +15,8 @@ export function due(name) {
   const rate = config.rates[name];
   const elapsed = (Date.now() - exec.scenario.startTime) / 1000;
   const first = sent[name] ?? 0;
-  const count = Math.max(0, Math.min(Math.floor((elapsed + BEAT) * rate) - first, Math.ceil(rate)));
+  const until = Math.floor(Math.min(elapsed + BEAT, config.duration) * rate);
+  const count = Math.max(0, Math.min(until - first, Math.ceil(rate)));
   sent[name] = first + count;
   return Array.from({ length: count }, (_, at) => first + at);
 }

@@ -4,6 +4,7 @@
 mod desk;
 mod peer;
 mod peers;
+mod restraints;
 
 use std::path::Path;
 use std::process::Command;
@@ -49,6 +50,11 @@ async fn a_smoke_run_of_a_server_of_its_own_holds(kind: Kind) {
         "herd",
         "bad_secrets",
         "bad_secrets_good",
+        "limits",
+        "limits_good",
+        "quotas",
+        "auth_failures",
+        "auth_failures_good",
         "watch",
     ];
     assert_eq!(names, expected);
@@ -152,6 +158,11 @@ async fn what_cannot_be_run_says_why() {
                 ("CLIENT_SECRET", wrong),
                 ("SCENARIOS", "introspect"),
             ],
+        ),
+        (
+            2,
+            "SCENARIOS has quotas, whose clients ask 80 times: too seldom to pass a quota of 50",
+            &[("SCENARIOS", "quotas"), ("QUOTA", "50")],
         ),
         (2, "K6_DURATION would change", &[("K6_DURATION", "1s")]),
         (2, "PROFILE smoke needs a client", &[("BASE_URL", &base)]),

@@ -37,7 +37,7 @@ fn used(usage: &Value) -> u64 {
 }
 
 /// An hour's end in the middle of a test would turn the window.
-async fn not_at_the_full_hour() {
+pub(super) async fn not_at_the_full_hour() {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap()

@@ -93,15 +93,32 @@ fn python(program: &str) -> Command {
     command
 }
 
-/// A server that is honest while it is being looked over. It ends with its handle.
+/// A server that does not keep its word, a program of `tests/outside`. It ends with its handle.
 pub(super) struct Liar {
     process: Child,
     port: u16,
 }
 
 impl Liar {
+    /// Honest while it is being looked over.
     pub(super) fn start() -> Liar {
-        let mut process = python("liar.py")
+        Self::of("liar.py", &[])
+    }
+
+    /// Locks a client out for the failures of others.
+    pub(super) fn that_locks() -> Liar {
+        Self::of("liar.py", &["lock"])
+    }
+
+    /// Passes on what a server answers, but not what its refusals say in their headers.
+    pub(super) fn before(server: &Server) -> Liar {
+        let issuer = server.issuer();
+        Self::of("mute.py", &[issuer.trim_start_matches("http://")])
+    }
+
+    fn of(program: &str, arguments: &[&str]) -> Liar {
+        let mut process = python(program)
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
