@@ -3,8 +3,8 @@
 import { whole } from './env.js';
 import { fail } from './failure.js';
 
-// A tenth of what a client asks for a second. Its bucket holds two seconds of it, so that a generator that is late by less
-// loses nothing of what flows in.
+// A tenth of what a client asks a node for, by the minute so that it is a whole number. The bucket holds two seconds of it, so
+// that a generator that is late by less loses nothing of what flows in.
 function rateLimit(asked) {
   const minute = Math.max(1, Math.round(asked * 6));
   const burst = Math.max(2, Math.round(minute / 30));
@@ -18,15 +18,16 @@ function reached(name, asked, least, what) {
 
 export function restraints(names, rates, duration) {
   const limited = whole('LIMITED', 2, 1, 100);
+  const nodes = whole('NODES', 1, 1, 1000);
   const found = {
     limited,
-    nodes: whole('NODES', 1, 1, 1000),
+    nodes,
     failures: whole('AUTH_FAILURES', 100, 0, 1e6),
   };
   if (names.includes('limits')) {
-    found.rateLimit = rateLimit(rates.limits / limited);
+    found.rateLimit = rateLimit(rates.limits / limited / nodes);
     const { burst, spelled } = found.rateLimit;
-    reached('limits', (rates.limits * duration) / limited, 3 * burst * found.nodes, `a rate of ${spelled}`);
+    reached('limits', (rates.limits * duration) / limited, 3 * burst * nodes, `a rate of ${spelled}`);
   }
   if (names.includes('quotas')) {
     const asked = (rates.quotas * duration) / limited;
