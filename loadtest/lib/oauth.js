@@ -121,11 +121,3 @@ export function discover(name) {
   if (found !== undefined) demand(holds(found), 'a document without what it is for');
   return found;
 }
-
-// Asks with a secret that is wrong: the answer must be that it is.
-export function refused(client) {
-  const { url: to, body, params } = tokenRequest(client, 401);
-  const response = post(to, body, params);
-  if (response.status === 200) demand(false, 'a wrong secret accepted');
-  arrived(response, 401);
-}

@@ -1,5 +1,6 @@
 // Refusals that are right, and what they must say.
 import { Counter } from 'k6/metrics';
+import { config } from './config.js';
 import { arrived, demand, json, post } from './http.js';
 import { tokenIn, tokenRequest } from './oauth.js';
 
@@ -22,9 +23,9 @@ export function standing(response, name, depth) {
   return demand(good, 'an answer without the RateLimit fields of its limit') ? state : undefined;
 }
 
-// Judges a 429 of the client that is called `client`. Answers after how many seconds it says to ask again.
+// Judges a 429 of the client that figures call `client`, if they have a name for it. Answers after how many seconds it says to ask again.
 export function refusal(response, client, most, about) {
-  refusals.add(1, { client });
+  refusals.add(1, client === undefined ? {} : { client });
   const written = response.headers['Retry-After'] ?? '';
   const wait = Number(written);
   demand(/^[1-9][0-9]*$/.test(written) && wait <= most, 'a refusal that does not say when to ask again');
@@ -34,12 +35,14 @@ export function refusal(response, client, most, about) {
   return wait;
 }
 
-// Asks with a secret that is wrong and must not be accepted. After too many of them the answer may be to fail less often.
+// Asks with a secret that is wrong and must not be accepted. Of this server the answer to too many of them is to fail less
+// often; of others that is not known.
 export function failed(client) {
-  const { url, body, params } = tokenRequest(client, [401, 429]);
+  const right = config.elsewhere ? [401] : [401, 429];
+  const { url, body, params } = tokenRequest(client, right);
   const response = post(url, body, params);
   demand(response.status !== 200, 'a wrong secret accepted');
-  if (arrived(response, [401, 429]) && response.status === 429) refusal(response, client.called, 3600, 'authentication failed');
+  if (arrived(response, right) && response.status === 429) refusal(response, client.called, 3600, 'authentication failed');
 }
 
 // Asks with the right secret, which nobody's failures may get refused.
