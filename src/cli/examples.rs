@@ -10,6 +10,7 @@ pub const EXAMPLES: &[(&str, &str, &str)] = &[
         "Bring the schema up before an upgrade",
         "migrate --config /etc/oauth2/server.toml",
     ),
+    ("config", "What is in force", "config print"),
     (
         "config check",
         "Check a file before it is rolled out",
@@ -20,6 +21,7 @@ pub const EXAMPLES: &[(&str, &str, &str)] = &[
         "See where every value comes from",
         "config print --json",
     ),
+    ("client", "Who may ask for tokens", "client list"),
     (
         "client create",
         "A client with a scope and 100 tokens a second",
@@ -68,6 +70,7 @@ pub const EXAMPLES: &[(&str, &str, &str)] = &[
         "A new secret; the old one works for a day",
         "client rotate-secret ci --overlap 86400",
     ),
+    ("token", "A token's record, by the token on stdin", "token show -"),
     (
         "token issue",
         "A thousand tokens into a file",
@@ -89,6 +92,7 @@ pub const EXAMPLES: &[(&str, &str, &str)] = &[
         "Every token of a list",
         "token revoke --file leaked.txt",
     ),
+    ("key", "Which key signs, and since when", "key list"),
     (
         "key list",
         "The signing keys and where they are in their lives",
@@ -106,6 +110,7 @@ pub const EXAMPLES: &[(&str, &str, &str)] = &[
         "key import key.pem --alg RS256 --published",
     ),
     ("key rewrap", "After a change of the key-encryption key", "key rewrap"),
+    ("audit", "The last things that were done", "audit list"),
     (
         "audit list",
         "What is done to a client, as it happens",
