@@ -53,7 +53,8 @@ impl fmt::Debug for Opener {
 
 impl Opener {
     pub(super) fn new(url: &str, options: &StoreOptions, last_failure: Arc<Mutex<Option<StoreError>>>) -> Result<Self> {
-        let (mut config, protection) = url::read(url)?;
+        let (mut config, protection) =
+            url::read(url).map_err(|problem| StoreError::Corrupt(format!("the database URL {problem}")))?;
         config
             .application_name("oauth2_server")
             .connect_timeout(options.connect_timeout)

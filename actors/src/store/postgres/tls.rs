@@ -4,7 +4,7 @@
 
 use std::error::Error as _;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::url::{Check, Protection};
+use super::url::{Check, Protection, SYSTEM};
 use crate::error::StoreError;
 
 /// What makes a connection of a socket, by what the files hold now.
@@ -43,6 +43,24 @@ pub(super) fn connector(protection: &Protection) -> Result<MakeRustlsConnect, St
         }
     };
     Ok(MakeRustlsConnect::new(config))
+}
+
+/// A file of authorities that the system trusts, under the names that distributions give it.
+const SYSTEMS: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
+
+/// Where the authorities stand.
+fn authorities(root: &Path) -> Result<PathBuf, StoreError> {
+    if root.as_os_str() != SYSTEM {
+        return Ok(root.to_owned());
+    }
+    let found = SYSTEMS.iter().map(PathBuf::from).find(|path| path.exists());
+    found.ok_or_else(|| {
+        StoreError::Corrupt("sslrootcert=system, and this machine has no file of authorities: name one".to_owned())
+    })
 }
 
 fn certificates(parameter: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, StoreError> {
@@ -82,7 +100,7 @@ fn verifier(
         }));
     };
     let mut roots = RootCertStore::empty();
-    for certificate in certificates("sslrootcert", root)? {
+    for certificate in certificates("sslrootcert", &authorities(root)?)? {
         roots
             .add(certificate)
             .map_err(|error| StoreError::Corrupt(format!("sslrootcert {} is of no use: {error}", root.display())))?;
