@@ -21,6 +21,12 @@ mod types;
 
 pub use types::{Loaded, Location, LogPosition, Maintenance, PoolUse, Pooler, StoreOptions};
 
+/// Says what is wrong with a `postgres://` URL, without opening anything: a clause that follows the name of the URL. It repeats
+/// nothing that may be secret.
+pub fn check_url(url: &str) -> std::result::Result<(), String> {
+    postgres::check_url(url)
+}
+
 /// What every verb answers.
 pub type Result<T> = std::result::Result<T, StoreError>;
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use oauth2_actors::store::{Location, Pooler, StoreOptions};
+use oauth2_actors::store::{Location, Pooler, StoreOptions, check_url};
 
 use super::values::{Values, duration, number};
 
@@ -104,7 +104,7 @@ fn parse_pooler(text: &str) -> Result<Pooler, String> {
 
 fn parse_url(text: &str, directory: &Path) -> Result<Location, String> {
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return Ok(Location::Postgres(text.to_owned()));
+        return check_url(text).map(|()| Location::Postgres(text.to_owned()));
     }
     let Some(path) = text.strip_prefix("sqlite://") else {
         return Err("must begin with sqlite://, postgres:// or postgresql://".to_owned());

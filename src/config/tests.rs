@@ -193,7 +193,7 @@ fn a_secret_is_given_once_and_never_shown() {
 
 #[test]
 fn postgres_needs_a_key_and_its_password_stays_hidden() {
-    let url = "postgres://app:s3cret@db:5432/oauth2?sslmode=verify-full&password=s3cret";
+    let url = "postgres://app:s3cret@db:5432/oauth2?sslmode=verify-full&sslrootcert=ca.pem&password=s3cret";
     let missing = errors(&[("OAUTH2_DATABASE_URL", url)], None);
     assert!(missing[0].starts_with("OAUTH2_KEY_ENCRYPTION_KEY"), "{missing:?}");
     let config = resolved(

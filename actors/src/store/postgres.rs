@@ -84,6 +84,11 @@ macro_rules! verb {
 }
 use verb;
 
+/// What is wrong with a URL, as far as that shows without a file and without a network, as what comes after its name.
+pub(super) fn check_url(url: &str) -> std::result::Result<(), String> {
+    url::read(url).map(drop)
+}
+
 impl PostgresStore {
     #[expect(
         clippy::unused_async,

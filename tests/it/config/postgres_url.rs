@@ -60,16 +60,47 @@ async fn a_database_or_user_that_is_not_there_is_named() {
     sentences(&nobody, &["nobody", "does not exist"], true);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_url_that_makes_no_sense_is_refused() {
-    for url in [
-        format!("postgres://app:{PASSWORD}@127.0.0.1:port/x"),
-        format!("postgres://app:{PASSWORD}@127.0.0.1:5432/x?nonsense={PASSWORD}"),
-        format!("postgres://app:{PASSWORD}@127.0.0.1:5432/x?sslmode=verify-full"),
+/// Before anything is opened, and with the name of the parameter.
+#[tokio::test]
+async fn a_url_that_makes_no_sense_is_a_mistake_of_the_configuration() {
+    let parameters = |text: &str| format!("postgres://app:{PASSWORD}@127.0.0.1:5432/x?{text}");
+    for (url, words) in [
+        (
+            format!("postgres://app:{PASSWORD}@127.0.0.1:port/x"),
+            ["cannot be read", "must "],
+        ),
+        (
+            parameters(&format!("nonsense={PASSWORD}")),
+            ["\"nonsense\"", "take it out"],
+        ),
+        (parameters("sslcrl=x.pem"), ["\"sslcrl\"", "take it out"]),
+        (parameters("SSLMODE=require"), ["\"SSLMODE\"", "take it out"]),
+        (parameters("sslmode=full"), ["sslmode", "verify-full"]),
+        (parameters("sslmode=verify-full"), ["sslmode", "sslrootcert"]),
+        (parameters("sslmode=verify-full&sslrootcert="), ["sslrootcert", "empty"]),
+        (
+            parameters("sslmode=require&sslrootcert=system"),
+            ["sslmode", "verify-full"],
+        ),
+        (parameters("sslmode=require&ssl%6Dode=disable"), ["sslmode", "twice"]),
     ] {
-        let setup = elsewhere(|_| url.clone()).await;
-        sentences(&setup, &["database URL"], true);
+        let mut setup = elsewhere(|_| url.clone()).await;
+        for arguments in [&["config", "check"][..], &["client", "list"], &["doctor"], &["serve"]] {
+            let output = setup.run(arguments);
+            refused(&output, 2, &["OAUTH2_DATABASE_URL"]);
+            refused(&output, 2, &words);
+            assert!(!output.stderr.contains("hunter2"), "{}", output.stderr);
+        }
+        let file = setup.directory().join("url");
+        std::fs::write(&file, &url).unwrap();
+        setup.unset("OAUTH2_DATABASE_URL");
+        setup.set("OAUTH2_DATABASE_URL_FILE", file.to_str().unwrap());
+        refused(&setup.run(&["config", "check"]), 2, &["OAUTH2_DATABASE_URL_FILE"]);
     }
+    // What depends on files is found where they are opened.
+    let missing = elsewhere(|_| parameters("sslmode=verify-full&sslrootcert=nowhere.pem")).await;
+    answer(&missing, &["config", "check"]);
+    sentences(&missing, &["nowhere.pem", "cannot be read"], true);
 }
 
 #[tokio::test(flavor = "multi_thread")]
