@@ -271,7 +271,13 @@ async fn a_password_that_changes_is_read_again() {
     let setup = setup
         .with("OAUTH2_DATABASE_URL", url)
         .with("OAUTH2_DATABASE_PASSWORD_FILE", file.display().to_string());
-    refused(&setup.run(&["migrate"]), 3, &["password"]);
+    let wrong = setup.run(&["migrate"]);
+    refused(&wrong, 3, &["password", &file.display().to_string()]);
+    assert!(
+        !wrong.stderr.contains("password in the database URL"),
+        "{}",
+        wrong.stderr
+    );
     write("first");
     answer(&setup, &["migrate"]);
     let server = Server::start(setup).await;

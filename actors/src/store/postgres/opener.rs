@@ -190,6 +190,16 @@ impl Opener {
                 db.message()
             ));
         }
+        if let (Some(file), Some(db)) = (&self.password_file, error.as_db_error())
+            && db.code().code().starts_with("28")
+        {
+            return StoreError::Corrupt(format!(
+                "{} (SQLSTATE {}): see to the password in {} and to the user in the database URL",
+                db.message(),
+                db.code().code(),
+                file.display()
+            ));
+        }
         match to_store_error(error) {
             // The server's own sentences name what they are about.
             StoreError::Unavailable(text) if error.as_db_error().is_none() => {
