@@ -114,7 +114,7 @@ impl PublicKeys {
 
     /// Whether there is nothing to verify with.
     pub fn is_empty(&self) -> bool {
-        self.jwks.is_empty() && self.paseto.is_empty()
+        self.jwks.is_empty() && self.paseto.is_empty() && self.shared.is_none()
     }
 
     /// Looks at the signature of a token that was decoded.
@@ -254,6 +254,18 @@ mod tests {
                     assert_eq!(keys.verify(&altered, &decoded), Verdict::Bad, "{}", decoded.header);
                 }
             }
+        }
+        // The shared secret is a key like the others, also where it is the only one.
+        let mut shared = PublicKeys::default();
+        shared.share(b"another secret, of somebody who guesses");
+        for token in &tokens {
+            let decoded = decode(token).unwrap();
+            let expected = if decoded.header["alg"] == "HS256" {
+                Verdict::Bad
+            } else {
+                Verdict::UnknownKey
+            };
+            assert_eq!(shared.verify(token, &decoded), expected, "{}", decoded.header);
         }
         let mut foreign = PublicKeys::default();
         foreign.add_stored(&[generate(KeyAlgorithm::EdDsa, &seals, times).unwrap()]);
