@@ -16,7 +16,35 @@ use crate::failure::Failure;
 /// One JSON document.
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::Environment(error.to_string()))?;
-    text_line(&text)
+    // Beyond ASCII a character stands in a string only, where JSON spells it this way too.
+    let spelled = text.chars().fold(String::with_capacity(text.len()), |mut spelled, c| {
+        if (!c.is_ascii_control() && steers(c)) || c == '\u{7f}' {
+            let _ = write!(spelled, "\\u{:04x}", u32::from(c));
+        } else {
+            spelled.push(c);
+        }
+        spelled
+    });
+    text_line(&spelled)
+}
+
+/// Whether a terminal does something else with a character than showing it: control characters, and those that turn the
+/// direction of what stands beside them, or cannot be seen.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Text of a stranger's, so that a terminal shows it and nothing else.
+pub fn tame(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut tame, c| {
+        if steers(c) {
+            tame.extend(c.escape_default());
+        } else {
+            tame.push(c);
+        }
+        tame
+    })
 }
 
 /// Text and a line end.
@@ -122,6 +150,13 @@ fn aligned(titles: &[&str], rows: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn what_steers_a_terminal_is_spelled_out() {
+        let hostile = "\u{1b}[2J\u{9b}31m\n\u{7f}\u{202e}";
+        assert_eq!(super::tame(hostile), "\\u{1b}[2J\\u{9b}31m\\n\\u{7f}\\u{202e}");
+        assert_eq!(super::tame("é \"a\\b\" 日本"), "é \"a\\b\" 日本");
+    }
+
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [

@@ -4,9 +4,9 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
-use oauth2_actors::model::token::{latest_expiry as latest_expiry_of, uuid_v7_ms};
+use oauth2_actors::model::token::latest_expiry as latest_expiry_of;
 use oauth2_actors::model::{Revocation, RevocationTarget, StoredToken};
-use oauth2_actors::store::{LogPosition, Store};
+use oauth2_actors::store::Store;
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -17,11 +17,13 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::oauth::cursor;
 use crate::oauth::view::{ListView, TokenView, tokens_of};
+use crate::tokens::inspect::decode;
 use crate::tokens::peek::peek;
 
 mod inspect;
 mod issue;
 mod revoke_file;
+mod state;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -39,7 +41,10 @@ pub enum Command {
         #[command(flatten)]
         json: Json,
     },
-    /// Show a recorded token.
+    /// Show a recorded token, and whether it counts.
+    ///
+    /// The record does not say which key signed a token: only where the whole token is given is it known to be inactive after
+    /// `key revoke`. By its id it is shown as active then.
     Show {
         #[command(flatten)]
         token: Token,
@@ -163,7 +168,7 @@ async fn show(config: &Config, token: &str, json: Json) -> Result<(), Failure> {
         let problem = format!("there is no record of token {}; stateless tokens have none", named.jti);
         return Err(Failure::Refused(problem));
     };
-    let active = is_active(&store, &stored).await?;
+    let active = state::is_active(&store, &stored, named.kid.as_deref()).await?;
     let view = TokenView::new(&stored);
     if json.json {
         return output::json(&Shown { token: view, active });
@@ -179,57 +184,6 @@ async fn show(config: &Config, token: &str, json: Json) -> Result<(), Failure> {
         ("exp", output::date(view.exp)),
         ("active", active.to_string()),
     ])
-}
-
-/// Whether the store says that a token counts. The ledger does not know the signing key, so a key's cut-off is not seen here.
-async fn is_active(store: &Store, token: &StoredToken) -> Result<bool, Failure> {
-    let record = &token.record;
-    if record.expires_at <= now()
-        || store
-            .client(&record.client_id)
-            .await?
-            .is_none_or(|client| client.disabled)
-    {
-        return Ok(false);
-    }
-    let (log, _) = store.revocations_since(LogPosition::default()).await?;
-    Ok(!log.iter().any(|revocation| takes_away(revocation, token)))
-}
-
-/// What the store says of a token that somebody holds.
-async fn state_of(store: &Store, token: &str) -> Result<&'static str, Failure> {
-    let Some(glimpse) = peek(token) else {
-        return Ok("not recorded");
-    };
-    let stored = store.token(glimpse.jti, Some(glimpse.expires_at)).await?;
-    let (log, _) = store.revocations_since(LogPosition::default()).await?;
-    let Some(stored) = stored else {
-        let target = |revocation: &Revocation| matches!(revocation.target, RevocationTarget::Token { jti, .. } if jti == glimpse.jti);
-        return Ok(if log.iter().any(target) {
-            "revoked"
-        } else {
-            "not recorded"
-        });
-    };
-    if log.iter().any(|revocation| takes_away(revocation, &stored)) {
-        return Ok("revoked");
-    }
-    Ok(if is_active(store, &stored).await? {
-        "active"
-    } else {
-        "not active"
-    })
-}
-
-fn takes_away(revocation: &Revocation, token: &StoredToken) -> bool {
-    let cut_off = uuid_v7_ms(&token.record.jti) <= revocation.cutoff_ms;
-    match &revocation.target {
-        RevocationTarget::Token { jti, .. } => *jti == token.record.jti,
-        RevocationTarget::Client(id) => cut_off && **id == *token.record.client_id,
-        RevocationTarget::User(id) => cut_off && token.user_id.as_ref() == Some(id),
-        RevocationTarget::Issuer => cut_off,
-        RevocationTarget::Key(_) => false,
-    }
 }
 
 async fn revoke(config: &Config, revoke: &Revoke) -> Result<(), Failure> {
@@ -282,6 +236,8 @@ async fn latest_expiry(store: &Store, named: &Named) -> Result<i64, Failure> {
 struct Named {
     jti: Uuid,
     expires_at: Option<i64>,
+    /// The key that it names, where the whole token was given.
+    kid: Option<String>,
 }
 
 impl Named {
@@ -293,10 +249,15 @@ impl Named {
         }
         let text = if argument == "-" { stdin.trim() } else { argument };
         let named = match text.parse::<Uuid>() {
-            Ok(jti) => Some(Self { jti, expires_at: None }),
+            Ok(jti) => Some(Self {
+                jti,
+                expires_at: None,
+                kid: None,
+            }),
             Err(_) => peek(text).map(|token| Self {
                 jti: token.jti,
                 expires_at: Some(token.expires_at),
+                kid: decode(text).and_then(|decoded| decoded.header["kid"].as_str().map(str::to_owned)),
             }),
         };
         named

@@ -4,7 +4,9 @@
 //! CRC-32 (big-endian) of the 53 before it. Id and expiry lead to the row in one partition; the checksum lets leak scanners
 //! tell a token from noise, and the server refuse noise without a query. 57 bytes fill 76 characters without a spare bit.
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine;
+use oauth2_actors::model::TokenRecord;
 use uuid::Uuid;
 
 use super::{BASE64URL, secret};
@@ -23,6 +25,16 @@ pub struct Reference {
     pub expires_at: i64,
     /// SHA-256 of the secret bytes: what the ledger keeps.
     pub secret_hash: [u8; 32],
+}
+
+impl Reference {
+    /// Whether a row of the ledger is this token's: whoever knows an id does not know the secret.
+    pub fn is_of(&self, record: &TokenRecord) -> bool {
+        let proven = record
+            .secret_hash
+            .is_some_and(|hash| verify_slices_are_equal(&hash, &self.secret_hash).is_ok());
+        proven && record.jti == self.jti && record.expires_at == self.expires_at
+    }
 }
 
 /// Writes a token around 32 fresh random bytes.

@@ -34,6 +34,7 @@ mod config;
 mod crash;
 mod discovery;
 mod first_run;
+mod inspect;
 mod introspect;
 mod keys;
 mod limits;

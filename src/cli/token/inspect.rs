@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::state::{self, Held};
 use crate::cli::{Json, output, store};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -18,8 +19,8 @@ use crate::tokens::inspect::{Decoded, PublicKeys, Verdict, decode};
 pub struct Inspect {
     /// A token; `-` reads it from stdin, where no process list shows it.
     token: String,
-    /// A JWK set or the PASETO keys as the server publishes them; may repeat. Without one the store's keys are taken, if there is
-    /// a store.
+    /// A JWK set or the PASETO keys as the server publishes them; may repeat. Without one the store is asked, for its keys and
+    /// for the token's record.
     #[arg(long, value_name = "FILE")]
     keys: Vec<PathBuf>,
     #[command(flatten)]
@@ -44,32 +45,43 @@ pub async fn run(config: &Config, asked: &Inspect) -> Result<(), Failure> {
     })?;
     let (keys, store) = keys(config, asked).await?;
     let verdict = keys.verify(&token, &decoded);
-    let state = match &store {
-        Some(store) if verdict != Verdict::Bad => Some(super::state_of(store, &token).await?),
+    let held = match &store {
+        // What else a token says is nobody's word.
+        Some(store) if matches!(verdict, Verdict::Valid | Verdict::None) => {
+            Some(state::held(store, &token, &decoded).await?)
+        }
         _ => None,
     };
     let expired = exp(&decoded.claims).is_some_and(|exp| exp <= store::now());
     if asked.json.json {
         output::json(&json!({
             "format": decoded.format, "header": decoded.header, "claims": decoded.claims, "signature": word(verdict),
-            "expired": expired, "record": state,
+            "expired": expired, "record": held.map(Held::word),
         }))?;
     } else {
-        show(&decoded, verdict, state)?;
+        show(&decoded, verdict, held)?;
     }
-    match verdict {
-        Verdict::Bad => Err(Failure::Refused(
-            "the signature does not hold: the token was altered or forged".to_owned(),
-        )),
-        Verdict::UnknownKey => Err(Failure::Refused(
-            "the token names a key that is not among those at hand".to_owned(),
-        )),
-        _ if expired => Err(Failure::Refused("the token has expired".to_owned())),
-        _ if state.is_some_and(|state| state != "active" && state != "not recorded") => {
-            Err(Failure::Refused(format!("the token is {}", state.unwrap_or_default())))
+    objection(verdict, held, expired).map_or(Ok(()), |why| Err(Failure::Refused(why.to_owned())))
+}
+
+/// Why a token does not hold, or is not known to; `None`: somebody vouches for it.
+fn objection(verdict: Verdict, held: Option<Held>, expired: bool) -> Option<&'static str> {
+    Some(match (verdict, held) {
+        (Verdict::Bad, _) => "the signature does not hold: the token was altered or forged",
+        (_, Some(Held::Forged)) => "the record of the token's id is of another token: this one was altered or forged",
+        (Verdict::UnknownKey, _) => "the token names a key that is not among those at hand",
+        (Verdict::NotChecked, _) => {
+            "the signature was not checked: there is no store here; name the published keys with --keys"
         }
-        _ => Ok(()),
-    }
+        _ if expired => "the token has expired",
+        (Verdict::None, None) => "only the store knows an opaque token: look at it where the store is, without --keys",
+        (Verdict::None, Some(Held::NotRecorded)) => "there is no record of the token: it was not issued here",
+        (_, Some(Held::Revoked)) => "the token is revoked",
+        (_, Some(Held::NotActive)) => "the token is not active: its client is disabled or gone",
+        (Verdict::Valid, None | Some(Held::Active | Held::NotRecorded)) | (Verdict::None, Some(Held::Active)) => {
+            return None;
+        }
+    })
 }
 
 fn read(argument: &str) -> Result<String, Failure> {
@@ -97,10 +109,11 @@ async fn keys(config: &Config, asked: &Inspect) -> Result<(PublicKeys, Option<St
     if !asked.keys.is_empty() {
         return Ok((keys, None));
     }
-    // Whoever has no store can look at a token all the same.
-    let Ok(store) = store::open(config).await else {
+    // Where no store was ever made a token can be looked at all the same. One that is there and cannot be asked is a failure.
+    if config.database.sqlite_path().is_some_and(|path| !path.exists()) {
         return Ok((keys, None));
-    };
+    }
+    let store = store::open(config).await?;
     keys.add_stored(&store.keys().await?);
     Ok((keys, Some(store)))
 }
@@ -115,17 +128,16 @@ fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-fn show(decoded: &Decoded, verdict: Verdict, state: Option<&'static str>) -> Result<(), Failure> {
-    let mut fields = vec![("format".to_owned(), decoded.format.to_owned())];
-    let mut add = |value: &Value| {
+/// The verdict first, then what the token says of itself, apart from it.
+fn show(decoded: &Decoded, verdict: Verdict, held: Option<Held>) -> Result<(), Failure> {
+    let mut fields = vec![("signature".to_owned(), word(verdict).to_owned())];
+    fields.extend(held.map(|held| ("record".to_owned(), held.word().to_owned())));
+    fields.push(("format".to_owned(), decoded.format.to_owned()));
+    for (part, value) in [("header", &decoded.header), ("claim", &decoded.claims)] {
         for (name, value) in value.as_object().into_iter().flatten() {
-            fields.push((name.clone(), text(name, value)));
+            fields.push((format!("{part}.{}", output::tame(name)), text(name, value)));
         }
-    };
-    add(&decoded.header);
-    add(&decoded.claims);
-    fields.push(("signature".to_owned(), word(verdict).to_owned()));
-    fields.extend(state.map(|state| ("record".to_owned(), state.to_owned())));
+    }
     let fields: Vec<_> = fields
         .iter()
         .map(|(name, value)| (name.as_str(), value.clone()))
@@ -135,16 +147,17 @@ fn show(decoded: &Decoded, verdict: Verdict, state: Option<&'static str>) -> Res
 
 fn text(name: &str, value: &Value) -> String {
     let shown = match value {
-        Value::String(text) => text.escape_debug().to_string(),
-        other => other.to_string(),
+        Value::String(text) => output::tame(text),
+        other => output::tame(&other.to_string()),
     };
     let time = matches!(name, "exp" | "iat" | "nbf").then(|| seconds(value)).flatten();
     let Some(at) = time else { return shown };
-    let distance = at - store::now();
+    let distance = at.saturating_sub(store::now());
+    let seconds = distance.unsigned_abs();
     let distance = if distance >= 0 {
-        format!("in {distance} s")
+        format!("in {seconds} s")
     } else {
-        format!("{} s ago", -distance)
+        format!("{seconds} s ago")
     };
     format!("{}  ({distance})", output::date(at))
 }

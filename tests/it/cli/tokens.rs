@@ -10,6 +10,7 @@ on_both_stores!(
     tokens_are_listed_and_shown,
     one_token_is_revoked,
     a_stateless_token_is_revoked,
+    a_token_of_a_revoked_key_is_not_active,
     all_tokens_of_a_client_are_revoked,
     all_tokens_are_revoked,
     what_is_no_token_is_refused,
@@ -125,6 +126,26 @@ async fn a_stateless_token_is_revoked(kind: Kind) {
     refused(&server.setup.run(&["token", "show", &id]), 2, &[&id, "stateless"]);
     answer(&server.setup, &["token", "revoke", &id]);
     dies(&server, &made, &token).await;
+}
+
+async fn a_token_of_a_revoked_key_is_not_active(kind: Kind) {
+    let server = start(kind).await;
+    for format in ["paseto", "jwt"] {
+        let made = client(&server, format, format).await;
+        let token = server.token(&made).await;
+        let told = server.setup.json(&["token", "inspect", &token, "--json"]);
+        let (kid, id) = (told["header"]["kid"].as_str().unwrap(), &told["claims"]["jti"]);
+        let active = |token: &str| server.setup.json(&["token", "show", token, "--json"])["active"].clone();
+        assert_eq!(active(&token), true);
+        answer(&server.setup, &["key", "revoke", kid]);
+        assert_eq!(active(&token), false);
+        assert_eq!(active(id.as_str().unwrap()), true, "its record does not name the key");
+        dies(&server, &made, &token).await;
+        let next = server.token(&made).await;
+        assert_eq!(active(&next), true);
+    }
+    let help = answer(&server.setup, &["token", "show", "--help"]);
+    assert!(help.contains("key revoke"), "{help}");
 }
 
 async fn all_tokens_of_a_client_are_revoked(kind: Kind) {
