@@ -128,8 +128,8 @@ async fn a_stateless_token_is_revoked(kind: Kind) {
     dies(&server, &made, &token).await;
 }
 
-async fn a_token_of_a_revoked_key_is_not_active(kind: Kind) {
-    let server = start(kind).await;
+async fn a_token_of_a_revoked_key_is_not_active(store: Kind) {
+    let server = start(store).await;
     for format in ["paseto", "jwt"] {
         let made = client(&server, format, format).await;
         let token = server.token(&made).await;
