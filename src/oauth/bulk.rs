@@ -14,8 +14,9 @@ use crate::tokens::secret::{self, NoRandomness};
 
 pub mod csv;
 mod lines;
+mod quotes;
 
-pub use lines::{Lines, Record};
+pub use lines::{Lines, Place, Record};
 
 /// How the text is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,15 +174,15 @@ pub struct Plan {
     /// Secrets that were made up, by client.
     pub secrets: Vec<(Arc<str>, String)>,
     /// Lines that are refused, and why.
-    pub refused: Vec<(u64, Refusal)>,
+    pub refused: Vec<(Place, Refusal)>,
 }
 
 impl Plan {
     /// Judges lines by the clients that there are.
-    pub fn of(asked: &[(u64, Asked)], current: &[Client], defaults: &Defaults, now: i64, may_make_up: bool) -> Self {
+    pub fn of(asked: &[(Place, Asked)], current: &[Client], defaults: &Defaults, now: i64, may_make_up: bool) -> Self {
         let current: HashMap<&str, &Client> = current.iter().map(|client| (&*client.client_id, client)).collect();
         let mut plan = Self::default();
-        for (line, asked) in asked {
+        for (place, asked) in asked {
             match asked.judge(current.get(asked.client_id()).copied(), defaults, now, may_make_up) {
                 Ok(Outcome::New(client, made_up)) => {
                     plan.secrets
@@ -190,7 +191,7 @@ impl Plan {
                 }
                 Ok(Outcome::Changed(client)) => plan.changed.push(*client),
                 Ok(Outcome::Unchanged) => plan.unchanged += 1,
-                Err(why) => plan.refused.push((*line, why)),
+                Err(why) => plan.refused.push((*place, why)),
             }
         }
         plan

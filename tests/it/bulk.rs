@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use crate::cli::migrated;
 use crate::start;
 
+mod judged;
+
 on_both_stores!(
     a_killed_import_is_finished_by_the_next,
     what_is_exported_is_imported_elsewhere,
@@ -199,7 +201,7 @@ async fn one_bad_line_keeps_all_out(kind: Kind) {
     refused("client_id,claims\nx,\"{\"\"exp\"\":1}\"\n", &["line 2: claims", "exp"]);
     refused(
         &format!("{header}\n{good}\nopen,\"never closed\n{}", "x\n".repeat(50_000)),
-        &["line 3", "quote"],
+        &["lines 3 to ", "quote"],
     );
     refused("", &["line 1", "header"]);
     let mut bytes = format!("{header}\n{good}\n").into_bytes();

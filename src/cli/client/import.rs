@@ -18,7 +18,7 @@ use crate::cli::store::{self, audit, now};
 use crate::cli::{Json, key, new_file, output};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::oauth::bulk::{Asked, Layout, Lines, Plan, Seen};
+use crate::oauth::bulk::{Asked, Layout, Lines, Place, Plan, Seen};
 
 /// Clients that are written together.
 const CHUNK: usize = 1000;
@@ -93,7 +93,7 @@ struct Importer<'a> {
     store: Store,
     asked: &'a Import,
     layout: Layout,
-    refused: Vec<(u64, String)>,
+    refused: Vec<(Place, String)>,
     /// Lines that were refused in the first pass, to be left out in the second.
     left_out: HashSet<u64>,
     algorithms: HashSet<KeyAlgorithm>,
@@ -171,7 +171,7 @@ impl Importer<'_> {
             }
         }
         self.refused.sort_unstable();
-        self.left_out = self.refused.iter().map(|(line, _)| *line).collect();
+        self.left_out = self.refused.iter().map(|(place, _)| place.first).collect();
         Ok(good)
     }
 
@@ -179,7 +179,7 @@ impl Importer<'_> {
     fn fill(
         &mut self,
         lines: &mut Lines<impl BufRead>,
-        chunk: &mut Vec<(u64, Asked)>,
+        chunk: &mut Vec<(Place, Asked)>,
         mut check: impl FnMut(&Asked, u64) -> Result<(), String>,
     ) -> Result<bool, Failure> {
         while chunk.len() < CHUNK {
@@ -187,21 +187,21 @@ impl Importer<'_> {
                 .read_next()
                 .map_err(|error| cannot_read(&self.asked.file, &error))?;
             let Some(record) = record else { return Ok(true) };
-            if self.left_out.contains(&record.line) {
+            if self.left_out.contains(&record.place.first) {
                 continue;
             }
             match record
                 .asked
-                .and_then(|asked| check(&asked, record.line).map(|()| asked))
+                .and_then(|asked| check(&asked, record.place.first).map(|()| asked))
             {
-                Ok(asked) => chunk.push((record.line, asked)),
-                Err(why) => self.refused.push((record.line, why)),
+                Ok(asked) => chunk.push((record.place, asked)),
+                Err(why) => self.refused.push((record.place, why)),
             }
         }
         Ok(false)
     }
 
-    async fn plan(&self, chunk: &[(u64, Asked)]) -> Result<Plan, Failure> {
+    async fn plan(&self, chunk: &[(Place, Asked)]) -> Result<Plan, Failure> {
         let ids: Vec<String> = chunk.iter().map(|(_, asked)| asked.client_id().to_owned()).collect();
         let current: Vec<Client> = if ids.is_empty() {
             Vec::new()
@@ -244,7 +244,7 @@ impl Importer<'_> {
 
     async fn write_chunk(
         &mut self,
-        chunk: &[(u64, Asked)],
+        chunk: &[(Place, Asked)],
         secrets: Option<&mut BufWriter<File>>,
     ) -> Result<Plan, Failure> {
         let mut attempt = 1;
@@ -285,8 +285,12 @@ impl Importer<'_> {
         let Some(path) = &self.asked.report else { return Ok(()) };
         let write = || {
             let mut file = BufWriter::new(File::create(path)?);
-            for (line, reason) in &self.refused {
-                writeln!(file, "{}", json!({"line": line, "reason": reason}))?;
+            for (place, reason) in &self.refused {
+                let mut line = json!({"line": place.first, "reason": reason});
+                if place.last > place.first {
+                    line["last_line"] = place.last.into();
+                }
+                writeln!(file, "{line}")?;
             }
             file.flush()
         };
@@ -297,9 +301,9 @@ impl Importer<'_> {
 
     fn conclude(&self, counts: &Counts, stopped: bool, good: u64) -> Result<(), Failure> {
         let mut stderr = io::stderr().lock();
-        for (line, reason) in self.refused.iter().take(SHOWN) {
+        for (place, reason) in self.refused.iter().take(SHOWN) {
             // What cannot be written there is in the exit code yet.
-            let _ = writeln!(stderr, "line {line}: {reason}");
+            let _ = writeln!(stderr, "{place}: {reason}");
         }
         let refused = self.refused.len();
         if refused > SHOWN {

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{App, Failure, Operator, answer, bad_request, deadline};
 use crate::http::body;
 use crate::http::refusals::{OfBodies, OfChanges, OfOperators};
-use crate::oauth::bulk::{Asked, Layout, Lines, Plan, Seen};
+use crate::oauth::bulk::{Asked, Layout, Lines, Place, Plan, Seen};
 
 /// Bytes of a request.
 const LIMIT: usize = 8 * 1024 * 1024;
@@ -139,17 +139,17 @@ fn layout(request: &HttpRequest) -> Result<Layout, Failure> {
     }
 }
 
-fn read(text: &[u8], layout: Layout) -> Result<Vec<(u64, Asked)>, Failure> {
+fn read(text: &[u8], layout: Layout) -> Result<Vec<(Place, Asked)>, Failure> {
     let unreadable = |_| Failure::Internal("a body in memory cannot be read");
     let mut lines = Lines::new(text, layout).map_err(unreadable)?.map_err(bad_request)?;
     let (mut asked, mut bad, mut seen) = (Vec::new(), Vec::new(), Seen::default());
     while let Some(record) = lines.read_next().map_err(unreadable)? {
         match record
             .asked
-            .and_then(|asked| seen.insert(asked.client_id(), record.line).map(|()| asked))
+            .and_then(|asked| seen.insert(asked.client_id(), record.place.first).map(|()| asked))
         {
-            Ok(read) => asked.push((record.line, read)),
-            Err(why) => bad.push((record.line, why)),
+            Ok(read) => asked.push((record.place, read)),
+            Err(why) => bad.push((record.place, why)),
         }
         if asked.len() > MOST {
             return Err(Failure::TooLarge);
@@ -158,11 +158,11 @@ fn read(text: &[u8], layout: Layout) -> Result<Vec<(u64, Asked)>, Failure> {
     if bad.is_empty() { Ok(asked) } else { Err(refused(&bad)) }
 }
 
-fn refused(lines: &[(u64, String)]) -> Failure {
+fn refused(lines: &[(Place, String)]) -> Failure {
     let shown: Vec<_> = lines
         .iter()
         .take(SHOWN)
-        .map(|(line, why)| format!("line {line}: {why}"))
+        .map(|(place, why)| format!("{place}: {why}"))
         .collect();
     let more = if lines.len() > SHOWN {
         format!("; and {} lines more", lines.len() - SHOWN)

@@ -4,6 +4,7 @@ use csv_core::{ReadRecordResult, Reader};
 use serde_json::{Map, Value};
 
 use super::Refusal;
+use super::quotes::BARE_CR;
 
 /// Every column, in the order of an export.
 pub const COLUMNS: &[&str] = &[
@@ -86,12 +87,13 @@ impl Columns {
         let (mut output, mut ends) = (vec![0; record.len() + 2], [0; 64]);
         // With a line end, so that the record is whole.
         let input = [record.as_bytes(), b"\n"].concat();
-        let (result, _, _, count) = self.reader.read_record(&input, &mut output, &mut ends);
+        let (result, read, _, count) = self.reader.read_record(&input, &mut output, &mut ends);
         if !matches!(result, ReadRecordResult::Record) {
-            return Err(format!(
-                "the line has more than {} fields, or a quote that is never closed",
-                ends.len()
-            ));
+            return Err(format!("the line has more than {} fields", ends.len()));
+        }
+        // What follows the record must not be lost; nothing else ends one early.
+        if read != input.len() {
+            return Err(BARE_CR.to_owned());
         }
         let mut from = 0;
         let field = |end: &usize| {

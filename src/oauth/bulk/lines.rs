@@ -1,19 +1,43 @@
 //! Records of a text, one after the other, none longer than a bound.
 
+use std::fmt;
 use std::io::{self, BufRead, Read};
 
 use serde_json::{Map, Value};
 
 use super::csv::Columns;
+use super::quotes::Quotes;
 use super::{Asked, Layout, Refusal};
 
 /// Bytes that a record may have.
 const LONGEST: usize = 64 * 1024;
 
-/// A record: the number of its first line, and what it asks for.
+/// Stands at the beginning of a text of some systems: U+FEFF.
+const MARK: &[u8] = &[0xef, 0xbb, 0xbf];
+
+/// Where a record stands: its first and its last line, counted from 1; the header of CSV is 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The line that it begins on.
+    pub first: u64,
+    /// The line that it ends on.
+    pub last: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last {
+            write!(f, "line {}", self.first)
+        } else {
+            write!(f, "lines {} to {}", self.first, self.last)
+        }
+    }
+}
+
+/// A record, and what it asks for.
 pub struct Record {
-    /// Counted from 1; the header of CSV is 1.
-    pub line: u64,
+    /// Where it stands.
+    pub place: Place,
     /// What it says.
     pub asked: Result<Asked, Refusal>,
 }
@@ -27,10 +51,8 @@ pub struct Lines<R> {
     line: u64,
 }
 
-enum Raw {
-    Text(Vec<u8>),
-    TooLong,
-}
+/// A record's text, or why it is none.
+type Raw = Result<Vec<u8>, Refusal>;
 
 impl<R: BufRead> Lines<R> {
     /// From the beginning of a text. CSV: reads the header, and says what is wrong with it.
@@ -42,20 +64,14 @@ impl<R: BufRead> Lines<R> {
             line: 0,
         };
         if layout == Layout::Csv {
-            let header = match lines.raw()? {
-                None => {
-                    return Ok(Err(
-                        "line 1: there is no header: the first line of CSV names the columns".to_owned(),
-                    ));
-                }
-                Some((_, Raw::TooLong)) => {
-                    return Ok(Err("line 1: the header is longer than a line may be".to_owned()));
-                }
-                Some((_, Raw::Text(text))) => text,
+            let Some((place, header)) = lines.raw()? else {
+                return Ok(Err(
+                    "line 1: there is no header: the first line of CSV names the columns".to_owned(),
+                ));
             };
-            match Columns::read(&header) {
+            match header.and_then(|header| Columns::read(&header)) {
                 Ok(columns) => lines.columns = Some(columns),
-                Err(why) => return Ok(Err(format!("line 1: {why}"))),
+                Err(why) => return Ok(Err(format!("{place}: {why}"))),
             }
         }
         Ok(Ok(lines))
@@ -63,16 +79,11 @@ impl<R: BufRead> Lines<R> {
 
     /// The next record; `None` at the end.
     pub fn read_next(&mut self) -> io::Result<Option<Record>> {
-        let Some((line, raw)) = self.raw()? else {
+        let Some((place, raw)) = self.raw()? else {
             return Ok(None);
         };
-        let asked = match raw {
-            Raw::TooLong => Err(format!(
-                "the line is longer than {LONGEST} bytes, or a quote is never closed"
-            )),
-            Raw::Text(text) => self.read(&text),
-        };
-        Ok(Some(Record { line, asked }))
+        let asked = raw.and_then(|text| self.read(&text));
+        Ok(Some(Record { place, asked }))
     }
 
     fn read(&mut self, text: &[u8]) -> Result<Asked, Refusal> {
@@ -91,57 +102,48 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// One record as it stands there, empty lines left out.
-    fn raw(&mut self) -> io::Result<Option<(u64, Raw)>> {
+    fn raw(&mut self) -> io::Result<Option<(Place, Raw)>> {
         loop {
-            let (first, mut text) = (self.line + 1, Vec::new());
-            loop {
-                let room = LONGEST.saturating_sub(text.len()) as u64 + 1;
-                let read = (&mut self.input).take(room).read_until(b'\n', &mut text)?;
-                if read == 0 {
-                    break;
-                }
-                if text.len() > LONGEST {
-                    self.skip_line(&text)?;
-                    return Ok(Some((first, Raw::TooLong)));
+            let (first, mut text, mut quotes) = (self.line + 1, Vec::new(), Quotes::default());
+            let ended = loop {
+                let from = text.len();
+                let room = LONGEST.saturating_sub(from) as u64 + 1;
+                if (&mut self.input).take(room).read_until(b'\n', &mut text)? == 0 {
+                    break quotes.end();
                 }
                 self.line += 1;
-                // A quoted field of CSV may go on over the end of the line.
-                let open = self.layout == Layout::Csv && memchr::memchr_iter(b'"', &text).count() % 2 == 1;
-                if !open {
-                    break;
+                if text.len() > LONGEST {
+                    // The rest of the line is not kept.
+                    if !text.ends_with(b"\n") {
+                        self.input.skip_until(b'\n')?;
+                    }
+                    break Err(if first == self.line {
+                        format!("the line is longer than {LONGEST} bytes")
+                    } else {
+                        format!("a quote is not closed within {LONGEST} bytes")
+                    });
                 }
-            }
-            if text.is_empty() {
+                if first == 1 && from == 0 && text.starts_with(MARK) {
+                    text.drain(..MARK.len());
+                }
+                if self.layout == Layout::Json {
+                    break Ok(());
+                }
+                // Only what is new, so that a field of many lines is not read again for each of them.
+                quotes.read(text.get(from..).unwrap_or_default());
+                if !quotes.open() {
+                    break quotes.end();
+                }
+            };
+            if text.is_empty() && first > self.line {
                 return Ok(None);
             }
             while text.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
                 text.pop();
             }
-            if first == 1 && text.starts_with(&[0xef, 0xbb, 0xbf]) {
-                text.drain(..3);
-            }
-            if !text.iter().all(u8::is_ascii_whitespace) {
-                return Ok(Some((first, Raw::Text(text))));
-            }
-        }
-    }
-
-    /// Reads on to the end of a line that is too long, without keeping it.
-    fn skip_line(&mut self, begun: &[u8]) -> io::Result<()> {
-        self.line += 1;
-        if begun.ends_with(b"\n") {
-            return Ok(());
-        }
-        loop {
-            let buffer = self.input.fill_buf()?;
-            if buffer.is_empty() {
-                return Ok(());
-            }
-            let end = memchr::memchr(b'\n', buffer);
-            let used = end.map_or(buffer.len(), |end| end + 1);
-            self.input.consume(used);
-            if end.is_some() {
-                return Ok(());
+            if ended.is_err() || !text.iter().all(u8::is_ascii_whitespace) {
+                let last = self.line;
+                return Ok(Some((Place { first, last }, ended.map(|()| text))));
             }
         }
     }

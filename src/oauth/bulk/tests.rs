@@ -16,7 +16,7 @@ fn records(text: &str, layout: Layout) -> Result<Vec<Numbered>, Refusal> {
     let mut lines = Lines::new(text.as_bytes(), layout).unwrap()?;
     let mut found = Vec::new();
     while let Some(record) = lines.read_next().unwrap() {
-        found.push((record.line, record.asked));
+        found.push((record.place.first, record.asked));
     }
     Ok(found)
 }
@@ -157,6 +157,31 @@ fn a_second_time_changes_nothing() {
         bare.judge(None, &DEFAULTS, 7, true),
         Ok(Outcome::New(_, Some(_)))
     ));
+}
+
+#[test]
+fn no_line_is_lost_in_another() {
+    let inside = "a quote stands inside a field that is not quoted";
+    for (text, lines, word) in [
+        ("a,5\" disk\nb,B\nc,C\nd,6\" disk\ne,E\n", vec![2, 5], inside),
+        ("a,5\" by 6\" disk\nb,B\nc,C\nd,D\ne,E\n", vec![2], inside),
+        ("a,\"5\" disk\nb,B\nc,\"C\"\nd,D\ne,E\n", vec![2], "closing quote"),
+        ("a,A\rx,X\nb,B\nc,\"C\"\nd,D\ne,E\n", vec![2], "bare CR"),
+    ] {
+        let text = format!("client_id,client_name\n{text}");
+        assert_eq!(records(&text, Layout::Csv).unwrap().len(), 5, "{text}");
+        let found = refusals(&text, Layout::Csv);
+        assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), lines, "{text}");
+        assert!(found.iter().all(|(_, why)| why.contains(word)), "{found:?} lack {word}");
+    }
+    for (header, word) in [
+        ("client_id,client_name\ra,A\rb,B\r", "bare CR"),
+        ("client_id,5\" disk\na,A\n", inside),
+        ("client_id,\"client_name\na,A\n", "not closed"),
+    ] {
+        let why = records(header, Layout::Csv).err().unwrap_or_default();
+        assert!(why.contains(word), "{header}: {why}");
+    }
 }
 
 proptest! {

@@ -1,0 +1,93 @@
+//! How the lines of an import are judged: none is lost, none takes memory for long, and what the store says counts.
+
+use std::time::{Duration, Instant};
+
+use oauth2_testkit::{Kind, Output, Setup};
+use serde_json::{Value, json};
+
+use super::{SECRET, exported};
+use crate::cli::migrated;
+
+on_both_stores!(
+    no_line_vanishes,
+    an_open_quote_names_all_its_lines,
+    a_field_of_many_lines_takes_no_time,
+);
+
+fn import(setup: &Setup, arguments: &[&str], text: &str) -> Output {
+    setup.run_with_input(&[&["client", "import", "-", "--format"], arguments].concat(), text)
+}
+
+fn ids(setup: &Setup) -> Vec<String> {
+    let clients = exported(setup);
+    clients
+        .iter()
+        .map(|client| client["client_id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+async fn no_line_vanishes(kind: Kind) {
+    let setup = migrated(kind).await;
+    let row = |id: &str, name: &str| format!("{id},{SECRET},{name}\n");
+    let text = [
+        "client_id,client_secret,client_name\n".to_owned(),
+        row("a", "5\" disk"),
+        row("b", "B"),
+        row("c", "C"),
+        row("d", "6\" disk"),
+        row("e", "E"),
+    ]
+    .concat();
+    let output = import(&setup, &["csv"], &text);
+    assert!(output.code == 2 && ids(&setup).is_empty(), "{}", output.stdout);
+    for line in ["line 2", "line 5"] {
+        let said = format!("{line}: a quote stands inside a field that is not quoted");
+        assert!(output.stderr.contains(&said), "{}", output.stderr);
+    }
+    let output = import(&setup, &["csv", "--skip-refused"], &text);
+    assert!(
+        output.code == 2 && output.stdout.contains("2 refused"),
+        "{}",
+        output.stdout
+    );
+    assert_eq!(ids(&setup), ["b", "c", "e"]);
+    let output = import(&setup, &["csv"], &text.replace('\n', "\r"));
+    assert!(
+        output.code == 2 && output.stderr.contains("line 1: a line ends in a bare CR"),
+        "{}",
+        output.stderr
+    );
+}
+
+async fn an_open_quote_names_all_its_lines(kind: Kind) {
+    let setup = migrated(kind).await;
+    let report = setup.directory().join("refused.jsonl");
+    let text = format!("client_id,client_secret\ngood,{SECRET}\nopen,\"{SECRET}\na,{SECRET}\nb,{SECRET}\nc,{SECRET}\n");
+    let output = import(
+        &setup,
+        &["csv", "--skip-refused", "--report", report.to_str().unwrap()],
+        &text,
+    );
+    assert!(
+        output.code == 2 && output.stderr.contains("lines 3 to 6: a quote is not closed"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(ids(&setup), ["good"]);
+    let line: Value = serde_json::from_str(std::fs::read_to_string(&report).unwrap().trim()).unwrap();
+    assert_eq!((&line["line"], &line["last_line"]), (&json!(3), &json!(6)));
+}
+
+async fn a_field_of_many_lines_takes_no_time(kind: Kind) {
+    let setup = migrated(kind).await;
+    let record = format!("\"{}\"\n", "\n".repeat(60_000));
+    let text = format!("client_id\n{}", record.repeat(8 * 1024 * 1024 / record.len()));
+    let began = Instant::now();
+    let output = import(&setup, &["csv", "--dry-run"], &text);
+    assert!(
+        output.code == 2 && output.stdout.contains("139 are refused"),
+        "{}",
+        output.stdout
+    );
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+}
