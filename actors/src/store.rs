@@ -282,9 +282,9 @@ impl Store {
         dispatch!(self.quota_usage(after, limit))
     }
 
-    /// What one client has used.
-    pub async fn quota_usage_of(&self, client_id: &str) -> Result<Vec<Usage>> {
-        dispatch!(self.quota_usage_of(client_id))
+    /// What these clients have used, in no order.
+    pub async fn quota_usage_of(&self, client_ids: &[String]) -> Result<Vec<Usage>> {
+        dispatch!(self.quota_usage_of(client_ids))
     }
 
     /// Adds to what was used, all of it or none; answers what is used now, by every node's count.

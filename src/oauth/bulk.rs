@@ -4,6 +4,7 @@
 //! changes nothing the second time. What is exported is what can be imported.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::Arc;
 
 use oauth2_actors::model::{Client, ClientSecret};
@@ -169,6 +170,8 @@ pub struct Plan {
     pub new: Vec<Client>,
     /// Clients to be changed.
     pub changed: Vec<Client>,
+    /// Where each of these stands, and the client as it is.
+    before: Vec<(Place, Client)>,
     /// How many are as their lines say.
     pub unchanged: u64,
     /// Secrets that were made up, by client.
@@ -179,22 +182,53 @@ pub struct Plan {
 
 impl Plan {
     /// Judges lines by the clients that there are.
-    pub fn of(asked: &[(Place, Asked)], current: &[Client], defaults: &Defaults, now: i64, may_make_up: bool) -> Self {
-        let current: HashMap<&str, &Client> = current.iter().map(|client| (&*client.client_id, client)).collect();
+    pub fn of(
+        asked: &[(Place, Asked)],
+        current: Vec<Client>,
+        defaults: &Defaults,
+        now: i64,
+        may_make_up: bool,
+    ) -> Self {
+        let by_id = |client: Client| (Arc::clone(&client.client_id), client);
+        let mut current: HashMap<Arc<str>, Client> = current.into_iter().map(by_id).collect();
         let mut plan = Self::default();
         for (place, asked) in asked {
-            match asked.judge(current.get(asked.client_id()).copied(), defaults, now, may_make_up) {
+            match asked.judge(current.get(asked.client_id()), defaults, now, may_make_up) {
                 Ok(Outcome::New(client, made_up)) => {
                     plan.secrets
                         .extend(made_up.map(|secret| (Arc::clone(&client.client_id), secret)));
                     plan.new.push(*client);
                 }
-                Ok(Outcome::Changed(client)) => plan.changed.push(*client),
+                Ok(Outcome::Changed(client)) => {
+                    let before = current.remove(asked.client_id());
+                    plan.before.extend(before.map(|before| (*place, before)));
+                    plan.changed.push(*client);
+                }
                 Ok(Outcome::Unchanged) => plan.unchanged += 1,
                 Err(why) => plan.refused.push((*place, why)),
             }
         }
         plan
+    }
+
+    /// The clients that are changed: as they are and as they would be.
+    pub fn changes(&self) -> impl Iterator<Item = (&Client, &Client)> {
+        let before = self.before.iter().map(|(_, before)| before);
+        before.zip(&self.changed)
+    }
+
+    /// Refuses the changes that something speaks against.
+    pub fn check(&mut self, against: impl Fn(&Client, &Client) -> Option<Refusal>) {
+        let (before, changed) = (mem::take(&mut self.before), mem::take(&mut self.changed));
+        for ((place, before), changed) in before.into_iter().zip(changed) {
+            if let Some(why) = against(&before, &changed) {
+                self.refused.push((place, why));
+            } else {
+                self.before.push((place, before));
+                self.changed.push(changed);
+            }
+        }
+        self.refused.sort_unstable();
     }
 }
 

@@ -12,7 +12,7 @@ use oauth2_actors::model::{Client, KeyAlgorithm, SigningAlg};
 use oauth2_actors::store::Store;
 use serde_json::json;
 
-use super::defaults;
+use super::{defaults, usage};
 use crate::cli::progress::Progress;
 use crate::cli::store::{self, audit, now};
 use crate::cli::{Json, key, new_file, output};
@@ -208,13 +208,11 @@ impl Importer<'_> {
         } else {
             self.store.clients_named(&ids).await?
         };
-        Ok(Plan::of(
-            chunk,
-            &current,
-            &defaults(self.config),
-            now(),
-            self.asked.secrets_out.is_some(),
-        ))
+        let may_make_up = self.asked.secrets_out.is_some();
+        let mut plan = Plan::of(chunk, current, &defaults(self.config), now(), may_make_up);
+        let known = usage::known(self.config, &self.store, plan.changes()).await?;
+        plan.check(|current, changed| usage::below(self.config, &known, current, changed));
+        Ok(plan)
     }
 
     /// The second pass.

@@ -1,7 +1,10 @@
 //! `client usage` and `client top`: what clients have used, as the store knows it.
 
+use std::collections::HashMap;
+use std::iter;
+
 use clap::Args;
-use oauth2_actors::model::{Client, Mode, Quotas, Window};
+use oauth2_actors::model::{Client, Mode, Quotas, Usage, Window};
 use oauth2_actors::store::Store;
 use serde_json::json;
 
@@ -21,6 +24,9 @@ pub struct Top {
     json: Json,
 }
 
+/// What clients have used, by their ids.
+type Known = HashMap<String, Vec<Usage>>;
+
 fn effective(config: &Config, client: &Client) -> (Quotas, Mode) {
     let (own, rules) = (client.policy(), &config.quotas);
     let quotas = Quotas {
@@ -31,26 +37,29 @@ fn effective(config: &Config, client: &Client) -> (Quotas, Mode) {
     (quotas, own.quota_mode.unwrap_or(rules.mode))
 }
 
-/// What is used of each window that a moment lies in.
-async fn levels(store: &Store, client_id: &str, now: i64) -> Result<Vec<(Window, u64, i64)>, Failure> {
-    let known = store.quota_usage_of(client_id).await?;
-    let level = |window: &Window| {
+/// Those that are enforced.
+fn enforced(config: &Config, client: &Client) -> Option<Quotas> {
+    let (quotas, mode) = effective(config, client);
+    (mode == Mode::Enforce).then_some(quotas)
+}
+
+/// What a client has used of each window that a moment lies in, given what is known of it, and when the window ends.
+fn levels(known: &[Usage], now: i64) -> impl Iterator<Item = (Window, u64, i64)> {
+    Window::ALL.iter().map(move |window| {
         let (start, end) = window.around(now);
         let used = known
             .iter()
             .find(|usage| usage.window == *window && usage.start == start);
         (*window, used.map_or(0, |usage| usage.used), end)
-    };
-    Ok(Window::ALL.iter().map(level).collect())
+    })
 }
 
 pub async fn usage(config: &Config, id: &str, json: Json) -> Result<(), Failure> {
     let store = store::open(config).await?;
     let client = store.client(id).await?.ok_or_else(|| no_such_client(id))?;
     let (quotas, mode) = effective(config, &client);
-    let levels = levels(&store, id, now()).await?;
-    let views: Vec<_> = levels
-        .into_iter()
+    let known = store.quota_usage_of(&[id.to_owned()]).await?;
+    let views: Vec<_> = levels(&known, now())
         .map(|(window, used, end)| QuotaView::new(window, window.of(&quotas), used, end))
         .collect();
     if json.json {
@@ -90,16 +99,43 @@ pub async fn top(config: &Config, asked: &Top) -> Result<(), Failure> {
 
 /// Refuses a quota that is lower than what is used of it already.
 pub async fn check(config: &Config, store: &Store, current: &Client, changed: &Client) -> Result<(), Failure> {
-    let ((before, before_mode), (quotas, mode)) = (effective(config, current), effective(config, changed));
-    if mode == Mode::Observe || quotas == Quotas::default() {
-        return Ok(());
+    let known = known(config, store, iter::once((current, changed))).await?;
+    match below(config, &known, current, changed) {
+        None => Ok(()),
+        Some(why) => Err(Failure::Refused(why)),
     }
-    for (window, used, _) in levels(store, &changed.client_id, now()).await? {
-        let same = before_mode == Mode::Enforce && window.of(&before) == window.of(&quotas);
-        let lowered = window.of(&quotas).filter(|_| !same);
-        if let Some(why) = lowered.and_then(|quota| quota_below(window, quota, used)) {
-            return Err(Failure::Refused(why));
+}
+
+/// What those of the clients have used whose quotas must not be lower.
+pub async fn known(
+    config: &Config,
+    store: &Store,
+    changes: impl Iterator<Item = (&Client, &Client)>,
+) -> Result<Known, Failure> {
+    let others = |(current, changed): &(&Client, &Client)| {
+        let quotas = enforced(config, changed);
+        quotas.is_some_and(|quotas| quotas != Quotas::default()) && quotas != enforced(config, current)
+    };
+    let ids: Vec<String> = changes
+        .filter(others)
+        .map(|(_, changed)| changed.client_id.to_string())
+        .collect();
+    let mut known = Known::new();
+    if !ids.is_empty() {
+        for usage in store.quota_usage_of(&ids).await? {
+            known.entry(usage.client_id.clone()).or_default().push(usage);
         }
     }
-    Ok(())
+    Ok(known)
+}
+
+/// Which quota is lower than what is used of it already, as far as that is known.
+pub fn below(config: &Config, known: &Known, current: &Client, changed: &Client) -> Option<String> {
+    let (quotas, known) = (enforced(config, changed)?, known.get(&*changed.client_id)?);
+    let levels = levels(known, now());
+    quota_below(
+        enforced(config, current).as_ref(),
+        &quotas,
+        levels.map(|(window, used, _)| (window, used)),
+    )
 }

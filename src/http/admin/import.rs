@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{App, Failure, Operator, answer, bad_request, deadline};
+use super::{App, Failure, Operator, answer, bad_request, deadline, usage};
 use crate::http::body;
 use crate::http::refusals::{OfBodies, OfChanges, OfOperators};
 use crate::oauth::bulk::{Asked, Layout, Lines, Place, Plan, Seen};
@@ -82,13 +82,14 @@ pub async fn post(
         .tokens
         .call(deadline(), move |store| async move { store.clients_named(&ids).await })
         .await?;
-    let plan = Plan::of(
+    let mut plan = Plan::of(
         &asked,
-        &current,
+        current,
         &state.registration_defaults(),
         state.now(),
         query.generate_secrets,
     );
+    plan.check(|current, changed| usage::below(&state, current, changed));
     if !plan.refused.is_empty() {
         return Err(refused(&plan.refused));
     }

@@ -90,26 +90,23 @@ pub async fn top(state: App, request: HttpRequest) -> Result<HttpResponse, Failu
     }))
 }
 
-/// Refuses a quota that is lower than what is used of it already: it would stop the client at once, which is what disabling it is
-/// for.
+/// Refuses a quota that is lower than what is used of it already.
 pub fn check(state: &State, current: &Client, changed: &Client) -> Result<(), Failure> {
-    let Some((quotas, Mode::Enforce)) = state.quotas_of(changed) else {
-        return Ok(());
-    };
-    let before = state
-        .quotas_of(current)
-        .filter(|(_, mode)| *mode == Mode::Enforce)
-        .map(|(quotas, _)| quotas);
-    for level in state.counters.levels(&changed.client_id, state.now()) {
-        let same = before.is_some_and(|before| level.window.of(&before) == level.window.of(&quotas));
-        if let Some(why) = level
-            .window
-            .of(&quotas)
-            .filter(|_| !same)
-            .and_then(|quota| quota_below(level.window, quota, level.used))
-        {
-            return Err(Failure::BadRequest("invalid_client_metadata", why));
-        }
+    match below(state, current, changed) {
+        None => Ok(()),
+        Some(why) => Err(Failure::BadRequest("invalid_client_metadata", why)),
     }
-    Ok(())
+}
+
+/// Which quota is lower than what is used of it already.
+pub fn below(state: &State, current: &Client, changed: &Client) -> Option<String> {
+    let enforced = |client| state.quotas_of(client).filter(|(_, mode)| *mode == Mode::Enforce);
+    let (quotas, _) = enforced(changed)?;
+    let before = enforced(current).map(|(quotas, _)| quotas);
+    let levels = state.counters.levels(&changed.client_id, state.now());
+    quota_below(
+        before.as_ref(),
+        &quotas,
+        levels.iter().map(|level| (level.window, level.used)),
+    )
 }

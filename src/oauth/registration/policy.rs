@@ -129,10 +129,20 @@ fn quota(count: i64) -> Result<u64, String> {
         .ok_or_else(|| format!("must be 1 to {MAX_QUOTA} tokens"))
 }
 
-/// What is wrong with a quota, given what is used of it.
-pub fn quota_below(window: Window, quota: u64, used: u64) -> Option<String> {
-    (quota < used).then(|| {
-        format!("quotas member {window} must be {used} at least: so many tokens are used of this {window} already; to stop the client, disable it")
+/// What is wrong with the quotas of a client that changes, given what is used of each window: one that is lower would stop the
+/// client at once, which is what disabling it is for. `before` and `after` are those that are enforced; what was enforced
+/// before may stay.
+pub fn quota_below(
+    before: Option<&Quotas>,
+    after: &Quotas,
+    used: impl IntoIterator<Item = (Window, u64)>,
+) -> Option<String> {
+    used.into_iter().find_map(|(window, used)| {
+        let quota = window.of(after).filter(|quota| *quota < used)?;
+        let stays = before.is_some_and(|before| window.of(before) == Some(quota));
+        (!stays).then(|| {
+            format!("quotas member {window} must be {used} at least: so many tokens are used of this {window} already; to stop the client, disable it")
+        })
     })
 }
 

@@ -2,16 +2,20 @@
 
 use std::time::{Duration, Instant};
 
+use oauth2_testkit::server::json as body_of;
 use oauth2_testkit::{Kind, Output, Setup};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{SECRET, exported};
 use crate::cli::migrated;
+use crate::start;
 
 on_both_stores!(
     no_line_vanishes,
     an_open_quote_names_all_its_lines,
     a_field_of_many_lines_takes_no_time,
+    a_quota_below_what_is_used_is_refused,
 );
 
 fn import(setup: &Setup, arguments: &[&str], text: &str) -> Output {
@@ -90,4 +94,50 @@ async fn a_field_of_many_lines_takes_no_time(kind: Kind) {
         output.stdout
     );
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+}
+
+async fn a_quota_below_what_is_used_is_refused(kind: Kind) {
+    let server = start(kind).await;
+    let client = server
+        .register(json!({"client_id": "ci", "client_secret": SECRET, "quotas": {"month": 10}}))
+        .await;
+    for _ in 0..3 {
+        server.token(&client).await;
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while server.setup.json(&["client", "usage", "ci", "--json"])["quotas"][2]["used"] != 3 {
+        assert!(Instant::now() < deadline, "the store is told");
+    }
+    let both = async |members: Value| {
+        let mut line = json!({"client_id": "ci"});
+        line.as_object_mut()
+            .unwrap()
+            .extend(members.as_object().unwrap().clone());
+        let text = format!("{{\"client_id\":\"new\",\"client_secret\":\"{SECRET}\"}}\n{line}\n");
+        let request = server.admin(Method::POST, "/clients:import?dry_run=true");
+        let request = request.header("content-type", "application/x-ndjson");
+        let answer = request.body(text.clone()).send().await.unwrap();
+        let (status, body) = (answer.status(), body_of(answer).await);
+        let output = import(&server.setup, &["jsonl", "--dry-run"], &text);
+        assert_eq!(status == StatusCode::OK, output.code == 0, "{body} {}", output.stderr);
+        let refused = body["error_description"].as_str().unwrap_or_default().to_owned();
+        assert!(
+            output
+                .stderr
+                .contains(refused.trim_start_matches("nothing was imported. "))
+        );
+        refused
+    };
+    let why = "line 2: quotas member month must be 3 at least";
+    assert!(both(json!({"quotas": {"month": 2}})).await.contains(why));
+    assert_eq!(both(json!({"quotas": {"month": 3}})).await, "");
+    let observed = json!({"quotas": {"month": 2}, "quota_mode": "observe"});
+    assert_eq!(both(observed.clone()).await, "");
+    // One that is enforced from now on is judged like one that is lowered.
+    let answer = server.admin(Method::PATCH, "/clients/ci").json(&observed).send().await;
+    assert_eq!(answer.unwrap().status(), StatusCode::OK);
+    assert!(both(json!({"quotas": {"month": 2}})).await.contains(why));
+    let update = ["client", "update", "ci", "--quota-mode", "enforce"];
+    assert_eq!(server.setup.run(&update).code, 2, "as one client's update is");
+    assert!(!ids(&server.setup).contains(&"new".to_owned()), "nothing half done");
 }

@@ -22,10 +22,10 @@ impl PostgresStore {
         })
     }
 
-    pub(in crate::store) async fn quota_usage_of(&self, client_id: &str) -> Result<Vec<Usage>> {
+    pub(in crate::store) async fn quota_usage_of(&self, client_ids: &[String]) -> Result<Vec<Usage>> {
         verb!(self, ORDINARY, |connection| {
-            let sql = "SELECT client_id, kind, window_start, used FROM quota_usage WHERE client_id = $1";
-            let rows = connection.query(sql, &[&client_id]).await?;
+            let sql = "SELECT client_id, kind, window_start, used FROM quota_usage WHERE client_id = ANY ($1)";
+            let rows = connection.query(sql, &[&client_ids]).await?;
             rows.iter().map(usage).collect()
         })
     }

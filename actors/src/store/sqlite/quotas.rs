@@ -30,15 +30,17 @@ impl SqliteStore {
         .await
     }
 
-    pub(in crate::store) async fn quota_usage_of(&self, client_id: &str) -> Result<Vec<Usage>> {
-        let client_id = client_id.to_owned();
+    pub(in crate::store) async fn quota_usage_of(&self, client_ids: &[String]) -> Result<Vec<Usage>> {
+        let client_ids = client_ids.to_vec();
         self.read(move |t| {
             let mut select =
                 t.prepare_cached("SELECT client_id, kind, window_start, used FROM quota_usage WHERE client_id = ?1")?;
-            let mut rows = select.query([client_id])?;
             let mut found = Vec::new();
-            while let Some(r) = rows.next()? {
-                found.push(usage(r)?);
+            for client_id in &client_ids {
+                let mut rows = select.query([client_id])?;
+                while let Some(r) = rows.next()? {
+                    found.push(usage(r)?);
+                }
             }
             Ok(found)
         })
