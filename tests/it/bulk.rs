@@ -321,6 +321,8 @@ async fn the_admin_api_imports_all_or_none(kind: Kind) {
         import("", "text/csv", csv(10_001)).await.0,
         StatusCode::PAYLOAD_TOO_LARGE
     );
+    let bad = format!("client_id\n{}", "x,y\n".repeat(10_001));
+    assert_eq!(import("", "text/csv", bad).await.0, StatusCode::PAYLOAD_TOO_LARGE);
     let (status, _) = import("?colour=red", "text/csv", csv(1)).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
 }

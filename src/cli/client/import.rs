@@ -18,13 +18,14 @@ use crate::cli::store::{self, audit, now};
 use crate::cli::{Json, key, new_file, output};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::oauth::bulk::{Asked, Layout, Lines, Place, Plan, Seen};
+use crate::oauth::bulk::{Asked, Layout, Lines, Place, Plan, Record, Refusal, Seen};
 
-/// Clients that are written together.
+mod refused;
+
+use refused::Refused;
+
+/// Lines that are judged and clients that are written together.
 const CHUNK: usize = 1000;
-
-/// Refused lines that are shown; a report has all of them.
-const SHOWN: usize = 20;
 
 /// Times that a chunk is judged anew because somebody else changed a client of it meanwhile.
 const TRIES: u32 = 3;
@@ -87,15 +88,22 @@ struct Counts {
     unchanged: u64,
 }
 
+/// Lines that are judged or written together.
+#[derive(Default)]
+struct Chunk {
+    asked: Vec<(Place, Asked)>,
+    refused: Vec<(Place, Refusal)>,
+    /// The text is at its end.
+    ended: bool,
+}
+
 /// The two passes over the text.
 struct Importer<'a> {
     config: &'a Config,
     store: Store,
     asked: &'a Import,
     layout: Layout,
-    refused: Vec<(Place, String)>,
-    /// Lines that were refused in the first pass, to be left out in the second.
-    left_out: HashSet<u64>,
+    refused: Refused,
     algorithms: HashSet<KeyAlgorithm>,
 }
 
@@ -108,13 +116,11 @@ pub async fn run(config: &Config, asked: &Import) -> Result<(), Failure> {
         store,
         asked,
         layout,
-        refused: Vec::new(),
-        left_out: HashSet::new(),
+        refused: Refused::new(asked.report.as_deref())?,
         algorithms: HashSet::new(),
     };
     let total = importer.judge(&mut input).await?;
-    importer.report()?;
-    let stopped = !importer.refused.is_empty() && !asked.skip_refused;
+    let stopped = importer.refused.count() > 0 && !asked.skip_refused;
     let counts = if stopped || asked.dry_run {
         Counts::default()
     } else {
@@ -155,50 +161,48 @@ impl Importer<'_> {
         let (mut lines, mut seen, mut good) = (self.lines(input)?, Seen::default(), 0);
         let mut progress = Progress::new("clients judged", None);
         loop {
-            let mut chunk = Vec::with_capacity(CHUNK);
-            let ended = self.fill(&mut lines, &mut chunk, |asked, line| {
-                seen.insert(asked.client_id(), line)
-            })?;
-            let plan = self.plan(&chunk).await?;
-            good += chunk.len() as u64 - plan.refused.len() as u64;
+            let mut chunk = self.fill(&mut lines, |asked, line| seen.insert(asked.client_id(), line))?;
+            let plan = self.plan(&chunk.asked).await?;
+            good += chunk.asked.len() as u64 - plan.refused.len() as u64;
             for client in plan.new.iter().chain(&plan.changed) {
                 self.algorithms.extend(client.signing_alg.and_then(SigningAlg::key));
             }
-            self.refused.extend(plan.refused);
+            chunk.refused.extend(plan.refused);
+            chunk.refused.sort_unstable();
+            self.refused.add(chunk.refused)?;
             progress.show(good);
-            if ended {
+            if chunk.ended {
                 break;
             }
         }
-        self.refused.sort_unstable();
-        self.left_out = self.refused.iter().map(|(place, _)| place.first).collect();
+        self.refused.flush()?;
         Ok(good)
     }
 
-    /// Reads a chunk of lines; whether the text is at its end.
+    /// Reads a chunk of lines. What was refused before is passed over.
     fn fill(
-        &mut self,
+        &self,
         lines: &mut Lines<impl BufRead>,
-        chunk: &mut Vec<(Place, Asked)>,
-        mut check: impl FnMut(&Asked, u64) -> Result<(), String>,
-    ) -> Result<bool, Failure> {
-        while chunk.len() < CHUNK {
+        mut check: impl FnMut(&Asked, u64) -> Result<(), Refusal>,
+    ) -> Result<Chunk, Failure> {
+        let mut chunk = Chunk::default();
+        while chunk.asked.len() + chunk.refused.len() < CHUNK {
             let record = lines
                 .read_next()
                 .map_err(|error| cannot_read(&self.asked.file, &error))?;
-            let Some(record) = record else { return Ok(true) };
-            if self.left_out.contains(&record.place.first) {
+            let Some(Record { place, asked }) = record else {
+                chunk.ended = true;
+                break;
+            };
+            if self.refused.contains(place.first) {
                 continue;
             }
-            match record
-                .asked
-                .and_then(|asked| check(&asked, record.place.first).map(|()| asked))
-            {
-                Ok(asked) => chunk.push((record.place, asked)),
-                Err(why) => self.refused.push((record.place, why)),
+            match asked.and_then(|asked| check(&asked, place.first).map(|()| asked)) {
+                Ok(asked) => chunk.asked.push((place, asked)),
+                Err(why) => chunk.refused.push((place, why)),
             }
         }
-        Ok(false)
+        Ok(chunk)
     }
 
     async fn plan(&self, chunk: &[(Place, Asked)]) -> Result<Plan, Failure> {
@@ -227,21 +231,23 @@ impl Importer<'_> {
         let (mut lines, mut counts) = (self.lines(input)?, Counts::default());
         let mut progress = Progress::new("clients", Some(total));
         loop {
-            let mut chunk = Vec::with_capacity(CHUNK);
-            let ended = self.fill(&mut lines, &mut chunk, |_, _| Ok(()))?;
-            let plan = self.write_chunk(&chunk, secrets.as_mut()).await?;
+            let chunk = self.fill(&mut lines, |_, _| Ok(()))?;
+            let plan = self.write_chunk(&chunk.asked, secrets.as_mut()).await?;
             counts.created += plan.new.len() as u64;
             counts.updated += plan.changed.len() as u64;
             counts.unchanged += plan.unchanged;
+            self.refused.add(chunk.refused)?;
+            self.refused.add(plan.refused)?;
             progress.show(counts.created + counts.updated + counts.unchanged);
-            if ended {
+            if chunk.ended {
+                self.refused.flush()?;
                 return Ok(counts);
             }
         }
     }
 
     async fn write_chunk(
-        &mut self,
+        &self,
         chunk: &[(Place, Asked)],
         secrets: Option<&mut BufWriter<File>>,
     ) -> Result<Plan, Failure> {
@@ -275,38 +281,12 @@ impl Importer<'_> {
                 Err(error) => return Err(error.into()),
             }
         };
-        self.refused.extend(plan.refused.iter().cloned());
         Ok(plan)
     }
 
-    fn report(&self) -> Result<(), Failure> {
-        let Some(path) = &self.asked.report else { return Ok(()) };
-        let write = || {
-            let mut file = BufWriter::new(File::create(path)?);
-            for (place, reason) in &self.refused {
-                let mut line = json!({"line": place.first, "reason": reason});
-                if place.last > place.first {
-                    line["last_line"] = place.last.into();
-                }
-                writeln!(file, "{line}")?;
-            }
-            file.flush()
-        };
-        write().map_err(|error: io::Error| {
-            Failure::Environment(format!("--report {} cannot be written: {error}", path.display()))
-        })
-    }
-
     fn conclude(&self, counts: &Counts, stopped: bool, good: u64) -> Result<(), Failure> {
-        let mut stderr = io::stderr().lock();
-        for (place, reason) in self.refused.iter().take(SHOWN) {
-            // What cannot be written there is in the exit code yet.
-            let _ = writeln!(stderr, "{place}: {reason}");
-        }
-        let refused = self.refused.len();
-        if refused > SHOWN {
-            let _ = writeln!(stderr, "and {} lines more", refused - SHOWN);
-        }
+        self.refused.tell();
+        let refused = self.refused.count();
         if self.asked.json.json {
             output::json(&json!({
                 "created": counts.created, "updated": counts.updated, "unchanged": counts.unchanged, "refused": refused,

@@ -17,7 +17,7 @@ use crate::oauth::bulk::{Asked, Layout, Lines, Place, Plan, Seen};
 /// Bytes of a request.
 const LIMIT: usize = 8 * 1024 * 1024;
 
-/// Clients of a request: one transaction.
+/// Clients of a request, good or bad: one transaction.
 const MOST: usize = 10_000;
 
 /// Refused lines that an answer names.
@@ -152,7 +152,7 @@ fn read(text: &[u8], layout: Layout) -> Result<Vec<(Place, Asked)>, Failure> {
             Ok(read) => asked.push((record.place, read)),
             Err(why) => bad.push((record.place, why)),
         }
-        if asked.len() > MOST {
+        if asked.len() + bad.len() > MOST {
             return Err(Failure::TooLarge);
         }
     }

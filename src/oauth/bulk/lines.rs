@@ -12,6 +12,9 @@ use super::{Asked, Layout, Refusal};
 /// Bytes that a record may have.
 const LONGEST: usize = 64 * 1024;
 
+/// Bytes that a refusal may have.
+const LONGEST_REFUSAL: usize = 1000;
+
 /// Stands at the beginning of a text of some systems: U+FEFF.
 const MARK: &[u8] = &[0xef, 0xbb, 0xbf];
 
@@ -82,7 +85,11 @@ impl<R: BufRead> Lines<R> {
         let Some((place, raw)) = self.raw()? else {
             return Ok(None);
         };
-        let asked = raw.and_then(|text| self.read(&text));
+        let asked = raw.and_then(|text| self.read(&text)).map_err(|mut why| {
+            // It may repeat a name of the line.
+            why.truncate(why.floor_char_boundary(LONGEST_REFUSAL));
+            why
+        });
         Ok(Some(Record { place, asked }))
     }
 

@@ -1,5 +1,6 @@
 //! How the lines of an import are judged: none is lost, none takes memory for long, and what the store says counts.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use oauth2_testkit::server::json as body_of;
@@ -16,7 +17,11 @@ on_both_stores!(
     an_open_quote_names_all_its_lines,
     a_field_of_many_lines_takes_no_time,
     a_quota_below_what_is_used_is_refused,
+    refused_lines_take_no_memory,
 );
+
+/// Resident memory that an import of short lines may have at its peak, KiB: what a process needs anyway, a chunk, and ids.
+const PEAK: u64 = 48 * 1024;
 
 fn import(setup: &Setup, arguments: &[&str], text: &str) -> Output {
     setup.run_with_input(&[&["client", "import", "-", "--format"], arguments].concat(), text)
@@ -140,4 +145,38 @@ async fn a_quota_below_what_is_used_is_refused(kind: Kind) {
     let update = ["client", "update", "ci", "--quota-mode", "enforce"];
     assert_eq!(server.setup.run(&update).code, 2, "as one client's update is");
     assert!(!ids(&server.setup).contains(&"new".to_owned()), "nothing half done");
+}
+
+async fn refused_lines_take_no_memory(kind: Kind) {
+    const BAD: usize = 600_000;
+    let setup = migrated(kind).await;
+    let (file, report) = (
+        setup.directory().join("bad.csv"),
+        setup.directory().join("refused.jsonl"),
+    );
+    let text = format!("client_id,client_secret\n{}good,{SECRET}\n", "x\n".repeat(BAD));
+    std::fs::write(&file, text).unwrap();
+    let arguments = ["--skip-refused", "--json", "--report", report.to_str().unwrap()];
+    let mut command = setup.command(&[&["client", "import", file.to_str().unwrap()], &arguments[..]].concat());
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    // It grows only, so the last reading is the peak but for a moment.
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak = line.map_or(peak, |line| line.trim().trim_end_matches(" kB").parse().unwrap());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let answer: Value = serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap();
+    assert_eq!(
+        (&answer["created"], &answer["refused"]),
+        (&json!(1), &json!(BAD)),
+        "{answer}"
+    );
+    assert!((1..PEAK).contains(&peak), "{peak} KiB");
+    let report = std::fs::read_to_string(&report).unwrap();
+    assert_eq!(report.lines().count(), BAD);
+    let last: Value = serde_json::from_str(report.lines().last().unwrap()).unwrap();
+    assert_eq!(last["line"], BAD + 1);
 }
