@@ -1,7 +1,7 @@
 //! `token revoke --file`: many tokens, each on a line.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use oauth2_actors::model::token::latest_expiry;
@@ -39,11 +39,9 @@ pub async fn run(config: &Config, file: &Path, json: Json) -> Result<(), Failure
     while !ended {
         let mut chunk = Vec::with_capacity(CHUNK);
         while chunk.len() < CHUNK {
-            let mut line = Vec::new();
-            // No token is as long; an endless line must not fill the memory.
-            let read = io::Read::take(&mut input, 2 * MAX_TOKEN_BYTES as u64).read_until(b'\n', &mut line);
-            let read = read.map_err(|error| Failure::Environment(format!("--file cannot be read on: {error}")))?;
-            if read == 0 {
+            let line = read_line(&mut input);
+            let line = line.map_err(|error| Failure::Environment(format!("--file cannot be read on: {error}")))?;
+            if line.is_empty() {
                 ended = true;
                 break;
             }
@@ -102,6 +100,17 @@ pub async fn run(config: &Config, file: &Path, json: Json) -> Result<(), Failure
         "--file has lines that are neither a token nor a token id of this server: {}{more}",
         shown.join(", ")
     )))
+}
+
+/// A line, or its beginning: no token is as long, and an endless line must not fill the memory. Empty at the end.
+fn read_line(input: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    const LONGEST: usize = 2 * MAX_TOKEN_BYTES;
+    let mut line = Vec::new();
+    input.take(LONGEST as u64).read_until(b'\n', &mut line)?;
+    if line.len() == LONGEST && !line.ends_with(b"\n") {
+        input.skip_until(b'\n')?;
+    }
+    Ok(line)
 }
 
 fn named(text: &str) -> Option<(Uuid, Option<i64>)> {
