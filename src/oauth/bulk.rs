@@ -73,7 +73,7 @@ impl Asked {
             ),
         };
         let request: ClientRequest =
-            serde_json::from_value(Value::Object(members)).map_err(|error| error.to_string())?;
+            serde_path_to_error::deserialize(Value::Object(members)).map_err(|error| wrong_type(&error))?;
         let client_id = request.client_id.value().cloned().ok_or("client_id is missing")?;
         let given = match request.client_secret.value() {
             None => None,
@@ -146,6 +146,22 @@ impl Asked {
         client.secrets = [ClientSecret { hash, expires_at: None }].into();
         Ok(Outcome::New(Box::new(client), made_up))
     }
+}
+
+/// Names the member and what it must be, and not what it is: that may be a secret.
+fn wrong_type(error: &serde_path_to_error::Error<serde_json::Error>) -> Refusal {
+    let why = error.inner().to_string();
+    if why.starts_with("unknown field") {
+        return why;
+    }
+    let wanted = match why.rsplit_once(", expected ").map(|(_, wanted)| wanted) {
+        Some("i64") => "a whole number",
+        Some("a sequence") => "a list",
+        Some("a map") => "an object",
+        Some(other) => other,
+        None => "of another kind",
+    };
+    format!("{} must be {wanted}", error.path())
 }
 
 /// Stands where a secret is checked that is replaced before anything is stored.

@@ -184,6 +184,37 @@ fn no_line_is_lost_in_another() {
     }
 }
 
+#[test]
+fn a_field_is_named_and_its_value_is_not() {
+    let text = "{\"client_id\":\"a\",\"scope\":5}
+        {\"client_id\":\"a\",\"access_token_lifetime\":\"hush, expected hush\"}
+        {\"client_id\":\"a\",\"quotas\":{\"day\":\"hush\"}}
+        {\"client_id\":\"a\",\"audience\":\"hush\"}
+        {\"client_id\":\"a\",\"grant_types\":[\"hush\",true]}
+        {\"client_id\":[\"hush\"]}
+        {\"client_id\":\"a\",\"disabled\":\"hush\"}\n";
+    let found = refusals(text, Layout::Json);
+    assert_eq!(found.len(), 7, "{found:?}");
+    for ((_, why), begin) in found.iter().zip([
+        "scope must be a string",
+        "access_token_lifetime must be a whole number",
+        "quotas.day must be a whole number",
+        "audience must be",
+        "grant_types[1] must be a string",
+        "client_id must be a string",
+        "disabled must be",
+    ]) {
+        assert!(why.starts_with(begin) && !why.contains("hush"), "{why}");
+    }
+    let text = "client_id,quota_hour,disabled\na,hush,\nb,,hush\n";
+    let found = refusals(text, Layout::Csv);
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|(_, why)| !why.contains("hush")), "{found:?}");
+    // The first row of a text that has no header.
+    let why = records(&format!("{},client_id\n", "hush".repeat(8)), Layout::Csv).err();
+    assert!(why.is_some_and(|why| why.contains("column 1") && !why.contains("hush")));
+}
+
 proptest! {
     /// What is exported is imported as it was, in either layout.
     #[test]
