@@ -3,8 +3,9 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use oauth2_actors::error::StoreError;
@@ -149,6 +150,29 @@ fn cannot_read(file: &Path, error: &io::Error) -> Failure {
     Failure::Environment(format!("{} cannot be read on: {error}", file.display()))
 }
 
+/// Writes secrets that were made up behind those of the chunks before; answers how long the file was.
+fn tell(file: &mut File, secrets: &[(Arc<str>, String)]) -> io::Result<u64> {
+    let before = file.stream_position()?;
+    if !secrets.is_empty() {
+        let lines: String = secrets
+            .iter()
+            .flat_map(|(id, secret)| [id, ",", secret, "\n"])
+            .collect();
+        file.write_all(lines.as_bytes())?;
+        file.sync_data()?;
+    }
+    Ok(before)
+}
+
+fn take_back(file: &mut File, before: u64) -> io::Result<()> {
+    file.set_len(before)?;
+    file.seek(SeekFrom::Start(before)).map(drop)
+}
+
+fn unwritable(error: &io::Error) -> Failure {
+    Failure::Environment(format!("--secrets-out cannot be written: {error}"))
+}
+
 impl Importer<'_> {
     fn lines<R: Read>(&self, input: R) -> Result<Lines<BufReader<R>>, Failure> {
         let lines = Lines::new(BufReader::with_capacity(256 * 1024, input), self.layout);
@@ -222,7 +246,7 @@ impl Importer<'_> {
     /// The second pass.
     async fn write(&mut self, input: &mut File, total: u64) -> Result<Counts, Failure> {
         let mut secrets = match &self.asked.secrets_out {
-            Some(path) => Some(BufWriter::new(new_file(path, false)?)),
+            Some(path) => Some(new_file(path, false)?),
             None => None,
         };
         for algorithm in self.algorithms.drain() {
@@ -246,42 +270,36 @@ impl Importer<'_> {
         }
     }
 
-    async fn write_chunk(
-        &self,
-        chunk: &[(Place, Asked)],
-        secrets: Option<&mut BufWriter<File>>,
-    ) -> Result<Plan, Failure> {
+    async fn write_chunk(&self, chunk: &[(Place, Asked)], mut secrets: Option<&mut File>) -> Result<Plan, Failure> {
         let mut attempt = 1;
-        let plan = loop {
+        loop {
             let plan = self.plan(chunk).await?;
             if plan.new.is_empty() && plan.changed.is_empty() {
-                break plan;
+                return Ok(plan);
             }
             // Told before they count: a secret of a client that is there must not be lost.
-            if let (Some(file), false) = (&secrets, plan.secrets.is_empty()) {
-                let mut file = file.get_ref();
-                let mut told = String::new();
-                for (id, secret) in &plan.secrets {
-                    told.extend([
-                        &**id, ",", secret, "
-",
-                    ]);
-                }
-                let kept = file.write_all(told.as_bytes()).and_then(|()| file.sync_data());
-                kept.map_err(|error| Failure::Environment(format!("--secrets-out cannot be written: {error}")))?;
-            }
+            let told = secrets.as_mut().map(|file| tell(file, &plan.secrets)).transpose();
+            let told = told.map_err(|error| unwritable(&error))?;
             let now_ms = self.store.ping().await?;
-            match self
+            let written = self
                 .store
                 .write_clients(&plan.new, &plan.changed, now_ms, &audit("client.import", json!({})))
-                .await
-            {
-                Ok(()) => break plan,
-                Err(StoreError::Conflict(_)) if attempt < TRIES => attempt += 1,
+                .await;
+            match written {
+                Ok(()) => return Ok(plan),
+                Err(error @ StoreError::Conflict(_)) => {
+                    // Nothing was written, and the next plan makes up others, perhaps not for the same clients.
+                    if let (Some(file), Some(before)) = (secrets.as_mut(), told) {
+                        take_back(file, before).map_err(|error| unwritable(&error))?;
+                    }
+                    if attempt == TRIES {
+                        return Err(error.into());
+                    }
+                    attempt += 1;
+                }
                 Err(error) => return Err(error.into()),
             }
-        };
-        Ok(plan)
+        }
     }
 
     fn conclude(&self, counts: &Counts, stopped: bool, good: u64) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use oauth2_testkit::server::json as body_of;
-use oauth2_testkit::{Kind, Output, Setup};
+use oauth2_testkit::{Kind, Output, Server, Setup};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -18,6 +18,7 @@ on_both_stores!(
     a_field_of_many_lines_takes_no_time,
     a_quota_below_what_is_used_is_refused,
     refused_lines_take_no_memory,
+    a_secret_that_is_told_is_the_clients,
 );
 
 /// Resident memory that an import of short lines may have at its peak, KiB: what a process needs anyway, a chunk, and ids.
@@ -179,4 +180,77 @@ async fn refused_lines_take_no_memory(kind: Kind) {
     assert_eq!(report.lines().count(), BAD);
     let last: Value = serde_json::from_str(report.lines().last().unwrap()).unwrap();
     assert_eq!(last["line"], BAD + 1);
+}
+
+/// Somebody else makes one of the clients while they are written.
+async fn a_secret_that_is_told_is_the_clients(kind: Kind) {
+    let server = start(kind).await;
+    let setup = &server.setup;
+    let file = setup.directory().join("lines.jsonl");
+    std::fs::write(&file, "{\"client_id\":\"one\"}\n{\"client_id\":\"two\"}\n").unwrap();
+    let secrets = setup.directory().join("secrets.csv");
+    let arguments = [
+        "client",
+        "import",
+        file.to_str().unwrap(),
+        "--secrets-out",
+        secrets.to_str().unwrap(),
+    ];
+    let mut command = setup.command(&arguments);
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let insert = |list: &str, now: &str, no: &str| {
+        format!(
+            "INSERT INTO clients (client_id, grant_types, scope, audience, resource_server, disabled, created_at, updated_at, version)
+             VALUES ('two', {list}, '', {no}, {no}, false, {now}, {now}, 1)"
+        )
+    };
+    let told = || std::fs::read_to_string(&secrets).unwrap_or_default();
+    let begun = async || {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while told().lines().count() < 2 {
+            assert!(Instant::now() < deadline, "no secret is told");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // It is told before it is written, which waits for us.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let child = match kind {
+        Kind::Sqlite => {
+            let other = setup.sqlite();
+            other.execute_batch("BEGIN IMMEDIATE").unwrap();
+            other
+                .execute_batch(&insert("'[\"client_credentials\"]'", "1", "'[]'"))
+                .unwrap();
+            let child = command.spawn().unwrap();
+            begun().await;
+            other.execute_batch("COMMIT").unwrap();
+            child
+        }
+        Kind::Postgres => {
+            let other = oauth2_testkit::postgres::connect(setup.database_url().unwrap()).await;
+            other.batch_execute("BEGIN").await.unwrap();
+            other
+                .batch_execute(&insert("'{client_credentials}'", "now()", "'{}'"))
+                .await
+                .unwrap();
+            let child = command.spawn().unwrap();
+            begun().await;
+            other.batch_execute("COMMIT").await.unwrap();
+            child
+        }
+    };
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let told = told();
+    let told: Vec<_> = told.lines().map(|line| line.split_once(',').unwrap()).collect();
+    assert_eq!(told.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ["one"]);
+    authenticates(&server, told[0]).await;
+}
+
+async fn authenticates(server: &Server, (id, secret): (&str, &str)) {
+    let client = oauth2_testkit::Credentials::new(id, secret);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while server.ask_token(&client, &[]).await.status() != StatusCode::OK {
+        assert!(Instant::now() < deadline, "{id}");
+    }
 }
