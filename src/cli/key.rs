@@ -99,7 +99,7 @@ async fn list(config: &Config, store: &Store, json: Json, shown: impl Fn(&str) -
 }
 
 async fn rotate(config: &Config, store: &Store, alg: Option<KeyAlgorithm>, json: Json) -> Result<(), Failure> {
-    let (seals, known) = (seals(config)?, store.keys().await?);
+    let (seals, known) = seals(config, store).await?;
     let has = |algorithm: KeyAlgorithm| known.iter().any(|key| key.algorithm == algorithm);
     let algorithms = match alg {
         Some(alg) => vec![alg],
@@ -125,13 +125,13 @@ async fn rotate(config: &Config, store: &Store, alg: Option<KeyAlgorithm>, json:
 
 async fn revoke(config: &Config, store: &Store, kid: &str, json: Json) -> Result<(), Failure> {
     let unknown = || Failure::Refused(format!("there is no key {kid:?}"));
-    let known = store.keys().await?;
+    let (seals, known) = seals(config, store).await?;
     let key = known.iter().find(|key| key.kid == kid).ok_or_else(unknown)?;
     let times = times(config, store, Duration::ZERO).await?;
     let revocation = KeyRevocation {
         kid: kid.to_owned(),
         now_ms: times.now_ms as u64,
-        replacement: generate::generate(key.algorithm, &seals(config)?, times).map_err(failed)?,
+        replacement: generate::generate(key.algorithm, &seals, times).map_err(failed)?,
     };
     let audit = audit("key.revoke", json!({"algorithm": key.algorithm}));
     if !store.revoke_key(&revocation, &audit).await? {
@@ -153,13 +153,14 @@ async fn import(config: &Config, store: &Store, asked: &Import) -> Result<(), Fa
     };
     let pair = import::read(&text_of(&asked.file, &place)?, asked.alg)
         .map_err(|why| Failure::Refused(format!("{place} {why}{}", hint(asked.alg, &why.to_string()))))?;
-    let has = store.keys().await?.iter().any(|key| key.algorithm == pair.algorithm);
+    let (seals, known) = seals(config, store).await?;
+    let has = known.iter().any(|key| key.algorithm == pair.algorithm);
     let wait = if asked.published || !has {
         Duration::ZERO
     } else {
         config.keys.publication()
     };
-    let key = generate::store(&pair, &seals(config)?, times(config, store, wait).await?).map_err(failed)?;
+    let key = generate::store(&pair, &seals, times(config, store, wait).await?).map_err(failed)?;
     let kid = add(config, store, &key, "key.import").await?;
     list(config, store, asked.json, |other| other == kid).await
 }
@@ -193,10 +194,8 @@ fn text_of(file: &Path, place: &str) -> Result<String, Failure> {
 }
 
 async fn rewrap(config: &Config, store: &Store, json: Json) -> Result<(), Failure> {
-    let seals = seals(config)?;
-    let sealed = seals
-        .rewrap(&store.keys().await?)
-        .map_err(|error| failed(error.into()))?;
+    let (seals, known) = seals(config, store).await?;
+    let sealed = seals.rewrap(&known).map_err(|error| failed(error.into()))?;
     if !sealed.is_empty() {
         let now = (store.ping().await? / 1000) as i64;
         store.rewrap_keys(&sealed, now, &audit("key.rewrap", json!({}))).await?;
@@ -215,12 +214,14 @@ async fn rewrap(config: &Config, store: &Store, json: Json) -> Result<(), Failur
 pub async fn ensure(config: &Config, store: &Store, algorithm: Option<KeyAlgorithm>) -> Result<(), Failure> {
     let Some(algorithm) = algorithm else { return Ok(()) };
     // Those that every store has are made by the first start, which knows where the key-encryption key is to be.
-    if KeyAlgorithm::ALWAYS.contains(&algorithm) || store.keys().await?.iter().any(|key| key.algorithm == algorithm) {
+    let known = store.keys().await?;
+    if KeyAlgorithm::ALWAYS.contains(&algorithm) || known.iter().any(|key| key.algorithm == algorithm) {
         return Ok(());
     }
-    let Some(seals) = embedded::existing_seals(config).map_err(Failure::from)? else {
+    let Some(seals) = embedded::existing_seals(config)? else {
         return Ok(());
     };
+    check(config, &seals, &known)?;
     let key = generate::generate(algorithm, &seals, times(config, store, Duration::ZERO).await?).map_err(failed)?;
     store
         .ensure_keys(&[key], &audit("key.create", json!({"algorithm": algorithm})))
@@ -229,8 +230,6 @@ pub async fn ensure(config: &Config, store: &Store, algorithm: Option<KeyAlgorit
 }
 
 async fn add(config: &Config, store: &Store, key: &StoredKey, action: &'static str) -> Result<String, Failure> {
-    // With a key among the others that is sealed otherwise, no server could open all of them.
-    Keyring::open(&config.issuer, &seals(config)?, &store.keys().await?, None).map_err(failed)?;
     let audit = audit(
         action,
         json!({"algorithm": key.algorithm, "signs_from_ms": key.signs_from_ms}),
@@ -251,12 +250,21 @@ async fn times(config: &Config, store: &Store, wait: Duration) -> Result<Times, 
     })
 }
 
-fn seals(config: &Config) -> Result<Seals, Failure> {
-    embedded::existing_seals(config)?.ok_or_else(|| {
+/// What seals a key that is to be written, and the keys that there are.
+async fn seals(config: &Config, store: &Store) -> Result<(Seals, Vec<StoredKey>), Failure> {
+    let seals = embedded::existing_seals(config)?.ok_or_else(|| {
         Failure::Refused(
             "there is no key-encryption key yet: start the server once, or give OAUTH2_KEY_ENCRYPTION_KEY".to_owned(),
         )
-    })
+    })?;
+    let known = store.keys().await?;
+    check(config, &seals, &known)?;
+    Ok((seals, known))
+}
+
+/// A key that is sealed otherwise than those that there are could be opened by no server.
+fn check(config: &Config, seals: &Seals, known: &[StoredKey]) -> Result<(), Failure> {
+    Keyring::open(&config.issuer, seals, known, None).map(drop).map_err(failed)
 }
 
 fn failed(error: KeyError) -> Failure {
