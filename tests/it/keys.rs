@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::{setup, start};
 
 mod custody;
+mod issue;
 
 on_both_stores!(
     a_hundred_rotations_under_load_fail_no_verification,

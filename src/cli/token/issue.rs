@@ -5,20 +5,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use oauth2_actors::model::{Client, Ledger, TokenFormat, TokenRecord};
-use oauth2_actors::runtime::clock::{IdClock, StoreClock, SystemClock};
-use oauth2_actors::store::{LogPosition, Store};
+use oauth2_actors::model::{Client, Ledger, RevocationTarget, StoredKey, TokenFormat, TokenRecord};
+use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock, SystemClock};
+use oauth2_actors::store::{LedgerWriter, LogPosition, Store};
 use serde_json::json;
 use url::form_urlencoded;
 
 use crate::cli::new_file;
 use crate::cli::progress::Progress;
 use crate::cli::store::{self, audit, no_such_client};
-use crate::config::{Config, embedded};
+use crate::config::{Config, Secret, embedded};
 use crate::failure::Failure;
 use crate::oauth::form::Form;
 use crate::oauth::grants::{Defaults, Grant, client_credentials};
 use crate::tokens::keyring::Keyring;
+use crate::tokens::sealing::Seals;
 use crate::tokens::{opaque, secret};
 
 /// Tokens that are recorded by one commit.
@@ -60,43 +61,20 @@ enum Lines {
 
 pub async fn run(config: &Config, asked: Issue) -> Result<(), Failure> {
     let store = store::open(config).await?;
-    let client = store
-        .client(&asked.client)
-        .await?
-        .ok_or_else(|| no_such_client(&asked.client))?;
-    if client.disabled {
-        return Err(Failure::Refused(format!("the client {} is disabled", asked.client)));
-    }
-    let issuer = Issuer::open(config, store).await?;
+    let mut issuer = Issuer::open(config, store)?;
     // What is wrong with scope or audience shows before a file is made.
+    let client = issuer.refresh(&asked.client).await?;
     issuer.decide(&client, &asked)?;
     let mut out = open(&asked)?;
     let (mut progress, mut writer) = (Progress::new("tokens", Some(asked.count)), issuer.store.ledger_writer());
     let mut written = 0;
     while written < asked.count {
         let chunk = (asked.count - written).min(CHUNK);
-        let (mut grants, mut records) = (Vec::new(), Vec::new());
-        for _ in 0..chunk {
-            let grant = issuer.decide(&client, &asked)?;
-            let (token, secret_hash) = issuer.sign(&grant)?;
-            if grant.ledger == Ledger::Durable {
-                records.push(record(&grant, secret_hash));
-            }
-            grants.push((grant, token));
-        }
-        // Recorded first, as for every token; then handed out.
-        writer
-            .commit(&records)
+        let tokens = issuer
+            .chunk(&asked, chunk, &mut writer)
             .await
-            .map_err(|error| interrupted(error.into(), written))?;
-        for (grant, token) in &grants {
-            let line = match asked.format {
-                Lines::Text => token.clone(),
-                Lines::Json => {
-                    let claims = &grant.claims;
-                    json!({"access_token": token, "jti": claims.jti, "expires_at": claims.exp}).to_string()
-                }
-            };
+            .map_err(|error| interrupted(error, written))?;
+        for line in tokens {
             writeln!(out, "{line}").map_err(|error| interrupted(cannot_write(&asked.out, &error), written))?;
         }
         out.flush()
@@ -105,11 +83,6 @@ pub async fn run(config: &Config, asked: Issue) -> Result<(), Failure> {
         progress.show(written);
     }
     drop(progress);
-    let detail = json!({"count": written, "client_id": asked.client});
-    issuer
-        .store
-        .note(&audit("token.issue", detail), "client", &asked.client, store::now())
-        .await?;
     if asked.out != Path::new("-") {
         let _ = writeln!(
             io::stderr().lock(),
@@ -125,7 +98,11 @@ fn interrupted(failure: Failure, written: u64) -> Failure {
     if written == 0 {
         return failure;
     }
-    Failure::Environment(format!("{failure}; {written} tokens were written before"))
+    let why = format!("{failure}; {written} tokens were written before");
+    match failure {
+        Failure::Refused(_) => Failure::Refused(why),
+        _ => Failure::Environment(why),
+    }
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
@@ -139,40 +116,36 @@ fn open(asked: &Issue) -> Result<Box<dyn Write>, Failure> {
     Ok(Box::new(BufWriter::new(new_file(&asked.out, asked.force)?)))
 }
 
-/// All that it takes to issue a token.
+/// All that it takes to issue tokens.
 struct Issuer {
     store: Store,
+    name: String,
+    seals: Seals,
+    shared: Option<Secret>,
+    clock: Arc<StoreClock>,
     ids: IdClock,
+    /// What the keyring was opened from.
+    keys: Vec<StoredKey>,
     keyring: Keyring,
+    /// How far the revocations are known.
+    position: LogPosition,
     defaults: Defaults,
 }
 
 impl Issuer {
-    async fn open(config: &Config, store: Store) -> Result<Self, Failure> {
+    fn open(config: &Config, store: Store) -> Result<Self, Failure> {
         let missing = || Failure::Refused("there is no key-encryption key yet: start the server once".to_owned());
-        let seals = embedded::existing_seals(config)?.ok_or_else(missing)?;
-        let shared = config
-            .secrets
-            .jwt_secret
-            .as_ref()
-            .map(|secret| secret.expose().as_bytes());
-        let keyring = Keyring::open(&config.issuer, &seals, &store.keys().await?, shared);
-        let keyring = keyring.map_err(|error| Failure::Refused(error.to_string()))?;
         let clock = Arc::new(StoreClock::new(Arc::new(SystemClock)));
-        let sent = clock.local_ms();
-        clock.observe(store.ping().await?, sent);
-        let ids = IdClock::new(clock);
-        // What is minted here is later than every cut-off there was.
-        let (log, _) = store.revocations_since(LogPosition::default()).await?;
-        for revocation in log {
-            if !matches!(revocation.target, oauth2_actors::model::RevocationTarget::Token { .. }) {
-                ids.advance_past(revocation.cutoff_ms);
-            }
-        }
         Ok(Self {
             store,
-            ids,
-            keyring,
+            name: config.issuer.clone(),
+            seals: embedded::existing_seals(config)?.ok_or_else(missing)?,
+            shared: config.secrets.jwt_secret.clone(),
+            ids: IdClock::new(Arc::clone(&clock) as Arc<dyn Clock>),
+            clock,
+            keys: Vec::new(),
+            keyring: Keyring::default(),
+            position: LogPosition::default(),
             defaults: Defaults {
                 issuer: config.issuer.as_str().into(),
                 format: config.tokens.format,
@@ -180,6 +153,63 @@ impl Issuer {
                 lifetime: config.tokens.access_token_lifetime,
             },
         })
+    }
+
+    /// Takes over what has changed: the client, which it answers, keys, cut-offs and the store's clock.
+    async fn refresh(&mut self, client_id: &str) -> Result<Client, Failure> {
+        let client = self.store.client(client_id).await?;
+        let client = client.ok_or_else(|| no_such_client(client_id))?;
+        if client.disabled {
+            return Err(Failure::Refused(format!("the client {client_id} is disabled")));
+        }
+        let lifetime = i64::from(client.access_token_lifetime.unwrap_or(self.defaults.lifetime));
+        let mut keys = self.store.keys().await?;
+        if keys.iter().any(|key| key.token_lifetime < lifetime) {
+            // No server knows how long tokens live by this command's configuration: the keys must be kept for so long.
+            self.store.lengthen_keys(lifetime).await?;
+            keys = self.store.keys().await?;
+        }
+        if keys != self.keys {
+            let shared = self.shared.as_ref().map(|secret| secret.expose().as_bytes());
+            let keyring = Keyring::open(&self.name, &self.seals, &keys, shared);
+            self.keyring = keyring.map_err(|error| Failure::Refused(error.to_string()))?;
+            self.keys = keys;
+        }
+        let sent = self.clock.local_ms();
+        self.clock.observe(self.store.ping().await?, sent);
+        // What is minted here is later than every cut-off there was.
+        let (log, position) = self.store.revocations_since(self.position).await?;
+        self.position = position;
+        for revocation in log {
+            if !matches!(revocation.target, RevocationTarget::Token { .. }) {
+                self.ids.advance_past(revocation.cutoff_ms);
+            }
+        }
+        Ok(client)
+    }
+
+    /// Makes and records so many tokens; answers a line for each.
+    async fn chunk(&mut self, asked: &Issue, count: u64, writer: &mut LedgerWriter) -> Result<Vec<String>, Failure> {
+        let client = self.refresh(&asked.client).await?;
+        let (mut lines, mut records) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let grant = self.decide(&client, asked)?;
+            let (token, secret_hash) = self.sign(&grant)?;
+            if grant.ledger == Ledger::Durable {
+                records.push(record(&grant, secret_hash));
+            }
+            let claims = &grant.claims;
+            lines.push(match asked.format {
+                Lines::Text => token,
+                Lines::Json => json!({"access_token": token, "jti": claims.jti, "expires_at": claims.exp}).to_string(),
+            });
+        }
+        // Told before they are, and recorded before they are handed out: whenever this ends, no token is without either.
+        let entry = audit("token.issue", json!({"count": count, "client_id": asked.client}));
+        let now = (self.clock.unix_ms() / 1000) as i64;
+        self.store.note(&entry, "client", &asked.client, now).await?;
+        writer.commit(&records).await?;
+        Ok(lines)
     }
 
     fn decide(&self, client: &Client, asked: &Issue) -> Result<Grant, Failure> {

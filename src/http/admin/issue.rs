@@ -100,7 +100,7 @@ pub async fn post(
     let form = Form::parse(form.as_bytes())?;
     let recorder = recorders.mailboxes().next().ok_or(Failure::Unavailable("stopped"))?;
 
-    let (mut issued, mut pending) = (Vec::new(), Vec::new());
+    let (mut issued, mut records) = (Vec::new(), Vec::new());
     for turn in 0..asked.count as usize {
         if turn % TURN == TURN - 1 {
             tokio::task::yield_now().await;
@@ -117,7 +117,7 @@ pub async fn post(
             (state.sign(&grant, deadline).await?, None)
         };
         if grant.ledger == Ledger::Durable {
-            pending.push(recorder.ask(Record(record(&grant, secret_hash)), deadline)?);
+            records.push(record(&grant, secret_hash));
         }
         issued.push((
             grant.format,
@@ -128,20 +128,25 @@ pub async fn post(
             },
         ));
     }
-    for record in pending {
-        recorded(record).await?;
-    }
     let audit = operator.audit(
         "token.issue",
         json!({"client_id": asked.client_id, "count": asked.count}),
     );
     let (target, now) = (asked.client_id, state.now());
+    // Told before they are: whenever this ends, no token is without its row.
     state
         .tokens
         .call(deadline, move |store| async move {
             store.note(&audit, "client", &target, now).await
         })
         .await?;
+    let mut pending = Vec::new();
+    for record in records {
+        pending.push(recorder.ask(Record(record), deadline)?);
+    }
+    for record in pending {
+        recorded(record).await?;
+    }
     state.fresh(deadline)?;
     for (format, token) in &issued {
         state.instruments.token_issued(*format);
