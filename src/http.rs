@@ -220,7 +220,7 @@ impl State {
                     && self.revocations.load().freshness().is_within(READY_BUDGET),
             ),
             ("clock", self.clock.is_right() && self.ids.is_right()),
-            ("keys", self.keys.load().keyring.is_complete()),
+            ("keys", self.keys.load().keyring.can_sign(self.now_ms() as i64)),
             (
                 "actors",
                 actors

@@ -24,8 +24,8 @@ const PAGE: usize = 1000;
 
 type Clients = DashMap<Arc<str>, Arc<Client>>;
 
-/// What takes over new signing keys; an error says why they are of no use.
-pub type TakeKeys = Box<dyn Fn(&[StoredKey]) -> Result<(), String> + Send + Sync>;
+/// What takes over new signing keys. That some are of no use is its own affair: clients are followed on.
+pub type TakeKeys = Box<dyn Fn(&[StoredKey]) + Send + Sync>;
 
 /// Lists that clients have in common: of a million clients most differ in little but their names and secrets.
 #[derive(Default)]
@@ -204,7 +204,7 @@ impl Directory {
     async fn load_keys(&self, store: &Store, taken: &mut Vec<StoredKey>) -> Result<(), StoreError> {
         let keys = store.keys().await?;
         if keys != *taken {
-            (self.take_keys)(&keys).map_err(StoreError::Corrupt)?;
+            (self.take_keys)(&keys);
             *taken = keys;
         }
         Ok(())

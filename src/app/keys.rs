@@ -1,6 +1,7 @@
 //! What becomes of signing keys: taken over when they change, and looked after.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -20,22 +21,28 @@ use crate::tokens::keyring::Keyring;
 use crate::tokens::lifecycle;
 use crate::tokens::verified::VerifiedTokens;
 
-/// Opens changed keys and publishes them.
+/// Opens changed keys and publishes them. One that this node cannot open keeps it from nothing but signing with it.
 pub(super) fn take(
     config: &Config,
     secrets: &Provided,
     keys: &Arc<ArcSwap<PublishedKeys>>,
     verified: &Arc<VerifiedTokens>,
 ) -> TakeKeys {
-    let issuer = config.issuer.clone();
+    let (issuer, grace) = (config.issuer.clone(), config.keys.grace());
+    let told: Mutex<HashSet<String>> = Mutex::default();
     let (seals, shared) = (secrets.seals.clone(), config.secrets.jwt_secret.clone());
     let (keys, verified) = (Arc::clone(keys), Arc::clone(verified));
     Box::new(move |stored| {
         let shared = shared.as_ref().map(|secret| secret.expose().as_bytes());
-        let keyring = Keyring::open(&issuer, &seals, stored, shared).map_err(|error| error.to_string())?;
+        let (keyring, useless) = Keyring::open_what_opens(&issuer, &seals, stored, shared, grace);
+        let useless: HashSet<String> = useless.iter().map(ToString::to_string).collect();
+        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        for why in useless.difference(&told) {
+            tracing::error!("{why}; here it is published and verifies, and others sign");
+        }
+        *told = useless;
         keys.store(Arc::new(PublishedKeys::new(keyring, stored)));
         verified.clear();
-        Ok(())
     })
 }
 

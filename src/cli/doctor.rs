@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use oauth2_actors::store::Store;
 use serde::Serialize;
@@ -203,8 +204,11 @@ async fn check_keys(config: &Config, store: &Store, report: &mut Report) {
         );
         return;
     };
-    if let Err(error) = Keyring::open(&config.issuer, &seals, &keys, None) {
-        report.add("keys", Err(error.to_string()));
+    let (_, useless) = Keyring::open_what_opens(&config.issuer, &seals, &keys, None, Duration::ZERO);
+    if !useless.is_empty() {
+        let count = format!("{} of {} signing keys cannot be signed with", useless.len(), keys.len());
+        let why: Vec<String> = useless.iter().map(ToString::to_string).collect();
+        report.add("keys", Err(format!("{count}: {}", why.join("; "))));
         return;
     }
     let stale = keys.iter().filter(|key| !seals.is_current(key)).count();

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::{BASE64URL, MintError};
 
-/// The private half of a JWT key.
+/// A JWT key, as it signs and verifies.
 #[derive(Debug)]
 pub enum Signer {
     /// Ed25519.
@@ -27,6 +27,8 @@ pub enum Signer {
     Rsa(Box<(rsa::KeyPair, ParsedPublicKey)>, &'static dyn RsaEncoding),
     /// HMAC: whoever verifies can sign, too.
     Hs256(Box<hmac::Key>),
+    /// The public half of a key whose private one is not known: it verifies only.
+    Public(Box<ParsedPublicKey>),
 }
 
 impl Signer {
@@ -41,6 +43,7 @@ impl Signer {
                     .map(|()| signature)
             }
             Self::Hs256(key) => Ok(hmac::sign(key, message).as_ref().to_vec()),
+            Self::Public(_) => return Err(MintError::Crypto),
         };
         signature.map_err(|_| MintError::Crypto)
     }
@@ -61,6 +64,7 @@ impl Signer {
             Self::Es256(key) => key.1.verify_sig(signed.as_bytes(), &signature).is_ok(),
             Self::Rsa(key, _) => key.1.verify_sig(signed.as_bytes(), &signature).is_ok(),
             Self::Hs256(key) => hmac::verify(key, signed.as_bytes(), &signature).is_ok(),
+            Self::Public(key) => key.verify_sig(signed.as_bytes(), &signature).is_ok(),
         }
     }
 }

@@ -1,19 +1,14 @@
 //! The signing keys, opened: which key signs, which key verifies, and the documents that publish them.
 //!
 //! Of the keys of an algorithm the newest whose moment has come signs ([`super::lifecycle`]); every key verifies. A keyring is
-//! immutable: a change of keys is a new keyring.
+//! immutable: a change of keys is a new keyring. A key that does not open is published and verifies, and is not signed with.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
-use aws_lc_rs::rsa;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, RsaEncoding,
-    VerificationAlgorithm,
-};
 use base64::Engine;
 use oauth2_actors::model::token::uuid_v7_ms;
 use oauth2_actors::model::{KeyAlgorithm, MAX_TOKEN_LIFETIME, SigningAlg, StoredKey};
@@ -25,6 +20,8 @@ use serde_json::json;
 use super::claims::{self, Claims};
 use super::sealing::{SealingError, Seals};
 use super::{BASE64URL, MintError, jwt, paseto};
+
+mod halves;
 
 /// A token whose signature holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,8 +38,8 @@ pub struct Verified {
 #[derive(Debug)]
 struct PasetoKey {
     kid: Arc<str>,
-    signs_from_ms: i64,
-    pair: Ed25519KeyPair,
+    turn: Turn,
+    half: paseto::Half,
     footer: String,
     footer_base64: String,
     paserk: String,
@@ -52,11 +49,18 @@ struct PasetoKey {
 struct JwtKey {
     kid: Arc<str>,
     algorithm: SigningAlg,
-    signs_from_ms: i64,
+    turn: Turn,
     signer: jwt::Signer,
     header_base64: String,
     /// `None` for a secret, which is not published.
     jwk: Option<serde_json::Value>,
+}
+
+/// When a key signs, and whether it can.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    from_ms: i64,
+    opens: bool,
 }
 
 /// Whether it has to be shown that one of our keys signed a token.
@@ -88,62 +92,73 @@ pub struct Keyring {
     jwt: Vec<JwtKey>,
     by_paseto_footer: HashMap<String, usize>,
     by_jwt_header: HashMap<String, usize>,
+    /// Whether some key cannot be signed with.
+    lacks: bool,
+    /// For how long the key before goes on where the one that is to follow cannot be signed with.
+    grace_ms: i64,
 }
 
 impl Keyring {
     /// Opens all stored keys, in the order in which they sign, and adds the secret that is shared, if there is one.
     pub fn open(issuer: &str, seals: &Seals, stored: &[StoredKey], shared: Option<&[u8]>) -> Result<Self, KeyError> {
+        let (ring, useless) = Self::open_what_opens(issuer, seals, stored, shared, Duration::ZERO);
+        useless.into_iter().next().map_or(Ok(ring), Err)
+    }
+
+    /// As [`Self::open`]; of keys that do not open, or are damaged, the public halves are taken over, and it is said why. Where
+    /// one of them is to sign, the key before goes on for the grace: for so long it is kept for its tokens.
+    pub fn open_what_opens(
+        issuer: &str,
+        seals: &Seals,
+        stored: &[StoredKey],
+        shared: Option<&[u8]>,
+        grace: Duration,
+    ) -> (Self, Vec<KeyError>) {
         let mut ring = Self {
             issuer: issuer.into(),
+            grace_ms: grace.as_millis() as i64,
             ..Self::default()
         };
         if let Some(secret) = shared {
             ring.share(secret);
         }
+        let mut useless = Vec::new();
         for key in stored {
-            let private = seals.open(key)?;
-            ring.add(key, &private)
-                .ok_or_else(|| KeyError::Damaged(key.kid.clone()))?;
+            let damaged = || KeyError::Damaged(key.kid.clone());
+            let opened = seals.open(key).map_err(KeyError::from);
+            if let Err(why) = opened.and_then(|private| ring.add(key, Some(&private)).ok_or_else(damaged)) {
+                // One whose public half is none, either, cannot have signed anything.
+                let _ = ring.add(key, None);
+                ring.lacks = true;
+                useless.push(why);
+            }
         }
-        Ok(ring)
+        (ring, useless)
     }
 
-    fn add(&mut self, key: &StoredKey, private: &[u8]) -> Option<()> {
+    fn add(&mut self, key: &StoredKey, private: Option<&[u8]>) -> Option<()> {
+        let turn = Turn {
+            from_ms: key.signs_from_ms,
+            opens: private.is_some(),
+        };
         if key.algorithm == KeyAlgorithm::PasetoV4Public {
             let footer = paseto_footer(&key.kid);
-            let footer_base64 = BASE64URL.encode(&footer);
-            self.by_paseto_footer.insert(footer_base64.clone(), self.paseto.len());
-            self.paseto.push(PasetoKey {
+            let paseto = PasetoKey {
                 kid: key.kid.as_str().into(),
-                signs_from_ms: key.signs_from_ms,
-                pair: Ed25519KeyPair::from_seed_and_public_key(private, &key.public_key).ok()?,
+                turn,
+                half: halves::of_paseto(key, private)?,
+                footer_base64: BASE64URL.encode(&footer),
                 footer,
-                footer_base64,
                 paserk: paserk(&key.public_key)?,
-            });
+            };
+            self.by_paseto_footer
+                .insert(paseto.footer_base64.clone(), self.paseto.len());
+            self.paseto.push(paseto);
             return Some(());
         }
-        let (signer, algorithm) = match key.algorithm {
-            KeyAlgorithm::EdDsa | KeyAlgorithm::PasetoV4Public => {
-                let pair = Ed25519KeyPair::from_seed_and_public_key(private, &key.public_key).ok()?;
-                (jwt::Signer::EdDsa(pair), SigningAlg::EdDsa)
-            }
-            KeyAlgorithm::Es256 => {
-                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, private).ok()?;
-                let public = public_half(&ECDSA_P256_SHA256_FIXED, pair.public_key(), key)?;
-                (jwt::Signer::Es256(Box::new((pair, public))), SigningAlg::Es256)
-            }
-            KeyAlgorithm::Rs256 => (
-                rsa_signer(&RSA_PKCS1_SHA256, &RSA_PKCS1_2048_8192_SHA256, private, key)?,
-                SigningAlg::Rs256,
-            ),
-            KeyAlgorithm::Ps256 => (
-                rsa_signer(&RSA_PSS_SHA256, &RSA_PSS_2048_8192_SHA256, private, key)?,
-                SigningAlg::Ps256,
-            ),
-        };
+        let (signer, algorithm) = halves::of_jwt(key, private)?;
         let jwk = Some(jwt::jwk(key.algorithm, &key.kid, &key.public_key)?);
-        self.push(key.kid.as_str().into(), algorithm, key.signs_from_ms, signer, jwk);
+        self.push(key.kid.as_str().into(), algorithm, turn, signer, jwk);
         Some(())
     }
 
@@ -155,7 +170,10 @@ impl Keyring {
         self.push(
             kid.into(),
             SigningAlg::Hs256,
-            i64::MIN,
+            Turn {
+                from_ms: i64::MIN,
+                opens: true,
+            },
             jwt::Signer::Hs256(Box::new(key)),
             None,
         );
@@ -165,7 +183,7 @@ impl Keyring {
         &mut self,
         kid: Arc<str>,
         algorithm: SigningAlg,
-        signs_from_ms: i64,
+        turn: Turn,
         signer: jwt::Signer,
         jwk: Option<serde_json::Value>,
     ) {
@@ -174,7 +192,7 @@ impl Keyring {
         self.jwt.push(JwtKey {
             kid,
             algorithm,
-            signs_from_ms,
+            turn,
             signer,
             header_base64,
             jwk,
@@ -186,6 +204,22 @@ impl Keyring {
         !self.paseto.is_empty() && self.has(SigningAlg::EdDsa) && self.has(SigningAlg::Es256)
     }
 
+    /// Whether each kind of token that every server signs can be signed at this moment, Unix milliseconds.
+    pub fn can_sign(&self, at_ms: i64) -> bool {
+        let jwt = |alg| self.jwt_signer(alg, at_ms).is_some();
+        let able = || self.paseto_signer(at_ms).is_some() && jwt(SigningAlg::EdDsa) && jwt(SigningAlg::Es256);
+        self.is_complete() && (!self.lacks || able())
+    }
+
+    fn paseto_signer(&self, at_ms: i64) -> Option<&PasetoKey> {
+        signer(self.paseto.iter(), |key| key.turn, at_ms, self.grace_ms)
+    }
+
+    fn jwt_signer(&self, alg: SigningAlg, at_ms: i64) -> Option<&JwtKey> {
+        let keys = self.jwt.iter().filter(|key| key.algorithm == alg);
+        signer(keys, |key| key.turn, at_ms, self.grace_ms)
+    }
+
     /// Whether there is a key for JWTs of this kind.
     pub fn has(&self, algorithm: SigningAlg) -> bool {
         self.jwt.iter().any(|key| key.algorithm == algorithm)
@@ -194,24 +228,23 @@ impl Keyring {
     /// Writes and signs a PASETO.
     pub fn sign_paseto(&self, claims: &Claims) -> Result<String, MintError> {
         let minted = uuid_v7_ms(&claims.jti) as i64;
-        let key = self
-            .paseto
-            .iter()
-            .rfind(|key| key.signs_from_ms <= minted)
-            .ok_or(MintError::NoKey(KeyAlgorithm::PasetoV4Public.as_str()))?;
+        let missing = MintError::NoKey(KeyAlgorithm::PasetoV4Public.as_str());
+        let key = self.paseto_signer(minted).ok_or(missing)?;
         let mut message = Vec::with_capacity(512);
         claims::write_paseto(claims, &mut message);
-        paseto::sign(&key.pair, &message, key.footer.as_bytes(), &key.footer_base64, b"")
+        paseto::sign(
+            key.half.pair()?,
+            &message,
+            key.footer.as_bytes(),
+            &key.footer_base64,
+            b"",
+        )
     }
 
     /// Writes and signs a JWT.
     pub fn sign_jwt(&self, claims: &Claims, alg: SigningAlg) -> Result<String, MintError> {
         let minted = uuid_v7_ms(&claims.jti) as i64;
-        let key = self
-            .jwt
-            .iter()
-            .rfind(|key| key.algorithm == alg && key.signs_from_ms <= minted)
-            .ok_or(MintError::NoKey(alg.as_str()))?;
+        let key = self.jwt_signer(alg, minted).ok_or(MintError::NoKey(alg.as_str()))?;
         let mut message = Vec::with_capacity(512);
         claims::write_jwt(claims, &mut message);
         jwt::sign(&key.signer, &key.header_base64, &message)
@@ -241,7 +274,7 @@ impl Keyring {
         let (body, footer) = paseto::split(token)?;
         let key = &self.paseto[*self.by_paseto_footer.get(footer)?];
         let signed = paseto::Signed::parse(body)?;
-        if proof == Proof::Needed && !signed.is_by(&key.pair, key.footer.as_bytes(), b"") {
+        if proof == Proof::Needed && !key.half.has_signed(&signed, key.footer.as_bytes(), b"") {
             return None;
         }
         Some(Verified {
@@ -289,27 +322,27 @@ fn is_one_that_we_could_make(claims: &Claims) -> bool {
         && (uuid_v7_ms(&claims.jti) / 1000) as i64 == claims.iat
 }
 
-fn rsa_signer(
-    encoding: &'static dyn RsaEncoding,
-    verification: &'static dyn VerificationAlgorithm,
-    private: &[u8],
-    key: &StoredKey,
-) -> Option<jwt::Signer> {
-    let pair = rsa::KeyPair::from_pkcs8(private).ok()?;
-    let public = public_half(verification, pair.public_key(), key)?;
-    Some(jwt::Signer::Rsa(Box::new((pair, public)), encoding))
-}
-
-/// The public half as it verifies, if it is the one that is published.
-fn public_half(
-    algorithm: &'static dyn VerificationAlgorithm,
-    public: impl AsRef<[u8]>,
-    key: &StoredKey,
-) -> Option<ParsedPublicKey> {
-    if public.as_ref() != key.public_key {
-        return None;
+/// Of keys in the order in which they sign, the one that signs at a moment: the newest whose moment has come. Where that cannot
+/// be signed with, the one before it that can, until the grace is over.
+fn signer<'a, K>(
+    keys: impl DoubleEndedIterator<Item = &'a K>,
+    turn: impl Fn(&K) -> Turn,
+    at_ms: i64,
+    grace_ms: i64,
+) -> Option<&'a K> {
+    let mut retired_at_ms = None;
+    for key in keys.rev() {
+        let Turn { from_ms, opens } = turn(key);
+        if from_ms > at_ms {
+            continue;
+        }
+        if opens {
+            let kept = retired_at_ms.is_none_or(|retired| at_ms <= retired + grace_ms);
+            return kept.then_some(key);
+        }
+        retired_at_ms = Some(from_ms);
     }
-    ParsedPublicKey::new(algorithm, &key.public_key).ok()
+    None
 }
 
 /// The PASERK id of an Ed25519 public key: `k4.pid.…`.

@@ -33,7 +33,7 @@ impl Timing {
 
     /// How long a key is kept after the last token that it is known to have signed has expired: a node that has not heard of
     /// its successor signs with it for as long as it may serve without news.
-    fn grace(&self) -> Duration {
+    pub fn grace(&self) -> Duration {
         self.skew + STALENESS_BUDGET
     }
 }

@@ -4,7 +4,7 @@
 //! from aws-lc, several times faster than the reference crate; property tests hold every byte to `pasetors`.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::signature::Ed25519KeyPair;
+use aws_lc_rs::signature::{Ed25519KeyPair, ParsedPublicKey};
 use base64::Engine;
 
 use super::{BASE64URL, MintError};
@@ -13,6 +13,36 @@ use super::{BASE64URL, MintError};
 pub const HEADER: &str = "v4.public.";
 
 const SIGNATURE_BYTES: usize = 64;
+
+/// What is known of a key.
+#[derive(Debug)]
+pub enum Half {
+    /// Both halves.
+    Pair(Ed25519KeyPair),
+    /// The public one: it verifies only.
+    Public(ParsedPublicKey),
+}
+
+impl Half {
+    /// The halves, to sign with.
+    pub fn pair(&self) -> Result<&Ed25519KeyPair, MintError> {
+        match self {
+            Self::Pair(pair) => Ok(pair),
+            Self::Public(_) => Err(MintError::Crypto),
+        }
+    }
+
+    /// Whether this key made a token's signature.
+    pub fn has_signed(&self, signed: &Signed, footer: &[u8], implicit: &[u8]) -> bool {
+        match self {
+            Self::Pair(pair) => signed.is_by(pair, footer, implicit),
+            Self::Public(key) => {
+                let (_, signature) = signed.parts();
+                key.verify_sig(&signed.encoded(footer, implicit), signature).is_ok()
+            }
+        }
+    }
+}
 
 /// Signs `message`; the footer is given as it is and in base64url, since a key's footer never changes.
 pub fn sign(
@@ -69,11 +99,17 @@ impl Signed {
     /// Whether `key` made the signature. Ed25519 is deterministic, so that it makes the same again, in a quarter of the time
     /// that a check with the public key takes; the two are compared in constant time.
     pub fn is_by(&self, key: &Ed25519KeyPair, footer: &[u8], implicit: &[u8]) -> bool {
-        let (message, signature) = self.parts();
+        let (_, signature) = self.parts();
+        key.try_sign(&self.encoded(footer, implicit))
+            .is_ok_and(|ours| verify_slices_are_equal(ours.as_ref(), signature).is_ok())
+    }
+
+    /// What was signed.
+    fn encoded(&self, footer: &[u8], implicit: &[u8]) -> Vec<u8> {
+        let (message, _) = self.parts();
         let mut encoded = Vec::with_capacity(message.len() + footer.len() + implicit.len() + 64);
         pre_authentication_encoding(&[HEADER.as_bytes(), message, footer, implicit], &mut encoded);
-        key.try_sign(&encoded)
-            .is_ok_and(|ours| verify_slices_are_equal(ours.as_ref(), signature).is_ok())
+        encoded
     }
 }
 

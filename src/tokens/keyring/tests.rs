@@ -114,3 +114,72 @@ fn a_jwt_under_another_header_is_refused_though_our_key_signed_it() {
         }
     }
 }
+
+/// What another node signs with it is verified here, and nothing here is signed with it.
+#[test]
+fn a_key_that_does_not_open_verifies_and_never_signs() {
+    let seals = |current| Seals {
+        current: [current; 32],
+        previous: None,
+    };
+    let minted = uuid_v7_ms(&sample().jti) as i64;
+    let open = |stored: &[StoredKey], seal, grace| {
+        Keyring::open_what_opens(&sample().iss, &seals(seal), stored, None, Duration::from_millis(grace))
+    };
+    let make = |algorithm, seal, now_ms| {
+        let times = Times {
+            now_ms,
+            wait: Duration::ZERO,
+            token_lifetime: 60,
+        };
+        generate(algorithm, &seals(seal), times).unwrap()
+    };
+    for algorithm in KeyAlgorithm::ALL {
+        let alg = SigningAlg::ALL.iter().find(|alg| alg.key() == Some(*algorithm));
+        let sign = |ring: &Keyring| match alg {
+            Some(alg) => ring.sign_jwt(&sample(), *alg),
+            None => ring.sign_paseto(&sample()),
+        };
+        let stored = [make(*algorithm, 1, minted - 500), make(*algorithm, 2, minted - 100)];
+        let (other, useless) = open(&stored, 2, 0);
+        assert!(useless.len() == 1 && useless[0].to_string().contains(&stored[0].kid));
+        let theirs = sign(&other).unwrap();
+        let (ring, useless) = open(&stored, 1, 100);
+        assert!(useless.len() == 1 && useless[0].to_string().contains(&stored[1].kid));
+        assert_eq!(*ring.verify(&theirs).unwrap().kid, stored[1].kid);
+        let mut altered = theirs.into_bytes();
+        let place = altered.len() - 100;
+        altered[place] ^= 1;
+        assert_eq!(ring.verify(std::str::from_utf8(&altered).unwrap()), None);
+        let published = format!("{}{}", ring.jwks(), ring.paseto_keys());
+        assert!(stored.iter().all(|key| published.contains(&key.kid)));
+        // The key before goes on until it may be removed before what it signs has expired.
+        let ours = sign(&ring).unwrap();
+        assert_eq!(*ring.verify(&ours).unwrap().kid, stored[0].kid);
+        let (late, _) = open(&stored, 1, 99);
+        assert!(matches!(sign(&late), Err(MintError::NoKey(_))));
+    }
+}
+
+#[test]
+fn a_node_that_cannot_sign_is_not_fit() {
+    let seals = |current| Seals {
+        current: [current; 32],
+        previous: None,
+    };
+    let make = |seal, now_ms| {
+        let times = Times {
+            now_ms,
+            wait: Duration::ZERO,
+            token_lifetime: 60,
+        };
+        let make = move |algorithm: &KeyAlgorithm| generate(*algorithm, &seals(seal), times).unwrap();
+        KeyAlgorithm::ALWAYS.iter().map(make).collect::<Vec<_>>()
+    };
+    let stored = [make(1, 0), make(2, 1000)].concat();
+    let (ring, _) = Keyring::open_what_opens("", &seals(1), &stored, None, Duration::from_millis(50));
+    assert!(ring.is_complete() && ring.can_sign(1050) && !ring.can_sign(1051));
+    let (none, useless) = Keyring::open_what_opens("", &seals(3), &stored, None, Duration::from_millis(50));
+    assert!(none.is_complete() && useless.len() == stored.len() && !none.can_sign(10));
+    assert!(Keyring::open("", &seals(1), &stored, None).is_err());
+}
