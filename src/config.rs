@@ -121,7 +121,7 @@ pub fn resolve(input: &Input) -> Result<Config, ConfigErrors> {
     let issuer = issuer::read(&mut values, server.as_ref().map(|server| &server.listener));
     let tokens = Tokens::read(&mut values);
     let secrets = Secrets::read(&mut values, database.as_ref());
-    let keys = signing_keys::read(&mut values);
+    let keys = signing_keys::read(&mut values, tokens.as_ref());
     let limits = Limits::read(&mut values);
     let quotas = Quotas::read(&mut values);
     let audit = Audit::read(&mut values);

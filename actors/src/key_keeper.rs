@@ -76,12 +76,18 @@ impl fmt::Debug for Parts {
 pub struct KeyKeeper {
     parts: Parts,
     looking: bool,
+    /// What did not succeed the last time.
+    failed: Vec<String>,
 }
 
 impl KeyKeeper {
     /// An actor that has looked at nothing yet.
     pub fn new(parts: Parts) -> Self {
-        Self { parts, looking: false }
+        Self {
+            parts,
+            looking: false,
+            failed: Vec::new(),
+        }
     }
 
     fn look(&mut self, ctx: &mut Context<Self>) {
@@ -93,45 +99,64 @@ impl KeyKeeper {
         let parts = self.parts.clone();
         ctx.spawn(keep(parts).into_actor(self).map(|done, actor, _| {
             actor.looking = false;
-            if let Err(error) = done {
-                tracing::debug!(%error, "signing keys could not be looked after");
+            match done {
+                Ok(failed) => actor.report(failed),
+                // That the store is away is told by others.
+                Err(error) => tracing::debug!(%error, "signing keys could not be looked after"),
             }
         }));
     }
+
+    /// Says once, not at every look, what did not succeed.
+    fn report(&mut self, failed: Vec<String>) {
+        for why in failed.iter().filter(|why| !self.failed.contains(why)) {
+            tracing::warn!("signing keys cannot follow each other as they should: {why}");
+        }
+        self.failed = failed;
+    }
 }
 
-async fn keep(parts: Parts) -> Result<(), StoreError> {
+/// Takes every step, whatever becomes of the others; answers why some did not succeed.
+async fn keep(parts: Parts) -> Result<Vec<String>, StoreError> {
     let keys = parts.store.keys().await?;
     let longest = i64::from(parts.directory.longest_lifetime().max(parts.default_lifetime));
     if keys.iter().any(|key| key.token_lifetime < longest) {
         // Lengthened before anything is planned: the next look plans with it.
-        return parts.store.lengthen_keys(longest).await;
+        parts.store.lengthen_keys(longest).await?;
+        return Ok(Vec::new());
     }
     let now_ms = parts.clock.unix_ms() as i64;
+    let mut failed = Vec::new();
     for step in (parts.plan)(&keys, now_ms) {
-        match step {
-            Step::Make(make, after_ms) => {
-                let outcome = tokio::task::spawn_blocking(make).await;
-                let outcome = outcome.unwrap_or_else(|_| Err("the thread that made it failed".to_owned()));
-                let key = outcome.map_err(StoreError::Unavailable)?;
-                let action = if after_ms == i64::MIN {
-                    "key.create"
-                } else {
-                    "key.rotate"
-                };
-                if parts
-                    .store
-                    .add_key(&key, Some(after_ms), &by_the_server(action, &key))
-                    .await?
-                {
-                    tracing::info!(kid = key.kid, algorithm = %key.algorithm, signs_from_ms = key.signs_from_ms, "a signing key is published");
-                }
+        match take(&parts.store, step, now_ms).await {
+            Ok(()) => {}
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Timeout)) => return Err(error),
+            Err(StoreError::Conflict(why) | StoreError::Corrupt(why)) => failed.push(why),
+        }
+    }
+    Ok(failed)
+}
+
+async fn take(store: &Store, step: Step, now_ms: i64) -> Result<(), StoreError> {
+    match step {
+        Step::Make(make, after_ms) => {
+            let outcome = tokio::task::spawn_blocking(make).await;
+            let outcome = outcome.unwrap_or_else(|_| Err("the thread that made a key failed".to_owned()));
+            let key = outcome.map_err(StoreError::Corrupt)?;
+            let action = if after_ms == i64::MIN {
+                "key.create"
+            } else {
+                "key.rotate"
+            };
+            let audit = by_the_server(action, &key);
+            if store.add_key(&key, Some(after_ms), &audit).await? {
+                tracing::info!(kid = key.kid, algorithm = %key.algorithm, signs_from_ms = key.signs_from_ms, "a signing key is published");
             }
-            Step::Remove(key) => {
-                let audit = by_the_server("key.remove", &key);
-                if parts.store.remove_key(&key, now_ms / 1000, &audit).await? {
-                    tracing::info!(kid = key.kid, algorithm = %key.algorithm, "a signing key is removed: its last token has expired");
-                }
+        }
+        Step::Remove(key) => {
+            let audit = by_the_server("key.remove", &key);
+            if store.remove_key(&key, now_ms / 1000, &audit).await? {
+                tracing::info!(kid = key.kid, algorithm = %key.algorithm, "a signing key is removed: its last token has expired");
             }
         }
     }

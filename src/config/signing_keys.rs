@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use oauth2_actors::model::succession::MOST_KEYS;
+
+use super::tokens::Tokens;
 use super::values::{Values, duration, number};
 use crate::tokens::lifecycle::Timing;
 
-pub(super) fn read(values: &mut Values) -> Option<Timing> {
+/// `tokens`: what tokens are where the client does not say.
+pub(super) fn read(values: &mut Values, tokens: Option<&Tokens>) -> Option<Timing> {
     let rotation = values.get("keys.rotation_days", days);
     let max_age = values.get("keys.jwks_max_age", |text| number::<u64>(text, 0, 86_400));
     let skew = values.get("keys.clock_skew", |text| duration(text, 3600));
@@ -19,6 +23,17 @@ pub(super) fn read(values: &mut Values) -> Option<Timing> {
         values.fail_key(
             "keys.rotation_days",
             "must be longer than OAUTH2_KEYS_JWKS_MAX_AGE and OAUTH2_KEYS_CLOCK_SKEW together, or 0 for never",
+        );
+        return None;
+    }
+    // The longer lives that clients may have are not known here.
+    if tokens.is_some_and(|tokens| timing.crowds(Duration::from_secs(tokens.access_token_lifetime.into()))) {
+        values.fail_key(
+            "keys.rotation_days",
+            &format!(
+                "is too short: keys are kept until their tokens have expired, and in OAUTH2_ACCESS_TOKEN_EXPIRATION more than \
+                 the {MOST_KEYS} that an algorithm may have would come"
+            ),
         );
         return None;
     }

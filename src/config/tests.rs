@@ -293,3 +293,27 @@ fn an_embedded_store_makes_its_secrets_once() {
         "{refused}"
     );
 }
+
+#[test]
+fn a_rotation_that_leaves_no_room_for_keys_is_refused() {
+    let days = |days| {
+        errors(
+            &[
+                ("OAUTH2_KEYS_ROTATION_DAYS", days),
+                ("OAUTH2_ACCESS_TOKEN_EXPIRATION", "86400"),
+            ],
+            None,
+        )
+    };
+    let told = days("0.01");
+    assert!(
+        told.len() == 1 && told[0].contains("OAUTH2_KEYS_ROTATION_DAYS"),
+        "{told:?}"
+    );
+    assert!(told[0].contains("OAUTH2_ACCESS_TOKEN_EXPIRATION"), "{told:?}");
+    let long_enough = [
+        ("OAUTH2_KEYS_ROTATION_DAYS", "0.02"),
+        ("OAUTH2_ACCESS_TOKEN_EXPIRATION", "86400"),
+    ];
+    assert!(resolved(&long_enough, None).is_ok());
+}

@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use oauth2_actors::freshness::STALENESS_BUDGET;
+use oauth2_actors::model::succession::MOST_KEYS;
 use oauth2_actors::model::{KeyAlgorithm, StoredKey};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -29,6 +30,14 @@ impl Timing {
     /// How long a key is published before it signs: until nobody has a document without it any more.
     pub fn publication(&self) -> Duration {
         self.max_age + self.skew
+    }
+
+    /// Whether there is no room for a key when it is due: those before it are kept until their last tokens, of so long a life,
+    /// have expired.
+    pub fn crowds(&self, token_lifetime: Duration) -> bool {
+        let beside = self.publication() + token_lifetime + self.grace();
+        self.rotation
+            .is_some_and(|rotation| beside >= rotation * (MOST_KEYS - 1))
     }
 
     /// How long a key is kept after the last token that it is known to have signed has expired: a node that has not heard of
@@ -118,12 +127,12 @@ pub fn standings<'a>(keys: &'a [StoredKey], now_ms: i64, timing: &Timing) -> Vec
     keys.iter().enumerate().map(standing).collect()
 }
 
-/// What has to be written now. `wanted` are the algorithms that somebody signs with.
+/// What has to be written now. `wanted` are the algorithms that somebody signs with. Removals come first: they make room.
 pub fn steps<'a>(keys: &'a [StoredKey], wanted: &[KeyAlgorithm], now_ms: i64, timing: &Timing) -> Vec<Step<'a>> {
     let newest = |algorithm| keys.iter().rfind(|key| key.algorithm == algorithm);
     let make = wanted.iter().filter_map(|&algorithm| {
         let Some(newest) = newest(algorithm) else {
-            // Nobody keeps a document that says which keys of this kind there are.
+            // Somebody has to sign. A verifier that keeps the other keys meets an unknown name, and fetches them again.
             return Some(Step::Make {
                 algorithm,
                 after_ms: i64::MIN,
@@ -143,7 +152,7 @@ pub fn steps<'a>(keys: &'a [StoredKey], wanted: &[KeyAlgorithm], now_ms: i64, ti
         .into_iter()
         .filter(|standing| standing.kept_until_ms.is_some_and(|until| until < now_ms))
         .map(|standing| Step::Remove(standing.key));
-    make.chain(remove).collect()
+    remove.chain(make).collect()
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -3,7 +3,7 @@
 use super::{KeyRevocation, StoredKey};
 
 /// Keys that an algorithm may have at a time: verifiers read all of them.
-const MOST_KEYS: usize = 64;
+pub const MOST_KEYS: u32 = 64;
 
 /// What has to happen so that somebody signs when a key is taken away.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum Succession {
 /// Refuses a key too many.
 pub fn check_room(known: &[StoredKey], key: &StoredKey) -> Result<(), String> {
     let beside = known.iter().filter(|other| other.algorithm == key.algorithm).count();
-    if beside < MOST_KEYS {
+    if beside < MOST_KEYS as usize {
         return Ok(());
     }
     Err(format!(

@@ -249,3 +249,28 @@ fn an_old_signer_is_followed_in_time() {
     assert_eq!(steps(&keys, &[ALGORITHM], i64::MAX / 2, &never), []);
     assert_eq!(steps(&keys, &[], 95_000, &TIMING), [], "nobody signs with it");
 }
+
+#[test]
+fn what_goes_makes_room_for_what_comes() {
+    let keys = [key("a", 0), key("b", 1000)];
+    let make = Step::Make {
+        algorithm: ALGORITHM,
+        after_ms: 1000,
+        signs_from_ms: 205_000,
+    };
+    assert_eq!(
+        steps(&keys, &[ALGORITHM], 200_000, &TIMING),
+        [Step::Remove(&keys[0]), make]
+    );
+}
+
+#[test]
+fn a_rotation_that_cannot_be_kept_up_is_known() {
+    // 63 keys of 100 s each, less 5 s of publication and 6 s of grace.
+    assert!(!TIMING.crowds(Duration::from_secs(6288)) && TIMING.crowds(Duration::from_secs(6289)));
+    let never = Timing {
+        rotation: None,
+        ..TIMING
+    };
+    assert!(!never.crowds(Duration::from_secs(1_000_000)));
+}
