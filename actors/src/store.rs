@@ -320,13 +320,22 @@ impl Store {
     }
 
     /// Stores a key more, if no key of its algorithm signs or will sign from a later moment than `after_ms` (`None`: in any
-    /// case). `Ok(false)`: there is one. [`StoreError::Conflict`]: this very key is there, or too many are.
+    /// case). `Ok(false)`: there is one. [`StoreError::Conflict`]: this very key is there, or was revoked, or too many are.
     pub async fn add_key(&self, key: &StoredKey, after_ms: Option<i64>, audit: &AuditEntry) -> Result<bool> {
         let done = dispatch!(self.add_key(key, after_ms, audit))?;
         if done {
             tell(audit, "key", &key.kid);
         }
         Ok(done)
+    }
+
+    /// Stores keys more, each with its audit row, all of them or none, as [`Self::add_key`] does in any case.
+    pub async fn add_keys(&self, keys: &[(StoredKey, AuditEntry)]) -> Result<()> {
+        dispatch!(self.add_keys(keys))?;
+        for (key, audit) in keys {
+            tell(audit, "key", &key.kid);
+        }
+        Ok(())
     }
 
     /// Takes a key away, revokes what it has signed, and sees to it that another one signs at once. `Ok(false)`: no such key.

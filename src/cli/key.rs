@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use oauth2_actors::error::StoreError;
-use oauth2_actors::model::{KeyAlgorithm, KeyRevocation, StoredKey};
+use oauth2_actors::model::{AuditEntry, KeyAlgorithm, KeyRevocation, StoredKey};
 use oauth2_actors::store::Store;
 use serde_json::json;
 
@@ -111,16 +110,18 @@ async fn rotate(config: &Config, store: &Store, alg: Option<KeyAlgorithm>, json:
     };
     let mut made = Vec::new();
     for algorithm in algorithms {
-        // Nobody keeps a document that says which keys of a new kind there are.
+        // The first of its kind signs at once: somebody has to.
         let wait = if has(algorithm) {
             config.keys.publication()
         } else {
             Duration::ZERO
         };
         let key = generate::generate(algorithm, &seals, times(config, store, wait).await?).map_err(failed)?;
-        made.push(add(config, store, &key, "key.rotate").await?);
+        let audit = added("key.rotate", &key);
+        made.push((key, audit));
     }
-    list(config, store, json, |kid| made.iter().any(|made| made == kid)).await
+    store.add_keys(&made).await?;
+    list(config, store, json, |kid| made.iter().any(|(made, _)| made.kid == kid)).await
 }
 
 async fn revoke(config: &Config, store: &Store, kid: &str, json: Json) -> Result<(), Failure> {
@@ -161,8 +162,8 @@ async fn import(config: &Config, store: &Store, asked: &Import) -> Result<(), Fa
         config.keys.publication()
     };
     let key = generate::store(&pair, &seals, times(config, store, wait).await?).map_err(failed)?;
-    let kid = add(config, store, &key, "key.import").await?;
-    list(config, store, asked.json, |other| other == kid).await
+    store.add_key(&key, None, &added("key.import", &key)).await?;
+    list(config, store, asked.json, |kid| kid == key.kid).await
 }
 
 /// Which flag says what is left open.
@@ -229,16 +230,11 @@ pub async fn ensure(config: &Config, store: &Store, algorithm: Option<KeyAlgorit
     Ok(())
 }
 
-async fn add(config: &Config, store: &Store, key: &StoredKey, action: &'static str) -> Result<String, Failure> {
-    let audit = audit(
+fn added(action: &'static str, key: &StoredKey) -> AuditEntry {
+    audit(
         action,
         json!({"algorithm": key.algorithm, "signs_from_ms": key.signs_from_ms}),
-    );
-    match store.add_key(key, None, &audit).await {
-        Err(StoreError::Conflict(why)) => Err(Failure::Refused(why)),
-        Err(error) => Err(error.into()),
-        Ok(_) => Ok(key.kid.clone()),
-    }
+    )
 }
 
 async fn times(config: &Config, store: &Store, wait: Duration) -> Result<Times, Failure> {

@@ -13,6 +13,7 @@ on_both!(
     a_longer_life_of_tokens_lengthens_keys,
     keys_are_sealed_anew_together,
     there_is_an_end_to_keys,
+    keys_are_added_together_or_not_at_all,
 );
 
 fn from(kid: &str, signs_from: i64) -> StoredKey {
@@ -210,4 +211,26 @@ async fn there_is_an_end_to_keys(kind: &str) {
         matches!(&refused, Err(StoreError::Conflict(why)) if why.contains("64 keys")),
         "{refused:?}"
     );
+}
+
+async fn keys_are_added_together_or_not_at_all(kind: &str) {
+    let f = Fixture::migrated(kind).await;
+    for n in 0..63 {
+        f.store
+            .add_key(&from(&format!("k{n}"), NOW + n), None, &audit("key.rotate"))
+            .await
+            .unwrap();
+    }
+    let other = (key("other", KeyAlgorithm::Es256), audit("key.rotate"));
+    let more = |kid| (from(kid, NOW + 99), audit("key.rotate"));
+    for refused in [
+        [other.clone(), more("a"), more("b")],
+        [other.clone(), more("a"), other.clone()],
+    ] {
+        let refused = f.store.add_keys(&refused).await;
+        assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+        assert_eq!(f.store.keys().await.unwrap().len(), 63);
+    }
+    f.store.add_keys(&[other, more("a")]).await.unwrap();
+    assert_eq!(f.store.keys().await.unwrap().len(), 65);
 }

@@ -66,7 +66,7 @@ pub async fn rotate(
     };
     let mut made = Vec::new();
     for algorithm in algorithms {
-        // Nobody keeps a document that says which keys of a new kind there are.
+        // The first of its kind signs at once: somebody has to.
         let wait = if has(algorithm) {
             state.timing.publication()
         } else {
@@ -77,19 +77,18 @@ pub async fn rotate(
             "key.rotate",
             json!({"algorithm": algorithm, "signs_from_ms": key.signs_from_ms}),
         );
-        made.push(key.kid.clone());
-        state
-            .tokens
-            .change(deadline(), move |store| async move {
-                store.add_key(&key, None, &audit).await
-            })
-            .await?;
+        made.push((key, audit));
     }
+    let kids: Vec<String> = made.iter().map(|(key, _)| key.kid.clone()).collect();
+    state
+        .tokens
+        .change(deadline(), move |store| async move { store.add_keys(&made).await })
+        .await?;
     let keys = stored(&state).await?;
     let standings = standings(&keys, state.now_ms() as i64, &state.timing);
     let items = standings
         .into_iter()
-        .filter(|standing| made.contains(&standing.key.kid))
+        .filter(|standing| kids.contains(&standing.key.kid))
         .collect();
     Ok(answer_page(&Page { items, next: None }, KeyView::new))
 }

@@ -70,6 +70,18 @@ impl PostgresStore {
         })
     }
 
+    pub(in crate::store) async fn add_keys(&self, keys: &[(StoredKey, AuditEntry)]) -> Result<()> {
+        verb!(self, ORDINARY, |connection| {
+            begin(connection).await?;
+            for (key, audit) in keys {
+                succession::check_room(&all(connection).await?, key).map_err(StoreError::Conflict)?;
+                add(connection, key, audit).await?;
+            }
+            connection.commit().await?;
+            Ok(())
+        })
+    }
+
     pub(in crate::store) async fn revoke_key(&self, revocation: &KeyRevocation, audit: &AuditEntry) -> Result<bool> {
         verb!(self, ORDINARY, |connection| {
             begin(connection).await?;

@@ -48,6 +48,18 @@ impl SqliteStore {
         .await
     }
 
+    pub(in crate::store) async fn add_keys(&self, keys: &[(StoredKey, AuditEntry)]) -> Result<()> {
+        let keys = keys.to_vec();
+        self.write(PATIENT, move |t| {
+            for (key, audit) in &keys {
+                succession::check_room(&all(t)?, key).map_err(StoreError::Conflict)?;
+                add(t, key, audit)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     pub(in crate::store) async fn revoke_key(&self, revocation: &KeyRevocation, audit: &AuditEntry) -> Result<bool> {
         let (revocation, audit) = (revocation.clone(), audit.clone());
         self.write(PATIENT, move |t| {
