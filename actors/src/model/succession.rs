@@ -28,6 +28,14 @@ pub fn check_room(known: &[StoredKey], key: &StoredKey) -> Result<(), String> {
     ))
 }
 
+/// Why a key that was revoked is refused: what it has signed is dead, and whoever has it could sign again.
+pub fn revoked(key: &StoredKey) -> String {
+    format!(
+        "the key {} was revoked and cannot be taken back: make another one",
+        key.kid
+    )
+}
+
 /// Whether no key of the algorithm is newer than what the caller knew of (`None`: the caller does not care).
 pub fn is_newest(known: &[StoredKey], key: &StoredKey, after_ms: Option<i64>) -> bool {
     after_ms.is_none_or(|after| {

@@ -14,6 +14,7 @@ on_both!(
     keys_are_sealed_anew_together,
     there_is_an_end_to_keys,
     keys_are_added_together_or_not_at_all,
+    a_revoked_key_does_not_come_back,
 );
 
 fn from(kid: &str, signs_from: i64) -> StoredKey {
@@ -233,4 +234,28 @@ async fn keys_are_added_together_or_not_at_all(kind: &str) {
     }
     f.store.add_keys(&[other, more("a")]).await.unwrap();
     assert_eq!(f.store.keys().await.unwrap().len(), 65);
+}
+
+async fn a_revoked_key_does_not_come_back(kind: &str) {
+    let f = Fixture::migrated(kind).await;
+    f.store
+        .add_key(&from("a", NOW), None, &audit("key.create"))
+        .await
+        .unwrap();
+    let revocation = KeyRevocation {
+        kid: "a".to_owned(),
+        now_ms: NOW as u64 * 1000,
+        replacement: from("b", NOW),
+    };
+    assert!(f.store.revoke_key(&revocation, &audit("key.revoke")).await.unwrap());
+    let again = f.store.add_key(&from("a", NOW + 1), None, &audit("key.import")).await;
+    assert!(
+        matches!(&again, Err(StoreError::Conflict(why)) if why.contains("revoked")),
+        "{again:?}"
+    );
+    assert_eq!(kids(&f).await, are(&[("b", NOW)]));
+    // Where it was removed because it was of no more use, nothing is held against it.
+    let seen = f.store.keys().await.unwrap()[0].clone();
+    assert!(f.store.remove_key(&seen, NOW, &audit("key.remove")).await.unwrap());
+    assert!(f.store.add_key(&seen, None, &audit("key.import")).await.unwrap());
 }

@@ -62,6 +62,10 @@ impl PostgresStore {
             let known = all(connection).await?;
             succession::check_room(&known, key).map_err(StoreError::Conflict)?;
             let wanted = succession::is_newest(&known, key, after_ms);
+            // A key that is made by itself is new.
+            if after_ms.is_none() && is_revoked(connection, key).await? {
+                return Err(StoreError::Conflict(succession::revoked(key)).into());
+            }
             if wanted {
                 add(connection, key, audit).await?;
             }
@@ -172,6 +176,11 @@ impl PostgresStore {
 async fn begin(connection: &mut Connection) -> std::result::Result<(), Failure> {
     let lock = format!("SELECT pg_advisory_xact_lock({KEYS_LOCK})");
     Ok(connection.begin(&lock).await?)
+}
+
+async fn is_revoked(connection: &mut Connection, key: &StoredKey) -> std::result::Result<bool, Failure> {
+    let sql = "SELECT 1 FROM revocations WHERE target_kind = 'key' AND target_id = $1 LIMIT 1";
+    Ok(!connection.query(sql, &[&key.kid]).await?.is_empty())
 }
 
 async fn add(connection: &mut Connection, key: &StoredKey, audit: &AuditEntry) -> std::result::Result<(), Failure> {

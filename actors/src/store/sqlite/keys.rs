@@ -40,6 +40,10 @@ impl SqliteStore {
             let known = all(t)?;
             succession::check_room(&known, &key).map_err(StoreError::Conflict)?;
             let wanted = succession::is_newest(&known, &key, after_ms);
+            // A key that is made by itself is new.
+            if after_ms.is_none() && is_revoked(t, &key)? {
+                return Err(StoreError::Conflict(succession::revoked(&key)).into());
+            }
             if wanted {
                 add(t, &key, &audit)?;
             }
@@ -132,6 +136,11 @@ impl SqliteStore {
         })
         .await
     }
+}
+
+fn is_revoked(t: &Connection, key: &StoredKey) -> std::result::Result<bool, Failure> {
+    let sql = "SELECT 1 FROM revocations WHERE target_kind = 'key' AND target_id = ?1";
+    Ok(t.prepare_cached(sql)?.exists([&key.kid])?)
 }
 
 fn add(t: &Connection, key: &StoredKey, audit: &AuditEntry) -> std::result::Result<(), Failure> {
