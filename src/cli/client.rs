@@ -146,6 +146,11 @@ async fn create(config: &Config, create: Create) -> Result<(), Failure> {
     };
     let made = registration::register(&request, &defaults(config), Fresh::generate()?, now())?;
     let store = store::open_or_make(config).await?;
+    if store.client(&made.client.client_id).await?.is_some() {
+        // As the store says it, before a key is made for a client that is none.
+        let why = format!("the client {} exists already", made.client.client_id);
+        return Err(Failure::Refused(why));
+    }
     key::ensure(config, &store, made.client.signing_alg.and_then(SigningAlg::key)).await?;
     let now_ms = store.ping().await?;
     store

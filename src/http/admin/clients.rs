@@ -50,6 +50,11 @@ pub async fn create(
     let fresh = Fresh::generate().map_err(|_| Failure::Unavailable("internal"))?;
     let registered = registration::register(&asked, &state.registration_defaults(), fresh, state.now())?;
     let client = registered.client;
+    let id = client.client_id.to_string();
+    if stored(&state, id.clone()).await.is_ok() {
+        // As the store says it, before a key is made for a client that is none.
+        return Err(Failure::Conflict(format!("the client {id} exists already")));
+    }
     state.ensure_key(client.signing_alg, &operator, deadline()).await?;
     let audit = operator.audit(
         "client.create",

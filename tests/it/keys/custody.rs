@@ -1,8 +1,10 @@
 //! Where signing keys come from, and what they rest under.
 
 use std::process::Command;
+use std::time::Duration;
 
-use oauth2_testkit::Kind;
+use oauth2_testkit::{Credentials, Kind, Output, Server};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::{kid_of, published, restart, until};
@@ -12,6 +14,7 @@ on_both_stores!(
     keys_from_elsewhere_are_taken_over,
     what_is_no_usable_key_is_named,
     the_key_encryption_key_is_changed_while_the_server_runs,
+    a_key_that_does_not_open_stops_nothing_else,
 );
 
 /// A key of RFC 8037, appendix A.
@@ -101,18 +104,23 @@ async fn what_is_no_usable_key_is_named(store: Kind) {
     );
 }
 
-async fn the_key_encryption_key_is_changed_while_the_server_runs(store: Kind) {
-    const NEW: &str = "//////////////////////////////////////////8=";
-    let mut server = start(store).await;
-    let client = server.register(json!({})).await;
-    let token = server.token(&client).await;
-    let old = match store {
-        Kind::Postgres => server.setup.variable("OAUTH2_KEY_ENCRYPTION_KEY").unwrap().to_owned(),
-        Kind::Sqlite => std::fs::read_to_string(server.setup.directory().join("data/key_encryption_key"))
+const NEW: &str = "//////////////////////////////////////////8=";
+
+fn key_encryption_key(server: &Server) -> String {
+    match server.setup.variable("OAUTH2_KEY_ENCRYPTION_KEY") {
+        Some(given) => given.to_owned(),
+        None => std::fs::read_to_string(server.setup.directory().join("data/key_encryption_key"))
             .unwrap()
             .trim()
             .to_owned(),
-    };
+    }
+}
+
+async fn the_key_encryption_key_is_changed_while_the_server_runs(store: Kind) {
+    let mut server = start(store).await;
+    let client = server.register(json!({})).await;
+    let token = server.token(&client).await;
+    let old = key_encryption_key(&server);
     // The overlap: every node knows both, then the keys are sealed anew, then the old one goes.
     server.setup.set("OAUTH2_KEY_ENCRYPTION_KEY", NEW);
     server.setup.set("OAUTH2_KEY_ENCRYPTION_KEY_PREVIOUS", &*old);
@@ -146,4 +154,53 @@ async fn the_key_encryption_key_is_changed_while_the_server_runs(store: Kind) {
         3,
         "the old key opens nothing any more"
     );
+}
+
+async fn a_key_that_does_not_open_stops_nothing_else(store: Kind) {
+    let server = start(store).await;
+    let client = server.register(json!({"token_format": "jwt"})).await;
+    let before = published(&server).await;
+    let old = key_encryption_key(&server);
+    // As another node does that has been given the new one already.
+    let ahead = |current: &str, previous: &str, arguments: &[&str]| {
+        let mut command = server.setup.command(arguments);
+        command.env("OAUTH2_KEY_ENCRYPTION_KEY", current);
+        let done = Output::of(command.env("OAUTH2_KEY_ENCRYPTION_KEY_PREVIOUS", previous));
+        assert_eq!(done.code, 0, "{arguments:?}: {}", done.stderr);
+        serde_json::from_str::<Value>(&done.stdout).unwrap()
+    };
+    ahead(NEW, &old, &["key", "rotate", "--json"]);
+    let rsa = ["client", "create", "--format", "jwt", "--signing-alg", "RS256", "--json"];
+    let rsa = Credentials::of(&ahead(NEW, &old, &rsa));
+    until("public halves are published all the same", async || {
+        published(&server).await.len() == before.len() + 3
+    })
+    .await;
+    until("clients are followed", async || {
+        // Nobody else could sign it here.
+        server.ask_token(&rsa, &[]).await.status() == StatusCode::SERVICE_UNAVAILABLE
+    })
+    .await;
+    // Longer than answers may be given without news of the store.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let token = server.token(&client).await;
+    assert!(before.contains(&kid_of(&token)) && server.is_active(&client, &token).await);
+    let ready = server.http.get(server.url("/ready")).send().await.unwrap();
+    assert_eq!(ready.status(), StatusCode::OK);
+    let log = server.process.stderr();
+    let told = log.lines().filter(|line| line.contains("ERROR") && line.contains("does not open"));
+    assert_eq!(told.count(), 4, "each is told of once: {log}");
+    let doctor = server.setup.run(&["doctor"]);
+    assert!(
+        doctor.code == 3 && doctor.stdout.contains("4 of 7 signing keys"),
+        "{}",
+        doctor.stdout
+    );
+    assert_eq!(server.setup.run(&["key", "rotate"]).code, 2);
+    // Sealed under what this node knows, they are of use at once.
+    assert_eq!(ahead(&old, NEW, &["key", "rewrap", "--json"])["rewrapped"], 4);
+    until("it signs for the new client", async || {
+        server.ask_token(&rsa, &[]).await.status() == StatusCode::OK
+    })
+    .await;
 }
