@@ -40,13 +40,14 @@ pub fn serve(config: Config, options: ServeOptions) -> Result<(), Failure> {
 }
 
 async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
-    let secrets = embedded::provide(&config)?;
+    embedded::make_data_directory(&config)?;
     let _alone = startup::lock(&config)?;
     let store = Store::open(&StoreOptions {
         ledger_writers: actors::recorder_count(&config) as u32,
         ..config.database.options().clone()
     })
     .await?;
+    let secrets = embedded::provide(&config, startup::is_sealed(&config, &store).await)?;
     let clock = Arc::new(StoreClock::new(Arc::new(SystemClock)));
     let now_ms = clock.unix_ms() as i64;
     let (prepared, when_prepared) = watch::channel(false);

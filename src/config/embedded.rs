@@ -57,18 +57,10 @@ pub fn make_data_directory(config: &Config) -> Result<Option<PathBuf>, SecretErr
     Ok(Some(directory))
 }
 
-/// The secrets that `serve` needs. Makes the data directory and what is missing in it; touches nothing on Postgres.
-pub fn provide(config: &Config) -> Result<Provided, SecretError> {
+/// The secrets that `serve` needs. Makes the data directory and what is missing in it; touches nothing on Postgres. `sealed`:
+/// whether the store holds signing keys, which no new key-encryption key could open.
+pub fn provide(config: &Config, sealed: bool) -> Result<Provided, SecretError> {
     let directory = make_data_directory(config)?;
-    let admin_token = match (&config.secrets.admin_token, &directory) {
-        (Some(token), _) => Some(token.clone()),
-        (None, Some(directory)) => {
-            let fresh = || secret::generate("oas_ad_").map_err(|error| SecretError::Io(error.to_string()));
-            let path = directory.join(ADMIN_TOKEN_FILE);
-            Some(checked(&path, &read_or_make(&path, fresh)?, parse_token)?)
-        }
-        (None, None) => None,
-    };
     let key_encryption_key = match (&config.secrets.key_encryption_key, &directory) {
         (Some(key), _) => key.clone(),
         (None, Some(directory)) => {
@@ -77,12 +69,29 @@ pub fn provide(config: &Config) -> Result<Provided, SecretError> {
                 Ok(STANDARD.encode(bytes))
             };
             let path = directory.join(KEY_ENCRYPTION_KEY_FILE);
+            if sealed && !path.exists() {
+                let problem = format!(
+                    "the store holds signing keys, and the key-encryption key that opens them is neither in {} nor given: \
+                     give it in OAUTH2_KEY_ENCRYPTION_KEY",
+                    path.display()
+                );
+                return Err(SecretError::Refused(problem));
+            }
             checked(&path, &read_or_make(&path, fresh)?, parse_key)?
         }
         (None, None) => {
             let problem = "OAUTH2_KEY_ENCRYPTION_KEY must be given on Postgres";
             return Err(SecretError::Refused(problem.to_owned()));
         }
+    };
+    let admin_token = match (&config.secrets.admin_token, &directory) {
+        (Some(token), _) => Some(token.clone()),
+        (None, Some(directory)) => {
+            let fresh = || secret::generate("oas_ad_").map_err(|error| SecretError::Io(error.to_string()));
+            let path = directory.join(ADMIN_TOKEN_FILE);
+            Some(checked(&path, &read_or_make(&path, fresh)?, parse_token)?)
+        }
+        (None, None) => None,
     };
     Ok(Provided {
         admin_token,

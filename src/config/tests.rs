@@ -278,8 +278,14 @@ fn an_embedded_store_makes_its_secrets_once() {
     let url = format!("sqlite://{}/data/o.db", directory.path().display());
     let config = resolved(&[("OAUTH2_DATABASE_URL", &url)], None).unwrap();
     assert!(embedded::existing_seals(&config).unwrap().is_none());
-    let first = embedded::provide(&config).unwrap();
-    let second = embedded::provide(&config).unwrap();
+    let sealed = embedded::provide(&config, true).unwrap_err();
+    assert!(
+        matches!(&sealed, embedded::SecretError::Refused(text) if text.contains("OAUTH2_KEY_ENCRYPTION_KEY")),
+        "{sealed}"
+    );
+    assert!(!directory.path().join("data/key_encryption_key").exists());
+    let first = embedded::provide(&config, false).unwrap();
+    let second = embedded::provide(&config, true).unwrap();
     assert_eq!(first.admin_token, second.admin_token);
     let existing = embedded::existing_seals(&config).unwrap().unwrap();
     assert_eq!(existing.current, second.seals.current);
@@ -287,7 +293,7 @@ fn an_embedded_store_makes_its_secrets_once() {
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::read_dir(directory.path().join("data")).unwrap().count(), 2);
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
-    let refused = embedded::provide(&config).unwrap_err();
+    let refused = embedded::provide(&config, true).unwrap_err();
     assert!(
         matches!(&refused, embedded::SecretError::Refused(text) if text.contains("chmod 600")),
         "{refused}"
