@@ -39,7 +39,7 @@ pub enum Command {
         #[command(flatten)]
         json: Json,
     },
-    /// Take over a key that was made elsewhere: PKCS #8, SEC 1 or PKCS #1 in PEM, a JWK, or PASERK k4.secret.
+    /// Take over a key that was made elsewhere: PKCS #8, SEC 1 or PKCS #1 in PEM, a JWK (which keeps its kid), or PASERK k4.secret.
     Import(Import),
     /// Seal every key anew that is still sealed under the key-encryption key before.
     Rewrap(Json),
@@ -162,6 +162,16 @@ async fn import(config: &Config, store: &Store, asked: &Import) -> Result<(), Fa
         config.keys.publication()
     };
     let key = generate::store(&pair, &seals, times(config, store, wait).await?).map_err(failed)?;
+    if let Some(there) = known.iter().find(|other| other.kid == key.kid) {
+        let named = match pair.kid {
+            Some(_) => "",
+            None => ": a name is made of the public half, so one key cannot sign for two algorithms",
+        };
+        return Err(Failure::Refused(format!(
+            "there is a key {} already, which signs {}{named}",
+            key.kid, there.algorithm
+        )));
+    }
     store.add_key(&key, None, &added("key.import", &key)).await?;
     list(config, store, asked.json, |kid| kid == key.kid).await
 }
@@ -260,7 +270,9 @@ async fn seals(config: &Config, store: &Store) -> Result<(Seals, Vec<StoredKey>)
 
 /// A key that is sealed otherwise than those that there are could be opened by no server.
 fn check(config: &Config, seals: &Seals, known: &[StoredKey]) -> Result<(), Failure> {
-    Keyring::open(&config.issuer, seals, known, None).map(drop).map_err(failed)
+    Keyring::open(&config.issuer, seals, known, None)
+        .map(drop)
+        .map_err(failed)
 }
 
 fn failed(error: KeyError) -> Failure {

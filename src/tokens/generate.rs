@@ -17,6 +17,8 @@ use super::sealing::Seals;
 pub struct Pair {
     /// What it signs.
     pub algorithm: KeyAlgorithm,
+    /// What it is called, where it brings a name. `None`: a name is made of its public half.
+    pub kid: Option<String>,
     /// See [`StoredKey::public_key`].
     pub public: Vec<u8>,
     /// The private half.
@@ -51,7 +53,9 @@ pub fn generate(algorithm: KeyAlgorithm, seals: &Seals, times: Times) -> Result<
 /// Seals a key and names it.
 pub fn store(pair: &Pair, seals: &Seals, times: Times) -> Result<StoredKey, KeyError> {
     let kid = match pair.algorithm {
+        // What PASERK calls a key follows from the key.
         KeyAlgorithm::PasetoV4Public => paseto_kid(&pair.public),
+        _ if pair.kid.is_some() => pair.kid.clone(),
         _ => jwt::thumbprint(pair.algorithm, &pair.public),
     };
     let kid = kid.ok_or(KeyError::Generate)?;
@@ -80,6 +84,7 @@ fn pair(algorithm: KeyAlgorithm) -> Option<Pair> {
 pub(super) fn ed25519(algorithm: KeyAlgorithm, pair: &Ed25519KeyPair) -> Option<Pair> {
     Some(Pair {
         algorithm,
+        kid: None,
         public: pair.public_key().as_ref().to_vec(),
         private: pair.seed().ok()?.as_be_bytes().ok()?.as_ref().to_vec(),
     })
@@ -90,6 +95,7 @@ pub(super) fn p256(pair: &EcdsaKeyPair) -> Option<Pair> {
     let public: EcPublicKeyUncompressedBin<'_> = pair.public_key().as_be_bytes().ok()?;
     Some(Pair {
         algorithm: KeyAlgorithm::Es256,
+        kid: None,
         public: public.as_ref().to_vec(),
         private: pair.to_pkcs8v1().ok()?.as_ref().to_vec(),
     })
@@ -100,6 +106,7 @@ pub(super) fn rsa(algorithm: KeyAlgorithm, pair: &rsa::KeyPair) -> Option<Pair> 
     let private: Pkcs8V1Der<'_> = pair.as_der().ok()?;
     Some(Pair {
         algorithm,
+        kid: None,
         public: pair.public_key().as_ref().to_vec(),
         private: private.as_ref().to_vec(),
     })

@@ -35,6 +35,9 @@ enum Material {
 const LEAST_RSA: usize = 2048;
 const MOST_RSA: usize = 8192;
 
+/// Bytes of a key's name.
+const LONGEST_KID: usize = 128;
+
 /// Reads a private key in any of the forms. `algorithm` is what it is to sign, where the form leaves that open.
 pub fn read(text: &str, algorithm: Option<KeyAlgorithm>) -> Result<Pair, Unusable> {
     let text = text.trim();
@@ -42,13 +45,14 @@ pub fn read(text: &str, algorithm: Option<KeyAlgorithm>) -> Result<Pair, Unusabl
         return assign(&pem(text)?, algorithm);
     }
     if text.starts_with('{') {
-        let (material, named) = jwk(text)?;
-        return match (named, algorithm) {
+        let (material, named, kid) = jwk(text)?;
+        let pair = match (named, algorithm) {
             (Some(named), Some(asked)) if named != asked => Err(unusable(format!(
                 "is a JWK for {named}, and is asked to be for {asked}"
             ))),
             (named, asked) => assign(&material, asked.or(named)),
-        };
+        }?;
+        return Ok(Pair { kid, ..pair });
     }
     if text.starts_with("k4.") {
         return assign(&paserk(text)?, Some(algorithm.unwrap_or(KeyAlgorithm::PasetoV4Public)));
@@ -149,6 +153,7 @@ struct Jwk {
     kty: String,
     crv: Option<String>,
     alg: Option<String>,
+    kid: Option<String>,
     d: Option<String>,
     x: Option<String>,
     y: Option<String>,
@@ -161,7 +166,8 @@ struct Jwk {
     qi: Option<String>,
 }
 
-fn jwk(text: &str) -> Result<(Material, Option<KeyAlgorithm>), Unusable> {
+/// The key, what it signs, and what it is called, where it says so.
+fn jwk(text: &str) -> Result<(Material, Option<KeyAlgorithm>, Option<String>), Unusable> {
     // The parser's words are left out: they may quote the key.
     let jwk: Jwk = serde_json::from_str(text)
         .map_err(|_| unusable("is not a JWK: a JSON object with kty and the key's members"))?;
@@ -173,6 +179,12 @@ fn jwk(text: &str) -> Result<(Material, Option<KeyAlgorithm>), Unusable> {
         ),
         None => None,
     };
+    if jwk.kid.as_deref().is_some_and(|kid| !is_kid(kid)) {
+        return Err(unusable(format!(
+            "has a kid that is not 1 to {LONGEST_KID} letters, digits, -, _ and ., with more than dots among them: change it or \
+             leave it out"
+        )));
+    }
     let material = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
         ("OKP", Some("Ed25519")) => {
             let (seed, public) = (member("d", jwk.d.as_deref())?, member("x", jwk.x.as_deref())?);
@@ -221,7 +233,13 @@ fn jwk(text: &str) -> Result<(Material, Option<KeyAlgorithm>), Unusable> {
             ));
         }
     };
-    Ok((material, named))
+    Ok((material, named, jwk.kid))
+}
+
+/// A name that can stand as it is in a header, a path and a table.
+fn is_kid(kid: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=LONGEST_KID).contains(&kid.len()) && kid.bytes().all(plain) && !kid.bytes().all(|byte| byte == b'.')
 }
 
 fn member(name: &str, value: Option<&str>) -> Result<Vec<u8>, Unusable> {

@@ -39,7 +39,7 @@ fn refused(text: &str, algorithm: Option<KeyAlgorithm>, word: &str) {
 
 #[test]
 fn every_form_of_ed25519_is_one_key() {
-    let jwk = json!({"kty": "OKP", "crv": "Ed25519", "d": D, "x": X, "kid": "ignored"}).to_string();
+    let jwk = json!({"kty": "OKP", "crv": "Ed25519", "d": D, "x": X, "kid": "theirs.2026-11_a"}).to_string();
     let (seed, public) = (BASE64URL.decode(D).unwrap(), BASE64URL.decode(X).unwrap());
     let pair = Ed25519KeyPair::from_seed_and_public_key(&seed, &public).unwrap();
     let pem = pem_of("PRIVATE KEY", pair.to_pkcs8v1().unwrap().as_ref());
@@ -52,7 +52,13 @@ fn every_form_of_ed25519_is_one_key() {
                 (algorithm, &public, &seed)
             );
             works(&read);
+            let brings_a_name = *text == jwk;
+            assert_eq!(read.kid.as_deref(), brings_a_name.then_some("theirs.2026-11_a"));
         }
+    }
+    for kid in ["", ".", "..", "a b", "a\"b", "a/b", "ä", &"a".repeat(129)] {
+        let named = json!({"kty": "OKP", "crv": "Ed25519", "d": D, "x": X, "kid": kid}).to_string();
+        refused(&named, Some(KeyAlgorithm::EdDsa), "kid");
     }
     assert_eq!(read(&paserk, None).unwrap().algorithm, KeyAlgorithm::PasetoV4Public);
     refused(&jwk, None, "EdDSA or v4.public");

@@ -12,6 +12,7 @@ use crate::start;
 
 on_both_stores!(
     keys_from_elsewhere_are_taken_over,
+    a_key_keeps_the_name_that_verifiers_know,
     what_is_no_usable_key_is_named,
     the_key_encryption_key_is_changed_while_the_server_runs,
     a_key_that_does_not_open_stops_nothing_else,
@@ -59,6 +60,47 @@ async fn keys_from_elsewhere_are_taken_over(store: Kind) {
         .setup
         .json(&["key", "import", file.to_str().unwrap(), "--alg", "v4.public", "--json"]);
     assert_eq!(taken["items"][0]["state"], "published");
+}
+
+async fn a_key_keeps_the_name_that_verifiers_know(store: Kind) {
+    let server = start(store).await;
+    let client = server.register(json!({"token_format": "jwt"})).await;
+    let import = |arguments: &[&str], text: &str| {
+        server
+            .setup
+            .run_with_input(&[&["key", "import", "-", "--json"], arguments].concat(), text)
+    };
+    let named = |kid: &str| JWK.replacen('{', &format!(r#"{{"kid":"{kid}","#), 1);
+    let done = import(&["--alg", "EdDSA", "--published"], &named("2026.their-key_1"));
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    until("the server signs with it", async || {
+        kid_of(&server.token(&client).await) == "2026.their-key_1"
+    })
+    .await;
+    let token = server.token(&client).await;
+    assert!(server.is_active(&client, &token).await);
+    assert!(published(&server).await.contains(&"2026.their-key_1".to_owned()));
+    let refused = import(&["--alg", "EdDSA"], &named("a b"));
+    assert!(
+        refused.code == 2 && refused.stderr.contains("kid"),
+        "{}",
+        refused.stderr
+    );
+    let rsa = Command::new("openssl")
+        .args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])
+        .output()
+        .unwrap();
+    let rsa = String::from_utf8(rsa.stdout).unwrap();
+    assert_eq!(import(&["--alg", "RS256"], &rsa).code, 0);
+    let refused = import(&["--alg", "PS256"], &rsa);
+    assert!(
+        refused.code == 2
+            && refused
+                .stderr
+                .contains("which signs RS256: a name is made of the public half"),
+        "{}",
+        refused.stderr
+    );
 }
 
 async fn what_is_no_usable_key_is_named(store: Kind) {
@@ -170,7 +212,15 @@ async fn a_key_that_does_not_open_stops_nothing_else(store: Kind) {
         serde_json::from_str::<Value>(&done.stdout).unwrap()
     };
     ahead(NEW, &old, &["key", "rotate", "--json"]);
-    let rsa = ["client", "create", "--format", "jwt", "--signing-alg", "RS256", "--json"];
+    let rsa = [
+        "client",
+        "create",
+        "--format",
+        "jwt",
+        "--signing-alg",
+        "RS256",
+        "--json",
+    ];
     let rsa = Credentials::of(&ahead(NEW, &old, &rsa));
     until("public halves are published all the same", async || {
         published(&server).await.len() == before.len() + 3
@@ -188,7 +238,9 @@ async fn a_key_that_does_not_open_stops_nothing_else(store: Kind) {
     let ready = server.http.get(server.url("/ready")).send().await.unwrap();
     assert_eq!(ready.status(), StatusCode::OK);
     let log = server.process.stderr();
-    let told = log.lines().filter(|line| line.contains("ERROR") && line.contains("does not open"));
+    let told = log
+        .lines()
+        .filter(|line| line.contains("ERROR") && line.contains("does not open"));
     assert_eq!(told.count(), 4, "each is told of once: {log}");
     let doctor = server.setup.run(&["doctor"]);
     assert!(
