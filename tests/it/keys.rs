@@ -17,6 +17,7 @@ use super::{setup, start};
 
 mod custody;
 mod issue;
+mod mistakes;
 
 on_both_stores!(
     a_hundred_rotations_under_load_fail_no_verification,
