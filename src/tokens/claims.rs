@@ -189,7 +189,7 @@ pub(crate) mod tests {
             aud: "https://api.example.com/\"quoted\"".into(),
             exp: 1_800_000_000,
             iat: 1_799_998_200,
-            jti: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001),
+            jti: Uuid::from_u128(0x01a3_1840_d93b_7000_8000_0000_0000_0001),
             client_id: "ci".into(),
             scope: "read write".into(),
             extra: None,
