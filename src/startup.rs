@@ -66,10 +66,13 @@ pub fn lock(config: &Config) -> Result<StoreLock, Failure> {
     Ok(StoreLock(Some(file)))
 }
 
-/// Whether an embedded store holds signing keys. On Postgres nothing depends on it, and it may be out of reach.
+/// Whether an embedded store may hold signing keys. On Postgres nothing depends on it, and it may be out of reach.
 pub async fn is_sealed(config: &Config, store: &Store) -> bool {
-    // One that has no schema yet, or an old one, says nothing of its keys.
-    config.database.data_directory().is_some() && store.keys().await.is_ok_and(|keys| !keys.is_empty())
+    if config.database.data_directory().is_none() || matches!(store.schema_version().await, Ok(None)) {
+        return false;
+    }
+    // One that cannot be read, or has an old schema, does not say that it has none.
+    !store.keys().await.is_ok_and(|keys| keys.is_empty())
 }
 
 /// Why a store cannot be served from.

@@ -193,12 +193,18 @@ impl Request for Flush {
 pub struct AuditWriter {
     parts: Parts,
     writing: bool,
+    /// Waits for what is being written: that may come back.
+    flush: Option<Envelope<Flush>>,
 }
 
 impl AuditWriter {
     /// An actor that writes what is noted from now on, and what was noted before.
     pub fn new(parts: Parts) -> Self {
-        Self { parts, writing: false }
+        Self {
+            parts,
+            writing: false,
+            flush: None,
+        }
     }
 
     fn write(&mut self, ctx: &mut Context<Self>) {
@@ -208,10 +214,13 @@ impl AuditWriter {
         self.writing = true;
         let parts = self.parts.clone();
         let write = async move { write(&parts, false).await };
-        ctx.spawn(write.into_actor(self).map(|done, actor, _| {
+        ctx.spawn(write.into_actor(self).map(|done, actor, ctx| {
             actor.writing = false;
             if let Err(error) = done {
                 tracing::debug!(%error, "failed authentications could not be written to the audit log");
+            }
+            if let Some(flush) = actor.flush.take() {
+                ctx.notify(flush);
             }
         }));
     }
@@ -230,9 +239,14 @@ async fn write(parts: &Parts, end: bool) -> Result<(), StoreError> {
                 (("issuer", ""), detail, folded.last)
             }
         };
-        if let Err(error) = parts.store.note(&entry(detail), kind, id, at).await {
-            parts.failures.give_back(&taken[done..]);
-            return Err(error);
+        match parts.store.note(&entry(detail), kind, id, at).await {
+            Ok(()) => {}
+            // It would be refused for ever, and keep all others out.
+            Err(StoreError::Conflict(why)) => tracing::error!(why, "a failed authentication is lost to the audit log"),
+            Err(error) => {
+                parts.failures.give_back(&taken[done..]);
+                return Err(error);
+            }
         }
     }
     Ok(())
@@ -252,6 +266,10 @@ impl Handler<Envelope<Flush>> for AuditWriter {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<Flush>, ctx: &mut Context<Self>) {
+        if self.writing {
+            self.flush = Some(envelope);
+            return;
+        }
         let (parts, (Flush, answer)) = (self.parts.clone(), envelope.into_parts());
         let write = async move { answer.send(write(&parts, true).await) };
         ctx.spawn(write.into_actor(self));

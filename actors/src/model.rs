@@ -19,7 +19,7 @@ pub use decision::Decision;
 pub use key::{KeyAlgorithm, KeyRevocation, StoredKey};
 pub use page::Page;
 pub use policy::{Endpoint, Mode, Period, Policy, Quotas, Rate, RateLimits, StaticClaims};
-pub use quota::{Expiring, Usage, Window};
+pub use quota::{Expiring, MOST_EXPIRING, Usage, Window};
 pub use revocation::{Revocation, RevocationTarget};
 pub use token::{Ledger, SigningAlg, StoredToken, TokenFormat, TokenRecord};
 

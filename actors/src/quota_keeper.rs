@@ -16,7 +16,7 @@ use actix::prelude::*;
 use tokio::sync::watch;
 
 use crate::error::StoreError;
-use crate::model::Window;
+use crate::model::{MOST_EXPIRING, Window};
 use crate::runtime::clock::{Clock, StoreClock};
 use crate::runtime::mailbox::{Envelope, Request};
 use crate::runtime::when::when;
@@ -116,6 +116,12 @@ impl QuotaKeeper {
             for attempt in 1..=RECALLS {
                 match parts.store.expiring_tokens(now, started).await {
                     Ok(tokens) => {
+                        if tokens.len() >= MOST_EXPIRING {
+                            tracing::warn!(
+                                counted = tokens.len(),
+                                "not all tokens of before the start are counted as still valid"
+                            );
+                        }
                         for token in tokens {
                             parts
                                 .counters
@@ -137,7 +143,7 @@ impl QuotaKeeper {
         let (store, before) = (self.parts.store.clone(), self.now() - OVER);
         let forget = async move {
             if let Err(error) = store.purge_quota_usage(before).await {
-                tracing::debug!(%error, "windows that are over could not be forgotten");
+                tracing::warn!(%error, "used quotas of windows that are over could not be forgotten");
             }
         };
         ctx.spawn(forget.into_actor(self));

@@ -35,6 +35,7 @@ pub enum Command {
     /// Take a key away at once, and with it every token that it has signed. Another one signs from now on.
     Revoke {
         /// The key's id, as `key list` tells it.
+        #[arg(allow_hyphen_values = true)]
         kid: String,
         #[command(flatten)]
         json: Json,
@@ -162,14 +163,16 @@ async fn import(config: &Config, store: &Store, asked: &Import) -> Result<(), Fa
         config.keys.publication()
     };
     let key = generate::store(&pair, &seals, times(config, store, wait).await?).map_err(failed)?;
-    if let Some(there) = known.iter().find(|other| other.kid == key.kid) {
-        let named = match pair.kid {
-            Some(_) => "",
-            None => ": a name is made of the public half, so one key cannot sign for two algorithms",
+    let same = |other: &&StoredKey| other.kid == key.kid || other.public_key == key.public_key;
+    if let Some(there) = known.iter().find(same) {
+        let what = if there.public_key == key.public_key {
+            "this very key is there already; one key cannot sign for two algorithms, nor under two names"
+        } else {
+            "there is another key of this name already"
         };
         return Err(Failure::Refused(format!(
-            "there is a key {} already, which signs {}{named}",
-            key.kid, there.algorithm
+            "{what}: {}, which signs {}",
+            there.kid, there.algorithm
         )));
     }
     store.add_key(&key, None, &added("key.import", &key)).await?;

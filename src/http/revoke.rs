@@ -36,7 +36,12 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
     let standings = state.spend(&client, Endpoint::Revocation, 1)?;
     let token = form.required("token", "token is missing")?;
     let resolved = state.resolve(token, deadline).await?;
-    if let Some(token) = resolved.filter(|token| is_revocable(&state, &client, token)) {
+    let own = resolved.filter(|token| token.claims().client_id == client.client_id && state.is_active(token));
+    let own = match own {
+        Some(token) if is_anothers(&state, &client, &token, deadline).await? => None,
+        own => own,
+    };
+    if let Some(token) = own {
         let claims = token.claims();
         let target = RevocationTarget::Token {
             jti: claims.jti,
@@ -68,7 +73,16 @@ pub async fn post(state: App, request: HttpRequest, payload: Payload) -> Result<
     Ok(answer)
 }
 
-fn is_revocable(state: &State, client: &Client, token: &Resolved) -> bool {
-    let claims = token.claims();
-    claims.client_id == client.client_id && claims.exp > state.now() && !state.is_revoked(token)
+/// Whether the record of the token's id is another client's. Who shares a secret can make up a token with any id, and a revocation
+/// is of an id.
+async fn is_anothers(state: &State, client: &Client, token: &Resolved, deadline: Instant) -> Result<bool, Failure> {
+    if !token.is_by_shared_secret() {
+        return Ok(false);
+    }
+    let jti = token.claims().jti;
+    let recorded = state
+        .tokens
+        .call(deadline, move |store| async move { store.token(jti, None).await })
+        .await?;
+    Ok(recorded.is_some_and(|token| token.record.client_id != client.client_id))
 }

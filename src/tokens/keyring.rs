@@ -315,7 +315,7 @@ impl Keyring {
 }
 
 /// Whether the times of a token agree with each other as those of ours do.
-fn is_one_that_we_could_make(claims: &Claims) -> bool {
+pub fn is_one_that_we_could_make(claims: &Claims) -> bool {
     let life = claims.exp.saturating_sub(claims.iat);
     (1..=MAX_TOKEN_LIFETIME).contains(&life)
         && claims.jti.get_version_num() == 7

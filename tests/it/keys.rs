@@ -247,6 +247,13 @@ fn made_up(token: &str, changes: &Value) -> String {
     format!("{signed}.{tag}")
 }
 
+/// An id of the same moment as a token's, which no record has.
+fn new_id(token: &str) -> String {
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    let claims: Value = serde_json::from_slice(&payload).unwrap();
+    format!("{}-7000-8000-000000000000", &claims["jti"].as_str().unwrap()[..13])
+}
+
 async fn who_shares_a_secret_speaks_for_the_clients_that_are_registered_so_only(store: Kind) {
     let server = Server::start(setup(store).await.with("OAUTH2_JWT_SECRET", SECRET)).await;
     let old = json!({"client_id": "old", "scope": "read oauth2.admin", "token_format": "jwt", "signing_alg": "HS256"});
@@ -254,6 +261,7 @@ async fn who_shares_a_secret_speaks_for_the_clients_that_are_registered_so_only(
         server.register(old).await,
         server.register(json!({"client_id": "other"})).await,
     );
+    let victim = server.register(json!({"token_format": "jwt"})).await;
     let token = server.token(&old).await;
     let tenth = json!({"jti": "01990000-0000-7000-8000-000000000000"});
     for (what, changes) in [
@@ -265,6 +273,27 @@ async fn who_shares_a_secret_speaks_for_the_clients_that_are_registered_so_only(
         for client in [&old, &other] {
             assert!(!server.is_active(client, &made_up).await, "{what}");
         }
+    }
+    // Nor are the tokens of others revoked by their ids.
+    let victims = server.token(&victim).await;
+    let payload = URL_SAFE_NO_PAD.decode(victims.split('.').nth(1).unwrap()).unwrap();
+    let claims: Value = serde_json::from_slice(&payload).unwrap();
+    for (client, name) in [(&old, "old"), (&other, "other")] {
+        let alike = json!({
+            "client_id": name, "sub": name, "jti": claims["jti"], "iat": claims["iat"], "nbf": claims["nbf"], "exp": claims["exp"],
+        });
+        server.revoke(client, &made_up(&token, &alike)).await;
+        assert!(server.is_active(&victim, &victims).await, "{name}");
+        let inspected = server.setup.run(&["token", "inspect", &made_up(&token, &alike)]);
+        assert_eq!(inspected.code, 2, "{}", inspected.stdout);
+    }
+    for changes in [
+        json!({"iss": "https://elsewhere.example"}),
+        json!({"exp": 4_000_000_000_i64}),
+        json!({"client_id": "other", "sub": "other", "jti": new_id(&token)}),
+    ] {
+        let inspected = server.setup.run(&["token", "inspect", &made_up(&token, &changes)]);
+        assert_eq!(inspected.code, 2, "{changes}: {}", inspected.stdout);
     }
     let unchanged = made_up(&token, &json!({}));
     assert!(

@@ -104,6 +104,7 @@ def lives(public: Operations, admin: Operations, token: str) -> None:
         for operation in ["disableClient", "enableClient", "getClient", "revokeTokensOfClient"]:
             admin(operation, 200, auth=token, path_parameters=path)
         admin("rotateClientSecret", 200, auth=token, path_parameters=path, body={"overlap_seconds": 0})
+    admin("createClient", 409, auth=token, body={"client_id": "life-0"})
     admin("topClients", 200, auth=token)
     check(len(admin("listClients", 200, auth=token, query={"prefix": "life-"})["items"]) == 3, "three clients are not three")
     kid = admin("rotateKeys", 200, auth=token, body={"algorithm": "ES256"})["items"][0]["kid"]
@@ -113,8 +114,25 @@ def lives(public: Operations, admin: Operations, token: str) -> None:
     check(len(admin("listKeys", 200, auth=token)["items"]) > 2, "the keys are not listed")
     admin("revokeKey", 200, auth=token, path_parameters={"kid": kid})
     check(bool(admin("listAudit", 200, auth=token)["next_cursor"] is None), "the audit log has no end")
+    refused(public, admin, token)
     for number in range(len(settings)):
         admin("deleteClient", 204, auth=token, path_parameters={"client_id": f"life-{number}"})
+
+
+def refused(public: Operations, admin: Operations, token: str) -> None:
+    """A client that may ask once an hour, and bodies that are too large."""
+    body = {"client_id": "life-limited", "rate_limits": {"token": "1/h", "introspection": "1/h", "revocation": "1/h"}}
+    limited = Client(body["client_id"], admin("createClient", 201, auth=token, body=body)["client_secret"])
+    asked = {"token": "no token"}
+    for status in [200, 429]:
+        public("issueToken", status, auth=limited.basic, body={"grant_type": "client_credentials"}, media_type=FORM)
+        public("introspectToken", status, auth=limited.basic, body=asked, media_type=FORM)
+        public("revokeToken", status, auth=limited.basic, body=asked, media_type=FORM)
+    public("introspectTokens", 429, auth=limited.basic, body={"tokens": ["no token"]})
+    large = "x" * 20_000
+    public("introspectToken", 413, auth=limited.basic, body={"token": large}, media_type=FORM)
+    admin("createClient", 413, auth=token, body={"client_name": large})
+    admin("deleteClient", 204, auth=token, path_parameters={"client_id": "life-limited"})
 
 
 def made_up(document: str, base_url: str, paths: str, *auth: str) -> None:

@@ -61,6 +61,9 @@ pub struct Usage {
     pub used: u64,
 }
 
+/// How many [`Expiring`] are read at a start, of a few hundred bytes each.
+pub const MOST_EXPIRING: usize = 500_000;
+
 /// Tokens of a client that expire in the same minute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expiring {

@@ -1,5 +1,7 @@
 //! Which key follows which: decided on what the store holds at that moment, by either store alike.
 
+use std::fmt::Write;
+
 use super::{KeyRevocation, StoredKey};
 
 /// Keys that an algorithm may have at a time: verifiers read all of them.
@@ -34,6 +36,14 @@ pub fn revoked(key: &StoredKey) -> String {
         "the key {} was revoked and cannot be taken back: make another one",
         key.kid
     )
+}
+
+/// What a revoked key is remembered by beside its name, which somebody may give it anew: no key is called so.
+pub fn material(key: &StoredKey) -> String {
+    key.public_key.iter().fold(String::from("public:"), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Whether no key of the algorithm is newer than what the caller knew of (`None`: the caller does not care).

@@ -30,6 +30,8 @@ impl Valid {
         let width = (life / (BUCKETS as i64 - 1) + 1).unsigned_abs().next_power_of_two() as i64;
         let place = self.rings.iter().position(|ring| ring.width == width);
         let place = place.unwrap_or_else(|| {
+            // Most clients stay with one: no room for more.
+            self.rings.reserve_exact(1);
             self.rings.push(Ring {
                 width,
                 first: now / width,

@@ -13,9 +13,6 @@ use crate::model::{Change, Client, MAX_TOKEN_LIFETIME, Policy, Revocation, Revoc
 /// How long after its last possible use a row is kept, so that a clock that is wrong for a while loses nothing.
 pub(super) const LOG_GRACE: i64 = 3600;
 
-/// Groups of expiring tokens that are read at a start, of a few hundred bytes each.
-pub(super) const MOST_EXPIRING: i64 = 500_000;
-
 /// Where the ids that begin with a prefix end: none has the last of all characters.
 pub(super) fn prefix_end(prefix: &str) -> String {
     format!("{prefix}{}", char::MAX)

@@ -111,6 +111,17 @@ struct Importer<'a> {
 pub async fn run(config: &Config, asked: &Import) -> Result<(), Failure> {
     let layout = Format::of(asked.format, &asked.file)?;
     let mut input = open(&asked.file)?;
+    let place = |path: &Path| path.canonicalize().ok();
+    if asked
+        .report
+        .as_deref()
+        .and_then(place)
+        .is_some_and(|report| place(&asked.file) == Some(report))
+    {
+        return Err(Failure::Refused(
+            "--report is the file that is to be imported".to_owned(),
+        ));
+    }
     let store = store::open_or_make(config).await?;
     let mut importer = Importer {
         config,

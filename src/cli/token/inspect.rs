@@ -48,7 +48,7 @@ pub async fn run(config: &Config, asked: &Inspect) -> Result<(), Failure> {
     let held = match &store {
         // What else a token says is nobody's word.
         Some(store) if matches!(verdict, Verdict::Valid | Verdict::None) => {
-            Some(state::held(store, &token, &decoded).await?)
+            Some(state::held(config, store, &token, &decoded).await?)
         }
         _ => None,
     };
@@ -69,6 +69,7 @@ fn objection(verdict: Verdict, held: Option<Held>, expired: bool) -> Option<&'st
     Some(match (verdict, held) {
         (Verdict::Bad, _) => "the signature does not hold: the token was altered or forged",
         (_, Some(Held::Forged)) => "the record of the token's id is of another token: this one was altered or forged",
+        (_, Some(Held::Foreign)) => "the token says what no token of this server does: it was made up",
         (Verdict::UnknownKey, _) => "the token names a key that is not among those at hand",
         (Verdict::NotChecked, _) => {
             "the signature was not checked: there is no store here; name the published keys with --keys"
@@ -77,7 +78,7 @@ fn objection(verdict: Verdict, held: Option<Held>, expired: bool) -> Option<&'st
         (Verdict::None, None) => "only the store knows an opaque token: look at it where the store is, without --keys",
         (Verdict::None, Some(Held::NotRecorded)) => "there is no record of the token: it was not issued here",
         (_, Some(Held::Revoked)) => "the token is revoked",
-        (_, Some(Held::NotActive)) => "the token is not active: its client is disabled or gone",
+        (_, Some(Held::NotActive)) => "the token is not active: its client is disabled, gone, or not registered so",
         (Verdict::Valid, None | Some(Held::Active | Held::NotRecorded)) | (Verdict::None, Some(Held::Active)) => {
             return None;
         }

@@ -1,15 +1,16 @@
 //! What the store knows of a token: whether it is on record, and whether anything took it away.
 
 use oauth2_actors::model::token::uuid_v7_ms;
-use oauth2_actors::model::{Revocation, RevocationTarget, StoredToken};
+use oauth2_actors::model::{Client, Revocation, RevocationTarget, SigningAlg, StoredToken, TokenFormat};
 use oauth2_actors::store::{LogPosition, Store};
 use uuid::Uuid;
 
 use crate::cli::store::now;
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::tokens::inspect::Decoded;
-use crate::tokens::opaque;
 use crate::tokens::peek::peek;
+use crate::tokens::{claims, jwt, keyring, opaque};
 
 /// What the store says of a token that somebody holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Held {
     NotRecorded,
     /// The row of its id is of another token.
     Forged,
+    /// It names another issuer, or says what no token of this server can.
+    Foreign,
 }
 
 impl Held {
@@ -31,6 +34,7 @@ impl Held {
             Self::Revoked => "revoked",
             Self::NotRecorded => "not recorded",
             Self::Forged => "of another token",
+            Self::Foreign => "not of this server",
         }
     }
 }
@@ -69,11 +73,10 @@ impl<'a> Subject<'a> {
         Ok(log.iter().any(|revocation| self.is_taken_by(revocation)))
     }
 
-    async fn has_its_client(&self, store: &Store) -> Result<bool, Failure> {
-        Ok(store
-            .client(self.client_id)
-            .await?
-            .is_some_and(|client| !client.disabled))
+    /// The client, if it may act.
+    async fn client(&self, store: &Store) -> Result<Option<Client>, Failure> {
+        let client = store.client(self.client_id).await?;
+        Ok(client.filter(|client| !client.disabled))
     }
 }
 
@@ -81,23 +84,29 @@ impl<'a> Subject<'a> {
 /// not seen.
 pub async fn is_active(store: &Store, token: &StoredToken, kid: Option<&str>) -> Result<bool, Failure> {
     let subject = Subject::of(token, kid);
-    Ok(token.record.expires_at > now() && subject.has_its_client(store).await? && !subject.is_revoked(store).await?)
+    Ok(token.record.expires_at > now() && subject.client(store).await?.is_some() && !subject.is_revoked(store).await?)
 }
 
 /// Looks up a token whose signature holds, or that is opaque: that one is proven by its row.
-pub async fn held(store: &Store, token: &str, decoded: &Decoded) -> Result<Held, Failure> {
+pub async fn held(config: &Config, store: &Store, token: &str, decoded: &Decoded) -> Result<Held, Failure> {
     let Some(glimpse) = peek(token) else {
         return Ok(Held::NotRecorded);
     };
-    let stored = store.token(glimpse.jti, Some(glimpse.expires_at)).await?;
-    let text = |value: &'_ serde_json::Value| value.as_str().map(str::to_owned);
+    let shared = decoded.header["alg"] == SigningAlg::Hs256.as_str();
+    let claims = &decoded.claims;
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
     let (kid, client_id, sub) = (
         text(&decoded.header["kid"]),
-        text(&decoded.claims["client_id"]).unwrap_or_default(),
-        text(&decoded.claims["sub"]),
+        text(&claims["client_id"]).unwrap_or_default(),
+        text(&claims["sub"]),
     );
+    if decoded.format != "opaque" && (claims["iss"] != config.issuer || (shared && !is_possible(token))) {
+        return Ok(Held::Foreign);
+    }
+    let stored = store.token(glimpse.jti, Some(glimpse.expires_at)).await?;
     let subject = match (&stored, opaque::parse(token)) {
         (Some(stored), Some(reference)) if !reference.is_of(&stored.record) => return Ok(Held::Forged),
+        (Some(stored), None) if !is_of(claims, stored) => return Ok(Held::Forged),
         (None, Some(_)) => return Ok(Held::NotRecorded),
         (Some(stored), _) => Subject::of(stored, kid.as_deref()),
         // One without a record is known by what it says, which its signature vouches for.
@@ -111,7 +120,11 @@ pub async fn held(store: &Store, token: &str, decoded: &Decoded) -> Result<Held,
     if subject.is_revoked(store).await? {
         return Ok(Held::Revoked);
     }
-    if glimpse.expires_at <= now() || !subject.has_its_client(store).await? {
+    let may = |client: &Client| {
+        let format = client.token_format.unwrap_or(config.tokens.format);
+        !shared || (client.signing_alg == Some(SigningAlg::Hs256) && format == TokenFormat::Jwt)
+    };
+    if glimpse.expires_at <= now() || !subject.client(store).await?.is_some_and(|client| may(&client)) {
         return Ok(Held::NotActive);
     }
     Ok(if stored.is_some() {
@@ -119,4 +132,19 @@ pub async fn held(store: &Store, token: &str, decoded: &Decoded) -> Result<Held,
     } else {
         Held::NotRecorded
     })
+}
+
+/// Whether the server could have made a token that who shares its secret may have made up.
+fn is_possible(token: &str) -> bool {
+    let claims = jwt::payload(token).and_then(|payload| claims::parse_jwt(&payload));
+    claims.is_some_and(|claims| keyring::is_one_that_we_could_make(&claims))
+}
+
+/// Whether a record is that of a token with these claims.
+fn is_of(claims: &serde_json::Value, stored: &StoredToken) -> bool {
+    let record = &stored.record;
+    claims["client_id"] == *record.client_id
+        && claims["aud"] == *record.audience
+        && claims["scope"] == *record.scope
+        && claims["sub"] == *stored.user_id.as_deref().unwrap_or(&record.client_id)
 }

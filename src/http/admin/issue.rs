@@ -141,7 +141,10 @@ pub async fn post(
         })
         .await?;
     let mut pending = Vec::new();
-    for record in records {
+    for (turn, record) in records.into_iter().enumerate() {
+        if turn % TURN == TURN - 1 {
+            tokio::task::yield_now().await;
+        }
         pending.push(recorder.ask(Record(record), deadline)?);
     }
     for record in pending {

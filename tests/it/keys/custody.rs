@@ -94,13 +94,23 @@ async fn a_key_keeps_the_name_that_verifiers_know(store: Kind) {
     assert_eq!(import(&["--alg", "RS256"], &rsa).code, 0);
     let refused = import(&["--alg", "PS256"], &rsa);
     assert!(
-        refused.code == 2
-            && refused
-                .stderr
-                .contains("which signs RS256: a name is made of the public half"),
+        refused.code == 2 && refused.stderr.contains("one key cannot sign for two algorithms"),
         "{}",
         refused.stderr
     );
+
+    // The key is the same under whatever name, also when it was revoked.
+    let renamed = import(&["--alg", "EdDSA"], &named("another"));
+    assert!(
+        renamed.code == 2 && renamed.stderr.contains("2026.their-key_1"),
+        "{}",
+        renamed.stderr
+    );
+    assert_eq!(server.setup.run(&["key", "revoke", "2026.their-key_1"]).code, 0);
+    for name in ["2026.their-key_1", "another"] {
+        let again = import(&["--alg", "EdDSA"], &named(name));
+        assert!(again.code == 2 && again.stderr.contains("revoked"), "{}", again.stderr);
+    }
 }
 
 async fn what_is_no_usable_key_is_named(store: Kind) {

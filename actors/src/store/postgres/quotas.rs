@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use super::column::Seconds;
 use super::{Failure, ORDINARY, PATIENT, Param, PostgresStore, Result, row, verb};
 use crate::model::token::uuid_of_ms;
-use crate::model::{Expiring, Usage, Window};
+use crate::model::{Expiring, MOST_EXPIRING, Usage, Window};
 
 impl PostgresStore {
     pub(in crate::store) async fn quota_usage(
@@ -75,7 +75,7 @@ impl PostgresStore {
             connection.begin("SET LOCAL statement_timeout = 5000").await?;
             let sql = "SELECT client_id, (extract(epoch FROM expires_at)::bigint / 60 + 1) * 60, count(*) FROM tokens
                 WHERE expires_at > $1 AND jti < $2 GROUP BY 1, 2 LIMIT $3";
-            let params: [&dyn Param; 3] = [&Seconds(now), &uuid_of_ms(before_ms), &row::MOST_EXPIRING];
+            let params: [&dyn Param; 3] = [&Seconds(now), &uuid_of_ms(before_ms), &(MOST_EXPIRING as i64)];
             let rows = connection.query(sql, &params).await?;
             connection.commit().await?;
             let read = |r: &Row| {

@@ -68,7 +68,8 @@ impl SqliteStore {
         let (revocation, audit) = (revocation.clone(), audit.clone());
         self.write(PATIENT, move |t| {
             let now_ms = revocation.now_ms;
-            match succession::succession(&all(t)?, &revocation) {
+            let known = all(t)?;
+            match succession::succession(&known, &revocation) {
                 None => return Ok(false),
                 Some(Succession::None) => {}
                 Some(Succession::Promote(kid)) => {
@@ -79,14 +80,15 @@ impl SqliteStore {
             }
             t.prepare_cached("DELETE FROM signing_keys WHERE kid = ?1")?
                 .execute([&revocation.kid])?;
-            let target = RevocationTarget::Key(revocation.kid.clone());
-            logs::append_revocation(
-                t,
-                &Revocation {
-                    target,
-                    cutoff_ms: now_ms,
-                },
-            )?;
+            let revoked = known
+                .iter()
+                .filter(|key| key.kid == revocation.kid)
+                .map(succession::material);
+            for name in revoked.chain([revocation.kid.clone()]) {
+                let target = RevocationTarget::Key(name);
+                let cutoff_ms = now_ms;
+                logs::append_revocation(t, &Revocation { target, cutoff_ms })?;
+            }
             logs::append_audit(t, (now_ms / 1000) as i64, &audit, "key", &revocation.kid)?;
             Ok(true)
         })
@@ -139,8 +141,8 @@ impl SqliteStore {
 }
 
 fn is_revoked(t: &Connection, key: &StoredKey) -> std::result::Result<bool, Failure> {
-    let sql = "SELECT 1 FROM revocations WHERE target_kind = 'key' AND target_id = ?1";
-    Ok(t.prepare_cached(sql)?.exists([&key.kid])?)
+    let sql = "SELECT 1 FROM revocations WHERE target_kind = 'key' AND target_id IN (?1, ?2)";
+    Ok(t.prepare_cached(sql)?.exists([&key.kid, &succession::material(key)])?)
 }
 
 fn add(t: &Connection, key: &StoredKey, audit: &AuditEntry) -> std::result::Result<(), Failure> {

@@ -4,7 +4,7 @@ use rusqlite::{Row, params};
 
 use super::{Failure, HURRIED, Result, SqliteStore, row};
 use crate::model::token::uuid_of_ms;
-use crate::model::{Expiring, Usage, Window};
+use crate::model::{Expiring, MOST_EXPIRING, Usage, Window};
 
 impl SqliteStore {
     pub(in crate::store) async fn quota_usage(
@@ -85,7 +85,7 @@ impl SqliteStore {
                 "SELECT client_id, (expires_at / 60 + 1) * 60, count(*) FROM tokens WHERE expires_at > ?1 AND jti < ?2
                  GROUP BY 1, 2 LIMIT ?3",
             )?;
-            let mut rows = select.query(params![now, uuid_of_ms(before_ms).as_bytes(), row::MOST_EXPIRING])?;
+            let mut rows = select.query(params![now, uuid_of_ms(before_ms).as_bytes(), MOST_EXPIRING as i64])?;
             let mut found = Vec::new();
             while let Some(r) = rows.next()? {
                 found.push(Expiring {
