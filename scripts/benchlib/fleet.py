@@ -59,7 +59,8 @@ def limits(bench: Bench) -> None:
 
 
 def flood(bench: Bench) -> None:
-    """Good clients at a tenth of the peak, alone and beside connections that fail as fast as they are answered."""
+    """Good clients at a tenth of the peak, alone and beside connections that fail as fast as they are answered: past the first
+    hundred of a minute the server holds each answer back."""
     server = bench.server("postgres-flooded")
     server.start()
     good, wrk = bench.token_target(server), shutil.which("wrk")

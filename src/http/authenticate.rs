@@ -6,7 +6,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use oauth2_actors::model::{Client, Mode};
 
-use super::error::Failure;
+use super::error::{AUTH_FAILURES, Failure};
 use super::limits::Refusal;
 use super::{State, client_address};
 use crate::oauth::client_auth::{Authorization, Credentials};
@@ -65,7 +65,7 @@ fn failed(state: &State, request: &HttpRequest, credentials: &Credentials<'_>, r
     }
     match wait {
         Some(retry_after) if state.rules.failures == Mode::Enforce => Failure::Limited(Box::new(Refusal {
-            reason: "auth_failures",
+            reason: AUTH_FAILURES,
             description: "client authentication failed, too often from this address",
             retry_after,
             standings: Vec::new(),

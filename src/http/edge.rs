@@ -3,8 +3,8 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use tracing::Instrument;
 
 use super::State;
-use super::error::{Failure, Refused};
+use super::error::{AUTH_FAILURES, Failure, Refused};
 use super::routes;
 use crate::tokens::BASE64URL;
 
@@ -35,6 +35,15 @@ static PROCESS: LazyLock<[u8; PROCESS_ID]> = LazyLock::new(|| {
 const PROCESS_ID: usize = 8;
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
+
+/// How long the answer to one failed authentication too many is held back. Whoever fails on and on mostly does so as fast as it is
+/// answered, on some number of connections: so it takes next to nothing of what others need.
+const HOLD: Duration = Duration::from_millis(150);
+
+/// Answers that are held back at a time, of a few KiB each. Beyond them there is no waiting.
+const MOST_HELD: usize = 10_000;
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
 
 /// The middleware.
 pub async fn edge(
@@ -70,8 +79,9 @@ pub async fn edge(
     let mut response = answered?;
 
     let status = response.status();
+    let mut refused = None;
     if !status.is_success() {
-        let refused = response.response().extensions().get::<Refused>().copied();
+        refused = response.response().extensions().get::<Refused>().copied();
         if let Some(Refused(reason)) = refused {
             if status.is_server_error() {
                 state.instruments.shed(endpoint, reason);
@@ -99,7 +109,24 @@ pub async fn edge(
         .instruments
         .record_http(endpoint, usize::from(status.as_u16() / 100), elapsed);
     add_headers(response.headers_mut(), id);
+    if matches!(refused, Some(Refused(AUTH_FAILURES))) {
+        hold().await;
+    }
     Ok(response)
+}
+
+async fn hold() {
+    struct Held;
+    impl Drop for Held {
+        fn drop(&mut self) {
+            HELD.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+    let before = HELD.fetch_add(1, Ordering::Relaxed);
+    let _held = Held;
+    if before < MOST_HELD {
+        tokio::time::sleep(HOLD).await;
+    }
 }
 
 /// The caller's own id for the request if it is harmless, else a new one.

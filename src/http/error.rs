@@ -60,9 +60,12 @@ pub const REASONS: &[&str] = &[
     "forbidden",
     "conflict",
     "rate_limited",
-    "auth_failures",
+    AUTH_FAILURES,
     "quota_exceeded",
 ];
+
+/// The reason of a failed authentication too many.
+pub const AUTH_FAILURES: &str = "auth_failures";
 
 /// Every value of the label `reason` of requests that were turned away because of the server.
 pub const SHED_REASONS: &[&str] = &[

@@ -1,7 +1,7 @@
 //! Rates of clients, failed authentications, and whose address counts.
 
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use oauth2_testkit::server::json as body_of;
@@ -177,10 +177,14 @@ async fn a_flood_of_wrong_secrets_shuts_nobody_out(kind: Kind) {
     let began = Instant::now();
     let mut refused = Vec::new();
     for _ in 0..130 {
+        let asked = Instant::now();
         let answer = server.ask_token(&wrong, &[]).await;
         match answer.status() {
             StatusCode::UNAUTHORIZED => {}
-            StatusCode::TOO_MANY_REQUESTS => refused.push(header(&answer, "retry-after").to_owned()),
+            StatusCode::TOO_MANY_REQUESTS => {
+                assert!(asked.elapsed() >= Duration::from_millis(150), "it is held back");
+                refused.push(header(&answer, "retry-after").to_owned());
+            }
             other => panic!("{other}"),
         }
         // From the very same address, in the middle of it.
