@@ -4,12 +4,11 @@
 //! costs a branch. What is said of a rate are the fields `RateLimit-Policy` and `RateLimit` of
 //! draft-ietf-httpapi-ratelimit-headers-09.
 
-use std::fmt::Write;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use oauth2_actors::model::{Client, Decision, Endpoint, Mode, RateLimits};
+use oauth2_actors::model::{Client, Decision, Endpoint, Mode, RateLimits, Window};
 
 use super::State;
 use super::error::Failure;
@@ -61,19 +60,21 @@ pub fn tell(standings: &[Standing], headers: &mut HeaderMap) {
     if standings.is_empty() {
         return;
     }
-    let (mut policy, mut state) = (String::new(), String::new());
+    // Written without the formatter, since limited clients have them in every answer.
+    let room = standings.len() * MEMBER;
+    let (mut policy, mut state) = (String::with_capacity(room), String::with_capacity(room));
     for standing in standings {
-        let separator = if policy.is_empty() { "" } else { ", " };
-        // Into a string: there is nothing that could fail.
-        let _ = write!(
-            policy,
-            "{separator}\"{}\";q={};w={}",
-            standing.name, standing.limit, standing.window
+        member(
+            &mut policy,
+            standing.name,
+            (";q=", standing.limit),
+            (";w=", standing.window),
         );
-        let _ = write!(
-            state,
-            "{separator}\"{}\";r={};t={}",
-            standing.name, standing.remaining, standing.reset
+        member(
+            &mut state,
+            standing.name,
+            (";r=", standing.remaining),
+            (";t=", standing.reset),
         );
     }
     for (name, value) in [(&POLICY, policy), (&STATE, state)] {
@@ -81,6 +82,29 @@ pub fn tell(standings: &[Standing], headers: &mut HeaderMap) {
             headers.insert(name.clone(), value);
         }
     }
+}
+
+/// Bytes that a member of a field mostly has.
+const MEMBER: usize = 48;
+
+fn member(field: &mut String, name: &str, one: (&str, u64), other: (&str, u64)) {
+    if !field.is_empty() {
+        field.push_str(", ");
+    }
+    field.push('"');
+    field.push_str(name);
+    field.push('"');
+    for (parameter, value) in [one, other] {
+        field.push_str(parameter);
+        field.push_str(itoa::Buffer::new().format(value));
+    }
+}
+
+/// One standing, with room for those of quotas.
+fn only(standing: Standing) -> Vec<Standing> {
+    let mut standings = Vec::with_capacity(1 + Window::ALL.len());
+    standings.push(standing);
+    standings
 }
 
 impl State {
@@ -112,7 +136,7 @@ impl State {
         };
         self.instruments.rate_limit(endpoint, decision);
         match spent.wait.filter(|_| decision == Decision::Limited) {
-            None => Ok(vec![standing]),
+            None => Ok(only(standing)),
             Some(retry_after) => Err(Failure::Limited(Box::new(Refusal {
                 reason: "rate_limited",
                 description: "the client asks more often than it may",

@@ -69,13 +69,12 @@ impl State {
 fn tell(standings: &mut Vec<Standing>, levels: &[Level], quotas: &Quotas, now: i64) {
     for level in levels {
         if let Some(limit) = level.window.of(quotas) {
-            let (start, end) = level.window.around(now);
             standings.push(Standing {
                 name: level.window.as_str(),
                 limit,
-                window: (end - start).unsigned_abs(),
+                window: (level.ends_at - level.began_at).unsigned_abs(),
                 remaining: limit.saturating_sub(level.used),
-                reset: (end - now).max(0).unsigned_abs(),
+                reset: (level.ends_at - now).max(0).unsigned_abs(),
             });
         }
     }

@@ -18,6 +18,8 @@ const WINDOWS: usize = Window::ALL.len();
 #[derive(Debug, Clone, Copy, Default)]
 struct Count {
     start: i64,
+    /// When the window ends, once that was asked: a month's takes a calendar.
+    end: i64,
     /// What the store knew when it was last told, and what it was told.
     saved: u64,
     /// What it does not know yet.
@@ -31,6 +33,8 @@ pub struct Level {
     pub window: Window,
     /// Tokens that were issued in it.
     pub used: u64,
+    /// When it began, Unix seconds.
+    pub began_at: i64,
     /// When it ends, Unix seconds.
     pub ends_at: i64,
 }
@@ -309,7 +313,7 @@ impl Counters {
                 *count = Count {
                     start: usage.start,
                     saved: usage.used,
-                    unsaved: 0,
+                    ..Count::default()
                 };
             } else if usage.start == count.start {
                 count.saved = count.saved.max(usage.used);
@@ -333,20 +337,30 @@ fn turn(counts: &mut [Count; WINDOWS], now: i64) -> [Level; WINDOWS] {
     let mut levels = [Level {
         window: Window::Hour,
         used: 0,
+        began_at: 0,
         ends_at: 0,
     }; WINDOWS];
     for ((count, window), level) in counts.iter_mut().zip(Window::ALL).zip(&mut levels) {
-        let (start, ends_at) = window.around(now);
-        if start > count.start {
-            *count = Count {
-                start,
-                saved: 0,
-                unsaved: 0,
-            };
-        }
+        let (began_at, ends_at) = if (count.start..count.end).contains(&now) {
+            (count.start, count.end)
+        } else {
+            let (start, end) = window.around(now);
+            if start > count.start {
+                *count = Count {
+                    start,
+                    ..Count::default()
+                };
+            }
+            // Where the clock was set back, the window that was last seen goes on.
+            if start == count.start {
+                count.end = end;
+            }
+            (start, end)
+        };
         *level = Level {
             window: *window,
             used: count.saved + count.unsaved,
+            began_at,
             ends_at,
         };
     }
