@@ -100,23 +100,8 @@ async fn list(config: &Config, store: &Store, json: Json, shown: impl Fn(&str) -
 
 async fn rotate(config: &Config, store: &Store, alg: Option<KeyAlgorithm>, json: Json) -> Result<(), Failure> {
     let (seals, known) = seals(config, store).await?;
-    let has = |algorithm: KeyAlgorithm| known.iter().any(|key| key.algorithm == algorithm);
-    let algorithms = match alg {
-        Some(alg) => vec![alg],
-        None => KeyAlgorithm::ALL
-            .iter()
-            .copied()
-            .filter(|&algorithm| has(algorithm))
-            .collect(),
-    };
     let mut made = Vec::new();
-    for algorithm in algorithms {
-        // The first of its kind signs at once: somebody has to.
-        let wait = if has(algorithm) {
-            config.keys.publication()
-        } else {
-            Duration::ZERO
-        };
+    for (algorithm, wait) in config.keys.rotation_of(alg, &known) {
         let key = generate::generate(algorithm, &seals, times(config, store, wait).await?).map_err(failed)?;
         let audit = added("key.rotate", &key);
         made.push((key, audit));

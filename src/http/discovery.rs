@@ -16,7 +16,7 @@ use oauth2_actors::freshness::STALENESS_BUDGET;
 use oauth2_actors::model::StoredKey;
 use serde::Serialize;
 use serde_json::json;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 use super::App;
 use super::error::Failure;
@@ -24,6 +24,11 @@ use super::refusals::OfAnybody;
 use super::shapes::{Jwks, PasetoKeys};
 use crate::tokens::BASE64URL;
 use crate::tokens::keyring::Keyring;
+
+/// Still what `If-None-Match` names.
+#[derive(Debug, IntoResponses)]
+#[response(status = 304)]
+pub struct StillTheSame;
 
 /// A JSON document with its entity tag.
 #[derive(Debug, Clone)]
@@ -175,7 +180,7 @@ impl Metadata {
     get, path = "/.well-known/oauth-authorization-server", operation_id = "getMetadata", tag = "Discovery",
     responses(
         (status = 200, description = "The metadata.", body = MetadataDocument),
-        (status = 304, description = "Still what `If-None-Match` names."),
+        StillTheSame,
     ),
 )]
 pub async fn get_metadata(state: App, request: HttpRequest) -> HttpResponse {
@@ -205,12 +210,13 @@ fn max_age(state: &App) -> Duration {
 
 /// Publishes the keys of JWT (RFC 7517 section 5).
 ///
-/// `max-age` says how long they may be kept: no key signs before everybody has had time to read it.
+/// `max-age` says how long they may be kept: no key signs before everybody has had time to read it, but the first of its kind.
+/// Whoever meets a `kid` that it does not know should read them again.
 #[utoipa::path(
     get, path = "/.well-known/jwks.json", operation_id = "getJwks", tag = "Discovery",
     responses(
         (status = 200, description = "The keys.", body = Jwks),
-        (status = 304, description = "Still what `If-None-Match` names."),
+        StillTheSame,
         OfAnybody,
     ),
 )]
@@ -229,7 +235,7 @@ pub async fn get_jwks(state: App, request: HttpRequest) -> Result<HttpResponse, 
     get, path = "/.well-known/paseto-keys.json", operation_id = "getPasetoKeys", tag = "Discovery",
     responses(
         (status = 200, description = "The keys.", body = PasetoKeys),
-        (status = 304, description = "Still what `If-None-Match` names."),
+        StillTheSame,
         OfAnybody,
     ),
 )]

@@ -3,7 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
@@ -13,6 +13,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, web};
 use base64::Engine;
 use futures_util::FutureExt;
+use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use super::State;
@@ -43,7 +44,7 @@ const HOLD: Duration = Duration::from_millis(150);
 /// Answers that are held back at a time, of a few KiB each. Beyond them there is no waiting.
 const MOST_HELD: usize = 10_000;
 
-static HELD: AtomicUsize = AtomicUsize::new(0);
+static HELD: Semaphore = Semaphore::const_new(MOST_HELD);
 
 /// The middleware.
 pub async fn edge(
@@ -116,15 +117,7 @@ pub async fn edge(
 }
 
 async fn hold() {
-    struct Held;
-    impl Drop for Held {
-        fn drop(&mut self) {
-            HELD.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-    let before = HELD.fetch_add(1, Ordering::Relaxed);
-    let _held = Held;
-    if before < MOST_HELD {
+    if let Ok(_held) = HELD.try_acquire() {
         tokio::time::sleep(HOLD).await;
     }
 }

@@ -14,7 +14,7 @@ use utoipa::openapi::{Content, Ref, RefOr, Required, Schema, Server};
 use utoipa::{Modify, OpenApi, openapi};
 
 use super::admin::{audit, clients, import, issue, keys, tokens, usage};
-use super::discovery::Document;
+use super::discovery::{Document, StillTheSame};
 use super::routes::Listener;
 use super::{discovery, health, introspect, introspect_batch, metrics, refusals, revoke, token};
 
@@ -198,7 +198,7 @@ pub fn text() -> String {
     get, path = "/openapi.json", operation_id = "getApiDocument", tag = "Operations",
     responses(
         (status = 200, description = "The document (OpenAPI 3.1).", body = Object),
-        (status = 304, description = "Still what `If-None-Match` names."),
+        StillTheSame,
     ),
 )]
 pub async fn get(request: HttpRequest) -> HttpResponse {

@@ -32,6 +32,23 @@ impl Timing {
         self.max_age + self.skew
     }
 
+    /// The algorithms that get a key when somebody asks for new ones, of one or of each that has keys, and how long each is published
+    /// before it signs. The first of its kind signs at once: somebody has to.
+    pub fn rotation_of(&self, asked: Option<KeyAlgorithm>, known: &[StoredKey]) -> Vec<(KeyAlgorithm, Duration)> {
+        let has = |algorithm: KeyAlgorithm| known.iter().any(|key| key.algorithm == algorithm);
+        let wait = |algorithm| {
+            if has(algorithm) {
+                self.publication()
+            } else {
+                Duration::ZERO
+            }
+        };
+        let all = KeyAlgorithm::ALL.iter().copied();
+        all.filter(|&algorithm| asked.map_or_else(|| has(algorithm), |asked| asked == algorithm))
+            .map(|algorithm| (algorithm, wait(algorithm)))
+            .collect()
+    }
+
     /// Whether there is no room for a key when it is due: those before it are kept until their last tokens, of so long a life,
     /// have expired.
     pub fn crowds(&self, token_lifetime: Duration) -> bool {

@@ -7,8 +7,9 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
+
+from serving import Silent, serve
 
 CLIENT = "somebody"
 #: Answers to introspection that are true: what a load test asks before there is load.
@@ -17,8 +18,7 @@ HONEST = 3
 PATIENCE = 20
 
 
-class Liar(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Liar(Silent):
     lock = threading.Lock()
     issued: set[str] = set()
     revoked: set[str] = set()
@@ -68,16 +68,10 @@ class Liar(BaseHTTPRequestHandler):
                 active = true or Liar.introspections > HONEST
                 self.answer(200, {"active": active, "client_id": CLIENT} if active else {"active": False})
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 def main() -> None:
     Liar.locks = sys.argv[1:] == ["lock"]
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Liar)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(server.server_address[1], flush=True)
-    sys.stdin.read()
+    serve(Liar)
 
 
 if __name__ == "__main__":

@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import http.client
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from serving import Silent, serve
 
 LEFT_OUT = {"retry-after", "ratelimit", "ratelimit-policy"}
 #: What belongs to one connection, or is written anew.
 OWN = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
 
 
-class Mute(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Mute(Silent):
     authority = ""
 
     def forward(self) -> None:
@@ -35,16 +34,10 @@ class Mute(BaseHTTPRequestHandler):
 
     do_GET = do_POST = forward
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 def main() -> None:
     Mute.authority = sys.argv[1]
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Mute)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(server.server_address[1], flush=True)
-    sys.stdin.read()
+    serve(Mute)
 
 
 if __name__ == "__main__":

@@ -55,23 +55,10 @@ pub async fn rotate(
 ) -> Result<HttpResponse, Failure> {
     let rotation: Rotation = read(&request, payload).await?;
     let known = stored(&state).await?;
-    let has = |algorithm: KeyAlgorithm| known.iter().any(|key| key.algorithm == algorithm);
-    let algorithms: Vec<KeyAlgorithm> = match &rotation.algorithm {
-        Some(name) => vec![name.parse().map_err(|why| bad_request(format!("algorithm {why}")))?],
-        None => KeyAlgorithm::ALL
-            .iter()
-            .copied()
-            .filter(|&algorithm| has(algorithm))
-            .collect(),
-    };
+    let asked = rotation.algorithm.as_deref().map(str::parse).transpose();
+    let asked = asked.map_err(|why: String| bad_request(format!("algorithm {why}")))?;
     let mut made = Vec::new();
-    for algorithm in algorithms {
-        // The first of its kind signs at once: somebody has to.
-        let wait = if has(algorithm) {
-            state.timing.publication()
-        } else {
-            Duration::ZERO
-        };
+    for (algorithm, wait) in state.timing.rotation_of(asked, &known) {
         let key = state.make_key(algorithm, wait).await?;
         let audit = operator.audit(
             "key.rotate",

@@ -211,8 +211,6 @@ async fn a_secret_that_is_told_is_the_clients(kind: Kind) {
             assert!(Instant::now() < deadline, "no secret is told");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        // It is told before it is written, which waits for us.
-        tokio::time::sleep(Duration::from_millis(100)).await;
     };
     let child = match kind {
         Kind::Sqlite => {
