@@ -18,7 +18,7 @@ lint: ## Formatting and lints, as they must be
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-openapi: ## Write docs/openapi.json anew, from the code
+openapi: ## Generate docs/openapi.json from the code
 	cargo run --locked -- openapi > docs/openapi.json
 
 deny: ## Licences, sources, duplicates and advisories of the dependencies (needs cargo-deny)

@@ -1,4 +1,4 @@
-//! What a token request and an introspection compute, without HTTP and without a store.
+//! The computations of a token request and an introspection, without HTTP and without a store.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
 use std::hint::black_box;
@@ -6,22 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use oauth2_actors::model::{KeyAlgorithm, SigningAlg};
-use oauth2_server::oauth::client_auth::{Authorization, Credentials};
-use oauth2_server::oauth::form::Form;
+use oauth2_server::keys::generate::{KeyTimes, generate};
+use oauth2_server::keys::keyring::Keyring;
+use oauth2_server::keys::wrapping::KeyWrapper;
+use oauth2_server::protocol::client_auth::Credentials;
+use oauth2_server::protocol::client_auth::client_secret_basic::Authorization;
+use oauth2_server::protocol::form::Form;
 use oauth2_server::tokens::claims::{self, Claims};
 use oauth2_server::tokens::fingerprint::Fingerprints;
-use oauth2_server::tokens::generate::{Times, generate};
 use oauth2_server::tokens::issued::IssuedTokens;
-use oauth2_server::tokens::keyring::Keyring;
-use oauth2_server::tokens::sealing::Seals;
 use oauth2_server::tokens::verified::VerifiedTokens;
 use oauth2_server::tokens::{opaque, secret};
+use oauth2_store::model::{KeyAlgorithm, SigningAlg};
 use uuid::Uuid;
 
 const MIB: usize = 1024 * 1024;
 
-fn sample(n: u128) -> Claims {
+fn sample_claims(n: u128) -> Claims {
     Claims {
         iss: "https://auth.example".into(),
         sub: "billing".into(),
@@ -35,25 +36,25 @@ fn sample(n: u128) -> Claims {
     }
 }
 
-fn ring() -> Keyring {
-    let seals = Seals {
+fn keyring() -> Keyring {
+    let wrapper = KeyWrapper {
         current: [7; 32],
         previous: None,
     };
-    let times = Times {
+    let times = KeyTimes {
         now_ms: 0,
         wait: Duration::ZERO,
         token_lifetime: 60,
     };
     let keys: Vec<_> = KeyAlgorithm::ALL
         .iter()
-        .map(|algorithm| generate(*algorithm, &seals, times).unwrap())
+        .map(|algorithm| generate(*algorithm, &wrapper, times).unwrap())
         .collect();
-    Keyring::open(&sample(0).iss, &seals, &keys, Some(&[7; 32])).unwrap()
+    Keyring::open(&sample_claims(0).iss, &wrapper, &keys, Some(&[7; 32])).unwrap()
 }
 
 fn mint(c: &mut Criterion) {
-    let (ring, claims) = (ring(), sample(1));
+    let (ring, claims) = (keyring(), sample_claims(1));
     let mut group = c.benchmark_group("mint");
     group.bench_function("paseto", |b| b.iter(|| ring.sign_paseto(black_box(&claims)).unwrap()));
     group.bench_function("jwt_eddsa", |b| {
@@ -69,11 +70,11 @@ fn mint(c: &mut Criterion) {
     }
     group.bench_function("opaque", |b| {
         b.iter(|| {
-            let fresh = secret::random_bytes().unwrap();
-            (secret::hash(fresh), opaque::format(claims.jti, claims.exp, &fresh))
+            let random = secret::random_bytes().unwrap();
+            (secret::hash(random), opaque::format(claims.jti, claims.exp, &random))
         });
     });
-    group.bench_function("claims_alone", |b| {
+    group.bench_function("claims_only", |b| {
         let mut out = Vec::with_capacity(512);
         b.iter(|| {
             out.clear();
@@ -84,7 +85,7 @@ fn mint(c: &mut Criterion) {
 }
 
 fn verify(c: &mut Criterion) {
-    let (ring, claims) = (ring(), sample(1));
+    let (ring, claims) = (keyring(), sample_claims(1));
     let tokens = [
         ("paseto", ring.sign_paseto(&claims).unwrap()),
         ("jwt_eddsa", ring.sign_jwt(&claims, SigningAlg::EdDsa).unwrap()),
@@ -109,10 +110,10 @@ fn verify(c: &mut Criterion) {
     });
     let verified = VerifiedTokens::new(MIB as u64);
     verified.insert(fingerprint, Arc::new(ring.verify(token).unwrap()));
-    group.bench_function("checked_before", |b| {
+    group.bench_function("verified_before", |b| {
         b.iter(|| verified.get(&fingerprints.of(black_box(token))).unwrap());
     });
-    group.bench_function("remember_as_issued", |b| {
+    group.bench_function("insert_issued", |b| {
         let mut n = 0_u64;
         b.iter_batched(
             || {
@@ -131,15 +132,15 @@ fn parse(c: &mut Criterion) {
     group.bench_function("token_form", |b| {
         b.iter(|| Form::parse(black_box(b"grant_type=client_credentials&scope=read+write")).unwrap());
     });
-    let body = format!("token={}", ring().sign_paseto(&sample(1)).unwrap());
+    let body = format!("token={}", keyring().sign_paseto(&sample_claims(1)).unwrap());
     group.bench_function("introspection_form", |b| {
         b.iter(|| Form::parse(black_box(body.as_bytes())).unwrap());
     });
     let header = b"Basic YmlsbGluZzpvYXNfY3NfQWxsX3RoZV9zZWNyZXRzX3RoYXRfYXJlX25vdF9zZWNyZXRfMDAwMA==";
     group.bench_function("basic_credentials", |b| {
         b.iter(|| {
-            let header = Authorization::read(black_box(header));
-            Credentials::of(&header).unwrap().client_id.len()
+            let header = Authorization::parse(black_box(header));
+            Credentials::from_header(Some(&header)).unwrap().client_id().len()
         });
     });
     group.finish();

@@ -1,106 +1,113 @@
-//! The composition root: configuration -> store -> actors -> HTTP, start and drain.
+//! The composition root: configuration -> store -> actors -> services -> HTTP; start and drain.
 //!
-//! The only place in which every part of the server meets every other: [`house`] makes the actors and what handlers see of
-//! them, [`listeners`] the sockets.
+//! The only module that wires all others:
+//!
+//! - [`composition`]: a server without its sockets, of [`actors`], [`services`] and [`handlers`]; [`listeners`]: the sockets.
+//! - [`direct`]: the same services for a subcommand, without actors.
+//! - [`bootstrap`], [`first_run`], [`store_lock`]: what a start prepares. [`keys`]: how keys are published and rotated.
+//! - [`logging`], [`gauges`]: logs, and metrics that are read at each scrape.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use oauth2_actors::runtime::clock::{Clock, StoreClock, SystemClock};
-use oauth2_actors::store::{Store, StoreOptions};
+use oauth2_store::{Store, StoreOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{Config, embedded};
 use crate::failure::Failure;
-use crate::first_run::{self, Banner};
-use crate::logging;
-use crate::startup::{self, Bootstrap};
 
 mod actors;
-mod house;
+mod bootstrap;
+mod composition;
+pub mod direct;
+mod first_run;
+mod gauges;
+mod handlers;
 mod keys;
 mod listeners;
+mod logging;
+pub mod services;
+mod store_lock;
 
-use house::House;
+use bootstrap::Bootstrap;
+use composition::Composition;
+use first_run::Banner;
 
-pub use crate::http::openapi::text as api_document;
+pub use crate::http::api_document::text as api_document;
 
 /// How to serve, beyond the configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct ServeOptions {
-    /// Whether the schema is brought up to date first.
+    /// Whether migrations are applied first.
     pub migrate: bool,
 }
 
-/// Serves until a signal ends it, or until it cannot go on.
+/// Serves until a signal ends it, or until an actor exceeds its restart limit.
 pub fn serve(config: Config, options: ServeOptions) -> Result<(), Failure> {
     logging::init(&config.log);
     actix_web::rt::System::new().block_on(run(config, options))
 }
 
 async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
-    embedded::make_data_directory(&config)?;
-    let _alone = startup::lock(&config)?;
+    embedded::create_data_directory(&config)?;
+    let _lock = store_lock::lock(&config)?;
     let store = Store::open(&StoreOptions {
-        ledger_writers: actors::recorder_count(&config) as u32,
+        ledger_writers: actors::token_store_count(&config) as u32,
         ..config.database.options().clone()
     })
     .await?;
-    let secrets = embedded::provide(&config, startup::is_sealed(&config, &store).await)?;
+    let secrets = embedded::provide(&config, bootstrap::may_hold_keys(&config, &store).await)?;
     let clock = Arc::new(StoreClock::new(Arc::new(SystemClock)));
     let now_ms = clock.unix_ms() as i64;
     let (prepared, when_prepared) = watch::channel(false);
-    let house = House::build(&config, store.clone(), &secrets, clock, &when_prepared)?;
+    let server = Composition::new(&config, store.clone(), &secrets, clock, &when_prepared)?;
     let mut signals = Signals::new()?;
 
-    let public = listeners::public(&config, &house.state, &house.recorders)?;
-    let management = listeners::management(&config, &house.state, &house.recorders)?;
+    let public = listeners::public(&config, &server)?;
+    let management = listeners::management(&config, &server)?;
     let handles = [public.handle(), management.handle()];
     actix_web::rt::spawn(public);
     actix_web::rt::spawn(management);
 
     let bootstrap = Bootstrap {
-        store: store.clone(),
+        store,
         migrate: options.migrate,
-        seals: secrets.seals.clone(),
+        wrapper: secrets.wrapper.clone(),
         now_ms,
-        lifetime: config.tokens.access_token_lifetime,
+        default_lifetime: config.tokens.access_token_lifetime,
     };
-    let new_store = tokio::select! {
-        done = bootstrap.run_until_done() => done?,
-        () = signals.stop() => return Ok(()),
-        () = house.escalated() => return Err(gave_up()),
+    let start = async {
+        let is_new = bootstrap.run_until_reachable().await?;
+        prepared.send_replace(true);
+        server.loaded().await;
+        if is_new
+            && config.server.listener.is_loopback()
+            && let Some(data) = config.database.data_directory()
+        {
+            first_run::create_demo_client(&server.services.clients, &data).await?;
+        }
+        Ok::<_, Failure>(())
     };
-    if new_store
-        && config.server.listener.is_loopback()
-        && let Some(data) = config.database.data_directory()
-    {
-        first_run::create_demo_client(&store, &data, &house.state.registration_defaults(), now_ms / 1000).await?;
-    }
-    prepared.send_replace(true);
     tokio::select! {
-        () = house.loaded() => {}
+        started = start => started?,
         () = signals.stop() => return Ok(()),
-        () = house.escalated() => return Err(gave_up()),
+        failure = server.escalated() => return Err(failure),
     }
-    // Whoever pastes its command, or waits for `/ready`, is served.
+    // Listening first: the printed command works, and a wait for `/ready` ends.
     banner(&config).print();
-    house.state.readiness.accepting.store(true, Ordering::Release);
+    server.readiness.accepting.store(true, Ordering::Release);
 
     tokio::select! {
         () = signals.stop() => {}
-        () = house.escalated() => return Err(gave_up()),
+        failure = server.escalated() => return Err(failure),
     }
     tokio::select! {
-        () = house.drain(&handles, config.server.drain_delay) => {}
-        () = signals.stop() => tracing::warn!("told twice to stop; not waiting any longer"),
+        () = server.drain(&handles, config.server.drain_delay) => {}
+        () = signals.stop() => tracing::warn!("second signal to stop: stopping without further wait"),
     }
     Ok(())
-}
-
-fn gave_up() -> Failure {
-    Failure::GaveUp("an actor died too often; the log says which".to_owned())
 }
 
 fn banner(config: &Config) -> Banner<'_> {
@@ -124,7 +131,7 @@ fn banner(config: &Config) -> Banner<'_> {
     }
 }
 
-/// The signals that tell the process to stop.
+/// The signals that stop the process.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,

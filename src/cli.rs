@@ -1,38 +1,42 @@
-//! The command line: one subcommand a file.
+//! The command line: one subcommand per file. Each parses its arguments, calls a service, and prints the answer.
 //!
-//! The stdout of every subcommand but `serve` is only its answer; all else goes to stderr. Exit codes: see [`Failure`].
+//! Stdout has only the answer of a subcommand (`serve` excepted); everything else goes to stderr. Exit codes: see [`Failure`].
+//!
+//! - [`arguments`], [`flags`], [`output`], [`progress`]: what subcommands share. [`examples`]: an example for each.
 
 use std::future::Future;
-use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::app::{self, ServeOptions};
 use crate::config::{self, Config};
 use crate::failure::Failure;
 
+mod arguments;
 mod audit;
 mod client;
 mod configuration;
 mod doctor;
 mod examples;
+mod flags;
 mod healthcheck;
 mod key;
 mod migrate;
 mod output;
 mod progress;
 mod shell;
-mod store;
 mod token;
+
+use arguments::Json;
 
 /// An OAuth 2.0 authorization server for high-volume API token issuance.
 ///
-/// Without a subcommand it serves. Exit codes: 0 done, 2 usage or configuration, 3 environment (store, port, file).
+/// Without a subcommand it serves. Exit codes: 0 success, 2 usage or configuration, 3 environment (store, port, file).
 #[derive(Debug, Parser)]
 #[command(name = "oauth2_server", version)]
 pub struct Cli {
-    /// TOML configuration file; OAUTH2_* variables win over it.
+    /// TOML configuration file; OAUTH2_* variables override it.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -43,79 +47,58 @@ pub struct Cli {
 enum Command {
     /// Serve until SIGTERM or SIGINT.
     Serve {
-        /// Leave the schema as it is; refuse to start if it is not this version's.
+        /// Do not migrate the schema; fail if its version is not this program's.
         #[arg(long)]
         no_migrate: bool,
     },
-    /// Bring the store's schema up to this version.
+    /// Migrate the store's schema to this program's version.
     Migrate,
-    /// Check or show the configuration.
+    /// Check or print the configuration.
     #[command(subcommand)]
     Config(configuration::Command),
-    /// Register and change clients.
+    /// Manage clients.
     #[command(subcommand)]
     Client(client::Command),
-    /// Look at tokens and revoke them.
+    /// Issue, inspect, list and revoke tokens.
     #[command(subcommand)]
     Token(token::Command),
-    /// Look at signing keys, let them follow each other, take them away.
+    /// List, rotate, revoke and import signing keys.
     #[command(subcommand)]
     Key(key::Command),
-    /// Look at who changed what.
+    /// List the audit log.
     #[command(subcommand)]
     Audit(audit::Command),
-    /// Check configuration, store, keys, clock and files.
+    /// Check configuration, files, store, clock, schema and keys.
     Doctor(Json),
-    /// Ask a running server on this machine whether it is ready.
+    /// Check whether a server on this machine is ready.
     Healthcheck,
-    /// Print completions for a shell.
+    /// Print shell completions.
     Completions(shell::Completions),
     /// Print the manual page.
     Man(shell::Man),
-    /// Print the API document, as `docs/openapi.json` has it.
+    /// Print the API document (`OpenAPI` 3.1).
     Openapi,
 }
 
-use output::new_file;
-
-/// `--json`.
-#[derive(Debug, Clone, Copy, Args)]
-struct Json {
-    /// Answer in JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-/// `--limit` and `--cursor`.
-#[derive(Debug, Args)]
-struct Paging {
-    /// Rows at the most, 1 to 1000.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    limit: u16,
-    /// `next_cursor` of the page before.
-    #[arg(long)]
-    cursor: Option<String>,
-}
-
-/// The command line with an example at the end of every subcommand's help.
-pub fn command() -> clap::Command {
+/// The command line, with an example at the end of the help of every subcommand.
+fn command() -> clap::Command {
     examples::add(Cli::command())
 }
 
 impl Cli {
-    /// Reads the arguments of the process; ends it where they make no sense, or ask for help.
+    /// Reads the arguments of the process. Ends it with a usage error, or after printing help.
     pub fn read() -> Self {
         let matches = command().get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 }
 
-/// Does what the command line says.
+/// Runs the subcommand.
 pub fn run(cli: Cli) -> Result<(), Failure> {
-    // These are for people who may have no configuration yet.
+    // These need no configuration.
     match &cli.command {
-        Some(Command::Completions(asked)) => return shell::completions(asked),
-        Some(Command::Man(asked)) => return shell::man(asked),
+        Some(Command::Completions(options)) => return shell::completions(options, command()),
+        Some(Command::Man(options)) => return shell::man(options, command()),
         Some(Command::Openapi) => return output::text_line(&app::api_document()),
         _ => {}
     }
@@ -123,37 +106,28 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         None => serve(config, true),
         Some(Command::Serve { no_migrate }) => serve(config, !no_migrate),
-        Some(Command::Migrate) => wait(migrate::run(&config)),
+        Some(Command::Migrate) => block_on(migrate::run(&config)),
         Some(Command::Config(command)) => configuration::run(&config, &command),
-        Some(Command::Client(command)) => wait(client::run(&config, command)),
-        Some(Command::Token(command)) => wait(token::run(&config, command)),
-        Some(Command::Key(command)) => wait(key::run(&config, command)),
-        Some(Command::Audit(command)) => wait(audit::run(&config, command)),
-        Some(Command::Doctor(json)) => wait(doctor::run(&config, json)),
+        Some(Command::Client(command)) => block_on(client::run(&config, command)),
+        Some(Command::Token(command)) => block_on(token::run(&config, command)),
+        Some(Command::Key(command)) => block_on(key::run(&config, command)),
+        Some(Command::Audit(command)) => block_on(audit::run(&config, command)),
+        Some(Command::Doctor(json)) => block_on(doctor::run(&config, json)),
         Some(Command::Healthcheck) => healthcheck::run(&config.management),
-        // Done above.
+        // Returned above.
         Some(Command::Completions(_) | Command::Man(_) | Command::Openapi) => Ok(()),
     }
 }
 
 fn serve(config: Config, migrate: bool) -> Result<(), Failure> {
-    warn(&config);
+    output::warnings(&config.warnings);
     app::serve(config, ServeOptions { migrate })
 }
 
-/// Writes the configuration's warnings to stderr.
-fn warn(config: &Config) {
-    let mut stderr = std::io::stderr().lock();
-    for warning in &config.warnings {
-        // A warning that cannot be written stops nothing.
-        let _ = writeln!(stderr, "warning: {warning}");
-    }
-}
-
-fn wait(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn block_on(subcommand: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Environment(format!("the runtime cannot start: {error}")))?;
-    runtime.block_on(work)
+    runtime.block_on(subcommand)
 }
 
 #[cfg(test)]

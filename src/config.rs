@@ -1,13 +1,10 @@
-//! The configuration: environment `OAUTH2_*` over an optional TOML file over defaults.
+//! The configuration: environment variables `OAUTH2_*`, then an optional TOML file, then defaults.
 //!
-//! [`keys::KEYS`] is the closed table of what can be configured; a name outside it is refused. [`resolve`] is a pure
-//! function of its [`Input`] and reports every mistake it finds, not only the first; [`load`] is the only place that
-//! reads the process environment. One file a section: its struct and how it is read and checked.
+//! Each section is one file, which holds its keys, its struct, and how it is read and checked. [`TABLE`] joins the keys of all
+//! sections; any other name is rejected. [`resolve`] is a pure function of its [`Input`] and reports every error, not only
+//! the first. [`load`] collects the input from the process environment and the file.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub mod audit;
 pub mod database;
@@ -15,23 +12,27 @@ pub mod embedded;
 mod environment;
 pub mod error;
 mod file;
+mod input;
 pub mod issuer;
-pub mod keys;
+pub mod key;
 pub mod limits;
 pub mod log;
+mod parse;
 pub mod print;
 pub mod quotas;
 pub mod secret;
 pub mod secrets;
 pub mod server;
 mod signing_keys;
+pub mod table;
 pub mod tokens;
 mod values;
 
 pub use audit::Audit;
 pub use database::Database;
-pub use environment::{colours, operator};
+pub use environment::{may_colour, system_user};
 pub use error::{ConfigError, ConfigErrors};
+pub use input::Input;
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use print::Entry;
@@ -41,52 +42,53 @@ pub use secrets::Secrets;
 pub use server::{Listener, Server};
 pub use tokens::Tokens;
 
-use crate::tokens::lifecycle::Timing;
+use crate::keys::lifecycle::KeyTiming;
+use table::Table;
 use values::Values;
 
-/// Everything that can be configured, checked.
+/// Every configuration key, in the order of the documentation.
+pub const TABLE: Table = Table(&[
+    server::KEYS,
+    database::KEYS,
+    issuer::KEYS,
+    secrets::KEYS,
+    signing_keys::KEYS,
+    tokens::KEYS,
+    limits::KEYS,
+    quotas::KEYS,
+    audit::KEYS,
+    log::KEYS,
+]);
+
+/// A complete and valid configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The public listener and how it is served.
+    /// The public listener and its workers.
     pub server: Server,
-    /// The listener for operators.
+    /// The management listener.
     pub management: Listener,
-    /// The store.
+    /// The store and its connections.
     pub database: Database,
-    /// `iss` of every token and the base of the discovery documents (RFC 8414 section 2); never ends with `/`.
+    /// `iss` of every token and base of the metadata URLs (RFC 8414 section 2); never ends with `/`.
     pub issuer: String,
-    /// What access tokens are by default.
+    /// Access tokens of clients without settings of their own.
     pub tokens: Tokens,
-    /// Secrets that were given. What an embedded store makes for itself is added by [`embedded::provide`].
+    /// Secrets that were set. [`embedded::provide`] adds those that are generated.
     pub secrets: Secrets,
-    /// How long signing keys are published, sign, and are kept.
-    pub keys: Timing,
-    /// How often clients may ask, and fail.
+    /// Timing of the signing key lifecycle.
+    pub keys: KeyTiming,
+    /// Rate limits.
     pub limits: Limits,
-    /// How many tokens clients may be issued.
+    /// Quotas.
     pub quotas: Quotas,
-    /// What the audit log keeps.
+    /// Retention of the audit log, and its rows of failed authentications.
     pub audit: Audit,
-    /// What is logged, and how.
+    /// Level and format of the log.
     pub log: Log,
-    /// Every key with its value (secrets redacted) and where it came from, in the order of the table.
+    /// Every key with its value (secrets redacted) and its origin, in the order of [`TABLE`].
     pub entries: Vec<Entry>,
-    /// Sentences for stderr: what was accepted but has no effect.
+    /// Warnings for stderr, one sentence each: keys that were set but have no effect.
     pub warnings: Vec<String>,
-}
-
-/// What a configuration is made of. Nothing else influences it.
-pub struct Input<'a> {
-    /// The process environment; names that do not begin with `OAUTH2_` are not looked at.
-    pub environment: BTreeMap<OsString, OsString>,
-    /// The path (for messages) and text of the configuration file.
-    pub file: Option<(PathBuf, String)>,
-    /// What relative paths begin from.
-    pub directory: PathBuf,
-    /// How many workers serve when nothing is said.
-    pub parallelism: usize,
-    /// Reads a secret's file.
-    pub read_secret: &'a dyn Fn(&Path) -> io::Result<String>,
 }
 
 /// Reads the process environment and the file, and resolves them.
@@ -112,67 +114,45 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigErrors> {
     })
 }
 
-/// Works out the configuration, or everything that is wrong with it.
+/// The configuration, or all its errors.
 pub fn resolve(input: &Input) -> Result<Config, ConfigErrors> {
-    let mut values = Values::collect(input);
-    let server = Server::read(&mut values, input.parallelism);
-    let management = Listener::read(&mut values, "management.host", "management.port");
-    let database = Database::read(&mut values, &input.directory);
-    let issuer = issuer::read(&mut values, server.as_ref().map(|server| &server.listener));
-    let tokens = Tokens::read(&mut values);
-    let secrets = Secrets::read(&mut values, database.as_ref());
-    let keys = signing_keys::read(&mut values, tokens.as_ref());
-    let limits = Limits::read(&mut values);
-    let quotas = Quotas::read(&mut values);
-    let audit = Audit::read(&mut values);
-    let log = Log::read(&mut values);
-    if let (Some(server), Some(management)) = (&server, &management)
-        && server.listener == *management
-    {
-        values.fail_key(
-            "management.port",
-            "must differ from OAUTH2_SERVER_PORT: each listener needs its own",
-        );
-    }
-    let (entries, warnings) = (values.entries(issuer.as_deref(), input.parallelism), values.warnings());
+    let mut values = Values::collect(input, TABLE);
+    let config = read_sections(&mut values, input);
     let errors = values.into_errors();
-    if !errors.is_empty() {
-        return Err(ConfigErrors(errors));
+    match config {
+        Some(config) if errors.is_empty() => Ok(config),
+        _ => Err(ConfigErrors(errors)),
     }
-    match (
-        server, management, database, issuer, tokens, secrets, keys, limits, quotas, audit, log,
-    ) {
-        (
-            Some(server),
-            Some(management),
-            Some(database),
-            Some(issuer),
-            Some(tokens),
-            Some(secrets),
-            Some(keys),
-            Some(limits),
-            Some(quotas),
-            Some(audit),
-            Some(log),
-        ) => Ok(Config {
-            server,
-            management,
-            database,
-            issuer,
-            tokens,
-            secrets,
-            keys,
-            limits,
-            quotas,
-            audit,
-            log,
-            entries,
-            warnings,
-        }),
-        _ => Err(ConfigErrors(vec![ConfigError::Other(
-            "the configuration is incomplete".to_owned(),
-        )])),
-    }
+}
+
+/// Reads every section, also after one that is invalid. `None`: a section is invalid; its errors are recorded in `values`.
+fn read_sections(values: &mut Values, input: &Input) -> Option<Config> {
+    let server = Server::read(values, input.parallelism);
+    let management = Listener::read_management(values, server.as_ref().map(|server| &server.listener));
+    let database = Database::read(values, &input.directory);
+    let issuer = issuer::read(values, server.as_ref().map(|server| &server.listener));
+    let secrets = Secrets::read(values, database.as_ref());
+    let tokens = Tokens::read(values);
+    let keys = signing_keys::read(values, tokens.as_ref());
+    let limits = Limits::read(values);
+    let quotas = Quotas::read(values);
+    let audit = Audit::read(values);
+    let log = Log::read(values);
+    Some(Config {
+        server: server?,
+        management: management?,
+        database: database?,
+        issuer: issuer?,
+        tokens: tokens?,
+        secrets: secrets?,
+        keys: keys?,
+        limits: limits?,
+        quotas: quotas?,
+        audit: audit?,
+        log: log?,
+        entries: values.entries(),
+        warnings: values.warnings(),
+    })
 }
 
 #[cfg(test)]

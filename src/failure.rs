@@ -1,28 +1,28 @@
-//! Why the program ends without having done what it was asked, and the exit code that says so.
+//! Why the program ends without success, and the exit code that says so.
 
-use oauth2_actors::error::StoreError;
+use oauth2_store::StoreError;
 
 use crate::config::ConfigErrors;
 use crate::config::embedded::SecretError;
-use crate::oauth::registration::Invalid;
+use crate::service::error::{InvalidMetadata, ServiceError};
 use crate::tokens::secret::NoRandomness;
 
 /// What ended the program. Each line of the text is one sentence for stderr.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// Usage or configuration, "no such client" and conflicts included: asking the same again cannot help. Exit 2.
+    /// Usage, configuration, "no such client", a conflict: a retry of the same command fails again. Exit code 2.
     #[error("{0}")]
-    Refused(String),
-    /// The store, a port, a file: the same may work once that is mended. Exit 3.
+    Invalid(String),
+    /// The store, a port, a file: a retry may succeed once that is repaired. Exit code 3.
     #[error("{0}")]
     Environment(String),
-    /// The server gave up on itself: an actor died too often. Whoever runs the process should start it again. Exit 70.
+    /// The server stopped itself: an actor exceeded its restart limit. An orchestrator should start it again. Exit code 70.
     #[error("{0}")]
     GaveUp(String),
 }
 
 impl Failure {
-    /// Something around the server is in the way.
+    /// Something outside the program prevents success.
     pub fn environment(error: impl std::fmt::Display) -> Self {
         Self::Environment(error.to_string())
     }
@@ -30,35 +30,72 @@ impl Failure {
     /// The exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Refused(_) => 2,
+            Self::Invalid(_) => 2,
             Self::Environment(_) => 3,
             Self::GaveUp(_) => 70,
+        }
+    }
+
+    /// The same failure with another text.
+    #[must_use]
+    pub fn with_text(self, text: String) -> Self {
+        match self {
+            Self::Invalid(_) => Self::Invalid(text),
+            Self::Environment(_) => Self::Environment(text),
+            Self::GaveUp(_) => Self::GaveUp(text),
         }
     }
 }
 
 impl From<ConfigErrors> for Failure {
     fn from(errors: ConfigErrors) -> Self {
-        Self::Refused(errors.to_string())
+        Self::Invalid(errors.to_string())
     }
 }
 
-impl From<Invalid> for Failure {
-    fn from(invalid: Invalid) -> Self {
-        Self::Refused(invalid.to_string())
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        use ServiceError as E;
+        match error {
+            E::OAuth(_)
+            | E::InvalidToken
+            | E::InsufficientScope
+            | E::InvalidMetadata(_)
+            | E::InvalidParameter { .. }
+            | E::InvalidRequest(_)
+            | E::NotFound(_)
+            | E::Conflict(_)
+            | E::LimitExceeded(_)
+            | E::Key(_) => Self::Invalid(error.to_string()),
+            E::Store(_)
+            | E::Ask(_)
+            | E::Stale
+            | E::NoSigningKey(_)
+            | E::File(_)
+            | E::QuotaUnknown
+            | E::Id(_)
+            | E::Randomness(_)
+            | E::Internal(_) => Self::Environment(error.to_string()),
+        }
+    }
+}
+
+impl From<InvalidMetadata> for Failure {
+    fn from(error: InvalidMetadata) -> Self {
+        ServiceError::from(error).into()
     }
 }
 
 impl From<NoRandomness> for Failure {
     fn from(error: NoRandomness) -> Self {
-        Self::Environment(error.to_string())
+        ServiceError::from(error).into()
     }
 }
 
 impl From<SecretError> for Failure {
     fn from(error: SecretError) -> Self {
         match error {
-            SecretError::Refused(text) => Self::Refused(text),
+            SecretError::Invalid(text) => Self::Invalid(text),
             SecretError::Io(text) => Self::Environment(text),
         }
     }
@@ -66,9 +103,6 @@ impl From<SecretError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Conflict(text) => Self::Refused(text),
-            other => Self::Environment(other.to_string()),
-        }
+        ServiceError::from(error).into()
     }
 }

@@ -1,21 +1,21 @@
 //! `oauth2_server`: an OAuth 2.0 authorization server for high-volume issuance of API tokens.
 //!
-//! A request flows `http` -> `oauth` (the rules) -> `tokens` (what is signed); what must last goes to the actors of the crate
-//! `oauth2_actors`, whose store commits it.
+//! Dependencies point one way: `main` -> [`cli`], [`app`] -> [`http`] -> [`service`] -> [`protocol`], [`tokens`], [`keys`]; services
+//! reach the actors (crate `oauth2_actors`) and the store (crate `oauth2_store`). HTTP and the command line call the same services.
 //!
-//! - [`app`]: wires everything, starts and drains. [`startup`], [`first_run`], [`logging`], [`gauges`]: its parts.
-//! - [`cli`]: one subcommand a file; [`failure`]: why one ends without having done its work.
-//! - [`config`]: environment over file over defaults; one section a file.
-//! - [`http`]: every URL, one endpoint a file. [`oauth`]: the protocol, without I/O. [`tokens`]: the three formats and the keys.
+//! - [`app`]: the composition root: wires everything, starts and drains.
+//! - [`cli`]: one subcommand per file; [`failure`]: why one ended without success.
+//! - [`config`]: environment over file over defaults; one section per file.
+//! - [`http`]: every URL, one endpoint per file.
+//! - [`service`]: the use cases.
+//! - [`protocol`]: OAuth rules without I/O. [`tokens`]: the three formats. [`keys`]: signing keys.
 
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod failure;
-pub mod first_run;
-pub mod gauges;
 pub mod http;
-pub mod logging;
-pub mod oauth;
-pub mod startup;
+pub mod keys;
+pub mod protocol;
+pub mod service;
 pub mod tokens;

@@ -1,49 +1,44 @@
-//! Access tokens: what they claim, and the three ways of writing them down.
+//! Access tokens: their claims, the three formats, and the in-memory sets keyed by token.
 //!
-//! - [`claims`]: what a token says, and its two JSON forms; [`json`]: how they are written.
-//! - [`paseto`], [`jwt`]: self-contained tokens. The signature is aws-lc's; `pasetors` is the reference that tests hold it to.
-//! - [`opaque`]: references whose row is found in one partition.
-//! - [`keyring`]: the signing keys, opened, and the documents that publish them; [`lifecycle`]: which of them signs when;
-//!   [`generate`], [`import`]: where they come from; [`sealing`]: how they rest in the store.
-//! - [`issued`], [`verified`]: tokens that were signed here, and tokens whose signature was checked before;
-//!   [`reuse`]: tokens that are given out again.
-//! - [`secret`]: client secrets; [`peek`]: what a token says of itself, unverified;
-//!   [`inspect`]: by the published keys alone.
+//! - [`claims`]: the claims of a token and their two JSON encodings; [`json`]: the writer of JSON objects on the hot path.
+//! - [`paseto`], [`jwt`]: self-contained tokens, signed by aws-lc. Tests compare every byte with `pasetors`.
+//! - [`opaque`]: references to one row of the ledger.
+//! - [`issued`], [`verified`], [`reuse`]: tokens signed by this process, tokens verified before, tokens that may be issued
+//!   again; all three are keyed by [`fingerprint`].
+//! - [`secret`]: generated secrets and their hash. [`unverified`], [`decode`]: read a token without verifying it.
 //!
-//! Nothing here knows of HTTP, actors or a clock: times are passed in.
+//! No module here depends on HTTP, actors, the store or a clock: times are passed in.
 
 pub mod claims;
+pub mod decode;
 pub mod fingerprint;
-pub mod generate;
-pub mod import;
-pub mod inspect;
 pub mod issued;
 pub mod json;
 pub mod jwt;
-pub mod keyring;
-pub mod lifecycle;
 pub mod opaque;
 pub mod paseto;
-pub mod peek;
 pub mod reuse;
-pub mod sealing;
 pub mod secret;
+pub mod unverified;
 pub mod verified;
 
-/// The longest token that is looked at; anything longer is not one of ours.
+/// Maximum length of a token, bytes. Longer ones are not parsed: this server issues none.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// base64url without padding (RFC 4648 section 5); decoding refuses stray bits in the last character, so that the same bytes
-/// have one spelling only. (An ECDSA signature has a twin that verifies as well, as ECDSA goes; what is revoked is the id.)
-pub(crate) use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+mod encoding {
+    /// base64url without padding (RFC 4648 section 5). Decoding rejects non-zero trailing bits in the last character, so the
+    /// same bytes have exactly one encoding. (ECDSA signatures are malleable regardless; revocation is keyed by `jti`.)
+    pub(crate) use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+}
+pub(crate) use encoding::BASE64URL;
 
-/// Why a token was not made.
+/// Why a token was not signed.
 #[derive(Debug, thiserror::Error)]
-pub enum MintError {
-    /// No key of this kind is loaded.
+pub enum SignError {
+    /// No signing key of this algorithm is loaded and active.
     #[error("no signing key for {0}")]
     NoKey(&'static str),
-    /// The cryptographic library refused.
+    /// The cryptographic library failed.
     #[error("signing failed")]
     Crypto,
 }

@@ -1,4 +1,4 @@
-//! What asking an actor, committing a group and counting a failure cost.
+//! Benchmarks of a mailbox round trip, a group commit, and the rate limiter.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, Arbiter, Context, Handler, System};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use oauth2_actors::model::{Endpoint, TokenFormat, TokenRecord};
 use oauth2_actors::rate_limiter::{FailureOptions, Limits};
-use oauth2_actors::runtime::{Envelope, Place, Policy, Request, Supervised, supervise_at};
-use oauth2_actors::store::{Location, Pooler, Store, StoreOptions};
+use oauth2_actors::runtime::{Envelope, Policy, Request, Supervised, ThreadPlacement, supervise_on};
+use oauth2_store::model::{Endpoint, LedgerEntry, TokenFormat, TokenRecord};
+use oauth2_store::{Location, Pooler, Store, StoreOptions};
 use oauth2_testkit::Postgres;
 use uuid::Uuid;
 
@@ -22,27 +22,27 @@ impl Actor for Echo {
     type Context = Context<Self>;
 }
 
-struct Say(u64);
+struct Repeat(u64);
 
-impl Request for Say {
+impl Request for Repeat {
     type Reply = u64;
 }
 
-impl Handler<Envelope<Say>> for Echo {
+impl Handler<Envelope<Repeat>> for Echo {
     type Result = ();
-    fn handle(&mut self, envelope: Envelope<Say>, _: &mut Context<Self>) {
-        envelope.answer(|Say(what)| what);
+    fn handle(&mut self, envelope: Envelope<Repeat>, _: &mut Context<Self>) {
+        envelope.reply_with(|Repeat(value)| value);
     }
 }
 
-/// Asks so many times, with so many questions on their way together; answers the time it took.
-async fn ask(actor: &Supervised<Echo>, times: u64, together: u64) -> Duration {
+/// Sends `times` messages, `concurrent` of them in flight at once, and returns the time it took.
+async fn ask(actor: &Supervised<Echo>, times: u64, concurrent: u64) -> Duration {
     let began = Instant::now();
-    for _ in 0..times.div_ceil(together) {
+    for _ in 0..times.div_ceil(concurrent) {
         let deadline = Instant::now() + LATER;
-        let pending = (0..together).map(|n| actor.mailbox.ask(Say(n), deadline).unwrap());
-        for answer in pending.collect::<Vec<_>>() {
-            answer.await.unwrap();
+        let pending = (0..concurrent).map(|n| actor.mailbox.ask(Repeat(n), deadline).unwrap());
+        for reply in pending.collect::<Vec<_>>() {
+            reply.await.unwrap();
         }
     }
     began.elapsed()
@@ -50,17 +50,21 @@ async fn ask(actor: &Supervised<Echo>, times: u64, together: u64) -> Duration {
 
 fn asks(c: &mut Criterion) {
     let mut group = c.benchmark_group("ask");
-    for together in [1, 64] {
-        for place in ["same_thread", "own_thread"] {
-            group.bench_function(BenchmarkId::new(place, together), |b| {
+    for concurrent in [1, 64] {
+        for thread in ["same_thread", "own_thread"] {
+            group.bench_function(BenchmarkId::new(thread, concurrent), |b| {
                 b.iter_custom(|times| {
                     System::new().block_on(async {
-                        let (lender, lent) = Place::lent();
-                        let place = if place == "own_thread" { Place::Own } else { lent };
-                        let actor = supervise_at(place, "echo", Policy::default(), |_| Echo);
-                        lender.lend(Arbiter::current());
+                        let (assigner, same_thread) = ThreadPlacement::assigned();
+                        let placement = if thread == "own_thread" {
+                            ThreadPlacement::Dedicated
+                        } else {
+                            same_thread
+                        };
+                        let actor = supervise_on(placement, "echo", Policy::default(), |_| Echo);
+                        assigner.assign(Arbiter::current());
                         actor.running().await.unwrap();
-                        ask(&actor, times, together).await
+                        ask(&actor, times, concurrent).await
                     })
                 });
             });
@@ -69,8 +73,8 @@ fn asks(c: &mut Criterion) {
     group.finish();
 }
 
-fn tokens(count: usize) -> Vec<TokenRecord> {
-    let token = || TokenRecord {
+fn entries(count: usize) -> Vec<LedgerEntry> {
+    let record = || TokenRecord {
         jti: Uuid::now_v7(),
         expires_at: 1_800_001_800,
         client_id: "billing".into(),
@@ -79,10 +83,12 @@ fn tokens(count: usize) -> Vec<TokenRecord> {
         format: TokenFormat::Paseto,
         secret_hash: None,
     };
-    std::iter::repeat_with(token).take(count).collect()
+    std::iter::repeat_with(|| LedgerEntry::Issue(record()))
+        .take(count)
+        .collect()
 }
 
-/// Both stores with their promise kept: the group is on disk when the time is taken.
+/// Both stores at full durability: the group is on disk before the clock stops.
 fn commits(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -120,7 +126,7 @@ fn commits(c: &mut Criterion) {
                         let mut writer = store.ledger_writer();
                         let mut took = Duration::ZERO;
                         for _ in 0..times {
-                            let batch = tokens(count);
+                            let batch = entries(count);
                             let began = Instant::now();
                             writer.commit(&batch).await.unwrap();
                             took += began.elapsed();
@@ -138,20 +144,20 @@ fn limiter(c: &mut Criterion) {
     let mut group = c.benchmark_group("limiter");
     let limits = Limits::new(FailureOptions {
         rate: "100/m".parse().unwrap(),
-        most_keys: 1024 * 1024,
+        max_keys: 1024 * 1024,
     });
     let (rate, one) = ("1000000000/s".parse().unwrap(), NonZeroU32::MIN);
     let mut n = 0_u32;
     group.bench_function("one_client", |b| {
-        b.iter(|| limits.failure("billing", IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        b.iter(|| limits.record_failure("billing", IpAddr::V4(Ipv4Addr::LOCALHOST)));
     });
-    group.bench_function("ever_new_addresses", |b| {
+    group.bench_function("new_address_each_time", |b| {
         b.iter(|| {
             n = n.wrapping_add(1);
-            limits.failure("billing", IpAddr::V4(Ipv4Addr::from_bits(n)))
+            limits.record_failure("billing", IpAddr::V4(Ipv4Addr::from_bits(n)))
         });
     });
-    group.bench_function("a_client_that_has_a_rate", |b| {
+    group.bench_function("client_with_rate_limit", |b| {
         b.iter(|| limits.spend("billing", Endpoint::Token, rate, one));
     });
     group.finish();

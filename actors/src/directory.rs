@@ -1,7 +1,7 @@
-//! The published snapshots of clients and signing keys that request handlers read without a mailbox.
+//! The published clients and signing keys that request handlers read without a mailbox.
 //!
-//! Source of truth: the store. The token store's actor is the only one that changes a directory: it loads everything once,
-//! then follows the audit log, in which every change of a client or key is written with the change itself.
+//! Source of truth: the store. Only the store gateway changes a directory: it loads everything once, then follows the audit
+//! log, which gets a row in the transaction of every change of a client or key.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,63 +14,64 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use tokio::sync::Mutex;
 
-use crate::error::StoreError;
 use crate::freshness::Freshness;
-use crate::model::{Change, Client, GrantType, SigningAlg, StoredKey};
-use crate::store::{Loaded, LogPosition, Store};
+use oauth2_store::StoreError;
+use oauth2_store::model::{Change, Client, GrantType, SigningAlg, StoredKey};
+use oauth2_store::{LoadedRow, LogPosition, Store};
 
-/// How many changed clients are read from the store at a time.
+/// The most changed clients per query.
 const PAGE: usize = 1000;
 
 type Clients = DashMap<Arc<str>, Arc<Client>>;
 
-/// What takes over new signing keys. That some are of no use is its own affair: clients are followed on.
-pub type TakeKeys = Box<dyn Fn(&[StoredKey]) + Send + Sync>;
+/// Called with all signing keys, oldest first, when they have changed. It cannot fail: a key that it cannot use must not keep
+/// the directory from following clients.
+pub type ApplyKeys = Box<dyn Fn(&[StoredKey]) + Send + Sync>;
 
-/// Lists that clients have in common: of a million clients most differ in little but their names and secrets.
+/// Interns lists that clients have in common: most clients differ in little but their ids and secrets.
 #[derive(Default)]
-struct Shared {
+struct Interner {
     texts: HashSet<Arc<str>>,
     grants: HashSet<Arc<[GrantType]>>,
     lists: HashSet<Arc<[Arc<str>]>>,
 }
 
-impl Shared {
-    /// The client without what no handler reads, its lists shared with the clients before it.
-    fn slim(&mut self, client: Client) -> Client {
+impl Interner {
+    /// The client without members that no handler reads, its lists shared with earlier clients.
+    fn compact(&mut self, client: Client) -> Client {
         Client {
             client_name: None,
-            grant_types: one(&mut self.grants, client.grant_types),
-            scope: one(&mut self.texts, client.scope),
-            audience: one(&mut self.lists, client.audience),
-            resource_server: one(&mut self.lists, client.resource_server),
+            grant_types: intern(&mut self.grants, client.grant_types),
+            scope: intern(&mut self.texts, client.scope),
+            audience: intern(&mut self.lists, client.audience),
+            introspection_audiences: intern(&mut self.lists, client.introspection_audiences),
             ..client
         }
     }
 }
 
-/// The value that is equal, if there is one; where there are very many, they are not worth looking for.
-fn one<T: ?Sized + Eq + Hash>(known: &mut HashSet<Arc<T>>, value: Arc<T>) -> Arc<T> {
-    const MOST: usize = 10_000;
+/// The known value that equals `value`, or `value` itself. Where most values differ, the set stops growing.
+fn intern<T: ?Sized + Eq + Hash>(known: &mut HashSet<Arc<T>>, value: Arc<T>) -> Arc<T> {
+    const MAX_KNOWN: usize = 10_000;
     if let Some(known) = known.get(&value) {
         return Arc::clone(known);
     }
-    if known.len() < MOST {
+    if known.len() < MAX_KNOWN {
         known.insert(Arc::clone(&value));
     }
     value
 }
 
-/// The snapshots.
+/// The published clients, and the call that publishes keys.
 pub struct Directory {
     clients: ArcSwap<Clients>,
-    take_keys: TakeKeys,
+    apply_keys: ApplyKeys,
     longest_lifetime: AtomicU32,
-    /// A bit for each `SigningAlg` that a client ever had here.
+    /// A bit per `SigningAlg` that any client had since the start.
     signing_algs: AtomicU8,
     freshness: Freshness,
-    /// One refresh at a time, so that what an earlier one read cannot overwrite what a later one did; it holds the keys
-    /// that were taken over last.
+    /// The keys that were applied last. Locked for a whole refresh, so that rows read by an earlier refresh cannot overwrite
+    /// those of a later one.
     refreshing: Mutex<Vec<StoredKey>>,
 }
 
@@ -84,11 +85,11 @@ impl fmt::Debug for Directory {
 }
 
 impl Directory {
-    /// An empty directory. `take_keys` is called with all keys, oldest first, whenever they may have changed.
-    pub fn new(take_keys: TakeKeys) -> Self {
+    /// An empty directory.
+    pub fn new(apply_keys: ApplyKeys) -> Self {
         Self {
             clients: ArcSwap::default(),
-            take_keys,
+            apply_keys,
             longest_lifetime: AtomicU32::new(0),
             signing_algs: AtomicU8::new(0),
             freshness: Freshness::default(),
@@ -104,12 +105,12 @@ impl Directory {
             .map(|entry| Arc::clone(entry.value()))
     }
 
-    /// How many clients there are.
+    /// The number of clients.
     pub fn len(&self) -> usize {
         self.clients.load().len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no clients.
     pub fn is_empty(&self) -> bool {
         self.clients.load().is_empty()
     }
@@ -119,41 +120,59 @@ impl Directory {
         &self.freshness
     }
 
-    /// The longest `access_token_lifetime` that any client ever had here, in seconds; 0 if none has its own.
+    /// The longest `access_token_lifetime` of any client since the start, seconds; 0 if no client has one of its own.
     pub fn longest_lifetime(&self) -> u32 {
         self.longest_lifetime.load(Ordering::Relaxed)
     }
 
-    /// Whether any client ever had its JWTs signed so, here.
+    /// Whether any client had this signing algorithm since the start.
     pub fn signs_with(&self, alg: SigningAlg) -> bool {
         self.signing_algs.load(Ordering::Relaxed) & (1 << alg as u8) != 0
     }
 
-    /// Takes over what changed since `from`, or everything when `from` is `None`; answers where to go on from.
+    /// Applies the changes since `from`, or loads everything when `from` is `None`. Returns the position to continue from.
     pub(crate) async fn refresh(&self, store: &Store, from: Option<LogPosition>) -> Result<LogPosition, StoreError> {
-        let mut taken = self.refreshing.lock().await;
+        let mut applied = self.refreshing.lock().await;
         let sent = Instant::now();
         let position = match from {
-            None => self.load(store, &mut taken).await?,
-            Some(position) => self.follow(store, position, &mut taken).await?,
+            None => self.load(store, &mut applied).await?,
+            Some(position) => self.follow(store, position, &mut applied).await?,
         };
         self.freshness.stamp(sent);
         Ok(position)
     }
 
-    async fn load(&self, store: &Store, taken: &mut Vec<StoredKey>) -> Result<LogPosition, StoreError> {
-        // The position first: a change that comes while loading is then read again, not missed.
+    /// Reads one client and the keys, for a process that does not follow the log. The freshness of the directory then means that
+    /// client only.
+    pub async fn read_one(&self, store: &Store, client_id: &str) -> Result<(), StoreError> {
+        let mut applied = self.refreshing.lock().await;
+        let sent = Instant::now();
+        let (client, clients) = (store.client(client_id).await?, self.clients.load());
+        match client {
+            Some(client) => {
+                self.track_maxima(&client);
+                clients.insert(Arc::clone(&client.client_id), Arc::new(client));
+            }
+            None => _ = clients.remove(client_id),
+        }
+        self.load_keys(store, &mut applied).await?;
+        self.freshness.stamp(sent);
+        Ok(())
+    }
+
+    async fn load(&self, store: &Store, applied: &mut Vec<StoredKey>) -> Result<LogPosition, StoreError> {
+        // The position first: a change during the load is then read again, not missed.
         let position = store.changes_position().await?;
-        let (clients, mut shared) = (Clients::new(), Shared::default());
+        let (clients, mut interner) = (Clients::new(), Interner::default());
         store
-            .each_client(&mut |loaded| match loaded {
-                Loaded::Client(client) => {
-                    self.note(&client);
-                    let client = shared.slim(client);
+            .for_each_client(&mut |loaded| match loaded {
+                LoadedRow::Client(client) => {
+                    self.track_maxima(&client);
+                    let client = interner.compact(client);
                     clients.insert(Arc::clone(&client.client_id), Arc::new(client));
                 }
-                Loaded::Secret(client_id, secret) => {
-                    // Nobody else holds it yet.
+                LoadedRow::Secret(client_id, secret) => {
+                    // No one else holds the `Arc` yet.
                     if let Some(client) = clients.get_mut(&*client_id).as_deref_mut().and_then(Arc::get_mut) {
                         let before = std::mem::take(&mut client.secrets).into_vec();
                         client.secrets = before.into_iter().chain([secret]).collect();
@@ -161,7 +180,7 @@ impl Directory {
                 }
             })
             .await?;
-        self.load_keys(store, taken).await?;
+        self.load_keys(store, applied).await?;
         self.clients.store(Arc::new(clients));
         Ok(position)
     }
@@ -170,47 +189,47 @@ impl Directory {
         &self,
         store: &Store,
         from: LogPosition,
-        taken: &mut Vec<StoredKey>,
+        applied: &mut Vec<StoredKey>,
     ) -> Result<LogPosition, StoreError> {
         let (changes, position) = store.changes_since(from).await?;
         if !position.is_comparable(&from) {
-            tracing::info!("the database was restarted or replaced: loading all clients and keys");
-            return self.load(store, taken).await;
+            tracing::info!("the database was restarted or replaced; loading all clients and keys");
+            return self.load(store, applied).await;
         }
-        let mut touched = Vec::new();
+        let mut client_ids = Vec::new();
         for change in changes {
             match change {
-                Change::Keys => self.load_keys(store, taken).await?,
-                Change::Client(id) => touched.push(id),
+                Change::Keys => self.load_keys(store, applied).await?,
+                Change::Client(id) => client_ids.push(id),
             }
         }
-        for ids in touched.chunks(PAGE) {
-            let mut gone: HashSet<&str> = ids.iter().map(String::as_str).collect();
+        for ids in client_ids.chunks(PAGE) {
+            let mut deleted: HashSet<&str> = ids.iter().map(String::as_str).collect();
             let clients = self.clients.load();
-            for client in store.clients_named(ids).await? {
-                gone.remove(&*client.client_id);
-                self.note(&client);
-                let client = Shared::default().slim(client);
+            for client in store.clients_by_id(ids).await? {
+                deleted.remove(&*client.client_id);
+                self.track_maxima(&client);
+                let client = Interner::default().compact(client);
                 clients.insert(Arc::clone(&client.client_id), Arc::new(client));
             }
-            for id in gone {
+            for id in deleted {
                 clients.remove(id);
             }
         }
         Ok(position)
     }
 
-    /// Hands the keys over if they are others than before: a log may tell of a change more than once.
-    async fn load_keys(&self, store: &Store, taken: &mut Vec<StoredKey>) -> Result<(), StoreError> {
+    /// Applies the keys if they differ from the last ones: the log may report a change more than once.
+    async fn load_keys(&self, store: &Store, applied: &mut Vec<StoredKey>) -> Result<(), StoreError> {
         let keys = store.keys().await?;
-        if keys != *taken {
-            (self.take_keys)(&keys);
-            *taken = keys;
+        if keys != *applied {
+            (self.apply_keys)(&keys);
+            *applied = keys;
         }
         Ok(())
     }
 
-    fn note(&self, client: &Client) {
+    fn track_maxima(&self, client: &Client) {
         if let Some(alg) = client.signing_alg {
             self.signing_algs.fetch_or(1 << alg as u8, Ordering::Relaxed);
         }

@@ -1,15 +1,16 @@
-//! When something published was last known to agree with the store.
+//! When a published view last agreed with the store.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The staleness budget: a reader that finds a view older than this must not answer from it.
+/// The staleness budget: a reader must not use a view that is older.
 pub const STALENESS_BUDGET: Duration = Duration::from_secs(5);
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// A monotonic stamp that any thread may read. Wall-clock steps do not move it, and a paused process finds its stamps old.
+/// A monotonic timestamp that any thread may read. Steps of the wall clock do not move it, and it ages while the process is
+/// paused.
 #[derive(Debug, Default)]
 pub struct Freshness {
     /// Milliseconds since `START`, plus one; 0 = never.
@@ -17,13 +18,13 @@ pub struct Freshness {
 }
 
 impl Freshness {
-    /// Says that what is published was read from the store by a request sent at `sent`.
+    /// Records that the view was read from the store by a request sent at `sent`.
     pub fn stamp(&self, sent: Instant) {
         let ms = sent.saturating_duration_since(*START).as_millis() as u64 + 1;
         self.stamp.fetch_max(ms, Ordering::Release);
     }
 
-    /// How old the last stamp is; `None` before the first.
+    /// Time since the last stamp; `None` before the first.
     pub fn age(&self) -> Option<Duration> {
         self.age_at(Instant::now())
     }
@@ -33,7 +34,7 @@ impl Freshness {
         self.is_within_at(budget, Instant::now())
     }
 
-    /// As [`Self::is_within`], for a moment that was just looked at.
+    /// As [`Self::is_within`], with the current time passed in.
     pub fn is_within_at(&self, budget: Duration, now: Instant) -> bool {
         self.age_at(now).is_some_and(|age| age <= budget)
     }
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_fresh_before_the_first_stamp() {
+    fn a_view_is_stale_before_its_first_stamp() {
         let freshness = Freshness::default();
         assert!(!freshness.is_within(Duration::MAX));
         freshness.stamp(Instant::now());

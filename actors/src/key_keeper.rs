@@ -1,10 +1,10 @@
-//! The key keeper.
+//! The key keeper: publishes and removes signing keys in time.
 //!
-//! - Owns: the moment at which signing keys are made and removed. Which and when is a plan that it is given; that a key of
-//!   those that are there signs needs nobody, it follows from the keys' own times.
-//! - Source of truth: the store. Of several nodes that plan the same, one does it: the store decides.
-//! - On restart: it looks again.
-//! - When full: it takes no messages.
+//! - Owns: when the steps of a key's lifecycle are written to the store. Its [`Plan`] decides which steps are due. No step is
+//!   needed to activate or retire a key: that follows from the times stored with it.
+//! - Source of truth: the store. Several nodes may plan the same step; the store lets one of them take it.
+//! - On restart: it plans again from the store's keys.
+//! - When full: does not apply, it takes no messages.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,58 +14,58 @@ use actix::prelude::*;
 use tokio::sync::watch;
 
 use crate::directory::Directory;
-use crate::error::StoreError;
-use crate::model::{AuditEntry, StoredKey};
 use crate::runtime::clock::{Clock, StoreClock};
-use crate::runtime::when::when;
-use crate::store::Store;
+use crate::runtime::schedule::{SingleFlight, when_ready};
+use oauth2_store::Store;
+use oauth2_store::StoreError;
+use oauth2_store::model::{AuditEntry, StoredKey};
 
-/// How often it looks.
-const LOOK: Duration = Duration::from_secs(1);
+/// Interval between checks for steps that are due.
+const CHECK: Duration = Duration::from_secs(1);
 
-/// Makes a key; an error says why it could not be made. It may take long.
-pub type Make = Box<dyn FnOnce() -> Result<StoredKey, String> + Send>;
+/// Generates a key, or returns why it cannot. Called on a blocking thread: an RSA key may take a second.
+pub type GenerateKey = Box<dyn FnOnce() -> Result<StoredKey, String> + Send>;
 
-/// What is to be done with the keys of a moment.
+/// A step of the lifecycle of keys.
 pub enum Step {
-    /// Make one, if no key of its algorithm signs or will sign from a later moment than this.
-    Make(Make, i64),
-    /// Remove one.
+    /// Publish a new key, unless a key of its algorithm signs from a time later than this (Unix milliseconds).
+    Publish(GenerateKey, i64),
+    /// Remove a key whose last token has expired.
     Remove(StoredKey),
 }
 
 impl fmt::Debug for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Make(_, after_ms) => f.debug_tuple("Make").field(after_ms).finish_non_exhaustive(),
+            Self::Publish(_, after_ms) => f.debug_tuple("Publish").field(after_ms).finish_non_exhaustive(),
             Self::Remove(key) => f.debug_tuple("Remove").field(&key.kid).finish(),
         }
     }
 }
 
-/// Plans for the keys of a moment (Unix milliseconds).
+/// Returns the steps that are due for these keys at a time (Unix milliseconds).
 pub type Plan = Arc<dyn Fn(&[StoredKey], i64) -> Vec<Step> + Send + Sync>;
 
-/// What the actor is built from, again after each crash.
+/// What each incarnation of the actor is built from.
 #[derive(Clone)]
-pub struct Parts {
+pub struct Deps {
     /// The store.
     pub store: Store,
-    /// Knows how long tokens may live.
+    /// The longest token lifetime of any client.
     pub directory: Arc<Directory>,
     /// The server's default token lifetime, seconds.
     pub default_lifetime: u32,
-    /// The clock, kept to the store's.
+    /// The store's clock.
     pub clock: Arc<StoreClock>,
-    /// Turns true once the schema and the first keys are there.
+    /// True once the schema is up to date and the first keys exist.
     pub prepared: watch::Receiver<bool>,
-    /// What to do.
+    /// Decides which steps are due.
     pub plan: Plan,
 }
 
-impl fmt::Debug for Parts {
+impl fmt::Debug for Deps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parts")
+        f.debug_struct("Deps")
             .field("store", &self.store)
             .finish_non_exhaustive()
     }
@@ -74,96 +74,93 @@ impl fmt::Debug for Parts {
 /// The actor.
 #[derive(Debug)]
 pub struct KeyKeeper {
-    parts: Parts,
-    looking: bool,
-    /// What did not succeed the last time.
-    failed: Vec<String>,
+    deps: Deps,
+    maintaining: SingleFlight,
+    /// Why steps failed at the last check.
+    failures: Vec<String>,
 }
 
 impl KeyKeeper {
-    /// An actor that has looked at nothing yet.
-    pub fn new(parts: Parts) -> Self {
+    /// An actor that has checked nothing yet.
+    pub fn new(deps: Deps) -> Self {
         Self {
-            parts,
-            looking: false,
-            failed: Vec::new(),
+            deps,
+            maintaining: SingleFlight::default(),
+            failures: Vec::new(),
         }
     }
 
-    fn look(&mut self, ctx: &mut Context<Self>) {
-        // By a clock that is wrong keys would be made and removed at the wrong time; before there are clients, too.
-        if self.looking || !self.parts.clock.is_right() || self.parts.directory.freshness().age().is_none() {
+    fn maintain(&mut self, ctx: &mut Context<Self>) {
+        // With a wrong clock, keys would be published and removed at the wrong time; before the clients are loaded, their
+        // algorithms and lifetimes are unknown.
+        if !self.deps.clock.is_synchronized() || self.deps.directory.freshness().age().is_none() {
             return;
         }
-        self.looking = true;
-        let parts = self.parts.clone();
-        ctx.spawn(keep(parts).into_actor(self).map(|done, actor, _| {
-            actor.looking = false;
-            match done {
-                Ok(failed) => actor.report(failed),
-                // That the store is away is told by others.
-                Err(error) => tracing::debug!(%error, "signing keys could not be looked after"),
-            }
-        }));
+        let job = || take_due_steps(self.deps.clone());
+        self.maintaining.run(ctx, job, |outcome, actor, _| match outcome {
+            Ok(failures) => actor.log_failures(failures),
+            // The store gateway logs an outage of the store.
+            Err(error) => tracing::debug!(%error, "signing keys could not be checked"),
+        });
     }
 
-    /// Says once, not at every look, what did not succeed.
-    fn report(&mut self, failed: Vec<String>) {
-        for why in failed.iter().filter(|why| !self.failed.contains(why)) {
-            tracing::warn!("signing keys cannot follow each other as they should: {why}");
+    /// Logs each failure once, not at every check.
+    fn log_failures(&mut self, failures: Vec<String>) {
+        for why in failures.iter().filter(|why| !self.failures.contains(why)) {
+            tracing::warn!("a signing key cannot be published or removed: {why}");
         }
-        self.failed = failed;
+        self.failures = failures;
     }
 }
 
-/// Takes every step, whatever becomes of the others; answers why some did not succeed.
-async fn keep(parts: Parts) -> Result<Vec<String>, StoreError> {
-    let keys = parts.store.keys().await?;
-    let longest = i64::from(parts.directory.longest_lifetime().max(parts.default_lifetime));
+/// Takes every step that is due, also after one has failed, and returns the reasons of the failures.
+async fn take_due_steps(deps: Deps) -> Result<Vec<String>, StoreError> {
+    let keys = deps.store.keys().await?;
+    let longest = i64::from(deps.directory.longest_lifetime().max(deps.default_lifetime));
     if keys.iter().any(|key| key.token_lifetime < longest) {
-        // Lengthened before anything is planned: the next look plans with it.
-        parts.store.lengthen_keys(longest).await?;
+        // Extended before anything is planned: the next check plans with it.
+        deps.store.extend_key_retention(longest).await?;
         return Ok(Vec::new());
     }
-    let now_ms = parts.clock.unix_ms() as i64;
-    let mut failed = Vec::new();
-    for step in (parts.plan)(&keys, now_ms) {
-        match take(&parts.store, step, now_ms).await {
+    let now_ms = deps.clock.unix_ms() as i64;
+    let mut failures = Vec::new();
+    for step in (deps.plan)(&keys, now_ms) {
+        match take_step(&deps.store, step, now_ms).await {
             Ok(()) => {}
             Err(error @ (StoreError::Unavailable(_) | StoreError::Timeout)) => return Err(error),
-            Err(StoreError::Conflict(why) | StoreError::Corrupt(why)) => failed.push(why),
+            Err(StoreError::Conflict(why) | StoreError::Corrupt(why)) => failures.push(why),
         }
     }
-    Ok(failed)
+    Ok(failures)
 }
 
-async fn take(store: &Store, step: Step, now_ms: i64) -> Result<(), StoreError> {
+async fn take_step(store: &Store, step: Step, now_ms: i64) -> Result<(), StoreError> {
     match step {
-        Step::Make(make, after_ms) => {
-            let outcome = tokio::task::spawn_blocking(make).await;
-            let outcome = outcome.unwrap_or_else(|_| Err("the thread that made a key failed".to_owned()));
-            let key = outcome.map_err(StoreError::Corrupt)?;
+        Step::Publish(generate, after_ms) => {
+            let generated = tokio::task::spawn_blocking(generate).await;
+            let generated = generated.unwrap_or_else(|_| Err("key generation panicked".to_owned()));
+            let key = generated.map_err(StoreError::Corrupt)?;
             let action = if after_ms == i64::MIN {
                 "key.create"
             } else {
                 "key.rotate"
             };
-            let audit = by_the_server(action, &key);
+            let audit = audit_entry(action, &key);
             if store.add_key(&key, Some(after_ms), &audit).await? {
-                tracing::info!(kid = key.kid, algorithm = %key.algorithm, signs_from_ms = key.signs_from_ms, "a signing key is published");
+                tracing::info!(kid = key.kid, algorithm = %key.algorithm, signs_from_ms = key.signs_from_ms, "published a signing key");
             }
         }
         Step::Remove(key) => {
-            let audit = by_the_server("key.remove", &key);
+            let audit = audit_entry("key.remove", &key);
             if store.remove_key(&key, now_ms / 1000, &audit).await? {
-                tracing::info!(kid = key.kid, algorithm = %key.algorithm, "a signing key is removed: its last token has expired");
+                tracing::info!(kid = key.kid, algorithm = %key.algorithm, "removed a signing key: its last token has expired");
             }
         }
     }
     Ok(())
 }
 
-fn by_the_server(action: &'static str, key: &StoredKey) -> AuditEntry {
+fn audit_entry(action: &'static str, key: &StoredKey) -> AuditEntry {
     AuditEntry {
         actor: "server".to_owned(),
         action,
@@ -175,9 +172,9 @@ impl Actor for KeyKeeper {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        when(ctx, self.parts.prepared.clone(), |actor, ctx| {
-            actor.look(ctx);
-            ctx.run_interval(LOOK, Self::look);
+        when_ready(ctx, self.deps.prepared.clone(), |actor, ctx| {
+            actor.maintain(ctx);
+            ctx.run_interval(CHECK, Self::maintain);
         });
     }
 }

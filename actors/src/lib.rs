@@ -1,27 +1,24 @@
-//! The supervised actors that own the state of `oauth2_server`, the store behind them, and nothing of HTTP.
+//! The supervised actors that own the state of `oauth2_server`.
 //!
-//! - [`model`]: the plain types that messages and stores carry.
-//! - [`store`]: one closed enum of atomic verbs over Postgres and SQLite. Knows no actor.
-//! - [`runtime`]: mailboxes with bounds and deadlines, supervision, clocks. The only place that knows actix's sharp edges.
-//! - [`token_store`], [`recorder`], [`revocation_cache`], [`rate_limiter`], [`quota_keeper`],
-//!   [`key_keeper`], [`signer`], [`audit_writer`], [`metrics`]: one actor
-//!   a file.
-//! - [`directory`]: the snapshots of clients and keys that request handlers read without a mailbox.
-//! - [`freshness`]: when something published last agreed with the store.
+//! - [`runtime`]: mailboxes with bounds and deadlines, supervision, background jobs, clocks. The only module that works around
+//!   actix's pitfalls.
+//! - [`store_gateway`], [`token_store`], [`revocation_cache`], [`rate_limiter`], [`quota_keeper`], [`key_keeper`],
+//!   [`audit_writer`], [`metrics`]: one actor per file. An actor names no other actor.
+//! - [`directory`]: the clients and keys that request handlers read without a mailbox.
+//! - [`freshness`]: when a published view last agreed with the store.
+//! - [`error`]: why an actor did not reply.
+//!
+//! To add an actor: its file, its line here, and its `supervise` call in the server's composition root.
 
 pub mod audit_writer;
 pub mod directory;
 pub mod error;
 pub mod freshness;
-
 pub mod key_keeper;
 pub mod metrics;
-pub mod model;
 pub mod quota_keeper;
 pub mod rate_limiter;
-pub mod recorder;
 pub mod revocation_cache;
 pub mod runtime;
-pub mod signer;
-pub mod store;
+pub mod store_gateway;
 pub mod token_store;

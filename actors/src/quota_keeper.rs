@@ -1,12 +1,12 @@
-//! The quota keeper.
+//! The quota keeper: how many tokens clients use of their quotas, and how many of their tokens are unexpired.
 //!
-//! - Owns: how many tokens each client that has a quota was issued in the present hour, day and month, and how many tokens of
-//!   each client are still valid.
-//! - Source of truth: the store's `quota_usage`, which is told each [`SAVE`] what was counted since, and answers what all nodes
-//!   counted. Tokens that are still valid are counted from the ledger at the start; stateless ones of before are not known.
-//! - Published: [`Counters`], counted on by handlers without a mailbox.
-//! - On restart: the counters are those of the life before. Of the process: a crash loses what was not saved yet.
-//! - When the store is away: clients whose quota is enforced are refused once [`UNSAVED`] has passed.
+//! - Owns: the tokens issued per client with a quota in the current hour, day and month, and the unexpired tokens per client.
+//! - Source of truth: the store's `quota_usage`. Each save, every 250 ms, adds to it what was counted since and returns the
+//!   counts of all nodes. Unexpired tokens are counted from the ledger at the start; earlier stateless tokens are not in it.
+//! - Published: [`Counters`], on which handlers count without a mailbox.
+//! - On restart: the counters are kept. A crash of the process loses the counts since the last save.
+//! - When full: does not apply to its mailbox. While the store is down, enforced quotas fail once counts have been unsaved for
+//!   [`MAX_UNSAVED`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,61 +15,69 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::sync::watch;
 
-use crate::error::StoreError;
-use crate::model::{MOST_EXPIRING, Window};
 use crate::runtime::clock::{Clock, StoreClock};
 use crate::runtime::mailbox::{Envelope, Request};
-use crate::runtime::when::when;
-use crate::store::Store;
+use crate::runtime::schedule::{SingleFlight, when_ready};
+use oauth2_store::Store;
+use oauth2_store::StoreError;
+use oauth2_store::model::{MAX_EXPIRING_ROWS, Window};
 
 mod counters;
-mod valid;
+mod unexpired;
 
-pub use counters::{Counters, Level, Refused, Reserved, UNSAVED};
+pub use counters::{Counters, MAX_UNSAVED, QuotaError, Reservation, UnexpiredTotals, WindowUsage};
 
-/// How often the store is told.
+/// Interval of saves.
 const SAVE: Duration = Duration::from_millis(250);
 
-/// How often all clients are looked at.
+/// Interval at which totals are computed and idle clients dropped.
 const SWEEP: Duration = Duration::from_secs(5);
 
-/// How often windows that are long over are forgotten, and from when on they are: a month is over after 31 days.
-const FORGET: Duration = Duration::from_hours(24);
-const OVER: i64 = 32 * 86_400;
+/// Interval at which old windows are purged.
+const PURGE: Duration = Duration::from_hours(24);
 
-/// Tries to count the tokens of before, and the pause between them.
-const RECALLS: u32 = 5;
-const RECALL_PAUSE: Duration = Duration::from_secs(10);
+/// Age in seconds, from its start, at which a window is purged: a month has ended after 31 days.
+const PURGE_AFTER: i64 = 32 * 86_400;
 
-/// Rows that the store is told at a time.
+/// Attempts to backfill the counts of unexpired tokens, and the pause between them.
+const BACKFILL_ATTEMPTS: u32 = 5;
+const BACKFILL_PAUSE: Duration = Duration::from_secs(10);
+
+/// Rows per statement.
 const CHUNK: usize = 3000;
 
-/// What the actor is built from, again after each crash.
+/// What each incarnation of the actor is built from.
 #[derive(Clone)]
-pub struct Parts {
+pub struct Deps {
     /// The store.
     pub store: Store,
     /// The counters, which outlive the actor.
     pub counters: Arc<Counters>,
-    /// The clock, kept to the store's.
+    /// The store's clock.
     pub clock: Arc<StoreClock>,
-    /// Turns true once the schema is there.
+    /// True once the schema is up to date.
     pub prepared: watch::Receiver<bool>,
-    /// A client with more valid tokens than this does not keep them.
-    pub hoard: u64,
-    /// Told how long a save took, and whether it was done.
+    /// A client with more unexpired tokens than this is counted as one that does not cache them.
+    pub unexpired_threshold: u64,
+    /// Called after each save with its duration and whether it succeeded.
     pub observe_save: Arc<dyn Fn(Duration, bool) + Send + Sync>,
 }
 
-impl fmt::Debug for Parts {
+impl Deps {
+    async fn save(&self) -> Result<(), StoreError> {
+        save(&self.store, &self.counters, &*self.observe_save).await
+    }
+}
+
+impl fmt::Debug for Deps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parts")
+        f.debug_struct("Deps")
             .field("store", &self.store)
             .finish_non_exhaustive()
     }
 }
 
-/// Tells the store at once what it does not know yet: before the process ends.
+/// Saves all unsaved counts now, before the process ends.
 #[derive(Debug)]
 pub struct Save;
 
@@ -80,121 +88,122 @@ impl Request for Save {
 /// The actor.
 #[derive(Debug)]
 pub struct QuotaKeeper {
-    parts: Parts,
-    saving: bool,
+    deps: Deps,
+    saving: SingleFlight,
 }
 
 impl QuotaKeeper {
-    /// An actor over the counters of the lives before.
-    pub fn new(parts: Parts) -> Self {
-        Self { parts, saving: false }
+    /// An actor over the counters of earlier incarnations.
+    pub fn new(deps: Deps) -> Self {
+        Self {
+            deps,
+            saving: SingleFlight::default(),
+        }
     }
 
     fn now(&self) -> i64 {
-        (self.parts.clock.unix_ms() / 1000) as i64
+        (self.deps.clock.unix_ms() / 1000) as i64
     }
 
-    /// Reads what was used before, again and again until it can be read.
+    /// Loads the saved counts, and retries until that succeeds.
     fn load(&self, ctx: &mut Context<Self>) {
-        let parts = self.parts.clone();
+        let deps = self.deps.clone();
         let load = async move {
-            while let Err(error) = load(&parts).await {
-                tracing::debug!(%error, "used quotas could not be read");
+            while let Err(error) = load(&deps).await {
+                tracing::debug!(%error, "used quotas could not be loaded");
                 tokio::time::sleep(SAVE).await;
             }
         };
         ctx.spawn(load.into_actor(self));
     }
 
-    /// Counts the tokens of before that are still valid, once: figures for people, which nothing waits for.
-    fn recall(&self, ctx: &mut Context<Self>) {
-        if self.parts.counters.was_recalled() {
+    /// Counts the unexpired tokens that were issued before the process started, once per process. Nothing waits for it: the
+    /// counts are figures for operators.
+    fn backfill_unexpired_counts(&self, ctx: &mut Context<Self>) {
+        if !self.deps.counters.claim_backfill() {
             return;
         }
-        let (parts, now, started) = (self.parts.clone(), self.now(), self.parts.clock.unix_ms());
-        let recall = async move {
-            for attempt in 1..=RECALLS {
-                match parts.store.expiring_tokens(now, started).await {
+        let (deps, now, started_ms) = (self.deps.clone(), self.now(), self.deps.clock.unix_ms());
+        let backfill = async move {
+            for attempt in 1..=BACKFILL_ATTEMPTS {
+                match deps.store.expiring_tokens(now, started_ms).await {
                     Ok(tokens) => {
-                        if tokens.len() >= MOST_EXPIRING {
+                        if tokens.len() >= MAX_EXPIRING_ROWS {
                             tracing::warn!(
                                 counted = tokens.len(),
-                                "not all tokens of before the start are counted as still valid"
+                                "only part of the unexpired tokens issued before the start is counted"
                             );
                         }
                         for token in tokens {
-                            parts
-                                .counters
-                                .expiring(&token.client_id, token.expires_at, token.count, now);
+                            deps.counters
+                                .backfill(&token.client_id, token.expires_at, token.count, now);
                         }
                         return;
                     }
-                    Err(error) if attempt == RECALLS => {
-                        tracing::warn!(%error, "tokens of before the start are not counted as still valid");
+                    Err(error) if attempt == BACKFILL_ATTEMPTS => {
+                        tracing::warn!(%error, "unexpired tokens issued before the start are not counted");
                     }
-                    Err(_) => tokio::time::sleep(RECALL_PAUSE).await,
+                    Err(_) => tokio::time::sleep(BACKFILL_PAUSE).await,
                 }
             }
         };
-        ctx.spawn(recall.into_actor(self));
+        ctx.spawn(backfill.into_actor(self));
     }
 
-    fn forget(&self, ctx: &mut Context<Self>) {
-        let (store, before) = (self.parts.store.clone(), self.now() - OVER);
-        let forget = async move {
+    fn purge(&self, ctx: &mut Context<Self>) {
+        let (store, before) = (self.deps.store.clone(), self.now() - PURGE_AFTER);
+        let purge = async move {
             if let Err(error) = store.purge_quota_usage(before).await {
-                tracing::warn!(%error, "used quotas of windows that are over could not be forgotten");
+                tracing::warn!(%error, "quota usage of old windows could not be purged");
             }
         };
-        ctx.spawn(forget.into_actor(self));
+        ctx.spawn(purge.into_actor(self));
     }
 
     fn save(&mut self, ctx: &mut Context<Self>) {
-        if self.saving {
-            return;
-        }
-        self.saving = true;
-        let parts = self.parts.clone();
-        let save = async move { save(&parts).await };
-        ctx.spawn(save.into_actor(self).map(|done, actor, _| {
-            actor.saving = false;
-            if let Err(error) = done {
+        let job = || {
+            let deps = self.deps.clone();
+            async move { deps.save().await }
+        };
+        self.saving.run(ctx, job, |saved, _, _| {
+            if let Err(error) = saved {
                 tracing::debug!(%error, "used quotas could not be saved");
             }
-        }));
+        });
     }
 }
 
-async fn load(parts: &Parts) -> Result<(), StoreError> {
+async fn load(deps: &Deps) -> Result<(), StoreError> {
     let mut after: Option<(String, Window)> = None;
     loop {
-        let asked = Instant::now();
+        let sent = Instant::now();
         let from = after.as_ref().map(|(client_id, window)| (client_id.as_str(), *window));
-        let page = parts.store.quota_usage(from, CHUNK).await?;
-        parts.counters.known(&page, asked);
+        let page = deps.store.quota_usage(from, CHUNK).await?;
+        deps.counters.apply_stored(&page, sent);
         match page.last() {
             Some(last) if page.len() >= CHUNK => after = Some((last.client_id.clone(), last.window)),
             _ => break,
         }
     }
-    parts.counters.loaded();
+    deps.counters.set_loaded();
     Ok(())
 }
 
-async fn save(parts: &Parts) -> Result<(), StoreError> {
-    let asked = Instant::now();
-    let taken = parts.counters.take_unsaved();
-    if taken.is_empty() {
-        parts.counters.known(&[], asked);
+/// Saves the unsaved counts. `observe` is called per statement with the time since the start and whether it succeeded.
+pub async fn save(store: &Store, counters: &Counters, observe: impl Fn(Duration, bool)) -> Result<(), StoreError> {
+    let sent = Instant::now();
+    let unsaved = counters.take_unsaved();
+    if unsaved.is_empty() {
+        counters.apply_stored(&[], sent);
         return Ok(());
     }
-    for (done, chunk) in taken.chunks(CHUNK).enumerate() {
-        let saved = parts.store.add_quota_usage(chunk).await;
-        (parts.observe_save)(asked.elapsed(), saved.is_ok());
+    for (done, chunk) in unsaved.chunks(CHUNK).enumerate() {
+        let saved = store.add_quota_usage(chunk).await;
+        observe(sent.elapsed(), saved.is_ok());
         match saved {
-            Ok(known) => parts.counters.known(&known, asked),
+            Ok(stored) => counters.apply_stored(&stored, sent),
             Err(error) => {
-                parts.counters.give_back(&taken[done * CHUNK..]);
+                counters.put_back(&unsaved[done * CHUNK..]);
                 return Err(error);
             }
         }
@@ -206,14 +215,14 @@ impl Actor for QuotaKeeper {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        when(ctx, self.parts.prepared.clone(), |actor, ctx| {
+        when_ready(ctx, self.deps.prepared.clone(), |actor, ctx| {
             actor.load(ctx);
-            actor.recall(ctx);
-            actor.forget(ctx);
+            actor.backfill_unexpired_counts(ctx);
+            actor.purge(ctx);
             ctx.run_interval(SAVE, Self::save);
-            ctx.run_interval(FORGET, |actor, ctx| actor.forget(ctx));
+            ctx.run_interval(PURGE, |actor, ctx| actor.purge(ctx));
             ctx.run_interval(SWEEP, |actor, _| {
-                actor.parts.counters.sweep(actor.parts.hoard, actor.now());
+                actor.deps.counters.sweep(actor.deps.unexpired_threshold, actor.now());
             });
         });
     }
@@ -223,8 +232,12 @@ impl Handler<Envelope<Save>> for QuotaKeeper {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<Save>, ctx: &mut Context<Self>) {
-        let (parts, (Save, answer)) = (self.parts.clone(), envelope.into_parts());
-        let save = async move { answer.send(save(&parts).await) };
+        let (deps, saving, (Save, reply)) = (self.deps.clone(), self.saving.clone(), envelope.into_parts());
+        let save = async move {
+            // A save that fails puts its counts back: wait for it, or they are lost.
+            saving.idle().await;
+            reply.send(deps.save().await);
+        };
         ctx.spawn(save.into_actor(self));
     }
 }

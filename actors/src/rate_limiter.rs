@@ -1,12 +1,11 @@
 //! The rate limiter.
 //!
-//! - Owns: a bucket for each client and endpoint that has a rate, and one of failed authentications for each client and
-//!   address that failed.
-//! - Source of truth: itself. What it counts need not outlive the process.
-//! - Published: [`Limits`], spent from by handlers without a mailbox.
+//! - Owns: a bucket per client and endpoint with a rate limit, and a bucket of failed authentications per client and address.
+//! - Source of truth: itself. Its counts need not outlive the process.
+//! - Published: [`Limits`], from which handlers spend without a mailbox.
 //! - On restart: the buckets are full again.
-//! - When full: clients that have a rate are bounded by registration. Of failures, which strangers can invent, the table has
-//!   a fixed size and gives up the bucket that is full soonest.
+//! - When full: clients with a rate limit are bounded by registration. The keys of failures are chosen by strangers: their table
+//!   has a fixed size, and evicts the bucket that is full again soonest.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
@@ -22,72 +21,76 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter as Governor};
 
-use crate::model::{Endpoint, Period, Rate};
+use oauth2_store::model::{Endpoint, Period, Rate};
 
-mod cells;
+mod bucket_table;
 
-use cells::{Cells, Shared};
+use bucket_table::{BucketTable, SharedTable};
 
-/// How often full buckets are forgotten.
+/// Interval at which full buckets are dropped.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// How failed authentications are counted.
 #[derive(Debug, Clone, Copy)]
 pub struct FailureOptions {
-    /// How many a client may have at one address.
+    /// Failures that a client may have per address.
     pub rate: Rate,
-    /// Clients and addresses that are kept count of: 16 bytes each.
-    pub most_keys: usize,
+    /// The most pairs of client and address that are counted; 16 bytes each.
+    pub max_keys: usize,
 }
 
-/// All clients that have the same rate.
+/// The buckets of all clients with the same rate.
 type Clients = Governor<u64, DashMapStateStore<u64>, DefaultClock, StateInformationMiddleware>;
 
 /// The buckets.
 #[derive(Debug)]
 pub struct Limits {
-    failures: Governor<u64, Shared, DefaultClock>,
-    cells: Arc<Cells>,
+    failures: Governor<u64, SharedTable, DefaultClock>,
+    table: Arc<BucketTable>,
     clients: DashMap<Rate, Arc<Clients>>,
     hasher: RandomState,
 }
 
-/// What came of spending from a client's bucket.
+/// The outcome of spending from a client's bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spent {
-    /// What is left: so many requests more may come at once.
+    /// What is left in the bucket.
     pub remaining: u32,
-    /// How long to wait, where there was not enough.
+    /// `None` if the cost was taken; otherwise how long until the bucket holds it.
     pub wait: Option<Duration>,
 }
 
 impl Limits {
-    /// Buckets that are all full.
+    /// Full buckets.
     pub fn new(options: FailureOptions) -> Self {
-        let cells = Arc::new(Cells::new(options.most_keys));
+        let table = Arc::new(BucketTable::new(options.max_keys));
         Self {
-            failures: Governor::new(quota(options.rate), Shared(Arc::clone(&cells)), DefaultClock::default()),
-            cells,
+            failures: Governor::new(
+                quota(options.rate),
+                SharedTable(Arc::clone(&table)),
+                DefaultClock::default(),
+            ),
+            table,
             clients: DashMap::new(),
             hasher: RandomState::new(),
         }
     }
 
-    /// Counts a failed authentication of `client_id`, which need not exist, from `address`. Where that is one too many:
-    /// how long it is until it would not be.
-    pub fn failure(&self, client_id: &str, address: IpAddr) -> Option<Duration> {
-        let key = Cells::key(&self.hasher, (client_id, network(address)));
+    /// Counts a failed authentication of `client_id`, which need not exist, from `address`. `Some` if it exceeds the rate, with
+    /// the time until one more would not.
+    pub fn record_failure(&self, client_id: &str, address: IpAddr) -> Option<Duration> {
+        let key = BucketTable::key(&self.hasher, (client_id, network(address)));
         let over = self.failures.check_key(&key).err()?;
         Some(over.wait_time_from(DefaultClock::default().now()))
     }
 
-    /// Takes `cost` from the bucket that the client has at an endpoint, or nothing where that is more than there is. A rate
-    /// that is new has a full bucket.
+    /// Takes `cost` from the client's bucket at an endpoint, or nothing if the bucket holds less. The bucket of a new rate is
+    /// full.
     pub fn spend(&self, client_id: &str, endpoint: Endpoint, rate: Rate, cost: NonZeroU32) -> Spent {
         let clients = self.clients.get(&rate).map(|clients| Arc::clone(&clients));
-        let clients = clients.unwrap_or_else(|| self.having(rate));
+        let clients = clients.unwrap_or_else(|| self.with_rate(rate));
         let key = self.hasher.hash_one((client_id, endpoint));
-        // What costs more than the whole bucket takes the whole bucket: it could never be had else.
+        // A cost above the bucket's capacity takes the whole bucket: otherwise it could never be met.
         match clients.check_key_n(&key, cost.min(rate.burst())) {
             Ok(Ok(state)) => Spent {
                 remaining: state.remaining_burst_capacity(),
@@ -97,7 +100,7 @@ impl Limits {
                 remaining: 0,
                 wait: Some(over.wait_time_from(clients.clock().now())),
             },
-            // Not reached: the cost is within the bucket.
+            // Not reached: the cost is within the capacity.
             Err(_) => Spent {
                 remaining: 0,
                 wait: Some(Duration::from_secs(1)),
@@ -105,33 +108,33 @@ impl Limits {
         }
     }
 
-    fn having(&self, rate: Rate) -> Arc<Clients> {
+    fn with_rate(&self, rate: Rate) -> Arc<Clients> {
         let made = || Arc::new(Governor::dashmap(quota(rate)).with_middleware());
         Arc::clone(&self.clients.entry(rate).or_insert_with(made))
     }
 
-    /// Buckets of failed authentications held.
-    pub fn failing(&self) -> u64 {
-        self.cells.len()
+    /// Buckets of failed authentications in the table.
+    pub fn failure_buckets(&self) -> u64 {
+        self.table.len()
     }
 
-    /// Buckets of failed authentications that were given up for others before they were full.
-    pub fn evicted(&self) -> u64 {
-        self.cells.evicted()
+    /// Buckets of failed authentications that were evicted before they were full.
+    pub fn failure_evictions(&self) -> u64 {
+        self.table.evicted()
     }
 
-    /// Buckets of clients that have a rate.
-    pub fn limited(&self) -> usize {
+    /// Buckets of clients with a rate limit that are not full.
+    pub fn client_buckets(&self) -> usize {
         self.clients.iter().map(|clients| clients.len()).sum()
     }
 
-    /// Forgets buckets that are full.
+    /// Drops buckets that are full.
     fn sweep(&self) {
-        self.cells.sweep();
+        self.table.sweep();
         for clients in &self.clients {
             clients.retain_recent();
         }
-        // One that somebody spends from just now counts for two.
+        // A second reference: a handler spends from it right now.
         self.clients
             .retain(|_, clients| !clients.is_empty() || Arc::strong_count(clients) > 1);
     }
@@ -146,7 +149,7 @@ fn quota(rate: Rate) -> Quota {
     quota.allow_burst(rate.burst())
 }
 
-/// One subscriber: an IPv4 address, or the /64 that an IPv6 address is in.
+/// The network of one subscriber: an IPv4 address, or the /64 of an IPv6 address.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -154,7 +157,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The view's place.
+/// The published view: handlers load it for each request.
 pub type PublishedLimits = Arc<ArcSwap<Limits>>;
 
 /// The actor.
@@ -188,19 +191,21 @@ mod tests {
     fn limits() -> Limits {
         Limits::new(FailureOptions {
             rate: "100/m".parse().unwrap(),
-            most_keys: 1024,
+            max_keys: 1024,
         })
     }
 
     #[test]
-    fn a_hundred_failures_are_within_and_the_next_is_over() {
+    fn failures_up_to_the_rate_are_allowed_and_the_next_exceeds_it() {
         let (limits, address) = (limits(), IpAddr::from([192, 0, 2, 1]));
-        let within = (0..100).filter(|_| limits.failure("ci", address).is_none()).count();
+        let within = (0..100)
+            .filter(|_| limits.record_failure("ci", address).is_none())
+            .count();
         assert_eq!(within, 100);
-        let wait = limits.failure("ci", address).unwrap();
+        let wait = limits.record_failure("ci", address).unwrap();
         assert!(wait <= Duration::from_millis(600), "{wait:?}");
-        assert_eq!(limits.failure("other", address), None);
-        assert_eq!(limits.failure("ci", IpAddr::from([192, 0, 2, 2])), None);
+        assert_eq!(limits.record_failure("other", address), None);
+        assert_eq!(limits.record_failure("ci", IpAddr::from([192, 0, 2, 2])), None);
     }
 
     #[test]
@@ -212,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_has_a_bucket_at_each_endpoint_and_for_each_rate() {
+    fn a_client_has_a_bucket_per_endpoint_and_rate() {
         let (limits, one) = (limits(), NonZeroU32::MIN);
         let spend = |id, endpoint, rate: &str| limits.spend(id, endpoint, rate.parse().unwrap(), one).wait.is_none();
         for _ in 0..2 {
@@ -220,13 +225,16 @@ mod tests {
         }
         assert!(!spend("ci", Endpoint::Token, "1/h:2"));
         assert!(spend("ci", Endpoint::Introspection, "1/h:2") && spend("other", Endpoint::Token, "1/h:2"));
-        assert!(spend("ci", Endpoint::Token, "2/h:2"), "a rate that is new");
+        assert!(spend("ci", Endpoint::Token, "2/h:2"), "a new rate has a full bucket");
         limits.sweep();
-        assert!(!spend("ci", Endpoint::Token, "1/h:2"), "what is not full is kept");
+        assert!(
+            !spend("ci", Endpoint::Token, "1/h:2"),
+            "a sweep keeps buckets that are not full"
+        );
     }
 
     #[test]
-    fn what_costs_more_than_the_bucket_takes_the_bucket() {
+    fn a_cost_above_the_capacity_takes_the_whole_bucket() {
         let limits = limits();
         let rate = "10/h".parse().unwrap();
         let spend = |cost| limits.spend("ci", Endpoint::Introspection, rate, NonZeroU32::new(cost).unwrap());
@@ -237,7 +245,7 @@ mod tests {
                 wait: None
             }
         );
-        assert!(spend(1000).wait.is_some(), "not full any more");
+        assert!(spend(1000).wait.is_some(), "the bucket is not full");
         assert_eq!(
             spend(6),
             Spent {

@@ -1,16 +1,21 @@
-//! The part that knows actix's sharp edges: [`mailbox`] (deadlines, spans) and its [`permits`] (bounds, figures),
-//! [`supervisor`] (a new actor behind the same handle) and [`place`] (on which thread), [`clock`] (time and ids as values that tests can set) and [`when`]
-//! (waiting for a flag).
+//! The only module that works around actix's pitfalls.
+//!
+//! - [`mailbox`]: deadlines and spans of messages. [`permits`]: bounds and figures of a mailbox.
+//! - [`supervisor`]: restarts behind the same handle. [`placement`]: on which thread. [`system`]: all actors of a process.
+//! - [`schedule`]: background jobs of an actor.
+//! - [`clock`]: time and token ids, as values that tests can set.
 
 pub mod clock;
 pub mod mailbox;
 pub mod permits;
-pub mod place;
+pub mod placement;
+pub mod schedule;
 pub mod supervisor;
-pub mod when;
+pub mod system;
 
 pub use clock::{Clock, IdClock, ManualClock, StoreClock, SystemClock};
-pub use mailbox::{Answer, Envelope, Mailbox, Pending, Request};
-pub use permits::{MailboxStats, Sheds};
-pub use place::{Lender, Place};
-pub use supervisor::{ActorStatus, Policy, Supervised, supervise, supervise_at};
+pub use mailbox::{Envelope, Mailbox, Pending, ReplySender, Request};
+pub use permits::{MailboxStats, Sheds, WatchedMailbox};
+pub use placement::{ThreadAssigner, ThreadPlacement};
+pub use supervisor::{ActorStatus, Policy, Supervised, supervise, supervise_on};
+pub use system::ActorSystem;

@@ -1,216 +1,113 @@
-//! The token store.
+//! The token store: group commit to the ledger.
 //!
-//! - Owns: the way into the store for every verb but the recording of tokens ([`Call`]; that is the
-//!   [`recorder`](crate::recorder)). It keeps the [`Directory`] of clients and keys true, and does the store's upkeep.
+//! - Owns: the queue of ledger entries, and the connection that commits them in groups.
 //! - Source of truth: the database.
-//! - On restart: callers whose message died with the actor are told so; the directory is loaded again.
-//! - When full: callers are refused at once.
+//! - On restart: the queue is lost; callers whose entry was in it get [`AskError::Crashed`](crate::error::AskError::Crashed).
+//! - When full: asks fail at once. When the store is down: replies fail within the writer's own timeouts.
+//!
+//! A group is all that is queued when the writer becomes free: a lone entry is committed at once, and under load the groups
+//! grow by themselves. There is no timer to tune. A token store runs on the thread of the worker that asks it ([`workers`]).
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use tokio::sync::watch;
 
-use crate::directory::Directory;
-use crate::error::StoreError;
-use crate::freshness::STALENESS_BUDGET;
-use crate::runtime::clock::{Clock, StoreClock};
-use crate::runtime::mailbox::{Envelope, Request};
-use crate::runtime::when::when;
-use crate::store::{LogPosition, Maintenance, Store};
+use crate::runtime::mailbox::{Envelope, ReplySender, Request};
+use crate::runtime::schedule::when_ready;
+use oauth2_store::StoreError;
+use oauth2_store::model::LedgerEntry;
+use oauth2_store::{LedgerWriter, Store};
 
-mod handle;
+pub mod workers;
 
-pub use handle::TokenStoreHandle;
+/// The most entries of one commit.
+const MAX_GROUP: usize = 1024;
 
-/// How often changes of clients and keys are looked for.
-const REFRESH: Duration = Duration::from_millis(250);
+/// Commits one entry to the ledger. The reply comes after the commit.
+#[derive(Debug)]
+pub struct Commit(pub LedgerEntry);
 
-/// Pause before a change that was made is looked for again.
-const RETRY: Duration = Duration::from_millis(25);
-
-/// How often partitions are made and expired rows cleared.
-const UPKEEP: Duration = Duration::from_mins(1);
-
-type Verb<T> = Box<dyn FnOnce(Store) -> Pin<Box<dyn Future<Output = Result<T, StoreError>>>> + Send>;
-
-/// Runs any other verb of the store.
-pub struct Call<T> {
-    verb: Verb<T>,
-    changes_directory: bool,
+impl Request for Commit {
+    type Reply = Result<(), StoreError>;
 }
 
-impl<T> fmt::Debug for Call<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call")
-            .field("changes_directory", &self.changes_directory)
-            .finish_non_exhaustive()
-    }
-}
+/// Called after each commit with its number of rows and its duration.
+pub type ObserveCommit = Arc<dyn Fn(usize, Duration) + Send + Sync>;
 
-impl<T: Send + 'static> Request for Call<T> {
-    type Reply = Result<T, StoreError>;
-}
-
-/// What the actor makes known of its upkeep.
-#[derive(Debug, Default)]
-pub struct Upkeep {
-    /// Partitions that exist, the default one not counted.
-    pub partitions: AtomicU64,
-    /// Rows in the default partition.
-    pub default_partition_rows: AtomicU64,
-}
-
-/// What the actor is built from, again after each crash.
+/// What each incarnation of the actor is built from.
 #[derive(Clone)]
-pub struct Parts {
+pub struct Deps {
     /// The store.
     pub store: Store,
-    /// What to keep true.
-    pub directory: Arc<Directory>,
-    /// Turns true once the schema and the keys are there.
+    /// True once the schema is up to date.
     pub prepared: watch::Receiver<bool>,
-    /// The server's default token lifetime, seconds.
-    pub default_lifetime: u32,
-    /// The clock, kept to the store's.
-    pub clock: Arc<StoreClock>,
-    /// What is made known.
-    pub upkeep: Arc<Upkeep>,
-    /// Days that audit rows are kept; `None` = for ever.
-    pub audit_days: Option<u32>,
+    /// Called after each commit.
+    pub observe_commit: ObserveCommit,
 }
 
-impl fmt::Debug for Parts {
+impl fmt::Debug for Deps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parts")
+        f.debug_struct("Deps")
             .field("store", &self.store)
             .finish_non_exhaustive()
     }
 }
 
-/// The store has not answered a refresh since then.
-#[derive(Debug)]
-struct Outage {
-    since: Instant,
-    /// Whether the log says so.
-    told: bool,
-}
-
 /// The actor.
 #[derive(Debug)]
 pub struct TokenStore {
-    parts: Parts,
-    position: Option<LogPosition>,
-    refreshing: bool,
-    outage: Option<Outage>,
-    kept_up: Option<(Instant, u32)>,
-    upkeep_running: bool,
+    deps: Deps,
+    queue: Vec<(LedgerEntry, ReplySender<Result<(), StoreError>>)>,
+    /// `None` while a group is being committed.
+    writer: Option<LedgerWriter>,
 }
 
 impl TokenStore {
-    /// An actor with nothing loaded.
-    pub fn new(parts: Parts) -> Self {
+    /// An actor with an idle writer.
+    pub fn new(deps: Deps) -> Self {
         Self {
-            parts,
-            position: None,
-            refreshing: false,
-            outage: None,
-            kept_up: None,
-            upkeep_running: false,
+            queue: Vec::new(),
+            writer: Some(deps.store.ledger_writer()),
+            deps,
         }
     }
 
-    fn refresh(&mut self, ctx: &mut Context<Self>) {
-        if self.refreshing {
+    /// Commits the queue if the writer is free. The group is taken when the future is first polled: actix polls it after it has
+    /// emptied the mailbox, so all messages that wait there are part of the group.
+    fn flush(&mut self, ctx: &mut Context<Self>) {
+        if self.queue.is_empty() {
             return;
         }
-        self.refreshing = true;
-        let (parts, from) = (self.parts.clone(), self.position);
-        let refresh = async move {
-            let position = parts.directory.refresh(&parts.store, from).await?;
-            let sent = parts.clock.local_ms();
-            parts.clock.observe(parts.store.ping().await?, sent);
-            Ok(position)
-        };
-        ctx.spawn(refresh.into_actor(self).map(|position, actor, ctx| {
-            actor.refreshing = false;
-            match position {
-                Ok(position) => {
-                    actor.position = Some(position);
-                    if actor.outage.take().is_some_and(|outage| outage.told) {
-                        tracing::info!("the store is back");
-                    }
+        let Some(writer) = self.writer.take() else { return };
+        let commit = fut::ready(writer)
+            .into_actor(self)
+            .then(|mut writer, actor: &mut Self, _| {
+                let group = actor.take_group();
+                let observe = Arc::clone(&actor.deps.observe_commit);
+                async move {
+                    commit(&mut writer, group, &observe).await;
+                    writer
                 }
-                Err(error) => actor.complain(&error),
-            }
-            actor.keep_up(ctx);
-        }));
+                .into_actor(actor)
+            });
+        ctx.spawn(commit.map(Self::resume));
     }
 
-    /// Says once, not at every attempt, that the store is out of reach for long enough to matter.
-    fn complain(&mut self, error: &StoreError) {
-        let outage = self.outage.get_or_insert_with(|| Outage {
-            since: Instant::now(),
-            told: false,
-        });
-        if !outage.told && outage.since.elapsed() >= STALENESS_BUDGET {
-            outage.told = true;
-            tracing::warn!(%error, "clients and keys cannot be refreshed, so introspection is refused");
-        }
-        tracing::debug!(%error, "clients and keys could not be refreshed");
+    fn resume(writer: LedgerWriter, actor: &mut Self, ctx: &mut Context<Self>) {
+        actor.writer = Some(writer);
+        actor.flush(ctx);
     }
 
-    /// Does the store's upkeep when it is due, or when tokens may now live longer than partitions were made for.
-    fn keep_up(&mut self, ctx: &mut Context<Self>) {
-        let horizon = self.parts.directory.longest_lifetime().max(self.parts.default_lifetime);
-        let due = self
-            .kept_up
-            .is_none_or(|(at, reached)| at.elapsed() >= UPKEEP || horizon > reached);
-        // With a clock that is wrong, nothing can be told to have expired.
-        if !due || self.upkeep_running || self.position.is_none() || !self.parts.clock.is_right() {
-            return;
-        }
-        self.upkeep_running = true;
-        let (store, now) = (self.parts.store.clone(), (self.parts.clock.unix_ms() / 1000) as i64);
-        let audit_before = self.parts.audit_days.map(|days| now - i64::from(days) * 86_400);
-        let work = async move {
-            if let Some(before) = audit_before {
-                store.purge_audit(before).await?;
-            }
-            store.maintain(now, horizon.into()).await
-        };
-        ctx.spawn(work.into_actor(self).map(move |done, actor, _| {
-            actor.upkeep_running = false;
-            actor.kept_up = Some((Instant::now(), horizon));
-            match done {
-                Ok(done) => actor.report(&done),
-                Err(error) => tracing::warn!(%error, "the store's upkeep did not finish"),
-            }
-        }));
-    }
-
-    fn report(&self, done: &Maintenance) {
-        self.parts
-            .upkeep
-            .partitions
-            .store(done.partitions.into(), Ordering::Relaxed);
-        self.parts
-            .upkeep
-            .default_partition_rows
-            .store(done.default_partition_rows, Ordering::Relaxed);
-        if (Maintenance {
-            partitions: 0,
-            default_partition_rows: 0,
-            ..*done
-        }) != Maintenance::default()
-        {
-            tracing::info!(?done, "store upkeep");
-        }
+    /// Takes the oldest entries, without those whose caller has left.
+    fn take_group(&mut self) -> Group {
+        let count = self.queue.len().min(MAX_GROUP);
+        self.queue
+            .drain(..count)
+            .filter(|(_, reply)| !reply.is_abandoned())
+            .unzip()
     }
 }
 
@@ -218,41 +115,47 @@ impl Actor for TokenStore {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        when(ctx, self.parts.prepared.clone(), |actor, ctx| {
-            actor.refresh(ctx);
-            ctx.run_interval(REFRESH, Self::refresh);
+        when_ready(ctx, self.deps.prepared.clone(), |actor, ctx| {
+            // Opens the connection now, so that no request waits for it once the server is ready.
+            let Some(mut writer) = actor.writer.take() else { return };
+            let prepare = async move {
+                writer.prepare().await;
+                writer
+            };
+            ctx.spawn(prepare.into_actor(actor).map(Self::resume));
         });
     }
 }
 
-impl<T: Send + 'static> Handler<Envelope<Call<T>>> for TokenStore {
+impl Handler<Envelope<Commit>> for TokenStore {
     type Result = ();
 
-    fn handle(&mut self, envelope: Envelope<Call<T>>, ctx: &mut Context<Self>) {
-        if envelope.is_abandoned() {
-            return;
-        }
-        let (call, mut answer) = envelope.into_parts();
-        let (store, directory, from) = (
-            self.parts.store.clone(),
-            Arc::clone(&self.parts.directory),
-            self.position,
-        );
-        ctx.spawn(
-            async move {
-                // Nobody is told of what is done after the caller left, so it is not done.
-                let Some(done) = answer.while_awaited((call.verb)(store.clone())).await else {
-                    return;
-                };
-                if call.changes_directory && done.is_ok() {
-                    // The change is made, but whoever made it may use it at once, here: they are told when it can be used.
-                    while directory.refresh(&store, from).await.is_err() && !answer.is_abandoned() {
-                        tokio::time::sleep(RETRY).await;
-                    }
+    fn handle(&mut self, envelope: Envelope<Commit>, ctx: &mut Context<Self>) {
+        let (Commit(entry), reply) = envelope.into_parts();
+        self.queue.push((entry, reply));
+        self.flush(ctx);
+    }
+}
+
+type Group = (Vec<LedgerEntry>, Vec<ReplySender<Result<(), StoreError>>>);
+
+async fn commit(writer: &mut LedgerWriter, (entries, replies): Group, observe: &ObserveCommit) {
+    if entries.is_empty() {
+        return;
+    }
+    let started = Instant::now();
+    let done = writer.commit(&entries).await;
+    observe(entries.len(), started.elapsed());
+    match done {
+        // The store rejected the group. One entry may be at fault: commit each by itself, so that the others do not fail with it.
+        Err(StoreError::Conflict(_) | StoreError::Corrupt(_)) if entries.len() > 1 => {
+            for (entry, reply) in entries.iter().zip(replies) {
+                if reply.is_abandoned() {
+                    continue;
                 }
-                answer.send(done);
+                reply.send(writer.commit(std::slice::from_ref(entry)).await);
             }
-            .into_actor(self),
-        );
+        }
+        done => replies.into_iter().for_each(|reply| reply.send(done.clone())),
     }
 }

@@ -1,14 +1,15 @@
-//! The revocation cache on a clock that stands still: what is minted after a revocation lies beyond its cut-off.
+//! The revocation cache on a stopped clock: a token issued after a revocation is beyond its cut-off.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use oauth2_actors::model::token::uuid_v7_ms;
-use oauth2_actors::model::{AuditEntry, Revocation, RevocationTarget};
-use oauth2_actors::revocation_cache::{Apply, Parts, PublishedRevocations, RevocationCache, Subject};
+use oauth2_actors::revocation_cache::{Apply, Deps, PublishedRevocations, RevocationCache, Subject};
+use oauth2_actors::runtime::schedule::Wake;
 use oauth2_actors::runtime::{IdClock, ManualClock, Policy, Supervised, supervise};
-use oauth2_actors::store::{Location, Pooler, Store, StoreOptions};
+use oauth2_store::model::token::uuid_v7_ms;
+use oauth2_store::model::{AuditEntry, Revocation, RevocationTarget};
+use oauth2_store::{Location, Pooler, Store, StoreOptions};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -20,7 +21,7 @@ const NOW_MS: u64 = 1_795_543_200_000;
 
 struct Fixture {
     cache: Supervised<RevocationCache>,
-    parts: Parts,
+    deps: Deps,
     _directory: tempfile::TempDir,
 }
 
@@ -41,30 +42,31 @@ impl Fixture {
         let store = Store::open(&options).await.unwrap();
         store.migrate().await.unwrap();
         let clock = Arc::new(ManualClock::at(NOW_MS));
-        let parts = Parts {
+        let deps = Deps {
             store,
             published: PublishedRevocations::default(),
             prepared: watch::channel(true).1,
             ids: Arc::new(IdClock::new(clock.clone())),
             clock,
-            lives: Arc::default(),
+            generations: Arc::default(),
+            wake: Wake::default(),
         };
-        let made_of = parts.clone();
+        let own = deps.clone();
         let cache = supervise("revocation_cache", Policy::default(), move |_| {
-            RevocationCache::new(made_of.clone())
+            RevocationCache::new(own.clone())
         });
         let fixture = Fixture {
             cache,
-            parts,
+            deps,
             _directory: directory,
         };
         fixture
-            .until(|| fixture.parts.published.load().freshness().age().is_some())
+            .wait_until(|| fixture.deps.published.load().freshness().age().is_some())
             .await;
         fixture
     }
 
-    async fn until(&self, holds: impl Fn() -> bool) {
+    async fn wait_until(&self, holds: impl Fn() -> bool) {
         let wait = async {
             while !holds() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -73,12 +75,12 @@ impl Fixture {
         tokio::time::timeout(PATIENCE, wait).await.expect("in time");
     }
 
-    fn mint(&self) -> Uuid {
-        self.parts.ids.new_id().unwrap()
+    fn issue(&self) -> Uuid {
+        self.deps.ids.new_id().unwrap()
     }
 
     fn is_revoked(&self, jti: Uuid) -> bool {
-        self.parts.published.load().is_revoked(Subject {
+        self.deps.published.load().is_revoked(Subject {
             jti,
             client_id: "ci",
             user_id: None,
@@ -99,35 +101,35 @@ fn of_client() -> RevocationTarget {
 }
 
 #[actix::test]
-async fn what_is_minted_in_the_millisecond_of_an_applied_cut_off_but_after_it_is_good() {
+async fn token_issued_in_the_millisecond_of_an_applied_cut_off_but_after_it_is_not_revoked() {
     for target in [of_client(), RevocationTarget::Issuer] {
         let f = Fixture::new().await;
-        let before = f.mint();
+        let before = f.issue();
         assert!(!f.is_revoked(before));
         let deadline = Instant::now() + PATIENCE;
         let applied = f.cache.mailbox.ask(Apply(cut_off(target)), deadline).unwrap();
         applied.await.unwrap();
-        assert!(f.is_revoked(before), "in force once it is answered");
-        let after = f.mint();
+        assert!(f.is_revoked(before), "in force when the reply comes");
+        let after = f.issue();
         assert!(!f.is_revoked(after));
         assert_eq!(uuid_v7_ms(&after), NOW_MS + 1);
     }
 }
 
 #[actix::test]
-async fn so_is_what_is_minted_after_one_was_read_from_the_log() {
+async fn token_issued_after_a_cut_off_was_read_from_the_log_is_not_revoked() {
     let f = Fixture::new().await;
-    let before = f.mint();
+    let before = f.issue();
     let audit = AuditEntry {
         actor: "node:other".into(),
         action: "revocation.cutoff",
         detail: serde_json::json!({}),
     };
-    f.parts
+    f.deps
         .store
         .revoke(&cut_off(of_client()), NOW_MS, &audit)
         .await
         .unwrap();
-    f.until(|| f.is_revoked(before)).await;
-    assert!(!f.is_revoked(f.mint()));
+    f.wait_until(|| f.is_revoked(before)).await;
+    assert!(!f.is_revoked(f.issue()));
 }

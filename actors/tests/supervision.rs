@@ -1,4 +1,4 @@
-//! What supervision promises, as tests: a panic, a frozen thread, a flood, a drain, deadlines, escalation.
+//! Specification of supervision: panic, frozen thread, overload, drain, deadlines, escalation.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,24 +13,26 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, Context, Handler};
 use oauth2_actors::error::AskError;
-use oauth2_actors::runtime::{ActorStatus, Answer, Envelope, Mailbox, Pending, Policy, Request, Supervised, supervise};
+use oauth2_actors::runtime::{
+    ActorStatus, Envelope, Mailbox, Pending, Policy, ReplySender, Request, Supervised, supervise,
+};
 
 /// Generous: reached only when something is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Counts, panics, blocks and holds on to messages as it is told.
+/// Counts, panics, blocks or holds messages, on request.
 struct Probe {
     count: u32,
-    held: Vec<Answer<u32>>,
+    held: Vec<ReplySender<u32>>,
     executed: Arc<AtomicUsize>,
-    /// Told when this life is over for good.
-    gone: Option<tokio::sync::mpsc::UnboundedSender<()>>,
+    /// Notified when this incarnation is dropped.
+    dropped: Option<tokio::sync::mpsc::UnboundedSender<()>>,
 }
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        if let Some(gone) = &self.gone {
-            let _ = gone.send(());
+        if let Some(dropped) = &self.dropped {
+            let _ = dropped.send(());
         }
     }
 }
@@ -39,15 +41,15 @@ impl Actor for Probe {
     type Context = Context<Self>;
 }
 
-/// Adds one; answers the count.
+/// Adds one; replies with the count.
 struct Count;
 /// Panics within the handler.
 struct Explode;
-/// Tells the test that it began, then blocks its thread until the test lets go.
+/// Signals the test that it began, then blocks its thread until the test releases it.
 struct Block(mpsc::Sender<()>, mpsc::Receiver<()>);
 /// Keeps the caller waiting: in flight, not queued.
 struct Hold;
-/// Answers everything held.
+/// Replies to all held messages.
 struct Release;
 
 impl Request for Count {
@@ -69,7 +71,7 @@ impl Request for Release {
 impl Handler<Envelope<Count>> for Probe {
     type Result = ();
     fn handle(&mut self, envelope: Envelope<Count>, _: &mut Context<Self>) {
-        envelope.answer(|Count| {
+        envelope.reply_with(|Count| {
             self.executed.fetch_add(1, Ordering::SeqCst);
             self.count += 1;
             self.count
@@ -79,13 +81,13 @@ impl Handler<Envelope<Count>> for Probe {
 impl Handler<Envelope<Explode>> for Probe {
     type Result = ();
     fn handle(&mut self, envelope: Envelope<Explode>, _: &mut Context<Self>) {
-        envelope.answer(|Explode| panic!("told to"));
+        envelope.reply_with(|Explode| panic!("on request"));
     }
 }
 impl Handler<Envelope<Block>> for Probe {
     type Result = ();
     fn handle(&mut self, envelope: Envelope<Block>, _: &mut Context<Self>) {
-        envelope.answer(|Block(began, go)| {
+        envelope.reply_with(|Block(began, go)| {
             began.send(()).unwrap();
             let _ = go.recv();
         });
@@ -100,7 +102,7 @@ impl Handler<Envelope<Hold>> for Probe {
 impl Handler<Envelope<Release>> for Probe {
     type Result = ();
     fn handle(&mut self, envelope: Envelope<Release>, _: &mut Context<Self>) {
-        envelope.answer(|Release| self.held.drain(..).for_each(|answer| answer.send(0)));
+        envelope.reply_with(|Release| self.held.drain(..).for_each(|reply| reply.send(0)));
     }
 }
 
@@ -120,7 +122,7 @@ async fn probe(policy: Policy) -> (Supervised<Probe>, Arc<AtomicUsize>) {
         count: 0,
         held: Vec::new(),
         executed: Arc::clone(&seen),
-        gone: None,
+        dropped: None,
     };
     let actor = supervise("probe", policy, factory);
     within(actor.running()).await.unwrap();
@@ -148,7 +150,7 @@ async fn status(actor: &Supervised<Probe>, wanted: ActorStatus) {
         .unwrap();
 }
 
-/// Waits for the life after `restarts` deaths.
+/// Waits for the incarnation after `restarts` deaths.
 async fn running_again(actor: &Supervised<Probe>, restarts: u64) {
     let mut watched = actor.status.clone();
     while actor.mailbox.stats().restarts() < restarts || *watched.borrow_and_update() != ActorStatus::Running {
@@ -156,7 +158,7 @@ async fn running_again(actor: &Supervised<Probe>, restarts: u64) {
     }
 }
 
-/// Blocks the actor's thread. The sender lets it go on.
+/// Blocks the actor's thread until the returned sender releases it.
 fn block(mailbox: &Mailbox<Probe>) -> (Pending<()>, mpsc::Sender<()>) {
     let (began, started) = mpsc::channel();
     let (go, wait) = mpsc::channel();
@@ -166,14 +168,14 @@ fn block(mailbox: &Mailbox<Probe>) -> (Pending<()>, mpsc::Sender<()>) {
 }
 
 #[actix::test]
-async fn a_panic_gives_fresh_state_behind_the_same_handle() {
+async fn panicked_actor_restarts_with_fresh_state_behind_the_same_handle() {
     let (actor, _) = probe(policy()).await;
     let (other, _) = probe(policy()).await;
     let mailbox = actor.mailbox.clone();
     assert_eq!(within(ask(&mailbox, Count).unwrap()).await, Ok(1));
     assert_eq!(within(ask(&other.mailbox, Count).unwrap()).await, Ok(1));
 
-    // The block lets the rest queue up behind it, so that one is in flight and one queued when the panic comes.
+    // The block makes the other messages queue up, so that one is in flight and one queued when the panic comes.
     let in_flight = ask(&mailbox, Hold).unwrap();
     let (blocked, go) = block(&mailbox);
     let exploding = ask(&mailbox, Explode).unwrap();
@@ -191,21 +193,21 @@ async fn a_panic_gives_fresh_state_behind_the_same_handle() {
     assert_eq!(
         within(ask(&other.mailbox, Count).unwrap()).await,
         Ok(2),
-        "others keep theirs"
+        "other actors keep their state"
     );
     assert_eq!(other.mailbox.stats().restarts(), 0);
 }
 
 #[actix::test]
-async fn a_frozen_actor_is_replaced_and_stays_unreachable() {
+async fn frozen_actor_is_replaced_and_stays_unreachable() {
     let executed = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&executed);
-    let (gone, mut over) = tokio::sync::mpsc::unbounded_channel();
+    let (dropped, mut drops) = tokio::sync::mpsc::unbounded_channel();
     let actor = supervise("probe", policy(), move |_: &mut Context<Probe>| Probe {
         count: 0,
         held: Vec::new(),
         executed: Arc::clone(&seen),
-        gone: Some(gone.clone()),
+        dropped: Some(dropped.clone()),
     });
     within(actor.running()).await.unwrap();
     let mailbox = actor.mailbox.clone();
@@ -219,20 +221,24 @@ async fn a_frozen_actor_is_replaced_and_stays_unreachable() {
     assert_eq!(
         mailbox.stats().depth(),
         0,
-        "the permits of the frozen one are not the new one's"
+        "the permits of the frozen actor do not count"
     );
 
-    // The old one wakes, and the thread that it held ends. What was queued there is not executed.
+    // The old actor resumes, and its thread ends. Messages queued there are not executed.
     go.send(()).unwrap();
-    within(over.recv()).await.unwrap();
+    within(drops.recv()).await.unwrap();
     assert_eq!(within(ask(&mailbox, Count).unwrap()).await, Ok(2));
     assert_eq!(executed.load(Ordering::SeqCst), 2);
-    assert_eq!(mailbox.stats().restarts(), 1, "its waking is no death of the new one");
+    assert_eq!(
+        mailbox.stats().restarts(),
+        1,
+        "its end does not count as a death of the new actor"
+    );
     assert_eq!(*actor.status.borrow(), ActorStatus::Running);
 }
 
 #[actix::test]
-async fn a_flood_is_bounded_and_refused_at_once() {
+async fn overload_is_bounded_and_rejected_at_once() {
     let (actor, _) = probe(Policy {
         missed_heartbeats: u32::MAX,
         ..policy()
@@ -259,7 +265,7 @@ async fn a_flood_is_bounded_and_refused_at_once() {
 }
 
 #[actix::test]
-async fn a_drain_finishes_what_is_queued() {
+async fn drain_finishes_queued_messages() {
     let (actor, _) = probe(policy()).await;
     let mailbox = actor.mailbox.clone();
     let held = ask(&mailbox, Hold).unwrap();
@@ -280,7 +286,7 @@ async fn a_drain_finishes_what_is_queued() {
 }
 
 #[actix::test]
-async fn an_abandoned_message_is_not_executed() {
+async fn abandoned_message_is_not_executed() {
     let (actor, executed) = probe(Policy {
         missed_heartbeats: u32::MAX,
         ..policy()
@@ -301,7 +307,7 @@ async fn an_abandoned_message_is_not_executed() {
     assert_eq!(
         within(ask(&mailbox, Count).unwrap()).await,
         Ok(1),
-        "neither of the two before was counted"
+        "neither of the two abandoned messages was counted"
     );
     assert_eq!(executed.load(Ordering::SeqCst), 1);
     assert_eq!(mailbox.stats().sheds().deadline, 2);
@@ -335,38 +341,38 @@ async fn repeated_crashes_escalate() {
 }
 
 #[actix::test]
-async fn a_panic_of_the_factory_is_a_death() {
-    let lives = Arc::new(AtomicU32::new(0));
-    let counted = Arc::clone(&lives);
+async fn panic_in_the_factory_counts_as_a_death() {
+    let incarnations = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&incarnations);
     let actor = supervise("probe", policy(), move |_: &mut Context<Probe>| {
-        assert!(counted.fetch_add(1, Ordering::SeqCst) >= 2, "told to");
+        assert!(counted.fetch_add(1, Ordering::SeqCst) >= 2, "on request");
         Probe {
             count: 0,
             held: Vec::new(),
             executed: Arc::default(),
-            gone: None,
+            dropped: None,
         }
     });
     assert_eq!(
         ask(&actor.mailbox, Count).err(),
         Some(AskError::Crashed),
-        "nobody is there yet"
+        "it does not run yet"
     );
     within(actor.running()).await.unwrap();
-    assert_eq!(lives.load(Ordering::SeqCst), 3);
+    assert_eq!(incarnations.load(Ordering::SeqCst), 3);
     assert_eq!(actor.mailbox.stats().restarts(), 2);
     assert_eq!(within(ask(&actor.mailbox, Count).unwrap()).await, Ok(1));
 }
 
 #[actix::test]
-async fn waiting_times_are_told_to_the_hook() {
+async fn wait_hook_receives_queueing_times() {
     let (actor, _) = probe(policy()).await;
     let waits = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&waits);
+    let recorded = Arc::clone(&waits);
     actor
         .mailbox
         .stats()
-        .on_wait(move |wait| told.lock().unwrap().push(wait));
+        .on_wait(move |wait| recorded.lock().unwrap().push(wait));
     within(ask(&actor.mailbox, Count).unwrap()).await.unwrap();
     assert_eq!(waits.lock().unwrap().len(), 1);
 }

@@ -1,47 +1,97 @@
-//! Each actor with what it is made of, again after each crash.
+//! Starts every actor with its dependencies. Adding an actor to the server changes this file.
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use oauth2_actors::audit_writer::{self, AuditWriter, Failures};
-use oauth2_actors::metrics::Instruments;
+use oauth2_actors::directory::Directory;
+use oauth2_actors::key_keeper::{self, KeyKeeper};
+use oauth2_actors::metrics::{Exporter, Instruments, Metrics};
 use oauth2_actors::quota_keeper::{self, Counters, QuotaKeeper};
 use oauth2_actors::rate_limiter::{FailureOptions, Limits, PublishedLimits, RateLimiter};
-use oauth2_actors::recorder::{self, ObserveCommit, Recorders};
 use oauth2_actors::revocation_cache::{self, PublishedRevocations, RevocationCache};
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
-use oauth2_actors::runtime::supervisor::{Policy, Supervised, supervise};
-use oauth2_actors::store::{Location, Store};
+use oauth2_actors::runtime::mailbox::Mailbox;
+use oauth2_actors::runtime::schedule::Wake;
+use oauth2_actors::runtime::supervisor::Policy;
+use oauth2_actors::runtime::system::ActorSystem;
+use oauth2_actors::store_gateway::{self, MaintenanceFigures, StoreGateway};
+use oauth2_actors::token_store;
+use oauth2_actors::token_store::workers::TokenStores;
+use oauth2_store::{Location, Store};
 use tokio::sync::watch;
 
+use super::keys;
 use crate::config::Config;
+use crate::keys::wrapping::KeyWrapper;
 
-/// Messages that a recorder takes at a time: at 50 000 tokens a second, a tenth of a second of work.
-const RECORDER_MAILBOX: usize = 5000;
+/// Mailbox capacity of a token store: at 50 000 tokens per second, a tenth of a second of work.
+const TOKEN_STORE_MAILBOX: usize = 5000;
 
-pub(super) fn revocation_cache(
-    store: &Store,
-    prepared: &watch::Receiver<bool>,
-    ids: &Arc<IdClock>,
-    clock: &Arc<StoreClock>,
-) -> (PublishedRevocations, Supervised<RevocationCache>) {
-    let published = PublishedRevocations::default();
-    let parts = revocation_cache::Parts {
-        store: store.clone(),
-        published: Arc::clone(&published),
-        prepared: prepared.clone(),
-        ids: Arc::clone(ids),
-        clock: Arc::clone(clock) as Arc<dyn Clock>,
-        lives: Arc::default(),
-    };
-    let actor = supervise("revocation_cache", Policy::default(), move |_| {
-        RevocationCache::new(parts.clone())
-    });
-    (published, actor)
+/// What actors are built from.
+pub(super) struct Deps<'a> {
+    pub(super) config: &'a Config,
+    pub(super) store: &'a Store,
+    pub(super) wrapper: &'a KeyWrapper,
+    /// True once the schema is up to date and the first keys exist.
+    pub(super) prepared: &'a watch::Receiver<bool>,
+    pub(super) clock: &'a Arc<StoreClock>,
+    pub(super) ids: &'a Arc<IdClock>,
+    pub(super) directory: &'a Arc<Directory>,
+    pub(super) exporter: &'a Exporter,
+    pub(super) instruments: &'a Arc<Instruments>,
 }
 
-/// How many recorders there may be at the most: each has a connection of its own on Postgres, and the pool gets half of them.
-fn most_recorders(config: &Config) -> usize {
+/// The running actors: their mailboxes, and what they publish.
+pub(super) struct Actors {
+    pub(super) system: ActorSystem,
+    pub(super) store_gateway: Mailbox<StoreGateway>,
+    pub(super) maintenance: Arc<MaintenanceFigures>,
+    pub(super) token_stores: Arc<TokenStores>,
+    pub(super) revocation_cache: Mailbox<RevocationCache>,
+    pub(super) revocations: PublishedRevocations,
+    pub(super) limits: PublishedLimits,
+    pub(super) quota_keeper: Mailbox<QuotaKeeper>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) audit_writer: Mailbox<AuditWriter>,
+    pub(super) failures: Arc<Failures>,
+    pub(super) metrics: Mailbox<Metrics>,
+}
+
+impl Actors {
+    /// Starts the actors.
+    pub(super) fn start(deps: &Deps<'_>) -> Self {
+        let mut system = ActorSystem::default();
+        let wake_revocations = Wake::default();
+        let (store_gateway, maintenance) = deps.store_gateway(&mut system, &wake_revocations);
+        let token_stores = Arc::new(deps.token_stores(&mut system));
+        let (revocation_cache, revocations) = deps.revocation_cache(&mut system, wake_revocations);
+        let limits = deps.rate_limiter(&mut system);
+        deps.key_keeper(&mut system);
+        let (audit_writer, failures) = deps.audit_writer(&mut system);
+        let (quota_keeper, counters) = deps.quota_keeper(&mut system);
+        let exporter = deps.exporter.clone();
+        let metrics = system.supervise("metrics", Policy::default(), move |_| Metrics::new(exporter.clone()));
+        Self {
+            system,
+            store_gateway,
+            maintenance,
+            token_stores,
+            revocation_cache,
+            revocations,
+            limits,
+            quota_keeper,
+            counters,
+            audit_writer,
+            failures,
+            metrics,
+        }
+    }
+}
+
+/// The most token stores that the connections allow: on Postgres each has a connection of its own, and the pool keeps half of
+/// them.
+fn max_token_stores(config: &Config) -> usize {
     let options = config.database.options();
     match options.location {
         Location::Postgres(_) => options.max_connections as usize / 2,
@@ -49,84 +99,123 @@ fn most_recorders(config: &Config) -> usize {
     }
 }
 
-/// How many recorders there are.
-pub(super) fn recorder_count(config: &Config) -> usize {
-    config.server.workers.min(most_recorders(config))
+/// The number of token stores.
+pub(super) fn token_store_count(config: &Config) -> usize {
+    config.server.workers.min(max_token_stores(config))
 }
 
-pub(super) fn recorders(
-    config: &Config,
-    store: &Store,
-    prepared: &watch::Receiver<bool>,
-    instruments: &Arc<Instruments>,
-) -> Recorders {
-    let parts = recorder::Parts {
-        store: store.clone(),
-        prepared: prepared.clone(),
-        observe_commit: observe_commit(instruments),
-    };
-    let policy = Policy {
-        mailbox_capacity: RECORDER_MAILBOX,
-        ..Policy::default()
-    };
-    Recorders::new(config.server.workers, most_recorders(config), policy, &parts)
-}
+impl Deps<'_> {
+    fn store_gateway(
+        &self,
+        system: &mut ActorSystem,
+        wake_revocations: &Wake,
+    ) -> (Mailbox<StoreGateway>, Arc<MaintenanceFigures>) {
+        let maintenance = Arc::new(MaintenanceFigures::default());
+        let deps = store_gateway::Deps {
+            store: self.store.clone(),
+            directory: Arc::clone(self.directory),
+            prepared: self.prepared.clone(),
+            default_lifetime: self.config.tokens.access_token_lifetime,
+            clock: Arc::clone(self.clock),
+            maintenance: Arc::clone(&maintenance),
+            audit_days: self.config.audit.retention_days,
+            wake: Wake::default(),
+            wake_revocations: wake_revocations.clone(),
+        };
+        let actor = system.supervise("store_gateway", Policy::default(), move |_| {
+            StoreGateway::new(deps.clone())
+        });
+        (actor, maintenance)
+    }
 
-pub(super) fn rate_limiter(config: &Config) -> (PublishedLimits, Supervised<RateLimiter>) {
-    let failures = FailureOptions {
-        rate: config.limits.failures,
-        most_keys: config.limits.failure_keys,
-    };
-    let published: PublishedLimits = Arc::new(ArcSwap::from_pointee(Limits::new(failures)));
-    let buckets = Arc::clone(&published);
-    let actor = supervise("rate_limiter", Policy::default(), move |_| {
-        RateLimiter::new(Arc::clone(&buckets), failures)
-    });
-    (published, actor)
-}
+    fn token_stores(&self, system: &mut ActorSystem) -> TokenStores {
+        let instruments = Arc::clone(self.instruments);
+        let deps = token_store::Deps {
+            store: self.store.clone(),
+            prepared: self.prepared.clone(),
+            observe_commit: Arc::new(move |rows, elapsed| instruments.commit(rows, elapsed)),
+        };
+        let policy = Policy {
+            mailbox_capacity: TOKEN_STORE_MAILBOX,
+            ..Policy::default()
+        };
+        let (workers, limit) = (self.config.server.workers, max_token_stores(self.config));
+        TokenStores::new(system, workers, limit, policy, &deps)
+    }
 
-pub(super) fn quota_keeper(
-    config: &Config,
-    store: &Store,
-    counters: &Arc<Counters>,
-    clock: &Arc<StoreClock>,
-    prepared: &watch::Receiver<bool>,
-    instruments: &Arc<Instruments>,
-) -> Supervised<QuotaKeeper> {
-    let instruments = Arc::clone(instruments);
-    let parts = quota_keeper::Parts {
-        store: store.clone(),
-        counters: Arc::clone(counters),
-        clock: Arc::clone(clock),
-        prepared: prepared.clone(),
-        hoard: config.quotas.hoard,
-        observe_save: Arc::new(move |elapsed, done| instruments.quota_save(elapsed, done)),
-    };
-    supervise("quota_keeper", Policy::default(), move |_| {
-        QuotaKeeper::new(parts.clone())
-    })
-}
+    fn revocation_cache(
+        &self,
+        system: &mut ActorSystem,
+        wake: Wake,
+    ) -> (Mailbox<RevocationCache>, PublishedRevocations) {
+        let published = PublishedRevocations::default();
+        let deps = revocation_cache::Deps {
+            store: self.store.clone(),
+            published: Arc::clone(&published),
+            prepared: self.prepared.clone(),
+            ids: Arc::clone(self.ids),
+            clock: Arc::clone(self.clock) as Arc<dyn Clock>,
+            generations: Arc::default(),
+            wake,
+        };
+        let actor = system.supervise("revocation_cache", Policy::default(), move |_| {
+            RevocationCache::new(deps.clone())
+        });
+        (actor, published)
+    }
 
-fn observe_commit(instruments: &Arc<Instruments>) -> ObserveCommit {
-    let instruments = Arc::clone(instruments);
-    Arc::new(move |rows, elapsed| instruments.commit(rows, elapsed))
-}
+    fn rate_limiter(&self, system: &mut ActorSystem) -> PublishedLimits {
+        let failures = FailureOptions {
+            rate: self.config.limits.failures,
+            max_keys: self.config.limits.failure_keys,
+        };
+        let published: PublishedLimits = Arc::new(ArcSwap::from_pointee(Limits::new(failures)));
+        let buckets = Arc::clone(&published);
+        system.supervise("rate_limiter", Policy::default(), move |_| {
+            RateLimiter::new(Arc::clone(&buckets), failures)
+        });
+        published
+    }
 
-pub(super) fn audit_writer(
-    config: &Config,
-    store: &Store,
-    clock: &Arc<StoreClock>,
-    prepared: &watch::Receiver<bool>,
-) -> (Arc<Failures>, Supervised<AuditWriter>) {
-    let failures = Arc::new(Failures::new(config.audit.auth_failures));
-    let parts = audit_writer::Parts {
-        store: store.clone(),
-        failures: Arc::clone(&failures),
-        clock: Arc::clone(clock),
-        prepared: prepared.clone(),
-    };
-    let actor = supervise("audit_writer", Policy::default(), move |_| {
-        AuditWriter::new(parts.clone())
-    });
-    (failures, actor)
+    fn key_keeper(&self, system: &mut ActorSystem) {
+        let deps = key_keeper::Deps {
+            store: self.store.clone(),
+            directory: Arc::clone(self.directory),
+            default_lifetime: self.config.tokens.access_token_lifetime,
+            clock: Arc::clone(self.clock),
+            prepared: self.prepared.clone(),
+            plan: keys::plan(self.config, self.wrapper.clone(), self.directory),
+        };
+        system.supervise("key_keeper", Policy::default(), move |_| KeyKeeper::new(deps.clone()));
+    }
+
+    fn quota_keeper(&self, system: &mut ActorSystem) -> (Mailbox<QuotaKeeper>, Arc<Counters>) {
+        let (counters, instruments) = (Arc::new(Counters::default()), Arc::clone(self.instruments));
+        let deps = quota_keeper::Deps {
+            store: self.store.clone(),
+            counters: Arc::clone(&counters),
+            clock: Arc::clone(self.clock),
+            prepared: self.prepared.clone(),
+            unexpired_threshold: self.config.quotas.unexpired_threshold,
+            observe_save: Arc::new(move |elapsed, done| instruments.quota_save(elapsed, done)),
+        };
+        let actor = system.supervise("quota_keeper", Policy::default(), move |_| {
+            QuotaKeeper::new(deps.clone())
+        });
+        (actor, counters)
+    }
+
+    fn audit_writer(&self, system: &mut ActorSystem) -> (Mailbox<AuditWriter>, Arc<Failures>) {
+        let failures = Arc::new(Failures::new(self.config.audit.auth_failures));
+        let deps = audit_writer::Deps {
+            store: self.store.clone(),
+            failures: Arc::clone(&failures),
+            clock: Arc::clone(self.clock),
+            prepared: self.prepared.clone(),
+        };
+        let actor = system.supervise("audit_writer", Policy::default(), move |_| {
+            AuditWriter::new(deps.clone())
+        });
+        (actor, failures)
+    }
 }

@@ -1,35 +1,42 @@
 //! The two listeners.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::HttpServer;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
-use actix_web::{HttpServer, web};
-use oauth2_actors::recorder::Recorders;
+use actix_web::web::Data;
 
+use std::sync::Arc;
+
+use super::composition::Composition;
 use crate::config::{Config, Listener};
 use crate::failure::Failure;
-use crate::http::{State, edge, routes};
+use crate::http::{middleware, routes};
+use crate::service::ledger_access::{GroupCommit, LedgerAccess};
 
 /// How long the head of a request may take.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long an idle connection is kept: longer than load balancers keep theirs (60 s is usual), so that it is they who
-/// close, and no request meets a connection that is just going.
+/// How long an idle connection is kept: longer than load balancers keep theirs (60 s is usual), so that they close it, and no
+/// request is sent on a connection that the server is closing.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// Seconds that requests in flight have to finish after the listeners have closed.
+/// Seconds that requests in flight may take after the listeners have closed.
 const DRAIN_LIMIT: u64 = 4;
 
 /// The listener for clients and verifiers.
-pub(super) fn public(config: &Config, state: &web::Data<State>, recorders: &Arc<Recorders>) -> Result<Server, Failure> {
-    let (state, recorders) = (state.clone(), Arc::clone(recorders));
+pub(super) fn public(config: &Config, composition: &Composition) -> Result<Server, Failure> {
+    let (handlers, token_stores) = (
+        composition.handlers.clone(),
+        Arc::clone(&composition.actors.token_stores),
+    );
     let server = HttpServer::new(move || {
+        let ledger = GroupCommit(token_stores.for_this_worker());
         actix_web::App::new()
-            .app_data(state.clone())
-            .app_data(web::Data::new(recorders.for_this_worker()))
-            .wrap(from_fn(edge::edge))
+            .app_data(Data::new(ledger))
+            .configure(|config| handlers.register(config))
+            .wrap(from_fn(middleware::observe))
             .configure(routes::public)
     });
     let server = server
@@ -43,18 +50,26 @@ pub(super) fn public(config: &Config, state: &web::Data<State>, recorders: &Arc<
         .run())
 }
 
-/// The listener for operators.
-pub(super) fn management(
-    config: &Config,
-    state: &web::Data<State>,
-    recorders: &Arc<Recorders>,
-) -> Result<Server, Failure> {
-    let (state, recorders) = (state.clone(), web::Data::from(Arc::clone(recorders)));
+/// The listener for operators and monitoring.
+pub(super) fn management(config: &Config, composition: &Composition) -> Result<Server, Failure> {
+    let (handlers, token_stores) = (
+        composition.handlers.clone(),
+        Arc::clone(&composition.actors.token_stores),
+    );
     let server = HttpServer::new(move || {
+        // Bulk issuance shares the token stores of the workers of the public listener.
+        let ledger = token_stores
+            .mailboxes()
+            .next()
+            .map(|mailbox| LedgerAccess::GroupCommit(GroupCommit(mailbox.clone())));
         actix_web::App::new()
-            .app_data(state.clone())
-            .app_data(recorders.clone())
-            .wrap(from_fn(edge::edge))
+            .configure(|config| {
+                if let Some(ledger) = ledger {
+                    config.app_data(Data::new(ledger));
+                }
+                handlers.register(config);
+            })
+            .wrap(from_fn(middleware::observe))
             .configure(routes::management)
     });
     let server = server

@@ -3,43 +3,46 @@
 use std::io::Read;
 
 use clap::{Args, Subcommand};
-use oauth2_actors::model::{Client, MAX_TOKEN_LIFETIME, SigningAlg};
-use oauth2_actors::store::Store;
+use oauth2_store::model::Client;
 use serde_json::json;
 
-use super::store::{self, audit, no_such_client, now};
-use super::{Json, Paging, key, output};
+use super::arguments::{Json, Paging};
+use super::{flags, output};
+use crate::app::direct::{Direct, operator};
+use crate::app::services::registration_defaults;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::oauth::cursor;
-use crate::oauth::registration::{self, ClientRequest, Defaults, Field, Fresh};
-use crate::oauth::view::{CLIENTS, ClientView, ListView};
-use crate::tokens::secret;
+use crate::service::clients::checks;
+use crate::service::clients::metadata::{ClientRequest, ClientView};
+use crate::service::clients::registration::{self, GeneratedCredentials};
+use crate::service::clients::{DEFAULT_OVERLAP, MAX_OVERLAP};
+use crate::service::page::PageView;
 
 mod export;
 mod fields;
 mod import;
 mod show;
+mod text_format;
 mod usage;
 
-use fields::{Fields, Resettable};
+use fields::{FLAGS, Fields, Resettable};
 use show::show;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Register a client; its secret is shown this once.
+    /// Register a client; its secret is printed once.
     Create(Box<Create>),
-    /// Make and change clients in numbers, from JSON lines or CSV.
+    /// Create and update clients in bulk, from JSON lines or CSV.
     Import(import::Import),
-    /// Write all clients as JSON lines or CSV.
+    /// Export all clients as JSON lines or CSV.
     Export(export::Export),
-    /// Show what a client has used of its quotas.
-    Usage(One),
-    /// List the clients with the most tokens that are still valid: those that do not keep theirs.
+    /// Show the usage of a client's quotas.
+    Usage(Named),
+    /// List the clients with the most unexpired tokens: those that do not cache them.
     Top(usage::Top),
     /// List clients by id.
     List {
-        /// Only those whose ids begin so.
+        /// Prefix of the client ids.
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = prefix)]
         prefix: String,
         #[command(flatten)]
@@ -47,30 +50,30 @@ pub enum Command {
         #[command(flatten)]
         json: Json,
     },
-    /// Show one client.
-    Show(One),
-    /// Change a client; what is not named stays.
+    /// Show a client.
+    Show(Named),
+    /// Update the named fields of a client.
     Update(Box<Update>),
-    /// Refuse a client, and its tokens, until it is enabled again.
-    Disable(One),
-    /// Let a disabled client work again.
-    Enable(One),
-    /// Remove a client for good, and with it every token it has.
-    Delete(One),
-    /// Give a client a new secret, shown this once; the old one works on for the overlap.
+    /// Disable a client: it gets no tokens, and its tokens are inactive.
+    Disable(Named),
+    /// Enable a disabled client.
+    Enable(Named),
+    /// Delete a client and revoke its tokens permanently.
+    Delete(Named),
+    /// Rotate a client's secret; the new one is printed once, the previous ones remain valid for the overlap.
     RotateSecret {
         #[command(flatten)]
-        one: One,
-        /// Seconds that the old secret works on.
-        #[arg(long, value_name = "SECONDS", default_value_t = 3600,
-            value_parser = clap::value_parser!(i64).range(0..=MAX_TOKEN_LIFETIME))]
+        named: Named,
+        /// Seconds for which the previous secrets remain valid.
+        #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_OVERLAP,
+            value_parser = clap::value_parser!(i64).range(0..=MAX_OVERLAP))]
         overlap: i64,
     },
 }
 
 #[derive(Debug, Args)]
-pub struct One {
-    /// The client's id.
+pub struct Named {
+    /// Client id.
     id: String,
     #[command(flatten)]
     json: Json,
@@ -78,10 +81,10 @@ pub struct One {
 
 #[derive(Args)]
 pub struct Create {
-    /// Its id; generated when left out.
+    /// Client id; generated if absent.
     #[arg(long)]
     id: Option<String>,
-    /// Its secret, 32 to 256 characters; generated when left out. Others may see a command line: prefer --secret-stdin.
+    /// Client secret, 32 to 256 characters; generated if absent. Other users may see command lines: prefer --secret-stdin.
     #[arg(long)]
     secret: Option<String>,
     /// Read the secret from stdin.
@@ -105,11 +108,11 @@ impl std::fmt::Debug for Create {
 
 #[derive(Debug, Args)]
 pub struct Update {
-    /// The client's id.
+    /// Client id.
     id: String,
     #[command(flatten)]
     fields: Fields,
-    /// Take a field back to the server's default; may repeat.
+    /// Reset a field to the server's default; may repeat.
     #[arg(long, value_enum, value_name = "FIELD")]
     reset: Vec<Resettable>,
     #[command(flatten)]
@@ -119,44 +122,42 @@ pub struct Update {
 pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
     match command {
         Command::Create(create) => self::create(config, *create).await,
-        Command::Import(asked) => import::run(config, &asked).await,
-        Command::Export(asked) => export::run(config, &asked).await,
-        Command::Usage(one) => usage::usage(config, &one.id, one.json).await,
-        Command::Top(asked) => usage::top(config, &asked).await,
+        Command::Import(import) => import::run(config, &import).await,
+        Command::Export(export) => export::run(config, &export).await,
+        Command::Usage(Named { id, json }) => usage::usage(config, &id, json).await,
+        Command::Top(top) => usage::top(config, &top).await,
         Command::List { prefix, paging, json } => list(config, &prefix, &paging, json).await,
-        Command::Show(one) => show(&find(&store::open(config).await?, &one.id).await?, None, one.json),
+        Command::Show(named) => show_stored(config, &named).await,
         Command::Update(update) => self::update(config, *update).await,
-        Command::Disable(one) => set_disabled(config, &one, true).await,
-        Command::Enable(one) => set_disabled(config, &one, false).await,
-        Command::Delete(one) => delete(config, &one).await,
-        Command::RotateSecret { one, overlap } => rotate(config, &one, overlap).await,
+        Command::Disable(named) => set_disabled(config, &named, true).await,
+        Command::Enable(named) => set_disabled(config, &named, false).await,
+        Command::Delete(named) => delete(config, &named).await,
+        Command::RotateSecret { named, overlap } => rotate_secret(config, &named, overlap).await,
     }
 }
 
 async fn create(config: &Config, create: Create) -> Result<(), Failure> {
-    let given = if create.secret_stdin {
+    let secret = if create.secret_stdin {
         Some(secret_from_stdin()?)
     } else {
         create.secret
     };
     let request = ClientRequest {
         client_id: create.id.into(),
-        client_secret: given.into(),
+        client_secret: secret.into(),
         ..create.fields.request()?
     };
-    let made = registration::register(&request, &defaults(config), Fresh::generate()?, now())?;
-    let store = store::open_or_make(config).await?;
-    if store.client(&made.client.client_id).await?.is_some() {
-        // As the store says it, before a key is made for a client that is none.
-        let why = format!("the client {} exists already", made.client.client_id);
-        return Err(Failure::Refused(why));
-    }
-    key::ensure(config, &store, made.client.signing_alg.and_then(SigningAlg::key)).await?;
-    let now_ms = store.ping().await?;
-    store
-        .create_client(&made.client, now_ms, &audit("client.create", json!({})))
-        .await?;
-    show(&made.client, Some(&made.secret), create.json)
+    // Before a store is created for it; the service checks it again.
+    let unused = GeneratedCredentials::generate().map_err(|error| Failure::Environment(error.to_string()))?;
+    registration::register(&request, registration_defaults(config), unused, 0)
+        .map_err(|error| flags::failure(error.into(), FLAGS))?;
+    let direct = Direct::open_or_create(config).await?;
+    let clients = &direct.services.clients;
+    let registered = clients
+        .create(&operator(), &request, direct.deadline())
+        .await
+        .map_err(|error| flags::failure(error, FLAGS))?;
+    show(&registered.client, Some(&registered.secret), create.json)
 }
 
 fn secret_from_stdin() -> Result<String, Failure> {
@@ -168,28 +169,20 @@ fn secret_from_stdin() -> Result<String, Failure> {
     Ok(text)
 }
 
-fn prefix(text: &str) -> Result<String, &'static str> {
-    registration::check_prefix(text).map(|()| text.to_owned())
+fn prefix(text: &str) -> Result<String, String> {
+    match checks::prefix(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 async fn list(config: &Config, prefix: &str, paging: &Paging, json: Json) -> Result<(), Failure> {
-    let store = store::open(config).await?;
-    let after = paging
-        .cursor
-        .as_deref()
-        .map(|cursor| cursor::decode(CLIENTS, cursor))
-        .transpose();
-    let after = after.map_err(|why| Failure::Refused(format!("--cursor {why}")))?;
-    let mut page = store
-        .list_clients(prefix, after.as_deref(), usize::from(paging.limit))
-        .await?;
-    page.next = page.next.map(|next| cursor::encode(CLIENTS, &next));
+    let direct = Direct::open(config).await?;
+    let clients = &direct.services.clients;
+    let page = clients.list(prefix, paging.cursor(), paging.limit(), direct.deadline());
+    let page = page.await.map_err(|error| flags::failure(error, FLAGS))?;
     if json.json {
-        let items = page.items.iter().map(|client| ClientView::new(client, None)).collect();
-        return output::json(&ListView {
-            items,
-            next_cursor: page.next,
-        });
+        return output::json(&PageView::new(&page, |client| ClientView::new(client, None)));
     }
     let row = |client: &Client| {
         vec![
@@ -207,81 +200,51 @@ async fn list(config: &Config, prefix: &str, paging: &Paging, json: Json) -> Res
     Ok(())
 }
 
+async fn show_stored(config: &Config, named: &Named) -> Result<(), Failure> {
+    let direct = Direct::open(config).await?;
+    let client = direct.services.clients.find(&named.id, direct.deadline()).await?;
+    show(&client, None, named.json)
+}
+
 async fn update(config: &Config, update: Update) -> Result<(), Failure> {
     let mut request = update.fields.request()?;
     for field in update.reset {
         field.apply(&mut request)?;
     }
-    change(config, &update.id, &request, "client.update", update.json).await
+    let direct = Direct::open(config).await?;
+    let clients = &direct.services.clients;
+    let client = clients
+        .update(&operator(), &update.id, &request, direct.deadline())
+        .await
+        .map_err(|error| flags::failure(error, FLAGS))?;
+    show(&client, None, update.json)
 }
 
-async fn set_disabled(config: &Config, one: &One, disabled: bool) -> Result<(), Failure> {
-    let request = ClientRequest {
-        disabled: Field::Value(disabled),
-        ..ClientRequest::default()
-    };
-    change(config, &one.id, &request, "client.update", one.json).await
+async fn set_disabled(config: &Config, named: &Named, disabled: bool) -> Result<(), Failure> {
+    let direct = Direct::open(config).await?;
+    let clients = &direct.services.clients;
+    let client = clients
+        .set_disabled(&operator(), &named.id, disabled, direct.deadline())
+        .await?;
+    show(&client, None, named.json)
 }
 
-async fn change(
-    config: &Config,
-    id: &str,
-    request: &ClientRequest,
-    action: &'static str,
-    json: Json,
-) -> Result<(), Failure> {
-    let store = store::open(config).await?;
-    let current = find(&store, id).await?;
-    let changed = registration::update(request, &current, &defaults(config))?;
-    usage::check(config, &store, &current, &changed).await?;
-    key::ensure(config, &store, changed.signing_alg.and_then(SigningAlg::key)).await?;
-    if !store
-        .update_client(&changed, now(), &audit(action, json!({ "disabled": changed.disabled })))
-        .await?
-    {
-        return Err(no_such_client(id));
+async fn delete(config: &Config, named: &Named) -> Result<(), Failure> {
+    let direct = Direct::open(config).await?;
+    let clients = &direct.services.clients;
+    clients.delete(&operator(), &named.id, direct.deadline()).await?;
+    if named.json.json {
+        return output::json(&json!({ "client_id": named.id, "deleted": true }));
     }
-    show(&changed, None, json)
+    output::text_line(&format!("client {} is deleted, and its tokens are revoked", named.id))
 }
 
-async fn delete(config: &Config, one: &One) -> Result<(), Failure> {
-    let store = store::open(config).await?;
-    // The store's clock: what servers mint is stamped by it.
-    let now_ms = store.ping().await?;
-    if !store
-        .delete_client(&one.id, now_ms, &audit("client.delete", json!({})))
-        .await?
-    {
-        return Err(no_such_client(&one.id));
-    }
-    if one.json.json {
-        return output::json(&json!({ "client_id": one.id, "deleted": true }));
-    }
-    output::text_line(&format!("client {} is deleted, and its tokens are dead", one.id))
-}
-
-async fn rotate(config: &Config, one: &One, overlap: i64) -> Result<(), Failure> {
-    let store = store::open(config).await?;
-    let client = find(&store, &one.id).await?;
-    let (secret, now) = (secret::generate_client_secret()?, now());
-    let audit = audit("client.rotate_secret", json!({ "overlap": overlap }));
-    if !store
-        .rotate_secret(&one.id, &secret::hash(&secret), now + overlap, now, &audit)
-        .await?
-    {
-        return Err(no_such_client(&one.id));
-    }
-    show(&client, Some(&secret), one.json)
-}
-
-async fn find(store: &Store, id: &str) -> Result<Client, Failure> {
-    store.client(id).await?.ok_or_else(|| no_such_client(id))
-}
-
-fn defaults(config: &Config) -> Defaults {
-    Defaults {
-        format: config.tokens.format,
-        ledger: config.tokens.ledger,
-        shares_secret: config.secrets.jwt_secret.is_some(),
-    }
+async fn rotate_secret(config: &Config, named: &Named, overlap: i64) -> Result<(), Failure> {
+    let direct = Direct::open(config).await?;
+    let clients = &direct.services.clients;
+    let (client, secret) = clients
+        .rotate_secret(&operator(), &named.id, overlap, direct.deadline())
+        .await
+        .map_err(|error| flags::failure(error, FLAGS))?;
+    show(&client, Some(&secret), named.json)
 }

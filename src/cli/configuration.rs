@@ -3,24 +3,25 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Json, output, warn};
+use super::arguments::Json;
+use super::output;
 use crate::config::{Config, Entry};
 use crate::failure::Failure;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Say whether the configuration is good (exit 0) or everything that is wrong with it (exit 2).
+    /// Check the configuration: exit code 0 if it is valid, 2 with every error if it is not.
     Check,
-    /// Show every value and where it came from; secrets are hidden.
+    /// Print every value and its origin; secrets are redacted.
     Print(Json),
 }
 
 pub fn run(config: &Config, command: &Command) -> Result<(), Failure> {
     match command {
-        // A bad configuration did not get this far.
+        // An invalid configuration fails before.
         Command::Check => {
-            warn(config);
-            output::text_line("the configuration is good")
+            output::warnings(&config.warnings);
+            output::text_line("the configuration is valid")
         }
         Command::Print(Json { json: true }) => {
             let items: Vec<_> = config.entries.iter().map(entry_json).collect();

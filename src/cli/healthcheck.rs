@@ -1,4 +1,4 @@
-//! `healthcheck`: for containers without curl.
+//! `healthcheck`: readiness for containers without curl.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -8,15 +8,19 @@ use super::output;
 use crate::config::Listener;
 use crate::failure::Failure;
 
+/// Time limit of the request.
 const LIMIT: Duration = Duration::from_secs(2);
 
 pub fn run(listener: &Listener) -> Result<(), Failure> {
-    let status = ask(listener).map_err(|error| {
-        Failure::Environment(format!("no answer from http://{}/ready: {error}", listener.authority()))
+    let status = get_ready(listener).map_err(|error| {
+        Failure::Environment(format!(
+            "no response from http://{}/ready: {error}",
+            listener.authority()
+        ))
     })?;
     if status != 200 {
         let problem = format!(
-            "the server is not ready: http://{}/ready answers {status}",
+            "the server is not ready: http://{}/ready responds with {status}",
             listener.authority()
         );
         return Err(Failure::Environment(problem));
@@ -24,17 +28,17 @@ pub fn run(listener: &Listener) -> Result<(), Failure> {
     output::text_line("ready")
 }
 
-fn ask(listener: &Listener) -> io::Result<u16> {
+fn get_ready(listener: &Listener) -> io::Result<u16> {
     let deadline = Instant::now() + LIMIT;
     let mut stream = TcpStream::connect_timeout(&address(listener), LIMIT)?;
     stream.set_write_timeout(Some(LIMIT))?;
     let host = listener.authority();
-    // In one piece: a peer may answer and close on the first that it sees.
+    // One write: a peer may respond and close after the first segment.
     stream.write_all(format!("GET /ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())?;
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     let mut buffer = [0; 512];
-    // The first line says it all.
-    while !answer.contains(&b'\n') && answer.len() < 4096 {
+    // Only the status line matters.
+    while !response.contains(&b'\n') && response.len() < 4096 {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
@@ -44,23 +48,23 @@ fn ask(listener: &Listener) -> io::Result<u16> {
         if read == 0 {
             break;
         }
-        answer.extend_from_slice(&buffer[..read]);
+        response.extend_from_slice(&buffer[..read]);
     }
-    status(&answer).ok_or_else(|| io::Error::other("the answer is not HTTP"))
+    status(&response).ok_or_else(|| io::Error::other("the response is not HTTP"))
 }
 
-fn status(answer: &[u8]) -> Option<u16> {
-    let line = std::str::from_utf8(answer.split(|&byte| byte == b'\r').next()?).ok()?;
+fn status(response: &[u8]) -> Option<u16> {
+    let line = std::str::from_utf8(response.split(|&byte| byte == b'\r').next()?).ok()?;
     line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
 }
 
-/// Where to connect: an unspecified address means every one of this machine, so the loopback one.
+/// Where to connect: loopback, if the listener's address is unspecified.
 fn address(listener: &Listener) -> SocketAddr {
     let ip = match listener.host.parse::<IpAddr>() {
         Ok(IpAddr::V4(ip)) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         Ok(IpAddr::V6(ip)) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         Ok(ip) => ip,
-        // The one name that the configuration allows is localhost.
+        // The configuration allows no other name than localhost.
         Err(_) => Ipv4Addr::LOCALHOST.into(),
     };
     SocketAddr::new(ip, listener.port)
@@ -71,29 +75,29 @@ mod tests {
     use super::*;
     use std::net::TcpListener;
 
-    fn answered(answer: &'static str) -> Result<(), Failure> {
+    fn check(response: &'static str) -> Result<(), Failure> {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = server.local_addr().unwrap().port();
-        let serving = std::thread::spawn(move || {
+        let server_thread = std::thread::spawn(move || {
             let (mut stream, _) = server.accept().unwrap();
             let mut request = [0; 256];
             let read = stream.read(&mut request).unwrap();
             assert!(request[..read].starts_with(b"GET /ready HTTP/1.1\r\n"));
-            stream.write_all(answer.as_bytes()).unwrap();
+            stream.write_all(response.as_bytes()).unwrap();
         });
         let result = run(&Listener {
             host: "0.0.0.0".to_owned(),
             port,
         });
-        serving.join().unwrap();
+        server_thread.join().unwrap();
         result
     }
 
     #[test]
-    fn only_200_is_ready() {
-        assert!(answered("HTTP/1.1 200 OK\r\n\r\n").is_ok());
-        for answer in ["HTTP/1.1 503 Service Unavailable\r\n\r\n", "SSH-2.0\r\n", ""] {
-            assert_eq!(answered(answer).unwrap_err().exit_code(), 3, "{answer}");
+    fn only_a_200_is_ready() {
+        assert!(check("HTTP/1.1 200 OK\r\n\r\n").is_ok());
+        for response in ["HTTP/1.1 503 Service Unavailable\r\n\r\n", "SSH-2.0\r\n", ""] {
+            assert_eq!(check(response).unwrap_err().exit_code(), 3, "{response}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Answers on stdout: JSON for scripts, aligned text for people.
+//! Writes answers to stdout: JSON for scripts, aligned text for people.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -13,64 +13,64 @@ use time::format_description::well_known::Rfc3339;
 use crate::config;
 use crate::failure::Failure;
 
-/// One JSON document.
+/// Prints a JSON document.
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::Environment(error.to_string()))?;
-    // Beyond ASCII a character stands in a string only, where JSON spells it this way too.
-    let spelled = text.chars().fold(String::with_capacity(text.len()), |mut spelled, c| {
-        if (!c.is_ascii_control() && steers(c)) || c == '\u{7f}' {
-            let _ = write!(spelled, "\\u{:04x}", u32::from(c));
+    // Outside ASCII, characters occur in strings only, where JSON allows this escape.
+    let escaped = text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
+        if (!c.is_ascii_control() && controls_terminal(c)) || c == '\u{7f}' {
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
         } else {
-            spelled.push(c);
+            escaped.push(c);
         }
-        spelled
+        escaped
     });
-    text_line(&spelled)
+    text_line(&escaped)
 }
 
-/// Whether a terminal does something else with a character than showing it: control characters, and those that turn the
-/// direction of what stands beside them, or cannot be seen.
-fn steers(c: char) -> bool {
+/// Whether a terminal interprets a character instead of showing it: control characters, characters that change the direction of
+/// text, and invisible ones.
+fn controls_terminal(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// Text of a stranger's, so that a terminal shows it and nothing else.
-pub fn tame(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut tame, c| {
-        if steers(c) {
-            tame.extend(c.escape_default());
+/// Escapes untrusted text for a terminal.
+pub fn escape_terminal(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
+        if controls_terminal(c) {
+            escaped.extend(c.escape_default());
         } else {
-            tame.push(c);
+            escaped.push(c);
         }
-        tame
+        escaped
     })
 }
 
-/// Text and a line end.
+/// Prints text and a line end.
 pub fn text_line(text: &str) -> Result<(), Failure> {
     match writeln!(io::stdout().lock(), "{text}") {
-        // The reader has what it wanted, as in `… | head -1`.
+        // The reader has read enough, as in `… | head -1`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|error| Failure::Environment(format!("the answer cannot be written: {error}"))),
+        other => other.map_err(|error| Failure::Environment(format!("stdout cannot be written: {error}"))),
     }
 }
 
-/// Columns under their titles.
+/// Prints columns under their titles.
 pub fn table(titles: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
     let text = aligned(titles, rows);
-    let Some((titles, rest)) = text.split_once('\n').filter(|_| coloured()) else {
+    let Some((titles, rest)) = text.split_once('\n').filter(|_| may_colour()) else {
         return text_line(&text);
     };
     text_line(&format!("\x1b[1m{titles}\x1b[0m\n{rest}"))
 }
 
-/// Whether stdout is a terminal that may be coloured.
-pub fn coloured() -> bool {
-    config::colours(io::stdout().is_terminal())
+/// Whether stdout may be coloured.
+fn may_colour() -> bool {
+    config::may_colour(io::stdout().is_terminal())
 }
 
-/// One name and value a line.
+/// Prints one name and value per line.
 pub fn fields(fields: &[(&str, String)]) -> Result<(), Failure> {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines: Vec<_> = fields
@@ -80,20 +80,29 @@ pub fn fields(fields: &[(&str, String)]) -> Result<(), Failure> {
     text_line(&lines.join("\n"))
 }
 
-/// `-` for what is not there.
+/// `-` for an absent value.
 pub fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
-/// `(default)` for what a client leaves to the server.
+/// Prints the configuration's warnings on stderr.
+pub fn warnings(warnings: &[String]) {
+    let mut stderr = io::stderr().lock();
+    for warning in warnings {
+        // A closed stderr is no failure.
+        let _ = writeln!(stderr, "warning: {warning}");
+    }
+}
+
+/// `(default)` for a setting that a client does not have.
 pub fn or_default(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "(default)".to_owned(), |value| value.to_string())
 }
 
-/// How to see the next page, on stderr: the table on stdout stays a table.
+/// Prints how to get the next page, on stderr: stdout has the table only.
 pub fn more(cursor: Option<&str>) {
     let Some(cursor) = cursor else { return };
-    // Only a hint: a closed stderr is no failure.
+    // A closed stderr is no failure.
     let _ = writeln!(io::stderr().lock(), "more: --cursor {cursor}");
 }
 
@@ -105,7 +114,7 @@ pub fn date(seconds: i64) -> String {
     date.unwrap_or_else(|| seconds.to_string())
 }
 
-/// A new file for its owner only.
+/// Creates a file that only its owner can read. `force`: replace an existing one.
 pub fn new_file(path: &Path, force: bool) -> Result<File, Failure> {
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);
@@ -116,7 +125,7 @@ pub fn new_file(path: &Path, force: bool) -> Result<File, Failure> {
     }
     options.open(path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
-            Failure::Refused(format!("{} is there already; name another file", path.display()))
+            Failure::Invalid(format!("{} exists already; name another file", path.display()))
         }
         _ => Failure::Environment(format!("{} cannot be written: {error}", path.display())),
     })
@@ -151,10 +160,13 @@ fn aligned(titles: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn what_steers_a_terminal_is_spelled_out() {
+    fn characters_that_control_a_terminal_are_escaped() {
         let hostile = "\u{1b}[2J\u{9b}31m\n\u{7f}\u{202e}";
-        assert_eq!(super::tame(hostile), "\\u{1b}[2J\\u{9b}31m\\n\\u{7f}\\u{202e}");
-        assert_eq!(super::tame("é \"a\\b\" 日本"), "é \"a\\b\" 日本");
+        assert_eq!(
+            super::escape_terminal(hostile),
+            "\\u{1b}[2J\\u{9b}31m\\n\\u{7f}\\u{202e}"
+        );
+        assert_eq!(super::escape_terminal("é \"a\\b\" 日本"), "é \"a\\b\" 日本");
     }
 
     #[test]

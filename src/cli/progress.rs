@@ -1,11 +1,12 @@
-//! How far a long piece of work is: one line on a terminal's stderr, nothing elsewhere.
+//! A progress line on stderr, if that is a terminal.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-const EVERY: Duration = Duration::from_millis(100);
+/// The shortest time between two updates.
+const INTERVAL: Duration = Duration::from_millis(100);
 
-/// The line.
+/// The progress line.
 pub struct Progress {
     what: &'static str,
     total: Option<u64>,
@@ -14,7 +15,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of so much, where that is known; `what` is counted.
+    /// A line that counts `what` up to `total`, if that is known.
     pub fn new(what: &'static str, total: Option<u64>) -> Self {
         Self {
             what,
@@ -24,9 +25,9 @@ impl Progress {
         }
     }
 
-    /// Shows how much is done.
+    /// Updates the line.
     pub fn show(&mut self, done: u64) {
-        if !self.terminal || self.shown_at.is_some_and(|at| at.elapsed() < EVERY) {
+        if !self.terminal || self.shown_at.is_some_and(|at| at.elapsed() < INTERVAL) {
             return;
         }
         self.shown_at = Some(Instant::now());
@@ -38,7 +39,7 @@ impl Progress {
             }
             _ => format!("{done} {}", self.what),
         };
-        // Only a convenience: a stderr that is gone is no failure.
+        // A closed stderr is no failure.
         let _ = write!(std::io::stderr().lock(), "\r\x1b[K{line}");
     }
 }

@@ -12,7 +12,7 @@ fn parses(line: &str) -> bool {
 }
 
 #[test]
-fn the_documented_lines_parse() {
+fn documented_command_lines_parse() {
     for line in [
         "oauth2_server",
         "oauth2_server --config o.toml",
@@ -21,7 +21,7 @@ fn the_documented_lines_parse() {
         "oauth2_server config check",
         "oauth2_server config print --json",
         "oauth2_server client create --id ci --grant client_credentials --scope read --format jwt --signing-alg ES256 \
-         --audience https://a --audience https://b --resource-server https://a --ledger stateless --lifetime 60 --json",
+         --audience https://a --audience https://b --introspection-audience https://a --ledger stateless --lifetime 60 --json",
         "oauth2_server client create --secret-stdin",
         "oauth2_server client list --limit 5 --cursor x --json",
         "oauth2_server client show ci --json",
@@ -44,7 +44,7 @@ fn the_documented_lines_parse() {
 }
 
 #[test]
-fn what_contradicts_itself_is_refused() {
+fn contradicting_arguments_are_rejected() {
     for line in [
         "oauth2_server token revoke",
         "oauth2_server token revoke --all x",
@@ -60,9 +60,9 @@ fn what_contradicts_itself_is_refused() {
     }
 }
 
-/// Every subcommand has an example, and every example is a line that is taken.
+/// Every subcommand has an example, and every example parses.
 #[test]
-fn every_subcommand_has_an_example_that_works() {
+fn every_subcommand_has_an_example_that_parses() {
     fn all(command: &clap::Command, path: &str, found: &mut Vec<String>) {
         for sub in command.get_subcommands() {
             let below = format!("{path} {}", sub.get_name()).trim().to_owned();
@@ -82,7 +82,7 @@ fn every_subcommand_has_an_example_that_works() {
             "{path} has no example: add one to src/cli/examples.rs"
         );
     }
-    assert_eq!(found.len(), known.len(), "an example for nothing");
+    assert_eq!(found.len(), known.len(), "an example of no subcommand");
     for (path, _, line) in super::examples::EXAMPLES {
         assert!(
             line.starts_with(path) && parses(&format!("oauth2_server {line}")),

@@ -1,39 +1,35 @@
 //! `token …`.
 
-use std::io::Read;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
-use oauth2_actors::model::token::latest_expiry as latest_expiry_of;
-use oauth2_actors::model::{Revocation, RevocationTarget, StoredToken};
-use oauth2_actors::store::Store;
-use serde::Serialize;
-use serde_json::{Value, json};
-use uuid::Uuid;
+use oauth2_store::model::StoredToken;
+use serde_json::json;
 
-use super::store::{self, audit, no_such_client, now};
-use super::{Json, Paging, output};
+use super::arguments::{Json, Paging};
+use super::{flags, output};
+use crate::app::direct::{Direct, operator};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::oauth::cursor;
-use crate::oauth::view::{ListView, TokenView, tokens_of};
-use crate::tokens::inspect::decode;
-use crate::tokens::peek::peek;
+use crate::service::page::PageView;
+use crate::service::records::view::RecordView;
+use crate::service::revoke::CutOff;
+use crate::service::token_ref::TokenRef;
 
+mod argument;
 mod inspect;
 mod issue;
 mod revoke_file;
-mod state;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Issue tokens in a client's name, for provisioning.
+    /// Issue tokens to a client in bulk.
     Issue(issue::Issue),
-    /// Say what a token says, whether a published key signed it, and with a store whether it holds.
+    /// Inspect a token: decode it, verify its signature, and with a store check whether it is active.
     Inspect(inspect::Inspect),
-    /// List a client's recorded tokens that have not expired, newest first.
+    /// List a client's unexpired recorded tokens, newest first.
     List {
-        /// The client's id.
+        /// Client id.
         #[arg(long, value_name = "ID")]
         client: String,
         #[command(flatten)]
@@ -41,23 +37,23 @@ pub enum Command {
         #[command(flatten)]
         json: Json,
     },
-    /// Show a recorded token, and whether it counts.
+    /// Show the record of a token, and whether it is active.
     ///
-    /// The record does not say which key signed a token: only where the whole token is given is it known to be inactive after
-    /// `key revoke`. By its id it is shown as active then.
+    /// A record does not name the key that signed its token. After `key revoke`, a token is shown as inactive only if the whole token
+    /// is given; by its id it is shown as active.
     Show {
         #[command(flatten)]
         token: Token,
         #[command(flatten)]
         json: Json,
     },
-    /// Revoke one token, or every token issued so far to a client or by this server.
+    /// Revoke one token, the tokens of a file, or every token issued so far to a client or by this server.
     Revoke(Revoke),
 }
 
 #[derive(Args)]
 pub struct Token {
-    /// A token id or a whole token; `-` reads it from stdin, where no process list shows it.
+    /// A token id or a whole token; `-` reads it from stdin, which keeps it out of process lists.
     #[arg(value_name = "TOKEN-OR-JTI")]
     token: String,
 }
@@ -66,16 +62,16 @@ pub struct Token {
 #[group(skip)]
 #[command(group = ArgGroup::new("what").args(["token", "client", "all", "file"]).required(true))]
 pub struct Revoke {
-    /// A token id or a whole token; `-` reads it from stdin, where no process list shows it.
+    /// A token id or a whole token; `-` reads it from stdin, which keeps it out of process lists.
     #[arg(value_name = "TOKEN-OR-JTI")]
     token: Option<String>,
-    /// Every token issued so far to this client.
+    /// Revoke every token issued so far to this client.
     #[arg(long, value_name = "ID")]
     client: Option<String>,
-    /// Every token issued so far.
+    /// Revoke every token issued so far.
     #[arg(long)]
     all: bool,
-    /// Each token or token id on a line of this file; `-` is stdin. Empty lines and those that begin with # are left out.
+    /// File with a token or a token id per line; `-` is stdin. Blank lines and lines that begin with # are ignored.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -106,44 +102,28 @@ pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
             Some(file) => revoke_file::run(config, file, revoke.json).await,
             None => self::revoke(config, &revoke).await,
         },
-        Command::Issue(asked) => issue::run(config, asked).await,
-        Command::Inspect(asked) => inspect::run(config, &asked).await,
+        Command::Issue(issue) => issue::run(config, &issue).await,
+        Command::Inspect(inspect) => inspect::run(config, &inspect).await,
     }
 }
 
-async fn list(config: &Config, client: &str, paging: &Paging, json: Json) -> Result<(), Failure> {
-    let of = tokens_of(client);
-    let cursor = paging
-        .cursor
-        .as_deref()
-        .map(|cursor| cursor::decode(&of, cursor))
-        .transpose();
-    let cursor = cursor.map_err(|why| Failure::Refused(format!("--cursor {why}")))?;
-    let cursor = cursor.and_then(|jti| jti.parse::<Uuid>().ok());
-    let store = store::open(config).await?;
-    let mut page = store
-        .list_tokens(client, now(), cursor, usize::from(paging.limit))
-        .await?;
-    page.next = page.next.map(|next| cursor::encode(&of, &next));
-    // The tokens of a deleted client are still on record: only a name that means nothing at all is a mistake.
-    if page.items.is_empty() && store.client(client).await?.is_none() {
-        return Err(no_such_client(client));
-    }
+async fn list(config: &Config, client_id: &str, paging: &Paging, json: Json) -> Result<(), Failure> {
+    let direct = Direct::open(config).await?;
+    let records = &direct.services.records;
+    let page = records.list(client_id, paging.cursor(), paging.limit(), direct.deadline());
+    let page = page.await.map_err(|error| flags::failure(error, &[]))?;
+    direct.refresh(client_id).await?;
     if json.json {
-        let items = page.items.iter().map(TokenView::new).collect();
-        return output::json(&ListView {
-            items,
-            next_cursor: page.next,
-        });
+        let view = |token| RecordView::new(token, records.is_active(token, None));
+        return output::json(&PageView::new(&page, view));
     }
     let row = |token: &StoredToken| {
-        let view = TokenView::new(token);
-        let (issued, expires) = (output::date(view.iat), output::date(view.exp));
+        let view = RecordView::new(token, records.is_active(token, None));
         vec![
             view.jti.to_string(),
             view.token_format.to_string(),
-            issued,
-            expires,
+            output::date(view.iat),
+            output::date(view.exp),
             view.aud.to_owned(),
             view.scope.to_owned(),
         ]
@@ -154,24 +134,15 @@ async fn list(config: &Config, client: &str, paging: &Paging, json: Json) -> Res
     Ok(())
 }
 
-#[derive(Serialize)]
-struct Shown<'a> {
-    #[serde(flatten)]
-    token: TokenView<'a>,
-    active: bool,
-}
-
 async fn show(config: &Config, token: &str, json: Json) -> Result<(), Failure> {
-    let named = Named::read(token)?;
-    let store = store::open(config).await?;
-    let Some(stored) = store.token(named.jti, named.expires_at).await? else {
-        let problem = format!("there is no record of token {}; stateless tokens have none", named.jti);
-        return Err(Failure::Refused(problem));
-    };
-    let active = state::is_active(&store, &stored, named.kid.as_deref()).await?;
-    let view = TokenView::new(&stored);
+    let token = token_ref(token)?;
+    let direct = Direct::open(config).await?;
+    let records = &direct.services.records;
+    let found = records.find(&token, direct.deadline()).await?;
+    direct.refresh(&found.record.client_id).await?;
+    let view = RecordView::new(&found, records.is_active(&found, token.kid.as_deref()));
     if json.json {
-        return output::json(&Shown { token: view, active });
+        return output::json(&view);
     }
     output::fields(&[
         ("jti", view.jti.to_string()),
@@ -182,86 +153,43 @@ async fn show(config: &Config, token: &str, json: Json) -> Result<(), Failure> {
         ("token_format", view.token_format.to_string()),
         ("iat", output::date(view.iat)),
         ("exp", output::date(view.exp)),
-        ("active", active.to_string()),
+        ("active", view.active.to_string()),
     ])
 }
 
-async fn revoke(config: &Config, revoke: &Revoke) -> Result<(), Failure> {
-    let named = revoke.token.as_deref().map(Named::read).transpose()?;
-    let store = store::open(config).await?;
-    // The store's clock: what servers mint is stamped by it.
-    let cutoff_ms = store.ping().await?;
-    let (target, action, answer): (_, _, Value) = if let Some(named) = named {
-        let expires_at = latest_expiry(&store, &named).await?;
-        let target = RevocationTarget::Token {
-            jti: named.jti,
-            expires_at,
-        };
-        (target, "token.revoke", json!({ "revoked": named.jti }))
-    } else if let Some(id) = &revoke.client {
-        if store.client(id).await?.is_none() {
-            return Err(no_such_client(id));
-        }
-        let target = RevocationTarget::Client(id.clone());
-        (target, "revocation.cutoff", json!({ "revoked_before_ms": cutoff_ms }))
-    } else {
-        (
-            RevocationTarget::Issuer,
-            "revocation.cutoff",
-            json!({ "revoked_before_ms": cutoff_ms }),
-        )
+async fn revoke(config: &Config, options: &Revoke) -> Result<(), Failure> {
+    let token = options.token.as_deref().map(token_ref).transpose()?;
+    let direct = Direct::open(config).await?;
+    let revoke = &direct.services.revoke;
+    if let Some(token) = token {
+        let revoked = revoke.by_id(&operator(), &token, direct.deadline()).await?;
+        return answer(
+            options.json,
+            &json!({ "revoked": revoked }),
+            &format!("token {revoked} is revoked"),
+        );
+    }
+    let (cut_off, text) = match &options.client {
+        Some(id) => (
+            CutOff::Client(id.clone()),
+            format!("every token issued to {id} so far is revoked"),
+        ),
+        None => (CutOff::Issuer, "every token issued so far is revoked".to_owned()),
     };
-    let revocation = Revocation { target, cutoff_ms };
-    store.revoke(&revocation, cutoff_ms, &audit(action, json!({}))).await?;
-    if revoke.json.json {
-        return output::json(&answer);
-    }
-    output::text_line(&match revocation.target {
-        RevocationTarget::Token { jti, .. } => format!("token {jti} is revoked"),
-        RevocationTarget::Client(id) => format!("every token issued to {id} so far is revoked"),
-        _ => "every token issued so far is revoked".to_owned(),
-    })
+    let cutoff_ms = revoke.everything_of(&operator(), cut_off, direct.deadline()).await?;
+    answer(options.json, &json!({ "revoked_before_ms": cutoff_ms }), &text)
 }
 
-/// How long the log must remember a token: as long as the ledger says, else as long as any token may live. What the token
-/// says of its expiry is not verified, so it is only a hint where to look.
-async fn latest_expiry(store: &Store, named: &Named) -> Result<i64, Failure> {
-    if let Some(stored) = store.token(named.jti, named.expires_at).await? {
-        return Ok(stored.record.expires_at);
+fn answer(json: Json, document: &serde_json::Value, text: &str) -> Result<(), Failure> {
+    if json.json {
+        output::json(document)
+    } else {
+        output::text_line(text)
     }
-    Ok(latest_expiry_of(&named.jti, now()))
 }
 
-/// A token as somebody named it.
-struct Named {
-    jti: Uuid,
-    expires_at: Option<i64>,
-    /// The key that it names, where the whole token was given.
-    kid: Option<String>,
-}
-
-impl Named {
-    fn read(argument: &str) -> Result<Self, Failure> {
-        let mut stdin = String::new();
-        if argument == "-" {
-            let read = std::io::stdin().take(64 * 1024).read_to_string(&mut stdin);
-            read.map_err(|error| Failure::Environment(format!("stdin cannot be read: {error}")))?;
-        }
-        let text = if argument == "-" { stdin.trim() } else { argument };
-        let named = match text.parse::<Uuid>() {
-            Ok(jti) => Some(Self {
-                jti,
-                expires_at: None,
-                kid: None,
-            }),
-            Err(_) => peek(text).map(|token| Self {
-                jti: token.jti,
-                expires_at: Some(token.expires_at),
-                kid: decode(text).and_then(|decoded| decoded.header["kid"].as_str().map(str::to_owned)),
-            }),
-        };
-        named
-            .filter(|named| named.jti.get_version_num() == 7)
-            .ok_or_else(|| Failure::Refused("this is neither a token nor a token id of this server".to_owned()))
-    }
+/// The token that an argument names.
+fn token_ref(argument: &str) -> Result<TokenRef, Failure> {
+    TokenRef::parse(&argument::read(argument)?)
+        .ok_or_else(|| Failure::Invalid("TOKEN-OR-JTI must be a token or a token id of this server".to_owned()))
 }

@@ -1,19 +1,89 @@
-//! `[database]`: which store, and its pool.
+//! `[database]`: the store and its connections.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use oauth2_actors::store::{Location, Pooler, StoreOptions, check_url};
+use oauth2_store::{Location, Pooler, StoreOptions, check_url};
 
-use super::values::{Values, duration, number};
+use super::key::Fallback::{Derived, Value};
+use super::key::{Key, Secrecy, key};
+use super::parse::{duration, number};
+use super::values::Values;
 
-/// Which store, and how it may be used.
+/// The database URL.
+pub(super) const URL: Key = Key {
+    secrecy: Secrecy::Url,
+    ..key(
+        "OAUTH2_DATABASE_URL",
+        "database.url",
+        Value("sqlite://data/oauth2.db"),
+        "The database: `sqlite://PATH` (relative to the working directory; `sqlite:///…` is absolute) or `postgres://…`.",
+    )
+};
+const PASSWORD_FILE: Key = key(
+    "OAUTH2_DATABASE_PASSWORD_FILE",
+    "database.password_file",
+    Derived("the URL's password"),
+    "File that holds only the Postgres password. It is read each time a connection is opened, so the password may be changed \
+     without a restart.",
+);
+const POOLER: Key = key(
+    "OAUTH2_DATABASE_POOLER",
+    "database.pooler",
+    Value("none"),
+    "Pooler between the server and Postgres: `none`, or `transaction` for one in transaction mode, such as pgbouncer. A pooler \
+     in transaction mode is rejected unless it is set here.",
+);
+const MAX_CONNECTIONS: Key = key(
+    "OAUTH2_DATABASE_MAX_CONNECTIONS",
+    "database.max_connections",
+    Value("10"),
+    "Maximum number of Postgres connections, 2 to 10000. Up to half of them are dedicated connections of workers, one each, for \
+     recording tokens.",
+);
+const MIN_CONNECTIONS: Key = key(
+    "OAUTH2_DATABASE_MIN_CONNECTIONS",
+    "database.min_connections",
+    Value("2"),
+    "Number of idle Postgres connections that are kept open.",
+);
+const CONNECT_TIMEOUT: Key = key(
+    "OAUTH2_DATABASE_CONNECT_TIMEOUT",
+    "database.connect_timeout",
+    Value("5"),
+    "Timeout for opening a connection, in seconds.",
+);
+const IDLE_TIMEOUT: Key = key(
+    "OAUTH2_DATABASE_IDLE_TIMEOUT",
+    "database.idle_timeout",
+    Value("600"),
+    "Seconds after which an idle connection above the minimum is closed.",
+);
+const ACQUIRE_TIMEOUT_MS: Key = key(
+    "OAUTH2_DATABASE_ACQUIRE_TIMEOUT_MS",
+    "database.acquire_timeout_ms",
+    Value("250"),
+    "Milliseconds that a request waits for a pooled connection before it is answered with 503.",
+);
+
+pub(super) const KEYS: &[Key] = &[
+    URL,
+    PASSWORD_FILE,
+    POOLER,
+    MAX_CONNECTIONS,
+    MIN_CONNECTIONS,
+    CONNECT_TIMEOUT,
+    IDLE_TIMEOUT,
+    ACQUIRE_TIMEOUT_MS,
+];
+
+/// The store and its connections.
 #[derive(Clone)]
 pub struct Database {
     options: StoreOptions,
 }
 
-// The options hold a URL with a password.
+// Written by hand because the URL may hold a password.
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Database")
@@ -24,30 +94,30 @@ impl std::fmt::Debug for Database {
 
 impl Database {
     pub(super) fn read(values: &mut Values, directory: &Path) -> Option<Self> {
-        let location = values.get("database.url", |text| parse_url(text, directory));
-        let max = values.get("database.max_connections", |text| number(text, 2, 10_000));
-        let min = values.get("database.min_connections", |text| number(text, 0, 10_000));
-        let password = values.optional("database.password_file", |text| {
+        let location = values.get(&URL, |text| parse_url(text, directory));
+        let max = values.get(&MAX_CONNECTIONS, |text| number(text, 2, 10_000));
+        let min = values.get(&MIN_CONNECTIONS, |text| number(text, 0, 10_000));
+        let password = values.optional(&PASSWORD_FILE, |text| {
             if text.is_empty() {
-                Err("must name a file".to_owned())
+                Err("must be the path of a file".to_owned())
             } else {
                 Ok(directory.join(text))
             }
         });
-        let pooler = values.get("database.pooler", parse_pooler);
-        let connect = values.get("database.connect_timeout", positive_duration);
-        let idle = values.get("database.idle_timeout", positive_duration);
-        let acquire = values.get("database.acquire_timeout_ms", |text| number::<u64>(text, 1, 60_000));
+        let pooler = values.get(&POOLER, parse_pooler);
+        let connect = values.get(&CONNECT_TIMEOUT, positive_duration);
+        let idle = values.get(&IDLE_TIMEOUT, positive_duration);
+        let acquire = values.get(&ACQUIRE_TIMEOUT_MS, |text| number::<u64>(text, 1, 60_000));
         if let (Some(min), Some(max)) = (min, max)
             && min > max
         {
-            let problem = format!("must not be above OAUTH2_DATABASE_MAX_CONNECTIONS, which is {max}");
-            values.fail_key("database.min_connections", &problem);
+            let problem = format!("must be at most {max}, the value of {}", MAX_CONNECTIONS.env);
+            values.fail(&MIN_CONNECTIONS, &problem);
         }
         let options = StoreOptions {
             location: location?,
             max_connections: max?,
-            // A command records no tokens; a server says how many of its workers do.
+            // Subcommands record no tokens. `serve` replaces this by its number of token stores.
             ledger_writers: 1,
             min_connections: min?,
             password_file: password?,
@@ -59,7 +129,7 @@ impl Database {
         Some(Self { options })
     }
 
-    /// What the store is opened with.
+    /// The options to open the store with.
     pub fn options(&self) -> &StoreOptions {
         &self.options
     }
@@ -72,7 +142,7 @@ impl Database {
         }
     }
 
-    /// The file of an embedded store, absolute; `None` on Postgres.
+    /// The absolute path of an SQLite database; `None` on Postgres.
     pub fn sqlite_path(&self) -> Option<&Path> {
         match &self.options.location {
             Location::Sqlite(path) => Some(path),
@@ -80,16 +150,17 @@ impl Database {
         }
     }
 
-    /// The directory of an embedded store, where its secrets lie; `None` on Postgres.
+    /// The directory of an SQLite database, which also holds generated secrets; `None` on Postgres.
     pub fn data_directory(&self) -> Option<PathBuf> {
         self.sqlite_path().and_then(Path::parent).map(Path::to_owned)
     }
 }
 
 fn positive_duration(text: &str) -> Result<Duration, String> {
-    let value = duration(text, 86_400)?;
+    const MAX_SECONDS: u32 = 86_400;
+    let value = duration(text, MAX_SECONDS)?;
     if value.is_zero() {
-        return Err("must be a number of seconds above 0".to_owned());
+        return Err(format!("must be a number of seconds above 0, at most {MAX_SECONDS}"));
     }
     Ok(value)
 }
@@ -110,7 +181,7 @@ fn parse_url(text: &str, directory: &Path) -> Result<Location, String> {
         return Err("must begin with sqlite://, postgres:// or postgresql://".to_owned());
     };
     if path.is_empty() || path.ends_with('/') || path.contains(['?', '\0']) || path == ":memory:" {
-        return Err("must name a file after sqlite://, without parameters".to_owned());
+        return Err("must be the path of a file after sqlite://, without parameters".to_owned());
     }
     Ok(Location::Sqlite(directory.join(path)))
 }

@@ -1,30 +1,30 @@
-//! The names that the environment may hold.
+//! The process environment: which variables are configuration, the name of the system user, and `NO_COLOR`.
 
 const PREFIX: &str = "OAUTH2_";
 
-/// Whether a variable is meant for this program at all.
-pub fn concerns_us(name: &str) -> bool {
+/// Whether the name has the prefix of configuration variables.
+pub fn has_prefix(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
 
-/// Whether Kubernetes put the variable there: it announces every Service of the namespace to every container, and a
-/// Service named `oauth2-server` takes names that look like ours. `known` says whether the name is one of our keys; then
-/// only the value tells, because `OAUTH2_SERVER_PORT` is both.
-pub fn injected_by_kubernetes(name: &str, value: &str, known: bool) -> bool {
-    let announces_address = ["tcp://", "udp://", "sctp://"]
+/// Whether Kubernetes injected the variable: it announces every Service of the namespace to every container, and the
+/// variables of a Service named `oauth2-server` have the prefix of configuration variables. `is_key`: the name is also that
+/// of a configuration key. `OAUTH2_SERVER_PORT` is, so its value decides.
+pub fn is_injected_by_kubernetes(name: &str, value: &str, is_key: bool) -> bool {
+    let is_address = ["tcp://", "udp://", "sctp://"]
         .iter()
         .any(|scheme| value.starts_with(scheme));
-    if name.ends_with("_PORT") && announces_address {
+    if name.ends_with("_PORT") && is_address {
         return true;
     }
-    !known
+    !is_key
         && (name.ends_with("_SERVICE_HOST")
             || name.ends_with("_SERVICE_PORT")
             || name.contains("_SERVICE_PORT_")
             || is_port_announcement(name))
 }
 
-/// `…_PORT_<n>_TCP`, perhaps with `_PROTO`, `_PORT` or `_ADDR`.
+/// `…_PORT_<n>_TCP` (or `_UDP`, `_SCTP`), optionally followed by `_PROTO`, `_PORT` or `_ADDR`.
 fn is_port_announcement(name: &str) -> bool {
     let base = ["_PROTO", "_PORT", "_ADDR"]
         .iter()
@@ -41,7 +41,7 @@ fn is_port_announcement(name: &str) -> bool {
 }
 
 /// The system user at the command line, for the audit log: a label, not a proof.
-pub fn operator() -> String {
+pub fn system_user() -> String {
     let name = std::env::var("USER")
         .or_else(|_| std::env::var("LOGNAME"))
         .unwrap_or_default();
@@ -49,7 +49,7 @@ pub fn operator() -> String {
     if name.is_empty() { "unknown".to_owned() } else { name }
 }
 
-/// Whether what goes to a terminal may be coloured: not where `NO_COLOR` says otherwise, with any value but an empty one.
-pub fn colours(terminal: bool) -> bool {
+/// Whether output may be coloured: on a terminal, unless `NO_COLOR` is set to a non-empty value.
+pub fn may_colour(terminal: bool) -> bool {
     terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -1,20 +1,20 @@
-//! What is wrong with a configuration, and where.
+//! Configuration errors and the origin of values.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Where a value came from.
+/// Where a value was set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody said anything.
+    /// Nowhere: the default applies.
     Default,
     /// The environment variable of this name.
     Environment(String),
     /// The configuration file.
     File {
-        /// The file, as it was named.
+        /// The path, as passed on the command line.
         path: PathBuf,
         /// Line, from 1.
         line: usize,
@@ -42,35 +42,35 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One thing that is wrong. The text never holds the value of a secret.
+/// A configuration error. Its text never holds the value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConfigError {
-    /// A name outside the table.
+    /// A name that is not in the table of keys.
     #[error("unknown configuration key {name} ({origin}){}", nearest.as_ref().map_or_else(String::new, |n| format!("; did you mean {n}?")))]
     Unknown {
-        /// The name as given.
+        /// The name that was set.
         name: String,
-        /// Where it stands.
+        /// Where it was set.
         origin: Origin,
-        /// The known name most like it.
+        /// The most similar known name.
         nearest: Option<String>,
     },
-    /// A value that makes no sense for its key.
+    /// An invalid value.
     #[error("{name} ({origin}) {problem}")]
     Invalid {
-        /// The key's name where the value was given: variable or TOML path.
+        /// The name under which the value was set: variable or TOML path.
         name: String,
-        /// Where the value came from.
+        /// Where it was set.
         origin: Origin,
-        /// What is expected, beginning with a verb.
+        /// A clause that follows the name and says which values are allowed ("must be …").
         problem: String,
     },
-    /// Anything else, as one sentence.
+    /// Any other error, as one sentence.
     #[error("{0}")]
     Other(String),
 }
 
-/// Everything that is wrong, one line each.
+/// All errors of a configuration, printed one per line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 

@@ -1,4 +1,4 @@
-//! The TOML file, flattened: dotted path, text, line.
+//! The TOML file as a flat list of values with dotted path and line.
 
 use std::path::Path;
 
@@ -11,13 +11,13 @@ use super::error::{ConfigError, Origin};
 pub struct FileValue {
     /// Dotted path of the key.
     pub path: String,
-    /// The value as text; `None` when it is not a string, number or boolean.
+    /// The value as text; `None` if it is not a string, number or boolean.
     pub text: Option<String>,
     /// Line of the value, from 1.
     pub line: usize,
 }
 
-/// Reads a file's text. A syntax error is told by its line, never by quoting it: the line may hold a secret.
+/// Parses the text of a file. A syntax error names the line and does not quote it, because it may hold a secret.
 pub fn parse(path: &Path, text: &str) -> Result<Vec<FileValue>, ConfigError> {
     let line_of = |offset: usize| 1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count();
     let table = DeTable::parse(text).map_err(|error| {

@@ -1,25 +1,39 @@
-//! `issuer`: the name of this server in every token (RFC 8414 section 2).
+//! `issuer`: the issuer identifier of this server (RFC 8414 section 2).
 
 use url::{Host, Url};
 
+use super::key::Fallback::Derived;
+use super::key::{Key, key};
 use super::server::{Listener, is_loopback};
 use super::values::Values;
 
+const ISSUER: Key = key(
+    "OAUTH2_ISSUER",
+    "issuer",
+    Derived("the public listener's URL, on loopback only"),
+    "Issuer identifier: an https URL without query or fragment (http on loopback only). Required when the public listener is \
+     not on loopback.",
+);
+
+pub(super) const KEYS: &[Key] = &[ISSUER];
+
 /// Reads the issuer, or derives it from a public listener on loopback.
 pub(super) fn read(values: &mut Values, listener: Option<&Listener>) -> Option<String> {
-    if let Some(issuer) = values.optional("issuer", parse)? {
+    if let Some(issuer) = values.optional(&ISSUER, parse)? {
         return Some(issuer);
     }
     let listener = listener?;
-    if listener.is_loopback() {
-        return Some(format!("http://{}", listener.authority()));
+    if !listener.is_loopback() {
+        let problem = format!(
+            "must be set to an https URL, because the public listener {} is not on loopback",
+            listener.authority()
+        );
+        values.fail(&ISSUER, &problem);
+        return None;
     }
-    let problem = format!(
-        "must be given, as an https URL, because the public listener on {} is not on loopback",
-        listener.authority()
-    );
-    values.fail_key("issuer", &problem);
-    None
+    let issuer = format!("http://{}", listener.authority());
+    values.set_derived(&ISSUER, issuer.clone());
+    Some(issuer)
 }
 
 fn parse(text: &str) -> Result<String, String> {
@@ -40,10 +54,10 @@ fn parse(text: &str) -> Result<String, String> {
         None => false,
     };
     let secure = url.scheme() == "https" || (url.scheme() == "http" && local);
-    // `https:/host` and `https:host` parse too, but are not what a client compares with.
+    // `https:/host` and `https:host` parse as well, but clients compare the issuer with a full URL.
     if !bare || !secure || !text.starts_with(&format!("{}://", url.scheme())) {
         return Err(EXPECTED.to_owned());
     }
-    // Clients compare the issuer byte by byte (RFC 9207, RFC 8414): one spelling, without the slash that means nothing.
+    // Clients compare the issuer byte by byte (RFC 9207, RFC 8414), so a trailing slash must not make a difference.
     Ok(text.trim_end_matches('/').to_owned())
 }

@@ -1,23 +1,23 @@
-//! The configuration as `config print` shows it.
+//! Configuration values as `config print` shows them.
 
 use super::error::Origin;
-use super::keys::Key;
+use super::key::Key;
 
-/// One key, its value and where that came from.
+/// A key, its value, and where it was set.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// The key.
     pub key: &'static Key,
-    /// The value, secrets redacted; `None` when there is none.
+    /// The value, with secrets redacted; `None` if there is none.
     pub value: Option<String>,
-    /// Where it came from.
+    /// Where it was set.
     pub origin: Origin,
 }
 
-/// A database URL without the password, in the authority or in the query.
+/// A database URL with the passwords in its authority and its query redacted.
 pub fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
-        // Not a URL; whatever it is, it may hold anything.
+        // Not a URL: any part of it may be secret.
         return "<redacted>".to_owned();
     };
     if scheme == "sqlite" {
@@ -26,8 +26,8 @@ pub fn without_password(url: &str) -> String {
     let (before_query, query) = rest
         .split_once('?')
         .map_or((rest, None), |(before, query)| (before, Some(query)));
-    // The last `@` ends the user information: a password may hold `/` or `@` where somebody forgot to encode it.
-    let place = match before_query.rsplit_once('@') {
+    // The last `@` ends the user information: a password may hold `/` or `@` that should have been percent-encoded.
+    let authority = match before_query.rsplit_once('@') {
         Some((user, host)) => match user.split_once(':') {
             Some((name, _)) => format!("{name}:<redacted>@{host}"),
             None => before_query.to_owned(),
@@ -38,10 +38,10 @@ pub fn without_password(url: &str) -> String {
         let parameters: Vec<_> = query.split('&').map(without_secret_value).collect();
         format!("?{}", parameters.join("&"))
     });
-    format!("{scheme}://{place}{query}")
+    format!("{scheme}://{authority}{query}")
 }
 
-/// A parameter with the value hidden unless its name is known to be harmless.
+/// A query parameter, with its value redacted unless the name is known to be harmless.
 fn without_secret_value(parameter: &str) -> String {
     const HARMLESS: [&str; 10] = [
         "sslmode",

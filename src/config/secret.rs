@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A secret: its `Debug` form shows nothing, and it has no `Display`.
+/// A secret text. `Debug` redacts it, and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -12,7 +12,7 @@ impl Secret {
         Self(text)
     }
 
-    /// The secret itself; the caller keeps it out of logs and errors.
+    /// The text. The caller must keep it out of logs and errors.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,15 +1,58 @@
-//! Secrets that are given from outside.
+//! `[admin]`, `[jwt]`, `[session]` and the key encryption keys of `[keys]`: secrets that were set.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::database::Database;
+use super::key::{Key, secret, unused};
 use super::secret::Secret;
 use super::values::Values;
 
+const ADMIN_TOKEN: Key = secret(
+    "OAUTH2_ADMIN_TOKEN",
+    "admin.token",
+    "SQLite: generated into `admin_token` next to the database; Postgres: none",
+    "Static bearer token for `/admin/v1`, at least 32 characters.",
+);
+const JWT_SECRET: Key = secret(
+    "OAUTH2_JWT_SECRET",
+    "jwt.secret",
+    "none",
+    "Shared secret for HS256, at least 32 characters. It signs the JWTs of clients registered with `signing_alg` HS256, for \
+     verifiers that support no other algorithm.",
+);
+const SESSION_KEY: Key = unused(secret(
+    "OAUTH2_SESSION_KEY",
+    "session.key",
+    "none",
+    "At least 32 characters. Accepted, but not used yet.",
+));
+/// Key encryption key.
+pub(super) const KEY_ENCRYPTION_KEY: Key = secret(
+    "OAUTH2_KEY_ENCRYPTION_KEY",
+    "keys.encryption_key",
+    "SQLite: generated into `key_encryption_key` next to the database; Postgres: required",
+    "Key encryption key, which wraps the signing keys at rest: standard base64 of 32 bytes (`openssl rand -base64 32`).",
+);
+const PREVIOUS_KEY_ENCRYPTION_KEY: Key = secret(
+    "OAUTH2_KEY_ENCRYPTION_KEY_PREVIOUS",
+    "keys.encryption_key_previous",
+    "none",
+    "Previous key encryption key, while it is being replaced: it unwraps the signing keys that `key rewrap` has not rewrapped \
+     yet.",
+);
+
+pub(super) const KEYS: &[Key] = &[
+    ADMIN_TOKEN,
+    JWT_SECRET,
+    SESSION_KEY,
+    KEY_ENCRYPTION_KEY,
+    PREVIOUS_KEY_ENCRYPTION_KEY,
+];
+
 const MIN_CHARACTERS: usize = 32;
 
-/// A key-encryption key: 32 bytes whose `Debug` form shows nothing.
+/// A key encryption key: 32 bytes. `Debug` redacts it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyEncryptionKey(pub [u8; 32]);
 
@@ -19,47 +62,50 @@ impl std::fmt::Debug for KeyEncryptionKey {
     }
 }
 
-/// Secrets that were given.
+/// Secrets that were set; `None` = not set.
 #[derive(Debug, Clone)]
 pub struct Secrets {
     /// Static bearer token for the admin API.
     pub admin_token: Option<Secret>,
-    /// Encrypts signing keys at rest.
+    /// Wraps and unwraps signing keys.
     pub key_encryption_key: Option<KeyEncryptionKey>,
-    /// Opens what is not sealed anew yet.
+    /// Unwraps signing keys that are not rewrapped yet.
     pub previous_key_encryption_key: Option<KeyEncryptionKey>,
-    /// Makes the codes of HS256.
+    /// Shared secret of HS256.
     pub jwt_secret: Option<Secret>,
 }
 
 impl Secrets {
     pub(super) fn read(values: &mut Values, database: Option<&Database>) -> Option<Self> {
-        let admin_token = values.optional("admin.token", parse_token);
-        let kek = values.optional("key.encryption_key", parse_key);
-        let previous = values.optional("key.encryption_key_previous", parse_key);
-        let jwt = values.optional("jwt.secret", parse_token);
-        let session = values.optional("session.key", parse_token);
-        if kek.is_some() && kek == previous && kek != Some(None) {
-            let problem = "must differ from OAUTH2_KEY_ENCRYPTION_KEY: it is the one before";
-            values.fail_key("key.encryption_key_previous", problem);
+        let admin_token = values.optional(&ADMIN_TOKEN, parse_secret);
+        let current = values.optional(&KEY_ENCRYPTION_KEY, parse_key_encryption_key);
+        let previous = values.optional(&PREVIOUS_KEY_ENCRYPTION_KEY, parse_key_encryption_key);
+        let jwt_secret = values.optional(&JWT_SECRET, parse_secret);
+        let session_key = values.optional(&SESSION_KEY, parse_secret);
+        if matches!(current, Some(Some(_))) && current == previous {
+            let problem = format!(
+                "must differ from {}: it is the key that was replaced",
+                KEY_ENCRYPTION_KEY.env
+            );
+            values.fail(&PREVIOUS_KEY_ENCRYPTION_KEY, &problem);
         }
-        if kek == Some(None) && database.is_some_and(|database| database.kind() == "postgres") {
+        if current == Some(None) && database.is_some_and(|database| database.kind() == "postgres") {
             let problem =
-                "must be given on Postgres: standard base64 of 32 bytes, as `openssl rand -base64 32` makes it";
-            values.fail_key("key.encryption_key", problem);
+                "must be set on Postgres: standard base64 of 32 bytes, such as `openssl rand -base64 32` prints";
+            values.fail(&KEY_ENCRYPTION_KEY, problem);
         }
-        session?;
+        session_key?;
         Some(Self {
             admin_token: admin_token?,
-            key_encryption_key: kek?,
+            key_encryption_key: current?,
             previous_key_encryption_key: previous?,
-            jwt_secret: jwt?,
+            jwt_secret: jwt_secret?,
         })
     }
 }
 
-/// A secret of at least 32 visible ASCII characters: it travels in headers.
-pub(super) fn parse_token(text: &str) -> Result<Secret, String> {
+/// A secret of at least 32 visible ASCII characters, as it may be sent in an HTTP header.
+pub(super) fn parse_secret(text: &str) -> Result<Secret, String> {
     if text.len() < MIN_CHARACTERS || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(format!(
             "must be at least {MIN_CHARACTERS} visible ASCII characters, without spaces"
@@ -69,10 +115,10 @@ pub(super) fn parse_token(text: &str) -> Result<Secret, String> {
 }
 
 /// Standard base64 of exactly 32 bytes.
-pub(super) fn parse_key(text: &str) -> Result<KeyEncryptionKey, String> {
+pub(super) fn parse_key_encryption_key(text: &str) -> Result<KeyEncryptionKey, String> {
     let bytes = STANDARD.decode(text).ok();
     let key = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     key.map(KeyEncryptionKey).ok_or_else(|| {
-        "must be the standard base64 of exactly 32 bytes, as `openssl rand -base64 32` makes it".to_owned()
+        "must be the standard base64 of exactly 32 bytes, such as `openssl rand -base64 32` prints".to_owned()
     })
 }

@@ -5,7 +5,65 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::values::{Values, duration, number};
+use super::key::Fallback::{Derived, Value};
+use super::key::{Key, key};
+use super::parse::{duration, number};
+use super::values::Values;
+
+const HOST: Key = key(
+    "OAUTH2_SERVER_HOST",
+    "server.host",
+    Value("127.0.0.1"),
+    "Address that the public listener binds to.",
+);
+const PORT: Key = key(
+    "OAUTH2_SERVER_PORT",
+    "server.port",
+    Value("8080"),
+    "Port of the public listener.",
+);
+const WORKERS: Key = key(
+    "OAUTH2_SERVER_WORKERS",
+    "server.workers",
+    Derived("available parallelism"),
+    "Number of worker threads that serve requests, 1 to 1024.",
+);
+const DRAIN_DELAY: Key = key(
+    "OAUTH2_SERVER_DRAIN_DELAY",
+    "server.drain_delay",
+    Value("1"),
+    "Seconds (or `500ms`, `2s`) from SIGTERM until the public listener closes, 0 to 3600. Meanwhile `/ready` answers 503, so \
+     that load balancers stop sending requests.",
+);
+const TRUSTED_PROXIES: Key = key(
+    "OAUTH2_SERVER_TRUSTED_PROXIES",
+    "server.trusted_proxies",
+    Derived("none"),
+    "Networks of trusted proxies, separated by commas. Only their `X-Forwarded-For` or `Forwarded` header sets the address of \
+     a client.",
+);
+const MANAGEMENT_HOST: Key = key(
+    "OAUTH2_MANAGEMENT_HOST",
+    "management.host",
+    Value("127.0.0.1"),
+    "Address that the management listener binds to.",
+);
+const MANAGEMENT_PORT: Key = key(
+    "OAUTH2_MANAGEMENT_PORT",
+    "management.port",
+    Value("8081"),
+    "Port of the management listener.",
+);
+
+pub(super) const KEYS: &[Key] = &[
+    HOST,
+    PORT,
+    WORKERS,
+    DRAIN_DELAY,
+    TRUSTED_PROXIES,
+    MANAGEMENT_HOST,
+    MANAGEMENT_PORT,
+];
 
 /// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +75,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Reads the two keys of a listener.
-    pub(super) fn read(values: &mut Values, host: &'static str, port: &'static str) -> Option<Self> {
+    fn read(values: &mut Values, host: &'static Key, port: &'static Key) -> Option<Self> {
         let host = values.get(host, parse_host);
         let port = values.get(port, |text| number(text, 1, u16::MAX));
         Some(Self {
@@ -27,7 +84,20 @@ impl Listener {
         })
     }
 
-    /// Whether only this machine can reach it.
+    /// Reads the management listener, which must differ from the public one.
+    pub(super) fn read_management(values: &mut Values, public: Option<&Self>) -> Option<Self> {
+        let management = Self::read(values, &MANAGEMENT_HOST, &MANAGEMENT_PORT)?;
+        if public == Some(&management) {
+            let problem = format!(
+                "must differ from {}, because both listeners have the same address",
+                PORT.env
+            );
+            values.fail(&MANAGEMENT_PORT, &problem);
+        }
+        Some(management)
+    }
+
+    /// Whether only this machine can reach the listener.
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.host)
     }
@@ -41,7 +111,7 @@ impl Listener {
     }
 }
 
-/// Whether a host name or address means this machine.
+/// Whether a host name or address is that of the loopback interface.
 pub fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
@@ -57,25 +127,26 @@ fn parse_host(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The public listener and how it is served.
+/// The public listener and its workers.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// Where it listens.
+    /// Address of the public listener.
     pub listener: Listener,
-    /// Worker threads.
+    /// Number of worker threads.
     pub workers: usize,
-    /// How long accepting goes on after SIGTERM while `/ready` answers 503.
+    /// Time from SIGTERM until the public listener closes; `/ready` answers 503 meanwhile.
     pub drain_delay: Duration,
-    /// Proxies that are believed what they say of their callers.
+    /// Proxies whose forwarding headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Server {
     pub(super) fn read(values: &mut Values, parallelism: usize) -> Option<Self> {
-        let listener = Listener::read(values, "server.host", "server.port");
-        let workers = values.optional("server.workers", |text| number(text, 1, 1024));
-        let trusted_proxies = values.optional("server.trusted_proxies", networks);
-        let drain_delay = values.get("server.drain_delay", |text| duration(text, 3600));
+        values.set_derived(&WORKERS, parallelism.to_string());
+        let listener = Listener::read(values, &HOST, &PORT);
+        let workers = values.optional(&WORKERS, |text| number(text, 1, 1024));
+        let trusted_proxies = values.optional(&TRUSTED_PROXIES, parse_networks);
+        let drain_delay = values.get(&DRAIN_DELAY, |text| duration(text, 3600));
         Some(Self {
             listener: listener?,
             workers: workers?.unwrap_or(parallelism),
@@ -86,12 +157,12 @@ impl Server {
 }
 
 /// Networks and addresses, separated by commas.
-fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {
     let network = |part: &str| {
         let part = part.trim();
-        let alone = || part.parse::<IpAddr>().ok().map(IpNet::from);
-        part.parse::<IpNet>().ok().or_else(alone).ok_or_else(|| {
-            "must be networks or addresses separated by commas, like 10.0.0.0/8, 2001:db8::/32".to_owned()
+        let single = || part.parse::<IpAddr>().ok().map(IpNet::from);
+        part.parse::<IpNet>().ok().or_else(single).ok_or_else(|| {
+            "must be networks or addresses separated by commas, such as 10.0.0.0/8, 2001:db8::/32".to_owned()
         })
     };
     text.split(',').map(network).collect()

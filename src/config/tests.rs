@@ -1,12 +1,13 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use oauth2_actors::store::Location;
+use oauth2_store::Location;
 
 const KEK: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+const PREVIOUS_KEK: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 fn resolved(environment: &[(&str, &str)], file: Option<&str>) -> Result<Config, Vec<String>> {
@@ -27,11 +28,11 @@ fn resolved(environment: &[(&str, &str)], file: Option<&str>) -> Result<Config, 
 }
 
 fn errors(environment: &[(&str, &str)], file: Option<&str>) -> Vec<String> {
-    resolved(environment, file).expect_err("it should be refused")
+    resolved(environment, file).expect_err("the configuration should be rejected")
 }
 
 #[test]
-fn with_nothing_said_the_defaults_hold() {
+fn defaults_apply_to_keys_that_are_not_set() {
     let config = resolved(&[("PATH", "/bin"), ("OAUTH", "x")], None).unwrap();
     assert_eq!(config.server.listener.authority(), "127.0.0.1:8080");
     assert_eq!(config.management.authority(), "127.0.0.1:8081");
@@ -45,12 +46,47 @@ fn with_nothing_said_the_defaults_hold() {
     );
     assert_eq!(config.database.options().acquire_timeout, Duration::from_millis(250));
     assert!(config.warnings.is_empty());
-    assert_eq!(config.entries.len(), keys::KEYS.len());
+    assert_eq!(config.entries.len(), TABLE.keys().count());
+    let printed = |path| {
+        let entry = config.entries.iter().find(|entry| entry.key.path == path).unwrap();
+        (entry.value.as_deref(), entry.origin.kind())
+    };
+    assert_eq!(printed("issuer"), (Some("http://127.0.0.1:8080"), "default"));
+    assert_eq!(printed("server.workers"), (Some("3"), "default"));
+    assert_eq!(printed("log.level"), (Some("info"), "default"));
+    assert_eq!(printed("limits.token"), (None, "default"));
 }
 
 #[test]
-fn the_environment_lies_over_the_file() {
-    let file = "issuer = \"https://id.example/\"\n[server]\nport = 9_000\ndrain_delay = 0.25\n[tokens]\nformat = \"jwt\"\n[key]\n";
+fn every_key_has_names_of_its_own() {
+    let names = TABLE.keys().flat_map(|key| [key.env, key.path]);
+    let distinct: BTreeSet<_> = names.collect();
+    assert_eq!(distinct.len(), 2 * TABLE.keys().count());
+}
+
+#[test]
+fn key_encryption_keys_are_set_in_the_keys_section() {
+    let file = format!("[keys]\nencryption_key_file = \"/abs/kek\"\nencryption_key_previous = \"{PREVIOUS_KEK}\"\n");
+    let secrets = resolved(&[], Some(&file)).unwrap().secrets;
+    assert!(secrets.key_encryption_key.is_some() && secrets.previous_key_encryption_key.is_some());
+    let same = errors(
+        &[("OAUTH2_KEY_ENCRYPTION_KEY_PREVIOUS", KEK)],
+        Some("[keys]\nencryption_key_file = \"/abs/kek\"\n"),
+    );
+    assert!(
+        same[0].contains("must differ from OAUTH2_KEY_ENCRYPTION_KEY"),
+        "{same:?}"
+    );
+    let other_section = errors(&[], Some(&format!("[key]\nencryption_key = \"{KEK}\"\n")));
+    assert!(
+        other_section[0].contains("did you mean keys.encryption_key?"),
+        "{other_section:?}"
+    );
+}
+
+#[test]
+fn environment_overrides_file() {
+    let file = "issuer = \"https://id.example/\"\n[server]\nport = 9_000\ndrain_delay = 0.25\n[tokens]\nformat = \"jwt\"\n[keys]\n";
     let config = resolved(&[("OAUTH2_TOKENS_FORMAT", "opaque")], Some(file)).unwrap();
     assert_eq!(config.server.listener.port, 9000);
     assert_eq!(config.server.drain_delay, Duration::from_millis(250));
@@ -71,8 +107,8 @@ fn the_environment_lies_over_the_file() {
 }
 
 #[test]
-fn good_values_are_taken() {
-    let good: &[(&str, &str)] = &[
+fn valid_values_are_accepted() {
+    let valid: &[(&str, &str)] = &[
         ("OAUTH2_SERVER_DRAIN_DELAY", "0"),
         ("OAUTH2_SERVER_DRAIN_DELAY", "500ms"),
         ("OAUTH2_SERVER_DRAIN_DELAY", "1s"),
@@ -92,7 +128,7 @@ fn good_values_are_taken() {
         ("OAUTH2_KEY_ENCRYPTION_KEY", KEK),
         ("OAUTH2_KEY_ENCRYPTION_KEY_FILE", "/abs/kek"),
     ];
-    for pair in good {
+    for pair in valid {
         if let Err(errors) = resolved(&[*pair], None) {
             panic!("{pair:?}: {errors:?}");
         }
@@ -100,8 +136,8 @@ fn good_values_are_taken() {
 }
 
 #[test]
-fn bad_values_are_refused_by_the_name_of_their_key() {
-    let bad: &[(&str, &str)] = &[
+fn invalid_values_are_rejected_by_key_name() {
+    let invalid: &[(&str, &str)] = &[
         ("OAUTH2_SERVER_HOST", "example.com"),
         ("OAUTH2_SERVER_PORT", "0"),
         ("OAUTH2_SERVER_PORT", "65536"),
@@ -141,7 +177,7 @@ fn bad_values_are_refused_by_the_name_of_their_key() {
         ("OAUTH2_LOG_LEVEL", "a=b=c"),
         ("OAUTH2_LOG_FORMAT", "xml"),
     ];
-    for pair in bad {
+    for pair in invalid {
         let errors = errors(&[*pair], None);
         assert_eq!(errors.len(), 1, "{pair:?}: {errors:?}");
         assert!(errors[0].contains(pair.0), "{errors:?}");
@@ -149,7 +185,7 @@ fn bad_values_are_refused_by_the_name_of_their_key() {
 }
 
 #[test]
-fn every_mistake_is_reported_with_its_place() {
+fn every_error_is_reported_with_its_origin() {
     let file = "[server]\nprot = 1\nport = \"x\"\nworkers = [1]\n[nothing]\n";
     let errors = errors(
         &[("OAUTH2_SEVER_HOST", "x"), ("OAUTH2_TOKENS_FORMAT", "saml")],
@@ -170,29 +206,29 @@ fn every_mistake_is_reported_with_its_place() {
 }
 
 #[test]
-fn a_syntax_error_is_told_by_its_line_only() {
+fn syntax_error_names_its_line_only() {
     let errors = errors(&[], Some("[admin]\ntoken = \"hunter2hunter2\n"));
     assert!(errors[0].starts_with("o.toml:2 is not valid TOML"), "{errors:?}");
     assert!(!errors[0].contains("hunter2"), "{errors:?}");
 }
 
 #[test]
-fn a_secret_is_given_once_and_never_shown() {
-    let twice = errors(
+fn secret_is_set_once_and_never_printed() {
+    let both_forms = errors(
         &[("OAUTH2_ADMIN_TOKEN", TOKEN), ("OAUTH2_ADMIN_TOKEN_FILE", "token")],
         None,
     );
-    assert!(twice[0].contains("both given"), "{twice:?}");
+    assert!(both_forms[0].contains("must not both be set"), "{both_forms:?}");
     let layered = resolved(&[("OAUTH2_ADMIN_TOKEN_FILE", "token")], Some("[admin]\ntoken = \"x\"")).unwrap();
     let shown = format!("{layered:?}");
     assert_eq!(layered.secrets.admin_token.unwrap().expose(), TOKEN);
     assert!(!shown.contains(TOKEN), "{shown}");
-    let wrong = errors(&[("OAUTH2_ADMIN_TOKEN", "hunter2")], None);
-    assert!(!wrong[0].contains("hunter2"), "{wrong:?}");
+    let too_short = errors(&[("OAUTH2_ADMIN_TOKEN", "hunter2")], None);
+    assert!(!too_short[0].contains("hunter2"), "{too_short:?}");
 }
 
 #[test]
-fn postgres_needs_a_key_and_its_password_stays_hidden() {
+fn postgres_requires_a_key_encryption_key_and_hides_its_password() {
     let url = "postgres://app:s3cret@db:5432/oauth2?sslmode=verify-full&sslrootcert=ca.pem&password=s3cret";
     let missing = errors(&[("OAUTH2_DATABASE_URL", url)], None);
     assert!(missing[0].starts_with("OAUTH2_KEY_ENCRYPTION_KEY"), "{missing:?}");
@@ -201,23 +237,23 @@ fn postgres_needs_a_key_and_its_password_stays_hidden() {
         None,
     )
     .unwrap();
-    assert!(matches!(&config.database.options().location, Location::Postgres(kept) if kept == url));
+    assert!(matches!(&config.database.options().location, Location::Postgres(stored) if stored == url));
     assert!(!format!("{config:?}").contains("s3cret"));
 }
 
 #[test]
-fn a_listener_off_loopback_needs_an_issuer() {
+fn listener_off_loopback_requires_an_issuer() {
     let missing = errors(&[("OAUTH2_SERVER_HOST", "0.0.0.0")], None);
     assert!(missing[0].contains("OAUTH2_ISSUER"), "{missing:?}");
-    let given = [
+    let with_issuer = [
         ("OAUTH2_SERVER_HOST", "0.0.0.0"),
         ("OAUTH2_ISSUER", "https://id.example"),
     ];
-    assert!(resolved(&given, None).is_ok());
+    assert!(resolved(&with_issuer, None).is_ok());
 }
 
 #[test]
-fn what_kubernetes_injects_for_the_service_is_ignored() {
+fn kubernetes_service_variables_are_ignored() {
     let injected = [
         ("OAUTH2_SERVER_SERVICE_HOST", "10.0.0.1"),
         ("OAUTH2_SERVER_SERVICE_PORT", "80"),
@@ -243,65 +279,65 @@ fn what_kubernetes_injects_for_the_service_is_ignored() {
 }
 
 #[test]
-fn what_nothing_uses_yet_earns_one_warning() {
+fn unused_keys_cause_one_warning() {
     let set = [("OAUTH2_SESSION_KEY", TOKEN), ("OAUTH2_REFRESH_TOKEN_EXPIRATION", "60")];
     let config = resolved(&set, None).unwrap();
     assert_eq!(config.warnings.len(), 1);
     assert!(set.iter().all(|(name, _)| config.warnings[0].contains(name)));
 }
 
-/// The table in both documents is written from the code. To write it again: `UPDATE_DOCS=1 cargo test documented`.
+/// The table in both documents is generated. To update it: `UPDATE_DOCS=1 cargo test documented`.
 #[test]
 fn every_key_is_documented() {
     for document in ["docs/configuration.md", "README.md"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         let (begin, end) = ("<!-- keys -->\n", "<!-- /keys -->");
-        let (before, rest) = text.split_once(begin).expect("the table's first mark");
-        let (table, after) = rest.split_once(end).expect("the table's last mark");
+        let (before, rest) = text.split_once(begin).expect("the start mark of the table");
+        let (table, after) = rest.split_once(end).expect("the end mark of the table");
         if std::env::var_os("UPDATE_DOCS").is_some() {
-            std::fs::write(&path, format!("{before}{begin}{}{end}{after}", keys::markdown())).unwrap();
+            std::fs::write(&path, format!("{before}{begin}{}{end}{after}", TABLE.markdown())).unwrap();
             continue;
         }
         assert_eq!(
             table,
-            keys::markdown(),
+            TABLE.markdown(),
             "{document}: run UPDATE_DOCS=1 cargo test documented"
         );
     }
 }
 
 #[test]
-fn an_embedded_store_makes_its_secrets_once() {
+fn embedded_store_generates_its_secrets_once() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/data/o.db", directory.path().display());
     let config = resolved(&[("OAUTH2_DATABASE_URL", &url)], None).unwrap();
-    assert!(embedded::existing_seals(&config).unwrap().is_none());
-    let sealed = embedded::provide(&config, true).unwrap_err();
+    assert!(embedded::existing_key_wrapper(&config).unwrap().is_none());
+    let missing_key = embedded::provide(&config, true).unwrap_err();
     assert!(
-        matches!(&sealed, embedded::SecretError::Refused(text) if text.contains("OAUTH2_KEY_ENCRYPTION_KEY")),
-        "{sealed}"
+        matches!(&missing_key, embedded::SecretError::Invalid(text) if text.contains("OAUTH2_KEY_ENCRYPTION_KEY")),
+        "{missing_key}"
     );
     assert!(!directory.path().join("data/key_encryption_key").exists());
     let first = embedded::provide(&config, false).unwrap();
     let second = embedded::provide(&config, true).unwrap();
     assert_eq!(first.admin_token, second.admin_token);
-    let existing = embedded::existing_seals(&config).unwrap().unwrap();
-    assert_eq!(existing.current, second.seals.current);
+    let existing = embedded::existing_key_wrapper(&config).unwrap().unwrap();
+    assert_eq!(existing.current, second.wrapper.current);
     let path = directory.path().join("data/admin_token");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::read_dir(directory.path().join("data")).unwrap().count(), 2);
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
-    let refused = embedded::provide(&config, true).unwrap_err();
+    let too_open = embedded::provide(&config, true).unwrap_err();
     assert!(
-        matches!(&refused, embedded::SecretError::Refused(text) if text.contains("chmod 600")),
-        "{refused}"
+        matches!(&too_open, embedded::SecretError::Invalid(text) if text.contains("chmod 600")),
+        "{too_open}"
     );
 }
 
 #[test]
-fn a_rotation_that_leaves_no_room_for_keys_is_refused() {
+fn rotation_that_exceeds_the_key_limit_is_rejected() {
     let days = |days| {
         errors(
             &[
@@ -311,12 +347,12 @@ fn a_rotation_that_leaves_no_room_for_keys_is_refused() {
             None,
         )
     };
-    let told = days("0.01");
+    let rejected = days("0.01");
     assert!(
-        told.len() == 1 && told[0].contains("OAUTH2_KEYS_ROTATION_DAYS"),
-        "{told:?}"
+        rejected.len() == 1 && rejected[0].contains("OAUTH2_KEYS_ROTATION_DAYS"),
+        "{rejected:?}"
     );
-    assert!(told[0].contains("OAUTH2_ACCESS_TOKEN_EXPIRATION"), "{told:?}");
+    assert!(rejected[0].contains("OAUTH2_ACCESS_TOKEN_EXPIRATION"), "{rejected:?}");
     let long_enough = [
         ("OAUTH2_KEYS_ROTATION_DAYS", "0.02"),
         ("OAUTH2_ACCESS_TOKEN_EXPIRATION", "86400"),

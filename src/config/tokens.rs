@@ -1,36 +1,69 @@
-//! `[tokens]`, `[access_token]`, `[refresh_token]`: what tokens are where the client does not say.
+//! `[tokens]`, `[access_token]`, `[refresh_token]`: tokens of clients without settings of their own.
 
-use oauth2_actors::model::{Ledger, MAX_TOKEN_LIFETIME, TokenFormat};
+use oauth2_store::model::{Ledger, MAX_TOKEN_LIFETIME, TokenFormat};
 
-use super::values::{Values, number};
+use super::key::Fallback::Value;
+use super::key::{Key, key, unused};
+use super::parse::number;
+use super::values::Values;
 
-/// Defaults for tokens.
+const LEDGER: Key = key(
+    "OAUTH2_TOKENS_LEDGER",
+    "tokens.ledger",
+    Value("durable"),
+    "`durable`: each access token is committed to the store before it is returned; `stateless`: self-contained tokens are not \
+     recorded.",
+);
+const FORMAT: Key = key(
+    "OAUTH2_TOKENS_FORMAT",
+    "tokens.format",
+    Value("paseto"),
+    "Access token format of clients without one of their own: `paseto`, `jwt` or `opaque`.",
+);
+/// Lifetime of access tokens.
+pub(super) const ACCESS_TOKEN_EXPIRATION: Key = key(
+    "OAUTH2_ACCESS_TOKEN_EXPIRATION",
+    "access_token.expiration",
+    Value("1800"),
+    "Access token lifetime of clients without one of their own, in seconds, 1 to 2592000.",
+);
+const REFRESH_TOKEN_EXPIRATION: Key = unused(key(
+    "OAUTH2_REFRESH_TOKEN_EXPIRATION",
+    "refresh_token.expiration",
+    Value("604800"),
+    "Refresh token lifetime in seconds. Accepted, but not used yet.",
+));
+
+pub(super) const KEYS: &[Key] = &[LEDGER, FORMAT, ACCESS_TOKEN_EXPIRATION, REFRESH_TOKEN_EXPIRATION];
+
+/// Access tokens of clients without settings of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tokens {
     /// Whether access tokens are recorded.
     pub ledger: Ledger,
-    /// How access tokens are written down.
+    /// Access token format.
     pub format: TokenFormat,
-    /// Seconds that an access token lives.
+    /// Access token lifetime, in seconds.
     pub access_token_lifetime: u32,
 }
 
 impl Tokens {
     pub(super) fn read(values: &mut Values) -> Option<Self> {
-        let ledger = values.get("tokens.ledger", str::parse);
-        let format = values.get("tokens.format", str::parse);
-        let lifetime = values.get("access_token.expiration", |text| {
+        let ledger = values.get(&LEDGER, str::parse);
+        let format = values.get(&FORMAT, str::parse);
+        let lifetime = values.get(&ACCESS_TOKEN_EXPIRATION, |text| {
             number(text, 1, MAX_TOKEN_LIFETIME as u32)
         });
-        // Nothing uses it yet, but a mistake in it should not wait for the version that does.
-        let refresh = values.get("refresh_token.expiration", |text| {
+        // Checked although it is not used, so that an invalid value does not surface in a later version only.
+        let refresh = values.get(&REFRESH_TOKEN_EXPIRATION, |text| {
             number::<u32>(text, 1, 10 * 366 * 86_400)
         });
         if ledger == Some(Ledger::Stateless) && format == Some(TokenFormat::Opaque) {
-            values.fail_key(
-                "tokens.ledger",
-                "must be durable when OAUTH2_TOKENS_FORMAT is opaque: an opaque token must be recorded",
+            let problem = format!(
+                "must be durable when {} is opaque, because opaque tokens are recorded",
+                FORMAT.env
             );
+            values.fail(&LEDGER, &problem);
         }
         refresh?;
         Some(Self {

@@ -1,33 +1,43 @@
-//! The values that were given, by key, and the mistakes found on the way.
+//! The values that were set, by key, and the errors found while they are collected and read.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use super::error::{ConfigError, Origin};
-use super::keys::{self, Fallback, KEYS, Key, Secrecy};
+use super::input::Input;
+use super::key::{Fallback, Key, Secrecy};
 use super::print::{Entry, without_password};
-use super::{Input, environment, file};
+use super::table::{Notation, Table};
+use super::{environment, file};
 
-/// One value and where it came from.
+/// A value that was set.
 #[derive(Debug, Clone)]
-struct Given {
+struct Setting {
     text: String,
     origin: Origin,
-    /// The key's name where it was given: variable or TOML path.
+    /// The name under which it was set: variable or TOML path, possibly the file form.
     name: String,
 }
 
-/// What was given for each key. Reading a key that is missing or wrong records the mistake.
-#[derive(Debug, Default)]
+/// The values that were set, by TOML path. Reading a key that is missing or invalid records an error.
+#[derive(Debug)]
 pub struct Values {
-    given: HashMap<&'static str, Given>,
+    table: Table,
+    settings: HashMap<&'static str, Setting>,
+    /// Values of keys without a fixed default, for [`Self::entries`].
+    derived: HashMap<&'static str, String>,
     errors: Vec<ConfigError>,
 }
 
 impl Values {
-    /// Gathers the file's values and lays those of the environment over them.
-    pub fn collect(input: &Input) -> Self {
-        let mut values = Self::default();
+    /// Collects the values of the file, then those of the environment, which take precedence.
+    pub fn collect(input: &Input, table: Table) -> Self {
+        let mut values = Self {
+            table,
+            settings: HashMap::new(),
+            derived: HashMap::new(),
+            errors: Vec::new(),
+        };
         if let Some((path, text)) = &input.file {
             values.add_file(path, text, input);
         }
@@ -36,144 +46,152 @@ impl Values {
     }
 
     fn add_file(&mut self, path: &Path, text: &str, input: &Input) {
-        let found = match file::parse(path, text) {
-            Ok(found) => found,
+        let parsed = match file::parse(path, text) {
+            Ok(parsed) => parsed,
             Err(error) => return self.errors.push(error),
         };
         let mut layer = HashMap::new();
-        for value in found {
+        for value in parsed {
             let origin = Origin::File {
                 path: path.to_owned(),
                 line: value.line,
             };
-            let Some((key, as_file)) = lookup(&value.path, |key| key.path, "_file") else {
-                // An empty table that holds known keys says nothing, and does no harm.
-                let is_section = KEYS.iter().any(|key| key.path.starts_with(&format!("{}.", value.path)));
-                if value.text.is_some() || !is_section {
-                    let nearest = keys::nearest(&value.path, names(|key| key.path, "_file"));
-                    self.errors.push(ConfigError::Unknown {
-                        name: value.path,
-                        origin,
-                        nearest,
-                    });
+            let Some((key, is_file_form)) = self.table.find(&value.path, Notation::Path) else {
+                // The empty table of a known section sets nothing and does no harm.
+                if value.text.is_some() || !self.table.has_section(&value.path) {
+                    self.reject_unknown(value.path, origin, Notation::Path);
                 }
                 continue;
             };
             let Some(text) = value.text else {
-                self.fail(value.path, origin, "must be a string or a number");
+                self.reject(value.path, origin, "must be a string or a number");
                 continue;
             };
-            self.add(
-                &mut layer,
-                key,
-                as_file,
-                Given {
-                    text,
-                    origin,
-                    name: value.path,
-                },
-                input,
-            );
+            let setting = Setting {
+                text,
+                origin,
+                name: value.path,
+            };
+            self.add(&mut layer, key, is_file_form, setting, input);
         }
-        self.given.extend(layer);
+        self.settings.extend(layer);
     }
 
     fn add_environment(&mut self, input: &Input) {
         let mut layer = HashMap::new();
         for (name, value) in &input.environment {
             let name = name.to_string_lossy();
-            if !environment::concerns_us(&name) {
+            if !environment::has_prefix(&name) {
                 continue;
             }
-            let known = lookup(&name, |key| key.env, "_FILE");
-            if environment::injected_by_kubernetes(&name, &value.to_string_lossy(), known.is_some()) {
+            let found = self.table.find(&name, Notation::Variable);
+            if environment::is_injected_by_kubernetes(&name, &value.to_string_lossy(), found.is_some()) {
                 continue;
             }
-            let origin = Origin::Environment(name.to_string());
-            let Some((key, as_file)) = known else {
-                let nearest = keys::nearest(&name, names(|key| key.env, "_FILE"));
-                self.errors.push(ConfigError::Unknown {
-                    name: name.into_owned(),
-                    origin,
-                    nearest,
-                });
+            let (name, origin) = (name.to_string(), Origin::Environment(name.into_owned()));
+            let Some((key, is_file_form)) = found else {
+                self.reject_unknown(name, origin, Notation::Variable);
                 continue;
             };
             let Some(text) = value.to_str() else {
-                self.fail(name.into_owned(), origin, "must be valid UTF-8");
+                self.reject(name, origin, "must be valid UTF-8");
                 continue;
             };
-            let given = Given {
+            let setting = Setting {
                 text: text.to_owned(),
                 origin,
-                name: name.into_owned(),
+                name,
             };
-            self.add(&mut layer, key, as_file, given, input);
+            self.add(&mut layer, key, is_file_form, setting, input);
         }
-        self.given.extend(layer);
+        self.settings.extend(layer);
     }
 
-    /// Puts a value into its layer; of the two forms of a key, a layer may hold one.
+    /// Adds a value to its layer (the file or the environment), which may hold only one of a key's two forms.
     fn add(
         &mut self,
-        layer: &mut HashMap<&'static str, Given>,
+        layer: &mut HashMap<&'static str, Setting>,
         key: &'static Key,
-        as_file: bool,
-        mut given: Given,
+        is_file_form: bool,
+        mut setting: Setting,
         input: &Input,
     ) {
         if let Some(other) = layer.get(key.path) {
-            let problem = format!("and {} are both given; keep one of them", other.name);
-            return self.fail(given.name, given.origin, &problem);
+            let problem = format!("and {} must not both be set", other.name);
+            return self.reject(setting.name, setting.origin, &problem);
         }
-        if as_file {
-            let path = input.directory.join(&given.text);
+        if is_file_form {
+            let path = input.directory.join(&setting.text);
             match (input.read_secret)(&path) {
-                Ok(text) => given.text.replace_range(.., text.trim_end_matches(['\r', '\n'])),
+                Ok(text) => setting.text.replace_range(.., text.trim_end_matches(['\r', '\n'])),
                 Err(error) => {
-                    let problem = format!("names {}, which cannot be read: {error}", path.display());
-                    return self.fail(given.name, given.origin, &problem);
+                    let problem = format!("must name a readable file: {} cannot be read: {error}", path.display());
+                    return self.reject(setting.name, setting.origin, &problem);
                 }
             }
         }
-        layer.insert(key.path, given);
+        layer.insert(key.path, setting);
     }
 
-    /// The value of a key that has a default. `parse` answers what is expected ("must be …") when it is wrong.
-    pub fn get<T>(&mut self, path: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        self.optional(path, parse)?
+    /// The value of a key that has a default or is required. The error of `parse` says which values are allowed
+    /// ("must be …").
+    /// `None`: invalid or missing, and recorded.
+    pub fn get<T>(&mut self, key: &'static Key, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let value = self.optional(key, parse)?;
+        if value.is_none() {
+            self.fail(key, "must be set");
+        }
+        value
     }
 
-    /// The value of a key that may be left out: `None` = wrong (and recorded), `Some(None)` = not given.
+    /// The value of an optional key. `None`: invalid, and recorded; `Some(None)`: not set.
     #[expect(
         clippy::option_option,
-        reason = "wrong and absent are different answers, used on the same line"
+        reason = "invalid and not set are different results, and callers use `?` on the outer one"
     )]
-    pub fn optional<T>(&mut self, path: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<Option<T>> {
-        let key = keys::by_path(path)?;
-        let given = self.given.get(path).cloned().or_else(|| match key.default {
-            Fallback::Value(text) => Some(Given {
+    pub fn optional<T>(&mut self, key: &'static Key, parse: impl Fn(&str) -> Result<T, String>) -> Option<Option<T>> {
+        debug_assert!(
+            self.table.keys().any(|listed| listed.path == key.path),
+            "{} is missing in the KEYS of its section",
+            key.path
+        );
+        let setting = self.settings.get(key.path).cloned().or_else(|| match key.default {
+            Fallback::Value(text) => Some(Setting {
                 text: text.to_owned(),
                 origin: Origin::Default,
                 name: key.env.to_owned(),
             }),
             Fallback::Derived(_) => None,
         });
-        let Some(given) = given else { return Some(None) };
-        match parse(&given.text) {
+        let Some(setting) = setting else { return Some(None) };
+        match parse(&setting.text) {
             Ok(value) => Some(Some(value)),
             Err(expected) => {
                 let problem = match key.secrecy {
-                    Secrecy::Public => format!("{expected}, not {:?}", given.text),
+                    Secrecy::Public => format!("{expected}, not {:?}", setting.text),
                     Secrecy::Url | Secrecy::Secret => expected,
                 };
-                self.fail(given.name, given.origin, &problem);
+                self.reject(setting.name, setting.origin, &problem);
                 None
             }
         }
     }
 
-    fn fail(&mut self, name: String, origin: Origin, problem: &str) {
+    /// Records an error of a key that parses but contradicts other keys. `problem` follows the name of the key.
+    pub fn fail(&mut self, key: &'static Key, problem: &str) {
+        let (name, origin) = self.settings.get(key.path).map_or_else(
+            || (key.env.to_owned(), Origin::Default),
+            |setting| (setting.name.clone(), setting.origin.clone()),
+        );
+        self.reject(name, origin, problem);
+    }
+
+    /// Sets the value that [`Self::entries`] shows for a key without a fixed default when it is not set.
+    pub fn set_derived(&mut self, key: &'static Key, text: String) {
+        self.derived.insert(key.path, text);
+    }
+
+    fn reject(&mut self, name: String, origin: Origin, problem: &str) {
         self.errors.push(ConfigError::Invalid {
             name,
             origin,
@@ -181,30 +199,22 @@ impl Values {
         });
     }
 
-    /// Records a mistake that only shows in the company of other keys.
-    pub fn fail_key(&mut self, path: &'static str, problem: &str) {
-        let Some(key) = keys::by_path(path) else { return };
-        let (name, origin) = self.given.get(path).map_or_else(
-            || (key.env.to_owned(), Origin::Default),
-            |given| (given.name.clone(), given.origin.clone()),
-        );
-        self.fail(name, origin, problem);
+    fn reject_unknown(&mut self, name: String, origin: Origin, notation: Notation) {
+        let nearest = self.table.nearest(&name, notation);
+        self.errors.push(ConfigError::Unknown { name, origin, nearest });
     }
 
-    /// Every key as `config print` shows it.
-    pub fn entries(&self, issuer: Option<&str>, parallelism: usize) -> Vec<Entry> {
-        let derived = |key: &Key| match key.path {
-            "issuer" => issuer.map(str::to_owned),
-            "server.workers" => Some(parallelism.to_string()),
-            _ => None,
-        };
+    /// Every key with its value for `config print`.
+    pub fn entries(&self) -> Vec<Entry> {
         let entry = |key: &'static Key| {
-            let given = self.given.get(key.path);
-            let origin = given.map_or(Origin::Default, |given| given.origin.clone());
-            let text = given.map(|given| given.text.clone()).or_else(|| match key.default {
-                Fallback::Value(text) => Some(text.to_owned()),
-                Fallback::Derived(_) => derived(key),
-            });
+            let setting = self.settings.get(key.path);
+            let origin = setting.map_or(Origin::Default, |setting| setting.origin.clone());
+            let text = setting
+                .map(|setting| setting.text.clone())
+                .or_else(|| match key.default {
+                    Fallback::Value(text) => Some(text.to_owned()),
+                    Fallback::Derived(_) => self.derived.get(key.path).cloned(),
+                });
             let value = text.map(|text| match key.secrecy {
                 Secrecy::Public => text,
                 Secrecy::Url => without_password(&text),
@@ -212,71 +222,28 @@ impl Values {
             });
             Entry { key, value, origin }
         };
-        KEYS.iter().map(entry).collect()
+        self.table.keys().map(entry).collect()
     }
 
-    /// One sentence when keys are given that nothing uses yet.
+    /// One warning if keys are set that this version does not use.
     pub fn warnings(&self) -> Vec<String> {
-        let idle = KEYS.iter().filter(|key| !key.used);
-        let names: Vec<_> = idle
-            .filter_map(|key| Some(self.given.get(key.path)?.name.as_str()))
+        let names: Vec<_> = self
+            .table
+            .keys()
+            .filter(|key| !key.used)
+            .filter_map(|key| Some(self.settings.get(key.path)?.name.as_str()))
             .collect();
         if names.is_empty() {
             return Vec::new();
         }
         vec![format!(
-            "accepted, but without effect in this version: {}",
+            "these keys have no effect in this version: {}",
             names.join(", ")
         )]
     }
 
-    /// The mistakes, in the order they were found.
+    /// The errors, in the order in which they were found.
     pub fn into_errors(self) -> Vec<ConfigError> {
         self.errors
     }
-}
-
-/// The key of this name, and whether the name is its `…_FILE` form.
-fn lookup(name: &str, of: fn(&Key) -> &'static str, suffix: &str) -> Option<(&'static Key, bool)> {
-    if let Some(key) = KEYS.iter().find(|key| of(key) == name) {
-        return Some((key, false));
-    }
-    let base = name.strip_suffix(suffix)?;
-    KEYS.iter()
-        .find(|key| key.has_file_form() && of(key) == base)
-        .map(|key| (key, true))
-}
-
-fn names(of: fn(&Key) -> &'static str, suffix: &str) -> impl Iterator<Item = String> {
-    KEYS.iter().flat_map(move |key| {
-        let file = key.has_file_form().then(|| format!("{}{suffix}", of(key)));
-        std::iter::once(of(key).to_owned()).chain(file)
-    })
-}
-
-/// A whole number within bounds.
-pub fn number<T>(text: &str, least: T, most: T) -> Result<T, String>
-where
-    T: std::str::FromStr + PartialOrd + std::fmt::Display + Copy,
-{
-    match text.parse::<T>() {
-        Ok(number) if number >= least && number <= most => Ok(number),
-        _ => Err(format!("must be a whole number from {least} to {most}")),
-    }
-}
-
-/// Seconds, fractions allowed, perhaps with `s` or `ms`; at most `most` seconds.
-pub fn duration(text: &str, most: u32) -> Result<std::time::Duration, String> {
-    let (digits, scale) = match text.strip_suffix("ms") {
-        Some(digits) => (digits, 0.001),
-        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
-    };
-    let plain = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit() || c == '.');
-    digits
-        .parse::<f64>()
-        .ok()
-        .map(|number| number * scale)
-        .filter(|seconds| plain && *seconds <= f64::from(most))
-        .and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| format!("must be a number of seconds from 0 to {most}, like 1, 0.5, 2s or 500ms"))
 }

@@ -10,29 +10,28 @@ use std::net::{IpAddr, SocketAddr};
 use actix_web::HttpRequest;
 use actix_web::http::header::HeaderMap;
 use ipnet::IpNet;
+use oauth2_actors::metrics::Label;
+use strum::{IntoStaticStr, VariantArray};
 
-/// Why a header that tells of the client was not followed to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a header that names the client's address was not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Ignored {
-    /// The peer is no trusted proxy.
+    /// The peer is not a trusted proxy.
     Untrusted,
-    /// A trusted proxy passed on something that is no list of addresses; the last hop before it counts.
+    /// A trusted proxy forwarded something that is not a list of addresses; the last hop before it counts.
     Malformed,
     /// `X-Forwarded-For` and `Forwarded` name different clients; the peer counts.
     Contradictory,
 }
 
-impl Ignored {
-    /// Every reason, as the label of a metric.
-    pub const REASONS: &[&str] = &["untrusted", "malformed", "contradictory"];
+impl Label for Ignored {
+    fn values() -> impl Iterator<Item = &'static str> {
+        Self::VARIANTS.iter().map(Into::into)
+    }
 
-    /// The reason's label.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Untrusted => "untrusted",
-            Self::Malformed => "malformed",
-            Self::Contradictory => "contradictory",
-        }
+    fn index(self) -> usize {
+        self as usize
     }
 }
 
@@ -152,7 +151,7 @@ mod tests {
     use actix_web::http::header::{HeaderName, HeaderValue};
     use proptest::prelude::*;
 
-    fn told(peer: &str, headers: &[(&str, &str)]) -> (String, Option<Ignored>) {
+    fn address_of(peer: &str, headers: &[(&str, &str)]) -> (String, Option<Ignored>) {
         let trusted: Vec<IpNet> = ["10.0.0.0/8", "2001:db8:1::/48"].map(|net| net.parse().unwrap()).into();
         let mut map = HeaderMap::new();
         for (name, value) in headers {
@@ -200,7 +199,7 @@ mod tests {
                 "198.51.100.7",
             ),
         ] {
-            assert_eq!(told(peer, &headers), (expected.to_owned(), None), "{headers:?}");
+            assert_eq!(address_of(peer, &headers), (expected.to_owned(), None), "{headers:?}");
         }
     }
 
@@ -263,7 +262,11 @@ mod tests {
                 Ignored::Contradictory,
             ),
         ] {
-            assert_eq!(told(peer, &headers), (expected.to_owned(), Some(why)), "{headers:?}");
+            assert_eq!(
+                address_of(peer, &headers),
+                (expected.to_owned(), Some(why)),
+                "{headers:?}"
+            );
         }
     }
 
@@ -272,10 +275,10 @@ mod tests {
         #[test]
         fn a_client_cannot_choose_its_address(written in "[ -~]{0,80}", forwarded in "[ -~]{0,80}") {
             let chain = format!("{written}, 198.51.100.7");
-            prop_assert_eq!(told("10.0.0.1", &[("x-forwarded-for", &chain)]).0, "198.51.100.7");
-            let both = told("10.0.0.1", &[("x-forwarded-for", &chain), ("forwarded", &forwarded)]).0;
+            prop_assert_eq!(address_of("10.0.0.1", &[("x-forwarded-for", &chain)]).0, "198.51.100.7");
+            let both = address_of("10.0.0.1", &[("x-forwarded-for", &chain), ("forwarded", &forwarded)]).0;
             prop_assert!(both == "198.51.100.7" || both == "10.0.0.1", "{}", both);
-            prop_assert_eq!(told("192.0.2.1", &[("x-forwarded-for", &written)]).0, "192.0.2.1");
+            prop_assert_eq!(address_of("192.0.2.1", &[("x-forwarded-for", &written)]).0, "192.0.2.1");
         }
     }
 }

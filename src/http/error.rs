@@ -1,185 +1,138 @@
-//! The one table from failures to statuses, headers and bodies.
+//! The one table from errors to statuses, headers and bodies.
 //!
-//! 4xx is the caller's, 429 the client's own limit, 503 is ours; both say when to ask again. No answer repeats anything of the request.
+//! 4xx is the caller's fault, 429 the client's limit, 503 ours; 429 and 503 say when to retry. What the table describes is rendered
+//! as JSON, for the OAuth endpoints (RFC 6749 section 5.2) and the admin API alike.
+
+use std::borrow::Cow;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
-use oauth2_actors::error::{AskError, ServiceError, StoreError};
-use oauth2_actors::runtime::clock::NoId;
+use oauth2_actors::error::AskError;
+use oauth2_actors::runtime::clock::IdError;
+use oauth2_store::StoreError;
 
-use super::limits::{self, Refusal};
-use super::refusals::ErrorBody;
-use crate::oauth::error::{Code, Error};
-use crate::tokens::MintError;
+use super::error_responses::ErrorBody;
+use super::reason::{ErrorReason, RejectReason, ShedReason};
+use super::response::append_limit_status;
+use crate::protocol::error::{ErrorCode, OAuthError};
+use crate::service::error::{Limit, ServiceError, seconds};
 
-/// Why a request was not answered with what it asked for.
+/// Why a request did not get what it asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// Refused by the protocol's rules.
-    OAuth(Error),
-    /// The body is larger than the endpoint takes.
+    /// A service rejected or failed it.
+    Service(ServiceError),
+    /// The body is larger than the URL takes.
     TooLarge,
     /// The body did not arrive in time.
     SlowBody,
-    /// No such URL.
-    NotFound,
-    /// Another method than the URL takes; the ones it does.
-    MethodNotAllowed(&'static str),
-    /// An administrative request without a valid bearer token (RFC 6750 section 3.1).
-    Unauthorized,
-    /// An administrative request with a token that lacks the scope.
-    Forbidden,
-    /// What an administrative request names is not there.
-    NoSuch(&'static str),
-    /// What an administrative request asks for collides with what is.
-    Conflict(String),
-    /// An administrative request that makes no sense: code and sentence.
-    BadRequest(&'static str, String),
-    /// The client's limit is reached: 429.
-    Limited(Box<Refusal>),
-    /// Ours, for now: the reason is for the metric only.
-    Unavailable(&'static str),
-    /// Ours, a defect.
-    Internal(&'static str),
+    /// There is nothing at the URL.
+    NoSuchUrl,
+    /// The URL takes other methods: these.
+    MethodNotAllowed(String),
+    /// A handler panicked.
+    Panicked,
 }
 
-/// Every value of the label `reason` of refused requests.
-pub const REASONS: &[&str] = &[
-    "invalid_request",
-    "invalid_client",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "invalid_scope",
-    "invalid_target",
-    "invalid_client_metadata",
-    "too_large",
-    "slow_body",
-    "not_found",
-    "method_not_allowed",
-    "unauthorized",
-    "forbidden",
-    "conflict",
-    "rate_limited",
-    AUTH_FAILURES,
-    "quota_exceeded",
-];
+/// The reason of an error response, for the middleware that counts it.
+#[derive(Debug, Clone, Copy)]
+pub struct Reason(pub ErrorReason);
 
-/// The reason of a failed authentication too many.
-pub const AUTH_FAILURES: &str = "auth_failures";
+/// A row of the table.
+struct Row<'a> {
+    status: StatusCode,
+    /// `error`.
+    error: &'a str,
+    /// `error_description`.
+    description: Cow<'a, str>,
+    reason: ErrorReason,
+}
 
-/// Every value of the label `reason` of requests that were turned away because of the server.
-pub const SHED_REASONS: &[&str] = &[
-    "full",
-    "deadline",
-    "crashed",
-    "stopped",
-    "store_unavailable",
-    "store_timeout",
-    "store_corrupt",
-    "stale",
-    "no_keys",
-    "quota_unknown",
-    "clock",
-    "internal",
-];
+impl<'a> Row<'a> {
+    fn rejected(
+        status: StatusCode,
+        error: &'a str,
+        reason: RejectReason,
+        description: impl Into<Cow<'a, str>>,
+    ) -> Self {
+        Self {
+            status,
+            error,
+            description: description.into(),
+            reason: ErrorReason::Rejected(reason),
+        }
+    }
+
+    fn unavailable(reason: ShedReason) -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            error: "temporarily_unavailable",
+            description: "the server cannot answer now; retry".into(),
+            reason: ErrorReason::Shed(reason),
+        }
+    }
+
+    fn internal() -> Self {
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            error: "server_error",
+            description: "internal server error".into(),
+            reason: ErrorReason::Shed(ShedReason::Internal),
+        }
+    }
+}
 
 impl Failure {
-    /// The label under which the failure is counted.
-    pub fn reason(&self) -> &'static str {
+    fn row(&self) -> Row<'_> {
+        use RejectReason as R;
+        use StatusCode as S;
         match self {
-            Self::OAuth(error) => error.code.as_str(),
-            Self::TooLarge => "too_large",
-            Self::SlowBody => "slow_body",
-            Self::NotFound | Self::NoSuch(_) => "not_found",
-            Self::MethodNotAllowed(_) => "method_not_allowed",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
-            Self::Conflict(_) => "conflict",
-            Self::BadRequest(code, _) => code,
-            Self::Limited(refusal) => refusal.reason,
-            Self::Unavailable(reason) => reason,
-            Self::Internal(_) => "internal",
-        }
-    }
-
-    /// Status, `error` and `error_description`.
-    fn parts(&self) -> (StatusCode, &str, &str) {
-        match self {
-            Self::OAuth(Error {
-                code: Code::InvalidClient,
-                description,
-                ..
-            }) => (StatusCode::UNAUTHORIZED, Code::InvalidClient.as_str(), description),
-            Self::OAuth(error) => (StatusCode::BAD_REQUEST, error.code.as_str(), error.description),
-            Self::TooLarge => (
-                StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Service(error) => service_row(error),
+            Self::TooLarge => Row::rejected(
+                S::PAYLOAD_TOO_LARGE,
                 "invalid_request",
-                "the body is larger, or lists more, than this URL takes",
+                R::TooLarge,
+                "the body exceeds the size or item limit of this URL",
             ),
-            Self::SlowBody => (
-                StatusCode::REQUEST_TIMEOUT,
+            Self::SlowBody => Row::rejected(
+                S::REQUEST_TIMEOUT,
                 "invalid_request",
+                R::SlowBody,
                 "the body did not arrive in time",
             ),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "there is nothing at this URL"),
-            Self::MethodNotAllowed(_) => (
-                StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoSuchUrl => Row::rejected(S::NOT_FOUND, "not_found", R::NotFound, "there is nothing at this URL"),
+            Self::MethodNotAllowed(_) => Row::rejected(
+                S::METHOD_NOT_ALLOWED,
                 "invalid_request",
-                "this URL takes another method",
+                R::MethodNotAllowed,
+                "this URL takes other methods; see the Allow header",
             ),
-            Self::Unauthorized => (
-                StatusCode::UNAUTHORIZED,
-                "invalid_token",
-                "a valid bearer token is needed",
-            ),
-            Self::Forbidden => (
-                StatusCode::FORBIDDEN,
-                "insufficient_scope",
-                "the token lacks the scope oauth2.admin",
-            ),
-            Self::NoSuch(what) => (StatusCode::NOT_FOUND, "not_found", what),
-            Self::Conflict(why) => (StatusCode::CONFLICT, "conflict", why),
-            Self::BadRequest(code, why) => (StatusCode::BAD_REQUEST, code, why),
-            Self::Limited(refusal) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests", refusal.description),
-            Self::Unavailable(_) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "temporarily_unavailable",
-                "ask again in a moment",
-            ),
-            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error", "the server failed"),
+            Self::Panicked => Row::internal(),
         }
     }
 
-    fn add_headers(&self, response: &mut HttpResponseBuilder) {
+    fn append_headers(&self, response: &mut HttpResponseBuilder) {
         match self {
-            // However the credentials came: every 401 names a scheme (RFC 9110 section 15.5.2).
-            Self::OAuth(Error {
-                code: Code::InvalidClient,
+            // Every 401 names a scheme, however the credentials came (RFC 9110 section 15.5.2).
+            Self::Service(ServiceError::OAuth(OAuthError {
+                code: ErrorCode::InvalidClient,
                 ..
-            }) => {
+            })) => {
                 response.insert_header((header::WWW_AUTHENTICATE, r#"Basic realm="oauth2", charset="UTF-8""#));
             }
-            Self::Unauthorized => {
-                response.insert_header((
-                    header::WWW_AUTHENTICATE,
-                    r#"Bearer realm="oauth2", error="invalid_token""#,
-                ));
+            Self::Service(ServiceError::InvalidToken) => {
+                let challenge = r#"Bearer realm="oauth2", error="invalid_token""#;
+                response.insert_header((header::WWW_AUTHENTICATE, challenge));
             }
-            Self::Forbidden => {
-                response.insert_header((
-                    header::WWW_AUTHENTICATE,
-                    r#"Bearer realm="oauth2", error="insufficient_scope", scope="oauth2.admin""#,
-                ));
+            Self::Service(ServiceError::InsufficientScope) => {
+                let challenge = r#"Bearer realm="oauth2", error="insufficient_scope", scope="oauth2.admin""#;
+                response.insert_header((header::WWW_AUTHENTICATE, challenge));
+            }
+            Self::Service(ServiceError::LimitExceeded(exceeded)) => {
+                response.insert_header((header::RETRY_AFTER, seconds(exceeded.retry_after).to_string()));
             }
             Self::MethodNotAllowed(allowed) => {
-                response.insert_header((header::ALLOW, *allowed));
-            }
-            Self::Unavailable(_) => {
-                response.insert_header((header::RETRY_AFTER, "1"));
-            }
-            Self::Limited(refusal) => {
-                let seconds = refusal.retry_after.as_millis().div_ceil(1000).max(1);
-                response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+                response.insert_header((header::ALLOW, allowed.as_str()));
             }
             // The rest of the body is not worth reading.
             Self::TooLarge | Self::SlowBody => {
@@ -190,98 +143,138 @@ impl Failure {
     }
 }
 
-/// What the edge finds in a response to count it by.
-#[derive(Debug, Clone, Copy)]
-pub struct Refused(pub &'static str);
+fn service_row(error: &ServiceError) -> Row<'_> {
+    use RejectReason as R;
+    use StatusCode as S;
+    match error {
+        ServiceError::OAuth(error) => {
+            let status = match error.code {
+                ErrorCode::InvalidClient => S::UNAUTHORIZED,
+                _ => S::BAD_REQUEST,
+            };
+            Row::rejected(status, error.code.as_str(), error.code.into(), error.description)
+        }
+        ServiceError::InvalidToken => {
+            Row::rejected(S::UNAUTHORIZED, "invalid_token", R::Unauthorized, error.to_string())
+        }
+        ServiceError::InsufficientScope => {
+            Row::rejected(S::FORBIDDEN, "insufficient_scope", R::Forbidden, error.to_string())
+        }
+        ServiceError::InvalidMetadata(_) => Row::rejected(
+            S::BAD_REQUEST,
+            "invalid_client_metadata",
+            R::InvalidClientMetadata,
+            error.to_string(),
+        ),
+        ServiceError::InvalidParameter { .. } | ServiceError::InvalidRequest(_) => {
+            Row::rejected(S::BAD_REQUEST, "invalid_request", R::InvalidRequest, error.to_string())
+        }
+        ServiceError::NotFound(_) => Row::rejected(S::NOT_FOUND, "not_found", R::NotFound, error.to_string()),
+        ServiceError::Conflict(_) => Row::rejected(S::CONFLICT, "conflict", R::Conflict, error.to_string()),
+        ServiceError::LimitExceeded(exceeded) => {
+            let reason = match exceeded.limit {
+                Limit::Rate => R::RateLimited,
+                Limit::Quota => R::QuotaExceeded,
+                Limit::AuthFailures => R::AuthFailures,
+            };
+            Row::rejected(S::TOO_MANY_REQUESTS, "too_many_requests", reason, error.to_string())
+        }
+        ServiceError::Store(error) => match store_reason(error) {
+            Some(reason) => Row::unavailable(reason),
+            None => Row::internal(),
+        },
+        ServiceError::Ask(error) => Row::unavailable(ask_reason(*error)),
+        ServiceError::Stale => Row::unavailable(ShedReason::Stale),
+        ServiceError::NoSigningKey(_) => Row::unavailable(ShedReason::NoKeys),
+        ServiceError::QuotaUnknown => Row::unavailable(ShedReason::QuotaUnknown),
+        ServiceError::Id(IdError::ClockBehind) => Row::unavailable(ShedReason::Clock),
+        ServiceError::Id(IdError::Randomness(_)) | ServiceError::Randomness(_) => {
+            Row::unavailable(ShedReason::Internal)
+        }
+        ServiceError::Key(_) | ServiceError::File(_) | ServiceError::Internal(_) => Row::internal(),
+    }
+}
+
+fn store_reason(error: &StoreError) -> Option<ShedReason> {
+    match error {
+        StoreError::Unavailable(_) => Some(ShedReason::StoreUnavailable),
+        StoreError::Timeout => Some(ShedReason::StoreTimeout),
+        StoreError::Corrupt(_) => Some(ShedReason::StoreCorrupt),
+        // A conflict that a service did not turn into its own error.
+        StoreError::Conflict(_) => None,
+    }
+}
+
+fn ask_reason(error: AskError) -> ShedReason {
+    match error {
+        AskError::Full => ShedReason::Full,
+        AskError::Deadline => ShedReason::Deadline,
+        AskError::Crashed => ShedReason::Crashed,
+        AskError::Stopped => ShedReason::Stopped,
+    }
+}
+
+/// Logs an internal failure for the operator; the response has no details.
+fn log(error: &ServiceError) {
+    match error {
+        ServiceError::Store(StoreError::Corrupt(why)) => tracing::error!(why, "the store is unusable"),
+        ServiceError::Store(error) => tracing::debug!(%error, "the store failed"),
+        ServiceError::Key(_) | ServiceError::File(_) | ServiceError::Internal(_) => {
+            tracing::error!(%error, "a request failed");
+        }
+        _ => {}
+    }
+}
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.reason())
+        f.write_str(&self.row().description)
     }
 }
 
 impl ResponseError for Failure {
     fn status_code(&self) -> StatusCode {
-        self.parts().0
+        self.row().status
     }
 
     fn error_response(&self) -> HttpResponse {
-        let (status, error, description) = self.parts();
-        let mut response = HttpResponse::build(status);
+        let row = self.row();
+        let mut response = HttpResponse::build(row.status);
         response
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .insert_header((header::PRAGMA, "no-cache"));
-        self.add_headers(&mut response);
-        response.extensions_mut().insert(Refused(self.reason()));
+        if row.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((header::RETRY_AFTER, "1"));
+        }
+        self.append_headers(&mut response);
+        response.extensions_mut().insert(Reason(row.reason));
         let mut response = response.json(ErrorBody {
-            error,
-            error_description: description,
+            error: row.error,
+            error_description: &row.description,
         });
-        if let Self::Limited(refusal) = self {
-            limits::tell(&refusal.standings, response.headers_mut());
+        if let Self::Service(ServiceError::LimitExceeded(exceeded)) = self {
+            append_limit_status(&exceeded.status, response.headers_mut());
         }
         response
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::OAuth(error)
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unavailable(why) => {
-                tracing::debug!(why, "store unavailable");
-                Self::Unavailable("store_unavailable")
-            }
-            StoreError::Timeout => Self::Unavailable("store_timeout"),
-            StoreError::Conflict(why) => Self::Conflict(why),
-            StoreError::Corrupt(why) => {
-                tracing::error!(why, "the store is unusable");
-                Self::Unavailable("store_corrupt")
-            }
-        }
-    }
-}
-
-impl From<AskError> for Failure {
-    fn from(error: AskError) -> Self {
-        Self::Unavailable(match error {
-            AskError::Full => "full",
-            AskError::Deadline => "deadline",
-            AskError::Crashed => "crashed",
-            AskError::Stopped => "stopped",
-        })
     }
 }
 
 impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Self {
-        match error {
-            ServiceError::Ask(error) => error.into(),
-            ServiceError::Store(error) => error.into(),
-        }
+        log(&error);
+        Self::Service(error)
     }
 }
 
-impl From<NoId> for Failure {
-    fn from(error: NoId) -> Self {
-        Self::Unavailable(match error {
-            NoId::ClockBehind => "clock",
-            NoId::Randomness(_) => "internal",
-        })
+impl From<OAuthError> for Failure {
+    fn from(error: OAuthError) -> Self {
+        Self::Service(error.into())
     }
 }
 
-impl From<MintError> for Failure {
-    fn from(error: MintError) -> Self {
-        match error {
-            MintError::NoKey(_) => Self::Unavailable("no_keys"),
-            MintError::Crypto => Self::Internal("signing failed"),
-        }
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        Self::Service(error.into())
     }
 }
 
@@ -290,36 +283,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_is_declared() {
-        let failures = [
-            Failure::OAuth(Error::invalid_request("")),
-            Failure::TooLarge,
-            Failure::SlowBody,
-            Failure::NotFound,
-            Failure::MethodNotAllowed(""),
-            Failure::Unauthorized,
-            Failure::Forbidden,
-            Failure::NoSuch(""),
-            Failure::Conflict(String::new()),
-        ];
-        for failure in failures {
-            assert!(REASONS.contains(&failure.reason()), "{failure:?}");
-            assert!(failure.status_code().is_client_error());
-        }
-        for ask in [AskError::Full, AskError::Deadline, AskError::Crashed, AskError::Stopped] {
-            assert!(SHED_REASONS.contains(&Failure::from(ask).reason()));
-        }
-        for store in [
+    fn every_503_says_when_to_retry() {
+        let asks = [AskError::Full, AskError::Deadline, AskError::Crashed, AskError::Stopped].map(ServiceError::from);
+        let stores = [
             StoreError::Unavailable(String::new()),
             StoreError::Timeout,
             StoreError::Corrupt(String::new()),
-        ] {
-            let failure = Failure::from(store);
-            assert!(SHED_REASONS.contains(&failure.reason()));
-            assert_eq!(
-                failure.error_response().headers().get(header::RETRY_AFTER).unwrap(),
-                "1"
-            );
+        ]
+        .map(ServiceError::from);
+        let others = [
+            ServiceError::Stale,
+            ServiceError::NoSigningKey("ES256"),
+            ServiceError::QuotaUnknown,
+            ServiceError::Id(IdError::ClockBehind),
+        ];
+        for error in asks.into_iter().chain(stores).chain(others) {
+            let response = Failure::from(error.clone()).error_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{error:?}");
+            assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), "1", "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_4xx_is_rejected_and_a_5xx_is_shed() {
+        let failures = [
+            Failure::TooLarge,
+            Failure::SlowBody,
+            Failure::NoSuchUrl,
+            Failure::MethodNotAllowed(String::new()),
+            Failure::Panicked,
+            OAuthError::INVALID_CLIENT.into(),
+            ServiceError::InvalidToken.into(),
+            ServiceError::Conflict(String::new()).into(),
+            ServiceError::Internal("x").into(),
+        ];
+        for failure in failures {
+            let row = failure.row();
+            let rejected = matches!(row.reason, ErrorReason::Rejected(_));
+            assert_eq!(row.status.is_client_error(), rejected, "{failure:?}");
         }
     }
 }

@@ -1,24 +1,83 @@
-//! `GET /metrics`, on the management listener: the Prometheus text format.
+//! The metrics of requests: bound to the table of endpoints and the closed sets of reasons before the first request, so that a
+//! request costs a few atomic additions and never makes a series.
 
-use std::time::Instant;
+use std::time::Duration;
 
-use actix_web::HttpResponse;
-use actix_web::http::header;
-use oauth2_actors::metrics::Scrape;
+use oauth2_actors::metrics::{ByLabel, Exporter, SECONDS, bind};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{BoundCounter, BoundHistogram};
 
-use super::error::Failure;
-use super::refusals::OfAnybody;
-use super::{ADMIN_DEADLINE, App};
+use super::client_address::Ignored;
+use super::endpoint::Endpoint;
+use super::reason::{ErrorReason, RejectReason, ShedReason};
 
-/// Tells every metric, in the Prometheus text format.
-#[utoipa::path(
-    get, path = "/metrics", operation_id = "getMetrics", tag = "Operations",
-    responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain"), OfAnybody),
-)]
-pub async fn get(state: App) -> Result<HttpResponse, Failure> {
-    let text = state.metrics.ask(Scrape, Instant::now() + ADMIN_DEADLINE)?.await?;
-    Ok(HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(text))
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// The metrics of requests.
+#[derive(Debug)]
+pub struct HttpMetrics {
+    /// By the endpoint's position in the table.
+    endpoints: Vec<EndpointMetrics>,
+    /// Headers that name a client's address and were not believed.
+    pub ignored_proxy_headers: ByLabel<Ignored>,
+}
+
+#[derive(Debug)]
+struct EndpointMetrics {
+    requests: [BoundCounter<u64>; CLASSES.len()],
+    duration: BoundHistogram<f64>,
+    rejects: ByLabel<RejectReason>,
+    sheds: ByLabel<ShedReason>,
+}
+
+impl HttpMetrics {
+    /// The metrics of these endpoints.
+    pub fn new<'a>(exporter: &Exporter, endpoints: impl Iterator<Item = &'a Endpoint>) -> Self {
+        let meter = exporter.meter();
+        let counter = |name, help| meter.u64_counter(name).with_description(help).build();
+        let requests = counter("http_requests", "Responses, by class of status");
+        let rejects = counter("reject", "Requests rejected for what they asked, by reason");
+        let sheds = counter(
+            "shed",
+            "Requests shed or failed because of the server's state, by reason",
+        );
+        let duration = meter
+            .f64_histogram("http_request_duration_seconds")
+            .with_description("Time from the head of a request to its response")
+            .with_boundaries(SECONDS.to_vec())
+            .build();
+        let metrics = |endpoint: &Endpoint| {
+            let (method, route) = (endpoint.method, endpoint.path);
+            EndpointMetrics {
+                requests: CLASSES
+                    .map(|class| bind(&requests, &[("method", method), ("route", route), ("status", class)])),
+                duration: duration.bind(&[KeyValue::new("method", method), KeyValue::new("route", route)]),
+                rejects: ByLabel::new(&rejects, "reason", &[("endpoint", route)]),
+                sheds: ByLabel::new(&sheds, "reason", &[("endpoint", route)]),
+            }
+        };
+        let ignored = counter(
+            "proxy_header_ignored",
+            "Failed authentications whose header that names the client's address was not believed, by reason",
+        );
+        Self {
+            endpoints: endpoints.map(metrics).collect(),
+            ignored_proxy_headers: ByLabel::new(&ignored, "reason", &[]),
+        }
+    }
+
+    /// Counts a response. `class` is the first digit of its status.
+    pub fn response(&self, endpoint: usize, class: usize, elapsed: Duration) {
+        let endpoint = &self.endpoints[endpoint];
+        endpoint.requests[class.clamp(1, CLASSES.len()) - 1].add(1);
+        endpoint.duration.record(elapsed.as_secs_f64());
+    }
+
+    /// Counts why a request failed.
+    pub fn error(&self, endpoint: usize, reason: ErrorReason) {
+        match reason {
+            ErrorReason::Rejected(reason) => self.endpoints[endpoint].rejects.of(reason).add(1),
+            ErrorReason::Shed(reason) => self.endpoints[endpoint].sheds.of(reason).add(1),
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What an access token says, and its two JSON forms: RFC 9068 with integer times for JWT, RFC 3339 times for PASETO.
+//! The claims of an access token and their two JSON encodings: JWT (RFC 9068) with integer times, PASETO with RFC 3339 times.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct Claims {
     pub aud: Arc<str>,
     /// Expiry, Unix seconds.
     pub exp: i64,
-    /// Issued at and not before, Unix seconds: the stamp of `jti`, rounded down.
+    /// Issued at, Unix seconds: the timestamp of `jti`, rounded down.
     pub iat: i64,
     /// Token id, a UUIDv7.
     pub jti: Uuid,
@@ -29,12 +29,13 @@ pub struct Claims {
     pub client_id: Arc<str>,
     /// Granted scope, space-separated.
     pub scope: Arc<str>,
-    /// What the client's tokens say beside: members of a JSON object, without its braces, none of which has a name from above.
+    /// Private claims registered for the client (RFC 7519 section 4.3): a JSON object without its braces. No name equals one of
+    /// the other claims.
     pub extra: Option<Arc<str>>,
 }
 
 impl Claims {
-    /// The user that the token stands for, if it is not the client itself.
+    /// The user that the client acts for; `None` if the client is the subject itself.
     pub fn user(&self) -> Option<&str> {
         (self.sub != self.client_id).then_some(&*self.sub)
     }
@@ -59,7 +60,7 @@ struct Parsed<'a, T> {
 
 impl<T> Parsed<'_, T> {
     fn into_claims(self, payload: &[u8], seconds: impl Fn(&T) -> Option<i64>) -> Option<Claims> {
-        let extra = extra(payload, &self.scope)?;
+        let extra = private_claims(payload, &self.scope)?;
         let client_id: Arc<str> = self.client_id.as_ref().into();
         Some(Claims {
             exp: seconds(&self.exp)?,
@@ -79,7 +80,7 @@ impl<T> Parsed<'_, T> {
     }
 }
 
-/// Appends the claims as PASETO wants them: times as RFC 3339 strings.
+/// Appends the claims of a PASETO: times are RFC 3339 strings.
 pub fn write_paseto(claims: &Claims, out: &mut Vec<u8>) {
     let (exp, iat) = (Timestamp::new(claims.exp), Timestamp::new(claims.iat));
     write(claims, out, |object| {
@@ -90,7 +91,7 @@ pub fn write_paseto(claims: &Claims, out: &mut Vec<u8>) {
     });
 }
 
-/// Appends the claims as JWT wants them: times as integers (RFC 7519 section 2, `NumericDate`).
+/// Appends the claims of a JWT: times are integers (RFC 7519 section 2, `NumericDate`).
 pub fn write_jwt(claims: &Claims, out: &mut Vec<u8>) {
     write(claims, out, |object| {
         object
@@ -113,10 +114,11 @@ fn write(claims: &Claims, out: &mut Vec<u8>, times: impl FnOnce(Object<'_>) -> O
         .end();
 }
 
-/// What a payload says after `scope`, which is the last of the claims that this server knows. `None`: it is not laid out so.
-fn extra<'a>(payload: &'a [u8], scope: &str) -> Option<&'a str> {
+/// The private claims of a payload: the members after `scope`, which this server writes last of its own claims. `None` if the
+/// payload has another layout.
+fn private_claims<'a>(payload: &'a [u8], scope: &str) -> Option<&'a str> {
     const NAME: &[u8] = br#""scope":""#;
-    // A scope holds nothing that JSON would escape; and in a string that comes before, the quotes of this would be escaped.
+    // The first match is the claim itself: a scope needs no JSON escapes, and quotes within an earlier string are escaped.
     let ends_with_scope = payload
         .strip_suffix(br#""}"#)
         .and_then(|rest| rest.strip_suffix(scope.as_bytes()))
@@ -124,13 +126,13 @@ fn extra<'a>(payload: &'a [u8], scope: &str) -> Option<&'a str> {
     if ends_with_scope {
         return Some("");
     }
-    let wanted = [NAME, scope.as_bytes(), b"\","].concat();
-    let at = memchr::memmem::find(payload, &wanted)? + wanted.len();
-    let members = payload.get(at..)?.strip_suffix(b"}")?;
+    let claim = [NAME, scope.as_bytes(), b"\","].concat();
+    let end = memchr::memmem::find(payload, &claim)? + claim.len();
+    let members = payload.get(end..)?.strip_suffix(b"}")?;
     str::from_utf8(members).ok()
 }
 
-/// Reads the claims of a PASETO whose signature holds; `None` when they are not ones this server writes.
+/// Parses the claims of a PASETO with a verified signature. `None` if this server does not write such claims.
 pub fn parse_paseto(payload: &[u8]) -> Option<Claims> {
     let parsed: Parsed<'_, &str> = serde_json::from_slice(payload).ok()?;
     parsed.into_claims(payload, |text| {
@@ -140,13 +142,13 @@ pub fn parse_paseto(payload: &[u8]) -> Option<Claims> {
     })
 }
 
-/// Reads the claims of a JWT whose signature holds; `None` when they are not ones this server writes.
+/// Parses the claims of a JWT with a verified signature. `None` if this server does not write such claims.
 pub fn parse_jwt(payload: &[u8]) -> Option<Claims> {
     let parsed: Parsed<'_, i64> = serde_json::from_slice(payload).ok()?;
     parsed.into_claims(payload, |seconds| Some(*seconds))
 }
 
-/// `YYYY-MM-DDTHH:MM:SSZ` on the stack. Written digit by digit: a token carries three of them.
+/// `YYYY-MM-DDTHH:MM:SSZ` on the stack, without the general formatter: a token has three timestamps.
 struct Timestamp([u8; 20]);
 
 impl Timestamp {
@@ -155,31 +157,31 @@ impl Timestamp {
         let (year, month, day) = t.to_calendar_date();
         let (hour, minute, second) = t.to_hms();
         let mut text = *b"0000-00-00T00:00:00Z";
-        put(&mut text[0..2], year.unsigned_abs() / 100);
-        put(&mut text[2..4], year.unsigned_abs() % 100);
-        put(&mut text[5..7], u8::from(month).into());
-        put(&mut text[8..10], day.into());
-        put(&mut text[11..13], hour.into());
-        put(&mut text[14..16], minute.into());
-        put(&mut text[17..19], second.into());
+        put_two_digits(&mut text[0..2], year.unsigned_abs() / 100);
+        put_two_digits(&mut text[2..4], year.unsigned_abs() % 100);
+        put_two_digits(&mut text[5..7], u8::from(month).into());
+        put_two_digits(&mut text[8..10], day.into());
+        put_two_digits(&mut text[11..13], hour.into());
+        put_two_digits(&mut text[14..16], minute.into());
+        put_two_digits(&mut text[17..19], second.into());
         Self(text)
     }
 
     fn as_str(&self) -> &str {
-        // Only ASCII digits and separators were put there.
+        // Always ASCII.
         str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
-fn put(two: &mut [u8], value: u32) {
-    two[0] = b'0' + (value / 10 % 10) as u8;
-    two[1] = b'0' + (value % 10) as u8;
+fn put_two_digits(digits: &mut [u8], value: u32) {
+    digits[0] = b'0' + (value / 10 % 10) as u8;
+    digits[1] = b'0' + (value % 10) as u8;
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use oauth2_actors::model::StaticClaims;
+    use oauth2_store::model::StaticClaims;
     use proptest::prelude::*;
 
     pub fn sample() -> Claims {
@@ -197,7 +199,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn both_forms_read_back_what_was_written() {
+    fn both_encodings_round_trip() {
         for extra in [
             None,
             Some(r#""tenant":"a \"quoted\" \u0001","plan":{"scope":"read write"}"#),
@@ -219,14 +221,13 @@ pub(crate) mod tests {
     }
 
     proptest! {
-        /// Whatever is said beside the claims comes back as it was, and changes none of them.
         #[test]
-        fn what_is_said_beside_comes_back(
+        fn private_claims_round_trip_and_change_no_other_claim(
             names in prop::collection::vec("[a-z_:/]{1,12}", 0..5), text in any::<String>(), number in any::<i64>(), aud in any::<String>(),
         ) {
-            let known = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope"];
+            let reserved = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope"];
             let value = serde_json::json!({"scope": text, "list": [number, text, null]});
-            let members = names.into_iter().filter(|name| !known.contains(&name.as_str())).map(|name| (name, value.clone()));
+            let members = names.into_iter().filter(|name| !reserved.contains(&name.as_str())).map(|name| (name, value.clone()));
             let extra = StaticClaims::from(members.collect::<serde_json::Map<_, _>>()).members().cloned();
             let claims = Claims { extra, aud: aud.as_str().into(), ..sample() };
             let mut out = Vec::new();

@@ -1,34 +1,34 @@
-//! What tells tokens apart in memory: 128 bits of each, under a key that only this process has and never shows.
+//! Fingerprints: keyed 128-bit hashes that identify tokens in memory. The key is random and never leaves the process.
 //!
-//! POLYVAL (RFC 8452 section 3) is a universal hash: whoever does not know the key and sees no fingerprint finds two texts with
-//! the same one with a chance of *n* in 2^128 a try, where *n* is their length in blocks of 16 bytes. That is all that is
-//! needed here, for a third of what SHA-256 costs.
+//! POLYVAL (RFC 8452 section 3) is a universal hash: without knowledge of the key or of any fingerprint, an attempt to find two
+//! texts with the same fingerprint succeeds with a probability of at most *n* / 2^128, where *n* is the length in blocks of
+//! 16 bytes. This is sufficient here, at a third of the cost of SHA-256.
 
 use polyval::universal_hash::UniversalHash;
 use polyval::{Key, Polyval};
 
 use super::secret::{self, NoRandomness};
 
-/// Of one token. It means nothing outside the process.
+/// The fingerprint of one text. Meaningless outside the process.
 pub type Fingerprint = [u8; 16];
 
-/// Makes fingerprints under one key.
+/// Computes fingerprints under one key.
 #[derive(Debug)]
 pub struct Fingerprints(Polyval);
 
 impl Fingerprints {
-    /// With a key of its own.
+    /// Generates a new key.
     pub fn new() -> Result<Self, NoRandomness> {
         let mut key = Key::default();
         key.copy_from_slice(&secret::random_bytes()?[..size_of::<Key>()]);
         Ok(Self(Polyval::new(&key)))
     }
 
-    /// The fingerprint of a text, all of it.
+    /// The fingerprint of a text.
     pub fn of(&self, text: &str) -> Fingerprint {
         let mut hash = self.0.clone();
         hash.update_padded(text.as_bytes());
-        // Else a text would be taken for itself with zero bytes behind it, which are the padding.
+        // Without the length, a text and the same text with appended zero bytes (the padding) would have one fingerprint.
         let length = (text.len() as u128).to_le_bytes();
         hash.update(&[length.into()]);
         hash.finalize().into()
@@ -42,20 +42,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_change_of_a_text_is_seen(text in "[a-z\0]{1,64}", at in any::<prop::sample::Index>(), more in "[a\0]{1,20}") {
+        fn changed_text_has_another_fingerprint(text in "[a-z\0]{1,64}", at in any::<prop::sample::Index>(), suffix in "[a\0]{1,20}") {
             let fingerprints = Fingerprints::new().unwrap();
-            let own = fingerprints.of(&text);
-            prop_assert_eq!(fingerprints.of(&text), own);
-            prop_assert_ne!(fingerprints.of(&format!("{text}{more}")), own, "longer");
-            prop_assert_ne!(fingerprints.of(&text[1..]), own, "shorter");
+            let original = fingerprints.of(&text);
+            prop_assert_eq!(fingerprints.of(&text), original);
+            prop_assert_ne!(fingerprints.of(&format!("{text}{suffix}")), original, "longer");
+            prop_assert_ne!(fingerprints.of(&text[1..]), original, "shorter");
             let mut other = text.clone().into_bytes();
             other[at.index(text.len())] ^= 1;
-            prop_assert_ne!(fingerprints.of(str::from_utf8(&other).unwrap()), own, "altered");
+            prop_assert_ne!(fingerprints.of(str::from_utf8(&other).unwrap()), original, "altered");
         }
     }
 
     #[test]
-    fn another_process_has_other_fingerprints() {
+    fn each_instance_has_its_own_key() {
         let (one, other) = (Fingerprints::new().unwrap(), Fingerprints::new().unwrap());
         assert_ne!(one.of("token"), other.of("token"));
     }

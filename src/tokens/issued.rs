@@ -1,8 +1,8 @@
-//! Tokens that this process signed: the fingerprint of each, the oldest forgotten first.
+//! Tokens that this process signed: a bounded set of fingerprints that evicts the oldest first.
 //!
-//! Whoever holds a token that is found here holds it letter by letter as it was issued, so that its signature need not be
-//! checked. What it says is still read from it; expiry, revocation and whether its key is still there are looked at every
-//! time. What is not found is checked by its signature: forgetting costs time, never truth.
+//! A token in the set is byte-identical to one that this process issued, so its signature need not be verified. Its claims are
+//! still parsed, and expiry, revocation and the presence of its key are checked on every use. The signature of a token that is
+//! not in the set is verified: an eviction costs time, never correctness.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,72 +10,74 @@ use bytemuck::zeroed_slice_box;
 
 use super::fingerprint::Fingerprint;
 
-/// Bytes of an entry, and its words.
-const ENTRY: usize = size_of::<Fingerprint>();
-const HALVES: usize = ENTRY / size_of::<u64>();
+/// Size of an entry in bytes, and in words.
+const ENTRY_BYTES: usize = size_of::<Fingerprint>();
+const ENTRY_WORDS: usize = ENTRY_BYTES / size_of::<u64>();
 
-/// Entries of one bucket: two cache lines.
-const WAYS: usize = 8;
+/// Entries per bucket: two cache lines.
+const BUCKET_ENTRIES: usize = 8;
 
-/// Words of a bucket.
-const WORDS: usize = WAYS * HALVES;
+/// Words per bucket.
+const BUCKET_WORDS: usize = BUCKET_ENTRIES * ENTRY_WORDS;
 
-/// The bounded set.
+/// A bounded set of fingerprints.
 ///
-/// An entry is written and read in two halves, without a lock. A reader that meets a writer may see one half of an old entry
-/// and one of a new one; for that pair to be the fingerprint of some other token is as unlikely as any guess.
+/// An entry is written and read as two words, without a lock. A concurrent reader may see one word of an old entry and one of a
+/// new entry. That such a pair equals the fingerprint of another token is as unlikely as a guess of a fingerprint.
 pub struct IssuedTokens {
-    /// Buckets of [`WORDS`] each, one after the other; in a bucket the newest entry first.
+    /// Consecutive buckets of [`BUCKET_WORDS`] each, the newest entry of a bucket first.
     words: Box<[AtomicU64]>,
 }
 
 impl std::fmt::Debug for IssuedTokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("IssuedTokens")
-            .field("buckets", &(self.words.len() / WORDS))
+            .field("buckets", &(self.words.len() / BUCKET_WORDS))
             .finish_non_exhaustive()
     }
 }
 
 impl IssuedTokens {
-    /// A set that occupies at most `bytes`, rounded down to a power of two. Memory is taken as tokens come.
+    /// A set of at most `bytes`, rounded down to a power of two, with at least one bucket. The operating system commits its
+    /// memory on first use.
     pub fn new(bytes: usize) -> Self {
-        let buckets = (bytes / (WAYS * ENTRY)).max(1);
+        let buckets = (bytes / (BUCKET_ENTRIES * ENTRY_BYTES)).max(1);
         let buckets = 1 << buckets.ilog2();
         Self {
-            words: zeroed_slice_box(buckets * WORDS),
+            words: zeroed_slice_box(buckets * BUCKET_WORDS),
         }
     }
 
-    /// Remembers a token that was just signed.
+    /// Adds a token that was just signed.
     ///
-    /// The others of its bucket move on by one, the last one out. That touches one place in memory, where a counter of the next
-    /// one to go would lie in another: most of what this costs is waiting for memory.
+    /// The entries of its bucket are shifted by one, and the last is evicted. This touches only the bucket's cache lines; a
+    /// separate counter for the next entry to evict would be another cache miss, and cache misses dominate the cost.
     pub fn insert(&self, fingerprint: &Fingerprint) {
-        let (bucket, entry) = self.place(fingerprint);
-        for at in (HALVES..WORDS).rev() {
-            bucket[at].store(bucket[at - HALVES].load(Ordering::Relaxed), Ordering::Relaxed);
+        let (bucket, entry) = self.locate(fingerprint);
+        for index in (ENTRY_WORDS..BUCKET_WORDS).rev() {
+            bucket[index].store(bucket[index - ENTRY_WORDS].load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        for (word, half) in bucket.iter().zip(entry) {
-            word.store(half, Ordering::Relaxed);
+        for (stored, word) in bucket.iter().zip(entry) {
+            stored.store(word, Ordering::Relaxed);
         }
     }
 
-    /// Whether the token was signed here, as far as is remembered.
+    /// Whether the token is in the set. `false` does not mean that it was not issued here: entries are evicted.
     pub fn contains(&self, fingerprint: &Fingerprint) -> bool {
-        let (bucket, entry) = self.place(fingerprint);
-        bucket.chunks_exact(HALVES).any(|way| {
-            way.iter()
+        let (bucket, entry) = self.locate(fingerprint);
+        bucket.chunks_exact(ENTRY_WORDS).any(|known| {
+            known
+                .iter()
                 .zip(entry)
-                .all(|(word, half)| word.load(Ordering::Relaxed) == half)
+                .all(|(stored, word)| stored.load(Ordering::Relaxed) == word)
         })
     }
 
-    /// The bucket of a fingerprint, and the words that are kept there.
-    fn place(&self, fingerprint: &Fingerprint) -> (&[AtomicU64], [u64; HALVES]) {
-        let entry: [u64; HALVES] = bytemuck::cast(*fingerprint);
-        let bucket = entry[0] as usize & (self.words.len() / WORDS - 1);
-        (&self.words[bucket * WORDS..][..WORDS], entry)
+    /// The bucket of a fingerprint, and the fingerprint as words.
+    fn locate(&self, fingerprint: &Fingerprint) -> (&[AtomicU64], [u64; ENTRY_WORDS]) {
+        let entry: [u64; ENTRY_WORDS] = bytemuck::cast(*fingerprint);
+        let bucket = entry[0] as usize & (self.words.len() / BUCKET_WORDS - 1);
+        (&self.words[bucket * BUCKET_WORDS..][..BUCKET_WORDS], entry)
     }
 }
 
@@ -87,8 +89,8 @@ mod tests {
     const ENTRIES: u32 = 4096;
 
     #[test]
-    fn the_newest_are_found_and_strangers_are_not() {
-        let set = IssuedTokens::new(ENTRIES as usize * ENTRY);
+    fn only_recent_tokens_are_found() {
+        let set = IssuedTokens::new(ENTRIES as usize * ENTRY_BYTES);
         let fingerprints = Fingerprints::new().unwrap();
         for n in 0..20 * ENTRIES {
             set.insert(&fingerprints.of(&n.to_string()));
@@ -98,25 +100,25 @@ mod tests {
                 .filter(|n| set.contains(&fingerprints.of(&n.to_string())))
                 .count()
         };
-        // A quarter of its size ago: hardly a bucket has had eight since.
+        // ENTRIES / 4 insertions put eight entries into very few buckets.
         assert!(found(20 * ENTRIES - ENTRIES / 4) >= 990);
-        assert_eq!(found(15 * ENTRIES), 0, "forgotten");
+        assert_eq!(found(15 * ENTRIES), 0, "evicted");
         assert_eq!(found(20 * ENTRIES), 0, "never issued");
     }
 
     #[test]
-    fn nothing_is_found_in_an_empty_one() {
+    fn empty_set_contains_nothing() {
         let set = IssuedTokens::new(0);
         assert!(!set.contains(&Fingerprints::new().unwrap().of("token")));
     }
 
     #[test]
-    fn every_byte_that_is_kept_counts() {
+    fn every_byte_of_a_fingerprint_is_compared() {
         let set = IssuedTokens::new(0);
         let issued = Fingerprints::new().unwrap().of("a token");
         set.insert(&issued);
         assert!(set.contains(&issued));
-        for byte in 0..ENTRY {
+        for byte in 0..ENTRY_BYTES {
             let mut other = issued;
             other[byte] ^= 1;
             assert!(!set.contains(&other), "byte {byte}");

@@ -1,8 +1,8 @@
-//! JWT access tokens after RFC 9068: `typ` is `at+jwt`, signed with `EdDSA` (RFC 8037), `ES256`, `RS256` or `PS256`, or with the
-//! code `HS256` (RFC 7518).
+//! JWT access tokens (RFC 9068): signed with `EdDSA` (RFC 8037), `ES256`, `RS256` or `PS256`, or authenticated with `HS256`
+//! (RFC 7518).
 //!
-//! A key signs with one algorithm and writes one header, byte for byte. A token is verified by the key whose header it
-//! carries: its `alg` is never read, so it cannot be confused.
+//! A key signs with one algorithm and has one fixed header per token type ([`Typ`]). The key that verifies a token is found by
+//! comparing the whole header: `alg` is never parsed, so algorithms cannot be confused.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -11,28 +11,29 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{self, PublicKey as RsaPublicKey};
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey, RsaEncoding};
 use base64::Engine;
-use oauth2_actors::model::{KeyAlgorithm, SigningAlg};
-use serde_json::json;
+use oauth2_store::model::{KeyAlgorithm, SigningAlg};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{BASE64URL, MintError};
+use super::{BASE64URL, SignError};
 
-/// A JWT key, as it signs and verifies.
+/// A JWT key: signs and verifies, or only verifies ([`Self::Public`]).
 #[derive(Debug)]
 pub enum Signer {
     /// Ed25519.
     EdDsa(Ed25519KeyPair),
-    /// ECDSA, P-256 and SHA-256, with the public half.
+    /// ECDSA on P-256 with SHA-256, and the public key.
     Es256(Box<(EcdsaKeyPair, ParsedPublicKey)>),
-    /// RSA with either padding, with the public half.
+    /// RSA with either padding, and the public key.
     Rsa(Box<(rsa::KeyPair, ParsedPublicKey)>, &'static dyn RsaEncoding),
-    /// HMAC: whoever verifies can sign, too.
+    /// HMAC with SHA-256: every verifier can also sign.
     Hs256(Box<hmac::Key>),
-    /// The public half of a key whose private one is not known: it verifies only.
+    /// A public key whose private key this node cannot unwrap: verifies only.
     Public(Box<ParsedPublicKey>),
 }
 
 impl Signer {
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, MintError> {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         let signature = match self {
             Self::EdDsa(key) => key.try_sign(message).map(|s| s.as_ref().to_vec()),
             Self::Es256(key) => key.0.sign(&SystemRandom::new(), message).map(|s| s.as_ref().to_vec()),
@@ -43,14 +44,14 @@ impl Signer {
                     .map(|()| signature)
             }
             Self::Hs256(key) => Ok(hmac::sign(key, message).as_ref().to_vec()),
-            Self::Public(_) => return Err(MintError::Crypto),
+            Self::Public(_) => return Err(SignError::Crypto),
         };
-        signature.map_err(|_| MintError::Crypto)
+        signature.map_err(|_| SignError::Crypto)
     }
 
-    /// Whether this key made the token's signature. Ed25519 makes the same again, as in [`super::paseto::Signed::is_by`];
-    /// the others are checked with the public key.
-    pub fn has_signed(&self, token: &str) -> bool {
+    /// Whether the token's signature was made with this key. Ed25519 signs again and compares, see
+    /// [`SignedBody::is_signed_by`](super::paseto::SignedBody::is_signed_by).
+    pub fn verify(&self, token: &str) -> bool {
         let Some((signed, signature)) = token.rsplit_once('.') else {
             return false;
         };
@@ -60,7 +61,7 @@ impl Signer {
         match self {
             Self::EdDsa(key) => key
                 .try_sign(signed.as_bytes())
-                .is_ok_and(|ours| verify_slices_are_equal(ours.as_ref(), &signature).is_ok()),
+                .is_ok_and(|expected| verify_slices_are_equal(expected.as_ref(), &signature).is_ok()),
             Self::Es256(key) => key.1.verify_sig(signed.as_bytes(), &signature).is_ok(),
             Self::Rsa(key, _) => key.1.verify_sig(signed.as_bytes(), &signature).is_ok(),
             Self::Hs256(key) => hmac::verify(key, signed.as_bytes(), &signature).is_ok(),
@@ -69,8 +70,8 @@ impl Signer {
     }
 }
 
-/// Writes a token: the header (in base64url already), the claims, and the signature over both.
-pub fn sign(signer: &Signer, header_base64: &str, claims: &[u8]) -> Result<String, MintError> {
+/// Signs a token. `header_base64`: the header, already in base64url; `claims`: JSON.
+pub fn sign(signer: &Signer, header_base64: &str, claims: &[u8]) -> Result<String, SignError> {
     let mut token = String::with_capacity(header_base64.len() + claims.len().div_ceil(3) * 4 + 88);
     token.push_str(header_base64);
     token.push('.');
@@ -81,59 +82,140 @@ pub fn sign(signer: &Signer, header_base64: &str, claims: &[u8]) -> Result<Strin
     Ok(token)
 }
 
-/// The header of a token as it stands there, in base64url. `None` when the token has not three parts.
+/// The header of a token, still in base64url. `None` unless the token has three parts.
 pub fn header(token: &str) -> Option<&str> {
     let (header, rest) = token.split_once('.')?;
     let (_, signature) = rest.split_once('.')?;
     (!signature.contains('.')).then_some(header)
 }
 
-/// The claims of a token as JSON, whoever signed it.
+/// The claims of a token as JSON; the signature is not verified.
 pub fn payload(token: &str) -> Option<Vec<u8>> {
     let mut parts = token.split('.');
     BASE64URL.decode(parts.nth(1)?).ok()
 }
 
-/// The protected header of a key's tokens, in base64url.
-pub fn header_base64(algorithm: SigningAlg, kid: &str) -> String {
-    BASE64URL.encode(format!(r#"{{"alg":"{algorithm}","typ":"at+jwt","kid":"{kid}"}}"#))
+/// The `typ` header parameter (RFC 8725 section 3.11). One key may sign several types; each has its own header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Typ {
+    /// An access token (RFC 9068 section 2.1).
+    AccessToken,
 }
 
-/// The public key as a JWK (RFC 7517, RFC 8037) without `kid`, `alg` and `use`; `None` for a key that is not for JWT.
-fn bare_jwk(algorithm: KeyAlgorithm, public_key: &[u8]) -> Option<serde_json::Value> {
-    match algorithm {
-        KeyAlgorithm::EdDsa => Some(json!({"crv": "Ed25519", "kty": "OKP", "x": BASE64URL.encode(public_key)})),
-        KeyAlgorithm::Es256 if public_key.len() == 65 => Some(json!({
-            "crv": "P-256",
-            "kty": "EC",
-            "x": BASE64URL.encode(&public_key[1..33]),
-            "y": BASE64URL.encode(&public_key[33..]),
-        })),
-        KeyAlgorithm::Rs256 | KeyAlgorithm::Ps256 => {
-            let key = RsaPublicKey::from_der(public_key).ok()?;
-            Some(json!({
-                "e": BASE64URL.encode(key.exponent().big_endian_without_leading_zero()),
-                "kty": "RSA",
-                "n": BASE64URL.encode(key.modulus().big_endian_without_leading_zero()),
-            }))
+impl Typ {
+    /// The value of the header parameter.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccessToken => "at+jwt",
         }
-        _ => None,
     }
 }
 
-/// The public key as it is published in the JWK set.
-pub fn jwk(algorithm: KeyAlgorithm, kid: &str, public_key: &[u8]) -> Option<serde_json::Value> {
-    let mut jwk = bare_jwk(algorithm, public_key)?;
-    jwk["kid"] = kid.into();
-    jwk["alg"] = algorithm.as_str().into();
-    jwk["use"] = "sig".into();
-    Some(jwk)
+/// The header of all tokens of one type that a key signs, in base64url.
+pub fn header_base64(algorithm: SigningAlg, typ: Typ, kid: &str) -> String {
+    let typ = typ.as_str();
+    BASE64URL.encode(format!(r#"{{"alg":"{algorithm}","typ":"{typ}","kid":"{kid}"}}"#))
 }
 
-/// The JWK thumbprint (RFC 7638): SHA-256 of the required members in alphabetical order, which is how they are printed.
+/// A public key as published in the JWK set (RFC 7517, RFC 7518 section 6, RFC 8037).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Jwk {
+    /// Key id.
+    pub kid: String,
+    /// Algorithm that the key signs with.
+    pub alg: &'static str,
+    /// Always `sig`.
+    #[serde(rename = "use")]
+    pub key_use: &'static str,
+    /// Key type and parameters.
+    #[serde(flatten)]
+    pub parameters: JwkParameters,
+}
+
+/// The key type and its required parameters. The members are in alphabetical order, as RFC 7638 hashes them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum JwkParameters {
+    /// P-256.
+    Ec {
+        /// Always `P-256`.
+        crv: &'static str,
+        /// Always `EC`.
+        #[schema(pattern = "^EC$")]
+        kty: &'static str,
+        /// X coordinate, base64url.
+        x: String,
+        /// Y coordinate, base64url.
+        y: String,
+    },
+    /// Ed25519.
+    Okp {
+        /// Always `Ed25519`.
+        crv: &'static str,
+        /// Always `OKP`.
+        #[schema(pattern = "^OKP$")]
+        kty: &'static str,
+        /// The point, base64url.
+        x: String,
+    },
+    /// RSA.
+    Rsa {
+        /// Exponent, base64url.
+        e: String,
+        /// Always `RSA`.
+        #[schema(pattern = "^RSA$")]
+        kty: &'static str,
+        /// Modulus, base64url.
+        n: String,
+    },
+}
+
+impl JwkParameters {
+    /// Converts a stored public key. `None` for a PASETO key, or if the bytes are not a key of the algorithm.
+    fn from_public_key(algorithm: KeyAlgorithm, public_key: &[u8]) -> Option<Self> {
+        let encode = |bytes: &[u8]| BASE64URL.encode(bytes);
+        match algorithm {
+            KeyAlgorithm::PasetoV4Public => None,
+            KeyAlgorithm::EdDsa => Some(Self::Okp {
+                crv: "Ed25519",
+                kty: "OKP",
+                x: encode(public_key),
+            }),
+            KeyAlgorithm::Es256 => {
+                let (x, y) = public_key.get(1..).filter(|point| point.len() == 64)?.split_at(32);
+                Some(Self::Ec {
+                    crv: "P-256",
+                    kty: "EC",
+                    x: encode(x),
+                    y: encode(y),
+                })
+            }
+            KeyAlgorithm::Rs256 | KeyAlgorithm::Ps256 => {
+                let key = RsaPublicKey::from_der(public_key).ok()?;
+                Some(Self::Rsa {
+                    e: encode(key.exponent().big_endian_without_leading_zero()),
+                    kty: "RSA",
+                    n: encode(key.modulus().big_endian_without_leading_zero()),
+                })
+            }
+        }
+    }
+}
+
+/// The JWK of a stored public key. `None` for a PASETO key, or if the bytes are not a key of the algorithm.
+pub fn jwk(algorithm: KeyAlgorithm, kid: &str, public_key: &[u8]) -> Option<Jwk> {
+    Some(Jwk {
+        kid: kid.to_owned(),
+        alg: algorithm.as_str(),
+        key_use: "sig",
+        parameters: JwkParameters::from_public_key(algorithm, public_key)?,
+    })
+}
+
+/// The JWK thumbprint (RFC 7638): SHA-256 of the required members in alphabetical order, base64url. `None` as for [`jwk`].
 pub fn thumbprint(algorithm: KeyAlgorithm, public_key: &[u8]) -> Option<String> {
-    let jwk = bare_jwk(algorithm, public_key)?;
-    Some(BASE64URL.encode(digest(&SHA256, jwk.to_string().as_bytes())))
+    let json = serde_json::to_vec(&JwkParameters::from_public_key(algorithm, public_key)?).ok()?;
+    Some(BASE64URL.encode(digest(&SHA256, &json)))
 }
 
 #[cfg(test)]
@@ -141,14 +223,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_thumbprint_is_the_one_of_rfc_8037() {
+    fn thumbprint_matches_rfc_8037() {
         let x = BASE64URL.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
         let kid = thumbprint(KeyAlgorithm::EdDsa, &x).unwrap();
         assert_eq!(kid, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 
     #[test]
-    fn a_token_has_three_parts() {
+    fn header_requires_three_parts() {
         assert_eq!(header("a.b.c"), Some("a"));
         for bad in ["", "a", "a.b", "a.b.c.d", "....."] {
             assert_eq!(header(bad), None, "{bad}");

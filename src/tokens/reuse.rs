@@ -1,24 +1,24 @@
-//! Tokens that are given out again: to the same client, for the same scope and audience, in the first part of their lives.
+//! Tokens that may be issued again: to the same client, for the same scope and audience, in the first part of their lifetime.
 
 use quick_cache::sync::Cache;
 
 use super::fingerprint::Fingerprint;
 
-/// Tokens that are kept: about a kilobyte each.
-const MOST: usize = 16_384;
+/// Maximum number of tokens, about 1 KB each.
+const MAX_TOKENS: usize = 16_384;
 
-/// A token and until when it is given out again.
+/// A token that may be issued again.
 #[derive(Clone)]
 pub struct Reusable {
     /// The token.
     pub token: std::sync::Arc<str>,
-    /// When it expires, Unix seconds.
+    /// Expiry, Unix seconds.
     pub expires_at: i64,
-    /// Until when it is given out again, Unix milliseconds.
+    /// When it stops being reusable, Unix milliseconds.
     pub until_ms: u64,
 }
 
-// It holds a token.
+// Omits the token.
 impl std::fmt::Debug for Reusable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reusable")
@@ -27,7 +27,7 @@ impl std::fmt::Debug for Reusable {
     }
 }
 
-/// The bounded cache.
+/// A bounded cache, keyed by the fingerprint of a lookup (client, scope, audience).
 #[derive(Debug)]
 pub struct ReusableTokens {
     cache: Cache<Fingerprint, Reusable>,
@@ -36,24 +36,24 @@ pub struct ReusableTokens {
 impl Default for ReusableTokens {
     fn default() -> Self {
         Self {
-            cache: Cache::new(MOST),
+            cache: Cache::new(MAX_TOKENS),
         }
     }
 }
 
 impl ReusableTokens {
-    /// The token that was made for this before, if it may be given out again now.
-    pub fn get(&self, asked: &Fingerprint, now_ms: u64) -> Option<Reusable> {
-        self.cache.get(asked).filter(|reusable| now_ms < reusable.until_ms)
+    /// The token for a lookup, if it is still reusable. `now_ms`: Unix milliseconds.
+    pub fn get(&self, lookup: &Fingerprint, now_ms: u64) -> Option<Reusable> {
+        self.cache.get(lookup).filter(|reusable| now_ms < reusable.until_ms)
     }
 
-    /// Keeps a token.
-    pub fn insert(&self, asked: Fingerprint, reusable: Reusable) {
-        self.cache.insert(asked, reusable);
+    /// Adds or replaces the token for a lookup.
+    pub fn insert(&self, lookup: Fingerprint, reusable: Reusable) {
+        self.cache.insert(lookup, reusable);
     }
 
-    /// Forgets a token that does not hold any more.
-    pub fn remove(&self, asked: &Fingerprint) {
-        self.cache.remove(asked);
+    /// Removes a token that is no longer active.
+    pub fn remove(&self, lookup: &Fingerprint) {
+        self.cache.remove(lookup);
     }
 }

@@ -1,4 +1,4 @@
-//! Secrets that this server makes: a prefix and a checksum, so that leak scanners can tell them from noise.
+//! Generated secrets. Their prefix and checksum let leak scanners recognize them.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -6,12 +6,12 @@ use thiserror::Error;
 
 use super::BASE64URL;
 
-/// What every generated client secret begins with.
+/// Prefix of every generated client secret.
 pub const CLIENT_SECRET_PREFIX: &str = "oas_cs_";
 
-/// The operating system gave no randomness.
+/// The operating system provided no random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the operating system gave no random bytes")]
+#[error("random bytes are not available from the operating system")]
 pub struct NoRandomness;
 
 /// 32 random bytes.
@@ -21,17 +21,17 @@ pub fn random_bytes() -> Result<[u8; 32], NoRandomness> {
     Ok(bytes)
 }
 
-/// `prefix` and 48 characters of base64url: 32 random bytes and their CRC-32, big-endian.
+/// Generates a secret: `prefix`, then 48 characters of base64url for 32 random bytes and their CRC-32 (big-endian).
 pub fn generate(prefix: &str) -> Result<String, NoRandomness> {
     Ok(format(prefix, &random_bytes()?))
 }
 
-/// A fresh client secret: `oas_cs_` and 48 characters.
+/// Generates a client secret: `oas_cs_` and 48 characters.
 pub fn generate_client_secret() -> Result<String, NoRandomness> {
     generate(CLIENT_SECRET_PREFIX)
 }
 
-/// SHA-256 of a secret or a token: what is kept of it.
+/// SHA-256 of a secret or a token. Only this hash is stored.
 pub fn hash(secret: impl AsRef<[u8]>) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, secret.as_ref()).as_ref());
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_has_its_prefix_and_checksum() {
+    fn client_secret_has_prefix_and_checksum() {
         let secret = generate_client_secret().unwrap();
         let body = BASE64URL.decode(secret.strip_prefix("oas_cs_").unwrap()).unwrap();
         assert_eq!(secret.len(), 7 + 48);
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_sha_256() {
+    fn hash_is_sha_256() {
         assert_eq!(hash("abc")[..4], [0xba, 0x78, 0x16, 0xbf]);
     }
 }

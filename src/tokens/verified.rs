@@ -1,35 +1,47 @@
-//! Tokens whose signature was checked before: the fingerprint of the whole token to what it claims.
+//! Tokens whose signature was verified before: a cache from the fingerprint of the token to its claims.
 //!
-//! A hit saves the signature check and nothing else: expiry and revocation are looked at every time. Only good tokens are
-//! kept, so garbage cannot push them out.
+//! A hit saves only the signature verification: expiry and revocation are checked on every use. Only tokens with a valid
+//! signature are cached, so invalid ones cannot evict them.
 
 use std::sync::Arc;
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use super::claims::Claims;
 use super::fingerprint::Fingerprint;
-use super::keyring::Verified;
 
-/// What one `Arc` allocates beside its content: two counts.
-const COUNTS: usize = 2 * size_of::<usize>();
+/// A self-contained token whose signature is verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedToken {
+    /// Its claims. Expiry is not checked.
+    pub claims: Claims,
+    /// The key that signed it.
+    pub kid: Arc<str>,
+    /// Whether it is signed with the secret shared with verifiers (HS256). A verifier may have forged it, so it is active only
+    /// if its client is registered for HS256.
+    pub by_shared_secret: bool,
+}
 
-/// What the cache itself spends on an entry: key and value, 21 bytes of its own, and the room that its tables keep free,
-/// taken at its largest (a table is doubled when two thirds of it are full).
-const SLOT: usize = 3 * (size_of::<Fingerprint>() + size_of::<Arc<Verified>>() + 21);
+/// Bytes that an `Arc` allocates in addition to its content: two reference counts.
+const ARC_HEADER: usize = 2 * size_of::<usize>();
 
-/// What an entry of an ordinary token costs, for the size that the cache begins with.
-const ORDINARY: u64 = 512;
+/// Upper estimate of the cache's own bytes per entry: key, value and 21 bytes of metadata, times 3 for free table space (a table
+/// is doubled when it is two thirds full).
+const CACHE_OVERHEAD: usize = 3 * (size_of::<Fingerprint>() + size_of::<Arc<VerifiedToken>>() + 21);
 
-/// An estimate of the bytes that an entry occupies.
+/// Bytes of a typical entry, for the initial capacity of the cache.
+const TYPICAL_ENTRY: u64 = 512;
+
+/// Estimates the bytes that an entry occupies.
 #[derive(Debug, Clone)]
-struct Bytes;
+struct EntryBytes;
 
-impl Weighter<Fingerprint, Arc<Verified>> for Bytes {
-    fn weight(&self, _: &Fingerprint, verified: &Arc<Verified>) -> u64 {
+impl Weighter<Fingerprint, Arc<VerifiedToken>> for EntryBytes {
+    fn weight(&self, _: &Fingerprint, verified: &Arc<VerifiedToken>) -> u64 {
         let claims = &verified.claims;
-        let text = |text: &Arc<str>| COUNTS + text.len();
-        // The key's name is shared by all of its tokens, the subject mostly is the client.
+        let text = |text: &Arc<str>| ARC_HEADER + text.len();
+        // The key id is shared by all tokens of the key; the subject is mostly the client id itself.
         let subject = if Arc::ptr_eq(&claims.sub, &claims.client_id) {
             0
         } else {
@@ -37,50 +49,50 @@ impl Weighter<Fingerprint, Arc<Verified>> for Bytes {
         };
         let own = [&claims.iss, &claims.aud, &claims.client_id, &claims.scope].map(text);
         let extra = claims.extra.as_ref().map_or(0, text);
-        (SLOT + COUNTS + size_of::<Verified>() + subject + extra + own.iter().sum::<usize>()) as u64
+        (CACHE_OVERHEAD + ARC_HEADER + size_of::<VerifiedToken>() + subject + extra + own.iter().sum::<usize>()) as u64
     }
 }
 
-/// The bounded cache.
+/// A cache that is bounded in bytes.
 #[derive(Debug)]
 pub struct VerifiedTokens {
-    cache: Cache<Fingerprint, Arc<Verified>, Bytes>,
+    cache: Cache<Fingerprint, Arc<VerifiedToken>, EntryBytes>,
 }
 
 impl VerifiedTokens {
-    /// A cache of tokens that occupy at most `bytes` together, by estimate.
+    /// A cache whose entries occupy at most `bytes`, by estimate.
     pub fn new(bytes: u64) -> Self {
         Self {
-            cache: Cache::with_weighter((bytes / ORDINARY) as usize, bytes, Bytes),
+            cache: Cache::with_weighter((bytes / TYPICAL_ENTRY) as usize, bytes, EntryBytes),
         }
     }
 
-    /// What the token claims, if its signature was checked before.
-    pub fn get(&self, fingerprint: &Fingerprint) -> Option<Arc<Verified>> {
+    /// The token, if its signature was verified before.
+    pub fn get(&self, fingerprint: &Fingerprint) -> Option<Arc<VerifiedToken>> {
         self.cache.get(fingerprint)
     }
 
-    /// Remembers a token whose signature holds.
-    pub fn insert(&self, fingerprint: Fingerprint, verified: Arc<Verified>) {
+    /// Adds a token with a verified signature.
+    pub fn insert(&self, fingerprint: Fingerprint, verified: Arc<VerifiedToken>) {
         self.cache.insert(fingerprint, verified);
     }
 
-    /// Forgets a token.
+    /// Removes a token.
     pub fn remove(&self, fingerprint: &Fingerprint) {
         self.cache.remove(fingerprint);
     }
 
-    /// Forgets everything: the keys have changed.
+    /// Removes all tokens, after the keys have changed.
     pub fn clear(&self) {
         self.cache.clear();
     }
 
-    /// Tokens held now.
+    /// Number of cached tokens.
     pub fn len(&self) -> usize {
         self.cache.len()
     }
 
-    /// Whether none is held.
+    /// Whether no token is cached.
     pub fn is_empty(&self) -> bool {
         self.cache.is_empty()
     }
@@ -97,16 +109,16 @@ mod tests {
         u128::from(n).to_le_bytes()
     }
 
-    /// A cache of one MiB after this many tokens with a scope of so many bytes.
-    fn filled(tokens: u32, scope: usize) -> VerifiedTokens {
+    /// A cache of 1 MiB into which `tokens` were inserted, each with a scope of `scope_bytes`.
+    fn filled(tokens: u32, scope_bytes: usize) -> VerifiedTokens {
         let cache = VerifiedTokens::new(MIB);
         for n in 0..tokens {
             let mut claims = sample();
-            claims.scope = "x".repeat(scope).into();
-            let verified = Arc::new(Verified {
+            claims.scope = "x".repeat(scope_bytes).into();
+            let verified = Arc::new(VerifiedToken {
                 claims,
                 kid: "key".into(),
-                shared: false,
+                by_shared_secret: false,
             });
             cache.insert(fingerprint(n), verified);
             assert!(cache.cache.weight() <= cache.cache.capacity());
@@ -115,15 +127,18 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_is_on_bytes() {
+    fn capacity_is_in_bytes() {
         let (short, long) = (filled(4000, 10), filled(4000, 7000));
-        assert!(short.cache.capacity() <= MIB + 1024, "rounded up in each shard");
+        assert!(
+            short.cache.capacity() <= MIB + 1024,
+            "the capacity is rounded up in each shard"
+        );
         assert!((1800..2500).contains(&short.len()), "{}", short.len());
         assert!((50..150).contains(&long.len()), "{}", long.len());
     }
 
     #[test]
-    fn what_is_kept_is_found_until_all_is_forgotten() {
+    fn clear_removes_all_tokens() {
         let cache = filled(3, 10);
         assert!(cache.get(&fingerprint(0)).is_some() && cache.get(&fingerprint(3)).is_none());
         cache.clear();

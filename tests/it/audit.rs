@@ -1,31 +1,32 @@
-//! Who changed what: listed, followed, logged.
+//! The audit log: listed, followed and logged.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use oauth2_testkit::server::json as body_of;
-use oauth2_testkit::{Credentials, Kind, Server};
+use oauth2_testkit::{Credentials, DedicatedServer, Kind, Server};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{setup, start};
+use crate::{setup, shared, start, unique};
 
 on_both_stores!(
-    every_change_is_listed_by_time_client_and_kind,
-    a_cursor_of_another_list_is_refused,
-    new_rows_are_followed,
-    failed_authentications_are_folded_past_a_rate,
-    old_rows_are_forgotten,
+    changes_are_filtered_by_time_client_and_kind,
+    cursor_of_another_list_is_rejected,
+    follow_prints_new_rows,
+    auth_failures_above_the_rate_are_aggregated,
+    expired_rows_are_deleted,
 );
 
 async fn list(server: &Server, query: &str) -> (StatusCode, Value) {
-    let answer = server
+    let response = server
         .admin(Method::GET, &format!("/audit{query}"))
         .send()
         .await
         .unwrap();
-    (answer.status(), body_of(answer).await)
+    (response.status(), body_of(response).await)
 }
 
 fn actions(page: &Value) -> Vec<&str> {
@@ -37,18 +38,29 @@ fn actions(page: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// Waits until all that was done shows in the log: on Postgres a row does once no older transaction runs, of whichever database.
+/// Waits until the log shows all earlier changes. On Postgres a row is shown only after all older transactions of the cluster, in
+/// any database, have ended.
 async fn settled(server: &Server) {
-    const LAST: &str = "01990000-0000-7000-8000-000000000000";
-    let last = server.admin(Method::POST, &format!("/tokens/{LAST}/revoke"));
-    assert_eq!(last.send().await.unwrap().status(), StatusCode::OK);
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let last = format!("01990000-0000-7000-8000-{:012}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let request = server.admin(Method::POST, &format!("/tokens/{last}/revoke"));
+    assert_eq!(request.send().await.unwrap().status(), StatusCode::OK);
     let deadline = Instant::now() + Duration::from_secs(20);
-    while list(server, "?kind=token.revoke&limit=1").await.1["items"][0]["target_id"] != LAST {
-        assert!(Instant::now() < deadline, "some transaction does not end");
+    loop {
+        let (_, page) = list(server, "?kind=token.revoke&limit=1000").await;
+        if page["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|row| row["target_id"] == last)
+        {
+            return;
+        }
+        assert!(Instant::now() < deadline, "an older transaction does not end");
     }
 }
 
-async fn every_change_is_listed_by_time_client_and_kind(kind: Kind) {
+async fn changes_are_filtered_by_time_client_and_kind(kind: Kind) {
     let server = start(kind).await;
     let client = server.register(json!({"client_id": "ci"})).await;
     server.register(json!({"client_id": "other"})).await;
@@ -74,15 +86,15 @@ async fn every_change_is_listed_by_time_client_and_kind(kind: Kind) {
         (&row["target_kind"], &row["target_id"]),
         (&json!("client"), &json!("other"))
     );
-    let (_, of) = list(&server, "?client_id=ci").await;
-    assert_eq!(actions(&of), ["token.revoke", "client.update", "client.create"]);
+    let (_, of_client) = list(&server, "?client_id=ci").await;
+    assert_eq!(actions(&of_client), ["token.revoke", "client.update", "client.create"]);
     let (_, created) = list(&server, "?kind=client.create&client_id=ci").await;
     assert_eq!(created["items"].as_array().unwrap().len(), 1);
     assert_eq!(created["items"][0]["actor"], "admin");
     assert_eq!(list(&server, "?until=2020-01-01T00:00:00Z").await.1["items"], json!([]));
     assert!(!actions(&list(&server, "?since=2020-01-01T00:00:00Z&kind=key").await.1).is_empty());
 
-    // Page by page it is the same.
+    // Page by page, the rows are the same.
     let (_, whole) = list(&server, "?limit=1000").await;
     let (mut pages, mut query) = (Vec::new(), "?limit=2".to_owned());
     loop {
@@ -94,9 +106,9 @@ async fn every_change_is_listed_by_time_client_and_kind(kind: Kind) {
         }
     }
     assert_eq!(Value::from(pages), whole["items"]);
-    let told = server.setup.json(&["audit", "list", "--client", "ci", "--json"]);
-    assert_eq!(told["items"], of["items"]);
-    // The log has the same.
+    let printed = server.setup.json(&["audit", "list", "--client", "ci", "--json"]);
+    assert_eq!(printed["items"], of_client["items"]);
+    // Each change is also logged.
     let logged: Vec<Value> = server
         .process
         .stderr()
@@ -106,7 +118,7 @@ async fn every_change_is_listed_by_time_client_and_kind(kind: Kind) {
     let update = logged
         .iter()
         .find(|line| line["target"] == "audit" && line["action"] == "client.update")
-        .expect("a line");
+        .expect("the change is logged");
     assert_eq!(
         (&update["actor"], &update["target_id"]),
         (&json!("admin"), &json!("ci"))
@@ -124,68 +136,69 @@ async fn every_change_is_listed_by_time_client_and_kind(kind: Kind) {
         assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
         assert!(body["error_description"].as_str().unwrap().contains(word), "{body}");
     }
-    let refused = server.setup.run(&["audit", "list", "--since", "yesterday"]);
+    let output = server.setup.run(&["audit", "list", "--since", "yesterday"]);
     assert!(
-        refused.code == 2 && refused.stderr.contains("--since"),
+        output.code == 2 && output.stderr.contains("--since"),
         "{}",
-        refused.stderr
+        output.stderr
     );
 }
 
-async fn a_cursor_of_another_list_is_refused(kind: Kind) {
-    let server = start(kind).await;
-    for id in ["a", "b"] {
+async fn cursor_of_another_list_is_rejected(kind: Kind) {
+    let server = shared(kind).await;
+    let ids = [unique("a"), unique("b")];
+    for id in &ids {
         let client = server.register(json!({"client_id": id})).await;
         server.token(&client).await;
         server.token(&client).await;
     }
     settled(&server).await;
     let lists = [
-        "/clients?limit=1",
-        "/clients/a/tokens?limit=1",
-        "/clients/b/tokens?limit=1",
-        "/audit?limit=1",
+        "/clients?limit=1".to_owned(),
+        format!("/clients/{}/tokens?limit=1", ids[0]),
+        format!("/clients/{}/tokens?limit=1", ids[1]),
+        "/audit?limit=1".to_owned(),
     ];
     let mut cursors = Vec::new();
-    for path in lists {
+    for path in &lists {
         let page = body_of(server.admin(Method::GET, path).send().await.unwrap()).await;
         cursors.push(page["next_cursor"].as_str().unwrap().to_owned());
     }
     for (at, path) in lists.iter().enumerate() {
         for (from, cursor) in cursors.iter().enumerate() {
-            let answer = server
+            let response = server
                 .admin(Method::GET, &format!("{path}&cursor={cursor}"))
                 .send()
                 .await
                 .unwrap();
             if at == from {
-                assert_eq!(answer.status(), StatusCode::OK, "{path}");
+                assert_eq!(response.status(), StatusCode::OK, "{path}");
                 continue;
             }
-            assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{path}");
+            assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{path}");
             assert_eq!(
-                body_of(answer).await["error_description"],
-                "the cursor is of another list"
+                body_of(response).await["error_description"],
+                "cursor belongs to another list"
             );
         }
         for bad in ["x", "%00", &cursors[at][1..]] {
-            let answer = server
+            let response = server
                 .admin(Method::GET, &format!("{path}&cursor={bad}"))
                 .send()
                 .await
                 .unwrap();
-            assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{path} {bad}");
+            assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{path} {bad}");
         }
     }
-    let refused = server.setup.run(&["client", "list", "--cursor", &cursors[3]]);
+    let output = server.setup.run(&["client", "list", "--cursor", &cursors[3]]);
     assert!(
-        refused.code == 2 && refused.stderr.contains("--cursor is of another list"),
+        output.code == 2 && output.stderr.contains("--cursor belongs to another list"),
         "{}",
-        refused.stderr
+        output.stderr
     );
 }
 
-async fn new_rows_are_followed(kind: Kind) {
+async fn follow_prints_new_rows(kind: Kind) {
     let server = start(kind).await;
     let mut following = server
         .setup
@@ -194,36 +207,37 @@ async fn new_rows_are_followed(kind: Kind) {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
-    // It begins with what comes after it has begun, which nothing outside can tell: so clients are made until one is seen.
-    let seen = std::thread::spawn(move || {
+    // It prints rows that are written after it has started, which cannot be observed from outside: clients are created until two
+    // rows are printed.
+    let printed = std::thread::spawn(move || {
         let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
         let second: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
         (first, second)
     });
     let deadline = Instant::now() + Duration::from_secs(20);
-    while !seen.is_finished() {
-        assert!(Instant::now() < deadline, "nothing is followed");
+    while !printed.is_finished() {
+        assert!(Instant::now() < deadline, "no row is printed");
         server.register(json!({})).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let (first, second) = seen.join().unwrap();
+    let (first, second) = printed.join().unwrap();
     assert_eq!(
         (&first["action"], &second["action"]),
         (&json!("client.create"), &json!("client.create"))
     );
-    assert_ne!(first["target_id"], second["target_id"], "each once");
+    assert_ne!(first["target_id"], second["target_id"], "each row is printed once");
     oauth2_testkit::process::signal(following.id(), "INT");
     assert_eq!(following.wait().unwrap().code(), Some(0));
 }
 
-async fn failed_authentications_are_folded_past_a_rate(kind: Kind) {
-    let mut server = Server::start(setup(kind).await.with("OAUTH2_AUDIT_AUTH_FAILURES", "3")).await;
+async fn auth_failures_above_the_rate_are_aggregated(kind: Kind) {
+    let mut server = DedicatedServer::start(setup(kind).await.with("OAUTH2_AUDIT_AUTH_FAILURES", "3")).await;
     let client = server.register(json!({"client_id": "ci"})).await;
     let wrong = Credentials::new(&*client.id, "a-wrong-secret-that-must-not-be-kept");
     let stranger = Credentials::new("nobody-knows-me", "x");
     for _ in 0..5 {
-        server.ask_token(&wrong, &[]).await;
-        server.ask_token(&stranger, &[]).await;
+        server.request_token(&wrong, &[]).await;
+        server.request_token(&stranger, &[]).await;
     }
     let deadline = Instant::now() + Duration::from_secs(20);
     let rows = loop {
@@ -240,7 +254,10 @@ async fn failed_authentications_are_folded_past_a_rate(kind: Kind) {
         "{text}"
     );
     let folded = server.metric("oauth2_server_audit_folded_total", &[]).await.unwrap();
-    assert!(folded >= 4.0, "{folded}: a minute may have turned meanwhile");
+    assert!(
+        folded >= 4.0,
+        "{folded}: fewer than 4, although a new minute may have begun"
+    );
 
     server.process.signal("TERM");
     server.process.wait(Duration::from_secs(30)).await;
@@ -249,19 +266,19 @@ async fn failed_authentications_are_folded_past_a_rate(kind: Kind) {
     let (_, rows) = list(&server, "?kind=auth").await;
     let items = rows["items"].as_array().unwrap().iter();
     let count: u64 = items.map(|row| row["detail"]["failures"].as_u64().unwrap_or(1)).sum();
-    assert_eq!(count, 10, "a process that is told to stop forgets none: {rows}");
+    assert_eq!(count, 10, "a graceful stop loses no failure: {rows}");
 }
 
-async fn old_rows_are_forgotten(kind: Kind) {
+async fn expired_rows_are_deleted(kind: Kind) {
     let mut server = start(kind).await;
     server.register(json!({"client_id": "old"})).await;
-    let then = match kind {
+    let long_ago = match kind {
         Kind::Postgres => "to_timestamp(1000000000)",
         Kind::Sqlite => "1000000000",
     };
     server
         .setup
-        .sql(&format!("UPDATE audit_log SET at = {then} WHERE target_id = 'old'"))
+        .sql(&format!("UPDATE audit_log SET at = {long_ago} WHERE target_id = 'old'"))
         .await;
     settled(&server).await;
     assert_eq!(
@@ -276,8 +293,8 @@ async fn old_rows_are_forgotten(kind: Kind) {
     server.start_again().await;
     let deadline = Instant::now() + Duration::from_secs(20);
     while list(&server, "?client_id=old").await.1["items"] != json!([]) {
-        assert!(Instant::now() < deadline, "it is kept for 400 days");
+        assert!(Instant::now() < deadline, "rows are kept for 400 days");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(!actions(&list(&server, "").await.1).is_empty(), "newer ones stay");
+    assert!(!actions(&list(&server, "").await.1).is_empty(), "newer rows are kept");
 }

@@ -1,4 +1,4 @@
-//! Clients in numbers: in, out, and what is wrong with a line.
+//! Bulk import and export of clients.
 
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
@@ -11,17 +11,17 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::cli::migrated;
-use crate::start;
+use crate::{shared, start, unique};
 
-mod judged;
+mod validation;
 
 on_both_stores!(
-    a_killed_import_is_finished_by_the_next,
-    what_is_exported_is_imported_elsewhere,
-    a_server_takes_imported_clients_over,
-    one_bad_line_keeps_all_out,
-    secrets_are_made_up_where_somebody_learns_them,
-    the_admin_api_imports_all_or_none,
+    killed_import_is_completed_by_the_next,
+    export_is_importable_into_the_other_store,
+    running_server_serves_imported_clients,
+    one_invalid_line_rejects_the_whole_import,
+    generated_secrets_are_written_to_a_private_file,
+    admin_api_imports_all_or_nothing,
 );
 
 const SECRET: &str = "a-secret-that-every-imported-client-has";
@@ -34,13 +34,14 @@ fn csv(count: usize) -> String {
     text
 }
 
-fn counts(setup: &Setup, arguments: &[&str], input: &str) -> Value {
+/// Imports clients, and returns the counts of the result.
+fn import(setup: &Setup, arguments: &[&str], input: &str) -> Value {
     let output = setup.run_with_input(&[&["client", "import", "-", "--json"], arguments].concat(), input);
     assert_eq!(output.code, 0, "{}", output.stderr);
     serde_json::from_str(&output.stdout).unwrap()
 }
 
-/// Every client that there is, in the order of the ids.
+/// All clients, sorted by id.
 fn exported(setup: &Setup) -> Vec<Value> {
     let output = setup.run(&["client", "export", "--format", "jsonl", "--with-secret-hashes"]);
     assert_eq!(output.code, 0, "{}", output.stderr);
@@ -51,8 +52,8 @@ fn exported(setup: &Setup) -> Vec<Value> {
         .collect()
 }
 
-async fn a_killed_import_is_finished_by_the_next(kind: Kind) {
-    const COUNT: usize = 100_000;
+async fn killed_import_is_completed_by_the_next(kind: Kind) {
+    const COUNT: usize = 20_000;
     let setup = migrated(kind).await;
     let file = setup.directory().join("clients.csv");
     std::fs::write(&file, csv(COUNT)).unwrap();
@@ -63,50 +64,48 @@ async fn a_killed_import_is_finished_by_the_next(kind: Kind) {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let half = async || match kind {
-        Kind::Sqlite => setup
-            .sqlite()
-            .query_row("SELECT count(*) FROM clients", [], |row| row.get::<_, i64>(0))
-            .unwrap(),
-        Kind::Postgres => {
-            let client = oauth2_testkit::postgres::connect(setup.database_url().unwrap()).await;
-            client
-                .query_one("SELECT count(*) FROM clients", &[])
-                .await
-                .unwrap()
-                .get(0)
-        }
+    let count = "SELECT count(*) FROM clients";
+    let postgres = match setup.database_url() {
+        Some(url) => Some(oauth2_testkit::postgres::connect(url).await),
+        None => None,
     };
-    while half().await < 10_000 {
+    let imported = async || match &postgres {
+        Some(postgres) => postgres.query_one(count, &[]).await.unwrap().get(0),
+        None => setup.sqlite().query_row(count, [], |row| row.get::<_, i64>(0)).unwrap(),
+    };
+    while imported().await < 2000 {
         assert!(
             killed.try_wait().unwrap().is_none(),
-            "it ended before it could be killed"
+            "the import ended before it was killed"
         );
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
     killed.kill().unwrap();
     killed.wait().unwrap();
-    let done = half().await;
-    assert!(done < COUNT as i64 && done % 1000 == 0, "whole chunks, {done}");
+    let done = imported().await;
+    assert!(
+        done < COUNT as i64 && done % 1000 == 0,
+        "only whole chunks are imported: {done}"
+    );
 
     let again = setup.json(&["client", "import", path, "--json"]);
     assert_eq!(again["created"].as_i64().unwrap(), COUNT as i64 - done);
     assert_eq!((&again["unchanged"], &again["updated"]), (&json!(done), &json!(0)));
-    assert_eq!(half().await, COUNT as i64);
+    assert_eq!(imported().await, COUNT as i64);
     let once_more = setup.json(&["client", "import", path, "--json", "--dry-run"]);
     assert_eq!(once_more["refused"], 0);
 }
 
-async fn what_is_exported_is_imported_elsewhere(kind: Kind) {
+async fn export_is_importable_into_the_other_store(kind: Kind) {
     let first = migrated(kind).await;
     let rich = json!({
         "client_id": "rich", "client_secret": SECRET, "client_name": "The \"CI\", ü", "scope": "read write", "token_format": "jwt",
-        "signing_alg": "ES256", "audience": ["https://a.example", "urn:b"], "resource_server": ["https://r.example"],
+        "signing_alg": "ES256", "audience": ["https://a.example", "urn:b"], "introspection_audiences": ["https://r.example"],
         "token_ledger": "stateless", "access_token_lifetime": 60, "rate_limits": {"token": "5/s:9"}, "rate_limit_mode": "observe",
         "quotas": {"day": 7}, "quota_mode": "observe", "reuse_percent": 50, "claims": {"tenant": {"id": 7}, "flag": true}, "disabled": true,
     });
     let plain = json!({"client_id": "plain", "client_secret": SECRET});
-    counts(&first, &["--format", "jsonl"], &format!("{rich}\n{plain}\n"));
+    import(&first, &["--format", "jsonl"], &format!("{rich}\n{plain}\n"));
     let before = exported(&first);
     assert_eq!(before.len(), 2);
     for (name, value) in rich
@@ -118,7 +117,7 @@ async fn what_is_exported_is_imported_elsewhere(kind: Kind) {
         assert_eq!(before[1][name], *value, "{name}");
     }
     assert!(!format!("{before:?}").contains(SECRET));
-    // To the other kind of store, in either layout.
+    // To the other kind of store, in each format.
     for format in ["csv", "jsonl"] {
         let other = migrated(if kind == Kind::Sqlite {
             Kind::Postgres
@@ -129,9 +128,9 @@ async fn what_is_exported_is_imported_elsewhere(kind: Kind) {
         let text = first
             .run(&["client", "export", "--format", format, "--with-secret-hashes"])
             .stdout;
-        assert_eq!(counts(&other, &["--format", format], &text)["created"], 2);
+        assert_eq!(import(&other, &["--format", format], &text)["created"], 2);
         assert_eq!(exported(&other), before, "{format}");
-        assert_eq!(counts(&other, &["--format", format], &text)["unchanged"], 2);
+        assert_eq!(import(&other, &["--format", format], &text)["unchanged"], 2);
     }
     let file = first.directory().join("out.csv");
     let path = file.to_str().unwrap();
@@ -139,71 +138,71 @@ async fn what_is_exported_is_imported_elsewhere(kind: Kind) {
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(
         !std::fs::read_to_string(&file).unwrap().contains("sha256,\""),
-        "no hash unless it is asked for"
+        "hashes are exported on request only"
     );
     let again = first.run(&["client", "export", path]);
     assert!(
-        again.code == 2 && again.stderr.contains("there already"),
+        again.code == 2 && again.stderr.contains("exists already"),
         "{}",
         again.stderr
     );
 }
 
-async fn a_server_takes_imported_clients_over(kind: Kind) {
-    const COUNT: usize = 20_000;
+async fn running_server_serves_imported_clients(kind: Kind) {
+    const COUNT: usize = 5000;
     let server = start(kind).await;
     let own = server.register(json!({})).await;
     let text = csv(COUNT);
-    let import = counts(&server.setup, &["--format", "csv"], &text);
-    assert_eq!(import["created"], COUNT);
+    let result = import(&server.setup, &["--format", "csv"], &text);
+    assert_eq!(result["created"], COUNT);
     let last = Credentials::new(format!("client-{:06}", COUNT - 1), SECRET);
     let deadline = Instant::now() + Duration::from_secs(20);
-    while server.ask_token(&last, &[]).await.status() != StatusCode::OK {
-        assert!(Instant::now() < deadline, "the server does not hear of it");
-        // Whoever was there before is served meanwhile.
+    while server.request_token(&last, &[]).await.status() != StatusCode::OK {
+        assert!(Instant::now() < deadline, "the server does not learn of the import");
+        // Existing clients are served meanwhile.
         server.token(&own).await;
     }
     let changed = text.replace(
         "client-000000,a-secret-that-every-imported-client-has,read write",
         "client-000000,,read",
     );
-    let import = counts(&server.setup, &["--format", "csv"], &changed);
+    let result = import(&server.setup, &["--format", "csv"], &changed);
     assert_eq!(
-        (&import["updated"], &import["unchanged"]),
+        (&result["updated"], &result["unchanged"]),
         (&json!(1), &json!(COUNT - 1))
     );
 }
 
-async fn one_bad_line_keeps_all_out(kind: Kind) {
+async fn one_invalid_line_rejects_the_whole_import(kind: Kind) {
     let setup = migrated(kind).await;
     let good = format!("good,{SECRET},read");
-    let refused = |text: &str, words: &[&str]| {
+    let rejects = |text: &str, words: &[&str]| {
         let output = setup.run_with_input(&["client", "import", "-", "--format", "csv"], text);
         assert_eq!(output.code, 2, "{}", output.stdout);
         for word in words {
             assert!(output.stderr.contains(word), "{} lacks {word}", output.stderr);
         }
-        assert!(exported(&setup).is_empty(), "nothing half done");
+        assert!(exported(&setup).is_empty(), "no client is created");
     };
     let header = "client_id,client_secret,scope";
-    refused(
+    rejects(
         &format!("{header}\n{good}\nbad id,{SECRET},x\n"),
         &["line 3: client_id must be", "nothing was imported"],
     );
-    refused(&format!("{header}\n{good}\n{good}\n"), &["line 3", "good", "line 2"]);
-    refused(&format!("{header},colour\n{good},red\n"), &["line 1", "colour"]);
-    refused(&format!("{header}\n{good},more\n"), &["line 2", "fields"]);
-    refused(
+    rejects(&format!("{header}\n{good}\n{good}\n"), &["line 3", "good", "line 2"]);
+    rejects(&format!("{header},colour\n{good},red\n"), &["line 1", "colour"]);
+    rejects(&format!("{header}\n{good},more\n"), &["line 2", "fields"]);
+    rejects(
         &format!("{header}\nshort,tiny,x\n"),
         &["line 2: client_secret must be 32"],
     );
-    refused(&format!("{header}\nbare,,x\n"), &["line 2", "client_secret_sha256"]);
-    refused("client_id,claims\nx,\"{\"\"exp\"\":1}\"\n", &["line 2: claims", "exp"]);
-    refused(
+    rejects(&format!("{header}\nbare,,x\n"), &["line 2", "client_secret_sha256"]);
+    rejects("client_id,claims\nx,\"{\"\"exp\"\":1}\"\n", &["line 2: claims", "exp"]);
+    rejects(
         &format!("{header}\n{good}\nopen,\"never closed\n{}", "x\n".repeat(50_000)),
         &["lines 3 to ", "quote"],
     );
-    refused("", &["line 1", "header"]);
+    rejects("", &["line 1", "header"]);
     let mut bytes = format!("{header}\n{good}\n").into_bytes();
     bytes.extend_from_slice(b"\xff,x,y\n");
     let file = setup.directory().join("broken.csv");
@@ -239,8 +238,8 @@ async fn one_bad_line_keeps_all_out(kind: Kind) {
     let line: Value = serde_json::from_str(std::fs::read_to_string(&report).unwrap().trim()).unwrap();
     assert_eq!(line["line"], 3);
     assert_eq!(exported(&setup)[0]["client_id"], "good");
-    let stolen = format!("{header}\ngood,{SECRET}-of-another,read\n");
-    let output = setup.run_with_input(&["client", "import", "-", "--format", "csv"], &stolen);
+    let other_secret = format!("{header}\ngood,{SECRET}-of-another,read\n");
+    let output = setup.run_with_input(&["client", "import", "-", "--format", "csv"], &other_secret);
     assert!(
         output.code == 2 && output.stderr.contains("rotate"),
         "{}",
@@ -248,44 +247,45 @@ async fn one_bad_line_keeps_all_out(kind: Kind) {
     );
 }
 
-async fn secrets_are_made_up_where_somebody_learns_them(kind: Kind) {
-    let server = start(kind).await;
-    let file = server.setup.directory().join("secrets.csv");
+async fn generated_secrets_are_written_to_a_private_file(kind: Kind) {
+    let server = shared(kind).await;
+    let file = server.setup.directory().join(unique("secrets"));
     let path = file.to_str().unwrap();
-    let import = counts(
+    let rows = [unique("one"), unique("two")].map(|id| format!("{{\"client_id\":\"{id}\"}}\n"));
+    let result = import(
         &server.setup,
         &["--format", "jsonl", "--secrets-out", path],
-        "{\"client_id\":\"one\"}\n{\"client_id\":\"two\"}\n",
+        &rows.concat(),
     );
-    assert_eq!(import["created"], 2);
+    assert_eq!(result["created"], 2);
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     for line in std::fs::read_to_string(&file).unwrap().lines() {
         let (id, secret) = line.split_once(',').unwrap();
         let client = Credentials::new(id, secret);
         let deadline = Instant::now() + Duration::from_secs(10);
-        while server.ask_token(&client, &[]).await.status() != StatusCode::OK {
+        while server.request_token(&client, &[]).await.status() != StatusCode::OK {
             assert!(Instant::now() < deadline, "{id}");
         }
     }
 }
 
-async fn the_admin_api_imports_all_or_none(kind: Kind) {
+async fn admin_api_imports_all_or_nothing(kind: Kind) {
     let server = start(kind).await;
     let import = async |query: &str, media: &str, text: String| {
         let request = server
             .admin(Method::POST, &format!("/clients:import{query}"))
             .header("content-type", media);
-        let answer = request.body(text).send().await.unwrap();
-        (answer.status(), body_of(answer).await)
+        let response = request.body(text).send().await.unwrap();
+        (response.status(), body_of(response).await)
     };
     let text = csv(2000);
     let (status, body) = import("", "text/csv", text.clone()).await;
     assert_eq!((status, &body["created"]), (StatusCode::OK, &json!(2000)), "{body}");
     let client = Credentials::new("client-001999", SECRET);
     assert_eq!(
-        server.ask_token(&client, &[]).await.status(),
+        server.request_token(&client, &[]).await.status(),
         StatusCode::OK,
-        "at once, here"
+        "the node that imported knows the client at once"
     );
     assert_eq!(import("", "text/csv", text).await.1["unchanged"], 2000);
     let lines = "{\"client_id\":\"new\"}\n{\"client_id\":\"newer\",\"scope\":\"a\\\"b\"}\n";
@@ -313,7 +313,10 @@ async fn the_admin_api_imports_all_or_none(kind: Kind) {
     let (_, body) = import("?generate_secrets=true", "application/x-ndjson", lines.clone()).await;
     let secret = body["secrets"][0]["client_secret"].as_str().unwrap();
     assert_eq!(
-        server.ask_token(&Credentials::new("new", secret), &[]).await.status(),
+        server
+            .request_token(&Credentials::new("new", secret), &[])
+            .await
+            .status(),
         StatusCode::OK
     );
     assert_eq!(import("", "application/json", lines).await.0, StatusCode::BAD_REQUEST);

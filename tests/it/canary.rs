@@ -1,17 +1,17 @@
-//! No secret in any log, metric, error or table: a run with known ones, then a search.
+//! No secret is in any log, metric, response or table: uses known secrets, then searches for them.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use oauth2_testkit::{Credentials, Kind, Server};
+use oauth2_testkit::{Credentials, DedicatedServer, Kind, Server};
 use reqwest::Method;
 use serde_json::json;
 
 use crate::setup;
 
-on_both_stores!(no_secret_is_anywhere_it_should_not_be);
+on_both_stores!(secrets_do_not_leak);
 
-async fn no_secret_is_anywhere_it_should_not_be(kind: Kind) {
-    let server = Server::start(setup(kind).await.with("OAUTH2_LOG_LEVEL", "trace")).await;
+async fn secrets_do_not_leak(kind: Kind) {
+    let server = DedicatedServer::start(setup(kind).await.with("OAUTH2_LOG_LEVEL", "trace")).await;
     let mut secrets = vec!["canary-in-a-wrong-secret-0123456789abcdef".to_owned()];
     let mut seen = String::new();
     for format in ["paseto", "jwt", "opaque"] {
@@ -27,10 +27,10 @@ async fn no_secret_is_anywhere_it_should_not_be(kind: Kind) {
         ];
         let posted = server.http.post(server.url("/oauth/token")).form(&posted).send().await;
         assert_eq!(posted.unwrap().status(), reqwest::StatusCode::OK);
-        for answer in [
-            server.ask_token(&wrong, &[]).await,
-            server.ask_token(&client, &[("scope", &*token)]).await,
-            server.ask_token(&client, &[("resource", &*token)]).await,
+        for response in [
+            server.request_token(&wrong, &[]).await,
+            server.request_token(&client, &[("scope", &*token)]).await,
+            server.request_token(&client, &[("resource", &*token)]).await,
             server.post(&client, "/oauth/introspect", &[("token", &forged)]).await,
             server.post(&client, "/oauth/revoke", &[("token", &forged)]).await,
             server
@@ -61,8 +61,8 @@ async fn no_secret_is_anywhere_it_should_not_be(kind: Kind) {
                 .await
                 .unwrap(),
         ] {
-            let headers = format!("{:?}", answer.headers());
-            seen.extend([headers, answer.text().await.unwrap()]);
+            let headers = format!("{:?}", response.headers());
+            seen.extend([headers, response.text().await.unwrap()]);
         }
         server.revoke(&client, &token).await;
         secrets.push(STANDARD.encode(format!("{}:{}", client.id, client.secret)));
@@ -71,16 +71,16 @@ async fn no_secret_is_anywhere_it_should_not_be(kind: Kind) {
     }
     secrets.extend(operators_secrets(&server));
     let stored = stored(&server);
-    for (place, text) in [
-        ("the answers", seen.as_bytes()),
+    for (source, text) in [
+        ("the responses", seen.as_bytes()),
         ("the log", server.process.stderr().as_bytes()),
         ("the metrics", server.metrics().await.as_bytes()),
         ("the store", &stored),
     ] {
-        assert!(text.len() > 1000, "{place}: there is something to search");
+        assert!(text.len() > 1000, "{source}: too short, nothing would be found");
         for secret in &secrets {
             let found = text.windows(secret.len()).any(|window| window == secret.as_bytes());
-            assert!(!found, "{place} hold a secret that begins with {}", &secret[..8]);
+            assert!(!found, "{source} contain a secret that begins with {}", &secret[..8]);
         }
     }
 }
@@ -98,12 +98,12 @@ fn operators_secrets(server: &Server) -> Vec<String> {
     assert!(secrets.len() >= 2);
     assert!(
         secrets.iter().all(|secret| !printed.contains(secret)),
-        "config print redacts"
+        "config print redacts secrets"
     );
     secrets
 }
 
-/// Everything that the store keeps on disk, or would dump.
+/// The content of the store: a dump of Postgres, or the files of `SQLite`.
 fn stored(server: &Server) -> Vec<u8> {
     if let Some(url) = server.setup.database_url() {
         let dump = std::process::Command::new("pg_dump")

@@ -1,4 +1,4 @@
-//! The subcommands: what they answer, what they change, beside a running server and without one.
+//! The subcommands: their output and their changes, with and without a running server.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use reqwest::StatusCode;
 use crate::setup;
 
 mod clients;
-mod live;
+mod diagnostics;
+mod running_server;
 mod schema;
-mod state;
 mod tokens;
 mod usage;
 
@@ -41,8 +41,8 @@ async fn within(patience: Duration, what: &str, shows: impl AsyncFn() -> bool) {
 
 /// Whether the server takes these credentials.
 async fn is_let_in(server: &Server, client: &Credentials) -> bool {
-    let answer = server.ask_token(client, &[]).await;
-    match answer.status() {
+    let response = server.request_token(client, &[]).await;
+    match response.status() {
         StatusCode::OK => true,
         StatusCode::UNAUTHORIZED => false,
         other => panic!("{other}"),
@@ -55,8 +55,8 @@ pub async fn first_token(server: &Server, client: &Credentials) -> String {
     server.token(client).await
 }
 
-/// The answer of a subcommand that ends well and has nothing to say beside it.
-pub fn answer(setup: &Setup, arguments: &[&str]) -> String {
+/// The response of a subcommand that ends well and has nothing to say beside it.
+pub fn stdout_of(setup: &Setup, arguments: &[&str]) -> String {
     let output = setup.run(arguments);
     assert_eq!(
         (output.code, output.stderr.as_str()),
@@ -71,7 +71,7 @@ pub fn answer(setup: &Setup, arguments: &[&str]) -> String {
 
 /// A subcommand that ends with this code, answers nothing, and says why in one sentence that holds these words. What
 /// `serve` logs before that, one JSON object a line, is another matter.
-pub fn refused(output: &Output, code: i32, words: &[&str]) {
+pub fn rejected(output: &Output, code: i32, words: &[&str]) {
     assert_eq!((output.code, output.stdout.as_str()), (code, ""), "{}", output.stderr);
     let lines: Vec<_> = output.stderr.lines().filter(|line| !line.starts_with('{')).collect();
     assert_eq!(lines.len(), 1, "{}", output.stderr);

@@ -7,17 +7,17 @@ use oauth2_testkit::{Credentials, Kind, Server};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::start;
-use crate::token::refused;
+use crate::token::rejected;
+use crate::{shared, start};
 
 on_both_stores!(
     both_methods_authenticate,
-    exactly_one_method_a_request,
-    wrong_credentials_are_told_apart_by_nobody,
+    multiple_auth_methods_are_rejected,
+    auth_failures_are_indistinguishable,
     basic_credentials_are_form_encoded,
-    a_disabled_client_is_refused_until_it_is_enabled,
-    two_secrets_work_during_an_overlap,
-    failures_are_counted,
+    disabled_client_is_rejected_until_enabled,
+    both_secrets_are_valid_during_an_overlap,
+    auth_failures_are_counted,
 );
 
 const ENDPOINTS: [(&str, &str); 3] = [
@@ -40,14 +40,14 @@ async fn send(server: &Server, path: &str, body: &str, headers: &[&str]) -> Resp
 }
 
 /// Every 401 names a scheme, whether or not the header was used.
-async fn challenged(answer: Response) -> Value {
-    let challenge = answer.headers()["www-authenticate"].to_str().unwrap();
+async fn challenged(response: Response) -> Value {
+    let challenge = response.headers()["www-authenticate"].to_str().unwrap();
     assert_eq!(challenge, r#"Basic realm="oauth2", charset="UTF-8""#);
-    refused(answer, StatusCode::UNAUTHORIZED, "invalid_client").await
+    rejected(response, StatusCode::UNAUTHORIZED, "invalid_client").await
 }
 
 async fn both_methods_authenticate(kind: Kind) {
-    let server = start(kind).await;
+    let server = shared(kind).await;
     let client = server.register(json!({"scope": "read"})).await;
     let (id, secret) = (&client.id, &client.secret);
     for (path, form) in ENDPOINTS {
@@ -70,8 +70,8 @@ async fn both_methods_authenticate(kind: Kind) {
     }
 }
 
-async fn exactly_one_method_a_request(kind: Kind) {
-    let server = start(kind).await;
+async fn multiple_auth_methods_are_rejected(kind: Kind) {
+    let server = shared(kind).await;
     let client = server.register(json!({"scope": "read"})).await;
     let (id, secret, basic) = (&client.id, &client.secret, client.basic());
     for (path, form) in ENDPOINTS {
@@ -90,13 +90,13 @@ async fn exactly_one_method_a_request(kind: Kind) {
                 vec![],
             ),
         ] {
-            let answer = send(&server, path, &body, &headers).await;
-            refused(answer, StatusCode::BAD_REQUEST, "invalid_request").await;
+            let response = send(&server, path, &body, &headers).await;
+            rejected(response, StatusCode::BAD_REQUEST, "invalid_request").await;
         }
     }
 }
 
-async fn wrong_credentials_are_told_apart_by_nobody(kind: Kind) {
+async fn auth_failures_are_indistinguishable(kind: Kind) {
     let server = start(kind).await;
     let client = server.register(json!({"scope": "read"})).await;
     let wrong = Credentials::new(&*client.id, "oas_cs_wrong").basic();
@@ -116,8 +116,8 @@ async fn wrong_credentials_are_told_apart_by_nobody(kind: Kind) {
             "x",
             "",
         ] {
-            let answer = send(&server, path, form, &[header]).await;
-            bodies.push(challenged(answer).await);
+            let response = send(&server, path, form, &[header]).await;
+            bodies.push(challenged(response).await);
         }
         let (id, secret) = (&client.id, &client.secret);
         for more in [
@@ -127,18 +127,18 @@ async fn wrong_credentials_are_told_apart_by_nobody(kind: Kind) {
             format!("&client_id=nobody&client_secret={secret}"),
             format!("&client_id={id}&client_assertion_type=x&client_assertion=y"),
         ] {
-            let answer = send(&server, path, &format!("{form}{more}"), &[]).await;
-            bodies.push(challenged(answer).await);
+            let response = send(&server, path, &format!("{form}{more}"), &[]).await;
+            bodies.push(challenged(response).await);
         }
         assert!(
             bodies.windows(2).all(|pair| pair[0] == pair[1]),
-            "one answer for all: {bodies:?}"
+            "one response for all: {bodies:?}"
         );
     }
 }
 
 async fn basic_credentials_are_form_encoded(kind: Kind) {
-    let server = start(kind).await;
+    let server = shared(kind).await;
     let secret = "a secret: with %, + and = in it, long enough";
     let client = server
         .register(json!({"client_id": "a.client-1", "client_secret": secret}))
@@ -154,36 +154,38 @@ async fn basic_credentials_are_form_encoded(kind: Kind) {
     let body = format!("{form}&client_id=a.client-1&client_secret={encoded}");
     assert_eq!(send(&server, "/oauth/token", &body, &[]).await.status(), StatusCode::OK);
     let raw = format!("Basic {}", STANDARD.encode(format!("a.client-1:{secret}")));
-    let answer = send(&server, "/oauth/token", form, &[&raw]).await;
-    refused(answer, StatusCode::UNAUTHORIZED, "invalid_client").await;
+    let response = send(&server, "/oauth/token", form, &[&raw]).await;
+    rejected(response, StatusCode::UNAUTHORIZED, "invalid_client").await;
 }
 
-async fn a_disabled_client_is_refused_until_it_is_enabled(kind: Kind) {
-    let server = start(kind).await;
+async fn disabled_client_is_rejected_until_enabled(kind: Kind) {
+    let server = shared(kind).await;
     let client = server.register(json!({"scope": "read"})).await;
-    let watcher = server.register(json!({"resource_server": [server.issuer()]})).await;
+    let watcher = server
+        .register(json!({"introspection_audiences": [server.issuer()]}))
+        .await;
     let token = server.token(&client).await;
     assert!(server.is_active(&watcher, &token).await);
     let switch = async |verb: &str| {
         let path = format!("/clients/{}/{verb}", client.id);
-        let answer = server.admin(Method::POST, &path).send().await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
-        json(answer).await["disabled"].as_bool().unwrap()
+        let response = server.admin(Method::POST, &path).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        json(response).await["disabled"].as_bool().unwrap()
     };
     assert!(switch("disable").await);
-    let answer = server.ask_token(&client, &[]).await;
-    refused(answer, StatusCode::UNAUTHORIZED, "invalid_client").await;
+    let response = server.request_token(&client, &[]).await;
+    rejected(response, StatusCode::UNAUTHORIZED, "invalid_client").await;
     assert!(
         !server.is_active(&watcher, &token).await,
         "nor are the tokens it had active"
     );
     assert!(!switch("enable").await);
-    assert_eq!(server.ask_token(&client, &[]).await.status(), StatusCode::OK);
+    assert_eq!(server.request_token(&client, &[]).await.status(), StatusCode::OK);
     assert!(server.is_active(&watcher, &token).await);
 }
 
-async fn two_secrets_work_during_an_overlap(kind: Kind) {
-    let server = start(kind).await;
+async fn both_secrets_are_valid_during_an_overlap(kind: Kind) {
+    let server = shared(kind).await;
     let old = server.register(json!({"scope": "read"})).await;
     let rotate = async |overlap: u32| {
         let path = format!("/clients/{}/rotate-secret", old.id);
@@ -195,17 +197,17 @@ async fn two_secrets_work_during_an_overlap(kind: Kind) {
     let new = rotate(600).await;
     assert_ne!(new.secret, old.secret);
     for client in [&old, &new] {
-        assert_eq!(server.ask_token(client, &[]).await.status(), StatusCode::OK);
+        assert_eq!(server.request_token(client, &[]).await.status(), StatusCode::OK);
     }
     let newest = rotate(0).await;
     for client in [&old, &new] {
-        let answer = server.ask_token(client, &[]).await;
-        refused(answer, StatusCode::UNAUTHORIZED, "invalid_client").await;
+        let response = server.request_token(client, &[]).await;
+        rejected(response, StatusCode::UNAUTHORIZED, "invalid_client").await;
     }
-    assert_eq!(server.ask_token(&newest, &[]).await.status(), StatusCode::OK);
+    assert_eq!(server.request_token(&newest, &[]).await.status(), StatusCode::OK);
 }
 
-async fn failures_are_counted(kind: Kind) {
+async fn auth_failures_are_counted(kind: Kind) {
     let server = start(kind).await;
     let client = server.register(json!({"scope": "read"})).await;
     let wrong = Credentials::new(&*client.id, "wrong");
@@ -215,8 +217,8 @@ async fn failures_are_counted(kind: Kind) {
     };
     let before = count().await;
     for _ in 0..3 {
-        server.ask_token(&wrong, &[]).await;
+        server.request_token(&wrong, &[]).await;
     }
     assert!((count().await - before - 3.0).abs() < f64::EPSILON);
-    assert_eq!(server.ask_token(&client, &[]).await.status(), StatusCode::OK);
+    assert_eq!(server.request_token(&client, &[]).await.status(), StatusCode::OK);
 }

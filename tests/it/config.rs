@@ -1,7 +1,7 @@
 //! What can be configured, from where, and what is refused.
 
 mod pgbouncer;
-mod place;
+mod ports_and_files;
 mod postgres_tls;
 mod postgres_url;
 mod secrets;

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use oauth2_testkit::server::json;
-use oauth2_testkit::{Credentials, Kind, Postgres, Server, Setup};
+use oauth2_testkit::{Credentials, DedicatedServer, Kind, Postgres, Server, Setup};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use crate::introspect::batch;
 use crate::{BINARY, start};
 
-on_both_stores!(a_killed_server_has_kept_its_word);
+on_both_stores!(acknowledged_writes_survive_a_kill);
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -25,11 +25,11 @@ const BATCH: usize = 50;
 struct Told {
     issued: Mutex<Vec<String>>,
     revoked: Mutex<HashSet<String>>,
-    /// Revocations that got no answer: nobody was promised anything.
+    /// Revocations that got no response: nobody was promised anything.
     unknown: Mutex<HashSet<String>>,
 }
 
-/// One client's life: gets tokens and revokes every fourth, until it gets no answer at all. A `503` is an answer.
+/// One client's life: gets tokens and revokes every fourth, until it gets no response at all. A `503` is an response.
 async fn live(server: &Server, client: &Credentials, told: &Told, progress: &Semaphore, until: impl Fn() -> bool) {
     let send = async |path: &str, form: &[(&str, &str)]| {
         let request = server
@@ -40,14 +40,16 @@ async fn live(server: &Server, client: &Credentials, told: &Told, progress: &Sem
     };
     let mut count = 0;
     while !until() {
-        let Ok(answer) = send("/oauth/token", &[("grant_type", "client_credentials")]).await else {
+        let Ok(response) = send("/oauth/token", &[("grant_type", "client_credentials")]).await else {
             return;
         };
-        if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
             continue;
         }
-        assert_eq!(answer.status(), StatusCode::OK);
-        let Ok(body) = answer.json::<Value>().await else { return };
+        assert_eq!(response.status(), StatusCode::OK);
+        let Ok(body) = response.json::<Value>().await else {
+            return;
+        };
         let token = body["access_token"].as_str().unwrap().to_owned();
         told.issued.lock().unwrap().push(token.clone());
         progress.add_permits(1);
@@ -57,7 +59,7 @@ async fn live(server: &Server, client: &Credentials, told: &Told, progress: &Sem
         }
         let kept = match send("/oauth/revoke", &[("token", &token)])
             .await
-            .map(|answer| answer.status())
+            .map(|response| response.status())
         {
             Ok(StatusCode::OK) => &told.revoked,
             _ => &told.unknown,
@@ -81,8 +83,8 @@ async fn compare(server: &Server, client: &Credentials, told: &Told) {
     );
     for tokens in issued.chunks(BATCH) {
         let answers = batch(server, client, tokens).await;
-        for (token, answer) in tokens.iter().zip(answers.as_array().unwrap()) {
-            let active = answer["active"].as_bool().unwrap();
+        for (token, response) in tokens.iter().zip(answers.as_array().unwrap()) {
+            let active = response["active"].as_bool().unwrap();
             if revoked.contains(token) {
                 assert!(!active, "a token is active although its revocation was answered 200");
             } else if !unknown.contains(token) {
@@ -117,14 +119,14 @@ async fn every_one_is_recorded(server: &Server, client: &Credentials, told: &Tol
             .as_array()
             .unwrap()
             .iter()
-            .filter_map(|answer| answer["jti"].as_str())
+            .filter_map(|response| response["jti"].as_str())
         {
             assert!(recorded.contains(jti), "answered 200 and not in the ledger");
         }
     }
 }
 
-async fn a_killed_server_has_kept_its_word(kind: Kind) {
+async fn acknowledged_writes_survive_a_kill(kind: Kind) {
     let mut server = start(kind).await;
     // Opaque tokens are active by their row alone; signed ones must have theirs all the same.
     for format in ["opaque", "paseto"] {
@@ -147,9 +149,9 @@ async fn a_killed_server_has_kept_its_word(kind: Kind) {
 
 /// Postgres loses everything that it did not promise, comes back, and the server goes on without a restart.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crash_of_postgres_under_load_loses_nothing_that_was_answered() {
+async fn acknowledged_writes_survive_a_postgres_crash() {
     let mut postgres = Postgres::start(true);
-    let server = Server::start(Setup::on_postgres(BINARY, &postgres).await).await;
+    let server = DedicatedServer::start(Setup::on_postgres(BINARY, &postgres).await).await;
     let client = server
         .register(json!({"scope": "read", "token_format": "opaque"}))
         .await;

@@ -4,14 +4,14 @@ use oauth2_testkit::Kind;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::token::refused;
-use crate::{setup, start};
+use crate::token::rejected;
+use crate::{setup, shared, start};
 
 on_both_stores!(
-    the_metadata_is_true,
-    documents_are_cached_by_their_tag,
-    keys_verify_and_hold_no_secret,
-    keys_are_the_same_after_a_restart,
+    metadata_matches_the_endpoints,
+    documents_support_conditional_requests,
+    published_keys_contain_no_private_key,
+    keys_are_unchanged_after_a_restart,
 );
 
 const DOCUMENTS: [&str; 3] = [
@@ -20,8 +20,8 @@ const DOCUMENTS: [&str; 3] = [
     "/.well-known/paseto-keys.json",
 ];
 
-async fn the_metadata_is_true(kind: Kind) {
-    let server = start(kind).await;
+async fn metadata_matches_the_endpoints(kind: Kind) {
+    let server = shared(kind).await;
     let metadata = server.get_json(server.url(DOCUMENTS[0])).await;
     assert_eq!(metadata["issuer"], server.issuer());
     assert_eq!(metadata["grant_types_supported"], json!(["client_credentials"]));
@@ -58,7 +58,7 @@ async fn the_metadata_is_true(kind: Kind) {
     }
 }
 
-async fn documents_are_cached_by_their_tag(kind: Kind) {
+async fn documents_support_conditional_requests(kind: Kind) {
     let server = start(kind).await;
     for path in DOCUMENTS {
         let first = server.http.get(server.url(path)).send().await.unwrap();
@@ -100,8 +100,8 @@ async fn documents_are_cached_by_their_tag(kind: Kind) {
     }
 }
 
-async fn keys_verify_and_hold_no_secret(kind: Kind) {
-    let server = start(kind).await;
+async fn published_keys_contain_no_private_key(kind: Kind) {
+    let server = shared(kind).await;
     let jwks = server.get_json(server.url(DOCUMENTS[1])).await;
     let mut algorithms = Vec::new();
     for key in jwks["keys"].as_array().unwrap() {
@@ -123,7 +123,7 @@ async fn keys_verify_and_hold_no_secret(kind: Kind) {
     }
 }
 
-async fn keys_are_the_same_after_a_restart(kind: Kind) {
+async fn keys_are_unchanged_after_a_restart(kind: Kind) {
     let mut server = start(kind).await;
     let documents = async |server: &oauth2_testkit::Server| -> Vec<Value> {
         let mut found = Vec::new();
@@ -139,11 +139,11 @@ async fn keys_are_the_same_after_a_restart(kind: Kind) {
 }
 
 #[tokio::test]
-async fn a_configured_issuer_is_what_is_said() {
+async fn configured_issuer_is_published() {
     let setup = setup(Kind::Sqlite)
         .await
         .with("OAUTH2_ISSUER", "https://id.example/tenant");
-    let server = oauth2_testkit::Server::start(setup).await;
+    let server = oauth2_testkit::DedicatedServer::start(setup).await;
     let metadata = server.get_json(server.url(DOCUMENTS[0])).await;
     assert_eq!(metadata["issuer"], "https://id.example/tenant");
     assert_eq!(metadata["token_endpoint"], "https://id.example/tenant/oauth/token");
@@ -158,11 +158,11 @@ async fn a_configured_issuer_is_what_is_said() {
 
 /// RFC 8414 section 3.1: the issuer's path comes after the well-known one.
 #[tokio::test]
-async fn the_metadata_of_an_issuer_with_a_path_is_where_clients_look() {
+async fn metadata_of_an_issuer_with_a_path_is_at_the_rfc_8414_location() {
     let setup = setup(Kind::Sqlite)
         .await
         .with("OAUTH2_ISSUER", "https://id.example/a%20b/tenant");
-    let server = oauth2_testkit::Server::start(setup).await;
+    let server = oauth2_testkit::DedicatedServer::start(setup).await;
     let series = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
     let before = series(&server.metrics().await);
     let at = |tail: &str| server.url(&format!("{}{tail}", DOCUMENTS[0]));
@@ -175,7 +175,7 @@ async fn the_metadata_of_an_issuer_with_a_path_is_where_clients_look() {
     assert_eq!(head.status(), StatusCode::OK);
     let post = server.http.post(at("/a%20b/tenant")).send().await.unwrap();
     assert_eq!(post.headers()["allow"], "GET, HEAD");
-    refused(post, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
+    rejected(post, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
     for tail in [
         "/",
         "/a%20b",
@@ -185,8 +185,8 @@ async fn the_metadata_of_an_issuer_with_a_path_is_where_clients_look() {
         "/other",
     ] {
         for method in [Method::GET, Method::POST] {
-            let answer = server.http.request(method, at(tail)).send().await.unwrap();
-            refused(answer, StatusCode::NOT_FOUND, "not_found").await;
+            let response = server.http.request(method, at(tail)).send().await.unwrap();
+            rejected(response, StatusCode::NOT_FOUND, "not_found").await;
         }
     }
     assert_eq!(series(&server.metrics().await), before);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use oauth2_testkit::{Kind, Output, Process, Server};
+use oauth2_testkit::{DedicatedServer, Kind, Output, Process};
 use serde_json::Value;
 
 use crate::{setup, start};
@@ -33,7 +33,7 @@ fn paste(line: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_pasted_curl_gets_a_token_on_the_first_start_and_on_the_second() {
+async fn banner_curl_command_works_on_first_and_second_start() {
     let setup = setup(Kind::Sqlite).await;
     let mut first = setup.spawn();
     let (banner, line) = curl(&first);
@@ -58,7 +58,7 @@ async fn the_pasted_curl_gets_a_token_on_the_first_start_and_on_the_second() {
         made,
         "the second start keeps every secret"
     );
-    let server = Server::adopt(setup, second).await;
+    let server = DedicatedServer::from_process(setup, second).await;
     let secret = std::fs::read_to_string(server.setup.directory().join("data/demo_client_secret")).unwrap();
     let demo = oauth2_testkit::Credentials::new("demo", secret.trim());
     assert!(
@@ -83,14 +83,14 @@ fn snapshot(data: &Path) -> Vec<(&'static str, String, u32)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_on_postgres_gets_no_demo_client() {
+async fn postgres_store_has_no_demo_client() {
     let server = start(Kind::Postgres).await;
     let listed = server.setup.json(&["client", "list", "--json"]);
     assert_eq!(listed["items"].as_array().unwrap().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_server_on_the_same_file_ends_with_3_and_other_commands_do_not() {
+async fn second_server_on_the_same_file_exits_with_3() {
     let server = start(Kind::Sqlite).await;
     let second = server.setup.run(&[]);
     assert_eq!(second.code, 3, "{}", second.stderr);

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use oauth2_testkit::{Kind, Output, Server, ports};
+use oauth2_testkit::{DedicatedServer, Kind, Output, Server, ports};
 use serde_json::{Value, json};
 
-use crate::cli::refused;
+use crate::cli::rejected;
 use crate::{setup, start};
 
 on_both_stores!(
-    a_token_is_inspected_with_and_without_a_store,
-    an_opaque_token_is_proven_by_its_record,
-    what_took_a_token_without_a_record_is_told,
-    a_store_that_cannot_be_asked_is_not_passed_over,
+    token_is_inspected_with_and_without_a_store,
+    opaque_token_is_verified_by_its_record,
+    reason_for_an_inactive_stateless_token_is_reported,
+    unavailable_store_is_an_error,
 );
 
 fn inspect(server: &Server, arguments: &[&str], token: &str) -> Output {
@@ -23,7 +23,7 @@ fn inspect(server: &Server, arguments: &[&str], token: &str) -> Output {
         .run_with_input(&[&["token", "inspect", "-"], arguments].concat(), token)
 }
 
-/// What stands on a line of the answer.
+/// What stands on a line of the response.
 fn field(output: &Output, name: &str) -> Option<String> {
     let found = output.stdout.lines().find_map(|line| line.strip_prefix(name));
     found
@@ -54,7 +54,7 @@ fn altered(token: &str) -> String {
     format!("{}{other}{}", &token[..at], &token[at + 1..])
 }
 
-async fn a_token_is_inspected_with_and_without_a_store(kind: Kind) {
+async fn token_is_inspected_with_and_without_a_store(kind: Kind) {
     let server = start(kind).await;
     let documents = [
         ("/.well-known/jwks.json", "jwks.json"),
@@ -92,15 +92,15 @@ async fn a_token_is_inspected_with_and_without_a_store(kind: Kind) {
             field(&inspect(&server, &[], &token), "record").as_deref(),
             Some("active")
         );
-        let answer: Value = serde_json::from_str(&inspect(&server, &["--json"], &token).stdout).unwrap();
+        let response: Value = serde_json::from_str(&inspect(&server, &["--json"], &token).stdout).unwrap();
         assert_eq!(
-            (&answer["signature"], &answer["record"], &answer["format"]),
+            (&response["signature"], &response["record"], &response["format"]),
             (&json!("valid"), &json!("active"), &json!(format))
         );
         for arguments in [&[][..], &by_file] {
             let output = inspect(&server, arguments, &altered(&token));
-            fails(&output, "does not hold");
-            assert_eq!(field(&output, "signature").as_deref(), Some("does not hold"));
+            fails(&output, "signature is invalid");
+            assert_eq!(field(&output, "signature").as_deref(), Some("invalid"));
         }
         server.revoke(&client, &token).await;
         fails(&inspect(&server, &[], &token), "revoked");
@@ -117,7 +117,7 @@ async fn a_token_is_inspected_with_and_without_a_store(kind: Kind) {
             String::from_utf8_lossy(&alone.stdout),
             String::from_utf8_lossy(&alone.stderr),
         );
-        assert!(told.contains("not checked") && told.contains("acme"), "{told}");
+        assert!(told.contains("not verified") && told.contains("acme"), "{told}");
         assert!(alone.status.code() == Some(2) && why.contains("--keys"), "{alone:?}");
         assert!(!nowhere.path().join("data").exists(), "a look makes nothing");
     }
@@ -130,7 +130,7 @@ async fn a_token_is_inspected_with_and_without_a_store(kind: Kind) {
     fails(&output, "expired");
     assert!(output.stdout.contains("s ago"), "{}", output.stdout);
     for garbage in ["", "garbage", "a.b.c", "v4.public.AAAA", "oas_at_AAAA"] {
-        fails(&inspect(&server, &[], garbage), "no token");
+        fails(&inspect(&server, &[], garbage), "TOKEN must be");
     }
     fails(&inspect(&server, &["--keys", "nowhere"], &token), "nowhere");
 }
@@ -144,7 +144,7 @@ fn forged(token: &str, at: usize) -> String {
     format!("oas_at_{}", URL_SAFE_NO_PAD.encode(bytes))
 }
 
-async fn an_opaque_token_is_proven_by_its_record(kind: Kind) {
+async fn opaque_token_is_verified_by_its_record(kind: Kind) {
     let server = start(kind).await;
     let client = server
         .register(json!({"client_id": "ref", "token_format": "opaque"}))
@@ -157,15 +157,18 @@ async fn an_opaque_token_is_proven_by_its_record(kind: Kind) {
     let other_secret = inspect(&server, &[], &forged(&token, 30));
     fails(&other_secret, "forged");
     assert_eq!(field(&other_secret, "record").as_deref(), Some("of another token"));
-    let answer = inspect(&server, &["--json"], &forged(&token, 52)).stdout;
-    let answer: Value = serde_json::from_str(&answer).unwrap();
-    assert_eq!(answer["record"], "of another token");
+    let response = inspect(&server, &["--json"], &forged(&token, 52)).stdout;
+    let response: Value = serde_json::from_str(&response).unwrap();
+    assert_eq!(response["record"], "of another token");
     let unknown = inspect(&server, &[], &forged(&token, 15));
     fails(&unknown, "no record");
     assert_eq!(field(&unknown, "record").as_deref(), Some("not recorded"));
     // Without the store nobody vouches for it.
     std::fs::write(server.setup.directory().join("none.json"), r#"{"keys": []}"#).unwrap();
-    fails(&inspect(&server, &["--keys", "none.json"], &token), "only the store");
+    fails(
+        &inspect(&server, &["--keys", "none.json"], &token),
+        "with the store only",
+    );
 
     assert_eq!(server.setup.run(&["client", "disable", "ref"]).code, 0);
     let output = inspect(&server, &[], &token);
@@ -173,7 +176,7 @@ async fn an_opaque_token_is_proven_by_its_record(kind: Kind) {
     assert_eq!(field(&output, "record").as_deref(), Some("not active"));
 }
 
-async fn what_took_a_token_without_a_record_is_told(kind: Kind) {
+async fn reason_for_an_inactive_stateless_token_is_reported(kind: Kind) {
     let server = start(kind).await;
     let client = server
         .register(json!({"client_id": "ci", "token_ledger": "stateless"}))
@@ -189,7 +192,7 @@ async fn what_took_a_token_without_a_record_is_told(kind: Kind) {
     fails(&inspect(&server, &[], &token), "revoked");
 }
 
-async fn a_store_that_cannot_be_asked_is_not_passed_over(kind: Kind) {
+async fn unavailable_store_is_an_error(kind: Kind) {
     let server = start(kind).await;
     let client = server.register(json!({"token_format": "jwt"})).await;
     let token = server.token(&client).await;
@@ -199,7 +202,7 @@ async fn a_store_that_cannot_be_asked_is_not_passed_over(kind: Kind) {
         drop(setup.sqlite());
     }
     for token in [&token, &altered(&token)] {
-        refused(&setup.run(&["token", "inspect", token]), 3, &["migrate"]);
+        rejected(&setup.run(&["token", "inspect", token]), 3, &["migrate"]);
     }
     if kind == Kind::Postgres {
         setup.set(
@@ -207,16 +210,16 @@ async fn a_store_that_cannot_be_asked_is_not_passed_over(kind: Kind) {
             format!("postgres://app@127.0.0.1:{}/x", ports::free()),
         );
         for token in [&token, &altered(&token)] {
-            refused(&setup.run(&["token", "inspect", token]), 3, &["127.0.0.1"]);
+            rejected(&setup.run(&["token", "inspect", token]), 3, &["127.0.0.1"]);
         }
     }
 }
 
 /// Where the secret that is shared with verifiers is all there is.
 #[tokio::test]
-async fn the_shared_secret_is_a_key_at_hand() {
+async fn hs256_token_is_verified_with_the_shared_secret() {
     let secret = "0123456789abcdef0123456789abcdef";
-    let server = Server::start(setup(Kind::Sqlite).await.with("OAUTH2_JWT_SECRET", secret)).await;
+    let server = DedicatedServer::start(setup(Kind::Sqlite).await.with("OAUTH2_JWT_SECRET", secret)).await;
     let client = server
         .register(json!({"token_format": "jwt", "signing_alg": "HS256"}))
         .await;
@@ -225,12 +228,15 @@ async fn the_shared_secret_is_a_key_at_hand() {
     let good = nowhere.run(&["token", "inspect", &token]);
     assert_eq!(good.code, 0, "{}{}", good.stderr, good.stdout);
     assert_eq!(field(&good, "signature").as_deref(), Some("valid"));
-    fails(&nowhere.run(&["token", "inspect", &altered(&token)]), "does not hold");
+    fails(
+        &nowhere.run(&["token", "inspect", &altered(&token)]),
+        "signature is invalid",
+    );
 }
 
-/// What a token says is a stranger's: it neither steers a terminal nor passes for the answer.
+/// What a token says is a stranger's: it neither steers a terminal nor passes for the response.
 #[tokio::test]
-async fn a_forged_token_cannot_speak_for_the_answer() {
+async fn forged_token_cannot_spoof_the_output() {
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let header = json!({"alg": "EdDSA", "kid": "k\u{1b}[2J", "n\u{9b}31m": 1});
     let claims = json!({

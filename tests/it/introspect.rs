@@ -11,28 +11,28 @@ use oauth2_testkit::{Credentials, Kind, Server};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::start;
-use crate::token::refused;
+use crate::shared;
+use crate::token::rejected;
 
 on_both_stores!(
-    only_those_concerned_learn_anything,
+    only_owner_and_audience_see_a_token,
     forged_tokens_are_inactive,
-    an_opaque_token_with_another_secret_is_none,
-    what_is_not_a_token_is_inactive,
+    opaque_token_with_wrong_secret_is_inactive,
+    malformed_tokens_are_inactive,
     expired_tokens_are_inactive,
-    malformed_requests_are_refused,
-    a_batch_is_answered_in_order,
-    a_batch_may_mix_formats,
-    a_batch_has_bounds,
-    a_strangers_batch_is_not_read,
+    malformed_requests_are_rejected,
+    batch_results_are_in_order,
+    batch_may_mix_formats,
+    batch_size_is_limited,
+    body_of_an_unauthenticated_batch_is_not_read,
 );
 
-async fn only_those_concerned_learn_anything(kind: Kind) {
-    let server = start(kind).await;
+async fn only_owner_and_audience_see_a_token(kind: Kind) {
+    let server = shared(kind).await;
     let api = "https://api.example";
-    let resource = server.register(json!({"resource_server": [api]})).await;
+    let resource = server.register(json!({"introspection_audiences": [api]})).await;
     let stranger = server
-        .register(json!({"resource_server": ["https://other.example"]}))
+        .register(json!({"introspection_audiences": ["https://other.example"]}))
         .await;
     for format in ["paseto", "jwt", "opaque"] {
         let metadata = json!({"scope": "read", "audience": [api], "token_format": format});
@@ -42,9 +42,9 @@ async fn only_those_concerned_learn_anything(kind: Kind) {
         assert!(server.is_active(&resource, &token).await, "the audience of {format}");
         assert_eq!(server.introspect(&stranger, &token).await, json!({"active": false}));
         let hinted = [("token", token.as_str()), ("token_type_hint", "refresh_token")];
-        let answer = server.post(&owner, "/oauth/introspect", &hinted).await;
+        let response = server.post(&owner, "/oauth/introspect", &hinted).await;
         assert_eq!(
-            json(answer).await["active"],
+            json(response).await["active"],
             true,
             "a wrong hint costs nothing (RFC 7662 section 2.1)"
         );
@@ -82,7 +82,7 @@ fn forgeries(token: &str) -> Vec<String> {
 }
 
 async fn forged_tokens_are_inactive(kind: Kind) {
-    let server = start(kind).await;
+    let server = shared(kind).await;
     for format in ["paseto", "jwt", "opaque"] {
         let client = server.register(json!({"scope": "read", "token_format": format})).await;
         let token = server.token(&client).await;
@@ -90,16 +90,16 @@ async fn forged_tokens_are_inactive(kind: Kind) {
         assert!(server.is_active(&client, &token).await);
         let forged = forgeries(&token);
         let answers = batch(&server, &client, &forged).await;
-        for (token, answer) in forged.iter().zip(answers.as_array().unwrap()) {
-            assert_eq!(*answer, json!({"active": false}), "{format}: {token}");
+        for (token, response) in forged.iter().zip(answers.as_array().unwrap()) {
+            assert_eq!(*response, json!({"active": false}), "{format}: {token}");
         }
         assert!(server.is_active(&client, &token).await);
     }
 }
 
 /// Id, expiry and checksum are right, so that the row is found and nothing but the secret is wrong.
-async fn an_opaque_token_with_another_secret_is_none(kind: Kind) {
-    let server = start(kind).await;
+async fn opaque_token_with_wrong_secret_is_inactive(kind: Kind) {
+    let server = shared(kind).await;
     let client = server
         .register(json!({"scope": "read", "token_format": "opaque"}))
         .await;
@@ -121,8 +121,8 @@ async fn an_opaque_token_with_another_secret_is_none(kind: Kind) {
     }
 }
 
-async fn what_is_not_a_token_is_inactive(kind: Kind) {
-    let server = start(kind).await;
+async fn malformed_tokens_are_inactive(kind: Kind) {
+    let server = shared(kind).await;
     let client = server.register(json!({"scope": "read"})).await;
     let none = "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.eyJzdWIiOiJhIn0.";
     let long = "x".repeat(9000);
@@ -149,7 +149,7 @@ async fn what_is_not_a_token_is_inactive(kind: Kind) {
 }
 
 async fn expired_tokens_are_inactive(kind: Kind) {
-    let server = start(kind).await;
+    let server = shared(kind).await;
     for format in ["paseto", "jwt", "opaque"] {
         let metadata = json!({"scope": "read", "token_format": format, "access_token_lifetime": 1});
         let client = server.register(metadata).await;
@@ -164,8 +164,8 @@ async fn expired_tokens_are_inactive(kind: Kind) {
     }
 }
 
-async fn malformed_requests_are_refused(kind: Kind) {
-    let server = start(kind).await;
+async fn malformed_requests_are_rejected(kind: Kind) {
+    let server = shared(kind).await;
     let client = server.register(json!({"scope": "read"})).await;
     for path in ["/oauth/introspect", "/oauth/revoke"] {
         for form in [
@@ -174,12 +174,12 @@ async fn malformed_requests_are_refused(kind: Kind) {
             &[("token", "a"), ("token", "b")],
             &[("token_type_hint", "x")],
         ] {
-            let answer = server.post(&client, path, form).await;
-            refused(answer, StatusCode::BAD_REQUEST, "invalid_request").await;
+            let response = server.post(&client, path, form).await;
+            rejected(response, StatusCode::BAD_REQUEST, "invalid_request").await;
         }
-        let answer = server.http.get(server.url(path)).send().await.unwrap();
-        assert_eq!(answer.headers()["allow"], "POST");
-        refused(answer, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
+        let response = server.http.get(server.url(path)).send().await.unwrap();
+        assert_eq!(response.headers()["allow"], "POST");
+        rejected(response, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
     }
 }
 
@@ -192,15 +192,15 @@ pub async fn send_batch(server: &Server, client: &Credentials, body: String) -> 
 }
 
 pub async fn batch(server: &Server, client: &Credentials, tokens: &[String]) -> Value {
-    let answer = send_batch(server, client, json!({"tokens": tokens}).to_string()).await;
-    let (status, body) = (answer.status(), json(answer).await);
+    let response = send_batch(server, client, json!({"tokens": tokens}).to_string()).await;
+    let (status, body) = (response.status(), json(response).await);
     assert_eq!(status, StatusCode::OK, "{body}");
     assert_eq!(body.as_array().unwrap().len(), tokens.len());
     body
 }
 
-async fn a_batch_is_answered_in_order(kind: Kind) {
-    let server = start(kind).await;
+async fn batch_results_are_in_order(kind: Kind) {
+    let server = shared(kind).await;
     let mut tokens = Vec::new();
     let owner = server.register(json!({"scope": "read"})).await;
     let stranger = server.register(json!({"scope": "read"})).await;
@@ -218,13 +218,13 @@ async fn a_batch_is_answered_in_order(kind: Kind) {
         .as_array()
         .unwrap()
         .iter()
-        .map(|answer| answer["active"].as_bool().unwrap())
+        .map(|response| response["active"].as_bool().unwrap())
         .collect();
     assert_eq!(active, [true, false, false, false, true, true]);
     assert_eq!(
         answers[0],
         server.introspect(&owner, &tokens[0]).await,
-        "the same answer as alone"
+        "the same response as alone"
     );
     assert_eq!(batch(&server, &owner, &[]).await, json!([]));
 }
@@ -238,9 +238,11 @@ fn with_another_secret(opaque: &str) -> String {
     format!("oas_at_{}", BASE64URL.encode(bytes))
 }
 
-async fn a_batch_may_mix_formats(kind: Kind) {
-    let server = start(kind).await;
-    let resource = server.register(json!({"resource_server": [server.issuer()]})).await;
+async fn batch_may_mix_formats(kind: Kind) {
+    let server = shared(kind).await;
+    let resource = server
+        .register(json!({"introspection_audiences": [server.issuer()]}))
+        .await;
     let mut tokens = Vec::new();
     for format in ["opaque", "paseto", "opaque", "jwt", "opaque"] {
         let client = server.register(json!({"scope": "read", "token_format": format})).await;
@@ -254,26 +256,30 @@ async fn a_batch_may_mix_formats(kind: Kind) {
     tokens.push((first, true));
     let asked: Vec<String> = tokens.iter().map(|(token, _)| token.clone()).collect();
     let answers = batch(&server, &resource, &asked).await;
-    for ((token, active), answer) in tokens.iter().zip(answers.as_array().unwrap()) {
-        assert_eq!(answer["active"], *active, "{token}");
-        assert_eq!(*answer, server.introspect(&resource, token).await, "the same as alone");
+    for ((token, active), response) in tokens.iter().zip(answers.as_array().unwrap()) {
+        assert_eq!(response["active"], *active, "{token}");
+        assert_eq!(
+            *response,
+            server.introspect(&resource, token).await,
+            "the same as alone"
+        );
     }
 }
 
-async fn a_batch_has_bounds(kind: Kind) {
-    let server = start(kind).await;
+async fn batch_size_is_limited(kind: Kind) {
+    let server = shared(kind).await;
     let client = server.register(json!({"scope": "read"})).await;
     let many = |n: usize| json!({"tokens": vec!["x"; n]}).to_string();
     assert_eq!(send_batch(&server, &client, many(1000)).await.status(), StatusCode::OK);
     let too_large = StatusCode::PAYLOAD_TOO_LARGE;
-    refused(
+    rejected(
         send_batch(&server, &client, many(1001)).await,
         too_large,
         "invalid_request",
     )
     .await;
     let large = json!({"tokens": ["x".repeat(1024 * 1024)]}).to_string();
-    refused(send_batch(&server, &client, large).await, too_large, "invalid_request").await;
+    rejected(send_batch(&server, &client, large).await, too_large, "invalid_request").await;
     for body in [
         "",
         "{}",
@@ -283,11 +289,11 @@ async fn a_batch_has_bounds(kind: Kind) {
         r#"{"tokens":[],"more":1}"#,
         "{\"tokens\":[\"x\"",
     ] {
-        let answer = send_batch(&server, &client, body.to_owned()).await;
-        refused(answer, StatusCode::BAD_REQUEST, "invalid_request").await;
+        let response = send_batch(&server, &client, body.to_owned()).await;
+        rejected(response, StatusCode::BAD_REQUEST, "invalid_request").await;
     }
     let wrong = Credentials::new("nobody", "x");
-    refused(
+    rejected(
         send_batch(&server, &wrong, many(1)).await,
         StatusCode::UNAUTHORIZED,
         "invalid_client",
@@ -299,12 +305,12 @@ async fn a_batch_has_bounds(kind: Kind) {
         .send()
         .await
         .unwrap();
-    refused(got, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
+    rejected(got, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
 }
 
-/// The body never ends, so an answer shows that it was not waited for.
-async fn a_strangers_batch_is_not_read(kind: Kind) {
-    let server = start(kind).await;
+/// The body never ends, so an response shows that it was not waited for.
+async fn body_of_an_unauthenticated_batch_is_not_read(kind: Kind) {
+    let server = shared(kind).await;
     let wrong = format!("Authorization: {}\r\n", Credentials::new("nobody", "x").basic());
     for authorization in ["", &wrong] {
         let mut stream = TcpStream::connect(("127.0.0.1", server.setup.public)).unwrap();
@@ -313,8 +319,8 @@ async fn a_strangers_batch_is_not_read(kind: Kind) {
         let head = "POST /oauth/introspect/batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n";
         let unfinished = format!("{head}{authorization}Content-Length: 1000000\r\n\r\n{{\"tokens\":[");
         stream.write_all(unfinished.as_bytes()).unwrap();
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer).expect("an answer in time");
-        assert_eq!(&answer, b"HTTP/1.1 401");
+        let mut response = [0; 12];
+        stream.read_exact(&mut response).expect("an answer in time");
+        assert_eq!(&response, b"HTTP/1.1 401");
     }
 }

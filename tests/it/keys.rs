@@ -9,23 +9,23 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth2_testkit::server::json as body_of;
-use oauth2_testkit::{Credentials, Kind, Server, Setup};
+use oauth2_testkit::{Credentials, DedicatedServer, Kind, Server, Setup};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{setup, start};
 
-mod custody;
-mod issue;
-mod mistakes;
+mod bulk_issuance;
+mod failed_changes;
+mod key_import_and_rewrap;
 
 on_both_stores!(
-    a_hundred_rotations_under_load_fail_no_verification,
-    every_algorithm_is_verified_by_other_peoples_libraries,
-    a_shared_secret_has_to_be_given_and_is_never_published,
-    who_shares_a_secret_speaks_for_the_clients_that_are_registered_so_only,
-    a_revoked_key_takes_its_tokens_along,
-    keys_follow_each_other_by_age,
+    verification_survives_a_hundred_rotations_under_load,
+    third_party_libraries_verify_every_algorithm,
+    hs256_requires_a_configured_secret_that_is_never_published,
+    shared_secret_forges_tokens_of_hs256_clients_only,
+    revoking_a_key_revokes_its_tokens,
+    keys_rotate_by_age,
 );
 
 const SECRET: &str = "a-secret-of-the-tests-shared-with-verifiers";
@@ -76,8 +76,8 @@ impl Verifier {
 }
 
 async fn admin(server: &Server, method: Method, path: &str, body: Value) -> Value {
-    let answer = server.admin(method, path).json(&body).send().await.unwrap();
-    let (status, body) = (answer.status(), body_of(answer).await);
+    let response = server.admin(method, path).json(&body).send().await.unwrap();
+    let (status, body) = (response.status(), body_of(response).await);
     assert_eq!(status, StatusCode::OK, "{body}");
     body
 }
@@ -109,7 +109,7 @@ fn kid_of(token: &str) -> String {
 }
 
 /// Ends the server as an operator does, and starts it again.
-async fn restart(server: &mut Server) {
+async fn restart(server: &mut DedicatedServer) {
     server.process.signal("TERM");
     server.process.wait(Duration::from_secs(30)).await;
     server.start_again().await;
@@ -124,9 +124,9 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
-async fn a_hundred_rotations_under_load_fail_no_verification(store: Kind) {
+async fn verification_survives_a_hundred_rotations_under_load(store: Kind) {
     const ROTATIONS: usize = 100;
-    let server = Server::start(brisk(setup(store).await)).await;
+    let server = DedicatedServer::start(brisk(setup(store).await)).await;
     let paseto = server.register(json!({})).await;
     let jwt = server.register(json!({"token_format": "jwt"})).await;
     let es256 = server
@@ -157,8 +157,8 @@ async fn a_hundred_rotations_under_load_fail_no_verification(store: Kind) {
     .await;
 }
 
-async fn every_algorithm_is_verified_by_other_peoples_libraries(store: Kind) {
-    let server = Server::start(brisk(setup(store).await).with("OAUTH2_JWT_SECRET", SECRET)).await;
+async fn third_party_libraries_verify_every_algorithm(store: Kind) {
+    let server = DedicatedServer::start(brisk(setup(store).await).with("OAUTH2_JWT_SECRET", SECRET)).await;
     assert_eq!(
         published(&server).await.len(),
         2,
@@ -195,17 +195,20 @@ async fn every_algorithm_is_verified_by_other_peoples_libraries(store: Kind) {
     assert!(seen["verified"].as_u64().unwrap() >= 12, "{seen}");
 }
 
-async fn a_shared_secret_has_to_be_given_and_is_never_published(store: Kind) {
+async fn hs256_requires_a_configured_secret_that_is_never_published(store: Kind) {
     let mut server = start(store).await;
     let client = json!({"client_id": "old", "token_format": "jwt", "signing_alg": "HS256"});
-    let answer = server
+    let response = server
         .admin(Method::POST, "/clients")
         .json(&client)
         .send()
         .await
         .unwrap();
-    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
-    let text = body_of(answer).await["error_description"].as_str().unwrap().to_owned();
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    let text = body_of(response).await["error_description"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert!(
         text.contains("signing_alg") && text.contains("OAUTH2_JWT_SECRET"),
         "{text}"
@@ -254,8 +257,8 @@ fn new_id(token: &str) -> String {
     format!("{}-7000-8000-000000000000", &claims["jti"].as_str().unwrap()[..13])
 }
 
-async fn who_shares_a_secret_speaks_for_the_clients_that_are_registered_so_only(store: Kind) {
-    let server = Server::start(setup(store).await.with("OAUTH2_JWT_SECRET", SECRET)).await;
+async fn shared_secret_forges_tokens_of_hs256_clients_only(store: Kind) {
+    let server = DedicatedServer::start(setup(store).await.with("OAUTH2_JWT_SECRET", SECRET)).await;
     let old = json!({"client_id": "old", "scope": "read oauth2.admin", "token_format": "jwt", "signing_alg": "HS256"});
     let (old, other) = (
         server.register(old).await,
@@ -311,7 +314,7 @@ async fn who_shares_a_secret_speaks_for_the_clients_that_are_registered_so_only(
     until("the change is in force", async || !server.is_active(&old, &token).await).await;
 }
 
-async fn a_revoked_key_takes_its_tokens_along(store: Kind) {
+async fn revoking_a_key_revokes_its_tokens(store: Kind) {
     let server = start(store).await;
     let client = server.register(json!({"token_format": "jwt"})).await;
     let other = server.register(json!({})).await;
@@ -319,8 +322,8 @@ async fn a_revoked_key_takes_its_tokens_along(store: Kind) {
     // On Postgres another node has verified it, too.
     let second = match store {
         Kind::Postgres => {
-            let beside = server.setup.beside();
-            let second = Server::start(beside.with("OAUTH2_ISSUER", server.issuer())).await;
+            let beside = server.setup.second_node();
+            let second = DedicatedServer::start(beside.with("OAUTH2_ISSUER", server.issuer())).await;
             assert!(second.is_active(&client, &token).await);
             Some(second)
         }
@@ -360,9 +363,9 @@ async fn a_revoked_key_takes_its_tokens_along(store: Kind) {
     assert!(again.code == 2 && again.stderr.contains("no key"), "{}", again.stderr);
 }
 
-async fn keys_follow_each_other_by_age(store: Kind) {
+async fn keys_rotate_by_age(store: Kind) {
     // A little over two seconds.
-    let server = Server::start(brisk(setup(store).await).with("OAUTH2_KEYS_ROTATION_DAYS", "0.000025")).await;
+    let server = DedicatedServer::start(brisk(setup(store).await).with("OAUTH2_KEYS_ROTATION_DAYS", "0.000025")).await;
     let first = kids(&server, "ES256", "signing").await;
     until("a key follows", async || {
         !kids(&server, "ES256", "retired").await.is_empty()

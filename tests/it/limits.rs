@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use oauth2_testkit::server::json as body_of;
-use oauth2_testkit::{Credentials, Kind, Server};
+use oauth2_testkit::{Credentials, DedicatedServer, Kind, Server};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
 
@@ -15,17 +15,17 @@ const TOO_MANY: StatusCode = StatusCode::TOO_MANY_REQUESTS;
 const FAILED: StatusCode = StatusCode::UNAUTHORIZED;
 
 on_both_stores!(
-    a_rate_is_exact_to_within_one_burst,
+    rate_limit_is_exact_within_one_burst,
     each_endpoint_has_its_own_bucket,
-    what_is_observed_is_counted_and_let_pass,
-    a_rate_that_changes_takes_effect,
-    the_servers_rate_is_for_clients_that_have_none,
-    a_flood_of_wrong_secrets_shuts_nobody_out,
-    addresses_are_told_apart_behind_a_trusted_proxy,
+    observe_mode_counts_without_rejecting,
+    changed_rate_limit_takes_effect,
+    default_rate_limit_applies_to_clients_without_their_own,
+    wrong_secrets_do_not_lock_a_client_out,
+    client_address_is_taken_from_trusted_proxies_only,
 );
 
-fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
-    answer.headers().get(name).map_or("", |value| value.to_str().unwrap())
+fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+    response.headers().get(name).map_or("", |value| value.to_str().unwrap())
 }
 
 /// How often the token endpoint answered a client's request so.
@@ -39,7 +39,7 @@ async fn decisions(server: &Server, decision: &str) -> f64 {
 }
 
 /// 64 connections ask ten times as fast as they may: what is let through is the burst and what came back meanwhile.
-async fn a_rate_is_exact_to_within_one_burst(kind: Kind) {
+async fn rate_limit_is_exact_within_one_burst(kind: Kind) {
     const RATE: u32 = 100;
     const BURST: u32 = 20;
     let server = start(kind).await;
@@ -51,8 +51,8 @@ async fn a_rate_is_exact_to_within_one_burst(kind: Kind) {
     let asking = (0..64).map(async |_| {
         // As fast as it is answered, until ten times of what is let through in two seconds has been asked.
         while refused.get() < RATE * 2 * 9 {
-            let answer = server.ask_token(&client, &[]).await;
-            let counted = match answer.status() {
+            let response = server.request_token(&client, &[]).await;
+            let counted = match response.status() {
                 StatusCode::OK => &passed,
                 StatusCode::TOO_MANY_REQUESTS => &refused,
                 other => panic!("{other}"),
@@ -73,19 +73,19 @@ async fn each_endpoint_has_its_own_bucket(kind: Kind) {
     let server = start(kind).await;
     let limits = json!({"token": "2/h", "introspection": "3/h", "revocation": "1/h"});
     let client = server.register(json!({ "rate_limits": limits })).await;
-    let answer = server.ask_token(&client, &[]).await;
-    assert_eq!(header(&answer, "ratelimit-policy"), r#""token";q=2;w=3600"#);
-    assert_eq!(header(&answer, "ratelimit"), r#""token";r=1;t=1800"#);
-    let token = body_of(answer).await["access_token"].as_str().unwrap().to_owned();
-    assert_eq!(server.ask_token(&client, &[]).await.status(), StatusCode::OK);
+    let response = server.request_token(&client, &[]).await;
+    assert_eq!(header(&response, "ratelimit-policy"), r#""token";q=2;w=3600"#);
+    assert_eq!(header(&response, "ratelimit"), r#""token";r=1;t=1800"#);
+    let token = body_of(response).await["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(server.request_token(&client, &[]).await.status(), StatusCode::OK);
 
-    let answer = server.ask_token(&client, &[]).await;
-    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(header(&answer, "ratelimit"), r#""token";r=0;t=3600"#);
-    let wait: u64 = header(&answer, "retry-after").parse().unwrap();
+    let response = server.request_token(&client, &[]).await;
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(header(&response, "ratelimit"), r#""token";r=0;t=3600"#);
+    let wait: u64 = header(&response, "retry-after").parse().unwrap();
     assert!((1790..=1800).contains(&wait), "{wait}");
-    assert_eq!(header(&answer, "cache-control"), "no-store");
-    assert_eq!(body_of(answer).await["error"], "too_many_requests");
+    assert_eq!(header(&response, "cache-control"), "no-store");
+    assert_eq!(body_of(response).await["error"], "too_many_requests");
 
     let ask = async |path: &str| server.post(&client, path, &[("token", &token)]).await.status();
     for _ in 0..2 {
@@ -111,40 +111,43 @@ async fn each_endpoint_has_its_own_bucket(kind: Kind) {
         assert_eq!(token.status(), StatusCode::TOO_MANY_REQUESTS);
     }
     let other = server.register(json!({})).await;
-    let answer = server.ask_token(&other, &[]).await;
-    assert_eq!((answer.status(), header(&answer, "ratelimit")), (StatusCode::OK, ""));
+    let response = server.request_token(&other, &[]).await;
+    assert_eq!(
+        (response.status(), header(&response, "ratelimit")),
+        (StatusCode::OK, "")
+    );
 }
 
-async fn what_is_observed_is_counted_and_let_pass(kind: Kind) {
+async fn observe_mode_counts_without_rejecting(kind: Kind) {
     let server = start(kind).await;
     let client = server
         .register(json!({"rate_limits": {"token": "1/h"}, "rate_limit_mode": "observe"}))
         .await;
     for _ in 0..3 {
-        assert_eq!(server.ask_token(&client, &[]).await.status(), StatusCode::OK);
+        assert_eq!(server.request_token(&client, &[]).await.status(), StatusCode::OK);
     }
     assert!((decisions(&server, "observed").await - 2.0).abs() < 0.5);
     assert!(decisions(&server, "limited").await < 0.5);
 }
 
-async fn a_rate_that_changes_takes_effect(kind: Kind) {
+async fn changed_rate_limit_takes_effect(kind: Kind) {
     let server = start(kind).await;
     let client = server
         .register(json!({"client_id": "ci", "rate_limits": {"token": "1/h"}}))
         .await;
-    let ask = async || server.ask_token(&client, &[]).await.status();
+    let ask = async || server.request_token(&client, &[]).await.status();
     assert_eq!(
         (ask().await, ask().await),
         (StatusCode::OK, StatusCode::TOO_MANY_REQUESTS)
     );
     let change = async |patch| {
-        let answer = server
+        let response = server
             .admin(Method::PATCH, "/clients/ci")
             .json(&patch)
             .send()
             .await
             .unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(response.status(), StatusCode::OK);
     };
     change(json!({"rate_limits": {"token": "2/h"}})).await;
     assert_eq!(
@@ -155,22 +158,22 @@ async fn a_rate_that_changes_takes_effect(kind: Kind) {
     assert_eq!(ask().await, StatusCode::OK);
 }
 
-async fn the_servers_rate_is_for_clients_that_have_none(kind: Kind) {
-    let server = Server::start(setup(kind).await.with("OAUTH2_LIMITS_TOKEN", "1/h")).await;
+async fn default_rate_limit_applies_to_clients_without_their_own(kind: Kind) {
+    let server = DedicatedServer::start(setup(kind).await.with("OAUTH2_LIMITS_TOKEN", "1/h")).await;
     let (plain, own) = (
         server.register(json!({})).await,
         server.register(json!({"rate_limits": {"token": "2/h"}})).await,
     );
     for (client, expected) in [(&plain, 1), (&own, 2)] {
         let mut passed = 0;
-        while server.ask_token(client, &[]).await.status() == StatusCode::OK {
+        while server.request_token(client, &[]).await.status() == StatusCode::OK {
             passed += 1;
         }
         assert_eq!(passed, expected);
     }
 }
 
-async fn a_flood_of_wrong_secrets_shuts_nobody_out(kind: Kind) {
+async fn wrong_secrets_do_not_lock_a_client_out(kind: Kind) {
     let server = start(kind).await;
     let client = server.register(json!({})).await;
     let wrong = Credentials::new(&*client.id, "wrong");
@@ -178,17 +181,17 @@ async fn a_flood_of_wrong_secrets_shuts_nobody_out(kind: Kind) {
     let mut refused = Vec::new();
     for _ in 0..130 {
         let asked = Instant::now();
-        let answer = server.ask_token(&wrong, &[]).await;
-        match answer.status() {
+        let response = server.request_token(&wrong, &[]).await;
+        match response.status() {
             StatusCode::UNAUTHORIZED => {}
             StatusCode::TOO_MANY_REQUESTS => {
                 assert!(asked.elapsed() >= Duration::from_millis(150), "it is held back");
-                refused.push(header(&answer, "retry-after").to_owned());
+                refused.push(header(&response, "retry-after").to_owned());
             }
             other => panic!("{other}"),
         }
         // From the very same address, in the middle of it.
-        assert_eq!(server.ask_token(&client, &[]).await.status(), StatusCode::OK);
+        assert_eq!(server.request_token(&client, &[]).await.status(), StatusCode::OK);
     }
     // A hundred at once, and one each 0.6 s.
     let allowed = 100 + (began.elapsed().as_millis() / 600) as usize;
@@ -205,16 +208,19 @@ async fn a_flood_of_wrong_secrets_shuts_nobody_out(kind: Kind) {
     assert!((counted.unwrap() - refused.len() as f64).abs() < 0.5);
     // Another client's failures are its own.
     let other = Credentials::new("nobody", "wrong");
-    assert_eq!(server.ask_token(&other, &[]).await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        server.request_token(&other, &[]).await.status(),
+        StatusCode::UNAUTHORIZED
+    );
 
     let observing = setup(kind)
         .await
         .with("OAUTH2_LIMITS_AUTH_FAILURES", "1/h")
         .with("OAUTH2_LIMITS_AUTH_FAILURES_MODE", "observe");
-    let observing = Server::start(observing).await;
+    let observing = DedicatedServer::start(observing).await;
     for _ in 0..3 {
         assert_eq!(
-            observing.ask_token(&other, &[]).await.status(),
+            observing.request_token(&other, &[]).await.status(),
             StatusCode::UNAUTHORIZED
         );
     }
@@ -224,10 +230,10 @@ async fn a_flood_of_wrong_secrets_shuts_nobody_out(kind: Kind) {
     assert!((over.unwrap() - 2.0).abs() < 0.5);
 }
 
-async fn addresses_are_told_apart_behind_a_trusted_proxy(kind: Kind) {
+async fn client_address_is_taken_from_trusted_proxies_only(kind: Kind) {
     let limited = |setup: oauth2_testkit::Setup| setup.with("OAUTH2_LIMITS_AUTH_FAILURES", "1/h");
     let trusting = limited(setup(kind).await).with("OAUTH2_SERVER_TRUSTED_PROXIES", "127.0.0.0/8, ::1");
-    let trusting = Server::start(trusting).await;
+    let trusting = DedicatedServer::start(trusting).await;
     let fail = async |server: &Server, headers: &[(&str, &str)]| {
         let wrong = Credentials::new("somebody", "wrong");
         let mut request = server
@@ -262,7 +268,7 @@ async fn addresses_are_told_apart_behind_a_trusted_proxy(kind: Kind) {
     ] {
         assert_eq!(fail(&trusting, &headers).await, expected, "{headers:?}");
     }
-    let wary = Server::start(limited(setup(kind).await)).await;
+    let wary = DedicatedServer::start(limited(setup(kind).await)).await;
     assert_eq!(fail(&wary, &[(told, "198.51.100.1")]).await, FAILED);
     assert_eq!(
         fail(&wary, &[(told, "198.51.100.2")]).await,

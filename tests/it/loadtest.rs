@@ -1,10 +1,10 @@
-//! The load test of `loadtest/`, run as people run it: `run.sh` with a real k6. Whether its exit code and its report can be
-//! trusted; never how fast anything is.
+//! The load test of `loadtest/`: `run.sh` with a real k6. Checks its exit code and its report, never how fast anything is.
 
-mod desk;
-mod peer;
-mod peers;
-mod restraints;
+mod adapters;
+mod comparison;
+mod comparison_harness;
+mod harness;
+mod limits;
 
 use std::path::Path;
 use std::process::Command;
@@ -12,30 +12,30 @@ use std::process::Command;
 use oauth2_testkit::{Kind, Output, Process};
 use serde_json::json;
 
-use self::desk::{Desk, Liar, PATIENCE, clients, pointed_at, under_load, with};
+use self::harness::{FaultyServer, LoadtestHarness, TIMEOUT, loadtest_clients, target_of, wait_for_load, with};
 use crate::start;
 
 on_both_stores!(
-    a_smoke_run_of_a_server_of_its_own_holds,
-    a_crossed_threshold_is_told_and_nothing_is_left_behind,
+    smoke_profile_passes_on_a_server_started_by_the_run,
+    crossed_threshold_exits_99_and_clients_are_removed,
 );
 
-async fn a_smoke_run_of_a_server_of_its_own_holds(kind: Kind) {
-    let desk = Desk::take().await;
+async fn smoke_profile_passes_on_a_server_started_by_the_run(kind: Kind) {
+    let harness = LoadtestHarness::acquire().await;
     let store = match kind {
         Kind::Sqlite => "sqlite",
         Kind::Postgres => "postgres",
     };
-    let output = desk.run(&[("PROFILE", "smoke"), ("STORE", store)]);
+    let output = harness.run(&[("PROFILE", "smoke"), ("STORE", store)]);
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     assert!(
         output.stdout.contains("Load test smoke: thresholds held"),
         "{}",
         output.stdout
     );
-    assert!(desk.read_results(&["--report"]).starts_with("ok: 0 of "));
+    assert!(harness.check_results(&["--report"]).starts_with("ok: 0 of "));
 
-    let summary = desk.summary();
+    let summary = harness.summary();
     let scenarios = summary["scenarios"].as_array().unwrap();
     let names: Vec<_> = scenarios.iter().map(|one| one["name"].as_str().unwrap()).collect();
     let expected = [
@@ -66,7 +66,7 @@ async fn a_smoke_run_of_a_server_of_its_own_holds(kind: Kind) {
     assert_eq!(summary["configuration"]["STORE"], store);
     let server = &summary["server"];
     assert_eq!(server["version"], env!("CARGO_PKG_VERSION"), "{server}");
-    // Nobody else asks this server, so both sides must have counted the same tokens.
+    // The server has no other traffic, so the server and k6 must have counted the same tokens.
     assert_eq!(server["tokens_issued"], server["tokens_received_by_k6"], "{server}");
     assert!(server["commits"].as_u64().unwrap() > 0, "{server}");
     let generator = &summary["generator"];
@@ -76,20 +76,20 @@ async fn a_smoke_run_of_a_server_of_its_own_holds(kind: Kind) {
     let url = summary["configuration"]["BASE_URL"].as_str().unwrap();
     assert!(
         reqwest::get(format!("{url}/health")).await.is_err(),
-        "its server still answers"
+        "its server is still running"
     );
 }
 
-async fn a_crossed_threshold_is_told_and_nothing_is_left_behind(kind: Kind) {
-    let desk = Desk::take().await;
+async fn crossed_threshold_exits_99_and_clients_are_removed(kind: Kind) {
+    let harness = LoadtestHarness::acquire().await;
     let server = start(kind).await;
     let token = server.admin_token().to_owned();
-    let place = pointed_at(&server, &token);
-    let output = desk.run(&with(&place, &[("DURATION", "3s"), ("P95_MAX", "0.001")]));
+    let target = target_of(&server, &token);
+    let output = harness.run(&with(&target, &[("DURATION", "3s"), ("P95_MAX", "0.001")]));
     assert_eq!(output.code, 99, "{}{}", output.stdout, output.stderr);
-    let told = desk.read_results(&["--secret", &token]);
-    assert!(!told.starts_with("ok: 0 of "), "{told}");
-    let summary = desk.summary();
+    let checked = harness.check_results(&["--secret", &token]);
+    assert!(!checked.starts_with("ok: 0 of "), "{checked}");
+    let summary = harness.summary();
     assert_eq!(summary["verdict"], "thresholds crossed");
     assert_eq!(summary["exit_code"], 99);
     let thresholds = summary["thresholds"].as_array().unwrap();
@@ -97,12 +97,12 @@ async fn a_crossed_threshold_is_told_and_nothing_is_left_behind(kind: Kind) {
     for one in crossed {
         assert_eq!(one["expected"], "p(95)<0.001", "{one}");
     }
-    assert_eq!(clients(&server).await, Vec::<String>::new());
+    assert_eq!(loadtest_clients(&server).await, Vec::<String>::new());
     assert!(!output.stdout.contains(&token) && !output.stderr.contains(&token));
 }
 
 #[test]
-fn the_scripts_are_clean() {
+fn shellcheck_accepts_the_scripts() {
     let loadtest = Path::new(env!("CARGO_MANIFEST_DIR")).join("loadtest");
     let output = Output::of(
         Command::new("shellcheck")
@@ -112,12 +112,12 @@ fn the_scripts_are_clean() {
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
 }
 
-/// The exit code, a part of what is said, and the environment that leads to it.
+/// An exit code, a part of the error message, and the environment that causes them.
 type Case<'a> = (i32, &'a str, &'a [(&'a str, &'a str)]);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_run_says_why() {
-    let desk = Desk::take().await;
+async fn invalid_configuration_is_reported() {
+    let harness = LoadtestHarness::acquire().await;
     let server = start(Kind::Sqlite).await;
     let (base, admin) = (server.issuer(), server.management_url(""));
     let token = server.admin_token().to_owned();
@@ -126,11 +126,11 @@ async fn what_cannot_be_run_says_why() {
         (2, "PROFILE must be one of smoke, load", &[("PROFILE", "smok")]),
         (2, "SCENARIOS has mixx, which is none of", &[("SCENARIOS", "mixx")]),
         (2, "STORE must be sqlite or postgres", &[("STORE", "mysql")]),
-        (2, "DURATION must be a time", &[("DURATION", "soon")]),
+        (2, "DURATION must be a duration", &[("DURATION", "soon")]),
         (2, "BASE_URL is missing", &[("ADMIN_TOKEN", wrong)]),
         (
             2,
-            "BASE_URL and TOKEN_URL are both given",
+            "BASE_URL and TOKEN_URL are mutually exclusive",
             &[("BASE_URL", &base), ("TOKEN_URL", &base)],
         ),
         (2, "TOKEN_URL is missing: REVOKE_URL", &[("REVOKE_URL", &base)]),
@@ -151,7 +151,7 @@ async fn what_cannot_be_run_says_why() {
         ),
         (
             2,
-            "SCENARIOS has introspect, which needs an endpoint: give INTROSPECT_URL",
+            "SCENARIOS has introspect, which needs an endpoint: set INTROSPECT_URL",
             &[
                 ("TOKEN_URL", &base),
                 ("CLIENT_ID", "one"),
@@ -161,10 +161,10 @@ async fn what_cannot_be_run_says_why() {
         ),
         (
             2,
-            "SCENARIOS has quotas, whose clients ask 80 times: too seldom to pass a quota of 50",
+            "SCENARIOS has quotas, whose clients send 80 requests each: too few to exceed a quota of 50",
             &[("SCENARIOS", "quotas"), ("QUOTA", "50")],
         ),
-        (2, "K6_DURATION would change", &[("K6_DURATION", "1s")]),
+        (2, "K6_DURATION must not be set", &[("K6_DURATION", "1s")]),
         (2, "PROFILE smoke needs a client", &[("BASE_URL", &base)]),
         (
             3,
@@ -173,7 +173,7 @@ async fn what_cannot_be_run_says_why() {
         ),
         (
             3,
-            "BASE_URL http://127.0.0.1:1 does not answer",
+            "BASE_URL http://127.0.0.1:1 does not return authorization server metadata",
             &[
                 ("BASE_URL", "http://127.0.0.1:1"),
                 ("ADMIN_URL", &admin),
@@ -182,15 +182,15 @@ async fn what_cannot_be_run_says_why() {
         ),
         (
             3,
-            "is CLIENT_SECRET its secret?",
+            "check CLIENT_SECRET",
             &[("BASE_URL", &base), ("CLIENT_ID", "demo"), ("CLIENT_SECRET", wrong)],
         ),
     ];
     for (index, (code, sentence, environment)) in cases.iter().enumerate() {
-        let results = desk.path(&format!("results-{index}"));
+        let results = harness.path(&format!("results-{index}"));
         let mut all = environment.to_vec();
         all.push(("RESULTS_DIR", results.to_str().unwrap()));
-        let output = desk.run(&all);
+        let output = harness.run(&all);
         assert_eq!(output.code, *code, "{environment:?}: {}", output.stderr);
         assert!(output.stderr.contains(sentence), "{environment:?}: {}", output.stderr);
         assert!(!output.stderr.contains(wrong), "{}", output.stderr);
@@ -198,17 +198,17 @@ async fn what_cannot_be_run_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_existing_client_is_enough() {
-    let desk = Desk::take().await;
+async fn one_existing_client_is_sufficient() {
+    let harness = LoadtestHarness::acquire().await;
     let server = start(Kind::Sqlite).await;
-    // Encoded in the Authorization header, or it does not get through.
+    // Contains characters that must be form-encoded in the Authorization header.
     let secret = "50 % of it: +/&= and \"quotes\", 'both'";
     let client = json!({"scope": "read write", "token_format": "jwt", "client_secret": secret});
     let client = server.register(client).await;
-    std::fs::write(desk.path("secret"), format!("{}\n", client.secret)).unwrap();
+    std::fs::write(harness.path("secret"), format!("{}\n", client.secret)).unwrap();
     let metrics = server.management_url("/metrics");
     let base = server.issuer();
-    let output = desk.run(&[
+    let output = harness.run(&[
         ("BASE_URL", &base),
         ("METRICS_URL", &metrics),
         ("CLIENT_ID", &client.id),
@@ -217,10 +217,11 @@ async fn one_existing_client_is_enough() {
     ]);
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     assert!(
-        desk.read_results(&["--secret", &client.secret])
+        harness
+            .check_results(&["--secret", &client.secret])
             .starts_with("ok: 0 of ")
     );
-    let summary = desk.summary();
+    let summary = harness.summary();
     let issuing = &summary["scenarios"][0];
     assert_eq!(issuing["name"], "client_credentials");
     assert!(issuing["requests"].as_u64().unwrap() > 0, "{issuing}");
@@ -228,25 +229,25 @@ async fn one_existing_client_is_enough() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_lies_is_found_out() {
-    let desk = Desk::take().await;
-    let liar = Liar::start();
-    let base = liar.url();
-    let output = desk.run(&[
+async fn wrong_responses_are_detected() {
+    let harness = LoadtestHarness::acquire().await;
+    let faulty = FaultyServer::start();
+    let base = faulty.url();
+    let output = harness.run(&[
         ("BASE_URL", &base),
-        ("CLIENT_ID", "somebody"),
-        ("CLIENT_SECRET", "a-secret-that-the-liar-never-looks-at"),
+        ("CLIENT_ID", "client"),
+        ("CLIENT_SECRET", "a-secret-that-the-server-never-checks"),
         ("SCENARIOS", "introspect revoke bad_secrets"),
         ("DURATION", "2s"),
     ]);
     assert_eq!(output.code, 99, "{}{}", output.stdout, output.stderr);
-    let summary = desk.summary();
+    let summary = harness.summary();
     let wrong = |scenario: usize, what: &str| summary["scenarios"][scenario]["wrong_answers"][what].as_u64();
     for (scenario, what) in [
-        (0, "a revoked token called active"),
-        (0, "garbage called active"),
-        (1, "a revoked token called active"),
-        (2, "a wrong secret accepted"),
+        (0, "revoked token reported active"),
+        (0, "invalid token reported active"),
+        (1, "revoked token reported active"),
+        (2, "wrong secret accepted"),
     ] {
         assert!(
             wrong(scenario, what).is_some_and(|count| count > 0),
@@ -257,65 +258,75 @@ async fn a_server_that_lies_is_found_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_dies_under_load_is_no_success() {
-    let desk = Desk::take().await;
+async fn a_server_crash_under_load_exits_99() {
+    let harness = LoadtestHarness::acquire().await;
     let mut server = start(Kind::Sqlite).await;
     let token = server.admin_token().to_owned();
-    let place = pointed_at(&server, &token);
-    let mut command = desk.command(&with(
-        &place,
+    let target = target_of(&server, &token);
+    let mut command = harness.command(&with(
+        &target,
         &[("SCENARIOS", "client_credentials"), ("DURATION", "5s")],
     ));
-    let mut run = Process::start(&mut command, &desk.path("stderr"));
-    under_load(&server, &mut run).await;
+    let mut run = Process::start(&mut command, &harness.path("stderr"));
+    wait_for_load(&server, &mut run).await;
     server.process.kill();
-    let code = run.wait(PATIENCE).await.code();
+    let code = run.wait(TIMEOUT).await.code();
     assert_eq!(code, Some(99), "{}", run.stderr());
-    // Nobody could remove them: whoever runs it must be told.
+    // The clients could not be removed, which must be reported.
     assert!(
-        run.stderr().contains("clients of this run may be left"),
+        run.stderr().contains("clients of this run may remain"),
         "{}",
         run.stderr()
     );
-    let kinds = desk.summary()["scenarios"][0]["errors"].to_string();
-    assert!(kinds.contains("no answer (refused)"), "{kinds}");
+    let errors = harness.summary()["scenarios"][0]["errors"].to_string();
+    assert!(errors.contains("no response (connection refused)"), "{errors}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupted_run_removes_its_clients() {
-    let desk = Desk::take().await;
+    let harness = LoadtestHarness::acquire().await;
     let server = start(Kind::Sqlite).await;
     let token = server.admin_token().to_owned();
-    let place = pointed_at(&server, &token);
+    let target = target_of(&server, &token);
     let more = [("SCENARIOS", "client_credentials"), ("DURATION", "60s")];
 
-    let mut run = Process::start(&mut desk.command(&with(&place, &more)), &desk.path("stderr"));
-    under_load(&server, &mut run).await;
+    let mut run = Process::start(&mut harness.command(&with(&target, &more)), &harness.path("stderr"));
+    wait_for_load(&server, &mut run).await;
     run.signal("TERM");
-    assert_eq!(run.wait(PATIENCE).await.code(), Some(143), "{}", run.stderr());
-    assert_eq!(clients(&server).await, Vec::<String>::new(), "{}", run.stderr());
-    assert_eq!(desk.summary()["verdict"], "ended early");
+    assert_eq!(run.wait(TIMEOUT).await.code(), Some(143), "{}", run.stderr());
+    assert_eq!(
+        loadtest_clients(&server).await,
+        Vec::<String>::new(),
+        "{}",
+        run.stderr()
+    );
+    assert_eq!(harness.summary()["verdict"], "ended early");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_clients_of_a_killed_generator_are_removed() {
-    let desk = Desk::take().await;
+async fn clients_are_removed_after_k6_is_killed() {
+    let harness = LoadtestHarness::acquire().await;
     let server = start(Kind::Sqlite).await;
     let token = server.admin_token().to_owned();
-    let place = pointed_at(&server, &token);
+    let target = target_of(&server, &token);
     let more = [("SCENARIOS", "client_credentials"), ("DURATION", "60s")];
 
-    let mut run = Process::start(&mut desk.command(&with(&place, &more)), &desk.path("stderr"));
-    under_load(&server, &mut run).await;
+    let mut run = Process::start(&mut harness.command(&with(&target, &more)), &harness.path("stderr"));
+    wait_for_load(&server, &mut run).await;
     let parent = run.id().to_string();
     let killed = Command::new("pkill")
         .args(["-KILL", "-x", "-P", &parent, "k6"])
         .status();
-    assert!(killed.unwrap().success(), "k6 is a child of run.sh");
-    assert_eq!(run.wait(PATIENCE).await.code(), Some(3), "{}", run.stderr());
-    assert_eq!(clients(&server).await, Vec::<String>::new(), "{}", run.stderr());
+    assert!(killed.unwrap().success(), "k6 must be a child of run.sh");
+    assert_eq!(run.wait(TIMEOUT).await.code(), Some(3), "{}", run.stderr());
+    assert_eq!(
+        loadtest_clients(&server).await,
+        Vec::<String>::new(),
+        "{}",
+        run.stderr()
+    );
     assert!(
-        !desk.results().join("summary.json").exists(),
-        "it has measured nothing to the end"
+        !harness.results().join("summary.json").exists(),
+        "a killed k6 writes no report"
     );
 }

@@ -1,4 +1,4 @@
-//! Black box: the real binary over HTTP, each case on `SQLite` and on Postgres.
+//! Black-box tests: the real binary over HTTP and on the command line, each case on `SQLite` and on Postgres.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,9 +7,11 @@
     reason = "tests"
 )]
 
-use oauth2_testkit::{Kind, Server, Setup};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Each of these on Postgres and on `SQLite`.
+use oauth2_testkit::{DedicatedServer, Kind, Server, Setup};
+
+/// Declares each function as a test on `SQLite` and as a test on Postgres.
 macro_rules! on_both_stores {
     ($($name:ident),+ $(,)?) => {
         mod sqlite {
@@ -26,6 +28,7 @@ macro_rules! on_both_stores {
 mod admin;
 mod audit;
 mod bulk;
+mod bulk_tokens;
 mod canary;
 mod claims;
 mod cli;
@@ -34,6 +37,7 @@ mod config;
 mod crash;
 mod discovery;
 mod first_run;
+mod http_cli_parity;
 mod inspect;
 mod introspect;
 mod keys;
@@ -44,22 +48,32 @@ mod operations;
 mod outage;
 mod outside;
 mod policy;
-mod proof;
 mod properties;
-mod provisioning;
 mod quotas;
 mod revoke;
 mod shutdown;
 mod token;
+mod token_verification;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_oauth2_server");
 
-/// An empty store and an environment for a server.
+/// An empty store, and the environment of a server.
 async fn setup(kind: Kind) -> Setup {
     Setup::new(BINARY, kind).await
 }
 
-/// A server on an empty store, ready.
-async fn start(kind: Kind) -> Server {
-    Server::start(setup(kind).await).await
+/// Starts a server on an empty store. For tests that restart or reconfigure it, or change or count what other tests see.
+async fn start(kind: Kind) -> DedicatedServer {
+    DedicatedServer::start(setup(kind).await).await
+}
+
+/// The server that the tests of a store share; see [`Server::shared`].
+async fn shared(kind: Kind) -> Server {
+    Server::shared(BINARY, kind).await
+}
+
+/// A client id that no other test uses.
+fn unique(prefix: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{prefix}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 
-use oauth2_testkit::{Kind, Server};
+use oauth2_testkit::Kind;
 use serde_json::{Value, json};
 
 use crate::{outside, setup, start};
 
-on_both_stores!(every_answer_is_as_the_document_says);
+on_both_stores!(every_response_conforms_to_the_document);
 
 fn kept() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
@@ -16,28 +16,28 @@ fn kept() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_document_is_the_same_everywhere() {
+async fn served_document_equals_the_committed_one() {
     let server = start(Kind::Sqlite).await;
     let told = server.get_json(server.management_url("/openapi.json")).await;
     assert_eq!(
         told,
         serde_json::from_str::<Value>(&kept()).unwrap(),
-        "`make openapi` writes docs/openapi.json anew"
+        "`make openapi` generates docs/openapi.json"
     );
     let hidden = reqwest::get(server.url("/openapi.json")).await.unwrap();
     assert_eq!(hidden.status(), 404, "it is for operators");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_document_is_printed_without_a_configuration() {
+async fn document_is_printed_without_a_configuration() {
     let broken = setup(Kind::Sqlite).await.with("OAUTH2_SERVER_PORT", "none");
     let printed = broken.run(&["openapi"]);
     assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
-    assert_eq!(printed.stdout, kept(), "`make openapi` writes docs/openapi.json anew");
+    assert_eq!(printed.stdout, kept(), "`make openapi` generates docs/openapi.json");
 }
 
-async fn every_answer_is_as_the_document_says(kind: Kind) {
-    let server: Server = start(kind).await;
+async fn every_response_conforms_to_the_document(kind: Kind) {
+    let server = start(kind).await;
     let client = server.register(json!({"scope": "read write"})).await;
     let mut command: Command = outside::program("document.py", &server);
     command.args(["--management", server.management_url("").trim_end_matches('/')]);

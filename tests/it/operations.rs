@@ -5,20 +5,20 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use oauth2_testkit::{Credentials, Kind, Server};
+use oauth2_testkit::{Credentials, DedicatedServer, Kind, Server};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::start;
-use crate::token::refused;
+use crate::token::rejected;
 
 on_both_stores!(
     health_and_readiness_are_on_both_listeners,
-    metrics_are_there_from_the_start_and_lint_clean,
-    what_happens_is_counted,
-    strange_requests_make_no_series,
-    every_answer_has_the_security_headers,
-    slow_requests_are_cut_off,
+    metrics_exist_from_the_start_and_pass_promtool,
+    requests_and_tokens_are_counted,
+    unexpected_requests_create_no_series,
+    every_response_has_security_headers,
+    slow_requests_time_out,
     logs_are_json_with_request_ids,
 );
 
@@ -36,19 +36,19 @@ async fn health_and_readiness_are_on_both_listeners(kind: Kind) {
                 (StatusCode::OK, &"no-store".parse().unwrap())
             );
             let post = server.http.post(format!("{base}{path}")).send().await.unwrap();
-            refused(post, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
+            rejected(post, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
         }
     }
 }
 
-async fn metrics_are_there_from_the_start_and_lint_clean(kind: Kind) {
+async fn metrics_exist_from_the_start_and_pass_promtool(kind: Kind) {
     let server = start(kind).await;
-    let answer = server.http.get(server.management_url("/metrics")).send().await.unwrap();
+    let response = server.http.get(server.management_url("/metrics")).send().await.unwrap();
     assert_eq!(
-        answer.headers()["content-type"],
+        response.headers()["content-type"],
         "text/plain; version=0.0.4; charset=utf-8"
     );
-    let text = answer.text().await.unwrap();
+    let text = response.text().await.unwrap();
     for series in [
         r#"oauth2_server_http_requests_total{method="POST",route="/oauth/token",status="5xx"} 0"#,
         r#"oauth2_server_http_request_duration_seconds_bucket{method="POST",route="/oauth/token",le="+Inf"} 0"#,
@@ -56,8 +56,8 @@ async fn metrics_are_there_from_the_start_and_lint_clean(kind: Kind) {
         r#"oauth2_server_oauth_token_revoked_total{kind="issuer"} 0"#,
         "oauth2_server_db_connections_active ",
         "oauth2_server_db_connections_max ",
+        r#"oauth2_server_actor_restarts_total{actor="store_gateway"} 0"#,
         r#"oauth2_server_actor_restarts_total{actor="token_store"} 0"#,
-        r#"oauth2_server_actor_restarts_total{actor="recorder"} 0"#,
         r#"oauth2_server_actor_mailbox_depth{actor="revocation_cache"} "#,
         r#"oauth2_server_actor_sheds_total{actor="rate_limiter",reason="full"} 0"#,
         r#"oauth2_server_actor_mailbox_wait_seconds_count{actor="metrics"} "#,
@@ -79,14 +79,14 @@ async fn metrics_are_there_from_the_start_and_lint_clean(kind: Kind) {
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
 
-async fn what_happens_is_counted(kind: Kind) {
+async fn requests_and_tokens_are_counted(kind: Kind) {
     let server = start(kind).await;
     let client = server.register(json!({"scope": "read"})).await;
     let token = server.token(&client).await;
     server.is_active(&client, &token).await;
     server.is_active(&client, &token).await;
     server.revoke(&client, &token).await;
-    server.ask_token(&client, &[("scope", "other")]).await;
+    server.request_token(&client, &[("scope", "other")]).await;
     for (name, labels, expected) in [
         ("oauth_token_issued_total", &[("format", "paseto")][..], 1.0),
         ("oauth_token_revoked_total", &[("kind", "token")], 1.0),
@@ -126,7 +126,7 @@ async fn what_happens_is_counted(kind: Kind) {
     }
 }
 
-async fn strange_requests_make_no_series(kind: Kind) {
+async fn unexpected_requests_create_no_series(kind: Kind) {
     let server = start(kind).await;
     let series = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
     let before = series(&server.metrics().await);
@@ -139,24 +139,24 @@ async fn strange_requests_make_no_series(kind: Kind) {
         "/%2e%2e/etc",
         "/metrics?x=1",
     ] {
-        let answer = server.http.get(server.url(path)).send().await.unwrap();
-        refused(answer, StatusCode::NOT_FOUND, "not_found").await;
+        let response = server.http.get(server.url(path)).send().await.unwrap();
+        rejected(response, StatusCode::NOT_FOUND, "not_found").await;
     }
     for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let answer = server
+        let response = server
             .http
             .request(method, server.url("/oauth/token"))
             .send()
             .await
             .unwrap();
-        refused(answer, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
+        rejected(response, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
     }
     let client = server.register(json!({"scope": "read"})).await;
-    let answer = server
+    let response = server
         .post(&client, "/oauth/%74oken", &[("grant_type", "client_credentials")])
         .await;
-    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(response.status(), StatusCode::OK);
     let text = server.metrics().await;
     assert_eq!(series(&text), before);
     let counted = [("route", "/oauth/token"), ("status", "2xx")];
@@ -172,12 +172,12 @@ async fn strange_requests_make_no_series(kind: Kind) {
     );
 }
 
-async fn every_answer_has_the_security_headers(kind: Kind) {
+async fn every_response_has_security_headers(kind: Kind) {
     let server = start(kind).await;
     for url in ["/health", "/nothing", "/.well-known/jwks.json"] {
-        let answer = server.http.get(server.url(url)).send().await.unwrap();
+        let response = server.http.get(server.url(url)).send().await.unwrap();
         let header = |name: &str| {
-            answer
+            response
                 .headers()
                 .get(name)
                 .map(|value| value.to_str().unwrap().to_owned())
@@ -191,14 +191,14 @@ async fn every_answer_has_the_security_headers(kind: Kind) {
         assert_eq!(header("server"), None);
     }
     let with_id = async |id: &str| {
-        let answer = server
+        let response = server
             .http
             .get(server.url("/health"))
             .header("x-request-id", id)
             .send()
             .await
             .unwrap();
-        answer.headers()["x-request-id"].to_str().unwrap().to_owned()
+        response.headers()["x-request-id"].to_str().unwrap().to_owned()
     };
     assert_eq!(with_id("abc-123").await, "abc-123");
     assert_ne!(
@@ -214,28 +214,28 @@ fn raw(server: &Server, bytes: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", server.setup.public)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream.write_all(bytes.as_bytes()).unwrap();
-    let mut answer = String::new();
+    let mut response = String::new();
     stream
-        .read_to_string(&mut answer)
+        .read_to_string(&mut response)
         .expect("the server closes the connection");
-    answer
+    response
 }
 
-async fn slow_requests_are_cut_off(kind: Kind) {
+async fn slow_requests_time_out(kind: Kind) {
     let server = start(kind).await;
     let began = Instant::now();
-    let answer = raw(&server, "POST /oauth/token HTTP/1.1\r\nHost: a\r\n");
+    let response = raw(&server, "POST /oauth/token HTTP/1.1\r\nHost: a\r\n");
     assert!(
-        answer.starts_with("HTTP/1.1 408 "),
-        "a head that does not end: {answer}"
+        response.starts_with("HTTP/1.1 408 "),
+        "a head that does not end: {response}"
     );
-    let answer = raw(
+    let response = raw(
         &server,
         "POST /oauth/token HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 10\r\n\r\ngrant",
     );
     assert!(
-        answer.starts_with("HTTP/1.1 408 "),
-        "a body that does not end: {answer}"
+        response.starts_with("HTTP/1.1 408 "),
+        "a body that does not end: {response}"
     );
     // 5 s each.
     assert!(began.elapsed() < Duration::from_secs(20));
@@ -243,12 +243,12 @@ async fn slow_requests_are_cut_off(kind: Kind) {
     let mut stream = TcpStream::connect(("127.0.0.1", server.setup.public)).unwrap();
     // The server may close before all of it is written.
     let _ = stream.write_all(head.as_bytes());
-    let mut answer = [0; 12];
-    let read = stream.read(&mut answer).unwrap_or(0);
+    let mut response = [0; 12];
+    let read = stream.read(&mut response).unwrap_or(0);
     assert!(
-        read == 0 || answer.starts_with(b"HTTP/1.1 4"),
+        read == 0 || response.starts_with(b"HTTP/1.1 4"),
         "{:?}",
-        String::from_utf8_lossy(&answer)
+        String::from_utf8_lossy(&response)
     );
     assert_eq!(
         server.http.get(server.url("/health")).send().await.unwrap().status(),
@@ -260,13 +260,13 @@ async fn logs_are_json_with_request_ids(kind: Kind) {
     let setup = crate::setup(kind)
         .await
         .with("OAUTH2_LOG_LEVEL", "info,oauth2_server=debug");
-    let server = Server::start(setup).await;
+    let server = DedicatedServer::start(setup).await;
     let request = server
         .http
         .get(server.url("/nothing"))
         .header("x-request-id", "find-me");
     request.send().await.unwrap();
-    server.ask_token(&Credentials::new("nobody", "nothing"), &[]).await;
+    server.request_token(&Credentials::new("nobody", "nothing"), &[]).await;
     let log = server.process.stderr();
     let lines: Vec<Value> = log
         .lines()

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use oauth2_testkit::server::json;
-use oauth2_testkit::{Kind, Postgres, Server, Setup};
+use oauth2_testkit::{DedicatedServer, Kind, Postgres, Setup};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
 
 use crate::introspect::send_batch;
-use crate::token::refused;
+use crate::token::rejected;
 use crate::{BINARY, start};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -16,9 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Twice the 500 ms within which the contract promises a refusal.
 const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 
-async fn turned_away(answer: Response) {
-    assert_eq!(answer.headers()["retry-after"], "1");
-    refused(answer, StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable").await;
+async fn turned_away(response: Response) {
+    assert_eq!(response.headers()["retry-after"], "1");
+    rejected(response, StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable").await;
 }
 
 /// Asks until the answer has this status; nothing but 200 and 503 may come meanwhile.
@@ -45,9 +45,9 @@ async fn until(status: StatusCode, within: Duration, ask: impl AsyncFn() -> Resp
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_postgres_writes_are_refused_in_time_and_keys_are_still_told() {
+async fn writes_are_shed_in_time_during_a_postgres_outage() {
     let mut postgres = Postgres::start(false);
-    let server = Server::start(Setup::on_postgres(BINARY, &postgres).await).await;
+    let server = DedicatedServer::start(Setup::on_postgres(BINARY, &postgres).await).await;
     let client = server.register(json!({"scope": "read"})).await;
     let stateless = server
         .register(json!({"scope": "read", "token_ledger": "stateless"}))
@@ -60,7 +60,7 @@ async fn without_postgres_writes_are_refused_in_time_and_keys_are_still_told() {
         tokio::task::block_in_place(|| postgres.stop());
         for _ in 0..5 {
             let asked = Instant::now();
-            turned_away(server.ask_token(&client, &[]).await).await;
+            turned_away(server.request_token(&client, &[]).await).await;
             assert!(asked.elapsed() < REFUSED_WITHIN, "{:?}", asked.elapsed());
             let asked = Instant::now();
             turned_away(server.post(&client, "/oauth/revoke", &[("token", &token)]).await).await;
@@ -79,7 +79,7 @@ async fn without_postgres_writes_are_refused_in_time_and_keys_are_still_told() {
         turned_away(send_batch(&server, &client, json!({"tokens": [&token]}).to_string()).await).await;
         // Whether a revocation would have an effect cannot be told either.
         turned_away(server.post(&client, "/oauth/revoke", &[("token", "x")]).await).await;
-        turned_away(server.ask_token(&stateless, &[]).await).await;
+        turned_away(server.request_token(&stateless, &[]).await).await;
         let ready = server.http.get(server.url("/ready")).send().await.unwrap();
         assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(json(ready).await["checks"]["store"], false);
@@ -88,7 +88,10 @@ async fn without_postgres_writes_are_refused_in_time_and_keys_are_still_told() {
         tokio::task::block_in_place(|| postgres.resume());
         // A second each, asserted at twice that.
         let within = Duration::from_secs(2);
-        until(StatusCode::OK, within, async || server.ask_token(&client, &[]).await).await;
+        until(StatusCode::OK, within, async || {
+            server.request_token(&client, &[]).await
+        })
+        .await;
         until(StatusCode::OK, within, introspect).await;
         assert!(
             server.is_active(&client, &token).await,
@@ -106,7 +109,7 @@ async fn without_postgres_writes_are_refused_in_time_and_keys_are_still_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_may_start_before_its_postgres() {
+async fn server_starts_before_postgres() {
     let mut postgres = Postgres::start(false);
     let setup = Setup::on_postgres(BINARY, &postgres).await;
     postgres.stop();
@@ -118,7 +121,7 @@ async fn a_server_may_start_before_its_postgres() {
             .get(&ready)
             .send()
             .await
-            .is_ok_and(|answer| answer.status() == StatusCode::SERVICE_UNAVAILABLE)
+            .is_ok_and(|response| response.status() == StatusCode::SERVICE_UNAVAILABLE)
         {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -133,16 +136,16 @@ async fn a_server_may_start_before_its_postgres() {
         .unwrap();
     turned_away(keys).await;
     tokio::task::block_in_place(|| postgres.resume());
-    let server = Server::adopt(setup, process).await;
+    let server = DedicatedServer::from_process(setup, process).await;
     let client = server.register(json!({"scope": "read"})).await;
     server.token(&client).await;
 }
 
 /// A database that neither answers nor hangs up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_a_frozen_postgres_nobody_waits_past_the_deadline() {
+async fn frozen_postgres_does_not_exceed_the_deadline() {
     let postgres = Postgres::start(false);
-    let server = Server::start(Setup::on_postgres(BINARY, &postgres).await).await;
+    let server = DedicatedServer::start(Setup::on_postgres(BINARY, &postgres).await).await;
     let client = server
         .register(json!({"scope": "read", "token_format": "opaque"}))
         .await;
@@ -164,7 +167,7 @@ async fn with_a_frozen_postgres_nobody_waits_past_the_deadline() {
     }
     postgres.thaw();
     until(StatusCode::OK, Duration::from_secs(10), async || {
-        server.ask_token(&client, &[]).await
+        server.request_token(&client, &[]).await
     })
     .await;
     until(StatusCode::OK, Duration::from_secs(10), async || {
@@ -175,26 +178,26 @@ async fn with_a_frozen_postgres_nobody_waits_past_the_deadline() {
 
 /// Somebody holds `SQLite`'s write lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_a_locked_file_nobody_waits_past_the_deadline() {
+async fn locked_sqlite_does_not_exceed_the_deadline() {
     let server = start(Kind::Sqlite).await;
     let client = server.register(json!({"scope": "read"})).await;
     let token = server.token(&client).await;
     let holder = rusqlite::Connection::open(server.setup.database_file()).unwrap();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     let asked = Instant::now();
-    turned_away(server.ask_token(&client, &[]).await).await;
+    turned_away(server.request_token(&client, &[]).await).await;
     assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
     assert!(server.is_active(&client, &token).await, "reading goes on");
     holder.execute_batch("ROLLBACK").unwrap();
     until(StatusCode::OK, Duration::from_secs(2), async || {
-        server.ask_token(&client, &[]).await
+        server.request_token(&client, &[]).await
     })
     .await;
 }
 
 /// What its caller was refused is not done behind the caller's back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_given_up_is_not_done_later() {
+async fn abandoned_write_is_not_executed_later() {
     let server = start(Kind::Sqlite).await;
     let holder = rusqlite::Connection::open(server.setup.database_file()).unwrap();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -223,7 +226,7 @@ async fn what_was_given_up_is_not_done_later() {
 }
 
 /// The process is paused for longer than its view may be old, and a token is revoked elsewhere meanwhile.
-async fn a_paused_process_does_not_answer_from_before_the_pause(kind: Kind) {
+async fn paused_process_does_not_answer_from_a_stale_view(kind: Kind) {
     let mut server = start(kind).await;
     let client = server.register(json!({"scope": "read"})).await;
     let token = server.token(&client).await;
@@ -239,15 +242,15 @@ async fn a_paused_process_does_not_answer_from_before_the_pause(kind: Kind) {
     server.reconnect();
     let form = [("token", token.as_str())];
     let answers = (0..20).map(|_| server.post(&client, "/oauth/introspect", &form));
-    for answer in futures_util::future::join_all(answers).await {
-        match answer.status() {
-            StatusCode::OK => assert_eq!(json(answer).await, json!({"active": false})),
-            _ => turned_away(answer).await,
+    for response in futures_util::future::join_all(answers).await {
+        match response.status() {
+            StatusCode::OK => assert_eq!(json(response).await, json!({"active": false})),
+            _ => turned_away(response).await,
         }
     }
-    let answer = async || server.post(&client, "/oauth/introspect", &[("token", &token)]).await;
-    until(StatusCode::OK, Duration::from_secs(2), answer).await;
+    let response = async || server.post(&client, "/oauth/introspect", &[("token", &token)]).await;
+    until(StatusCode::OK, Duration::from_secs(2), response).await;
     assert!(!server.is_active(&client, &token).await);
 }
 
-on_both_stores!(a_paused_process_does_not_answer_from_before_the_pause);
+on_both_stores!(paused_process_does_not_answer_from_a_stale_view);

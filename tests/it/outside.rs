@@ -6,12 +6,12 @@ use std::process::Command;
 use oauth2_testkit::{Credentials, Kind, Output, Server};
 use serde_json::json;
 
-use crate::start;
+use crate::shared;
 
 on_both_stores!(
-    pyseto_verifies_what_was_issued_and_refuses_every_flipped_bit,
-    joserfc_verifies_what_was_issued_and_refuses_every_flipped_bit,
-    authlib_takes_introspects_and_revokes_a_token_by_discovery,
+    pyseto_verifies_tokens_and_rejects_flipped_bits,
+    joserfc_verifies_tokens_and_rejects_flipped_bits,
+    authlib_uses_every_endpoint_by_discovery,
 );
 
 /// A program of `tests/outside`, told where the server is.
@@ -43,22 +43,22 @@ fn check(server: &Server, name: &str, clients: &[(&str, &Credentials)]) {
     passes(command);
 }
 
-async fn pyseto_verifies_what_was_issued_and_refuses_every_flipped_bit(kind: Kind) {
-    let server = start(kind).await;
+async fn pyseto_verifies_tokens_and_rejects_flipped_bits(kind: Kind) {
+    let server = shared(kind).await;
     let client = server.register(json!({"scope": "read write"})).await;
     check(&server, "paseto.py", &[("", &client)]);
 }
 
-async fn joserfc_verifies_what_was_issued_and_refuses_every_flipped_bit(kind: Kind) {
-    let server = start(kind).await;
+async fn joserfc_verifies_tokens_and_rejects_flipped_bits(kind: Kind) {
+    let server = shared(kind).await;
     let eddsa = json!({"scope": "read write", "token_format": "jwt"});
     let es256 = json!({"scope": "read write", "token_format": "jwt", "signing_alg": "ES256"});
     let (eddsa, es256) = (server.register(eddsa).await, server.register(es256).await);
     check(&server, "jwt.py", &[("eddsa-", &eddsa), ("es256-", &es256)]);
 }
 
-async fn authlib_takes_introspects_and_revokes_a_token_by_discovery(kind: Kind) {
-    let server = start(kind).await;
+async fn authlib_uses_every_endpoint_by_discovery(kind: Kind) {
+    let server = shared(kind).await;
     for format in ["paseto", "jwt", "opaque"] {
         let client = server
             .register(json!({"scope": "read write", "token_format": format}))

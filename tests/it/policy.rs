@@ -4,34 +4,34 @@ use oauth2_testkit::{Kind, server::json};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use super::{setup, start};
+use super::{setup, shared};
 
 on_both_stores! {
-    a_policy_is_kept_and_changed_member_by_member,
-    a_policy_is_said_on_the_command_line,
-    what_is_wrong_with_a_policy_is_named,
+    policy_is_stored_and_updated_per_field,
+    policy_is_set_on_the_command_line,
+    invalid_policy_is_rejected_with_its_field,
 }
 
-async fn a_policy_is_kept_and_changed_member_by_member(kind: Kind) {
-    let server = start(kind).await;
+async fn policy_is_stored_and_updated_per_field(kind: Kind) {
+    let server = shared(kind).await;
     let policy = json!({
-        "client_id": "ci", "rate_limits": {"token": "100/s:200"}, "rate_limit_mode": "observe",
+        "client_id": "policy", "rate_limits": {"token": "100/s:200"}, "rate_limit_mode": "observe",
         "quotas": {"hour": 10, "month": 1000}, "quota_mode": "enforce", "reuse_percent": 50,
         "claims": {"tenant": "acme", "plan": {"tier": 2, "seats": 2.5}},
     });
     server.register(policy.clone()).await;
-    let shown = json(server.admin(Method::GET, "/clients/ci").send().await.unwrap()).await;
+    let shown = json(server.admin(Method::GET, "/clients/policy").send().await.unwrap()).await;
     for (name, value) in policy.as_object().unwrap() {
         assert_eq!(shown[name], *value, "{name}");
     }
     let patch = json!({"quotas": {"hour": null, "day": 7}, "claims": null, "rate_limit_mode": null});
-    let answer = server
-        .admin(Method::PATCH, "/clients/ci")
+    let response = server
+        .admin(Method::PATCH, "/clients/policy")
         .json(&patch)
         .send()
         .await
         .unwrap();
-    let shown = json(answer).await;
+    let shown = json(response).await;
     assert_eq!(shown["quotas"], json!({"day": 7, "month": 1000}));
     assert_eq!(
         (&shown["claims"], &shown["rate_limit_mode"]),
@@ -40,7 +40,7 @@ async fn a_policy_is_kept_and_changed_member_by_member(kind: Kind) {
     assert_eq!(shown["rate_limits"], policy["rate_limits"], "unmentioned, unchanged");
 }
 
-async fn a_policy_is_said_on_the_command_line(kind: Kind) {
+async fn policy_is_set_on_the_command_line(kind: Kind) {
     let setup = setup(kind).await;
     assert_eq!(setup.run(&["migrate"]).code, 0);
     let made = setup.json(&[
@@ -76,8 +76,8 @@ async fn a_policy_is_said_on_the_command_line(kind: Kind) {
     );
 }
 
-async fn what_is_wrong_with_a_policy_is_named(kind: Kind) {
-    let server = start(kind).await;
+async fn invalid_policy_is_rejected_with_its_field(kind: Kind) {
+    let server = shared(kind).await;
     for (field, value, word) in [
         ("rate_limits", json!({"token": "fast"}), "token"),
         ("rate_limits", json!({"login": "1/s"}), "introspection"),
@@ -86,11 +86,11 @@ async fn what_is_wrong_with_a_policy_is_named(kind: Kind) {
         ("claims", json!({"exp": 1}), "exp"),
     ] {
         let body = json!({ "client_id": "bad", field: value });
-        let answer = server.admin(Method::POST, "/clients").json(&body).send().await.unwrap();
-        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{body}");
-        let answer = json(answer).await;
-        assert_eq!(answer["error"], "invalid_client_metadata");
-        let text = answer["error_description"].as_str().unwrap();
+        let response = server.admin(Method::POST, "/clients").json(&body).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{body}");
+        let response = json(response).await;
+        assert_eq!(response["error"], "invalid_client_metadata");
+        let text = response["error_description"].as_str().unwrap();
         assert!(text.contains(field) && text.contains(word), "{text}");
     }
     let shown = server.admin(Method::GET, "/clients/bad").send().await.unwrap();

@@ -11,7 +11,7 @@ use tokio::task::block_in_place;
 
 use crate::start;
 
-on_both_stores!(no_input_gives_a_5xx, a_granted_scope_is_what_was_asked_and_allowed);
+on_both_stores!(no_input_causes_a_5xx, granted_scope_is_the_requested_and_allowed_one);
 
 const ENDPOINTS: [&str; 4] = [
     "/oauth/token",
@@ -94,7 +94,7 @@ fn content_type() -> impl Strategy<Value = &'static str> {
     ])
 }
 
-async fn no_input_gives_a_5xx(kind: Kind) {
+async fn no_input_causes_a_5xx(kind: Kind) {
     let server = start(kind).await;
     let client = server.register(json!({"scope": "read write"})).await;
     let endpoint = prop::sample::select(ENDPOINTS.to_vec());
@@ -132,11 +132,11 @@ async fn is_a_proper_answer(
     if let Some(authorization) = authorization {
         request = request.header("authorization", authorization);
     }
-    let answer = request.send().await.expect("an answer");
-    let status = answer.status();
+    let response = request.send().await.expect("an response");
+    let status = response.status();
     prop_assert!(!status.is_server_error(), "{status}");
-    prop_assert_eq!(&answer.headers()["cache-control"], "no-store");
-    let text = answer.text().await.expect("a body");
+    prop_assert_eq!(&response.headers()["cache-control"], "no-store");
+    let text = response.text().await.expect("a body");
     if status == StatusCode::OK && path == "/oauth/revoke" {
         prop_assert_eq!(text, "");
         return Ok(());
@@ -161,16 +161,16 @@ async fn is_a_proper_answer(
     Ok(())
 }
 
-async fn a_granted_scope_is_what_was_asked_and_allowed(kind: Kind) {
+async fn granted_scope_is_the_requested_and_allowed_one(kind: Kind) {
     let server = start(kind).await;
     let client = server.register(json!({"scope": ALLOWED.join(" ")})).await;
     let word = prop_oneof![4 => prop::sample::select(ALLOWED.to_vec()).prop_map(str::to_owned), 1 => "[!-~]{1,8}"];
     let asked = prop::collection::vec(word, 1..6).prop_map(|words| words.join(" "));
     let outcome = block_in_place(|| {
         runner(150).run(&asked, |asked| {
-            let answer = Handle::current().block_on(async {
-                let answer = server.ask_token(&client, &[("scope", &*asked)]).await;
-                (answer.status(), json(answer).await)
+            let response = Handle::current().block_on(async {
+                let response = server.request_token(&client, &[("scope", &*asked)]).await;
+                (response.status(), json(response).await)
             });
             let allowed = asked.split(' ').all(|scope| ALLOWED.contains(&scope));
             if allowed {
@@ -180,11 +180,11 @@ async fn a_granted_scope_is_what_was_asked_and_allowed(kind: Kind) {
                         expected.push(scope);
                     }
                 }
-                prop_assert_eq!(answer.0, StatusCode::OK);
-                prop_assert_eq!(&answer.1["scope"], &json!(expected.join(" ")));
+                prop_assert_eq!(response.0, StatusCode::OK);
+                prop_assert_eq!(&response.1["scope"], &json!(expected.join(" ")));
             } else {
-                prop_assert_eq!(answer.0, StatusCode::BAD_REQUEST);
-                prop_assert_eq!(&answer.1["error"], "invalid_scope");
+                prop_assert_eq!(response.0, StatusCode::BAD_REQUEST);
+                prop_assert_eq!(&response.1["error"], "invalid_scope");
             }
             Ok(())
         })

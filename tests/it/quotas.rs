@@ -5,30 +5,30 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use oauth2_testkit::server::json as body_of;
-use oauth2_testkit::{Credentials, Kind, Server};
+use oauth2_testkit::{Credentials, DedicatedServer, Kind, Server};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{setup, start};
 
 on_both_stores!(
-    a_quota_is_exact_under_load,
-    what_is_left_is_told_everywhere,
-    a_crash_loses_a_second_of_counting_at_the_most,
-    what_is_observed_is_let_pass,
-    a_quota_below_what_is_used_is_refused,
-    clients_that_do_not_keep_their_tokens_are_named,
-    the_same_token_is_given_out_again,
+    quota_is_exact_under_load,
+    remaining_quota_is_reported_everywhere,
+    crash_loses_at_most_one_second_of_counting,
+    observe_mode_does_not_reject,
+    quota_below_the_used_amount_is_rejected,
+    clients_that_do_not_cache_tokens_are_reported,
+    cached_token_is_reused,
 );
 
 async fn usage(server: &Server, client: &Credentials) -> Value {
-    let answer = server
+    let response = server
         .admin(Method::GET, &format!("/clients/{}/usage", client.id))
         .send()
         .await
         .unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
-    body_of(answer).await
+    assert_eq!(response.status(), StatusCode::OK);
+    body_of(response).await
 }
 
 /// What is used of the day.
@@ -48,7 +48,7 @@ pub(super) async fn not_at_the_full_hour() {
     }
 }
 
-async fn a_quota_is_exact_under_load(kind: Kind) {
+async fn quota_is_exact_under_load(kind: Kind) {
     const QUOTA: u32 = 500;
     not_at_the_full_hour().await;
     let server = start(kind).await;
@@ -59,10 +59,12 @@ async fn a_quota_is_exact_under_load(kind: Kind) {
         let (passed, refused) = (Cell::new(0), Cell::new(0));
         let asking = (0..64).map(async |_| {
             while refused.get() < 64 {
-                let answer = server.ask_token(&client, &[]).await;
-                let counted = match answer.status() {
+                let response = server.request_token(&client, &[]).await;
+                let counted = match response.status() {
                     StatusCode::OK => &passed,
                     StatusCode::TOO_MANY_REQUESTS => &refused,
+                    // Shed by an overloaded machine; a shed request uses nothing.
+                    StatusCode::SERVICE_UNAVAILABLE => continue,
                     other => panic!("{other}"),
                 };
                 counted.set(counted.get() + 1);
@@ -75,27 +77,27 @@ async fn a_quota_is_exact_under_load(kind: Kind) {
     // What was refused for another reason is not counted.
     let client = server.register(json!({"scope": "read", "quotas": {"day": 1}})).await;
     for _ in 0..3 {
-        let answer = server.ask_token(&client, &[("scope", "admin")]).await;
-        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        let response = server.request_token(&client, &[("scope", "admin")]).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     }
-    assert_eq!(server.ask_token(&client, &[]).await.status(), StatusCode::OK);
+    assert_eq!(server.request_token(&client, &[]).await.status(), StatusCode::OK);
 }
 
-async fn what_is_left_is_told_everywhere(kind: Kind) {
+async fn remaining_quota_is_reported_everywhere(kind: Kind) {
     not_at_the_full_hour().await;
-    let server = Server::start(setup(kind).await.with("OAUTH2_QUOTAS_MONTH", "100")).await;
+    let server = DedicatedServer::start(setup(kind).await.with("OAUTH2_QUOTAS_MONTH", "100")).await;
     let client = server.register(json!({"client_id": "ci", "quotas": {"hour": 2}})).await;
-    let answer = server.ask_token(&client, &[]).await;
-    let header = |answer: &reqwest::Response, name: &str| answer.headers()[name].to_str().unwrap().to_owned();
-    assert!(header(&answer, "ratelimit-policy").starts_with(r#""hour";q=2;w=3600, "month";q=100;w="#));
-    assert!(header(&answer, "ratelimit").starts_with(r#""hour";r=1;t="#));
-    assert_eq!(server.ask_token(&client, &[]).await.status(), StatusCode::OK);
-    let answer = server.ask_token(&client, &[]).await;
-    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
-    let wait: u64 = header(&answer, "retry-after").parse().unwrap();
+    let response = server.request_token(&client, &[]).await;
+    let header = |response: &reqwest::Response, name: &str| response.headers()[name].to_str().unwrap().to_owned();
+    assert!(header(&response, "ratelimit-policy").starts_with(r#""hour";q=2;w=3600, "month";q=100;w="#));
+    assert!(header(&response, "ratelimit").starts_with(r#""hour";r=1;t="#));
+    assert_eq!(server.request_token(&client, &[]).await.status(), StatusCode::OK);
+    let response = server.request_token(&client, &[]).await;
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    let wait: u64 = header(&response, "retry-after").parse().unwrap();
     assert!((1..=3600).contains(&wait), "{wait}");
     assert!(
-        body_of(answer).await["error_description"]
+        body_of(response).await["error_description"]
             .as_str()
             .unwrap()
             .contains("quota")
@@ -126,7 +128,7 @@ async fn what_is_left_is_told_everywhere(kind: Kind) {
     assert_eq!(server.setup.run(&["client", "usage", "nobody"]).code, 2);
 }
 
-async fn a_crash_loses_a_second_of_counting_at_the_most(kind: Kind) {
+async fn crash_loses_at_most_one_second_of_counting(kind: Kind) {
     not_at_the_full_hour().await;
     let mut server = start(kind).await;
     let client = server.register(json!({"quotas": {"day": 1_000_000}})).await;
@@ -136,12 +138,12 @@ async fn a_crash_loses_a_second_of_counting_at_the_most(kind: Kind) {
         let stop = Cell::new(false);
         let asking = join_all((0..32).map(async |_| {
             while !stop.get() {
-                let answer = server
+                let response = server
                     .http
                     .post(server.url("/oauth/token"))
                     .header("authorization", client.basic());
-                let answer = answer.form(&[("grant_type", "client_credentials")]).send().await;
-                if !answer.is_ok_and(|answer| answer.status() == StatusCode::OK) {
+                let response = response.form(&[("grant_type", "client_credentials")]).send().await;
+                if !response.is_ok_and(|response| response.status() == StatusCode::OK) {
                     return;
                 }
                 acknowledged.set(acknowledged.get() + 1);
@@ -178,13 +180,13 @@ async fn a_crash_loses_a_second_of_counting_at_the_most(kind: Kind) {
     assert_eq!(used(&usage(&server, &client).await), counted + 10);
 }
 
-async fn what_is_observed_is_let_pass(kind: Kind) {
+async fn observe_mode_does_not_reject(kind: Kind) {
     let server = start(kind).await;
     let client = server
         .register(json!({"quotas": {"hour": 1}, "quota_mode": "observe"}))
         .await;
     for _ in 0..3 {
-        assert_eq!(server.ask_token(&client, &[]).await.status(), StatusCode::OK);
+        assert_eq!(server.request_token(&client, &[]).await.status(), StatusCode::OK);
     }
     let observed = server
         .metric("oauth2_server_quota_decisions_total", &[("decision", "observed")])
@@ -194,21 +196,21 @@ async fn what_is_observed_is_let_pass(kind: Kind) {
     let enforced = server
         .register(json!({"client_id": "bulk", "quotas": {"day": 5}}))
         .await;
-    let answer = server
-        .admin(Method::POST, "/tokens")
+    let response = server
+        .admin(Method::POST, "/tokens:issue")
         .json(&json!({"client_id": "bulk", "count": 7}))
         .send()
         .await
         .unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(used(&usage(&server, &enforced).await), 7);
     assert_eq!(
-        server.ask_token(&enforced, &[]).await.status(),
+        server.request_token(&enforced, &[]).await.status(),
         StatusCode::TOO_MANY_REQUESTS
     );
 }
 
-async fn a_quota_below_what_is_used_is_refused(kind: Kind) {
+async fn quota_below_the_used_amount_is_rejected(kind: Kind) {
     not_at_the_full_hour().await;
     let server = start(kind).await;
     let client = server.register(json!({"client_id": "ci", "quotas": {"day": 10}})).await;
@@ -216,22 +218,22 @@ async fn a_quota_below_what_is_used_is_refused(kind: Kind) {
         server.token(&client).await;
     }
     let patch = async |body: Value| {
-        let answer = server
+        let response = server
             .admin(Method::PATCH, "/clients/ci")
             .json(&body)
             .send()
             .await
             .unwrap();
-        (answer.status(), body_of(answer).await)
+        (response.status(), body_of(response).await)
     };
     let (status, body) = patch(json!({"quotas": {"day": 2}, "scope": "read"})).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     let text = body["error_description"].as_str().unwrap();
-    assert!(text.contains("quotas member day must be 3"), "{text}");
+    assert!(text.contains("quotas member day must be at least 3"), "{text}");
     assert_eq!(patch(json!({})).await.1["scope"], "", "nothing half done");
     assert_eq!(patch(json!({"quotas": {"day": 3}})).await.0, StatusCode::OK);
     assert_eq!(
-        server.ask_token(&client, &[]).await.status(),
+        server.request_token(&client, &[]).await.status(),
         StatusCode::TOO_MANY_REQUESTS
     );
     assert_eq!(
@@ -252,15 +254,15 @@ async fn a_quota_below_what_is_used_is_refused(kind: Kind) {
             .setup
             .run(&[&["client", "update", "ci", "--quota-mode", "enforce"], more].concat());
         assert!(
-            refused.code == 2 && refused.stderr.contains("quotas member day"),
+            refused.code == 2 && refused.stderr.contains("--quota member day"),
             "{}",
             refused.stderr
         );
     }
 }
 
-async fn clients_that_do_not_keep_their_tokens_are_named(kind: Kind) {
-    let mut server = Server::start(setup(kind).await.with("OAUTH2_QUOTAS_STILL_VALID_TOKENS", "10")).await;
+async fn clients_that_do_not_cache_tokens_are_reported(kind: Kind) {
+    let mut server = DedicatedServer::start(setup(kind).await.with("OAUTH2_QUOTAS_STILL_VALID_TOKENS", "10")).await;
     let greedy = server.register(json!({"client_id": "greedy"})).await;
     let brief = server
         .register(json!({"client_id": "brief", "access_token_lifetime": 2}))
@@ -270,8 +272,8 @@ async fn clients_that_do_not_keep_their_tokens_are_named(kind: Kind) {
         server.token(&brief).await;
     }
     let top = async |server: &Server| {
-        let answer = server.admin(Method::GET, "/clients:top?limit=5").send().await.unwrap();
-        body_of(answer).await["items"].clone()
+        let response = server.admin(Method::GET, "/clients:top?limit=5").send().await.unwrap();
+        body_of(response).await["items"].clone()
     };
     assert_eq!(top(&server).await[0]["still_valid_tokens"], 20);
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -304,7 +306,7 @@ async fn clients_that_do_not_keep_their_tokens_are_named(kind: Kind) {
     }
 }
 
-async fn the_same_token_is_given_out_again(kind: Kind) {
+async fn cached_token_is_reused(kind: Kind) {
     let server = start(kind).await;
     for format in ["paseto", "jwt"] {
         let client = json!({
@@ -312,11 +314,11 @@ async fn the_same_token_is_given_out_again(kind: Kind) {
         });
         let client = server.register(client).await;
         let first = server.token(&client).await;
-        let answer = server.ask_token(&client, &[]).await;
-        let body = body_of(answer).await;
+        let response = server.request_token(&client, &[]).await;
+        let body = body_of(response).await;
         assert_eq!(body["access_token"], first, "{format}");
         assert!(body["expires_in"].as_u64().unwrap() <= 100);
-        let narrower = body_of(server.ask_token(&client, &[("scope", "read")]).await).await;
+        let narrower = body_of(server.request_token(&client, &[("scope", "read")]).await).await;
         assert_ne!(narrower["access_token"], first);
         assert_eq!(
             used(&usage(&server, &client).await),

@@ -5,16 +5,16 @@ use oauth2_testkit::{Credentials, Kind, Server};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::start;
+use crate::{shared, start};
 
 on_both_stores!(
-    only_its_own_client_revokes_a_token,
-    revocation_outlives_a_crash,
-    a_cut_off_kills_what_was_and_spares_what_comes,
-    a_revocation_elsewhere_arrives,
-    a_cut_off_takes_its_own_millisecond_and_nothing_later,
-    a_cut_off_by_a_clock_ahead_spares_what_comes,
-    a_deleted_client_stays_dead,
+    client_revokes_only_its_own_tokens,
+    revoked_token_stays_revoked_after_a_crash,
+    cut_off_revokes_earlier_tokens_only,
+    revocation_by_another_process_takes_effect,
+    cut_off_includes_exactly_its_own_millisecond,
+    cut_off_from_a_clock_ahead_spares_later_tokens,
+    deleted_client_stays_deleted,
 );
 
 const FORMATS: [&str; 3] = ["paseto", "jwt", "opaque"];
@@ -23,8 +23,8 @@ async fn client(server: &Server, format: &str) -> Credentials {
     server.register(json!({"scope": "read", "token_format": format})).await
 }
 
-async fn only_its_own_client_revokes_a_token(kind: Kind) {
-    let server = start(kind).await;
+async fn client_revokes_only_its_own_tokens(kind: Kind) {
+    let server = shared(kind).await;
     for format in FORMATS {
         let (owner, stranger) = (client(&server, format).await, client(&server, format).await);
         let token = server.token(&owner).await;
@@ -34,9 +34,9 @@ async fn only_its_own_client_revokes_a_token(kind: Kind) {
             "a stranger's request has no effect"
         );
         let hinted = [("token", token.as_str()), ("token_type_hint", "nonsense")];
-        let answer = server.post(&owner, "/oauth/revoke", &hinted).await;
+        let response = server.post(&owner, "/oauth/revoke", &hinted).await;
         assert_eq!(
-            (answer.status(), answer.text().await.unwrap().as_str()),
+            (response.status(), response.text().await.unwrap().as_str()),
             (StatusCode::OK, "")
         );
         assert!(!server.is_active(&owner, &token).await);
@@ -45,7 +45,7 @@ async fn only_its_own_client_revokes_a_token(kind: Kind) {
     }
 }
 
-async fn revocation_outlives_a_crash(kind: Kind) {
+async fn revoked_token_stays_revoked_after_a_crash(kind: Kind) {
     let mut server = start(kind).await;
     let mut tokens = Vec::new();
     for format in FORMATS {
@@ -68,23 +68,23 @@ async fn revocation_outlives_a_crash(kind: Kind) {
     }
 }
 
-async fn a_cut_off_kills_what_was_and_spares_what_comes(kind: Kind) {
+async fn cut_off_revokes_earlier_tokens_only(kind: Kind) {
     let mut server = start(kind).await;
     let (one, two) = (client(&server, "paseto").await, client(&server, "opaque").await);
     let before = [server.token(&one).await, server.token(&two).await];
 
-    let of_one = format!("/clients/{}/revoke-tokens", one.id);
+    let of_one = format!("/clients/{}/tokens:revoke-all", one.id);
     assert_eq!(
         server.admin(Method::POST, &of_one).send().await.unwrap().status(),
         StatusCode::OK
     );
     let between = server.token(&one).await;
     assert!(!server.is_active(&one, &before[0]).await);
-    assert!(server.is_active(&one, &between).await, "minted after the answer");
+    assert!(server.is_active(&one, &between).await, "minted after the response");
     assert!(server.is_active(&two, &before[1]).await, "another client's");
 
-    let answer = server.admin(Method::POST, "/tokens/revoke-all").send().await.unwrap();
-    assert!(json(answer).await["revoked_before_ms"].as_u64().unwrap() > 1_700_000_000_000);
+    let response = server.admin(Method::POST, "/tokens:revoke-all").send().await.unwrap();
+    assert!(json(response).await["revoked_before_ms"].as_u64().unwrap() > 1_700_000_000_000);
     let after = [server.token(&one).await, server.token(&two).await];
     for round in 0..2 {
         for (client, dead) in [(&one, &between), (&two, &before[1])] {
@@ -99,7 +99,7 @@ async fn a_cut_off_kills_what_was_and_spares_what_comes(kind: Kind) {
 }
 
 /// What another process wrote is in force here within a second; asserted at twice that.
-async fn a_revocation_elsewhere_arrives(kind: Kind) {
+async fn revocation_by_another_process_takes_effect(kind: Kind) {
     let server = start(kind).await;
     let client = client(&server, "paseto").await;
     for command in [
@@ -126,8 +126,8 @@ async fn a_revocation_elsewhere_arrives(kind: Kind) {
     }
 }
 
-async fn a_deleted_client_stays_dead(kind: Kind) {
-    let server = start(kind).await;
+async fn deleted_client_stays_deleted(kind: Kind) {
+    let server = shared(kind).await;
     let metadata = json!({"client_id": "phoenix", "scope": "read"});
     let first = server.register(metadata.clone()).await;
     let token = server.token(&first).await;
@@ -136,13 +136,19 @@ async fn a_deleted_client_stays_dead(kind: Kind) {
         server.admin(Method::DELETE, &path).send().await.unwrap().status(),
         StatusCode::NO_CONTENT
     );
-    assert_eq!(server.ask_token(&first, &[]).await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        server.request_token(&first, &[]).await.status(),
+        StatusCode::UNAUTHORIZED
+    );
     let second = server.register(metadata).await;
     assert!(
         !server.is_active(&second, &token).await,
         "the same name revives nothing"
     );
-    assert_eq!(server.ask_token(&first, &[]).await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        server.request_token(&first, &[]).await.status(),
+        StatusCode::UNAUTHORIZED
+    );
     let fresh = server.token(&second).await;
     assert!(server.is_active(&second, &fresh).await);
 }
@@ -185,8 +191,8 @@ async fn minted_ms(server: &Server, client: &Credentials, token: &str) -> u64 {
     (id.as_u128() >> 80) as u64
 }
 
-async fn a_cut_off_takes_its_own_millisecond_and_nothing_later(kind: Kind) {
-    let server = start(kind).await;
+async fn cut_off_includes_exactly_its_own_millisecond(kind: Kind) {
+    let server = shared(kind).await;
     let client = client(&server, "paseto").await;
     let older = server.token(&client).await;
     let (mut newer, mut at) = (older.clone(), minted_ms(&server, &client, &older).await);
@@ -203,7 +209,7 @@ async fn a_cut_off_takes_its_own_millisecond_and_nothing_later(kind: Kind) {
 }
 
 /// The clocks of nodes may differ by 30 s. What is minted once the cut-off is known here must lie beyond it.
-async fn a_cut_off_by_a_clock_ahead_spares_what_comes(kind: Kind) {
+async fn cut_off_from_a_clock_ahead_spares_later_tokens(kind: Kind) {
     let server = start(kind).await;
     let client = client(&server, "paseto").await;
     let before = server.token(&client).await;

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use oauth2_testkit::{Kind, Server};
+use oauth2_testkit::{DedicatedServer, Kind};
 use reqwest::StatusCode;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -13,25 +13,25 @@ use tokio::sync::Semaphore;
 use crate::{setup, start};
 
 on_both_stores!(
-    accepting_goes_on_for_the_drain_delay,
-    requests_in_flight_finish,
-    clients_that_heed_readiness_lose_nothing,
-    a_stop_before_the_start_is_complete_is_a_stop,
+    connections_are_accepted_during_the_drain_delay,
+    requests_in_flight_are_completed,
+    clients_that_observe_readiness_lose_no_request,
+    stop_during_startup_exits_cleanly,
 );
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-async fn accepting_goes_on_for_the_drain_delay(kind: Kind) {
+async fn connections_are_accepted_during_the_drain_delay(kind: Kind) {
     let delay = Duration::from_secs(2);
-    let mut server = Server::start(setup(kind).await.with("OAUTH2_SERVER_DRAIN_DELAY", "2")).await;
+    let mut server = DedicatedServer::start(setup(kind).await.with("OAUTH2_SERVER_DRAIN_DELAY", "2")).await;
     let client = server.register(json!({"scope": "read"})).await;
     server.process.signal("TERM");
     let told = Instant::now();
     let not_ready = async {
         loop {
-            let answer = server.http.get(server.url("/ready")).send().await.unwrap();
-            if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
-                let body: serde_json::Value = answer.json().await.unwrap();
+            let response = server.http.get(server.url("/ready")).send().await.unwrap();
+            if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+                let body: serde_json::Value = response.json().await.unwrap();
                 assert_eq!(body["checks"]["accepting"], false);
                 return;
             }
@@ -45,12 +45,12 @@ async fn accepting_goes_on_for_the_drain_delay(kind: Kind) {
     let request = fresh
         .post(server.url("/oauth/token"))
         .header("authorization", client.basic());
-    let answer = request
+    let response = request
         .form(&[("grant_type", "client_credentials")])
         .send()
         .await
         .unwrap();
-    assert_eq!(answer.status(), StatusCode::OK, "still accepting");
+    assert_eq!(response.status(), StatusCode::OK, "still accepting");
     let status = server.process.wait(PATIENCE).await;
     assert_eq!(status.code(), Some(0));
     assert!(told.elapsed() >= delay, "the delay was cut short");
@@ -58,7 +58,7 @@ async fn accepting_goes_on_for_the_drain_delay(kind: Kind) {
 }
 
 /// Each has sent half of its request when the server is told to stop, and the rest once nobody new gets in.
-async fn requests_in_flight_finish(kind: Kind) {
+async fn requests_in_flight_are_completed(kind: Kind) {
     let mut server = start(kind).await;
     let client = server.register(json!({"scope": "read"})).await;
     let (address, body) = (("127.0.0.1", server.setup.public), "grant_type=client_credentials");
@@ -79,23 +79,23 @@ async fn requests_in_flight_finish(kind: Kind) {
     }
     server.process.signal("TERM");
     while TcpStream::connect(address).is_ok() {
-        assert!(server.process.ended().is_none(), "it did not wait for anyone");
+        assert!(server.process.exit_status().is_none(), "it did not wait for anyone");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     for stream in &mut streams {
         stream.write_all(&body.as_bytes()[10..]).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer, then the end");
-        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-        assert!(answer.contains("access_token"), "{answer}");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).expect("an response, then the end");
+        assert!(response.starts_with("HTTP/1.1 200 OK"), "{response}");
+        assert!(response.contains("access_token"), "{response}");
     }
     assert_eq!(server.process.wait(PATIENCE).await.code(), Some(0));
 }
 
 /// What a rolling restart looks like to a load balancer: requests without a pause, on kept connections, until `/ready` says
 /// no. None of them fails.
-async fn clients_that_heed_readiness_lose_nothing(kind: Kind) {
-    let mut server = Server::start(setup(kind).await.with("OAUTH2_SERVER_DRAIN_DELAY", "1")).await;
+async fn clients_that_observe_readiness_lose_no_request(kind: Kind) {
+    let mut server = DedicatedServer::start(setup(kind).await.with("OAUTH2_SERVER_DRAIN_DELAY", "1")).await;
     let client = server.register(json!({"scope": "read"})).await;
     let (ready, answered) = (AtomicBool::new(true), Semaphore::new(0));
     let ask = async || {
@@ -117,13 +117,13 @@ async fn clients_that_heed_readiness_lose_nothing(kind: Kind) {
     assert_eq!(server.process.wait(PATIENCE).await.code(), Some(0));
 }
 
-async fn a_stop_before_the_start_is_complete_is_a_stop(kind: Kind) {
+async fn stop_during_startup_exits_cleanly(kind: Kind) {
     let setup = setup(kind).await;
     let mut process = setup.spawn();
     // Listening, ready or not.
     let health = format!("http://127.0.0.1:{}/health", setup.public);
     while reqwest::get(&health).await.is_err() {
-        assert!(process.ended().is_none(), "{}", process.stderr());
+        assert!(process.exit_status().is_none(), "{}", process.stderr());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     process.signal("INT");

@@ -7,22 +7,22 @@ use oauth2_testkit::{Credentials, Kind, Server};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::start;
+use crate::shared;
 
 on_both_stores!(
-    every_format_is_granted_introspected_and_revoked,
-    scopes_are_a_subset,
-    targets_are_among_the_allowed,
-    refusals_name_what_is_wrong,
-    answers_are_not_cached,
-    lifetimes_and_ledgers_follow_the_client,
+    every_format_is_issued_introspected_and_revoked,
+    scope_is_a_subset_of_the_registered_scope,
+    resource_must_be_an_allowed_audience,
+    invalid_requests_are_rejected_with_the_oauth_error,
+    responses_are_not_cacheable,
+    lifetime_and_ledger_follow_the_client,
 );
 
 const FORMATS: [&str; 3] = ["paseto", "jwt", "opaque"];
 
-pub async fn refused(answer: Response, status: StatusCode, error: &str) -> Value {
-    let found = answer.status();
-    let body = json(answer).await;
+pub async fn rejected(response: Response, status: StatusCode, error: &str) -> Value {
+    let found = response.status();
+    let body = json(response).await;
     assert_eq!((found, body["error"].as_str()), (status, Some(error)), "{body}");
     assert!(
         body["error_description"].as_str().is_some_and(|text| text.len() > 10),
@@ -31,15 +31,15 @@ pub async fn refused(answer: Response, status: StatusCode, error: &str) -> Value
     body
 }
 
-async fn every_format_is_granted_introspected_and_revoked(kind: Kind) {
-    let server = start(kind).await;
+async fn every_format_is_issued_introspected_and_revoked(kind: Kind) {
+    let server = shared(kind).await;
     for format in FORMATS {
         let client = server
             .register(json!({"scope": "read write", "token_format": format}))
             .await;
-        let answer = server.ask_token(&client, &[("scope", "read")]).await;
-        assert_eq!(answer.status(), StatusCode::OK);
-        let body = json(answer).await;
+        let response = server.request_token(&client, &[("scope", "read")]).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let body = json(response).await;
         assert_eq!(body["token_type"], "Bearer");
         assert_eq!(body["expires_in"], 1800);
         assert_eq!(body["scope"], "read");
@@ -95,30 +95,33 @@ fn has_shape_of(token: &str, format: &str) {
     }
 }
 
-async fn scopes_are_a_subset(kind: Kind) {
-    let server = start(kind).await;
+async fn scope_is_a_subset_of_the_registered_scope(kind: Kind) {
+    let server = shared(kind).await;
     let client = server.register(json!({"scope": "read write admin:x"})).await;
-    let scope =
-        async |asked: &[(&str, &str)]| -> Value { json(server.ask_token(&client, asked).await).await["scope"].clone() };
+    let scope = async |asked: &[(&str, &str)]| -> Value {
+        json(server.request_token(&client, asked).await).await["scope"].clone()
+    };
     assert_eq!(scope(&[]).await, "read write admin:x", "all of them when none is asked");
     assert_eq!(scope(&[("scope", "write read")]).await, "write read");
     assert_eq!(scope(&[("scope", "read read")]).await, "read");
     for asked in ["other", "read other", "READ", "read\u{e9}", "read\"", "read\\"] {
-        let answer = server.ask_token(&client, &[("scope", asked)]).await;
-        refused(answer, StatusCode::BAD_REQUEST, "invalid_scope").await;
+        let response = server.request_token(&client, &[("scope", asked)]).await;
+        rejected(response, StatusCode::BAD_REQUEST, "invalid_scope").await;
     }
     let none = server.register(json!({"scope": ""})).await;
-    let answer = json(server.ask_token(&none, &[]).await).await;
-    assert_eq!(answer.get("scope"), None, "{answer}");
+    let response = json(server.request_token(&none, &[]).await).await;
+    assert_eq!(response.get("scope"), None, "{response}");
 }
 
-async fn targets_are_among_the_allowed(kind: Kind) {
-    let server = start(kind).await;
+async fn resource_must_be_an_allowed_audience(kind: Kind) {
+    let server = shared(kind).await;
     let (a, b) = ("https://a.example", "https://b.example/x");
     let client = server.register(json!({"scope": "read", "audience": [a, b]})).await;
     let audience = async |asked: &[(&str, &str)]| -> Value {
-        let answer = json(server.ask_token(&client, asked).await).await;
-        let token = answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}"));
+        let response = json(server.request_token(&client, asked).await).await;
+        let token = response["access_token"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{response}"));
         server.introspect(&client, token).await["aud"].clone()
     };
     assert_eq!(audience(&[]).await, a, "the first when none is asked");
@@ -134,68 +137,68 @@ async fn targets_are_among_the_allowed(kind: Kind) {
         &[("resource", "not a uri")],
         &[("resource", "https://a.example#fragment")],
     ] {
-        refused(
-            server.ask_token(&client, asked).await,
+        rejected(
+            server.request_token(&client, asked).await,
             StatusCode::BAD_REQUEST,
             "invalid_target",
         )
         .await;
     }
-    let repeated = server.ask_token(&client, &[("audience", a), ("audience", a)]).await;
-    refused(repeated, StatusCode::BAD_REQUEST, "invalid_request").await;
+    let repeated = server.request_token(&client, &[("audience", a), ("audience", a)]).await;
+    rejected(repeated, StatusCode::BAD_REQUEST, "invalid_request").await;
 }
 
-async fn refusals_name_what_is_wrong(kind: Kind) {
-    let server = start(kind).await;
+async fn invalid_requests_are_rejected_with_the_oauth_error(kind: Kind) {
+    let server = shared(kind).await;
     let client = server.register(json!({"scope": "read"})).await;
     let ask = async |body: &str| send(&server, Some(&client), body, "application/x-www-form-urlencoded").await;
     let bad = StatusCode::BAD_REQUEST;
 
-    refused(ask("").await, bad, "invalid_request").await;
-    refused(ask("scope=read").await, bad, "invalid_request").await;
-    refused(ask("grant_type=").await, bad, "invalid_request").await;
-    refused(
+    rejected(ask("").await, bad, "invalid_request").await;
+    rejected(ask("scope=read").await, bad, "invalid_request").await;
+    rejected(ask("grant_type=").await, bad, "invalid_request").await;
+    rejected(
         ask("grant_type=password&username=a&password=b").await,
         bad,
         "unsupported_grant_type",
     )
     .await;
-    refused(
+    rejected(
         ask("grant_type=authorization_code&code=x").await,
         bad,
         "unsupported_grant_type",
     )
     .await;
-    refused(
+    rejected(
         ask("grant_type=client_credentials&grant_type=client_credentials").await,
         bad,
         "invalid_request",
     )
     .await;
-    refused(
+    rejected(
         ask("grant_type=client_credentials&scope=read&scope=read").await,
         bad,
         "invalid_request",
     )
     .await;
-    refused(
+    rejected(
         ask("grant_type=client_credentials&scope=%zz").await,
         bad,
         "invalid_request",
     )
     .await;
-    refused(
+    rejected(
         ask("grant_type=client_credentials&scope=%ff").await,
         bad,
         "invalid_request",
     )
     .await;
     for unknown in ["application/json", "text/plain", ""] {
-        let answer = send(&server, Some(&client), "grant_type=client_credentials", unknown).await;
-        refused(answer, bad, "invalid_request").await;
+        let response = send(&server, Some(&client), "grant_type=client_credentials", unknown).await;
+        rejected(response, bad, "invalid_request").await;
     }
     let with_charset = "application/x-www-form-urlencoded; charset=UTF-8";
-    let answer = send(
+    let response = send(
         &server,
         Some(&client),
         "grant_type=client_credentials&unknown=1",
@@ -203,28 +206,28 @@ async fn refusals_name_what_is_wrong(kind: Kind) {
     )
     .await;
     assert_eq!(
-        answer.status(),
+        response.status(),
         StatusCode::OK,
         "unknown parameters are ignored (RFC 6749 section 3.2)"
     );
 
     let large = format!("grant_type=client_credentials&padding={}", "x".repeat(16 * 1024));
-    refused(ask(&large).await, StatusCode::PAYLOAD_TOO_LARGE, "invalid_request").await;
+    rejected(ask(&large).await, StatusCode::PAYLOAD_TOO_LARGE, "invalid_request").await;
 
     // Authentication comes before any check of the grant.
     let stranger = Credentials::new("stranger", "wrong");
-    let answer = send(
+    let response = send(
         &server,
         Some(&stranger),
         "grant_type=nonsense",
         "application/x-www-form-urlencoded",
     )
     .await;
-    refused(answer, StatusCode::UNAUTHORIZED, "invalid_client").await;
+    rejected(response, StatusCode::UNAUTHORIZED, "invalid_client").await;
 
     let got = server.http.get(server.url("/oauth/token")).send().await.unwrap();
     assert_eq!(got.headers()["allow"], "POST");
-    refused(got, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
+    rejected(got, StatusCode::METHOD_NOT_ALLOWED, "invalid_request").await;
 }
 
 pub async fn send(server: &Server, client: Option<&Credentials>, body: &str, content_type: &str) -> Response {
@@ -238,26 +241,26 @@ pub async fn send(server: &Server, client: Option<&Credentials>, body: &str, con
     request.send().await.unwrap()
 }
 
-async fn answers_are_not_cached(kind: Kind) {
-    let server = start(kind).await;
+async fn responses_are_not_cacheable(kind: Kind) {
+    let server = shared(kind).await;
     let client = server.register(json!({"scope": "read"})).await;
-    let good = server.ask_token(&client, &[]).await;
-    let bad = server.ask_token(&client, &[("scope", "other")]).await;
-    for answer in [good, bad] {
-        assert_eq!(answer.headers()["cache-control"], "no-store");
-        assert_eq!(answer.headers()["pragma"], "no-cache");
-        assert_eq!(answer.headers()["content-type"], "application/json");
-        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
-        assert!(answer.headers().contains_key("x-request-id"));
+    let good = server.request_token(&client, &[]).await;
+    let bad = server.request_token(&client, &[("scope", "other")]).await;
+    for response in [good, bad] {
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        assert_eq!(response.headers()["pragma"], "no-cache");
+        assert_eq!(response.headers()["content-type"], "application/json");
+        assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+        assert!(response.headers().contains_key("x-request-id"));
     }
 }
 
-async fn lifetimes_and_ledgers_follow_the_client(kind: Kind) {
-    let server = start(kind).await;
+async fn lifetime_and_ledger_follow_the_client(kind: Kind) {
+    let server = shared(kind).await;
     let short = server
         .register(json!({"scope": "read", "access_token_lifetime": 60}))
         .await;
-    assert_eq!(json(server.ask_token(&short, &[]).await).await["expires_in"], 60);
+    assert_eq!(json(server.request_token(&short, &[]).await).await["expires_in"], 60);
 
     let stateless = server
         .register(json!({"scope": "read", "token_ledger": "stateless"}))
@@ -280,11 +283,11 @@ async fn lifetimes_and_ledgers_follow_the_client(kind: Kind) {
 
     // Only what is self-contained can go without a row.
     let body = json!({"scope": "read", "token_ledger": "stateless", "token_format": "opaque"});
-    let answer = server
+    let response = server
         .admin(reqwest::Method::POST, "/clients")
         .json(&body)
         .send()
         .await
         .unwrap();
-    refused(answer, StatusCode::BAD_REQUEST, "invalid_client_metadata").await;
+    rejected(response, StatusCode::BAD_REQUEST, "invalid_client_metadata").await;
 }

@@ -1,6 +1,6 @@
-"""Verifies the JWTs of a running server (RFC 9068, EdDSA and ES256) with joserfc, and has forged ones refused.
+"""Verifies the JWTs of a running server (RFC 9068, EdDSA and ES256) with joserfc, and checks that forged ones are rejected.
 
-Keys are found as a resource server finds them: metadata, `jwks_uri`, the `kid` in the token's header.
+Keys are looked up as by a resource server: metadata, `jwks_uri`, the `kid` in the token's header.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from common import (
     Issued,
     Json,
     Server,
+    alternative_encodings,
     arguments,
     check,
     check_claims,
     check_unique,
-    conclude,
     decode,
     encode,
     flipped_part,
     flipped_text,
-    respelled,
+    run_and_exit,
 )
 
-# RFC 9864 renames the algorithm EdDSA, with this curve, to Ed25519; tokens have the name that verifiers know.
+# RFC 9864 deprecates the name EdDSA in favour of Ed25519 for this curve; tokens use the name that verifiers support.
 warnings.simplefilter("ignore", SecurityWarning)
 
 PublicKey = ECKey | OKPKey
@@ -44,7 +44,7 @@ def published_keys(server: Server) -> dict[str, PublicKey]:
     keys: dict[str, PublicKey] = {}
     for kid, jwk in server.keys("jwks_uri").items():
         check(jwk.get("use") == "sig", "a published key is not for signatures")
-        check("d" not in jwk, "a published key has its private part")
+        check("d" not in jwk, "a published key contains its private part")
         keys[kid] = ECKey.import_key(jwk) if jwk["kty"] == "EC" else OKPKey.import_key(jwk)
         check(keys[kid].thumbprint() == kid, "a published kid is not the thumbprint of its key")
     return keys
@@ -57,33 +57,33 @@ def header_of(token: str) -> Json:
 
 def verified_claims(token: str, algorithm: str, keys: dict[str, PublicKey]) -> Json:
     header = header_of(token)
-    check(header.keys() == {"alg", "typ", "kid"}, "the header is not alg, typ and kid")
+    check(header.keys() == {"alg", "typ", "kid"}, "the header parameters are not exactly alg, typ and kid")
     check(header["typ"] == "at+jwt", "typ is not at+jwt")
     check(header["alg"] == algorithm, f"alg is not {algorithm}")
-    check(header["kid"] in keys, "the header names a key that is not published")
+    check(header["kid"] in keys, "kid is not the id of a published key")
     try:
         claims = jwt.decode(token, KeySet(list(keys.values())), algorithms=[algorithm]).claims
         jwt.JWTClaimsRegistry(leeway=0).validate(claims)
     except (JoseError, ValueError) as error:
-        raise CheckFailed("joserfc refuses a token that the server issued") from error
+        raise CheckFailed("joserfc rejects a token that the server issued") from error
     return claims
 
 
-def check_joserfc_refuses(key: PublicKey, algorithm: str, forgery: Forgery) -> None:
-    """As a signature over any bytes, so that nothing but the signature can be at fault."""
+def check_joserfc_rejects(key: PublicKey, algorithm: str, forgery: Forgery) -> None:
+    """Verifies it as a JWS over arbitrary bytes, so that only the signature can be the reason for the rejection."""
     try:
         jws.deserialize_compact(forgery.token, key, algorithms=[algorithm])
     except (JoseError, ValueError):
         return
-    check(False, f"joserfc takes {forgery.what} for a token")
+    check(False, f"joserfc accepts {forgery.what}")
 
 
 def compact(header: Json, claims_part: str) -> str:
     return f"{encode(json.dumps(header, separators=(',', ':')).encode())}.{claims_part}"
 
 
-def confusions(token: str, key: PublicKey) -> Iterator[Forgery]:
-    """The token's claims under a header that has the verifier trust the wrong thing."""
+def algorithm_confusions(token: str, key: PublicKey) -> Iterator[Forgery]:
+    """The token's claims with a header that makes a careless verifier skip the check or use the wrong key."""
     header, claims_part = header_of(token), token.split(".")[1]
     for alg in ["none", "None", "NONE", ""]:
         for kid in [{"kid": header["kid"]}, {}]:
@@ -106,17 +106,17 @@ def confusions(token: str, key: PublicKey) -> Iterator[Forgery]:
             yield Forgery(f"alg {alg} with an HMAC under the public key ({name})", f"{unsigned}.{encode(signature)}")
 
 
-def foreign(token: str, algorithm: str) -> Iterator[Forgery]:
-    """The token's claims, properly signed by somebody else's key."""
+def signed_by_other_key(token: str, algorithm: str) -> Iterator[Forgery]:
+    """The token's claims with a valid signature of another key."""
     own: PublicKey = ECKey.generate_key("P-256") if algorithm == "ES256" else OKPKey.generate_key("Ed25519")
     header, claims = header_of(token), decode(token.split(".")[1])
-    for what, extra in [("under our kid", {}), ("of its own in jwk", {"jwk": own.as_dict(private=False)})]:
+    for what, extra in [("with the server's kid", {}), ("in the jwk header", {"jwk": own.as_dict(private=False)})]:
         signed = jws.serialize_compact({**header, **extra}, claims, own, algorithms=[algorithm])
-        yield Forgery(f"a token signed by a foreign key {what}", signed)
+        yield Forgery(f"a token signed by another key {what}", signed)
 
 
 def forgeries(token: str, others: list[str]) -> list[Forgery]:
-    """`others`: tokens of the same and of another algorithm, to exchange headers and signatures with."""
+    """Modified tokens. `others`: tokens of the same and of another algorithm, for exchanging headers and signatures."""
     dots = [position for position, character in enumerate(token) if character == "."]
     header, claims, signature = token.split(".")
     exchanged = [
@@ -130,7 +130,7 @@ def forgeries(token: str, others: list[str]) -> list[Forgery]:
         *flipped_part(token, 1, "claims"),
         *flipped_part(token, 2, "signature"),
         *flipped_text(token, dots),
-        *(Forgery("a token with another's signature", spliced) for spliced in exchanged),
+        *(Forgery("a token with the signature of another token", spliced) for spliced in exchanged),
         Forgery("a token without its signature", f"{header}.{claims}."),
         Forgery("a token of two parts", f"{header}.{claims}"),
         Forgery("a token with half a signature", token[: -len(signature) // 2]),
@@ -138,39 +138,43 @@ def forgeries(token: str, others: list[str]) -> list[Forgery]:
 
 
 def main() -> str:
-    given = arguments(__doc__, "eddsa-", "es256-")
-    server = Server(given.issuer)
+    args = arguments(__doc__, "eddsa-", "es256-")
+    server = Server(args.issuer)
     keys = published_keys(server)
     clients = {
-        "EdDSA": Client(given.eddsa_client, given.eddsa_secret),
-        "ES256": Client(given.es256_client, given.es256_secret),
+        "EdDSA": Client(args.eddsa_client, args.eddsa_secret),
+        "ES256": Client(args.es256_client, args.es256_secret),
     }
 
     issued: dict[str, list[Issued]] = {}
     jtis = []
     for algorithm, client in clients.items():
-        issued[algorithm] = [server.issue(client) for _ in range(given.count)]
+        issued[algorithm] = [server.issue(client) for _ in range(args.count)]
         for one in issued[algorithm]:
             claims = verified_claims(one.token, algorithm, keys)
-            check_claims(claims, one, server, client, given.audience)
+            check_claims(claims, one, server, client, args.audience)
             jtis.append(claims["jti"])
     check_unique(jtis)
 
-    forged_count = spelling_count = 0
+    forged_count = encoding_count = 0
     for algorithm, client in clients.items():
         token, same = (one.token for one in issued[algorithm][:2])
-        elsewhere = [tokens[0].token for name, tokens in issued.items() if name != algorithm]
+        other_algorithms = [tokens[0].token for name, tokens in issued.items() if name != algorithm]
         key = keys[header_of(token)["kid"]]
-        forged = [*forgeries(token, [same, *elsewhere]), *confusions(token, key), *foreign(token, algorithm)]
+        forged = [
+            *forgeries(token, [same, *other_algorithms]),
+            *algorithm_confusions(token, key),
+            *signed_by_other_key(token, algorithm),
+        ]
         for forgery in forged:
-            check_joserfc_refuses(key, algorithm, forgery)
-        other_spellings = list(respelled(token))
-        server.check_refused(client, forged + other_spellings)
-        check(server.introspect(client, token)["active"] is True, "the token itself is no longer active")
+            check_joserfc_rejects(key, algorithm, forgery)
+        encodings = list(alternative_encodings(token))
+        server.check_rejected(client, forged + encodings)
+        check(server.introspect(client, token)["active"] is True, "the original token is no longer active")
         forged_count += len(forged)
-        spelling_count += len(other_spellings)
-    return f"{len(jtis)} JWTs verified, {forged_count} forgeries and {spelling_count} other spellings refused"
+        encoding_count += len(encodings)
+    return f"{len(jtis)} JWTs verified, {forged_count} forgeries and {encoding_count} alternative encodings rejected"
 
 
 if __name__ == "__main__":
-    conclude(main)
+    run_and_exit(main)

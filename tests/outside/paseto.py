@@ -1,6 +1,6 @@
-"""Verifies the PASETO tokens of a running server with pyseto, and has every one that differs in a bit refused.
+"""Verifies the PASETO tokens of a running server with pyseto, and checks that tokens with a flipped bit are rejected.
 
-Keys are found as a resource server finds them: metadata, `paseto_keys_uri`, the `kid` in the token's footer.
+Keys are looked up as by a resource server: metadata, `paseto_keys_uri`, the `kid` in the token's footer.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from common import (
     Forgery,
     Json,
     Server,
+    alternative_encodings,
     arguments,
     check,
     check_claims,
     check_unique,
-    conclude,
     decode,
     encode,
     flipped_part,
     flipped_text,
-    respelled,
+    run_and_exit,
 )
 
 HEADER = "v4.public."
@@ -42,21 +42,21 @@ def published_keys(server: Server) -> dict[str, KeyInterface]:
 
 
 def key_of(token: str, keys: dict[str, KeyInterface]) -> KeyInterface:
-    check(token.startswith(HEADER), f"a token does not begin with {HEADER}")
+    check(token.startswith(HEADER), f"the token does not begin with {HEADER}")
     parts = token.split(".")
-    check(len(parts) == 4, "a token has no footer")
+    check(len(parts) == 4, "the token has no footer")
     footer = json.loads(decode(parts[3]))
-    check(footer.keys() == {"kid"}, "the footer is not a kid alone")
-    check(footer["kid"] in keys, "the footer names a key that is not published")
+    check(footer.keys() == {"kid"}, "the footer does not consist of kid only")
+    check(footer["kid"] in keys, "kid is not the id of a published key")
     return keys[footer["kid"]]
 
 
 def verified_claims(token: str, key: KeyInterface) -> Json:
-    """The claims as pyseto hands them out, with times as Unix seconds."""
+    """The claims that pyseto returns, with times as Unix seconds."""
     try:
         claims = pyseto.decode(key, token, deserializer=json).payload
     except (PysetoError, ValueError) as error:
-        raise CheckFailed("pyseto refuses a token that the server issued") from error
+        raise CheckFailed("pyseto rejects a token that the server issued") from error
     assert isinstance(claims, dict)
     for name in TIMES:
         moment = datetime.fromisoformat(claims[name])
@@ -65,17 +65,17 @@ def verified_claims(token: str, key: KeyInterface) -> Json:
     return claims
 
 
-def check_pyseto_refuses(key: KeyInterface, forgery: Forgery) -> None:
-    """Without a deserializer, so that nothing but the signature can be at fault."""
+def check_pyseto_rejects(key: KeyInterface, forgery: Forgery) -> None:
+    """Verifies it without a deserializer, so that only the signature can be the reason for the rejection."""
     try:
         pyseto.decode(key, forgery.token)
     except (PysetoError, ValueError):
         return
-    check(False, f"pyseto takes {forgery.what} for a token")
+    check(False, f"pyseto accepts {forgery.what}")
 
 
 def forgeries(token: str, other: str) -> list[Forgery]:
-    """`other` is a second token of the same key, to exchange signatures with."""
+    """Modified tokens. `other`: a second token of the same key, for exchanging signatures."""
     footer_dot = token.rindex(".")
     body, other_body = decode(token.split(".")[2]), decode(other.split(".")[2])
     exchanged = encode(body[:-SIGNATURE_BYTES] + other_body[-SIGNATURE_BYTES:])
@@ -83,34 +83,34 @@ def forgeries(token: str, other: str) -> list[Forgery]:
         *flipped_part(token, 2, "payload"),
         *flipped_part(token, 3, "footer"),
         *flipped_text(token, [*range(len(HEADER)), footer_dot]),
-        Forgery("a token with another's signature", f"{HEADER}{exchanged}{token[footer_dot:]}"),
+        Forgery("a token with the signature of another token", f"{HEADER}{exchanged}{token[footer_dot:]}"),
         Forgery("a token without its footer", token[:footer_dot]),
         Forgery("a token without its signature", f"{HEADER}{encode(body[:-SIGNATURE_BYTES])}{token[footer_dot:]}"),
     ]
 
 
 def main() -> str:
-    given = arguments(__doc__, "")
-    server, client = Server(given.issuer), Client(given.client, given.secret)
+    args = arguments(__doc__, "")
+    server, client = Server(args.issuer), Client(args.client, args.secret)
     keys = published_keys(server)
 
-    issued = [server.issue(client) for _ in range(given.count)]
+    issued = [server.issue(client) for _ in range(args.count)]
     jtis = []
     for one in issued:
         claims = verified_claims(one.token, key_of(one.token, keys))
-        check_claims(claims, one, server, client, given.audience)
+        check_claims(claims, one, server, client, args.audience)
         jtis.append(claims["jti"])
     check_unique(jtis)
 
     token, other = issued[0].token, issued[1].token
     forged = forgeries(token, other)
     for forgery in forged:
-        check_pyseto_refuses(key_of(token, keys), forgery)
-    other_spellings = list(respelled(token))
-    server.check_refused(client, forged + other_spellings)
-    check(server.introspect(client, token)["active"] is True, "the token itself is no longer active")
-    return f"{len(jtis)} PASETOs verified, {len(forged)} forgeries and {len(other_spellings)} other spellings refused"
+        check_pyseto_rejects(key_of(token, keys), forgery)
+    encodings = list(alternative_encodings(token))
+    server.check_rejected(client, forged + encodings)
+    check(server.introspect(client, token)["active"] is True, "the original token is no longer active")
+    return f"{len(jtis)} PASETOs verified, {len(forged)} forgeries and {len(encodings)} alternative encodings rejected"
 
 
 if __name__ == "__main__":
-    conclude(main)
+    run_and_exit(main)

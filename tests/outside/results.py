@@ -1,5 +1,5 @@
-"""Reads what a load test left: the files are there and well-formed, they agree, and no secret is in any of them, also not in
-what the HTML report holds packed. Prints how many thresholds of how many were crossed."""
+"""Checks the result files of a load test: they exist, are well-formed and consistent, and contain no secrets, including the
+compressed data of the HTML report. Prints how many of the thresholds were crossed."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from pathlib import Path
 
 FILES = ["summary.json", "summary.md", "junit.xml", "k6.log", "metrics-before.txt", "metrics-after.txt"]
 
-#: Secrets of clients that the run made, its seed, credentials, and tokens of two formats.
+#: Patterns of the secrets and the seed of a run, of credentials, and of tokens of two formats.
 SECRETS = [r"ltcs_", r"ltseed_", r"Basic [A-Za-z0-9+/=]{16}", r"v4\.public\.[\w-]{20}", r"eyJ[\w-]{20,}\.eyJ"]
 
 
 def texts(file: Path) -> list[str]:
+    """The text of a file, and its embedded gzip data, decompressed."""
     text = file.read_text(encoding="utf-8", errors="replace")
-    packed = re.findall(r"gzip; base64\"[^>]*>\s*([A-Za-z0-9+/=\s]+)<", text)
-    return [text, *(gzip.decompress(base64.b64decode(data)).decode() for data in packed)]
+    compressed = re.findall(r"gzip; base64\"[^>]*>\s*([A-Za-z0-9+/=\s]+)<", text)
+    return [text, *(gzip.decompress(base64.b64decode(data)).decode() for data in compressed)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("directory", type=Path)
     parser.add_argument("--secret", action="append", default=[])
-    parser.add_argument("--report", action="store_true", help="report.html must be there")
+    parser.add_argument("--report", action="store_true", help="require report.html")
     arguments = parser.parse_args()
     directory: Path = arguments.directory
 
@@ -49,12 +50,12 @@ def main() -> None:
 
     if arguments.report:
         found = texts(directory / "report.html")
-        assert len(found) == 2 and "http_req_duration" in found[1], "the report holds no figures"
+        assert len(found) == 2 and "http_req_duration" in found[1], "report.html contains no metrics"
     patterns = SECRETS + [re.escape(secret) for secret in arguments.secret]
     for file in sorted(directory.iterdir()):
         for text in texts(file):
             for pattern in patterns:
-                assert not re.search(pattern, text), f"{file.name} holds what looks like {pattern[:8]}"
+                assert not re.search(pattern, text), f"{file.name} matches the secret pattern {pattern[:8]}"
     print(f"ok: {len(crossed)} of {len(cases)} crossed")
 
 

@@ -1,8 +1,8 @@
-"""Verifies tokens as a resource server does, while keys follow each other, until its stdin ends.
+"""Verifies tokens as a resource server does, during key rotations, until its standard input closes.
 
-The first line of stdin is a JSON list of clients: `kind` (paseto, EdDSA, ES256, RS256, PS256, HS256), `id`, `secret`, and for HS256
-`shared`, the secret that the codes are made with. Published keys are kept for as long as the answer allows, and fetched again
-early for a key that is not known. Each token is verified when it is issued and again shortly before it expires.
+The first line of standard input is a JSON list of clients: `kind` (paseto, EdDSA, ES256, RS256, PS256, HS256), `id`, `secret`, and
+for HS256 `shared`, the secret of the HMAC. Published keys are cached for max-age, and fetched again for an unknown `kid`. Each
+token is verified when it is issued and again shortly before it expires.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from pyseto import Key, PysetoError
 
 from common import TIMEOUT, CheckFailed, Client, Json, Server, check, decode
 
-# RFC 9864 renames the algorithm EdDSA, with this curve, to Ed25519; tokens have the name that verifiers know.
+# RFC 9864 deprecates the name EdDSA in favour of Ed25519 for this curve; tokens use the name that verifiers support.
 warnings.simplefilter("ignore", SecurityWarning)
 
-LATE = 0.5
-"""Seconds before its expiry that a token is verified for the last time."""
+LAST_CHECK = 0.5
+"""Seconds before its expiry at which a token is verified for the last time."""
 
 
 class Keys:
-    """The keys of one document, kept as an HTTP cache keeps it."""
+    """The keys of a document, cached like an HTTP cache does."""
 
     def __init__(self, url: str, read: Callable[[Json], Any]) -> None:
         self._url, self._read = url, read
@@ -45,14 +45,13 @@ class Keys:
         self.seen: set[str] = set()
 
     def _fetch(self) -> None:
-        asked = time.monotonic()
         response = self._http.get(self._url, timeout=TIMEOUT)
-        check(response.status_code == 200, f"GET {self._url} answered {response.status_code}")
+        check(response.status_code == 200, f"GET {self._url} returned {response.status_code}")
         age = re.search(r"max-age=(\d+)", response.headers.get("Cache-Control", ""))
-        check(age is not None, "the keys say nothing of how long they may be kept")
+        check(age is not None, "the keys have no max-age")
         assert age is not None
-        # As long as it may be kept at the very most: from when the answer came.
-        self._until = max(asked, time.monotonic()) + int(age[1])
+        # The latest time that max-age allows: counted from the end of the response.
+        self._until = time.monotonic() + int(age[1])
         self._keys = {key["kid"]: self._read(key) for key in response.json()["keys"]}
         self.seen.update(self._keys)
 
@@ -62,33 +61,38 @@ class Keys:
         if kid not in self._keys:
             self.unknown += 1
             self._fetch()
-        check(kid in self._keys, "a token names a key that is not published")
+        check(kid in self._keys, "the kid of a token is not published")
         return self._keys[kid]
 
 
 def jwk(key: Json) -> Any:
-    kinds: dict[str, Any] = {"EC": ECKey, "OKP": OKPKey, "RSA": RSAKey}
-    return kinds[key["kty"]].import_key(key)
+    types: dict[str, Any] = {"EC": ECKey, "OKP": OKPKey, "RSA": RSAKey}
+    return types[key["kty"]].import_key(key)
 
 
-def verify(kind: str, token: str, keys: Keys, shared: str | None) -> None:
+def verify(algorithm: str, token: str, keys: Keys, shared: str | None) -> None:
     try:
-        if kind == "paseto":
+        if algorithm == "paseto":
             pyseto.decode(keys.get(json.loads(decode(token.split(".")[3]))["kid"]), token, deserializer=json)
             return
         header = json.loads(decode(token.split(".")[0]))
-        check(header["alg"] == kind, f"a token for {kind} has another alg")
+        check(header["alg"] == algorithm, f"alg of a token is not {algorithm}")
         key = OctKey.import_key(shared) if shared is not None else keys.get(header["kid"])
-        jwt.JWTClaimsRegistry(leeway=0).validate(jwt.decode(token, key, algorithms=[kind]).claims)
+        jwt.JWTClaimsRegistry(leeway=0).validate(jwt.decode(token, key, algorithms=[algorithm]).claims)
     except (JoseError, PysetoError, ValueError) as error:
-        raise CheckFailed(f"a token for {kind} does not verify: {type(error).__name__}") from error
+        raise CheckFailed(f"verification of a {algorithm} token fails: {type(error).__name__}") from error
+
+
+def wait_for_stdin(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
 
 
 def main() -> None:
     issuer = sys.argv[1]
     clients: list[Json] = json.loads(sys.stdin.readline())
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    threading.Thread(target=wait_for_stdin, args=(ended,), daemon=True).start()
     server = Server(issuer)
     paseto = Keys(server.metadata["paseto_keys_uri"], lambda key: Key.from_paserk(key["paserk"]))
     jwks = Keys(server.metadata["jwks_uri"], jwk)
@@ -96,17 +100,17 @@ def main() -> None:
     verified = 0
     while not ended.is_set():
         for client in clients:
-            kind, shared = client["kind"], client.get("shared")
+            algorithm, shared = client["kind"], client.get("shared")
             issued = server.issue(Client(client["id"], client["secret"]))
-            keys = paseto if kind == "paseto" else jwks
-            verify(kind, issued.token, keys, shared)
-            waiting.append((issued.asked + issued.answer["expires_in"] - LATE, kind, issued.token, shared))
+            keys = paseto if algorithm == "paseto" else jwks
+            verify(algorithm, issued.token, keys, shared)
+            waiting.append((issued.requested_at + issued.response["expires_in"] - LAST_CHECK, algorithm, issued.token, shared))
             verified += 1
-        # Claims count whole seconds, so a token is about to expire up to a second earlier than it was issued for.
+        # Claims are whole seconds, so a token may expire up to a second earlier than its lifetime suggests.
         while waiting and waiting[0][0] - 1 <= time.time():
-            due, kind, token, shared = waiting.pop(0)
+            due, algorithm, token, shared = waiting.pop(0)
             if time.time() < due:
-                verify(kind, token, paseto if kind == "paseto" else jwks, shared)
+                verify(algorithm, token, paseto if algorithm == "paseto" else jwks, shared)
                 verified += 1
     print(json.dumps({"verified": verified, "unknown": paseto.unknown + jwks.unknown, "keys": len(paseto.seen | jwks.seen)}))
 

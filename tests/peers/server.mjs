@@ -1,21 +1,26 @@
-// The peer of the comparison's check: node-oidc-provider with client_credentials, introspection and revocation, on loopback.
-// CLIENT_ID and CLIENT_SECRET name its only client, which proves who it is by AUTH; TOKENS is `opaque` or `jwt`, of which it
-// keeps as many as REMEMBERS says. Beyond AT_ONCE requests it answers 503, as an overloaded server does. Prints its URL when
-// it listens, and ends with its standard input.
+// The peer in the tests of loadtest/peers: node-oidc-provider with client_credentials, introspection and revocation, on
+// loopback. Prints its URL when it listens, and runs until its standard input closes. Environment variables:
+//   CLIENT_ID, CLIENT_SECRET  its only client
+//   AUTH                      client authentication method (client_secret_basic)
+//   TOKENS                    opaque or jwt (opaque)
+//   LIFETIME                  token lifetime in seconds (1800)
+//   MAX_ENTRIES               size of the store; the oldest entries are dropped (500000)
+//   MAX_CONCURRENT            concurrent requests; more get 503, as from an overloaded server (unlimited)
+//   PACKAGES                  directory of the npm packages (the directory of this file)
+//   PORT                      port, 0 for a free one (0)
 import crypto from 'node:crypto';
 import http from 'node:http';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-// The packages need not lie beside this file.
 const { resolve } = createRequire(path.join(process.env.PACKAGES ?? import.meta.dirname, 'package.json'));
 const { Provider } = await import(pathToFileURL(resolve('oidc-provider')));
 
 const { CLIENT_ID, CLIENT_SECRET, AUTH = 'client_secret_basic', TOKENS = 'opaque', PORT = '0' } = process.env;
-const { LIFETIME = '1800', REMEMBERS = '500000', AT_ONCE = 'Infinity' } = process.env;
+const { LIFETIME = '1800', MAX_ENTRIES = '500000', MAX_CONCURRENT = 'Infinity' } = process.env;
 
-// The package's own store forgets all but the last thousand entries, and with them tokens that a run still asks about.
+// The package's default store keeps only the last thousand entries: too few for the tokens that a run introspects.
 const entries = new Map();
 
 class Store {
@@ -25,7 +30,7 @@ class Store {
 
   async upsert(id, payload) {
     entries.set(`${this.kind}:${id}`, payload);
-    if (entries.size > Number(REMEMBERS)) entries.delete(entries.keys().next().value);
+    if (entries.size > Number(MAX_ENTRIES)) entries.delete(entries.keys().next().value);
   }
 
   async find(id) {
@@ -37,7 +42,7 @@ class Store {
   }
 }
 
-// Both may be asked about by the client that there is.
+// The only client may introspect and revoke all tokens.
 const allowedPolicy = () => true;
 const key = crypto.generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
 const resource = {
@@ -82,15 +87,15 @@ const provider = new Provider(url, {
   ttl: { ClientCredentials: Number(LIFETIME) },
 });
 
-const answer = provider.callback();
-let underWay = 0;
+const handle = provider.callback();
+let concurrent = 0;
 server.on('request', (request, response) => {
-  underWay += 1;
+  concurrent += 1;
   response.on('close', () => {
-    underWay -= 1;
+    concurrent -= 1;
   });
-  if (underWay > Number(AT_ONCE)) response.writeHead(503).end();
-  else answer(request, response);
+  if (concurrent > Number(MAX_CONCURRENT)) response.writeHead(503).end();
+  else handle(request, response);
 });
 process.stdin.resume().on('end', () => process.exit());
 console.log(url);

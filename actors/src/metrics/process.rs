@@ -1,4 +1,4 @@
-//! Figures of the process itself, from `/proc`, read at each scrape.
+//! Gauges of the process, read from `/proc` at each scrape.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -30,12 +30,12 @@ pub(super) fn register(meter: &Meter) {
         .map_or(0.0, |since| since.as_secs_f64());
     meter
         .f64_observable_gauge("process_start_time_seconds")
-        .with_description("When the process started, in Unix seconds")
+        .with_description("Start time of the process, in Unix seconds")
         .with_callback(move |observer| observer.observe(started, &[]))
         .build();
     meter
         .u64_observable_gauge("build_info")
-        .with_description("Always 1; the label says which version runs")
+        .with_description("Always 1; the label is the running version")
         .with_callback(|observer| observer.observe(1, &[KeyValue::new("version", env!("CARGO_PKG_VERSION"))]))
         .build();
 }

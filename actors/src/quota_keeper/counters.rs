@@ -1,4 +1,4 @@
-//! What clients have used of their quotas, and how many of their tokens are still valid.
+//! Used quotas and unexpired tokens of all clients.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,32 +6,33 @@ use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 
-use super::valid::Valid;
+use super::unexpired::UnexpiredCounts;
 use crate::freshness::Freshness;
-use crate::model::{Quotas, Usage, Window};
+use oauth2_store::model::{Quotas, Usage, Window};
 
-/// For so long at the most counts may be known to this process alone.
-pub const UNSAVED: Duration = Duration::from_secs(1);
+/// How long counts may stay unsaved before enforced quotas fail.
+pub const MAX_UNSAVED: Duration = Duration::from_secs(1);
 
 const WINDOWS: usize = Window::ALL.len();
 
+/// The count of one window. Times are Unix seconds.
 #[derive(Debug, Clone, Copy, Default)]
 struct Count {
     start: i64,
-    /// When the window ends, once that was asked: a month's takes a calendar.
+    /// When the window ends. Kept, since computing the end of a month takes a calendar.
     end: i64,
-    /// What the store knew when it was last told, and what it was told.
+    /// The store's count of all nodes as of the last save, including what that save added.
     saved: u64,
-    /// What it does not know yet.
+    /// Counted here since the last save.
     unsaved: u64,
 }
 
-/// Where a client stands in one window.
+/// A client's usage of one window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Level {
-    /// Which window.
+pub struct WindowUsage {
+    /// Hour, day or month.
     pub window: Window,
-    /// Tokens that were issued in it.
+    /// Tokens issued in it.
     pub used: u64,
     /// When it began, Unix seconds.
     pub began_at: i64,
@@ -51,30 +52,30 @@ impl Counter {
     }
 }
 
-/// A token that was counted before it was there.
+/// A token that is counted before it is issued. Dropping it uncounts the token, unless it was kept.
 #[derive(Debug)]
-pub struct Reserved {
+pub struct Reservation {
     counter: Arc<Counter>,
     starts: [i64; WINDOWS],
     kept: bool,
-    /// Where the client stands with the token counted.
-    pub levels: [Level; WINDOWS],
+    /// The client's usage, this token included.
+    pub usage: [WindowUsage; WINDOWS],
 }
 
-impl Reserved {
-    /// The token was issued.
+impl Reservation {
+    /// Keeps the token counted: it was issued.
     pub fn keep(mut self) {
         self.kept = true;
     }
 }
 
-impl Drop for Reserved {
+impl Drop for Reservation {
     fn drop(&mut self) {
         if self.kept {
             return;
         }
         for (count, start) in self.counter.lock().iter_mut().zip(self.starts) {
-            // A window that has turned meanwhile has nothing of it.
+            // A window that began meanwhile does not include the token.
             if count.start == start {
                 if count.unsaved > 0 {
                     count.unsaved -= 1;
@@ -86,17 +87,17 @@ impl Drop for Reserved {
     }
 }
 
-/// Why no token may be issued.
+/// Why a token may not be issued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub enum QuotaError {
     /// A quota is used up.
-    Over {
-        /// Where the client stands.
-        levels: [Level; WINDOWS],
-        /// When the window ends that is used up longest, Unix seconds.
-        until: i64,
+    Exceeded {
+        /// The client's usage.
+        usage: [WindowUsage; WINDOWS],
+        /// The end of the last window whose quota is used up, Unix seconds.
+        resets_at: i64,
     },
-    /// What was used is not loaded yet, or could not be saved for too long.
+    /// The usage is unknown: it is not loaded yet, or could not be saved for [`MAX_UNSAVED`].
     Unknown,
 }
 
@@ -104,57 +105,67 @@ pub enum Refused {
 #[derive(Debug, Default)]
 pub struct Counters {
     clients: DashMap<Arc<str>, Arc<Counter>>,
-    valid: DashMap<Arc<str>, Arc<Mutex<Valid>>>,
+    unexpired: DashMap<Arc<str>, Arc<Mutex<UnexpiredCounts>>>,
     loaded: AtomicBool,
-    recalled: AtomicBool,
+    backfill_claimed: AtomicBool,
     saved: Freshness,
-    pub(super) figures: Figures,
+    totals: Totals,
 }
 
-/// What was last found of tokens that are still valid, over all clients.
+/// Unexpired tokens over all clients, as of the last sweep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UnexpiredTotals {
+    /// Unexpired tokens of all clients.
+    pub tokens: u64,
+    /// The most unexpired tokens of one client.
+    pub largest: u64,
+    /// Clients with more unexpired tokens than the threshold.
+    pub clients_above_threshold: u64,
+}
+
 #[derive(Debug, Default)]
-pub(super) struct Figures {
-    pub(super) total: AtomicU64,
-    pub(super) largest: AtomicU64,
-    pub(super) hoarding: AtomicU64,
+struct Totals {
+    tokens: AtomicU64,
+    largest: AtomicU64,
+    clients_above_threshold: AtomicU64,
 }
 
 impl Counters {
-    /// Counts a token for a client that has quotas, or refuses it. With `enforce` unset it is counted in any case, and the
-    /// second value says whether it was one too many.
+    /// Counts a token for a client with quotas. With `enforce` it fails when a quota is used up or the usage is unknown;
+    /// without, the second value is whether a quota was used up already.
     pub fn reserve(
         &self,
         client_id: &str,
         quotas: &Quotas,
         enforce: bool,
         now: i64,
-    ) -> Result<(Reserved, bool), Refused> {
+    ) -> Result<(Reservation, bool), QuotaError> {
         if !self.loaded.load(Ordering::Acquire) {
-            return Err(Refused::Unknown);
+            return Err(QuotaError::Unknown);
         }
         let counter = self.counter(client_id);
         let mut counts = counter.lock();
-        let levels = turn(&mut counts, now);
-        let over = levels
+        let usage = roll_over(&mut counts, now);
+        let resets_at = usage
             .iter()
-            .filter(|level| level.window.of(quotas).is_some_and(|quota| level.used >= quota))
-            .map(|level| level.ends_at)
+            .filter(|usage| usage.window.quota(quotas).is_some_and(|quota| usage.used >= quota))
+            .map(|usage| usage.ends_at)
             .max();
-        if let (Some(until), true) = (over, enforce) {
-            return Err(Refused::Over { levels, until });
+        if let (Some(resets_at), true) = (resets_at, enforce) {
+            return Err(QuotaError::Exceeded { usage, resets_at });
         }
         let unsaved = counts.iter().any(|count| count.unsaved > 0);
-        if enforce && unsaved && !self.saved.is_within(UNSAVED) {
-            return Err(Refused::Unknown);
+        if enforce && unsaved && !self.saved.is_within(MAX_UNSAVED) {
+            return Err(QuotaError::Unknown);
         }
         for count in counts.iter_mut() {
             count.unsaved += 1;
         }
-        let (starts, levels) = (
+        let (starts, usage) = (
             counts.map(|count| count.start),
-            levels.map(|level| Level {
-                used: level.used + 1,
-                ..level
+            usage.map(|usage| WindowUsage {
+                used: usage.used + 1,
+                ..usage
             }),
         );
         drop(counts);
@@ -162,21 +173,21 @@ impl Counters {
             counter.dirty.store(true, Ordering::Release);
         }
         Ok((
-            Reserved {
+            Reservation {
                 counter,
                 starts,
                 kept: false,
-                levels,
+                usage,
             },
-            over.is_some(),
+            resets_at.is_some(),
         ))
     }
 
-    /// Counts tokens that an operator had issued.
+    /// Counts tokens that an operator issued; no quota rejects them.
     pub fn add(&self, client_id: &str, tokens: u64, now: i64) {
         let counter = self.counter(client_id);
         let mut counts = counter.lock();
-        turn(&mut counts, now);
+        roll_over(&mut counts, now);
         counts.iter_mut().for_each(|count| count.unsaved += tokens);
         counter.dirty.store(true, Ordering::Release);
     }
@@ -188,45 +199,45 @@ impl Counters {
         Arc::clone(&self.clients.entry(client_id.into()).or_default())
     }
 
-    /// Where a client stands.
-    pub fn levels(&self, client_id: &str, now: i64) -> [Level; WINDOWS] {
+    /// A client's usage at `now`, Unix seconds.
+    pub fn usage(&self, client_id: &str, now: i64) -> [WindowUsage; WINDOWS] {
         match self.clients.get(client_id) {
-            Some(counter) => turn(&mut counter.lock(), now),
-            None => turn(&mut [Count::default(); WINDOWS], now),
+            Some(counter) => roll_over(&mut counter.lock(), now),
+            None => roll_over(&mut [Count::default(); WINDOWS], now),
         }
     }
 
-    /// Remembers a token for as long as it is valid.
+    /// Counts an issued token as unexpired until `expires_at`. Times are Unix seconds.
     pub fn issued(&self, client_id: &Arc<str>, expires_at: i64, now: i64) {
-        let known = self.valid.get(&**client_id).map(|known| Arc::clone(&known));
-        let valid = known.unwrap_or_else(|| Arc::clone(&self.valid.entry(Arc::clone(client_id)).or_default()));
-        valid
+        let known = self.unexpired.get(&**client_id).map(|known| Arc::clone(&known));
+        let counts = known.unwrap_or_else(|| Arc::clone(&self.unexpired.entry(Arc::clone(client_id)).or_default()));
+        counts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .add(expires_at, 1, now);
     }
 
-    /// Takes over tokens that were issued before this process began.
-    pub(super) fn expiring(&self, client_id: &str, expires_at: i64, count: u64, now: i64) {
-        let valid = Arc::clone(&self.valid.entry(client_id.into()).or_default());
-        valid
+    /// Counts unexpired tokens that were issued before this process started.
+    pub(super) fn backfill(&self, client_id: &str, expires_at: i64, count: u64, now: i64) {
+        let counts = Arc::clone(&self.unexpired.entry(client_id.into()).or_default());
+        counts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .add(expires_at, count, now);
     }
 
-    /// How many of a client's tokens are still valid.
-    pub fn still_valid(&self, client_id: &str, now: i64) -> u64 {
-        let known = self.valid.get(client_id).map(|known| Arc::clone(&known));
-        known.map_or(0, |valid| {
-            valid.lock().unwrap_or_else(PoisonError::into_inner).count(now)
+    /// A client's number of unexpired tokens.
+    pub fn unexpired(&self, client_id: &str, now: i64) -> u64 {
+        let known = self.unexpired.get(client_id).map(|known| Arc::clone(&known));
+        known.map_or(0, |counts| {
+            counts.lock().unwrap_or_else(PoisonError::into_inner).count(now)
         })
     }
 
-    /// The clients with the most tokens that are still valid, and how many.
+    /// The `limit` clients with the most unexpired tokens and their numbers, in descending order.
     pub fn top(&self, limit: usize, now: i64) -> Vec<(Arc<str>, u64)> {
         let mut all: Vec<_> = self
-            .valid
+            .unexpired
             .iter()
             .map(|entry| {
                 (
@@ -241,33 +252,38 @@ impl Counters {
         all
     }
 
-    /// Tokens that are still valid, the most of one client, and clients that have more than they need, as last found.
-    pub fn figures(&self) -> [u64; 3] {
-        let figures = &self.figures;
-        [&figures.total, &figures.largest, &figures.hoarding].map(|figure| figure.load(Ordering::Relaxed))
+    /// Unexpired tokens over all clients, as of the last sweep.
+    pub fn unexpired_totals(&self) -> UnexpiredTotals {
+        let load = |total: &AtomicU64| total.load(Ordering::Relaxed);
+        UnexpiredTotals {
+            tokens: load(&self.totals.tokens),
+            largest: load(&self.totals.largest),
+            clients_above_threshold: load(&self.totals.clients_above_threshold),
+        }
     }
 
-    /// Looks at all clients; forgets those without a token, and those without a count in the present month.
-    pub(super) fn sweep(&self, hoard: u64, now: i64) {
-        let (mut total, mut largest, mut hoarding) = (0, 0, 0);
-        self.valid.retain(|_, valid| {
-            let count = valid.lock().unwrap_or_else(PoisonError::into_inner).count(now);
-            total += count;
+    /// Computes the totals, and drops clients without unexpired tokens and clients without usage in the current month.
+    pub(super) fn sweep(&self, unexpired_threshold: u64, now: i64) {
+        let (mut tokens, mut largest, mut clients_above_threshold) = (0, 0, 0);
+        self.unexpired.retain(|_, counts| {
+            let count = counts.lock().unwrap_or_else(PoisonError::into_inner).count(now);
+            tokens += count;
             largest = largest.max(count);
-            hoarding += u64::from(count > hoard);
+            clients_above_threshold += u64::from(count > unexpired_threshold);
             count > 0
         });
         self.clients.retain(|_, counter| {
             let mut counts = counter.lock();
             let dirty = counter.dirty.load(Ordering::Acquire);
-            turn(&mut counts, now).iter().any(|level| level.used > 0) || dirty || Arc::strong_count(counter) > 1
+            roll_over(&mut counts, now).iter().any(|usage| usage.used > 0) || dirty || Arc::strong_count(counter) > 1
         });
-        self.figures.total.store(total, Ordering::Relaxed);
-        self.figures.largest.store(largest, Ordering::Relaxed);
-        self.figures.hoarding.store(hoarding, Ordering::Relaxed);
+        let store = |total: &AtomicU64, value| total.store(value, Ordering::Relaxed);
+        store(&self.totals.tokens, tokens);
+        store(&self.totals.largest, largest);
+        store(&self.totals.clients_above_threshold, clients_above_threshold);
     }
 
-    /// Takes what the store does not know yet, to tell it.
+    /// Takes the unsaved counts, to save them.
     pub(super) fn take_unsaved(&self) -> Vec<Usage> {
         let mut taken = Vec::new();
         for entry in &self.clients {
@@ -277,7 +293,7 @@ impl Counters {
             for (count, window) in entry.lock().iter_mut().zip(Window::ALL) {
                 if count.unsaved > 0 {
                     let used = std::mem::take(&mut count.unsaved);
-                    // Until the store answers it counts as known.
+                    // Counts as saved until the store replies.
                     count.saved += used;
                     taken.push(Usage {
                         client_id: entry.key().to_string(),
@@ -291,9 +307,9 @@ impl Counters {
         taken
     }
 
-    /// What could not be told is unsaved again.
-    pub(super) fn give_back(&self, taken: &[Usage]) {
-        for usage in taken {
+    /// Returns counts that could not be saved: they are unsaved again.
+    pub(super) fn put_back(&self, unsaved: &[Usage]) {
+        for usage in unsaved {
             let counter = self.counter(&usage.client_id);
             let count = &mut counter.lock()[usage.window as usize];
             if count.start == usage.start {
@@ -304,9 +320,9 @@ impl Counters {
         }
     }
 
-    /// What the store knows now, other nodes' tokens included.
-    pub(super) fn known(&self, usages: &[Usage], asked: Instant) {
-        for usage in usages {
+    /// Applies the store's counts, which include other nodes' tokens, as of a request sent at `sent`.
+    pub(super) fn apply_stored(&self, stored: &[Usage], sent: Instant) {
+        for usage in stored {
             let counter = self.counter(&usage.client_id);
             let count = &mut counter.lock()[usage.window as usize];
             if usage.start > count.start {
@@ -319,50 +335,50 @@ impl Counters {
                 count.saved = count.saved.max(usage.used);
             }
         }
-        self.saved.stamp(asked);
+        self.saved.stamp(sent);
     }
 
-    /// Whether tokens of before the start were counted before.
-    pub(super) fn was_recalled(&self) -> bool {
-        self.recalled.swap(true, Ordering::AcqRel)
+    /// Whether the caller is the first to backfill the counts of unexpired tokens, and has to do it.
+    pub(super) fn claim_backfill(&self) -> bool {
+        !self.backfill_claimed.swap(true, Ordering::AcqRel)
     }
 
-    pub(super) fn loaded(&self) {
+    pub(super) fn set_loaded(&self) {
         self.loaded.store(true, Ordering::Release);
     }
 }
 
-/// Begins the windows anew that have turned, and says where the client stands in each.
-fn turn(counts: &mut [Count; WINDOWS], now: i64) -> [Level; WINDOWS] {
-    let mut levels = [Level {
+/// Resets the counts of windows that have ended, and returns the usage of each current window.
+fn roll_over(counts: &mut [Count; WINDOWS], now: i64) -> [WindowUsage; WINDOWS] {
+    let mut usages = [WindowUsage {
         window: Window::Hour,
         used: 0,
         began_at: 0,
         ends_at: 0,
     }; WINDOWS];
-    for ((count, window), level) in counts.iter_mut().zip(Window::ALL).zip(&mut levels) {
+    for ((count, window), usage) in counts.iter_mut().zip(Window::ALL).zip(&mut usages) {
         let (began_at, ends_at) = if (count.start..count.end).contains(&now) {
             (count.start, count.end)
         } else {
-            let (start, end) = window.around(now);
+            let (start, end) = window.bounds_at(now);
             if start > count.start {
                 *count = Count {
                     start,
                     ..Count::default()
                 };
             }
-            // Where the clock was set back, the window that was last seen goes on.
+            // If the clock was set back, the latest window goes on.
             if start == count.start {
                 count.end = end;
             }
             (start, end)
         };
-        *level = Level {
+        *usage = WindowUsage {
             window: *window,
             used: count.saved + count.unsaved,
             began_at,
             ends_at,
         };
     }
-    levels
+    usages
 }

@@ -8,15 +8,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use thiserror::Error;
 use uuid::{Builder, Uuid};
 
-/// The furthest ahead of the clock, in milliseconds, that ids may be pushed: what introspection forgives a token for being
-/// young, since that is how far the clocks of nodes may differ.
-const FURTHEST_AHEAD_MS: u64 = 30_000;
+/// The most that ids may be ahead of the clock, in milliseconds. Introspection accepts a token issued this far in the future,
+/// since the clocks of nodes may differ by as much.
+const MAX_SKEW_MS: u64 = 30_000;
 
 /// Bytes of randomness in an id; 74 of their bits survive under the version and variant.
 const RANDOM_BYTES: usize = 10;
 
-/// How much randomness a thread asks of the operating system at a time: some 400 ids' worth, so that the call vanishes
-/// beside the rest, and little enough to hold.
+/// Bytes of randomness that a thread requests from the operating system at a time: enough for about 400 ids, so that the cost of
+/// the call is negligible.
 const POOL_BYTES: usize = RANDOM_BYTES * 409;
 
 /// A wall clock.
@@ -44,12 +44,12 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when told.
+/// A clock that moves only when it is set.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicU64);
 
 impl ManualClock {
-    /// A clock that stands at `unix_ms`.
+    /// A clock that shows `unix_ms`.
     pub fn at(unix_ms: u64) -> Self {
         Self(AtomicU64::new(unix_ms))
     }
@@ -71,8 +71,8 @@ impl Clock for ManualClock {
     }
 }
 
-/// The store's clock: this machine's, corrected by how much the two were last found to differ. All nodes that share a
-/// store go by it, so that what one mints and another revokes stand in an order.
+/// The store's clock: this machine's, corrected by their last measured difference. All nodes of a store use it, so that a
+/// token issued by one node and a revocation by another are ordered.
 #[derive(Debug)]
 pub struct StoreClock {
     local: Arc<dyn Clock>,
@@ -80,7 +80,7 @@ pub struct StoreClock {
 }
 
 impl StoreClock {
-    /// `local`, until it is found to differ.
+    /// `local`, until a difference is measured.
     pub fn new(local: Arc<dyn Clock>) -> Self {
         Self {
             local,
@@ -93,8 +93,8 @@ impl StoreClock {
         self.local.unix_ms()
     }
 
-    /// Takes over that the store's clock showed `store_ms` at some moment between `sent_ms` and now, both of this
-    /// machine's clock. A difference that the way there and back may account for changes nothing.
+    /// Measures the difference: the store's clock showed `store_ms` at some time between `sent_ms` and now, both of this
+    /// machine's clock. A difference within the round trip changes nothing.
     pub fn observe(&self, store_ms: u64, sent_ms: u64) {
         let (sent, received) = (sent_ms as i64, self.local.unix_ms() as i64);
         let (lowest, highest) = (store_ms as i64 - received, store_ms as i64 - sent);
@@ -104,9 +104,9 @@ impl StoreClock {
         }
     }
 
-    /// Whether this machine's clock agrees with the store's to within what is forgiven, 30 s.
-    pub fn is_right(&self) -> bool {
-        self.offset_ms.load(Ordering::Relaxed).unsigned_abs() <= FURTHEST_AHEAD_MS
+    /// Whether this machine's clock differs from the store's by 30 s at most.
+    pub fn is_synchronized(&self) -> bool {
+        self.offset_ms.load(Ordering::Relaxed).unsigned_abs() <= MAX_SKEW_MS
     }
 }
 
@@ -120,16 +120,16 @@ impl Clock for StoreClock {
 
 /// Why no id can be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum NoId {
-    /// A guessable id would be worse than none.
+pub enum IdError {
+    /// The operating system's random number generator failed; an id must not be guessable.
     #[error("no randomness from the operating system: {0}")]
     Randomness(getrandom::Error),
-    /// The clock was set back, by so much that tokens with the times of before would not be taken for valid.
-    #[error("the clock is more than 30 s behind the ids made before")]
+    /// The clock was set back so far that a token with a later time would be rejected as issued in the future.
+    #[error("the clock is more than 30 s behind the last token id")]
     ClockBehind,
 }
 
-/// Makes `UUIDv7` ids (RFC 9562 section 5.7) whose milliseconds never go back, whatever the clock does.
+/// Makes `UUIDv7` ids (RFC 9562 section 5.7) whose timestamps never decrease, also when the clock is set back.
 pub struct IdClock {
     clock: Arc<dyn Clock>,
     floor: AtomicU64,
@@ -144,7 +144,7 @@ impl std::fmt::Debug for IdClock {
 }
 
 impl IdClock {
-    /// Ids after `clock`.
+    /// Ids with the time of `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
@@ -153,9 +153,9 @@ impl IdClock {
     }
 
     /// A new id: 48 bits of milliseconds, 74 random bits.
-    pub fn new_id(&self) -> Result<Uuid, NoId> {
+    pub fn new_id(&self) -> Result<Uuid, IdError> {
         let now = self.clock.unix_ms();
-        // Most ids of a millisecond find the floor raised already and write nothing that other cores must fetch.
+        // Most ids of a millisecond find the floor raised already, and write to no cache line that other cores share.
         // Sequentially consistent with `advance_past`: an id made after it returned sees its floor.
         let floor = self.floor.load(Ordering::SeqCst);
         let stamp = if floor >= now {
@@ -163,25 +163,28 @@ impl IdClock {
         } else {
             self.floor.fetch_max(now, Ordering::SeqCst).max(now)
         };
-        if stamp > now.saturating_add(FURTHEST_AHEAD_MS + 1) {
-            return Err(NoId::ClockBehind);
+        if stamp > now.saturating_add(MAX_SKEW_MS + 1) {
+            return Err(IdError::ClockBehind);
         }
         let random = random_bytes()?;
         Ok(Builder::from_unix_timestamp_millis(stamp, &random).into_uuid())
     }
 
-    /// Whether ids can be made: the clock is not far behind those made before.
-    pub fn is_right(&self) -> bool {
-        self.floor.load(Ordering::Relaxed) <= self.clock.unix_ms().saturating_add(FURTHEST_AHEAD_MS + 1)
+    /// Whether ids can be made: the clock is not more than 30 s behind the last id.
+    pub fn can_issue(&self) -> bool {
+        self.floor.load(Ordering::Relaxed) <= self.clock.unix_ms().saturating_add(MAX_SKEW_MS + 1)
     }
 
-    /// Every id made after this call has a stamp later than `ms`, so that what is minted after a revocation lies beyond
-    /// its cut-off. A value more than 30 s ahead of the clock is ignored, with a warning: one bad row must not push the
-    /// ids of this node into the far future.
+    /// Makes every later id have a timestamp after `ms`, so that a token issued after a revocation is beyond its cut-off. A
+    /// value more than 30 s ahead of the clock is ignored with a warning: one bad row must not move the ids of this node into
+    /// the far future.
     pub fn advance_past(&self, ms: u64) {
         let now = self.clock.unix_ms();
-        if ms > now.saturating_add(FURTHEST_AHEAD_MS) {
-            tracing::warn!(ahead_ms = ms - now, "ignored a cut-off far ahead of the clock");
+        if ms > now.saturating_add(MAX_SKEW_MS) {
+            tracing::warn!(
+                ahead_ms = ms - now,
+                "ignored a revocation cut-off far ahead of the clock"
+            );
             return;
         }
         self.floor.fetch_max(ms + 1, Ordering::SeqCst);
@@ -197,12 +200,12 @@ thread_local! {
     static POOL: RefCell<RandomPool> = const { RefCell::new(RandomPool { bytes: [0; POOL_BYTES], used: POOL_BYTES }) };
 }
 
-/// Fresh bytes of the operating system's generator, each handed out once.
-fn random_bytes() -> Result<[u8; RANDOM_BYTES], NoId> {
+/// Random bytes of the operating system's generator, each used once.
+fn random_bytes() -> Result<[u8; RANDOM_BYTES], IdError> {
     POOL.with_borrow_mut(|pool| {
         if pool.used + RANDOM_BYTES > POOL_BYTES {
-            // `used` stays at the end when this fails: the next id asks again and never sees an old byte.
-            getrandom::fill(&mut pool.bytes).map_err(NoId::Randomness)?;
+            // `used` stays at the end when this fails: the next call requests new bytes and never reuses old ones.
+            getrandom::fill(&mut pool.bytes).map_err(IdError::Randomness)?;
             pool.used = 0;
         }
         let mut bytes = [0; RANDOM_BYTES];
@@ -230,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_version_7_and_all_different() {
+    fn ids_are_version_7_and_unique() {
         let ids = IdClock::new(Arc::new(ManualClock::at(START)));
         let made: HashSet<Uuid> = (0..100_000).map(|_| ids.new_id().unwrap()).collect();
         assert_eq!(made.len(), 100_000);
@@ -238,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stamp_never_goes_back() {
+    fn timestamps_never_decrease() {
         let clock = Arc::new(ManualClock::at(START));
         let ids = IdClock::new(Arc::clone(&clock) as Arc<dyn Clock>);
         assert_eq!(stamp(ids.new_id().unwrap()), START);
@@ -249,30 +252,30 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_far_back_makes_no_ids() {
+    fn a_clock_set_far_back_issues_no_ids() {
         let clock = Arc::new(ManualClock::at(START));
         let ids = IdClock::new(Arc::clone(&clock) as Arc<dyn Clock>);
         ids.new_id().unwrap();
-        clock.set(START - FURTHEST_AHEAD_MS - 2);
-        assert_eq!(ids.new_id(), Err(NoId::ClockBehind));
-        clock.set(START - FURTHEST_AHEAD_MS);
+        clock.set(START - MAX_SKEW_MS - 2);
+        assert_eq!(ids.new_id(), Err(IdError::ClockBehind));
+        clock.set(START - MAX_SKEW_MS);
         assert_eq!(stamp(ids.new_id().unwrap()), START);
     }
 
     #[test]
-    fn the_store_s_clock_is_followed_where_it_surely_differs() {
+    fn only_a_difference_beyond_the_round_trip_is_applied() {
         let local = Arc::new(ManualClock::at(START));
         let clock = StoreClock::new(Arc::clone(&local) as Arc<dyn Clock>);
-        // Asked at START, answered 100 ms later: anything in between may be the same moment.
+        // Sent at START, received 100 ms later: any time in between may be the same moment.
         local.advance(100);
         for shown in [START, START + 50, START + 100] {
             clock.observe(shown, START);
             assert_eq!(clock.unix_ms(), START + 100);
         }
         clock.observe(START + 20_050, START);
-        assert_eq!((clock.unix_ms(), clock.is_right()), (START + 20_100, true));
+        assert_eq!((clock.unix_ms(), clock.is_synchronized()), (START + 20_100, true));
         clock.observe(START - 40_000, START + 100);
-        assert_eq!((clock.unix_ms(), clock.is_right()), (START - 40_000, false));
+        assert_eq!((clock.unix_ms(), clock.is_synchronized()), (START - 40_000, false));
         assert_eq!(clock.local_ms(), START + 100);
     }
 
@@ -283,14 +286,14 @@ mod tests {
         assert_eq!(stamp(ids.new_id().unwrap()), START + 1);
         ids.advance_past(START - 10);
         assert_eq!(stamp(ids.new_id().unwrap()), START + 1);
-        ids.advance_past(START + FURTHEST_AHEAD_MS);
-        assert_eq!(stamp(ids.new_id().unwrap()), START + FURTHEST_AHEAD_MS + 1);
+        ids.advance_past(START + MAX_SKEW_MS);
+        assert_eq!(stamp(ids.new_id().unwrap()), START + MAX_SKEW_MS + 1);
     }
 
     #[test]
     fn a_cut_off_far_ahead_is_ignored() {
         let ids = IdClock::new(Arc::new(ManualClock::at(START)));
-        ids.advance_past(START + FURTHEST_AHEAD_MS + 1);
+        ids.advance_past(START + MAX_SKEW_MS + 1);
         ids.advance_past(u64::MAX);
         assert_eq!(stamp(ids.new_id().unwrap()), START);
     }

@@ -1,8 +1,8 @@
-//! The handle through which an actor is asked.
+//! The handle through which messages are sent to an actor.
 //!
-//! actix bounds a mailbox softly (each clone of an address adds a slot) and tells nobody how long a message waited. Here a
-//! message takes a permit, counted while it is queued *and* while it is worked on, and gives it back when its
-//! [`Envelope`] or [`Answer`] drops. The handle outlives the actor: the supervisor puts a new one behind it after a crash.
+//! actix bounds a mailbox softly (each clone of an address adds a slot) and does not report how long a message waited. Here
+//! a message takes a permit, counted while it is queued *and* while it is worked on, and returns it when its [`Envelope`]
+//! or [`ReplySender`] drops. The handle outlives the actor: after a crash the supervisor puts a new one behind it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,24 +17,24 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Sleep;
 
 use crate::error::AskError;
-use crate::runtime::permits::{MailboxStats, Permit, Permits, Shared};
+use crate::runtime::permits::{MailboxStats, Permit, Permits, Shared, WatchedMailbox};
 
-/// How often a caller that waits looks whether its actor was given up. A frozen actor's thread cannot tell its callers
-/// anything, and waking each of them costs every ask a registration; nearly all are answered before the first look.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often a waiting caller checks whether its actor was given up. A frozen actor's thread cannot wake its callers, and
+/// letting the supervisor wake them would cost every ask a registration; nearly all get their reply before the first check.
+const DEATH_CHECK: Duration = Duration::from_millis(100);
 
-/// What a caller asks of an actor, with what comes back.
+/// A message to an actor, with the type of its reply.
 pub trait Request: Send + 'static {
-    /// The answer.
+    /// The reply.
     type Reply: Send + 'static;
 }
 
-/// A message on its way, with all that travels with it. Dropping it answers the caller [`AskError::Crashed`], or
-/// [`AskError::Deadline`] once that has passed.
+/// A message in the mailbox, with its deadline, its span and the way to reply. Dropping it fails the caller's ask with
+/// [`AskError::Crashed`], or with [`AskError::Deadline`] once that has passed.
 #[derive(Debug)]
 pub struct Envelope<M: Request> {
     message: M,
-    answer: Answer<M::Reply>,
+    reply: ReplySender<M::Reply>,
     span: tracing::Span,
     enqueued_at: Instant,
 }
@@ -44,96 +44,95 @@ impl<M: Request> Message for Envelope<M> {
 }
 
 impl<M: Request> Envelope<M> {
-    /// What is asked.
+    /// The message.
     pub fn message(&self) -> &M {
         &self.message
     }
 
-    /// When the caller gives up.
+    /// When the caller stops waiting.
     pub fn deadline(&self) -> Instant {
-        self.answer.deadline
+        self.reply.deadline
     }
 
-    /// Whether nobody waits for the answer any more: the caller is gone, the deadline has passed, or this actor was replaced.
+    /// Whether no caller waits for the reply any more: it is gone, the deadline has passed, or this actor was replaced.
     pub fn is_abandoned(&self) -> bool {
-        self.answer.is_abandoned()
+        self.reply.is_abandoned()
     }
 
-    /// The span in which the caller asked.
+    /// The caller's span.
     pub fn span(&self) -> &tracing::Span {
         &self.span
     }
 
-    /// Takes the message out, with the means to answer it later. Its permit stays taken until the [`Answer`] drops.
-    pub fn into_parts(self) -> (M, Answer<M::Reply>) {
-        self.taken();
-        (self.message, self.answer)
+    /// Takes the message out, to reply later. Its permit stays taken until the [`ReplySender`] drops.
+    pub fn into_parts(self) -> (M, ReplySender<M::Reply>) {
+        self.record_dequeued();
+        (self.message, self.reply)
     }
 
-    /// Answers at once, within the caller's span. An abandoned message is dropped, not executed.
-    pub fn answer(self, reply: impl FnOnce(M) -> M::Reply) {
+    /// Handles the message now, within the caller's span, and replies. An abandoned message is dropped, not executed.
+    pub fn reply_with(self, handle: impl FnOnce(M) -> M::Reply) {
         if self.is_abandoned() {
             return;
         }
-        self.taken();
+        self.record_dequeued();
         let Self {
-            message, answer, span, ..
+            message, reply, span, ..
         } = self;
-        let result = span.in_scope(|| reply(message));
-        answer.send(result);
+        let result = span.in_scope(|| handle(message));
+        reply.send(result);
     }
 
-    fn taken(&self) {
-        let permits = &self.answer.permit.0;
+    fn record_dequeued(&self) {
+        let permits = &self.reply.permit.0;
         permits.taken.fetch_add(1, Ordering::Relaxed);
-        permits.shared.stats.waited(self.enqueued_at);
+        permits.shared.stats.record_wait(self.enqueued_at);
     }
 }
 
-/// The means to answer a message once. Dropped unused, it answers as a dropped [`Envelope`] does.
+/// Replies to a message once. Dropped unused, it fails the caller's ask as a dropped [`Envelope`] does.
 #[derive(Debug)]
-pub struct Answer<R> {
-    reply: oneshot::Sender<R>,
+pub struct ReplySender<R> {
+    sender: oneshot::Sender<R>,
     permit: Permit,
     deadline: Instant,
 }
 
-impl<R> Answer<R> {
-    /// Answers; of no effect when the caller is gone.
+impl<R> ReplySender<R> {
+    /// Replies; without effect when the caller is gone.
     pub fn send(self, reply: R) {
-        let Self {
-            reply: sender, permit, ..
-        } = self;
-        // The permit goes back first: a caller that asks again on its answer must find room.
+        let Self { sender, permit, .. } = self;
+        // The permit is returned first: a caller that asks again on its reply must find room.
         drop(permit);
         drop(sender.send(reply));
     }
 
-    /// Runs `work` for as long as the caller waits; `None`: it left first, and `work` was dropped where it stood.
+    /// Runs `work` for as long as the caller waits. `None`: the caller left first, and `work` was dropped unfinished.
     pub async fn while_awaited<F: Future>(&mut self, work: F) -> Option<F::Output> {
         tokio::select! {
             biased;
             done = work => Some(done),
-            () = self.reply.closed() => None,
+            () = self.sender.closed() => None,
         }
     }
 
     /// As [`Envelope::is_abandoned`].
     pub fn is_abandoned(&self) -> bool {
-        self.reply.is_closed() || self.permit.0.is_dead() || Instant::now() >= self.deadline
+        self.sender.is_closed() || self.permit.0.is_dead() || Instant::now() >= self.deadline
     }
 }
 
-pub(super) struct Incarnation<A: Actor> {
+/// The address of one incarnation of an actor, with its permits.
+pub(super) struct ActorRef<A: Actor> {
     pub(super) addr: Addr<A>,
     pub(super) permits: Arc<Permits>,
 }
 
-/// The handle on a supervised actor. Clones share it.
+/// The handle of a supervised actor. Clones share it.
 pub struct Mailbox<A: Actor> {
     shared: Arc<Shared>,
     /// `None` while there is no actor. One address for all callers: each clone of an address would add a slot.
-    current: Arc<ArcSwapOption<Incarnation<A>>>,
+    current: Arc<ArcSwapOption<ActorRef<A>>>,
 }
 
 impl<A: Actor> Clone for Mailbox<A> {
@@ -168,19 +167,19 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
         }
     }
 
-    /// Puts the message into the queue now, without waiting; the answer comes through [`Pending`], whether or not that is
-    /// polled meanwhile. [`AskError::Full`], [`AskError::Crashed`] and [`AskError::Stopped`] come at once.
+    /// Queues the message now, without waiting. The reply comes through [`Pending`]; the actor works on the message whether or
+    /// not that is polled. [`AskError::Full`], [`AskError::Crashed`] and [`AskError::Stopped`] are returned at once.
     pub fn ask<M>(&self, message: M, deadline: Instant) -> Result<Pending<M::Reply>, AskError>
     where
         M: Request,
         A: Handler<Envelope<M>>,
     {
         let now = Instant::now();
-        let asked = self.enqueue(message, now, deadline);
-        if let Err(error) = &asked {
+        let queued = self.enqueue(message, now, deadline);
+        if let Err(error) = &queued {
             self.shared.stats.count(*error);
         }
-        asked
+        queued
     }
 
     fn enqueue<M>(&self, message: M, now: Instant, deadline: Instant) -> Result<Pending<M::Reply>, AskError>
@@ -195,10 +194,10 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
             return Err(AskError::Deadline);
         }
         let current = self.current.load();
-        let Some(incarnation) = current.as_ref() else {
+        let Some(actor) = current.as_ref() else {
             return Err(AskError::Crashed);
         };
-        let permits = &incarnation.permits;
+        let permits = &actor.permits;
         let before = permits.used.fetch_add(1, Ordering::SeqCst);
         let permit = Permit(Arc::clone(permits));
         if before >= self.shared.capacity {
@@ -208,18 +207,18 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
         if self.is_closed() {
             return Err(AskError::Stopped);
         }
-        let (reply, receiver) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let envelope = Envelope {
             message,
-            answer: Answer {
-                reply,
+            reply: ReplySender {
+                sender,
                 permit,
                 deadline,
             },
             span: tracing::Span::current(),
             enqueued_at: now,
         };
-        match incarnation.addr.try_send(envelope) {
+        match actor.addr.try_send(envelope) {
             Ok(()) => Ok(Pending {
                 receiver,
                 permits: Arc::clone(permits),
@@ -236,12 +235,17 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
         &self.shared.stats
     }
 
+    /// The mailbox's figures, without the type of the actor.
+    pub fn watched(&self) -> WatchedMailbox {
+        WatchedMailbox(Arc::clone(&self.shared))
+    }
+
     /// The actor's name, as in metrics and logs.
     pub fn name(&self) -> &'static str {
         self.shared.name
     }
 
-    /// Takes no more messages: later asks answer [`AskError::Stopped`], what is queued is still worked on, and then the
+    /// Takes no more messages: later asks fail with [`AskError::Stopped`], queued messages are still worked on, and then the
     /// actor stops.
     pub fn close(&self) {
         self.shared.closed.store(true, Ordering::SeqCst);
@@ -253,8 +257,8 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
         self.shared.closed.load(Ordering::SeqCst)
     }
 
-    /// Waits until no message is queued or in flight on a closed mailbox (a crash empties it too: its callers were told).
-    /// On an open one this waits for [`Self::close`] first.
+    /// Waits until no message is queued or in flight on a closed mailbox; a crash empties it too. On an open one this waits
+    /// for [`Self::close`] first.
     pub async fn drained(&self) {
         loop {
             let changed = self.shared.changed.notified();
@@ -290,26 +294,26 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
         Permits::new(&self.shared)
     }
 
-    pub(super) fn publish(&self, incarnation: Incarnation<A>) {
-        self.shared.stats.show(Some(Arc::clone(&incarnation.permits)));
-        self.current.store(Some(Arc::new(incarnation)));
+    pub(super) fn publish(&self, actor: ActorRef<A>) {
+        self.shared.stats.set_current(Some(Arc::clone(&actor.permits)));
+        self.current.store(Some(Arc::new(actor)));
     }
 
-    /// Takes the actor from behind the handle, for good. When it `died`, whoever waits for it gets [`AskError::Crashed`].
-    pub(super) fn retract(&self, died: bool) {
-        let gone = self.current.swap(None);
-        self.shared.stats.show(None);
-        if let Some(gone) = gone.filter(|_| died) {
-            gone.permits.bury();
+    /// Removes the incarnation from behind the handle. When it `died`, its callers get [`AskError::Crashed`].
+    pub(super) fn unpublish(&self, died: bool) {
+        let removed = self.current.swap(None);
+        self.shared.stats.set_current(None);
+        if let Some(actor) = removed.filter(|_| died) {
+            actor.permits.mark_dead();
         }
         self.shared.changed.notify_waiters();
     }
 }
 
 pin_project_lite::pin_project! {
-    /// An answer that is on its way. Dropping it abandons the message.
+    /// A reply that has not arrived yet. Dropping it abandons the message.
     #[derive(Debug)]
-    #[must_use = "a dropped answer abandons the message"]
+    #[must_use = "dropping a pending reply abandons the message"]
     pub struct Pending<R> {
         #[pin]
         receiver: oneshot::Receiver<R>,
@@ -336,7 +340,7 @@ impl<R> Future for Pending<R> {
             Poll::Pending => {}
         }
         loop {
-            // Armed only here: an answer that is there at the first poll costs no timer.
+            // Armed only here: a reply that is there at the first poll costs no timer.
             if let Some(timer) = this.timer.as_mut().as_pin_mut()
                 && timer.poll(task).is_pending()
             {
@@ -349,7 +353,7 @@ impl<R> Future for Pending<R> {
             if now >= *this.deadline {
                 return fail(AskError::Deadline);
             }
-            let next = tokio::time::Instant::from_std((*this.deadline).min(now + LOOK));
+            let next = tokio::time::Instant::from_std((*this.deadline).min(now + DEATH_CHECK));
             match this.timer.as_mut().as_pin_mut() {
                 Some(timer) => timer.reset(next),
                 None => this.timer.set(Some(tokio::time::sleep_until(next))),

@@ -1,4 +1,4 @@
-//! Room in a mailbox, counted, and the figures of a mailbox.
+//! The permits that bound a mailbox, and its figures.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -9,12 +9,12 @@ use tokio::sync::Notify;
 
 use crate::error::AskError;
 
-/// Messages refused or given up, by cause, since the start.
+/// Messages that were not replied to, by cause, since the process started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sheds {
     /// No permit was left.
     pub full: u64,
-    /// No answer before the deadline.
+    /// No reply before the deadline.
     pub deadline: u64,
     /// The actor was down, or died with the message.
     pub crashed: u64,
@@ -22,7 +22,7 @@ pub struct Sheds {
 
 type WaitHook = Box<dyn Fn(Duration) + Send + Sync>;
 
-/// Figures of one mailbox, through all its actors. Reading is cheap enough for a scrape.
+/// Figures of one mailbox, over all incarnations of its actor. Reading is cheap enough for a scrape.
 #[derive(Default)]
 pub struct MailboxStats {
     full: AtomicU64,
@@ -44,7 +44,7 @@ impl std::fmt::Debug for MailboxStats {
 }
 
 impl MailboxStats {
-    /// Messages queued or in flight at the actor of this moment.
+    /// Messages queued or in flight at the current incarnation.
     pub fn depth(&self) -> usize {
         self.current
             .load()
@@ -52,7 +52,7 @@ impl MailboxStats {
             .map_or(0, |permits| permits.used.load(Ordering::Relaxed))
     }
 
-    /// Messages refused or given up.
+    /// Messages that were not replied to.
     pub fn sheds(&self) -> Sheds {
         Sheds {
             full: self.full.load(Ordering::Relaxed),
@@ -61,26 +61,26 @@ impl MailboxStats {
         }
     }
 
-    /// How often an actor was replaced, or a replacement was tried.
+    /// How often the actor was restarted, successfully or not.
     pub fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
     }
 
-    /// Sets what is told how long each message waited in the queue. Only the first call has an effect.
+    /// Sets the hook that receives each message's time in the queue. Only the first call has an effect.
     pub fn on_wait(&self, hook: impl Fn(Duration) + Send + Sync + 'static) {
-        // A second hook would double the figures; the first one keeps its place.
+        // A second hook would record every message twice.
         drop(self.wait_hook.set(Box::new(hook)));
     }
 
-    /// A message was taken up that had been queued at that moment.
-    pub(super) fn waited(&self, since: Instant) {
+    /// Records the time in the queue of a message that is dequeued now.
+    pub(super) fn record_wait(&self, enqueued_at: Instant) {
         if let Some(hook) = self.wait_hook.get() {
-            hook(since.elapsed());
+            hook(enqueued_at.elapsed());
         }
     }
 
-    /// Whose depth is told from now on.
-    pub(super) fn show(&self, permits: Option<Arc<Permits>>) {
+    /// Sets the incarnation whose depth is reported.
+    pub(super) fn set_current(&self, permits: Option<Arc<Permits>>) {
         self.current.store(permits);
     }
 
@@ -99,23 +99,23 @@ impl MailboxStats {
     }
 }
 
-/// What all actors behind one handle share.
+/// State of a mailbox that outlives the incarnations of its actor.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) name: &'static str,
     pub(super) capacity: usize,
     pub(super) closed: AtomicBool,
-    /// Told when the mailbox closes, when a closed mailbox is empty, and when an actor is given up.
+    /// Notified when the mailbox closes, when a closed mailbox is empty, and when an incarnation is given up.
     pub(super) changed: Notify,
     pub(super) stats: MailboxStats,
 }
 
-/// The permits of one actor. A successor has its own: a frozen actor may never give its permits back.
+/// The permits of one incarnation. The next one has its own: a frozen actor may never return its permits.
 #[derive(Debug)]
 pub(super) struct Permits {
     pub(super) shared: Arc<Shared>,
     pub(super) used: AtomicUsize,
-    /// Messages taken out of the queue: a busy actor shows by this that it lives.
+    /// Messages taken out of the queue: a sign of life of a busy actor.
     pub(super) taken: AtomicU64,
     dead: AtomicBool,
 }
@@ -134,8 +134,8 @@ impl Permits {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// The actor is given up: whoever still waits for it learns so, and what it still holds is not to be executed.
-    pub(super) fn bury(&self) {
+    /// Gives the incarnation up: callers that wait for it get [`AskError::Crashed`], and messages it still holds are not executed.
+    pub(super) fn mark_dead(&self) {
         self.dead.store(true, Ordering::SeqCst);
         self.shared.changed.notify_waiters();
     }
@@ -145,7 +145,23 @@ impl Permits {
     }
 }
 
-/// Room for one message. Dropping it gives the room back.
+/// The figures of a mailbox under its actor's name, without the type of the actor.
+#[derive(Debug, Clone)]
+pub struct WatchedMailbox(pub(super) Arc<Shared>);
+
+impl WatchedMailbox {
+    /// The actor's name, as in metrics and logs.
+    pub fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    /// Depth, sheds, restarts.
+    pub fn stats(&self) -> &MailboxStats {
+        &self.0.stats
+    }
+}
+
+/// Room for one message. Dropping it returns the room.
 #[derive(Debug)]
 pub(super) struct Permit(pub(super) Arc<Permits>);
 

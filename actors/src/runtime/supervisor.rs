@@ -1,10 +1,10 @@
-//! Keeping an actor alive behind its [`Mailbox`].
+//! Supervision: restarts an actor behind its [`Mailbox`] after a panic or a freeze.
 //!
-//! actix's own `Supervisor` does not survive a panic: the actor's task dies and its addresses are closed for good. Here
-//! each actor has an arbiter (a thread) of its own and is made by a factory, again after each death. Death by panic is
-//! seen by a guard that the actor's context holds; a frozen thread by heartbeats. A heartbeat is a task on the actor's
-//! arbiter, not a message: an actor that waits for I/O while it holds its mailbox shut (`ctx.wait`) is not frozen. A
-//! flood keeps such tasks from running, as actix empties the mailbox first, so taking messages counts as a beat too.
+//! actix's own `Supervisor` does not survive a panic: the actor's task dies and its addresses are closed permanently. Here
+//! an actor is built by a factory, again after each death; each of these actors is an *incarnation*. A panic is noticed by
+//! a guard that the actor's context holds, a frozen thread by missed heartbeats. A heartbeat is a task on the actor's
+//! arbiter, not a message: an actor that waits for I/O with its mailbox paused (`ctx.wait`) is not frozen. A flood of
+//! messages delays such tasks, since actix empties the mailbox first, so messages taken count as heartbeats too.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,26 +14,26 @@ use std::time::{Duration, Instant};
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context};
 use tokio::sync::{oneshot, watch};
 
-use super::mailbox::{Incarnation, Mailbox};
+use super::mailbox::{ActorRef, Mailbox};
 use super::permits::Permits;
-use super::place::{Place, Thread};
+use super::placement::{Thread, ThreadPlacement};
 use crate::error::AskError;
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 
-/// How an actor is bounded and watched.
+/// The bounds of an actor's mailbox, and when its supervisor acts.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// Messages queued and in flight at the most; more get [`AskError::Full`].
+    /// The most messages queued and in flight; more fail with [`AskError::Full`].
     pub mailbox_capacity: usize,
-    /// Time from one heartbeat to the next.
+    /// Interval of heartbeats.
     pub heartbeat: Duration,
-    /// Heartbeats in a row without a sign of life after which the actor counts as frozen.
+    /// Consecutive heartbeats without a sign of life after which the actor counts as frozen.
     pub missed_heartbeats: u32,
-    /// Deaths within `window` that are survived; one more escalates.
+    /// The most restarts within `window`; one more death escalates.
     pub max_restarts: u32,
-    /// See `max_restarts`.
+    /// The window of `max_restarts`.
     pub window: Duration,
 }
 
@@ -49,27 +49,27 @@ impl Default for Policy {
     }
 }
 
-/// Where an actor is in its life.
+/// The state of a supervised actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActorStatus {
-    /// Made for the first time; asks answer [`AskError::Crashed`] until it runs.
+    /// Started, or waiting for a thread; asks fail with [`AskError::Crashed`] until it runs.
     Starting,
     /// Takes messages.
     Running,
-    /// Died and is being made anew.
+    /// Died and is being restarted.
     Restarting,
-    /// Died too often: it stays down, and the process must go not ready and exit non-zero.
+    /// Died more often than its policy allows: it stays down, and the process must go not ready and exit non-zero.
     Escalated,
     /// Closed and drained.
     Stopped,
 }
 
-/// A supervised actor: its handle, and its status to watch.
+/// A supervised actor: its mailbox, and its status.
 #[derive(Debug)]
 pub struct Supervised<A: Actor> {
-    /// The handle.
+    /// The mailbox.
     pub mailbox: Mailbox<A>,
-    /// The status.
+    /// The status, which changes with each restart.
     pub status: watch::Receiver<ActorStatus>,
 }
 
@@ -95,9 +95,9 @@ impl<A: Actor> Supervised<A> {
     }
 }
 
-/// Starts an actor on a thread of its own and keeps it alive. Must be called on the thread of an actix `System` inside its
-/// runtime. The factory runs on the actor's thread, once for each life, must not block, and may panic (that counts as a
-/// death).
+/// Starts an actor on a thread of its own and restarts it after each death. Must be called on the thread of an actix `System`
+/// inside its runtime. The factory runs on the actor's thread, once per incarnation. It must not block; a panic in it counts
+/// as a death.
 pub fn supervise<A>(
     name: &'static str,
     policy: Policy,
@@ -106,12 +106,12 @@ pub fn supervise<A>(
 where
     A: Actor<Context = Context<A>>,
 {
-    supervise_at(Place::Own, name, policy, factory)
+    supervise_on(ThreadPlacement::Dedicated, name, policy, factory)
 }
 
-/// As [`supervise`], elsewhere.
-pub fn supervise_at<A>(
-    place: Place,
+/// As [`supervise`], on the thread of `placement`.
+pub fn supervise_on<A>(
+    placement: ThreadPlacement,
     name: &'static str,
     policy: Policy,
     factory: impl Fn(&mut Context<A>) -> A + Send + Sync + 'static,
@@ -123,7 +123,7 @@ where
     let (status, watched) = watch::channel(ActorStatus::Starting);
     let supervision = Supervision {
         mailbox: mailbox.clone(),
-        place,
+        placement,
         policy,
         factory: Arc::new(factory),
         status,
@@ -137,31 +137,31 @@ where
 
 struct Supervision<A: Actor, F> {
     mailbox: Mailbox<A>,
-    place: Place,
+    placement: ThreadPlacement,
     policy: Policy,
     factory: Arc<F>,
     status: watch::Sender<ActorStatus>,
 }
 
-/// How a life ended.
+/// Why an incarnation ended.
 #[derive(Debug, Clone, Copy)]
 enum End {
     Died,
     Frozen,
-    /// Its lent thread ended, as threads do.
-    TakenAway,
+    /// The thread that was assigned to it ended, as a worker's does.
+    ThreadEnded,
     Drained,
 }
 
 /// One actor on its thread.
-struct Life<A: Actor> {
+struct Incarnation<A: Actor> {
     thread: Thread,
     permits: Arc<Permits>,
     beats: Arc<AtomicU64>,
-    born: Option<oneshot::Receiver<Addr<A>>>,
+    started: Option<oneshot::Receiver<Addr<A>>>,
     /// Resolves (to an error) when the actor's context drops, or the factory panics.
     death: oneshot::Receiver<()>,
-    /// Dropped with the life, it stops the actor: on a lent thread, nothing else does.
+    /// Stops the actor when the incarnation drops: on an assigned thread, nothing else does.
     _alive: oneshot::Sender<()>,
 }
 
@@ -174,21 +174,21 @@ where
         let name = self.mailbox.name();
         let mut deaths = VecDeque::new();
         loop {
-            let end = match self.place.thread(&self.mailbox).await {
+            let end = match self.placement.next_thread(&self.mailbox).await {
                 None => End::Drained,
-                Some(Ok(thread)) => self.watch(self.begin(thread)).await,
+                Some(Ok(thread)) => self.watch(self.start(thread)).await,
                 Some(Err(error)) => {
-                    tracing::error!(actor = name, %error, "no thread for the actor");
+                    tracing::error!(actor = name, %error, "cannot start a thread for the actor");
                     End::Died
                 }
             };
-            // Whatever the end, nothing may reach that actor any more.
-            self.mailbox.retract(!matches!(end, End::Drained));
+            // No message may reach that incarnation any more.
+            self.mailbox.unpublish(!matches!(end, End::Drained));
             if matches!(end, End::Drained) || self.mailbox.is_closed() {
                 self.status.send_replace(ActorStatus::Stopped);
                 return;
             }
-            if matches!(end, End::TakenAway) {
+            if matches!(end, End::ThreadEnded) {
                 self.status.send_replace(ActorStatus::Starting);
                 continue;
             }
@@ -198,17 +198,12 @@ where
                     actor = name,
                     deaths = died_in_window,
                     ?end,
-                    "actor died too often, giving up"
+                    "actor exceeded its restart limit, giving up"
                 );
                 self.status.send_replace(ActorStatus::Escalated);
                 return;
             }
-            tracing::error!(
-                actor = name,
-                deaths = died_in_window,
-                ?end,
-                "actor died, starting a new one"
-            );
+            tracing::error!(actor = name, deaths = died_in_window, ?end, "actor died, restarting it");
             self.status.send_replace(ActorStatus::Restarting);
             tokio::select! {
                 () = tokio::time::sleep(backoff(died_in_window)) => {}
@@ -221,66 +216,66 @@ where
         }
     }
 
-    fn begin(&self, thread: Thread) -> Life<A> {
+    fn start(&self, thread: Thread) -> Incarnation<A> {
         let permits = self.mailbox.permits();
-        let (address, born) = oneshot::channel();
+        let (address, started) = oneshot::channel();
         let (guard, death) = oneshot::channel::<()>();
         let (alive, ended) = oneshot::channel::<()>();
         let factory = Arc::clone(&self.factory);
-        // Above the permits, so that actix's own bound never speaks first; the margin is for messages of the actor to itself.
+        // Above the permits, so that actix's own bound never applies first; the margin is for messages of the actor to itself.
         let actix_capacity = self.policy.mailbox_capacity.saturating_mul(2).saturating_add(64);
         thread.spawn(async move {
             let mut context = Context::new();
             context.set_mailbox_capacity(actix_capacity);
-            // A panic of the factory drops `guard` and `address` here: a death like any other.
+            // A panic in the factory drops `guard` and `address` here: a death like any other.
             let actor = factory(&mut context);
             let until_ended = actix::fut::wrap_future(async move {
                 let _guard = guard;
                 drop(ended.await);
             });
             context.spawn(until_ended.map(|(), _, context: &mut Context<A>| context.stop()));
-            // Nobody listens when this life was given up before it began; the actor is stopped then.
+            // The receiver is gone when this incarnation was given up before it started; the actor is stopped then.
             drop(address.send(context.run(actor)));
         });
-        Life {
+        Incarnation {
             thread,
             permits,
             beats: Arc::default(),
-            born: Some(born),
+            started: Some(started),
             death,
             _alive: alive,
         }
     }
 
-    async fn watch(&self, mut life: Life<A>) -> End {
+    async fn watch(&self, mut incarnation: Incarnation<A>) -> End {
         let mut missed = 0;
         let mut sent = 0;
         let mut seen = (0, 0);
         loop {
-            // One beat at a time: a frozen thread must not find a heap of them when it comes back.
-            if life.beats.load(Ordering::Relaxed) == sent {
+            // One beat at a time: a frozen thread must not find a backlog of them when it resumes.
+            if incarnation.beats.load(Ordering::Relaxed) == sent {
                 sent += 1;
-                let beats = Arc::clone(&life.beats);
-                life.thread.spawn(async move {
+                let beats = Arc::clone(&incarnation.beats);
+                incarnation.thread.spawn(async move {
                     beats.fetch_add(1, Ordering::Relaxed);
                 });
             }
             let slept_from = Instant::now();
             tokio::select! {
                 biased;
-                _ = &mut life.death => return if life.thread.is_taken_away() { End::TakenAway } else { End::Died },
+                _ = &mut incarnation.death => return if incarnation.thread.assigned_has_ended() { End::ThreadEnded } else { End::Died },
                 () = self.mailbox.drained() => return End::Drained,
-                address = born(&mut life.born) => {
+                address = started(&mut incarnation.started) => {
                     // An error means a death, which the next round sees.
                     if let Ok(addr) = address {
-                        self.mailbox.publish(Incarnation { addr, permits: Arc::clone(&life.permits) });
+                        self.mailbox.publish(ActorRef { addr, permits: Arc::clone(&incarnation.permits) });
                         self.status.send_replace(ActorStatus::Running);
                     }
                     continue;
                 }
                 () = tokio::time::sleep(self.policy.heartbeat) => {}
             }
-            let now_seen = (life.beats.load(Ordering::Relaxed), life.permits.taken());
+            let now_seen = (incarnation.beats.load(Ordering::Relaxed), incarnation.permits.taken());
             if now_seen != seen {
                 seen = now_seen;
                 missed = 0;
@@ -297,7 +292,9 @@ where
     }
 }
 
-async fn born<A: Actor>(slot: &mut Option<oneshot::Receiver<Addr<A>>>) -> Result<Addr<A>, oneshot::error::RecvError> {
+async fn started<A: Actor>(
+    slot: &mut Option<oneshot::Receiver<Addr<A>>>,
+) -> Result<Addr<A>, oneshot::error::RecvError> {
     let Some(receiver) = slot else {
         return std::future::pending().await;
     };
@@ -306,12 +303,12 @@ async fn born<A: Actor>(slot: &mut Option<oneshot::Receiver<Addr<A>>>) -> Result
     result
 }
 
-/// Whether the process, not the actor, stood still: the supervisor itself slept much longer than it meant to.
+/// Whether the process was paused, not the actor: the supervisor itself slept much longer than it meant to.
 fn was_paused(slept: Duration, meant: Duration) -> bool {
     slept > meant.saturating_mul(2)
 }
 
-/// Counts one death and forgets those older than the window. Answers how many are left.
+/// Counts one death, drops those older than the window, and returns how many are left.
 fn note_death(deaths: &mut VecDeque<Instant>, now: Instant, window: Duration) -> u32 {
     deaths.push_back(now);
     while deaths
@@ -323,7 +320,7 @@ fn note_death(deaths: &mut VecDeque<Instant>, now: Instant, window: Duration) ->
     u32::try_from(deaths.len()).unwrap_or(u32::MAX)
 }
 
-/// The wait before the next life: doubles with each death in the window.
+/// The pause before a restart: doubles with each death in the window.
 fn backoff(deaths: u32) -> Duration {
     let doublings = deaths.saturating_sub(1).min(16);
     FIRST_BACKOFF.saturating_mul(1 << doublings).min(LONGEST_BACKOFF)
@@ -342,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn deaths_outside_the_window_are_forgotten() {
+    fn deaths_outside_the_window_do_not_count() {
         let mut deaths = VecDeque::new();
         let start = Instant::now();
         let window = Duration::from_mins(1);
@@ -353,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_paused_process_is_no_missed_heartbeat() {
+    fn a_paused_process_misses_no_heartbeat() {
         let beat = Duration::from_millis(250);
         assert!(!was_paused(Duration::from_millis(260), beat));
         assert!(was_paused(Duration::from_secs(30), beat));

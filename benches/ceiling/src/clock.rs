@@ -1,9 +1,9 @@
-//! RFC 3339 without a formatter.
+//! RFC 3339 timestamps.
 
-/// `YYYY-MM-DDTHH:MM:SSZ` of Unix seconds between 1970 and 2099.
+/// Formats Unix seconds between 1970 and 2099 as `YYYY-MM-DDTHH:MM:SSZ`.
 pub fn rfc3339(unix_seconds: u64) -> [u8; 20] {
     let (days, rest) = (unix_seconds / 86_400, unix_seconds % 86_400);
-    // The calendar counted from 1 March 1968, so that a leap day ends its four years. 2100 is not a leap year.
+    // Days since 1 March 1968, so that the leap day is the last day of each four-year cycle. 2100 is not a leap year.
     let days = days + 671;
     let era_day = days % 1461;
     let year_in_era = (era_day.saturating_sub(u64::from(era_day == 1460))) / 365;
@@ -13,19 +13,19 @@ pub fn rfc3339(unix_seconds: u64) -> [u8; 20] {
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = 1968 + days / 1461 * 4 + year_in_era + u64::from(month <= 2);
     let mut text = *b"0000-00-00T00:00:00Z";
-    put(&mut text[0..2], year / 100);
-    put(&mut text[2..4], year % 100);
-    put(&mut text[5..7], month);
-    put(&mut text[8..10], day);
-    put(&mut text[11..13], rest / 3600);
-    put(&mut text[14..16], rest / 60 % 60);
-    put(&mut text[17..19], rest % 60);
+    put_two_digits(&mut text[0..2], year / 100);
+    put_two_digits(&mut text[2..4], year % 100);
+    put_two_digits(&mut text[5..7], month);
+    put_two_digits(&mut text[8..10], day);
+    put_two_digits(&mut text[11..13], rest / 3600);
+    put_two_digits(&mut text[14..16], rest / 60 % 60);
+    put_two_digits(&mut text[17..19], rest % 60);
     text
 }
 
-fn put(two: &mut [u8], value: u64) {
-    two[0] = b'0' + (value / 10) as u8;
-    two[1] = b'0' + (value % 10) as u8;
+fn put_two_digits(digits: &mut [u8], value: u64) {
+    digits[0] = b'0' + (value / 10) as u8;
+    digits[1] = b'0' + (value % 10) as u8;
 }
 
 #[cfg(test)]
@@ -33,7 +33,7 @@ mod tests {
     use super::rfc3339;
 
     #[test]
-    fn known_moments() {
+    fn formats_known_timestamps() {
         let cases: [(u64, &[u8]); 6] = [
             (0, b"1970-01-01T00:00:00Z"),
             (951_782_399, b"2000-02-28T23:59:59Z"),

@@ -1,4 +1,4 @@
-//! What the two programs of the benchmark are made of.
+//! Modules of the ceiling, the baseline of the benchmark.
 
 pub mod clock;
 pub mod token;

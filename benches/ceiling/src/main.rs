@@ -1,8 +1,9 @@
-//! The ceiling: what an actix-web handler can reach on this machine when it does only what cannot be left out.
+//! The ceiling: the rate that an actix-web handler reaches on this machine when it does only the indispensable work. It is the
+//! baseline of the benchmark.
 //!
-//! Three routes take the form of the token endpoint and give an answer of the same size. `/bare` parses the form. `/mint`
-//! also builds the claims and signs them, as any issuer of signed tokens must. `/verify` also checks the token in the form.
-//! Nothing is taken from the server, so that a change there does not move what it is measured against.
+//! Three routes accept the form of the token endpoint and return a response of the same size. `/bare` parses the form. `/mint`
+//! also builds the claims and signs them, as any issuer of signed tokens must. `/verify` also verifies the token in the form.
+//! It shares no code with the server, so that changes to the server do not change the baseline.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -16,20 +17,20 @@ use serde::Deserialize;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The fastest token endpoint that this machine can run.
+/// Runs the fastest possible token endpoint, as a baseline for benchmarks.
 #[derive(Parser)]
 struct Flags {
-    /// Port to listen on, on loopback; 0 takes a free one.
+    /// Listen on this port of loopback; 0 selects a free port.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Worker threads.
+    /// Start this many worker threads [default: one per core].
     #[arg(long)]
     workers: Option<usize>,
 }
 
 #[derive(Deserialize)]
 struct TokenForm {
-    #[expect(dead_code, reason = "parsing it is the work")]
+    #[expect(dead_code, reason = "parsing it is part of the measured work")]
     grant_type: Option<String>,
     scope: Option<String>,
     token: Option<String>,
@@ -37,12 +38,13 @@ struct TokenForm {
 
 struct State {
     issuer: Issuer,
+    /// The response of routes that do not sign.
     fixed: web::Bytes,
 }
 
 type Ceiling = web::Data<State>;
 
-fn answer(body: impl Into<web::Bytes>) -> HttpResponse {
+fn json_response(body: impl Into<web::Bytes>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "application/json"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
@@ -50,25 +52,25 @@ fn answer(body: impl Into<web::Bytes>) -> HttpResponse {
 }
 
 async fn bare(state: Ceiling, _form: web::Form<TokenForm>) -> HttpResponse {
-    answer(state.fixed.clone())
+    json_response(state.fixed.clone())
 }
 
 async fn mint(state: Ceiling, form: web::Form<TokenForm>) -> HttpResponse {
     let scope = form.0.scope.as_deref().unwrap_or("read write");
     match state.issuer.mint(scope) {
-        Some(token) => answer(response(&token, scope)),
+        Some(token) => json_response(token_body(&token, scope)),
         None => HttpResponse::InternalServerError().finish(),
     }
 }
 
 async fn verify(state: Ceiling, form: web::Form<TokenForm>) -> HttpResponse {
     match form.token.as_deref().and_then(|token| state.issuer.verify(token)) {
-        Some(()) => answer(state.fixed.clone()),
+        Some(()) => json_response(state.fixed.clone()),
         None => HttpResponse::Unauthorized().finish(),
     }
 }
 
-fn response(token: &str, scope: &str) -> String {
+fn token_body(token: &str, scope: &str) -> String {
     format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":1800,"scope":"{scope}"}}"#)
 }
 
@@ -76,12 +78,12 @@ async fn run(flags: Flags) -> std::io::Result<()> {
     let listener = std::net::TcpListener::bind(("127.0.0.1", flags.port))?;
     let port = listener.local_addr()?.port();
     let issuer = Issuer::new(&format!("http://127.0.0.1:{port}"));
-    let issuer = issuer.ok_or_else(|| std::io::Error::other("no key could be made"))?;
+    let issuer = issuer.ok_or_else(|| std::io::Error::other("key generation failed"))?;
     let sample = issuer
         .mint("read write")
         .ok_or_else(|| std::io::Error::other("signing failed"))?;
     let state = web::Data::new(State {
-        fixed: response(&sample, "read write").into(),
+        fixed: token_body(&sample, "read write").into(),
         issuer,
     });
     let server = HttpServer::new(move || {

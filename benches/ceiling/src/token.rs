@@ -1,4 +1,4 @@
-//! PASETO `v4.public` with the claims that the server writes, and nothing else.
+//! PASETO `v4.public` tokens with the same claims as the server's.
 
 use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,11 +14,11 @@ use crate::clock::rfc3339;
 
 const HEADER: &str = "v4.public.";
 const SIGNATURE_BYTES: usize = 64;
-/// As long as the ids of the server's clients in the benchmark.
+/// Of the same length as the client ids in the benchmark.
 const CLIENT: &str = "bench-p";
-/// Seconds.
+/// Token lifetime, seconds.
 const LIFETIME: u64 = 1800;
-/// Randomness is asked for in bulk, as the server does.
+/// Random bytes are generated in bulk, as in the server.
 const POOL_BYTES: usize = 4090;
 
 #[derive(Serialize)]
@@ -34,7 +34,7 @@ struct Claims<'a> {
     scope: &'a str,
 }
 
-/// One key and what its tokens have in common.
+/// A signing key, and the parts that all its tokens share.
 pub struct Issuer {
     url: String,
     key: Ed25519KeyPair,
@@ -44,10 +44,10 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// An issuer with a fresh key. `None` when the machine gives no randomness.
+    /// An issuer with a new key. `None` if random bytes are not available.
     pub fn new(url: &str) -> Option<Self> {
         let key = Ed25519KeyPair::generate().ok()?;
-        // As long as a PASERK id; what it says does not matter here.
+        // Of the same length as a PASERK id; its value does not matter.
         let footer = format!(r#"{{"kid":"k4.pid.{}"}}"#, "A".repeat(44));
         Some(Self {
             url: url.to_owned(),
@@ -58,7 +58,7 @@ impl Issuer {
         })
     }
 
-    /// A fresh token.
+    /// Issues a token. `None` if random bytes are not available or signing fails.
     pub fn mint(&self, scope: &str) -> Option<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
         let jti = Builder::from_unix_timestamp_millis(now.as_millis() as u64, &random_bytes()?).into_uuid();
@@ -88,7 +88,7 @@ impl Issuer {
         Some(token)
     }
 
-    /// Checks the signature of a token. `None`: not one of this key.
+    /// Verifies the signature of a token. `None` if it is not valid for this key.
     pub fn verify(&self, token: &str) -> Option<()> {
         let (body, footer) = token.strip_prefix(HEADER)?.split_once('.')?;
         if footer != self.footer_base64 {
@@ -133,7 +133,7 @@ mod tests {
     use super::Issuer;
 
     #[test]
-    fn what_was_minted_verifies_until_it_is_changed() {
+    fn tampered_tokens_and_tokens_of_other_issuers_are_rejected() {
         let issuer = Issuer::new("http://127.0.0.1:1").unwrap();
         let token = issuer.mint("read write").unwrap();
         assert!(issuer.verify(&token).is_some());

@@ -1,64 +1,86 @@
-//! The flags that say something of a client, and `--reset`, which takes it back.
+//! The flags of a client's fields, and `--reset`.
 
 use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
 
 use crate::failure::Failure;
-use crate::oauth::registration::{ClientRequest, Field};
+use crate::service::clients::field::Field;
+use crate::service::clients::metadata::ClientRequest;
 
-/// What may be said of a client.
+/// Fields, and the flags that set them.
+pub(super) const FLAGS: &[(&str, &str)] = &[
+    ("client_id", "--id"),
+    ("client_secret", "--secret"),
+    ("client_name", "--name"),
+    ("grant_types", "--grant"),
+    ("scope", "--scope"),
+    ("token_format", "--format"),
+    ("signing_alg", "--signing-alg"),
+    ("audience", "--audience"),
+    ("introspection_audiences", "--introspection-audience"),
+    ("token_ledger", "--ledger"),
+    ("access_token_lifetime", "--lifetime"),
+    ("rate_limits", "--rate-limit"),
+    ("rate_limit_mode", "--rate-limit-mode"),
+    ("quotas", "--quota"),
+    ("quota_mode", "--quota-mode"),
+    ("reuse_percent", "--reuse-percent"),
+    ("claims", "--claim"),
+];
+
+/// The flags.
 #[derive(Debug, Args)]
 pub(super) struct Fields {
-    /// A name for people.
+    /// Display name.
     #[arg(long)]
     name: Option<String>,
-    /// A grant that it may use; may repeat.
+    /// A grant that the client may use; may repeat.
     #[arg(long = "grant", value_name = "GRANT")]
     grants: Vec<String>,
-    /// Scopes that it may ask for, separated by spaces.
+    /// Scopes that the client may request, space-separated.
     #[arg(long)]
     scope: Option<String>,
     /// Format of its access tokens: paseto, jwt or opaque.
     #[arg(long)]
     format: Option<String>,
-    /// Signature of its JWTs: EdDSA, ES256, RS256, PS256, or HS256 under the shared secret.
+    /// Signature algorithm of its JWTs: EdDSA, ES256, RS256, PS256, or HS256 with the shared secret.
     #[arg(long)]
     signing_alg: Option<String>,
-    /// An audience that it may ask for, the first is the default; may repeat.
+    /// An audience that the client may request, the first is the default; may repeat.
     #[arg(long, value_name = "URI")]
     audience: Vec<String>,
-    /// An audience whose tokens it may introspect; may repeat.
-    #[arg(long, value_name = "URI")]
-    resource_server: Vec<String>,
+    /// An audience whose tokens the client may introspect; may repeat.
+    #[arg(long, value_name = "URI", alias = "resource-server")]
+    introspection_audience: Vec<String>,
     /// Whether its tokens are recorded: durable or stateless.
     #[arg(long)]
     ledger: Option<String>,
-    /// Seconds that its access tokens live.
+    /// Lifetime of its access tokens, seconds.
     #[arg(long, value_name = "SECONDS")]
     lifetime: Option<i64>,
-    /// How often it may ask: token, introspection or revocation, and a rate such as 100/s or 100/s:200; may repeat.
-    #[arg(long, value_name = "NAME=RATE")]
+    /// A rate limit of an endpoint (token, introspection, revocation), such as token=100/s or token=100/s:200; may repeat.
+    #[arg(long, value_name = "ENDPOINT=RATE")]
     rate_limit: Vec<String>,
-    /// Whether these limits refuse: observe or enforce.
+    /// Whether its rate limits are enforced or only counted: enforce or observe.
     #[arg(long, value_name = "MODE")]
     rate_limit_mode: Option<String>,
-    /// Tokens that it may be issued each hour, day or month (UTC); may repeat.
+    /// A quota of tokens per hour, day or month (UTC), such as day=100000; may repeat.
     #[arg(long, value_name = "WINDOW=TOKENS")]
     quota: Vec<String>,
-    /// Whether these quotas refuse: observe or enforce.
+    /// Whether its quotas are enforced or only counted: enforce or observe.
     #[arg(long, value_name = "MODE")]
     quota_mode: Option<String>,
-    /// Give the same token again in the first so many percent of its life, 1 to 90.
+    /// Issue the same token again in this share of its lifetime, 1 to 90 percent.
     #[arg(long, value_name = "PERCENT")]
     reuse_percent: Option<i64>,
-    /// A claim that all its tokens carry: JSON, or else a string; may repeat.
+    /// A private claim of all its tokens, JSON or else a string; may repeat.
     #[arg(long, value_name = "NAME=VALUE")]
     claim: Vec<String>,
 }
 
 impl Fields {
-    /// The same as the admin API takes it.
+    /// The request as the admin API takes it.
     pub(super) fn request(self) -> Result<ClientRequest, Failure> {
         let list = |list: Vec<String>| Field::from((!list.is_empty()).then_some(list));
         Ok(ClientRequest {
@@ -68,13 +90,13 @@ impl Fields {
             token_format: self.format.into(),
             signing_alg: self.signing_alg.into(),
             audience: list(self.audience),
-            resource_server: list(self.resource_server),
+            introspection_audiences: list(self.introspection_audience),
             token_ledger: self.ledger.into(),
             access_token_lifetime: self.lifetime.into(),
             rate_limits: members("--rate-limit", &self.rate_limit, |text| Ok(text.to_owned()))?,
             rate_limit_mode: self.rate_limit_mode.into(),
             quotas: members("--quota", &self.quota, |text| {
-                text.parse().map_err(|_| "needs a number of tokens")
+                text.parse().map_err(|_| "must be a number of tokens")
             })?,
             quota_mode: self.quota_mode.into(),
             reuse_percent: self.reuse_percent.into(),
@@ -96,10 +118,10 @@ fn members<T>(
     for pair in given {
         let (name, value) = pair
             .split_once('=')
-            .ok_or_else(|| Failure::Refused(format!("{flag} {pair} must be NAME=VALUE")))?;
-        let value = read(value).map_err(|reason| Failure::Refused(format!("{flag} {name} {reason}")))?;
+            .ok_or_else(|| Failure::Invalid(format!("{flag} {pair} must be NAME=VALUE")))?;
+        let value = read(value).map_err(|reason| Failure::Invalid(format!("{flag} {name} {reason}")))?;
         if members.insert(name.to_owned(), Some(value)).is_some() {
-            return Err(Failure::Refused(format!("{flag} names {name} twice; keep one of them")));
+            return Err(Failure::Invalid(format!("{flag} names {name} twice; keep one of them")));
         }
     }
     Ok(Field::from((!members.is_empty()).then_some(members)))
@@ -112,7 +134,8 @@ pub(super) enum Resettable {
     Format,
     SigningAlg,
     Audience,
-    ResourceServer,
+    #[value(alias = "resource-server")]
+    IntrospectionAudience,
     Ledger,
     Lifetime,
     RateLimits,
@@ -124,7 +147,7 @@ pub(super) enum Resettable {
 }
 
 impl Resettable {
-    /// Fails when the request names a value for the field, too.
+    /// Fails when the request also sets the field.
     pub(super) fn apply(self, request: &mut ClientRequest) -> Result<(), Failure> {
         match self {
             Self::Name => self.reset(&mut request.client_name),
@@ -132,7 +155,7 @@ impl Resettable {
             Self::Format => self.reset(&mut request.token_format),
             Self::SigningAlg => self.reset(&mut request.signing_alg),
             Self::Audience => self.reset(&mut request.audience),
-            Self::ResourceServer => self.reset(&mut request.resource_server),
+            Self::IntrospectionAudience => self.reset(&mut request.introspection_audiences),
             Self::Ledger => self.reset(&mut request.token_ledger),
             Self::Lifetime => self.reset(&mut request.access_token_lifetime),
             Self::RateLimits => self.reset(&mut request.rate_limits),
@@ -150,7 +173,7 @@ impl Resettable {
                 .to_possible_value()
                 .map_or_else(String::new, |value| value.get_name().to_owned());
             let problem = format!("--{name} and --reset {name} contradict each other; keep one of them");
-            return Err(Failure::Refused(problem));
+            return Err(Failure::Invalid(problem));
         }
         *field = Field::Null;
         Ok(())

@@ -1,85 +1,60 @@
-//! `client import`: clients in numbers. The text is read twice: first every line is judged, then they are written in chunks, each
-//! of which is one transaction. A second run finds what the first one did.
+//! `client import`: bulk import of clients. The file is read twice: first every row is judged, then the rows are written in chunks,
+//! one transaction each. A second import of the same file finds the clients of the first one unchanged.
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
-use oauth2_actors::error::StoreError;
-use oauth2_actors::model::{Client, KeyAlgorithm, SigningAlg};
-use oauth2_actors::store::Store;
+use clap::Args;
+use oauth2_store::model::{Client, SigningAlg};
 use serde_json::json;
 
-use super::{defaults, usage};
+use super::text_format::Format;
+use crate::app::direct::{Direct, operator};
+use crate::cli::arguments::Json;
+use crate::cli::output;
 use crate::cli::progress::Progress;
-use crate::cli::store::{self, audit, now};
-use crate::cli::{Json, key, new_file, output};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::oauth::bulk::{Asked, Layout, Lines, Place, Plan, Record, Refusal, Seen};
+use crate::service::clients::import::{DuplicateCheck, ImportPlan, ImportRow, LineRange, RowError};
+use crate::service::clients::text::{RowReader, TextFormat};
+use crate::service::error::ServiceError;
 
-mod refused;
+mod rejected_rows;
+mod secrets_file;
 
-use refused::Refused;
+use rejected_rows::RejectedRows;
+use secrets_file::SecretsFile;
 
-/// Lines that are judged and clients that are written together.
+/// Rows that are judged, and written, together.
 const CHUNK: usize = 1000;
 
-/// Times that a chunk is judged anew because somebody else changed a client of it meanwhile.
-const TRIES: u32 = 3;
+/// Attempts to write a chunk whose clients are being changed by others.
+const ATTEMPTS: u32 = 3;
 
 #[derive(Debug, Args)]
 pub struct Import {
-    /// The text; `-` is stdin.
+    /// File of clients; `-` is stdin.
     file: PathBuf,
-    /// How it is laid out; by the file's ending when left out.
+    /// Format; by default that of the file's extension.
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Import the good lines although others are refused; without this one refused line keeps all of them out.
+    /// Import the valid rows; without this flag one rejected row prevents the whole import.
     #[arg(long)]
     skip_refused: bool,
-    /// Judge every line and change nothing.
+    /// Check every row and change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Make up secrets for new clients that have none, and write each here behind its client's id and a comma: a new file
-    /// for its owner only.
+    /// Generate secrets for new clients without one, and write `client_id,secret` lines to this new file, which only its owner can
+    /// read.
     #[arg(long, value_name = "FILE")]
     secrets_out: Option<PathBuf>,
-    /// Write every refused line's number and reason here, a JSON object a line.
+    /// Write the line and reason of every rejected row to this file, one JSON object per line.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     #[command(flatten)]
     json: Json,
-}
-
-/// The layouts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// A JSON object a line.
-    Jsonl,
-    /// CSV with a header.
-    Csv,
-}
-
-impl Format {
-    /// By what was said, or else by a file's ending.
-    pub fn of(said: Option<Self>, file: &Path) -> Result<Layout, Failure> {
-        let by_ending = || match file.extension().and_then(|ending| ending.to_str()) {
-            Some("csv") => Some(Self::Csv),
-            Some("jsonl" | "ndjson" | "json") => Some(Self::Jsonl),
-            _ => None,
-        };
-        match said.or_else(by_ending) {
-            Some(Self::Csv) => Ok(Layout::Csv),
-            Some(Self::Jsonl) => Ok(Layout::Json),
-            None => Err(Failure::Refused(
-                "--format must say jsonl or csv: the file's ending does not".to_owned(),
-            )),
-        }
-    }
 }
 
 #[derive(Default)]
@@ -89,64 +64,55 @@ struct Counts {
     unchanged: u64,
 }
 
-/// Lines that are judged or written together.
+/// Rows that are judged or written together.
 #[derive(Default)]
 struct Chunk {
-    asked: Vec<(Place, Asked)>,
-    refused: Vec<(Place, Refusal)>,
-    /// The text is at its end.
-    ended: bool,
+    rows: Vec<(LineRange, ImportRow)>,
+    rejected: Vec<(LineRange, RowError)>,
+    /// The file ended.
+    is_last: bool,
 }
 
-/// The two passes over the text.
+/// The two passes over the file.
 struct Importer<'a> {
-    config: &'a Config,
-    store: Store,
-    asked: &'a Import,
-    layout: Layout,
-    refused: Refused,
-    algorithms: HashSet<KeyAlgorithm>,
+    direct: Direct,
+    options: &'a Import,
+    format: TextFormat,
+    rejected: RejectedRows,
+    algorithms: HashSet<SigningAlg>,
 }
 
-pub async fn run(config: &Config, asked: &Import) -> Result<(), Failure> {
-    let layout = Format::of(asked.format, &asked.file)?;
-    let mut input = open(&asked.file)?;
-    let place = |path: &Path| path.canonicalize().ok();
-    if asked
-        .report
-        .as_deref()
-        .and_then(place)
-        .is_some_and(|report| place(&asked.file) == Some(report))
-    {
-        return Err(Failure::Refused(
-            "--report is the file that is to be imported".to_owned(),
-        ));
+pub async fn run(config: &Config, options: &Import) -> Result<(), Failure> {
+    let format = Format::of(options.format, &options.file)?;
+    let mut input = open(&options.file)?;
+    let absolute = |path: &Path| path.canonicalize().ok();
+    let report = options.report.as_deref().and_then(absolute);
+    if report.is_some() && report == absolute(&options.file) {
+        return Err(Failure::Invalid("--report must not be the imported file".to_owned()));
     }
-    let store = store::open_or_make(config).await?;
     let mut importer = Importer {
-        config,
-        store,
-        asked,
-        layout,
-        refused: Refused::new(asked.report.as_deref())?,
+        direct: Direct::open_or_create(config).await?,
+        options,
+        format,
+        rejected: RejectedRows::new(options.report.as_deref())?,
         algorithms: HashSet::new(),
     };
-    let total = importer.judge(&mut input).await?;
-    let stopped = importer.refused.count() > 0 && !asked.skip_refused;
-    let counts = if stopped || asked.dry_run {
+    let valid = importer.judge(&mut input).await?;
+    let is_stopped = importer.rejected.count() > 0 && !options.skip_refused;
+    let counts = if is_stopped || options.dry_run {
         Counts::default()
     } else {
-        input.rewind().map_err(|error| cannot_read(&asked.file, &error))?;
-        importer.write(&mut input, total).await?
+        input.rewind().map_err(|error| cannot_read(&options.file, &error))?;
+        importer.write(&mut input, valid).await?
     };
-    importer.conclude(&counts, stopped, total)
+    importer.conclude(&counts, is_stopped, valid)
 }
 
-/// The text, so that it can be read twice: stdin is copied aside into a file that has no name.
+/// Opens the file so that it can be read twice: stdin is copied to an anonymous temporary file.
 fn open(file: &Path) -> Result<File, Failure> {
     if file != Path::new("-") {
         return File::open(file)
-            .map_err(|error| Failure::Refused(format!("{} cannot be read: {error}", file.display())));
+            .map_err(|error| Failure::Invalid(format!("{} cannot be read: {error}", file.display())));
     }
     let copy = || {
         let mut copy = tempfile::tempfile()?;
@@ -154,156 +120,126 @@ fn open(file: &Path) -> Result<File, Failure> {
         copy.rewind()?;
         Ok(copy)
     };
-    copy().map_err(|error: io::Error| Failure::Environment(format!("stdin cannot be copied aside: {error}")))
+    copy().map_err(|error: io::Error| {
+        Failure::Environment(format!("stdin cannot be copied to a temporary file: {error}"))
+    })
 }
 
 fn cannot_read(file: &Path, error: &io::Error) -> Failure {
-    Failure::Environment(format!("{} cannot be read on: {error}", file.display()))
-}
-
-/// Writes secrets that were made up behind those of the chunks before; answers how long the file was.
-fn tell(file: &mut File, secrets: &[(Arc<str>, String)]) -> io::Result<u64> {
-    let before = file.stream_position()?;
-    if !secrets.is_empty() {
-        let lines: String = secrets
-            .iter()
-            .flat_map(|(id, secret)| [id, ",", secret, "\n"])
-            .collect();
-        file.write_all(lines.as_bytes())?;
-        file.sync_data()?;
-    }
-    Ok(before)
-}
-
-fn take_back(file: &mut File, before: u64) -> io::Result<()> {
-    file.set_len(before)?;
-    file.seek(SeekFrom::Start(before)).map(drop)
-}
-
-fn unwritable(error: &io::Error) -> Failure {
-    Failure::Environment(format!("--secrets-out cannot be written: {error}"))
+    Failure::Environment(format!("{} cannot be read: {error}", file.display()))
 }
 
 impl Importer<'_> {
-    fn lines<R: Read>(&self, input: R) -> Result<Lines<BufReader<R>>, Failure> {
-        let lines = Lines::new(BufReader::with_capacity(256 * 1024, input), self.layout);
-        let lines = lines.map_err(|error| cannot_read(&self.asked.file, &error))?;
-        lines.map_err(|why| Failure::Refused(format!("{}: {why}", self.asked.file.display())))
+    fn reader<R: Read>(&self, input: R) -> Result<RowReader<R>, Failure> {
+        let reader = RowReader::new(input, self.format).map_err(|error| cannot_read(&self.options.file, &error))?;
+        reader.map_err(|error| Failure::Invalid(format!("{}: {error}", self.options.file.display())))
     }
 
-    /// The first pass: every line, and what the store would say to it. Answers how many are good.
+    /// The first pass: checks every row, also against the stored clients. Returns the number of valid rows.
     async fn judge(&mut self, input: &mut File) -> Result<u64, Failure> {
-        let (mut lines, mut seen, mut good) = (self.lines(input)?, Seen::default(), 0);
-        let mut progress = Progress::new("clients judged", None);
+        let (mut reader, mut duplicates, mut valid) = (self.reader(input)?, DuplicateCheck::default(), 0);
+        let mut progress = Progress::new("rows checked", None);
         loop {
-            let mut chunk = self.fill(&mut lines, |asked, line| seen.insert(asked.client_id(), line))?;
-            let plan = self.plan(&chunk.asked).await?;
-            good += chunk.asked.len() as u64 - plan.refused.len() as u64;
-            for client in plan.new.iter().chain(&plan.changed) {
-                self.algorithms.extend(client.signing_alg.and_then(SigningAlg::key));
-            }
-            chunk.refused.extend(plan.refused);
-            chunk.refused.sort_unstable();
-            self.refused.add(chunk.refused)?;
-            progress.show(good);
-            if chunk.ended {
+            let mut chunk = self.fill(&mut reader, |row, line| duplicates.insert(row.client_id(), line))?;
+            let plan = self.plan(&chunk.rows).await?;
+            valid += chunk.rows.len() as u64 - plan.rejected.len() as u64;
+            self.algorithms
+                .extend(written(&plan).filter_map(|client| client.signing_alg));
+            chunk.rejected.extend(plan.rejected);
+            chunk.rejected.sort_unstable();
+            self.rejected.extend(chunk.rejected)?;
+            progress.show(valid);
+            if chunk.is_last {
                 break;
             }
         }
-        self.refused.flush()?;
-        Ok(good)
+        self.rejected.flush()?;
+        Ok(valid)
     }
 
-    /// Reads a chunk of lines. What was refused before is passed over.
-    fn fill(
+    /// Reads a chunk, without rows that were rejected before.
+    fn fill<R: Read>(
         &self,
-        lines: &mut Lines<impl BufRead>,
-        mut check: impl FnMut(&Asked, u64) -> Result<(), Refusal>,
+        reader: &mut RowReader<R>,
+        mut check: impl FnMut(&ImportRow, u64) -> Result<(), RowError>,
     ) -> Result<Chunk, Failure> {
         let mut chunk = Chunk::default();
-        while chunk.asked.len() + chunk.refused.len() < CHUNK {
-            let record = lines
+        while chunk.rows.len() + chunk.rejected.len() < CHUNK {
+            let next = reader
                 .read_next()
-                .map_err(|error| cannot_read(&self.asked.file, &error))?;
-            let Some(Record { place, asked }) = record else {
-                chunk.ended = true;
+                .map_err(|error| cannot_read(&self.options.file, &error))?;
+            let Some((lines, row)) = next else {
+                chunk.is_last = true;
                 break;
             };
-            if self.refused.contains(place.first) {
+            if self.rejected.contains(lines.first) {
                 continue;
             }
-            match asked.and_then(|asked| check(&asked, place.first).map(|()| asked)) {
-                Ok(asked) => chunk.asked.push((place, asked)),
-                Err(why) => chunk.refused.push((place, why)),
+            match row.and_then(|row| check(&row, lines.first).map(|()| row)) {
+                Ok(row) => chunk.rows.push((lines, row)),
+                Err(error) => chunk.rejected.push((lines, error)),
             }
         }
         Ok(chunk)
     }
 
-    async fn plan(&self, chunk: &[(Place, Asked)]) -> Result<Plan, Failure> {
-        let ids: Vec<String> = chunk.iter().map(|(_, asked)| asked.client_id().to_owned()).collect();
-        let current: Vec<Client> = if ids.is_empty() {
-            Vec::new()
-        } else {
-            self.store.clients_named(&ids).await?
-        };
-        let may_make_up = self.asked.secrets_out.is_some();
-        let mut plan = Plan::of(chunk, current, &defaults(self.config), now(), may_make_up);
-        let known = usage::known(self.config, &self.store, plan.changes()).await?;
-        plan.check(|current, changed| usage::below(self.config, &known, current, changed));
-        Ok(plan)
+    async fn plan(&self, rows: &[(LineRange, ImportRow)]) -> Result<ImportPlan, Failure> {
+        let generate_secrets = self.options.secrets_out.is_some();
+        let clients = &self.direct.services.clients;
+        Ok(clients
+            .plan_import(rows, generate_secrets, self.direct.deadline())
+            .await?)
     }
 
     /// The second pass.
     async fn write(&mut self, input: &mut File, total: u64) -> Result<Counts, Failure> {
-        let mut secrets = match &self.asked.secrets_out {
-            Some(path) => Some(new_file(path, false)?),
-            None => None,
-        };
-        for algorithm in self.algorithms.drain() {
-            key::ensure(self.config, &self.store, Some(algorithm)).await?;
-        }
-        let (mut lines, mut counts) = (self.lines(input)?, Counts::default());
+        let mut secrets = self
+            .options
+            .secrets_out
+            .as_deref()
+            .map(SecretsFile::create)
+            .transpose()?;
+        let clients = &self.direct.services.clients;
+        clients
+            .ensure_keys_for_import(&operator(), &self.algorithms, self.direct.deadline())
+            .await?;
+        let (mut reader, mut counts) = (self.reader(input)?, Counts::default());
         let mut progress = Progress::new("clients", Some(total));
         loop {
-            let chunk = self.fill(&mut lines, |_, _| Ok(()))?;
-            let plan = self.write_chunk(&chunk.asked, secrets.as_mut()).await?;
+            let chunk = self.fill(&mut reader, |_, _| Ok(()))?;
+            let plan = self.write_chunk(&chunk.rows, secrets.as_mut()).await?;
             counts.created += plan.new.len() as u64;
             counts.updated += plan.changed.len() as u64;
             counts.unchanged += plan.unchanged;
-            self.refused.add(chunk.refused)?;
-            self.refused.add(plan.refused)?;
+            self.rejected.extend(chunk.rejected)?;
+            self.rejected.extend(plan.rejected)?;
             progress.show(counts.created + counts.updated + counts.unchanged);
-            if chunk.ended {
-                self.refused.flush()?;
+            if chunk.is_last {
+                self.rejected.flush()?;
                 return Ok(counts);
             }
         }
     }
 
-    async fn write_chunk(&self, chunk: &[(Place, Asked)], mut secrets: Option<&mut File>) -> Result<Plan, Failure> {
+    async fn write_chunk(
+        &self,
+        rows: &[(LineRange, ImportRow)],
+        mut secrets: Option<&mut SecretsFile>,
+    ) -> Result<ImportPlan, Failure> {
+        let clients = &self.direct.services.clients;
         let mut attempt = 1;
         loop {
-            let plan = self.plan(chunk).await?;
-            if plan.new.is_empty() && plan.changed.is_empty() {
-                return Ok(plan);
-            }
-            // Told before they count: a secret of a client that is there must not be lost.
-            let told = secrets.as_mut().map(|file| tell(file, &plan.secrets)).transpose();
-            let told = told.map_err(|error| unwritable(&error))?;
-            let now_ms = self.store.ping().await?;
-            let written = self
-                .store
-                .write_clients(&plan.new, &plan.changed, now_ms, &audit("client.import", json!({})))
-                .await;
-            match written {
+            let plan = self.plan(rows).await?;
+            // Written before the clients: the secret of a stored client must not be lost.
+            let began_at = secrets.as_mut().map(|file| file.append(&plan.secrets)).transpose()?;
+            match clients.write_import(&operator(), &plan, self.direct.deadline()).await {
                 Ok(()) => return Ok(plan),
-                Err(error @ StoreError::Conflict(_)) => {
-                    // Nothing was written, and the next plan makes up others, perhaps not for the same clients.
-                    if let (Some(file), Some(before)) = (secrets.as_mut(), told) {
-                        take_back(file, before).map_err(|error| unwritable(&error))?;
+                Err(error @ ServiceError::Conflict(_)) => {
+                    // Nothing was written, and the next plan generates other secrets, perhaps for other clients.
+                    if let (Some(file), Some(began_at)) = (secrets.as_mut(), began_at) {
+                        file.discard(began_at)?;
                     }
-                    if attempt == TRIES {
+                    if attempt == ATTEMPTS {
                         return Err(error.into());
                     }
                     attempt += 1;
@@ -313,31 +249,36 @@ impl Importer<'_> {
         }
     }
 
-    fn conclude(&self, counts: &Counts, stopped: bool, good: u64) -> Result<(), Failure> {
-        self.refused.tell();
-        let refused = self.refused.count();
-        if self.asked.json.json {
+    fn conclude(&self, counts: &Counts, is_stopped: bool, valid: u64) -> Result<(), Failure> {
+        self.rejected.print();
+        let rejected = self.rejected.count();
+        if self.options.json.json {
             output::json(&json!({
-                "created": counts.created, "updated": counts.updated, "unchanged": counts.unchanged, "refused": refused,
+                "created": counts.created, "updated": counts.updated, "unchanged": counts.unchanged, "refused": rejected,
             }))?;
-        } else if self.asked.dry_run {
+        } else if self.options.dry_run {
             output::text_line(&format!(
-                "{good} lines are good, {refused} are refused; nothing was changed"
+                "{valid} rows are valid, {rejected} are rejected; nothing was changed"
             ))?;
         } else {
             output::text_line(&format!(
-                "{} clients created, {} updated, {} unchanged, {refused} refused",
+                "{} clients created, {} updated, {} unchanged, {rejected} rejected",
                 counts.created, counts.updated, counts.unchanged
             ))?;
         }
-        if refused == 0 {
+        if rejected == 0 {
             return Ok(());
         }
-        let what = if stopped && !self.asked.dry_run {
-            "lines are refused, so nothing was imported; --skip-refused imports the others"
+        let consequence = if is_stopped && !self.options.dry_run {
+            ", so nothing was imported; --skip-refused imports the others"
         } else {
-            "lines are refused"
+            ""
         };
-        Err(Failure::Refused(format!("{refused} {what}")))
+        Err(Failure::Invalid(format!("{rejected} rows are rejected{consequence}")))
     }
+}
+
+/// The clients that a plan writes.
+fn written(plan: &ImportPlan) -> impl Iterator<Item = &Client> {
+    plan.new.iter().chain(plan.changed.iter().map(|(_, after)| after))
 }

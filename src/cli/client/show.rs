@@ -1,59 +1,62 @@
-//! A client as its commands show it.
+//! Prints a client.
 
-use oauth2_actors::model::Client;
-use serde::Serialize;
-use serde_json::Value;
+use oauth2_store::model::Client;
+use serde_json::{Map, Value};
 
-use crate::cli::{Json, output};
+use crate::cli::arguments::Json;
+use crate::cli::output;
 use crate::failure::Failure;
-use crate::oauth::view::ClientView;
+use crate::service::clients::metadata::{COLUMNS, ClientView, ColumnKind};
 
+/// Fields without a server default: unset means none.
+const WITHOUT_DEFAULT: [&str; 2] = ["client_name", "reuse_percent"];
+
+/// Prints every field of [`ClientView`], in the order of the CSV columns.
 pub(super) fn show(client: &Client, secret: Option<&str>, json: Json) -> Result<(), Failure> {
+    let view = ClientView::new(client, secret);
     if json.json {
-        return output::json(&ClientView::new(client, secret));
+        return output::json(&view);
     }
-    let list = |uris: &[std::sync::Arc<str>]| output::or_dash((!uris.is_empty()).then(|| uris.join(" ")));
-    let grants: Vec<_> = client.grant_types.iter().map(|grant| grant.as_str()).collect();
-    let policy = client.policy();
-    let mut fields = vec![("client_id", client.client_id.to_string())];
-    fields.extend(secret.map(|secret| ("client_secret", format!("{secret}  (shown this once)"))));
-    fields.extend([
-        ("client_name", output::or_dash(client.client_name.as_deref())),
-        ("grant_types", grants.join(" ")),
-        (
-            "scope",
-            output::or_dash(Some(&*client.scope).filter(|scope| !scope.is_empty())),
-        ),
-        ("token_format", output::or_default(client.token_format)),
-        ("signing_alg", output::or_default(client.signing_alg)),
-        ("audience", list(&client.audience)),
-        ("resource_server", list(&client.resource_server)),
-        ("token_ledger", output::or_default(client.token_ledger)),
-        (
-            "access_token_lifetime",
-            output::or_default(client.access_token_lifetime),
-        ),
-        ("rate_limits", members(&policy.rate_limits)),
-        ("rate_limit_mode", output::or_default(policy.rate_limit_mode)),
-        ("quotas", members(&policy.quotas)),
-        ("quota_mode", output::or_default(policy.quota_mode)),
-        ("reuse_percent", output::or_dash(policy.reuse_percent)),
-        ("claims", members(&policy.claims)),
-        ("disabled", client.disabled.to_string()),
-        ("created_at", output::date(client.created_at)),
-    ]);
+    let view = serde_json::to_value(view).map_err(|error| Failure::Environment(error.to_string()))?;
+    let field = |(column, kind): &(&'static str, ColumnKind)| {
+        let name = match kind {
+            ColumnKind::TextMember(object, _) | ColumnKind::NumberMember(object, _) => object,
+            _ => column,
+        };
+        view.get(name).map(|value| (*name, text(name, value)))
+    };
+    let mut fields: Vec<_> = COLUMNS.iter().filter_map(field).collect();
+    fields.dedup();
     output::fields(&fields)
 }
 
-/// The members of an object as `name=value`, `-` where there are none.
-fn members(object: &impl Serialize) -> String {
-    let Ok(Value::Object(members)) = serde_json::to_value(object) else {
-        return "-".to_owned();
-    };
-    let member = |(name, value): (&String, &Value)| match value {
-        Value::String(text) => format!("{name}={text}"),
-        other => format!("{name}={other}"),
-    };
-    let shown: Vec<_> = members.iter().map(member).collect();
-    output::or_dash((!shown.is_empty()).then(|| shown.join(" ")))
+fn text(name: &str, value: &Value) -> String {
+    match (name, value) {
+        ("client_secret", Value::String(secret)) => format!("{secret}  (not shown again)"),
+        ("created_at", Value::Number(seconds)) => output::date(seconds.as_i64().unwrap_or_default()),
+        (_, Value::Null) if !WITHOUT_DEFAULT.contains(&name) => output::or_default(None::<&str>),
+        (_, Value::Null) => output::or_dash(None::<&str>),
+        (_, Value::Array(list)) => or_dash(joined(list.iter().map(plain))),
+        (_, Value::Object(members)) => or_dash(pairs(members)),
+        (_, other) => or_dash(plain(other)),
+    }
+}
+
+/// The members of an object as `name=value`.
+fn pairs(members: &Map<String, Value>) -> String {
+    let pair = |(name, value): (&String, &Value)| format!("{name}={}", plain(value));
+    joined(members.iter().map(pair))
+}
+
+fn joined(words: impl Iterator<Item = String>) -> String {
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// A string without its quotes; any other value as JSON.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn or_dash(text: String) -> String {
+    output::or_dash(Some(text).filter(|text| !text.is_empty()))
 }

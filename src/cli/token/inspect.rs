@@ -1,26 +1,30 @@
-//! `token inspect`: what a token says, whether a published key signed it, and with a store whether it holds.
+//! `token inspect`: decodes a token, verifies its signature by published keys, and with a store checks whether it is active.
 
-use std::io::Read;
 use std::path::PathBuf;
 
 use clap::Args;
-use oauth2_actors::store::Store;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::state::{self, Held};
-use crate::cli::{Json, output, store};
+use super::argument;
+use crate::app::direct::Direct;
+use crate::cli::arguments::Json;
+use crate::cli::output;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::tokens::inspect::{Decoded, PublicKeys, Verdict, decode};
+use crate::keys::public_keys::{PublicKeys, Verdict};
+use crate::service::error::ServiceError;
+use crate::service::inspect::RecordState;
+use crate::service::token_ref::TokenRef;
+use crate::tokens::decode::{Decoded, decode};
 
 #[derive(Args)]
 pub struct Inspect {
     /// A token; `-` reads it from stdin, where no process list shows it.
     token: String,
-    /// A JWK set or the PASETO keys as the server publishes them; may repeat. Without one the store is asked, for its keys and
-    /// for the token's record.
+    /// File with a JWK set or PASETO keys as the server publishes them; may repeat. Without this flag, the store's keys and records are
+    /// used.
     #[arg(long, value_name = "FILE")]
     keys: Vec<PathBuf>,
     #[command(flatten)]
@@ -36,107 +40,125 @@ impl std::fmt::Debug for Inspect {
     }
 }
 
-pub async fn run(config: &Config, asked: &Inspect) -> Result<(), Failure> {
-    let token = read(&asked.token)?;
+pub async fn run(config: &Config, options: &Inspect) -> Result<(), Failure> {
+    let token = argument::read(&options.token)?;
     let decoded = decode(&token).ok_or_else(|| {
-        Failure::Refused(
-            "this is no token: neither PASETO v4.public, JWT nor an opaque token of this server".to_owned(),
-        )
+        Failure::Invalid("TOKEN must be a PASETO v4.public, a JWT or an opaque token of this server".to_owned())
     })?;
-    let (keys, store) = keys(config, asked).await?;
+    let direct = open(config, options).await?;
+    let keys = keys(config, options, direct.as_ref()).await?;
     let verdict = keys.verify(&token, &decoded);
-    let held = match &store {
-        // What else a token says is nobody's word.
-        Some(store) if matches!(verdict, Verdict::Valid | Verdict::None) => {
-            Some(state::held(config, store, &token, &decoded).await?)
+    let state = match &direct {
+        // The claims of a token with an invalid signature mean nothing.
+        Some(direct) if matches!(verdict, Verdict::Valid | Verdict::NoSignature) => {
+            Some(record_state(direct, &token, &decoded).await?)
         }
         _ => None,
     };
-    let expired = exp(&decoded.claims).is_some_and(|exp| exp <= store::now());
-    if asked.json.json {
+    let now = direct
+        .as_ref()
+        .map_or_else(|| OffsetDateTime::now_utc().unix_timestamp(), Direct::now);
+    let is_expired = seconds(&decoded.claims["exp"]).is_some_and(|exp| exp <= now);
+    if options.json.json {
         output::json(&json!({
-            "format": decoded.format, "header": decoded.header, "claims": decoded.claims, "signature": word(verdict),
-            "expired": expired, "record": held.map(Held::word),
+            "format": decoded.format, "header": decoded.header, "claims": decoded.claims,
+            "signature": verdict_text(verdict), "expired": is_expired, "record": state.map(RecordState::as_str),
         }))?;
     } else {
-        show(&decoded, verdict, held)?;
+        print(&decoded, verdict, state, now)?;
     }
-    objection(verdict, held, expired).map_or(Ok(()), |why| Err(Failure::Refused(why.to_owned())))
+    objection(verdict, state, is_expired).map_or(Ok(()), |problem| Err(Failure::Invalid(problem.to_owned())))
 }
 
-/// Why a token does not hold, or is not known to; `None`: somebody vouches for it.
-fn objection(verdict: Verdict, held: Option<Held>, expired: bool) -> Option<&'static str> {
-    Some(match (verdict, held) {
-        (Verdict::Bad, _) => "the signature does not hold: the token was altered or forged",
-        (_, Some(Held::Forged)) => "the record of the token's id is of another token: this one was altered or forged",
-        (_, Some(Held::Foreign)) => "the token says what no token of this server does: it was made up",
-        (Verdict::UnknownKey, _) => "the token names a key that is not among those at hand",
-        (Verdict::NotChecked, _) => {
-            "the signature was not checked: there is no store here; name the published keys with --keys"
+/// The store, unless keys are given. A token can be inspected where no store was ever created; an existing one must be reachable.
+async fn open(config: &Config, options: &Inspect) -> Result<Option<Direct>, Failure> {
+    let is_missing = config.database.sqlite_path().is_some_and(|path| !path.exists());
+    if !options.keys.is_empty() || is_missing {
+        return Ok(None);
+    }
+    Ok(Some(Direct::open(config).await?))
+}
+
+/// The keys that are given, or else those of the store.
+async fn keys(config: &Config, options: &Inspect, direct: Option<&Direct>) -> Result<PublicKeys, Failure> {
+    let mut keys = PublicKeys::default();
+    if let Some(secret) = &config.secrets.jwt_secret {
+        keys.set_shared_secret(secret.expose().as_bytes());
+    }
+    for path in &options.keys {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::Invalid(format!("--keys {} cannot be read: {error}", path.display())))?;
+        keys.add_document(&text)
+            .map_err(|problem| Failure::Invalid(format!("--keys {} {problem}", path.display())))?;
+    }
+    if let Some(direct) = direct {
+        keys.add_stored(&direct.services.keys.list(direct.deadline()).await?.keys);
+    }
+    Ok(keys)
+}
+
+async fn record_state(direct: &Direct, token: &str, decoded: &Decoded) -> Result<RecordState, Failure> {
+    let Some(reference) = TokenRef::parse(token) else {
+        return Ok(RecordState::NotRecorded);
+    };
+    let stored = match direct.services.records.find(&reference, direct.deadline()).await {
+        Ok(stored) => Some(stored),
+        Err(ServiceError::NotFound(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let client_id = stored
+        .as_ref()
+        .map(|stored| &*stored.record.client_id)
+        .or(decoded.claims["client_id"].as_str());
+    direct.refresh(client_id.unwrap_or_default()).await?;
+    Ok(direct.services.verify.record_state(token, decoded, stored.as_ref()))
+}
+
+/// Why a token is not active, or not known to be; `None`: its signature or its record vouches for it.
+fn objection(verdict: Verdict, state: Option<RecordState>, is_expired: bool) -> Option<&'static str> {
+    use RecordState as S;
+    Some(match (verdict, state) {
+        (Verdict::Invalid, _) => "the signature is invalid: the token was altered or forged",
+        (_, Some(S::OfAnotherToken)) => {
+            "the record with this jti belongs to another token: this one was altered or forged"
         }
-        _ if expired => "the token has expired",
-        (Verdict::None, None) => "only the store knows an opaque token: look at it where the store is, without --keys",
-        (Verdict::None, Some(Held::NotRecorded)) => "there is no record of the token: it was not issued here",
-        (_, Some(Held::Revoked)) => "the token is revoked",
-        (_, Some(Held::NotActive)) => "the token is not active: its client is disabled, gone, or not registered so",
-        (Verdict::Valid, None | Some(Held::Active | Held::NotRecorded)) | (Verdict::None, Some(Held::Active)) => {
+        (_, Some(S::Foreign)) => "the token has claims that no token of this server has: it was forged",
+        (Verdict::UnknownKey, _) => "the token was signed with a key that is not known here",
+        (Verdict::NotChecked, _) => {
+            "the signature was not verified: there is no store; pass the published keys with --keys"
+        }
+        _ if is_expired => "the token is expired",
+        (Verdict::NoSignature, None) => "an opaque token can be inspected with the store only, without --keys",
+        (Verdict::NoSignature, Some(S::NotRecorded)) => "there is no record of the token: it was not issued here",
+        (_, Some(S::Revoked)) => "the token is revoked",
+        (_, Some(S::Inactive)) => {
+            "the token is not active: its client is disabled, deleted, or not registered for this signature"
+        }
+        (Verdict::Valid, None | Some(S::Active | S::NotRecorded)) | (Verdict::NoSignature, Some(S::Active)) => {
             return None;
         }
     })
 }
 
-fn read(argument: &str) -> Result<String, Failure> {
-    if argument != "-" {
-        return Ok(argument.to_owned());
-    }
-    let mut text = String::new();
-    let read = std::io::stdin().take(64 * 1024).read_to_string(&mut text);
-    read.map_err(|error| Failure::Environment(format!("stdin cannot be read: {error}")))?;
-    Ok(text.trim().to_owned())
-}
-
-/// The keys that were named; else those of the store, if there is one.
-async fn keys(config: &Config, asked: &Inspect) -> Result<(PublicKeys, Option<Store>), Failure> {
-    let mut keys = PublicKeys::default();
-    if let Some(secret) = &config.secrets.jwt_secret {
-        keys.share(secret.expose().as_bytes());
-    }
-    for path in &asked.keys {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::Refused(format!("--keys {} cannot be read: {error}", path.display())))?;
-        keys.add(&text)
-            .map_err(|why| Failure::Refused(format!("--keys {} {why}", path.display())))?;
-    }
-    if !asked.keys.is_empty() {
-        return Ok((keys, None));
-    }
-    // Where no store was ever made a token can be looked at all the same. One that is there and cannot be asked is a failure.
-    if config.database.sqlite_path().is_some_and(|path| !path.exists()) {
-        return Ok((keys, None));
-    }
-    let store = store::open(config).await?;
-    keys.add_stored(&store.keys().await?);
-    Ok((keys, Some(store)))
-}
-
-fn word(verdict: Verdict) -> &'static str {
+fn verdict_text(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Valid => "valid",
-        Verdict::Bad => "does not hold",
-        Verdict::UnknownKey => "by a key that is not at hand",
-        Verdict::NotChecked => "not checked: no keys at hand, name some with --keys",
-        Verdict::None => "none: an opaque token is a reference",
+        Verdict::Invalid => "invalid",
+        Verdict::UnknownKey => "by an unknown key",
+        Verdict::NotChecked => "not verified: no keys; pass some with --keys",
+        Verdict::NoSignature => "none: an opaque token is a reference",
     }
 }
 
-/// The verdict first, then what the token says of itself, apart from it.
-fn show(decoded: &Decoded, verdict: Verdict, held: Option<Held>) -> Result<(), Failure> {
-    let mut fields = vec![("signature".to_owned(), word(verdict).to_owned())];
-    fields.extend(held.map(|held| ("record".to_owned(), held.word().to_owned())));
+/// Prints the verdict first, then the token's own content, under prefixes.
+fn print(decoded: &Decoded, verdict: Verdict, state: Option<RecordState>, now: i64) -> Result<(), Failure> {
+    let mut fields = vec![("signature".to_owned(), verdict_text(verdict).to_owned())];
+    fields.extend(state.map(|state| ("record".to_owned(), state.as_str().to_owned())));
     fields.push(("format".to_owned(), decoded.format.to_owned()));
     for (part, value) in [("header", &decoded.header), ("claim", &decoded.claims)] {
         for (name, value) in value.as_object().into_iter().flatten() {
-            fields.push((format!("{part}.{}", output::tame(name)), text(name, value)));
+            let field = format!("{part}.{}", output::escape_terminal(name));
+            fields.push((field, text(name, value, now)));
         }
     }
     let fields: Vec<_> = fields
@@ -146,14 +168,14 @@ fn show(decoded: &Decoded, verdict: Verdict, held: Option<Held>) -> Result<(), F
     output::fields(&fields)
 }
 
-fn text(name: &str, value: &Value) -> String {
-    let shown = match value {
-        Value::String(text) => output::tame(text),
-        other => output::tame(&other.to_string()),
+fn text(name: &str, value: &Value, now: i64) -> String {
+    let escaped = match value {
+        Value::String(text) => output::escape_terminal(text),
+        other => output::escape_terminal(&other.to_string()),
     };
     let time = matches!(name, "exp" | "iat" | "nbf").then(|| seconds(value)).flatten();
-    let Some(at) = time else { return shown };
-    let distance = at.saturating_sub(store::now());
+    let Some(at) = time else { return escaped };
+    let distance = at.saturating_sub(now);
     let seconds = distance.unsigned_abs();
     let distance = if distance >= 0 {
         format!("in {seconds} s")
@@ -163,11 +185,7 @@ fn text(name: &str, value: &Value) -> String {
     format!("{}  ({distance})", output::date(at))
 }
 
-fn exp(claims: &Value) -> Option<i64> {
-    seconds(&claims["exp"])
-}
-
-/// A time as a JWT or as a PASETO spells it.
+/// A time as a JWT or as a PASETO encodes it.
 fn seconds(value: &Value) -> Option<i64> {
     match value {
         Value::String(text) => OffsetDateTime::parse(text, &Rfc3339)

@@ -3,17 +3,17 @@
 use oauth2_testkit::Kind;
 use serde_json::{Value, json};
 
-use super::{answer, migrated, refused};
+use super::{migrated, rejected, stdout_of};
 
 on_both_stores!(
-    a_client_has_every_field_it_was_given,
-    a_secret_can_be_given,
-    a_field_can_be_changed_and_taken_back,
-    a_client_is_disabled_enabled_and_deleted,
-    lists_have_pages,
-    what_people_read_is_plain_text,
-    bad_metadata_is_refused,
-    an_unknown_client_is_named,
+    create_sets_every_field,
+    secret_can_be_supplied,
+    update_sets_and_resets_fields,
+    client_is_disabled_enabled_and_deleted,
+    client_list_is_paginated,
+    human_output_is_aligned_plain_text,
+    invalid_metadata_is_rejected,
+    unknown_client_is_named_in_the_error,
 );
 
 const SECRET: &str = "a-secret-of-the-operators-own-making-123";
@@ -22,7 +22,7 @@ const SECRET: &str = "a-secret-of-the-operators-own-making-123";
 fn client(id: &str, created_at: &Value) -> Value {
     json!({
         "client_id": id, "client_name": null, "grant_types": ["client_credentials"], "scope": "",
-        "token_format": null, "signing_alg": null, "audience": [], "resource_server": [], "token_ledger": null,
+        "token_format": null, "signing_alg": null, "audience": [], "introspection_audiences": [], "token_ledger": null,
         "access_token_lifetime": null,
         "rate_limits": {}, "rate_limit_mode": null, "quotas": {}, "quota_mode": null, "reuse_percent": null, "claims": {},
         "disabled": false, "created_at": created_at,
@@ -35,7 +35,7 @@ fn take_secret(client: &mut Value) -> String {
     secret.expect("a secret").as_str().expect("a string").to_owned()
 }
 
-async fn a_client_has_every_field_it_was_given(kind: Kind) {
+async fn create_sets_every_field(kind: Kind) {
     let setup = migrated(kind).await;
     let mut plain = setup.json(&["client", "create", "--id", "plain", "--json"]);
     assert!(take_secret(&mut plain).starts_with("oas_cs_"));
@@ -46,14 +46,14 @@ async fn a_client_has_every_field_it_was_given(kind: Kind) {
     let mut full = setup.json(&[
         "client", "create", "--id", "full", "--name", "The \"CI\" ü", "--grant", "client_credentials",
         "--scope", "read write", "--format", "jwt", "--signing-alg", "ES256",
-        "--audience", "https://a.example", "--audience", "urn:b", "--resource-server", "https://r.example",
-        "--resource-server", "https://s.example/x", "--ledger", "stateless", "--lifetime", "60", "--json",
+        "--audience", "https://a.example", "--audience", "urn:b", "--introspection-audience", "https://r.example",
+        "--introspection-audience", "https://s.example/x", "--ledger", "stateless", "--lifetime", "60", "--json",
     ]);
     take_secret(&mut full);
     let expected = json!({
         "client_id": "full", "client_name": "The \"CI\" ü", "grant_types": ["client_credentials"],
         "scope": "read write", "token_format": "jwt", "signing_alg": "ES256",
-        "audience": ["https://a.example", "urn:b"], "resource_server": ["https://r.example", "https://s.example/x"],
+        "audience": ["https://a.example", "urn:b"], "introspection_audiences": ["https://r.example", "https://s.example/x"],
         "token_ledger": "stateless", "access_token_lifetime": 60,
         "rate_limits": {}, "rate_limit_mode": null, "quotas": {}, "quota_mode": null, "reuse_percent": null, "claims": {},
         "disabled": false, "created_at": full["created_at"],
@@ -67,7 +67,7 @@ async fn a_client_has_every_field_it_was_given(kind: Kind) {
 
     let nameless = setup.json(&["client", "create", "--json"]);
     assert!(nameless["client_id"].as_str().unwrap().len() >= 8, "{nameless}");
-    refused(
+    rejected(
         &setup.run(&["client", "create", "--id", "full"]),
         2,
         &["full", "exists"],
@@ -79,7 +79,7 @@ async fn a_client_has_every_field_it_was_given(kind: Kind) {
     );
 }
 
-async fn a_secret_can_be_given(kind: Kind) {
+async fn secret_can_be_supplied(kind: Kind) {
     let setup = migrated(kind).await;
     let made = setup.json(&["client", "create", "--id", "a", "--secret", SECRET, "--json"]);
     assert_eq!(made["client_secret"], SECRET);
@@ -89,29 +89,29 @@ async fn a_secret_can_be_given(kind: Kind) {
     assert_eq!(made["client_secret"], SECRET, "without the line's end");
 
     let short = setup.run(&["client", "create", "--id", "c", "--secret", "too-short"]);
-    refused(&short, 2, &["client_secret", "32"]);
+    rejected(&short, 2, &["--secret", "32"]);
     assert!(!short.stderr.contains("too-short"));
-    refused(
+    rejected(
         &setup.run(&["client", "create", "--id", "c", "--secret-stdin"]),
         2,
-        &["client_secret"],
+        &["--secret"],
     );
-    refused(&setup.run(&["client", "show", "c"]), 2, &["\"c\""]);
+    rejected(&setup.run(&["client", "show", "c"]), 2, &["\"c\""]);
 }
 
-async fn a_field_can_be_changed_and_taken_back(kind: Kind) {
+async fn update_sets_and_resets_fields(kind: Kind) {
     let setup = migrated(kind).await;
     let made = setup.json(&["client", "create", "--id", "ci", "--json"]);
     #[rustfmt::skip]
     let changed = setup.json(&[
         "client", "update", "ci", "--name", "n", "--scope", "x", "--format", "jwt", "--signing-alg", "EdDSA",
-        "--audience", "https://a.example", "--resource-server", "https://r.example", "--ledger", "durable",
+        "--audience", "https://a.example", "--introspection-audience", "https://r.example", "--ledger", "durable",
         "--lifetime", "5", "--json",
     ]);
     let expected = json!({
         "client_id": "ci", "client_name": "n", "grant_types": ["client_credentials"], "scope": "x",
         "token_format": "jwt", "signing_alg": "EdDSA", "audience": ["https://a.example"],
-        "resource_server": ["https://r.example"], "token_ledger": "durable", "access_token_lifetime": 5,
+        "introspection_audiences": ["https://r.example"], "token_ledger": "durable", "access_token_lifetime": 5,
         "rate_limits": {}, "rate_limit_mode": null, "quotas": {}, "quota_mode": null, "reuse_percent": null, "claims": {},
         "disabled": false, "created_at": made["created_at"],
     });
@@ -122,33 +122,33 @@ async fn a_field_can_be_changed_and_taken_back(kind: Kind) {
     #[rustfmt::skip]
     let back = setup.json(&[
         "client", "update", "ci", "--reset", "name", "--reset", "scope", "--reset", "format", "--reset", "signing-alg",
-        "--reset", "audience", "--reset", "resource-server", "--reset", "ledger", "--reset", "lifetime", "--json",
+        "--reset", "audience", "--reset", "introspection-audience", "--reset", "ledger", "--reset", "lifetime", "--json",
     ]);
     assert_eq!(back, client("ci", &made["created_at"]));
     assert_eq!(setup.json(&["client", "show", "ci", "--json"]), back);
 
     let both = ["client", "update", "ci", "--format", "jwt", "--reset", "format"];
-    refused(&setup.run(&both), 2, &["--format", "--reset"]);
+    rejected(&setup.run(&both), 2, &["--format", "--reset"]);
     assert_eq!(setup.json(&["client", "show", "ci", "--json"]), back);
 }
 
-async fn a_client_is_disabled_enabled_and_deleted(kind: Kind) {
+async fn client_is_disabled_enabled_and_deleted(kind: Kind) {
     let setup = migrated(kind).await;
     setup.json(&["client", "create", "--id", "ci", "--json"]);
     let disabled = |subcommand: &str| setup.json(&["client", subcommand, "ci", "--json"])["disabled"].clone();
     assert_eq!(disabled("disable"), true);
     assert_eq!(disabled("disable"), true, "again changes nothing");
     assert_eq!(disabled("show"), true);
-    assert!(answer(&setup, &["client", "list"]).contains("disabled"));
+    assert!(stdout_of(&setup, &["client", "list"]).contains("disabled"));
     assert_eq!(disabled("enable"), false);
 
     let deleted = setup.json(&["client", "delete", "ci", "--json"]);
     assert_eq!(deleted, json!({"client_id": "ci", "deleted": true}));
-    refused(&setup.run(&["client", "delete", "ci"]), 2, &["\"ci\""]);
+    rejected(&setup.run(&["client", "delete", "ci"]), 2, &["\"ci\""]);
     assert_eq!(setup.json(&["client", "list", "--json"])["items"], json!([]));
 }
 
-async fn lists_have_pages(kind: Kind) {
+async fn client_list_is_paginated(kind: Kind) {
     let setup = migrated(kind).await;
     let ids: Vec<_> = (0..5).map(|n| format!("page-{n}")).collect();
     for id in ids.iter().rev() {
@@ -187,23 +187,23 @@ async fn lists_have_pages(kind: Kind) {
     assert_eq!(first.stdout.lines().count(), 3, "{}", first.stdout);
     let hint = first.stderr.trim().split_once("--cursor ");
     let (_, next) = hint.unwrap_or_else(|| panic!("{}", first.stderr));
-    let rest = answer(&setup, &["client", "list", "--limit", "100", "--cursor", next]);
+    let rest = stdout_of(&setup, &["client", "list", "--limit", "100", "--cursor", next]);
     assert_eq!(rest.lines().count(), 4, "{rest}");
 }
 
-async fn what_people_read_is_plain_text(kind: Kind) {
+async fn human_output_is_aligned_plain_text(kind: Kind) {
     let setup = migrated(kind).await;
-    let shown = answer(&setup, &["client", "create", "--id", "ci", "--scope", "read"]);
+    let shown = stdout_of(&setup, &["client", "create", "--id", "ci", "--scope", "read"]);
     let secrets: Vec<_> = shown.lines().filter(|line| line.contains("oas_cs_")).collect();
     assert_eq!(secrets.len(), 1, "{shown}");
     assert!(
-        secrets[0].starts_with("client_secret ") && secrets[0].contains("once"),
+        secrets[0].starts_with("client_secret ") && secrets[0].contains("not shown again"),
         "{shown}"
     );
-    let again = answer(&setup, &["client", "show", "ci"]);
+    let again = stdout_of(&setup, &["client", "show", "ci"]);
     assert!(again.starts_with("client_id ") && !again.contains("secret"), "{again}");
 
-    let table = answer(&setup, &["client", "list"]);
+    let table = stdout_of(&setup, &["client", "list"]);
     let lines: Vec<_> = table.lines().collect();
     assert_eq!(lines.len(), 2, "{table}");
     let title = |word: &str| lines[0].find(word).unwrap_or_else(|| panic!("{word}: {table}"));
@@ -216,32 +216,35 @@ async fn what_people_read_is_plain_text(kind: Kind) {
     assert_eq!(lines[1].find("enabled"), Some(title("STATE")), "{table}");
     assert!(lines.iter().all(|line| *line == line.trim_end()), "{table}");
 
-    let deleted = answer(&setup, &["client", "delete", "ci"]);
+    let deleted = stdout_of(&setup, &["client", "delete", "ci"]);
     assert!(deleted.contains("ci") && deleted.contains("deleted"), "{deleted}");
 }
 
-async fn bad_metadata_is_refused(kind: Kind) {
+async fn invalid_metadata_is_rejected(kind: Kind) {
     let setup = migrated(kind).await;
     let too_long = "x".repeat(200);
     for (flags, word) in [
-        (&["--id", "a b"][..], "client_id"),
-        (&["--id", &too_long], "client_id"),
-        (&["--id", ""], "client_id"),
-        (&["--name", "\u{1b}[31mred"], "client_name"),
-        (&["--grant", "password"], "grant_types"),
-        (&["--scope", "caf\u{e9}"], "scope"),
-        (&["--format", "saml"], "token_format"),
-        (&["--signing-alg", "ES256"], "signing_alg"),
-        (&["--signing-alg", "HS256", "--format", "jwt"], "signing_alg"),
-        (&["--audience", "not a uri"], "audience"),
-        (&["--resource-server", "https://r.example/#f"], "resource_server"),
-        (&["--ledger", "maybe"], "token_ledger"),
-        (&["--format", "opaque", "--ledger", "stateless"], "token_ledger"),
-        (&["--lifetime", "0"], "access_token_lifetime"),
-        (&["--lifetime", "2592001"], "access_token_lifetime"),
+        (&["--id", "a b"][..], "--id"),
+        (&["--id", &too_long], "--id"),
+        (&["--id", ""], "--id"),
+        (&["--name", "\u{1b}[31mred"], "--name"),
+        (&["--grant", "password"], "--grant"),
+        (&["--scope", "caf\u{e9}"], "--scope"),
+        (&["--format", "saml"], "--format"),
+        (&["--signing-alg", "ES256"], "--signing-alg"),
+        (&["--signing-alg", "HS256", "--format", "jwt"], "--signing-alg"),
+        (&["--audience", "not a uri"], "--audience"),
+        (
+            &["--introspection-audience", "https://r.example/#f"],
+            "--introspection-audience",
+        ),
+        (&["--ledger", "maybe"], "--ledger"),
+        (&["--format", "opaque", "--ledger", "stateless"], "--ledger"),
+        (&["--lifetime", "0"], "--lifetime"),
+        (&["--lifetime", "2592001"], "--lifetime"),
     ] {
         let output = setup.run(&[&["client", "create"], flags].concat());
-        refused(&output, 2, &[word]);
+        rejected(&output, 2, &[word]);
         assert!(!output.stderr.contains('\u{1b}'), "{}", output.stderr);
     }
     let listed = setup.json(&["client", "list", "--json"]);
@@ -252,7 +255,7 @@ async fn bad_metadata_is_refused(kind: Kind) {
     );
 }
 
-async fn an_unknown_client_is_named(kind: Kind) {
+async fn unknown_client_is_named_in_the_error(kind: Kind) {
     let setup = migrated(kind).await;
     for arguments in [
         &["client", "show", "nobody"][..],
@@ -264,8 +267,8 @@ async fn an_unknown_client_is_named(kind: Kind) {
         &["token", "list", "--client", "nobody"],
         &["token", "revoke", "--client", "nobody"],
     ] {
-        refused(&setup.run(arguments), 2, &["no client \"nobody\""]);
-        refused(
+        rejected(&setup.run(arguments), 2, &["no client \"nobody\""]);
+        rejected(
             &setup.run(&[arguments, &["--json"]].concat()),
             2,
             &["no client \"nobody\""],

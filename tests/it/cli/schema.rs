@@ -1,26 +1,26 @@
 //! `migrate`, `serve --no-migrate`, and stores that this program cannot use.
 
-use oauth2_testkit::{Credentials, Kind, Process, Server, Setup};
+use oauth2_testkit::{Credentials, DedicatedServer, Kind, Process, Setup};
 
-use super::{answer, migrated, refused};
+use super::{migrated, rejected, stdout_of};
 use crate::setup;
 
 on_both_stores!(
-    a_migration_runs_once,
-    a_newer_schema_is_refused,
-    an_unknown_schema_is_refused,
-    tables_of_somebody_else_are_left_alone,
-    without_migrating_an_empty_store_is_refused,
-    before_the_first_start,
+    migrations_are_applied_once,
+    newer_schema_is_rejected,
+    modified_migration_is_rejected,
+    foreign_tables_are_not_modified,
+    no_migrate_rejects_an_empty_store,
+    commands_before_the_first_start_create_nothing,
 );
 
 /// Nothing starts or works on this store.
 fn unusable(setup: &Setup, words: &[&str]) {
-    refused(&setup.run(&["migrate"]), 3, words);
-    refused(&setup.run(&["client", "list"]), 3, words);
-    refused(&setup.run(&["client", "create"]), 3, words);
-    refused(&setup.run(&[]), 3, words);
-    refused(&setup.run(&["serve", "--no-migrate"]), 3, words);
+    rejected(&setup.run(&["migrate"]), 3, words);
+    rejected(&setup.run(&["client", "list"]), 3, words);
+    rejected(&setup.run(&["client", "create"]), 3, words);
+    rejected(&setup.run(&[]), 3, words);
+    rejected(&setup.run(&["serve", "--no-migrate"]), 3, words);
     let doctor = setup.run(&["doctor"]);
     assert_eq!(doctor.code, 3, "{}", doctor.stdout);
     let schema = doctor.stdout.lines().find(|line| line.starts_with("schema "));
@@ -31,20 +31,20 @@ fn unusable(setup: &Setup, words: &[&str]) {
     );
 }
 
-async fn a_migration_runs_once(kind: Kind) {
+async fn migrations_are_applied_once(kind: Kind) {
     let setup = setup(kind).await;
-    let first = answer(&setup, &["migrate"]);
+    let first = stdout_of(&setup, &["migrate"]);
     assert!(first.contains("migrations applied"), "{first}");
-    let second = answer(&setup, &["migrate"]);
+    let second = stdout_of(&setup, &["migrate"]);
     assert!(second.contains("already"), "{second}");
     setup.json(&["client", "create", "--id", "ci", "--json"]);
-    answer(&setup, &["migrate"]);
-    answer(&setup, &["client", "show", "ci"]);
-    let server = Server::start(setup).await;
-    answer(&server.setup, &["migrate"]);
+    stdout_of(&setup, &["migrate"]);
+    stdout_of(&setup, &["client", "show", "ci"]);
+    let server = DedicatedServer::start(setup).await;
+    stdout_of(&server.setup, &["migrate"]);
 }
 
-async fn a_newer_schema_is_refused(kind: Kind) {
+async fn newer_schema_is_rejected(kind: Kind) {
     let setup = migrated(kind).await;
     setup
         .sql("INSERT INTO refinery_schema_history VALUES (99, 'later', '2026-01-01T00:00:00Z', '1')")
@@ -52,34 +52,34 @@ async fn a_newer_schema_is_refused(kind: Kind) {
     unusable(&setup, &["99", "newer"]);
 }
 
-async fn an_unknown_schema_is_refused(kind: Kind) {
+async fn modified_migration_is_rejected(kind: Kind) {
     let setup = migrated(kind).await;
     setup.sql("UPDATE refinery_schema_history SET checksum = '1'").await;
     unusable(&setup, &["version 1", "database of its own"]);
 }
 
-async fn tables_of_somebody_else_are_left_alone(kind: Kind) {
+async fn foreign_tables_are_not_modified(kind: Kind) {
     let setup = setup(kind).await;
     setup
         .sql("CREATE TABLE clients (x INTEGER); INSERT INTO clients VALUES (7)")
         .await;
     let words = ["clients", "database of its own"];
-    refused(&setup.run(&["migrate"]), 3, &words);
-    refused(&setup.run(&[]), 3, &words);
-    refused(&setup.run(&["client", "list"]), 3, &["migrate"]);
+    rejected(&setup.run(&["migrate"]), 3, &words);
+    rejected(&setup.run(&[]), 3, &words);
+    rejected(&setup.run(&["client", "list"]), 3, &["migrate"]);
     setup.sql("UPDATE clients SET x = 8 WHERE x = 7").await;
 }
 
-async fn without_migrating_an_empty_store_is_refused(kind: Kind) {
+async fn no_migrate_rejects_an_empty_store(kind: Kind) {
     let setup = setup(kind).await;
-    refused(&setup.run(&["serve", "--no-migrate"]), 3, &["oauth2_server migrate"]);
-    answer(&setup, &["migrate"]);
+    rejected(&setup.run(&["serve", "--no-migrate"]), 3, &["oauth2_server migrate"]);
+    stdout_of(&setup, &["migrate"]);
     let log = setup.directory().join("stderr.log");
     let process = Process::start(&mut setup.command(&["serve", "--no-migrate"]), &log);
-    Server::adopt(setup, process).await;
+    DedicatedServer::from_process(setup, process).await;
 }
 
-async fn before_the_first_start(kind: Kind) {
+async fn commands_before_the_first_start_create_nothing(kind: Kind) {
     let setup = setup(kind).await;
     for arguments in [
         &["client", "list"][..],
@@ -89,18 +89,18 @@ async fn before_the_first_start(kind: Kind) {
         &["token", "revoke", "--all"],
         &["key", "list"],
     ] {
-        refused(&setup.run(arguments), 3, &["oauth2_server migrate"]);
+        rejected(&setup.run(arguments), 3, &["oauth2_server migrate"]);
     }
     assert!(!setup.directory().join("data").exists(), "a look makes nothing");
 
     let create = ["client", "create", "--id", "ci", "--scope", "read", "--json"];
     if kind == Kind::Postgres {
         // A shared database may have an owner who decides when its schema changes.
-        refused(&setup.run(&create), 3, &["oauth2_server migrate"]);
-        answer(&setup, &["migrate"]);
+        rejected(&setup.run(&create), 3, &["oauth2_server migrate"]);
+        stdout_of(&setup, &["migrate"]);
     }
     let made = Credentials::of(&setup.json(&create));
-    let server = Server::start(setup).await;
+    let server = DedicatedServer::start(setup).await;
     let token = server.token(&made).await;
     assert!(server.is_active(&made, &token).await);
 }

@@ -3,17 +3,17 @@
 use oauth2_testkit::{Credentials, Kind, Server};
 use serde_json::{Value, json};
 
-use super::{answer, noticed, refused};
+use super::{noticed, rejected, stdout_of};
 use crate::start;
 
 on_both_stores!(
     tokens_are_listed_and_shown,
-    one_token_is_revoked,
-    a_stateless_token_is_revoked,
-    a_token_of_a_revoked_key_is_not_active,
+    single_token_is_revoked,
+    stateless_token_is_revoked,
+    token_of_a_revoked_key_is_inactive,
     all_tokens_of_a_client_are_revoked,
     all_tokens_are_revoked,
-    what_is_no_token_is_refused,
+    malformed_token_is_rejected,
 );
 
 async fn client(server: &Server, id: &str, format: &str) -> Credentials {
@@ -59,7 +59,7 @@ async fn tokens_are_listed_and_shown(kind: Kind) {
     assert_eq!(ids(&second), newest_first[2..]);
     assert_eq!(second["next_cursor"], Value::Null);
 
-    let table = answer(&server.setup, &["token", "list", "--client", "ci"]);
+    let table = stdout_of(&server.setup, &["token", "list", "--client", "ci"]);
     assert_eq!(table.lines().count(), 4, "{table}");
     assert!(table.starts_with("JTI "), "{table}");
     for (jti, token) in &tokens {
@@ -85,13 +85,13 @@ async fn tokens_are_listed_and_shown(kind: Kind) {
         expected,
         "by itself"
     );
-    let shown = answer(&server.setup, &["token", "show", jti]);
+    let shown = stdout_of(&server.setup, &["token", "show", jti]);
     assert!(shown.contains("active ") && !shown.contains(token.as_str()), "{shown}");
     server.revoke(&made, token).await;
     assert_eq!(server.setup.json(&["token", "show", jti, "--json"])["active"], false);
 }
 
-async fn one_token_is_revoked(kind: Kind) {
+async fn single_token_is_revoked(kind: Kind) {
     let server = start(kind).await;
     for format in ["paseto", "jwt", "opaque"] {
         let made = client(&server, format, format).await;
@@ -104,7 +104,7 @@ async fn one_token_is_revoked(kind: Kind) {
         let told = server.setup.json(&["token", "revoke", &id, "--json"]);
         assert_eq!(told, json!({ "revoked": id }));
         dies(&server, &made, by_id).await;
-        answer(&server.setup, &["token", "revoke", by_itself]);
+        stdout_of(&server.setup, &["token", "revoke", by_itself]);
         dies(&server, &made, by_itself).await;
         let output = server
             .setup
@@ -112,23 +112,23 @@ async fn one_token_is_revoked(kind: Kind) {
         assert_eq!(output.code, 0, "{}", output.stderr);
         assert!(!output.stdout.contains(by_stdin), "never the token itself");
         dies(&server, &made, by_stdin).await;
-        answer(&server.setup, &["token", "revoke", &id]);
+        stdout_of(&server.setup, &["token", "revoke", &id]);
         assert!(server.is_active(&made, spared).await);
     }
 }
 
-async fn a_stateless_token_is_revoked(kind: Kind) {
+async fn stateless_token_is_revoked(kind: Kind) {
     let server = start(kind).await;
     let metadata = json!({"client_id": "ci", "scope": "read", "token_ledger": "stateless"});
     let made = server.register(metadata).await;
     let token = server.token(&made).await;
     let id = jti(&server, &made, &token).await;
-    refused(&server.setup.run(&["token", "show", &id]), 2, &[&id, "stateless"]);
-    answer(&server.setup, &["token", "revoke", &id]);
+    rejected(&server.setup.run(&["token", "show", &id]), 2, &[&id, "stateless"]);
+    stdout_of(&server.setup, &["token", "revoke", &id]);
     dies(&server, &made, &token).await;
 }
 
-async fn a_token_of_a_revoked_key_is_not_active(store: Kind) {
+async fn token_of_a_revoked_key_is_inactive(store: Kind) {
     let server = start(store).await;
     for format in ["paseto", "jwt"] {
         let made = client(&server, format, format).await;
@@ -137,14 +137,14 @@ async fn a_token_of_a_revoked_key_is_not_active(store: Kind) {
         let (kid, id) = (told["header"]["kid"].as_str().unwrap(), &told["claims"]["jti"]);
         let active = |token: &str| server.setup.json(&["token", "show", token, "--json"])["active"].clone();
         assert_eq!(active(&token), true);
-        answer(&server.setup, &["key", "revoke", kid]);
+        stdout_of(&server.setup, &["key", "revoke", kid]);
         assert_eq!(active(&token), false);
         assert_eq!(active(id.as_str().unwrap()), true, "its record does not name the key");
         dies(&server, &made, &token).await;
         let next = server.token(&made).await;
         assert_eq!(active(&next), true);
     }
-    let help = answer(&server.setup, &["token", "show", "--help"]);
+    let help = stdout_of(&server.setup, &["token", "show", "--help"]);
     assert!(help.contains("key revoke"), "{help}");
 }
 
@@ -178,7 +178,7 @@ async fn all_tokens_are_revoked(kind: Kind) {
         client(&server, "other", "jwt").await,
     );
     let (first, second) = (server.token(&one).await, server.token(&other).await);
-    let told = answer(&server.setup, &["token", "revoke", "--all"]);
+    let told = stdout_of(&server.setup, &["token", "revoke", "--all"]);
     assert!(told.contains("every token"), "{told}");
     let after = server.token(&one).await;
     dies(&server, &one, &first).await;
@@ -194,7 +194,7 @@ async fn all_tokens_are_revoked(kind: Kind) {
     assert!(server.is_active(&one, &after).await);
 }
 
-async fn what_is_no_token_is_refused(kind: Kind) {
+async fn malformed_token_is_rejected(kind: Kind) {
     let server = start(kind).await;
     let made = client(&server, "ci", "paseto").await;
     let token = server.token(&made).await;
@@ -206,12 +206,12 @@ async fn what_is_no_token_is_refused(kind: Kind) {
         "oas_at_x",
     ] {
         for verb in ["show", "revoke"] {
-            refused(&server.setup.run(&["token", verb, text]), 2, &["token"]);
+            rejected(&server.setup.run(&["token", verb, text]), 2, &["token"]);
         }
     }
     let unknown = "01900000-0000-7000-8000-000000000000";
-    refused(&server.setup.run(&["token", "show", unknown]), 2, &[unknown]);
+    rejected(&server.setup.run(&["token", "show", unknown]), 2, &[unknown]);
     let cursor = server.setup.run(&["token", "list", "--client", "ci", "--cursor", "x"]);
-    refused(&cursor, 2, &["--cursor"]);
+    rejected(&cursor, 2, &["--cursor"]);
     assert!(server.is_active(&made, &token).await);
 }

@@ -1,16 +1,16 @@
-//! What every subcommand has in common: help, usage errors, and stdout for nothing but the answer.
+//! What every subcommand has in common: help, usage errors, and stdout for nothing but the response.
 
 use oauth2_testkit::{Kind, Setup};
 use serde_json::Value;
 
-use super::{answer, refused};
+use super::{rejected, stdout_of};
 use crate::{setup, start};
 
-on_both_stores!(stdout_is_only_the_answer);
+on_both_stores!(stdout_contains_only_the_result);
 
 /// Reads the subcommands off the help of a command, and their subcommands off theirs.
 fn commands(setup: &Setup, path: &[&str]) -> Vec<Vec<String>> {
-    let help = answer(setup, &[path, &["--help"]].concat());
+    let help = stdout_of(setup, &[path, &["--help"]].concat());
     assert!(help.contains("Usage: oauth2_server"), "{help}");
     assert!(!help.contains("secret:") && help.lines().count() > 3, "{help}");
     let mut found = vec![path.iter().map(|word| (*word).to_owned()).collect()];
@@ -55,13 +55,13 @@ async fn every_subcommand_has_help() {
             "{path} is missing in {found:?}"
         );
     }
-    let version = answer(&setup, &["--version"]);
+    let version = stdout_of(&setup, &["--version"]);
     assert_eq!(version, format!("oauth2_server {}\n", env!("CARGO_PKG_VERSION")));
     assert!(!setup.directory().join("data").exists(), "help makes nothing");
 }
 
 #[tokio::test]
-async fn a_wrong_command_line_ends_with_2() {
+async fn usage_error_exits_with_2() {
     let setup = setup(Kind::Sqlite).await;
     for (line, word) in [
         ("nonsense", "nonsense"),
@@ -101,10 +101,10 @@ async fn a_wrong_command_line_ends_with_2() {
         assert!(output.stderr.contains("Usage: "), "{line}: {}", output.stderr);
     }
     let output = setup.run(&["client", "list", "--config", "nowhere.toml"]);
-    refused(&output, 2, &["nowhere.toml", "cannot be read"]);
+    rejected(&output, 2, &["nowhere.toml", "cannot be read"]);
 }
 
-async fn stdout_is_only_the_answer(kind: Kind) {
+async fn stdout_contains_only_the_result(kind: Kind) {
     let mut server = start(kind).await;
     let setup = &mut server.setup;
     // The most there could be to say.
@@ -136,21 +136,21 @@ async fn stdout_is_only_the_answer(kind: Kind) {
             output.stdout
         );
     }
-    for (arguments, answer) in [
+    for (arguments, response) in [
         (&["migrate"][..], "already\n"),
         (&["healthcheck"], "ready\n"),
-        (&["config", "check"], "the configuration is good\n"),
+        (&["config", "check"], "the configuration is valid\n"),
     ] {
         let output = setup.run(arguments);
         assert_eq!(output.code, 0, "{arguments:?}: {}", output.stderr);
-        assert!(output.stdout.ends_with(answer), "{arguments:?}: {}", output.stdout);
+        assert!(output.stdout.ends_with(response), "{arguments:?}: {}", output.stdout);
         assert_eq!(output.stdout.lines().count(), 1, "{arguments:?}: {}", output.stdout);
     }
 }
 
 /// On a terminal titles are bold; anywhere else, and with `NO_COLOR`, nothing is.
 #[tokio::test(flavor = "multi_thread")]
-async fn colours_are_for_terminals_alone() {
+async fn colors_are_used_on_terminals_only() {
     let setup = crate::cli::migrated(Kind::Sqlite).await;
     setup.json(&["client", "create", "--id", "ci", "--json"]);
     let on_a_terminal = |no_color: Option<&str>| {
@@ -176,7 +176,7 @@ async fn colours_are_for_terminals_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shells_and_man_are_told_of_the_command_line() {
+async fn completions_and_man_pages_are_generated() {
     let setup = crate::setup(Kind::Sqlite)
         .await
         .with("OAUTH2_NONSENSE", "which nobody minds here");

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use futures_util::future::{join, join_all};
 use oauth2_testkit::postgres::connect;
 use oauth2_testkit::server::json as body_of;
-use oauth2_testkit::{Credentials, Pgbouncer, Postgres, Server, Setup};
+use oauth2_testkit::{Credentials, DedicatedServer, Pgbouncer, Postgres, Server, Setup};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::BINARY;
-use crate::cli::{answer, refused};
+use crate::cli::{rejected, stdout_of};
 
 const KEY: &str = "OAUTH2_DATABASE_POOLER";
 const FORMATS: [&str; 3] = ["paseto", "jwt", "opaque"];
@@ -45,16 +45,16 @@ async fn sessions(direct: &str) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_share_two_connections() {
     let postgres = Postgres::start(false);
-    let pooler = Pgbouncer::before(&postgres, "transaction", 2);
+    let pooler = Pgbouncer::start(&postgres, "transaction", 2);
     let (setup, direct) = behind(&pooler, &postgres).await;
     let setup = setup.with(KEY, "transaction");
-    // Each answer may have to wait for one of the two.
+    // Each response may have to wait for one of the two.
     let setup = setup.with("OAUTH2_DATABASE_ACQUIRE_TIMEOUT_MS", "900");
     let beside = setup
-        .beside()
+        .second_node()
         .with("OAUTH2_ISSUER", format!("http://127.0.0.1:{}", setup.public));
     // A first start of both at once: they migrate, make keys and partitions.
-    let (mut first, second) = join(Server::start(setup), Server::start(beside)).await;
+    let (mut first, second) = join(DedicatedServer::start(setup), DedicatedServer::start(beside)).await;
     let clients = clients_of_every_format(&first).await;
     let made = first.setup.json(&[
         "client", "create", "--id", "ci", "--scope", "read", "--quota", "day=50", "--json",
@@ -85,15 +85,15 @@ async fn two_nodes_share_two_connections() {
     assert!((1..=2).contains(&sessions(&direct).await), "the pooler is in between");
 
     let mut granted = 1;
-    while first.ask_token(&quota, &[]).await.status() == StatusCode::OK {
+    while first.request_token(&quota, &[]).await.status() == StatusCode::OK {
         granted += 1;
     }
     assert_eq!(granted, 50);
     let usage = first.admin(Method::GET, "/clients/ci/usage").send().await.unwrap();
     assert_eq!(body_of(usage).await["quotas"][1]["used"], 50);
 
-    answer(&first.setup, &["key", "rotate"]);
-    answer(&first.setup, &["client", "rotate-secret", "ci"]);
+    stdout_of(&first.setup, &["key", "rotate"]);
+    stdout_of(&first.setup, &["client", "rotate-secret", "ci"]);
     let more = "{\"client_id\":\"one\"}\n{\"client_id\":\"two\"}\n";
     let secrets = first.setup.directory().join("secrets");
     let import = [
@@ -136,20 +136,20 @@ async fn two_nodes_share_two_connections() {
 
 /// Sessions are ended under load, in the middle of what they do. What was answered is there, and it goes on.
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_connections_of_the_pooler_lose_nothing_that_was_answered() {
+async fn acknowledged_tokens_survive_killed_pooler_connections() {
     const KILLS: i64 = 20;
     let postgres = Postgres::start(false);
-    let pooler = Pgbouncer::before(&postgres, "transaction", 3);
+    let pooler = Pgbouncer::start(&postgres, "transaction", 3);
     let (setup, direct) = behind(&pooler, &postgres).await;
-    let server = Server::start(setup.with(KEY, "transaction")).await;
+    let server = DedicatedServer::start(setup.with(KEY, "transaction")).await;
     let client = server.register(json!({"token_format": "opaque"})).await;
     let (over, tokens) = (Cell::new(false), RefCell::new(Vec::new()));
     let asking = join_all((0..16).map(async |_| {
         while !over.get() {
-            let answer = server.ask_token(&client, &[]).await;
-            match answer.status() {
+            let response = server.request_token(&client, &[]).await;
+            match response.status() {
                 StatusCode::OK => {
-                    let token = body_of(answer).await["access_token"].as_str().unwrap().to_owned();
+                    let token = body_of(response).await["access_token"].as_str().unwrap().to_owned();
                     tokens.borrow_mut().push(token);
                 }
                 StatusCode::SERVICE_UNAVAILABLE => {}
@@ -183,14 +183,14 @@ async fn killed_connections_of_the_pooler_lose_nothing_that_was_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pooler_that_was_not_named_is_refused() {
+async fn undeclared_transaction_pooler_is_rejected() {
     let postgres = Postgres::start(false);
-    let pooler = Pgbouncer::before(&postgres, "transaction", 2);
+    let pooler = Pgbouncer::start(&postgres, "transaction", 2);
     let (mut setup, _) = behind(&pooler, &postgres).await;
     let words = ["pooler in transaction mode", "OAUTH2_DATABASE_POOLER=transaction"];
-    refused(&setup.run(&["migrate"]), 3, &words);
+    rejected(&setup.run(&["migrate"]), 3, &words);
     setup.set(KEY, "transaction");
-    answer(&setup, &["migrate"]);
+    stdout_of(&setup, &["migrate"]);
     setup.json(&["client", "create", "--id", "ci", "--json"]);
     setup.unset(KEY);
     for arguments in [
@@ -199,14 +199,14 @@ async fn a_pooler_that_was_not_named_is_refused() {
         &["serve"],
         &["serve", "--no-migrate"],
     ] {
-        refused(&setup.run(arguments), 3, &words);
+        rejected(&setup.run(arguments), 3, &words);
     }
     let doctor = setup.run(&["doctor"]).stdout;
     assert!(words.iter().all(|word| doctor.contains(word)), "{doctor}");
     // What it does not pass on is said, not waited for.
     let url = format!("{}?options=-c%20search_path%3Dpublic", setup.database_url().unwrap());
     let with_options = setup.with(KEY, "transaction").with("OAUTH2_DATABASE_URL", url);
-    refused(
+    rejected(
         &with_options.run(&["migrate"]),
         3,
         &["options", "ignore_startup_parameters"],
@@ -215,18 +215,18 @@ async fn a_pooler_that_was_not_named_is_refused() {
 
 /// Connections of their own are what such a pooler gives.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pooler_in_session_mode_is_like_none() {
+async fn session_mode_pooler_needs_no_configuration() {
     let postgres = Postgres::start(false);
-    let pooler = Pgbouncer::before(&postgres, "session", 30);
+    let pooler = Pgbouncer::start(&postgres, "session", 30);
     let (setup, direct) = behind(&pooler, &postgres).await;
-    let mut server = Server::start(setup).await;
+    let mut server = DedicatedServer::start(setup).await;
     let clients = clients_of_every_format(&server).await;
     join_all(clients.iter().cycle().take(60).map(|client| server.token(client))).await;
     // The sessions that are left behind are given to the next.
     server.process.kill();
     server.start_again().await;
     for _ in 0..5 {
-        answer(&server.setup, &["client", "list"]);
+        stdout_of(&server.setup, &["client", "list"]);
     }
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'oauth2_server'";
     connect(&direct).await.batch_execute(kill).await.unwrap();
@@ -236,15 +236,15 @@ async fn a_pooler_in_session_mode_is_like_none() {
 
 /// A pooler that comes in between while the server runs: nothing is answered through it, and it is said why.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pooler_that_comes_in_between_is_found_out() {
+async fn pooler_inserted_at_run_time_is_detected() {
     let postgres = Postgres::start(false);
-    let pooler = Pgbouncer::before(&postgres, "transaction", 1);
+    let pooler = Pgbouncer::start(&postgres, "transaction", 1);
     let way = Arc::new(AtomicU16::new(postgres.port()));
     let switch = switch(way.clone()).await;
     let setup = Setup::on_postgres(BINARY, &postgres).await;
     let direct = setup.database_url().unwrap().to_owned();
     let url = direct.replace(&postgres.port().to_string(), &switch.to_string());
-    let server = Server::start(setup.with("OAUTH2_DATABASE_URL", url)).await;
+    let server = DedicatedServer::start(setup.with("OAUTH2_DATABASE_URL", url)).await;
     let client = server.register(json!({"token_format": "opaque"})).await;
     server.token(&client).await;
 
@@ -257,12 +257,12 @@ async fn a_pooler_that_comes_in_between_is_found_out() {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !server.process.stderr().contains("OAUTH2_DATABASE_POOLER=transaction") {
         // Some may pass before there is a second connection.
-        server.ask_token(&client, &[]).await;
+        server.request_token(&client, &[]).await;
         assert!(Instant::now() < deadline, "{}", server.process.stderr());
     }
     for _ in 0..20 {
         assert_eq!(
-            server.ask_token(&client, &[]).await.status(),
+            server.request_token(&client, &[]).await.status(),
             StatusCode::SERVICE_UNAVAILABLE
         );
     }
@@ -270,9 +270,9 @@ async fn a_pooler_that_comes_in_between_is_found_out() {
     until(&server, &client, StatusCode::OK).await;
 }
 
-async fn until(server: &Server, client: &Credentials, status: StatusCode) {
+async fn until(server: &DedicatedServer, client: &Credentials, status: StatusCode) {
     let deadline = Instant::now() + Duration::from_secs(20);
-    while server.ask_token(client, &[]).await.status() != status {
+    while server.request_token(client, &[]).await.status() != status {
         assert!(Instant::now() < deadline, "never {status}: {}", server.process.stderr());
     }
 }

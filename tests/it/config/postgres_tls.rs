@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use oauth2_testkit::authority::{Authority, Issued};
+use oauth2_testkit::authority::{Authority, IssuedCertificate};
 use oauth2_testkit::postgres::connect;
-use oauth2_testkit::{Kind, Postgres, Server, Setup};
+use oauth2_testkit::{DedicatedServer, Kind, Postgres, Server, Setup};
 use serde_json::json;
 
 use crate::BINARY;
-use crate::cli::{answer, refused};
+use crate::cli::{rejected, stdout_of};
 
 /// A Postgres with a certificate, and a place for files.
 struct Secured {
@@ -19,7 +19,7 @@ struct Secured {
 }
 
 impl Secured {
-    fn new(make: impl FnOnce(&Authority) -> Issued, access: &str) -> Secured {
+    fn new(make: impl FnOnce(&Authority) -> IssuedCertificate, access: &str) -> Secured {
         let (mut postgres, authority) = (Postgres::start(false), Authority::new("the tests' authority"));
         let own = make(&authority);
         for (name, text) in [
@@ -27,7 +27,7 @@ impl Secured {
             ("server.key", &own.key),
             ("root.crt", &authority.certificate),
         ] {
-            postgres.install(name, text);
+            postgres.write_file(name, text);
         }
         postgres.reconfigure("ssl = on\nssl_ca_file = 'root.crt'", access);
         let secured = Secured {
@@ -61,7 +61,7 @@ impl Secured {
         let setup = self.setup(parameters).await;
         for arguments in [&["migrate"][..], &["client", "list"], &["serve"]] {
             let output = setup.run(arguments);
-            refused(&output, 3, words);
+            rejected(&output, 3, words);
         }
         let doctor = setup.run(&["doctor"]).stdout;
         assert!(words.iter().all(|word| doctor.contains(word)), "{doctor}");
@@ -69,7 +69,7 @@ impl Secured {
 
     async fn works(&self, parameters: &str, how: &str) {
         let setup = self.setup(parameters).await;
-        answer(&setup, &["migrate"]);
+        stdout_of(&setup, &["migrate"]);
         setup.json(&["client", "create", "--id", "ci", "--json"]);
         let doctor = setup.run(&["doctor"]).stdout;
         assert!(doctor.contains(how), "{doctor}");
@@ -79,25 +79,31 @@ impl Secured {
 const FULL: &str = "sslmode=verify-full&sslrootcert={}/ca.pem";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_mode_does_what_it_says() {
+async fn sslmode_determines_encryption_and_verification() {
     // `database()` of the kit connects in the clear, so both ways are open here.
     let secured = Secured::new(|authority| authority.issue(&["127.0.0.1", "localhost"]), "");
-    secured.works("sslmode=disable", "in the clear").await;
-    secured.works("sslmode=prefer", "TLS if the server speaks it").await;
+    secured.works("sslmode=disable", "no TLS (sslmode=disable)").await;
+    secured.works("sslmode=prefer", "TLS if the server supports it").await;
     secured.works("", "sslmode=prefer").await;
     secured.works("sslmode=require", "unverified").await;
     secured
-        .works("sslmode=require&sslrootcert={}/ca.pem", "the authority verified")
+        .works(
+            "sslmode=require&sslrootcert={}/ca.pem",
+            "certificate authority verified",
+        )
         .await;
     secured
-        .works("sslmode=verify-ca&sslrootcert={}/ca.pem", "the authority verified")
+        .works(
+            "sslmode=verify-ca&sslrootcert={}/ca.pem",
+            "certificate authority verified",
+        )
         .await;
     secured.works(FULL, "host name verified").await;
     // What they really are, by the server's own word.
     let count = async |parameters: &str| {
         let setup = secured.setup(parameters).await;
-        answer(&setup, &["migrate"]);
-        let server = Server::start(setup).await;
+        stdout_of(&setup, &["migrate"]);
+        let server = DedicatedServer::start(setup).await;
         let client = server.register(json!({})).await;
         server.token(&client).await;
         let url = server
@@ -123,7 +129,7 @@ async fn every_mode_does_what_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_certificate_is_said() {
+async fn invalid_certificate_is_rejected_with_its_reason() {
     let secured = Secured::new(|authority| authority.issue(&["127.0.0.1"]), "");
     let other = Authority::new("somebody else");
     secured.file("other.pem", &other.certificate);
@@ -158,7 +164,10 @@ async fn what_is_wrong_with_a_certificate_is_said() {
     let elsewhere = Secured::new(|authority| authority.issue(&["db.example"]), "");
     elsewhere.refuses(FULL, &["another host name", "127.0.0.1"]).await;
     elsewhere
-        .works("sslmode=verify-ca&sslrootcert={}/ca.pem", "the authority verified")
+        .works(
+            "sslmode=verify-ca&sslrootcert={}/ca.pem",
+            "certificate authority verified",
+        )
         .await;
     let expired = Secured::new(|authority| authority.issue_expired(&["127.0.0.1"]), "");
     expired.refuses(FULL, &["has expired"]).await;
@@ -168,7 +177,7 @@ async fn what_is_wrong_with_a_certificate_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_goes_in_the_clear_where_tls_is_demanded() {
+async fn required_tls_is_never_downgraded() {
     let plain = Postgres::start(false);
     let secured = Secured {
         postgres: plain,
@@ -177,13 +186,15 @@ async fn nothing_goes_in_the_clear_where_tls_is_demanded() {
     };
     secured.file("ca.pem", &secured.authority.certificate);
     for parameters in ["sslmode=require", "sslmode=verify-ca&sslrootcert={}/ca.pem", FULL] {
-        secured.refuses(parameters, &["speaks no TLS", "demands it"]).await;
+        secured
+            .refuses(parameters, &["does not support TLS", "requires it"])
+            .await;
     }
     secured.works("sslmode=prefer", "sslmode=prefer").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_certificate_is_shown_and_has_to_be_right() {
+async fn client_certificate_is_presented_and_verified() {
     let mut secured = Secured::new(|authority| authority.issue(&["127.0.0.1"]), "");
     let own = secured.authority.issue(&["postgres"]);
     let stranger = Authority::new("somebody else").issue(&["postgres"]);
@@ -202,15 +213,15 @@ async fn a_client_certificate_is_shown_and_has_to_be_right() {
         "",
         "hostssl all all 127.0.0.1/32 cert\nhostnossl all all 127.0.0.1/32 reject",
     );
-    answer(&good, &["migrate"]);
-    refused(&none.run(&["migrate"]), 3, &["certificate"]);
-    refused(&foreign.run(&["migrate"]), 3, &["certificate", "sslcert"]);
+    stdout_of(&good, &["migrate"]);
+    rejected(&none.run(&["migrate"]), 3, &["certificate"]);
+    rejected(&foreign.run(&["migrate"]), 3, &["certificate", "sslcert"]);
     let key = secured.files.path().join("own.key");
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-    refused(&good.run(&["migrate"]), 3, &["own.key", "chmod 600"]);
+    rejected(&good.run(&["migrate"]), 3, &["own.key", "chmod 600"]);
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     std::fs::write(&key, "no key").unwrap();
-    refused(&good.run(&["migrate"]), 3, &["own.key", "private key"]);
+    rejected(&good.run(&["migrate"]), 3, &["own.key", "private key"]);
 }
 
 /// The certificate is renewed by another authority, and the file of authorities with it: connections that are opened from
@@ -219,13 +230,13 @@ async fn a_client_certificate_is_shown_and_has_to_be_right() {
 async fn renewed_certificates_need_no_restart() {
     let mut secured = Secured::new(|authority| authority.issue(&["127.0.0.1"]), "");
     let setup = secured.setup(FULL).await;
-    answer(&setup, &["migrate"]);
-    let server = Server::start(setup).await;
+    stdout_of(&setup, &["migrate"]);
+    let server = DedicatedServer::start(setup).await;
     let client = server.register(json!({})).await;
     let next = Authority::new("the next authority");
     let renewed = next.issue(&["127.0.0.1"]);
-    secured.postgres.install("server.crt", &renewed.certificate);
-    secured.postgres.install("server.key", &renewed.key);
+    secured.postgres.write_file("server.crt", &renewed.certificate);
+    secured.postgres.write_file("server.key", &renewed.key);
     secured.postgres.reconfigure("", "");
     until_it_fails(&server, &client).await;
     secured.file("ca.pem", &next.certificate);
@@ -234,7 +245,7 @@ async fn renewed_certificates_need_no_restart() {
 
 async fn until_it_fails(server: &Server, client: &oauth2_testkit::Credentials) {
     let deadline = Instant::now() + Duration::from_secs(20);
-    while server.ask_token(client, &[]).await.status().is_success() {
+    while server.request_token(client, &[]).await.status().is_success() {
         assert!(
             Instant::now() < deadline,
             "it goes on without a server that it may believe"
@@ -242,9 +253,9 @@ async fn until_it_fails(server: &Server, client: &oauth2_testkit::Credentials) {
     }
 }
 
-async fn until_it_works(server: &Server, client: &oauth2_testkit::Credentials) {
+async fn until_it_works(server: &DedicatedServer, client: &oauth2_testkit::Credentials) {
     let deadline = Instant::now() + Duration::from_secs(20);
-    while !server.ask_token(client, &[]).await.status().is_success() {
+    while !server.request_token(client, &[]).await.status().is_success() {
         assert!(
             Instant::now() < deadline,
             "it does not come back: {}",
@@ -255,7 +266,7 @@ async fn until_it_works(server: &Server, client: &oauth2_testkit::Credentials) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_that_changes_is_read_again() {
+async fn changed_password_file_is_read_again() {
     let mut postgres = Postgres::start(false);
     postgres.reconfigure("", "host all keeper 127.0.0.1/32 scram-sha-256");
     let admin = connect(&postgres.url("postgres")).await;
@@ -272,15 +283,15 @@ async fn a_password_that_changes_is_read_again() {
         .with("OAUTH2_DATABASE_URL", url)
         .with("OAUTH2_DATABASE_PASSWORD_FILE", file.display().to_string());
     let wrong = setup.run(&["migrate"]);
-    refused(&wrong, 3, &["password", &file.display().to_string()]);
+    rejected(&wrong, 3, &["password", &file.display().to_string()]);
     assert!(
         !wrong.stderr.contains("password in the database URL"),
         "{}",
         wrong.stderr
     );
     write("first");
-    answer(&setup, &["migrate"]);
-    let server = Server::start(setup).await;
+    stdout_of(&setup, &["migrate"]);
+    let server = DedicatedServer::start(setup).await;
     let client = server.register(json!({})).await;
     // The server's side changes first, and every connection is ended.
     admin
@@ -296,7 +307,7 @@ async fn a_password_that_changes_is_read_again() {
     until_it_works(&server, &client).await;
     assert!(!server.process.stderr().contains("second"));
     std::fs::remove_file(&file).unwrap();
-    refused(
+    rejected(
         &server.setup.run(&["client", "list"]),
         3,
         &["password", "cannot be read"],
@@ -305,7 +316,7 @@ async fn a_password_that_changes_is_read_again() {
 
 /// Of two servers the one that takes writes is used, whichever it is.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_several_hosts_the_one_that_takes_writes_is_used() {
+async fn writable_host_is_selected() {
     let (mut first, mut second) = (Postgres::start(false), Postgres::start(false));
     let name = first.database().await.rsplit_once('/').unwrap().1.to_owned();
     connect(&second.url("postgres"))
@@ -323,8 +334,8 @@ async fn of_several_hosts_the_one_that_takes_writes_is_used() {
     let setup = Setup::on_postgres(BINARY, &second)
         .await
         .with("OAUTH2_DATABASE_URL", url);
-    answer(&setup, &["migrate"]);
-    let server = Server::start(setup).await;
+    stdout_of(&setup, &["migrate"]);
+    let server = DedicatedServer::start(setup).await;
     let client = server.register(json!({})).await;
     server.token(&client).await;
     let tables = async |postgres: &Postgres| {

@@ -2,18 +2,18 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use oauth2_testkit::{Kind, Server, Setup};
+use oauth2_testkit::{DedicatedServer, Kind, Setup};
 use reqwest::{Method, StatusCode};
 
-use crate::cli::{answer, refused};
+use crate::cli::{rejected, stdout_of};
 use crate::{setup, start};
 
 on_both_stores!(
     secrets_are_read_from_files,
-    both_forms_of_a_secret_are_refused,
-    a_secret_is_never_printed,
-    a_key_that_is_no_key_is_refused,
-    another_key_than_the_stores_is_refused,
+    secret_given_as_value_and_file_is_rejected,
+    secrets_are_not_printed,
+    malformed_key_encryption_key_is_rejected,
+    wrong_key_encryption_key_is_rejected,
 );
 
 const TOKEN: &str = "oas_ad_another-one-0123456789abcdefghijkl";
@@ -39,7 +39,7 @@ async fn secrets_are_read_from_files(kind: Kind) {
     if let Some(url) = setup.database_url().map(str::to_owned) {
         as_file(&mut setup, "OAUTH2_DATABASE_URL", "url", &format!("{url}\n"));
     }
-    let server = Server::start(setup).await;
+    let server = DedicatedServer::start(setup).await;
     let url = server.management_url("/admin/v1/clients");
     let ask = async |token: &str| {
         let request = server.http.request(Method::GET, &url).bearer_auth(token);
@@ -58,29 +58,29 @@ async fn secrets_are_read_from_files(kind: Kind) {
     );
 }
 
-async fn both_forms_of_a_secret_are_refused(kind: Kind) {
+async fn secret_given_as_value_and_file_is_rejected(kind: Kind) {
     let mut setup = setup(kind).await;
     for (name, value) in [("OAUTH2_ADMIN_TOKEN", TOKEN), ("OAUTH2_KEY_ENCRYPTION_KEY", KEY)] {
         setup.set(name, value);
         setup.set(&format!("{name}_FILE"), "secret");
         write(&setup, "secret", value);
         let output = setup.run(&["serve"]);
-        refused(&output, 2, &[name, &format!("{name}_FILE"), "both"]);
+        rejected(&output, 2, &[name, &format!("{name}_FILE"), "both"]);
         assert!(!output.stderr.contains(value), "{}", output.stderr);
         setup.unset(&format!("{name}_FILE"));
     }
     setup.unset("OAUTH2_ADMIN_TOKEN");
     setup.set("OAUTH2_ADMIN_TOKEN_FILE", "nowhere");
-    refused(
+    rejected(
         &setup.run(&["serve"]),
         2,
         &["OAUTH2_ADMIN_TOKEN_FILE", "nowhere", "cannot be read"],
     );
     as_file(&mut setup, "OAUTH2_ADMIN_TOKEN", "empty", "\n");
-    refused(&setup.run(&["serve"]), 2, &["OAUTH2_ADMIN_TOKEN_FILE", "32"]);
+    rejected(&setup.run(&["serve"]), 2, &["OAUTH2_ADMIN_TOKEN_FILE", "32"]);
 }
 
-async fn a_secret_is_never_printed(kind: Kind) {
+async fn secrets_are_not_printed(kind: Kind) {
     let mut setup = setup(kind).await;
     setup.set("OAUTH2_ADMIN_TOKEN", TOKEN);
     setup.set("OAUTH2_KEY_ENCRYPTION_KEY", KEY);
@@ -93,7 +93,7 @@ async fn a_secret_is_never_printed(kind: Kind) {
         );
     }
     for arguments in [&["config", "print"][..], &["config", "print", "--json"]] {
-        let printed = answer(&setup, arguments);
+        let printed = stdout_of(&setup, arguments);
         for secret in [TOKEN, KEY, secret, "hunter2"] {
             assert!(!printed.contains(secret), "{printed}");
         }
@@ -103,11 +103,11 @@ async fn a_secret_is_never_printed(kind: Kind) {
     }
     setup.set("OAUTH2_ADMIN_TOKEN", "short-secret");
     let output = setup.run(&["serve"]);
-    refused(&output, 2, &["OAUTH2_ADMIN_TOKEN", "32"]);
+    rejected(&output, 2, &["OAUTH2_ADMIN_TOKEN", "32"]);
     assert!(!output.stderr.contains("short-secret"), "{}", output.stderr);
 }
 
-async fn a_key_that_is_no_key_is_refused(kind: Kind) {
+async fn malformed_key_encryption_key_is_rejected(kind: Kind) {
     let mut setup = setup(kind).await;
     for value in [
         "",
@@ -120,46 +120,46 @@ async fn a_key_that_is_no_key_is_refused(kind: Kind) {
     ] {
         setup.set("OAUTH2_KEY_ENCRYPTION_KEY", value);
         let output = setup.run(&["serve"]);
-        refused(&output, 2, &["OAUTH2_KEY_ENCRYPTION_KEY", "base64", "32 bytes"]);
+        rejected(&output, 2, &["OAUTH2_KEY_ENCRYPTION_KEY", "base64", "32 bytes"]);
         assert!(value.is_empty() || !output.stderr.contains(value), "{}", output.stderr);
     }
     setup.unset("OAUTH2_KEY_ENCRYPTION_KEY");
     match kind {
         Kind::Postgres => {
             let words = ["OAUTH2_KEY_ENCRYPTION_KEY", "Postgres", "base64", "32 bytes"];
-            refused(&setup.run(&["serve"]), 2, &words);
+            rejected(&setup.run(&["serve"]), 2, &words);
         }
         Kind::Sqlite => {
-            answer(&setup, &["config", "check"]);
+            stdout_of(&setup, &["config", "check"]);
             setup.set("OAUTH2_ADMIN_TOKEN", TOKEN);
-            Server::start(setup).await;
+            DedicatedServer::start(setup).await;
         }
     }
 }
 
-async fn another_key_than_the_stores_is_refused(kind: Kind) {
+async fn wrong_key_encryption_key_is_rejected(kind: Kind) {
     let mut server = start(kind).await;
     server.process.kill();
     let setup = &mut server.setup;
     setup.set("OAUTH2_KEY_ENCRYPTION_KEY", KEY);
-    refused(&setup.run(&["serve"]), 2, &["OAUTH2_KEY_ENCRYPTION_KEY"]);
+    rejected(&setup.run(&["serve"]), 2, &["OAUTH2_KEY_ENCRYPTION_KEY"]);
     if kind == Kind::Sqlite {
         setup.unset("OAUTH2_KEY_ENCRYPTION_KEY");
         let path = setup.directory().join("data/key_encryption_key");
         std::fs::remove_file(&path).unwrap();
         // A new one would be made, and open nothing.
-        refused(&setup.run(&["serve"]), 2, &["OAUTH2_KEY_ENCRYPTION_KEY"]);
+        rejected(&setup.run(&["serve"]), 2, &["OAUTH2_KEY_ENCRYPTION_KEY"]);
     }
 }
 
 #[tokio::test]
-async fn a_secret_that_others_can_read_is_refused() {
+async fn secret_file_readable_by_others_is_rejected() {
     let mut server = start(Kind::Sqlite).await;
     server.process.kill();
     for name in ["admin_token", "key_encryption_key"] {
         let path = server.setup.directory().join("data").join(name);
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
-        refused(&server.setup.run(&["serve"]), 2, &[name, "chmod 600"]);
+        rejected(&server.setup.run(&["serve"]), 2, &[name, "chmod 600"]);
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     }
     server.start_again().await;

@@ -1,12 +1,12 @@
 //! Where values come from: the environment over the file over the defaults.
 
-use oauth2_testkit::{Credentials, Kind, Process, Server, Setup};
+use oauth2_testkit::{Credentials, DedicatedServer, Kind, Process, Setup};
 use serde_json::{Value, json};
 
-use crate::cli::{answer, first_token, refused};
+use crate::cli::{first_token, rejected, stdout_of};
 use crate::setup;
 
-on_both_stores!(a_server_is_configured_by_a_file, what_kubernetes_injects_is_ignored,);
+on_both_stores!(server_is_configured_by_a_file, kubernetes_service_variables_are_ignored,);
 
 /// Writes the configuration file; answers its name for `--config`.
 fn file(setup: &Setup, text: &str) -> &'static str {
@@ -21,7 +21,7 @@ fn entry(printed: &Value, key: &str) -> Value {
     found.unwrap_or_else(|| panic!("{key} is missing in {printed}")).clone()
 }
 
-async fn a_server_is_configured_by_a_file(kind: Kind) {
+async fn server_is_configured_by_a_file(kind: Kind) {
     let mut setup = setup(kind).await;
     let mut text = format!(
         "[server]\nport = {}\nworkers = 1\n[management]\nport = {}\n[tokens]\nformat = \"jwt\"\n[access_token]\nexpiration = 60\n",
@@ -38,7 +38,7 @@ async fn a_server_is_configured_by_a_file(kind: Kind) {
     let name = file(&setup, &text);
     let log = setup.directory().join("stderr.log");
     let process = Process::start(&mut setup.command(&["--config", name]), &log);
-    let server = Server::adopt(setup, process).await;
+    let server = DedicatedServer::from_process(setup, process).await;
     let made = server
         .setup
         .json(&["--config", name, "client", "create", "--scope", "read", "--json"]);
@@ -47,10 +47,10 @@ async fn a_server_is_configured_by_a_file(kind: Kind) {
     assert_eq!(token.split('.').count(), 3, "as JWT: {token}");
     let told = server.introspect(&made, &token).await;
     assert_eq!(told["exp"].as_i64().unwrap() - told["iat"].as_i64().unwrap(), 90);
-    assert_eq!(answer(&server.setup, &["healthcheck", "--config", name]), "ready\n");
+    assert_eq!(stdout_of(&server.setup, &["healthcheck", "--config", name]), "ready\n");
 }
 
-async fn what_kubernetes_injects_is_ignored(kind: Kind) {
+async fn kubernetes_service_variables_are_ignored(kind: Kind) {
     let mut setup = setup(kind).await;
     let port = setup.public;
     // For a Service of this name, which would make OAUTH2_SERVER_PORT an address: then the file says the port.
@@ -81,7 +81,7 @@ async fn what_kubernetes_injects_is_ignored(kind: Kind) {
     );
     let log = setup.directory().join("stderr.log");
     let process = Process::start(&mut setup.command(&["--config", name]), &log);
-    let server = Server::adopt(setup, process).await;
+    let server = DedicatedServer::from_process(setup, process).await;
     assert!(
         !server.process.stderr().contains("warning"),
         "{}",
@@ -116,7 +116,7 @@ async fn every_value_is_printed_with_its_origin() {
         let expected = json!({"key": key, "variable": variable, "value": value, "origin": origin, "source": source});
         assert_eq!(entry(&printed, key), expected);
     }
-    let table = answer(&setup, &["config", "print", "--config", name]);
+    let table = stdout_of(&setup, &["config", "print", "--config", name]);
     let line = |key: &str| {
         let line = table.lines().find(|line| line.starts_with(&format!("{key} ")));
         line.unwrap_or_else(|| panic!("{key}: {table}")).to_owned()
@@ -128,14 +128,14 @@ async fn every_value_is_printed_with_its_origin() {
 }
 
 #[tokio::test]
-async fn a_good_configuration_is_called_good() {
+async fn valid_configuration_passes_the_check() {
     let setup = setup(Kind::Sqlite).await;
-    assert_eq!(answer(&setup, &["config", "check"]), "the configuration is good\n");
+    assert_eq!(stdout_of(&setup, &["config", "check"]), "the configuration is valid\n");
     assert!(!setup.directory().join("data").exists(), "a look makes nothing");
 }
 
 #[tokio::test]
-async fn an_unknown_name_is_refused_with_the_nearest_known_one() {
+async fn unknown_name_is_rejected_with_a_suggestion() {
     let mut setup = setup(Kind::Sqlite).await;
     setup.set("OAUTH2_SEVER_PORT", "8080");
     let words = ["OAUTH2_SEVER_PORT", "did you mean OAUTH2_SERVER_PORT?"];
@@ -147,25 +147,25 @@ async fn an_unknown_name_is_refused_with_the_nearest_known_one() {
         &["config", "print"],
         &["client", "list"],
     ] {
-        refused(&setup.run(arguments), 2, &words);
+        rejected(&setup.run(arguments), 2, &words);
     }
     setup.unset("OAUTH2_SEVER_PORT");
 
     let name = file(&setup, "[server]\nprot = 1\n");
     let words = ["server.prot", "oauth2.toml:2", "did you mean server.port?"];
-    refused(&setup.run(&["config", "check", "--config", name]), 2, &words);
+    rejected(&setup.run(&["config", "check", "--config", name]), 2, &words);
     file(&setup, "port = 1\n");
-    refused(
+    rejected(
         &setup.run(&["config", "check", "--config", name]),
         2,
         &["unknown", "port", "oauth2.toml:1"],
     );
     setup.set("OAUTH2_ADMIN_TOKEN_FIEL", "x");
-    refused(&setup.run(&["config", "check"]), 2, &["OAUTH2_ADMIN_TOKEN_FILE?"]);
+    rejected(&setup.run(&["config", "check"]), 2, &["OAUTH2_ADMIN_TOKEN_FILE?"]);
 }
 
 #[tokio::test]
-async fn every_mistake_is_told_at_once() {
+async fn all_errors_are_reported_at_once() {
     let mut setup = setup(Kind::Sqlite).await;
     setup.set("OAUTH2_TOKENS_FORMAT", "saml");
     setup.set("OAUTH2_SEVER_PORT", "1");
@@ -189,17 +189,17 @@ async fn every_mistake_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_toml_is_refused_by_its_line() {
+async fn invalid_toml_is_rejected_with_its_line() {
     let setup = setup(Kind::Sqlite).await;
     let name = file(&setup, "[admin]\ntoken = \"hunter2hunter2\n");
     let output = setup.run(&["config", "check", "--config", name]);
-    refused(&output, 2, &["oauth2.toml:2", "TOML"]);
+    rejected(&output, 2, &["oauth2.toml:2", "TOML"]);
     assert!(!output.stderr.contains("hunter2"), "{}", output.stderr);
-    refused(&setup.run(&["--config", "."]), 2, &["cannot be read"]);
+    rejected(&setup.run(&["--config", "."]), 2, &["cannot be read"]);
 }
 
 #[tokio::test]
-async fn what_has_no_effect_yet_earns_one_warning() {
+async fn settings_without_effect_cause_one_warning() {
     let secret = "0123456789abcdef0123456789abcdef";
     let setup = setup(Kind::Sqlite)
         .await
@@ -216,9 +216,9 @@ async fn what_has_no_effect_yet_earns_one_warning() {
     let output = setup.run(&["config", "check"]);
     assert_eq!(
         (output.code, output.stdout.as_str()),
-        (0, "the configuration is good\n")
+        (0, "the configuration is valid\n")
     );
     warned(&output.stderr);
-    let server = Server::start(setup).await;
+    let server = DedicatedServer::start(setup).await;
     warned(&server.process.stderr());
 }

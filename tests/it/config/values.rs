@@ -1,14 +1,14 @@
 //! Values that make no sense.
 
-use oauth2_testkit::{Kind, Server};
+use oauth2_testkit::{DedicatedServer, Kind};
 
-use crate::cli::{answer, refused};
+use crate::cli::{rejected, stdout_of};
 use crate::setup;
 
-on_both_stores!(a_given_issuer_is_in_every_token);
+on_both_stores!(configured_issuer_is_in_every_token);
 
 #[tokio::test]
-async fn a_bad_value_is_refused_by_the_name_of_its_variable() {
+async fn invalid_value_is_rejected_with_its_variable() {
     for (name, value) in [
         ("OAUTH2_SERVER_HOST", "example.com"),
         ("OAUTH2_SERVER_HOST", ""),
@@ -42,7 +42,7 @@ async fn a_bad_value_is_refused_by_the_name_of_its_variable() {
         let setup = setup(Kind::Sqlite).await.with(name, value);
         for arguments in [&["config", "check"][..], &["serve"]] {
             let output = setup.run(arguments);
-            refused(&output, 2, &[name, "must "]);
+            rejected(&output, 2, &[name, "must "]);
             assert!(
                 value.is_empty() || name == "OAUTH2_DATABASE_URL" || output.stderr.contains(value),
                 "{}",
@@ -53,16 +53,16 @@ async fn a_bad_value_is_refused_by_the_name_of_its_variable() {
 }
 
 #[tokio::test]
-async fn values_that_contradict_each_other_are_refused() {
+async fn contradicting_values_are_rejected() {
     let setup = setup(Kind::Sqlite).await;
     let port = setup.public.to_string();
     let same = setup.with("OAUTH2_MANAGEMENT_PORT", port);
-    refused(&same.run(&[]), 2, &["OAUTH2_MANAGEMENT_PORT", "OAUTH2_SERVER_PORT"]);
+    rejected(&same.run(&[]), 2, &["OAUTH2_MANAGEMENT_PORT", "OAUTH2_SERVER_PORT"]);
     let stateless = crate::setup(Kind::Sqlite)
         .await
         .with("OAUTH2_TOKENS_FORMAT", "opaque")
         .with("OAUTH2_TOKENS_LEDGER", "stateless");
-    refused(
+    rejected(
         &stateless.run(&[]),
         2,
         &["OAUTH2_TOKENS_LEDGER", "OAUTH2_TOKENS_FORMAT"],
@@ -70,10 +70,10 @@ async fn values_that_contradict_each_other_are_refused() {
 }
 
 #[tokio::test]
-async fn a_listener_that_others_reach_needs_an_https_issuer() {
+async fn non_loopback_listener_requires_an_https_issuer() {
     for host in ["0.0.0.0", "::", "10.1.2.3"] {
         let mut setup = setup(Kind::Sqlite).await.with("OAUTH2_SERVER_HOST", host);
-        refused(&setup.run(&["serve"]), 2, &["OAUTH2_ISSUER", "https", host]);
+        rejected(&setup.run(&["serve"]), 2, &["OAUTH2_ISSUER", "https", host]);
         for issuer in [
             "http://id.example",
             "id.example",
@@ -84,20 +84,20 @@ async fn a_listener_that_others_reach_needs_an_https_issuer() {
             "",
         ] {
             setup.set("OAUTH2_ISSUER", issuer);
-            refused(&setup.run(&["serve"]), 2, &["OAUTH2_ISSUER", "https"]);
+            rejected(&setup.run(&["serve"]), 2, &["OAUTH2_ISSUER", "https"]);
         }
         setup.set("OAUTH2_ISSUER", "https://id.example/tenant");
-        assert_eq!(answer(&setup, &["config", "check"]), "the configuration is good\n");
+        assert_eq!(stdout_of(&setup, &["config", "check"]), "the configuration is valid\n");
     }
     for host in ["localhost", "127.0.0.1", "[::1]"] {
         let setup = setup(Kind::Sqlite).await.with("OAUTH2_SERVER_HOST", host);
-        answer(&setup, &["config", "check"]);
+        stdout_of(&setup, &["config", "check"]);
     }
 }
 
-async fn a_given_issuer_is_in_every_token(kind: Kind) {
+async fn configured_issuer_is_in_every_token(kind: Kind) {
     let setup = setup(kind).await.with("OAUTH2_ISSUER", "https://id.example/");
-    let server = Server::start(setup).await;
+    let server = DedicatedServer::start(setup).await;
     let client = server.register(serde_json::json!({"scope": "read"})).await;
     let token = server.token(&client).await;
     let told = server.introspect(&client, &token).await;

@@ -1,24 +1,24 @@
-//! A private certificate authority.
+//! Certificates of a private authority, for tests of TLS.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
-/// An authority whose certificates nobody else knows.
+/// A private certificate authority.
 #[derive(Debug)]
 pub struct Authority {
-    /// Its certificate, PEM.
+    /// The certificate of the authority, PEM.
     pub certificate: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// A certificate with its key, PEM.
+/// A certificate and its private key, PEM.
 #[derive(Debug)]
-pub struct Issued {
+pub struct IssuedCertificate {
     pub certificate: String,
     pub key: String,
 }
 
 impl Authority {
-    /// A new one.
+    /// An authority with a new key. `name`: the common name of its certificate.
     pub fn new(name: &str) -> Authority {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
@@ -31,17 +31,17 @@ impl Authority {
         }
     }
 
-    /// A certificate for these host names and addresses; the common name is the first.
-    pub fn issue(&self, names: &[&str]) -> Issued {
+    /// Issues a certificate for host names and addresses. The first one is the common name.
+    pub fn issue(&self, names: &[&str]) -> IssuedCertificate {
         self.issue_until(names, 2100)
     }
 
-    /// One that has expired.
-    pub fn issue_expired(&self, names: &[&str]) -> Issued {
+    /// Like [`Self::issue`], but the certificate has expired.
+    pub fn issue_expired(&self, names: &[&str]) -> IssuedCertificate {
         self.issue_until(names, 2020)
     }
 
-    fn issue_until(&self, names: &[&str], year: i32) -> Issued {
+    fn issue_until(&self, names: &[&str], year: i32) -> IssuedCertificate {
         let key = KeyPair::generate().expect("a key");
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names.clone()).expect("names");
@@ -51,7 +51,7 @@ impl Authority {
         params.not_before = date_time_ymd(2010, 1, 1);
         params.not_after = date_time_ymd(year, 1, 1);
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
-        Issued {
+        IssuedCertificate {
             certificate,
             key: key.serialize_pem(),
         }

@@ -1,10 +1,10 @@
-//! A registered client, as the one who holds its secret sees it.
+//! Client credentials.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-/// Id and secret.
+/// A client id and a secret.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     pub id: String,
@@ -19,7 +19,7 @@ impl Credentials {
         }
     }
 
-    /// From the answer to a registration.
+    /// The credentials in the response to a registration.
     pub fn of(registered: &Value) -> Self {
         let field = |name: &str| {
             registered[name]
@@ -29,7 +29,7 @@ impl Credentials {
         Self::new(field("client_id"), field("client_secret"))
     }
 
-    /// The value of an `Authorization` header. Id and secret must not need form encoding.
+    /// The value of the `Authorization` header for `client_secret_basic`. Id and secret must not need form encoding.
     pub fn basic(&self) -> String {
         format!("Basic {}", STANDARD.encode(format!("{}:{}", self.id, self.secret)))
     }

@@ -1,24 +1,22 @@
-//! What the tests stand on: a private Postgres, and the server as a process of its own, asked over HTTP.
+//! Test support: a private Postgres, and the server as a child process that tests call over HTTP.
 //!
-//! Everything here panics when it cannot do what it says: that is how a test fails.
+//! Functions panic instead of returning errors, so that the test fails.
 
 pub mod authority;
 mod credentials;
+mod kind;
 pub mod pgbouncer;
 pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod server;
+mod setup;
+mod shared;
 
 pub use credentials::Credentials;
+pub use kind::Kind;
 pub use pgbouncer::Pgbouncer;
 pub use postgres::Postgres;
 pub use process::{Output, Process};
-pub use server::{Server, Setup};
-
-/// Which store a test runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Sqlite,
-    Postgres,
-}
+pub use server::{DedicatedServer, Server};
+pub use setup::Setup;

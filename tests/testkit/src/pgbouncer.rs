@@ -1,4 +1,4 @@
-//! A private pgbouncer before a Postgres of the tests, gone with the test process.
+//! A private pgbouncer in front of a private Postgres. It stops with the test process.
 
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
@@ -7,39 +7,39 @@ use std::time::{Duration, Instant};
 
 use crate::{Postgres, ports};
 
-/// Where Debian has it.
+/// The path on Debian.
 const PROGRAM: &str = "/usr/sbin/pgbouncer";
 
 #[derive(Debug)]
 pub struct Pgbouncer {
     port: u16,
-    /// A shell that ends it when its own standard input closes: at the latest when this process is gone.
-    keeper: Child,
-    behind: u16,
+    /// A shell that stops pgbouncer when its own stdin closes, at the latest when the test process ends.
+    shell: Child,
+    postgres_port: u16,
 }
 
 impl Pgbouncer {
-    /// The one before the Postgres that all tests of this process share.
+    /// The pgbouncer in front of [`Postgres::shared`]: mode `transaction`, 3 connections per database.
     pub fn shared() -> &'static Pgbouncer {
         static SHARED: OnceLock<Pgbouncer> = OnceLock::new();
-        SHARED.get_or_init(|| Pgbouncer::before(Postgres::shared(), "transaction", 3))
+        SHARED.get_or_init(|| Pgbouncer::start(Postgres::shared(), "transaction", 3))
     }
 
-    /// One before this Postgres, in `transaction` or `session` mode, with so many connections to each database.
-    pub fn before(postgres: &Postgres, mode: &str, pool_size: u32) -> Pgbouncer {
-        let (port, behind) = (ports::free(), postgres.port());
+    /// Starts a pgbouncer in front of a Postgres. `mode`: `transaction` or `session`; `pool_size`: connections per database.
+    pub fn start(postgres: &Postgres, mode: &str, pool_size: u32) -> Pgbouncer {
+        let (port, postgres_port) = (ports::free(), postgres.port());
         let settings = format!(
-            "[databases]\n* = host=127.0.0.1 port={behind} user=postgres\n\
+            "[databases]\n* = host=127.0.0.1 port={postgres_port} user=postgres\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
              pool_mode = {mode}\ndefault_pool_size = {pool_size}\nmax_client_conn = 1000\n"
         );
-        let file = postgres.install(&format!("pgbouncer-{port}.ini"), &settings);
+        let file = postgres.write_file(&format!("pgbouncer-{port}.ini"), &settings);
         let script = format!(
             "exec 3<&0; '{PROGRAM}' -q '{file}' </dev/null 2>'{file}.log' & pooler=$!; read -r _ <&3; \
              kill -TERM $pooler 2>/dev/null; wait $pooler",
             file = file.display(),
         );
-        let keeper = postgres
+        let shell = postgres
             .command("sh")
             .args(["-c", &script])
             .stdin(Stdio::piped())
@@ -55,23 +55,27 @@ impl Pgbouncer {
             );
             std::thread::sleep(Duration::from_millis(10));
         }
-        Pgbouncer { port, keeper, behind }
+        Pgbouncer {
+            port,
+            shell,
+            postgres_port,
+        }
     }
 
-    /// Its port.
+    /// The port that pgbouncer listens on.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The way through it to the same database.
+    /// The URL of a database through pgbouncer. `direct`: its URL on the Postgres.
     pub fn url(&self, direct: &str) -> String {
-        direct.replace(&format!(":{}/", self.behind), &format!(":{}/", self.port))
+        direct.replace(&format!(":{}/", self.postgres_port), &format!(":{}/", self.port))
     }
 }
 
 impl Drop for Pgbouncer {
     fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
-        let _ = self.keeper.wait();
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
     }
 }

@@ -1,4 +1,4 @@
-//! A private Postgres for tests: its own data directory and port, gone with the test process.
+//! A private Postgres with its own data directory and port. It stops with the test process.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::process::signal;
 
-/// Where Debian keeps one folder a major version.
+/// The path on Debian, with a directory per major version.
 const VERSIONS: &str = "/usr/lib/postgresql";
 
-/// A role of this name must give its password; whoever needs one makes the role.
-pub const GUARDED: &str = "guarded";
+/// The only role that must authenticate with a password. Tests that need it create it.
+pub const PASSWORD_ROLE: &str = "scram_role";
 
 #[derive(Debug)]
 pub struct Postgres {
@@ -23,29 +23,30 @@ pub struct Postgres {
     directory: tempfile::TempDir,
     port: u16,
     owner: Option<(u32, u32)>,
-    keeper: Option<Child>,
-    /// Nothing drops it, so its directory goes when it ends.
-    fleeting: bool,
+    /// A shell that stops the server when its own stdin closes, at the latest when the test process ends.
+    shell: Option<Child>,
+    /// Whether the shell removes the directory, because a static is never dropped.
+    is_shared: bool,
 }
 
 impl Postgres {
-    /// The server that all tests of this process share; each takes a database of its own.
+    /// The server that all tests of this process share. Each test creates its own database.
     pub fn shared() -> &'static Postgres {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
         SHARED.get_or_init(|| Postgres::launch(false, true))
     }
 
-    /// A server of one's own. `durable`: with fsync, for measuring.
+    /// Starts another server. `durable`: with fsync, for measurements.
     pub fn start(durable: bool) -> Postgres {
         Self::launch(durable, false)
     }
 
-    fn launch(durable: bool, fleeting: bool) -> Postgres {
+    fn launch(durable: bool, is_shared: bool) -> Postgres {
         let directory = tempfile::Builder::new()
             .prefix("oauth2-pg-")
             .tempdir()
             .expect("a temporary directory");
-        // initdb refuses root.
+        // initdb does not run as root.
         let owner = (id("-u", None) == 0).then(|| (id("-u", Some("postgres")), id("-g", Some("postgres"))));
         if let Some((uid, gid)) = owner {
             chown(directory.path(), Some(uid), Some(gid)).expect("chown of the data directory");
@@ -59,11 +60,11 @@ impl Postgres {
             directory,
             port,
             owner,
-            keeper: None,
-            fleeting,
+            shell: None,
+            is_shared,
         };
         let data = server.data();
-        let made = server
+        let status = server
             .command(server.binaries.join("initdb"))
             .args([
                 "-A",
@@ -79,19 +80,19 @@ impl Postgres {
             .arg(&data)
             .stdout(Stdio::null())
             .status();
-        assert!(made.expect("initdb must be installed").success(), "initdb failed");
+        assert!(status.expect("initdb must be installed").success(), "initdb failed");
         let config = format!(
             "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{}'\nmax_connections = 200\n\
              fsync = {}\nlog_min_messages = fatal\n",
             server.directory.path().display(),
             if durable { "on" } else { "off" },
         );
-        // The first line that fits counts, and the rest trusts everybody.
+        // The first line that matches applies; the lines of initdb trust every role.
         let access = data.join("pg_hba.conf");
         let rest = std::fs::read_to_string(&access).unwrap();
         std::fs::write(
             &access,
-            format!("host all {GUARDED} 127.0.0.1/32 scram-sha-256\n{rest}"),
+            format!("host all {PASSWORD_ROLE} 127.0.0.1/32 scram-sha-256\n{rest}"),
         )
         .unwrap();
         let mut file = std::fs::OpenOptions::new()
@@ -107,7 +108,7 @@ impl Postgres {
         self.directory.path().join("data")
     }
 
-    /// A command that runs as the server does.
+    /// A command with the user and the directory of the server.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.directory.path());
@@ -117,8 +118,8 @@ impl Postgres {
         command
     }
 
-    /// Writes a file into the server's directory, readable for the server alone; answers its path.
-    pub fn install(&self, name: &str, text: &str) -> PathBuf {
+    /// Writes a file that only the server can read, such as a key, into its data directory, and returns the path.
+    pub fn write_file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.data().join(name);
         std::fs::write(&path, text).expect("a file");
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("its mode");
@@ -128,8 +129,8 @@ impl Postgres {
         path
     }
 
-    /// Adds settings, puts rules of access before all others, and starts the server again.
-    pub fn reconfigure(&mut self, settings: &str, access: &str) {
+    /// Appends to `postgresql.conf`, prepends to `pg_hba.conf`, and restarts the server.
+    pub fn reconfigure(&mut self, settings: &str, access_rules: &str) {
         self.stop();
         let mut file = std::fs::OpenOptions::new()
             .append(true)
@@ -138,32 +139,31 @@ impl Postgres {
         file.write_all(format!("{settings}\n").as_bytes()).unwrap();
         let rules = self.data().join("pg_hba.conf");
         let rest = std::fs::read_to_string(&rules).unwrap();
-        std::fs::write(&rules, format!("{access}\n{rest}")).unwrap();
+        std::fs::write(&rules, format!("{access_rules}\n{rest}")).unwrap();
         self.resume();
     }
 
-    /// Its port.
+    /// The port that the server listens on.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Starts the server again, on the same data and port.
+    /// Starts the stopped server again, with the same data and port.
     pub fn resume(&mut self) {
-        // The shell ends the server when its own standard input closes: at the latest when this process is gone.
         let script = format!(
             "exec 3<&0; '{0}/postgres' -D '{1}/data' </dev/null 2>>'{1}/log' & server=$!; read -r _ <&3; \
              kill -INT $server 2>/dev/null; wait $server{2}",
             self.binaries.display(),
             self.directory.path().display(),
-            if self.fleeting { "; rm -rf \"$PWD\"" } else { "" },
+            if self.is_shared { "; rm -rf \"$PWD\"" } else { "" },
         );
-        let keeper = self
+        let shell = self
             .command("sh")
             .args(["-c", &script])
             .stdin(Stdio::piped())
             .spawn()
             .expect("sh");
-        self.keeper = Some(keeper);
+        self.shell = Some(shell);
         let socket = self.directory.path().display().to_string();
         let ready = self
             .command("sh")
@@ -177,25 +177,25 @@ impl Postgres {
         assert!(ready.expect("sh").success(), "Postgres did not start, see {socket}/log");
     }
 
-    /// Stops the server at once.
+    /// Stops the server (fast shutdown).
     pub fn stop(&mut self) {
-        if let Some(mut keeper) = self.keeper.take() {
-            drop(keeper.stdin.take());
-            keeper.wait().expect("the server's shell");
+        if let Some(mut shell) = self.shell.take() {
+            drop(shell.stdin.take());
+            shell.wait().expect("the server's shell");
         }
     }
 
-    /// Stops every process of the server where it stands (`SIGSTOP`); they go on after [`Postgres::thaw`].
+    /// Suspends every process of the server (`SIGSTOP`) until [`Postgres::thaw`].
     pub fn freeze(&self) {
         self.signal_all("STOP");
     }
 
-    /// Lets a frozen server go on.
+    /// Continues a frozen server (`SIGCONT`).
     pub fn thaw(&self) {
         self.signal_all("CONT");
     }
 
-    /// Ends every process at once, without a checkpoint (`SIGQUIT`): what is not in the log by now is lost.
+    /// Aborts every process without a checkpoint (`SIGQUIT`): what is not in the write-ahead log is lost.
     pub fn crash(&mut self) {
         signal(self.postmaster(), "QUIT");
         self.stop();
@@ -203,24 +203,25 @@ impl Postgres {
 
     fn postmaster(&self) -> u32 {
         let file = std::fs::read_to_string(self.data().join("postmaster.pid")).expect("the server runs");
-        let first = file.lines().next().expect("its first line is the process id");
+        let first = file.lines().next().expect("the first line is the process id");
         first.parse().expect("a process id")
     }
 
     fn signal_all(&self, name: &str) {
         let postmaster = self.postmaster();
-        // The postmaster first: it would start new backends while the others are stopped.
+        // The postmaster comes first, so that it does not start new backends meanwhile.
         signal(postmaster, name);
         let _ = Command::new("pkill")
             .args([format!("-{name}"), "-P".to_owned(), postmaster.to_string()])
             .status();
     }
 
+    /// The URL of a database, as the superuser.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// Makes an empty database; answers its URL.
+    /// Creates an empty database and returns its URL.
     pub async fn database(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -239,20 +240,20 @@ impl Drop for Postgres {
     }
 }
 
-/// A plain session beside the store's.
+/// A plain connection, independent of the server under test.
 pub async fn connect(url: &str) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client
 }
 
-/// The newest major version that is installed.
+/// The programs of the newest installed major version.
 fn binaries() -> PathBuf {
     let versions = std::fs::read_dir(VERSIONS).expect("Postgres must be installed: make setup");
     let newest = versions
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
         .max();
-    let newest = newest.expect("a version of Postgres must be installed: make setup");
+    let newest = newest.expect("Postgres must be installed: make setup");
     PathBuf::from(format!("{VERSIONS}/{newest}/bin"))
 }
 

@@ -1,4 +1,4 @@
-//! The server's binary as a child process. It is gone when its handle is.
+//! Child processes: commands that run to completion, and the server, which is killed when its handle is dropped.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -7,24 +7,25 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// How long a command may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a command may take before it is killed.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a finished command left.
+/// The exit code and the output of a finished command.
 #[derive(Debug)]
 pub struct Output {
+    /// -1 if a signal ended the command.
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
 }
 
 impl Output {
-    /// Runs a command to its end, without input.
+    /// Runs a command to completion with an empty stdin.
     pub fn of(command: &mut Command) -> Output {
         Self::with_input(command, "")
     }
 
-    /// Runs a command to its end, with this on its stdin. One that goes on for too long is killed: its code is -1.
+    /// Runs a command to completion with `input` on its stdin. It is killed after a timeout; its code is then -1.
     pub fn with_input(command: &mut Command, input: &str) -> Output {
         let mut child = command
             .stdin(Stdio::piped())
@@ -32,27 +33,27 @@ impl Output {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the command must start");
-        // A command that reads nothing may have closed it already.
-        let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
+        // A command that does not read its stdin may have closed it already.
+        let _ = child.stdin.take().expect("stdin is piped").write_all(input.as_bytes());
         let id = child.id();
-        let (ended, watched) = mpsc::channel::<()>();
-        let watch = std::thread::spawn(move || {
-            if watched.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+        let (finished, receiver) = mpsc::channel::<()>();
+        let watchdog = std::thread::spawn(move || {
+            if receiver.recv_timeout(TIMEOUT) == Err(mpsc::RecvTimeoutError::Timeout) {
                 signal(id, "KILL");
             }
         });
-        let output = child.wait_with_output().expect("a child can be waited for");
-        drop(ended);
-        watch.join().expect("the watch has ended");
+        let output = child.wait_with_output().expect("wait for the child");
+        drop(finished);
+        watchdog.join().expect("join the watchdog");
         Output {
             code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).expect("stdout in UTF-8"),
+            stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
 }
 
-/// A running server. Its stderr is a file; its stdout is read line by line.
+/// A running server. Its stderr is appended to a file; its stdout is read line by line.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -74,7 +75,7 @@ impl Process {
             .stderr(log)
             .spawn()
             .expect("the server must start");
-        let pipe = BufReader::new(child.stdout.take().expect("it is piped"));
+        let pipe = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let (sender, stdout) = mpsc::channel();
         std::thread::spawn(move || {
             for line in pipe.lines().map_while(Result::ok) {
@@ -90,20 +91,23 @@ impl Process {
         }
     }
 
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// The next line on stdout; `None` when there will be none.
-    pub fn line(&self, patience: Duration) -> Option<String> {
-        match self.stdout.recv_timeout(patience) {
+    /// The next line of stdout; `None` at its end. Panics after `timeout`.
+    pub fn line(&self, timeout: Duration) -> Option<String> {
+        match self.stdout.recv_timeout(timeout) {
             Ok(line) => Some(line),
             Err(mpsc::RecvTimeoutError::Disconnected) => None,
-            Err(mpsc::RecvTimeoutError::Timeout) => panic!("nothing on stdout; stderr: {}", self.stderr()),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                panic!("no line on stdout after {timeout:?}; stderr: {}", self.stderr())
+            }
         }
     }
 
-    /// Everything logged so far.
+    /// The content of the log file.
     pub fn stderr(&self) -> String {
         std::fs::read_to_string(&self.stderr).unwrap_or_default()
     }
@@ -113,31 +117,31 @@ impl Process {
         signal(self.id(), name);
     }
 
-    /// Whether it has ended, and how.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("a child can be waited for")
+    /// The exit status; `None` while the process runs.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("wait for the child")
     }
 
-    /// Waits for its end.
-    pub async fn wait(&mut self, patience: Duration) -> ExitStatus {
-        let ended = tokio::time::timeout(patience, async {
+    /// Waits until the process exits. Panics after `timeout`.
+    pub async fn wait(&mut self, timeout: Duration) -> ExitStatus {
+        let status = tokio::time::timeout(timeout, async {
             loop {
-                if let Some(status) = self.ended() {
+                if let Some(status) = self.exit_status() {
                     return status;
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
-        match ended.await {
+        match status.await {
             Ok(status) => status,
-            Err(_) => panic!("still running after {patience:?}; stderr: {}", self.stderr()),
+            Err(_) => panic!("still running after {timeout:?}; stderr: {}", self.stderr()),
         }
     }
 
-    /// `kill -9`, and waits until it is gone.
+    /// Kills the process (`SIGKILL`) and waits for its end.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
-        self.child.wait().expect("a child can be waited for");
+        self.child.wait().expect("wait for the child");
     }
 }
 
@@ -147,7 +151,7 @@ impl Drop for Process {
     }
 }
 
-/// Sends a signal to a process that the test started.
+/// Sends a signal by name, such as `TERM`, to a process that the test started.
 pub fn signal(id: u32, name: &str) {
     let sent = Command::new("kill").args([format!("-{name}"), id.to_string()]).status();
     assert!(sent.expect("kill").success(), "signal {name} to {id}");

@@ -1,8 +1,9 @@
-//! A client that asks at a constant rate whether or not the answers come, and counts latency from the moment at which each
-//! request was due: a server that stalls is charged for all who would have come meanwhile.
+//! An open-loop HTTP client: it sends requests at a constant rate, whether or not earlier ones were answered, and measures
+//! latency from the time at which a request was due. A stalled server is charged for every request that was due meanwhile
+//! (no coordinated omission).
 //!
-//! With `--closed` each connection asks again as soon as it is answered. With `--collect` the access tokens of the answers
-//! are kept. Prints one line of JSON.
+//! With `--closed` each connection sends the next request when the previous one is answered. With `--collect` the access tokens
+//! of the responses are written to a file. Prints one line of JSON.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -17,45 +18,49 @@ use clap::Parser;
 use rustix::event::{Timespec, epoll};
 use serde_json::json;
 
-/// An open-loop HTTP client for loopback.
+/// Sends HTTP requests to a server on loopback at a constant rate.
 #[derive(Parser)]
 struct Flags {
+    /// Connect to this port of 127.0.0.1.
     #[arg(long)]
     port: u16,
+    /// Send requests to this path.
     #[arg(long)]
     path: String,
-    /// Value of the Authorization header.
+    /// Set the value of the Authorization header.
     #[arg(long)]
     authorization: String,
-    /// The form to send.
+    /// Send this form.
     #[arg(long)]
     body: String,
+    /// Open this many connections.
     #[arg(long, default_value_t = 64)]
     connections: usize,
-    /// Seconds to run.
+    /// Run for this many seconds.
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
-    /// Seconds at the beginning that are not counted.
+    /// Exclude this many seconds at the beginning from the results.
     #[arg(long, default_value_t = 1.0)]
     warmup: f64,
-    /// Requests a second.
+    /// Send this many requests per second.
     #[arg(long, required_unless_present = "closed")]
     rate: Option<f64>,
-    /// Ask again when answered instead of at a rate.
+    /// Send the next request on a connection when the previous one is answered, instead of at a rate.
     #[arg(long)]
     closed: bool,
-    /// Write the access tokens to this file, one a line.
+    /// Write the access tokens to this file, one per line.
     #[arg(long)]
     collect: Option<PathBuf>,
-    /// Stop after so many answers.
+    /// Stop after this many responses.
     #[arg(long, default_value_t = u64::MAX)]
     count: u64,
 }
 
 struct Connection {
     stream: TcpStream,
-    /// What was read of the answer.
-    answer: Vec<u8>,
+    /// The bytes of the response that were read so far.
+    response: Vec<u8>,
+    /// When the current request was due.
     due: Instant,
 }
 
@@ -71,6 +76,7 @@ struct Client {
     request: Vec<u8>,
     poll: std::os::fd::OwnedFd,
     connections: Vec<Connection>,
+    /// Indices of idle connections.
     free: VecDeque<usize>,
     /// Requests that are due while every connection is busy.
     waiting: VecDeque<Instant>,
@@ -81,7 +87,7 @@ struct Client {
 
 impl Client {
     fn new(flags: Flags) -> io::Result<Self> {
-        // The kernel rounds sleeps up by 50 us otherwise.
+        // The default timer slack delays wake-ups by up to 50 us.
         rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
         let request = format!(
             "POST {} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: {}\r\n\
@@ -106,7 +112,7 @@ impl Client {
             )?;
             connections.push(Connection {
                 stream,
-                answer: Vec::with_capacity(4096),
+                response: Vec::with_capacity(4096),
                 due: Instant::now(),
             });
         }
@@ -174,7 +180,7 @@ impl Client {
     fn send(&mut self, index: usize, due: Instant) -> io::Result<()> {
         let connection = &mut self.connections[index];
         connection.due = due;
-        // A request is far smaller than the socket's buffer, which is empty.
+        // Does not block: the socket's buffer is empty and far larger than a request.
         connection.stream.write_all(&self.request)
     }
 
@@ -183,18 +189,18 @@ impl Client {
         let mut chunk = [0; 8192];
         match connection.stream.read(&mut chunk) {
             Ok(0) => return Err(io::Error::other("the server closed a connection")),
-            Ok(read) => connection.answer.extend_from_slice(&chunk[..read]),
+            Ok(read) => connection.response.extend_from_slice(&chunk[..read]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
         }
-        let Some((ok, body)) = complete(&connection.answer) else {
+        let Some((ok, body)) = parse_response(&connection.response) else {
             return Ok(());
         };
         let now = Instant::now();
         self.results.answered += 1;
         self.results.not_ok += u64::from(!ok);
         if let (true, Some(tokens)) = (ok, self.tokens.as_mut()) {
-            let token = access_token(body).ok_or_else(|| io::Error::other("an answer without an access token"))?;
+            let token = access_token(body).ok_or_else(|| io::Error::other("a response has no access token"))?;
             tokens.write_all(token)?;
             tokens.write_all(b"\n")?;
         }
@@ -202,7 +208,7 @@ impl Client {
             let waited = now.saturating_duration_since(connection.due);
             self.results.latencies_us.push(waited.as_micros() as u32);
         }
-        connection.answer.clear();
+        connection.response.clear();
         match self.waiting.pop_front() {
             Some(due) => self.send(index, due),
             None if self.flags.closed => self.send(index, Instant::now()),
@@ -213,7 +219,7 @@ impl Client {
         }
     }
 
-    /// The figures. Requests that are still unanswered have waited at least until now.
+    /// The results as JSON. Unanswered requests count with the latency so far.
     fn report(mut self) -> io::Result<String> {
         if let Some(mut tokens) = self.tokens.take() {
             tokens.flush()?;
@@ -250,16 +256,17 @@ impl Client {
     }
 }
 
-/// Whether a whole answer is there: is it a 2xx, and its body. Every answer measured here has a length.
-fn complete(answer: &[u8]) -> Option<(bool, &[u8])> {
-    let head = answer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let text = str::from_utf8(&answer[..head]).ok()?;
+/// Parses a complete response: whether its status is 2xx, and its body. `None` if bytes are missing or there is no
+/// Content-Length, which all measured responses have.
+fn parse_response(response: &[u8]) -> Option<(bool, &[u8])> {
+    let head = response.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let text = str::from_utf8(&response[..head]).ok()?;
     let length = text.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("content-length")
             .then(|| value.trim().parse::<usize>().ok())?
     });
-    let body = answer.get(head..head + length?)?;
+    let body = response.get(head..head + length?)?;
     Some((text.as_bytes().get(9) == Some(&b'2'), body))
 }
 
@@ -271,11 +278,11 @@ fn access_token(body: &[u8]) -> Option<&[u8]> {
 }
 
 fn main() -> ExitCode {
-    let done = Client::new(Flags::parse()).and_then(|mut client| {
+    let report = Client::new(Flags::parse()).and_then(|mut client| {
         client.run()?;
         client.report()
     });
-    let written = done.and_then(|report| writeln!(io::stdout(), "{report}"));
+    let written = report.and_then(|report| writeln!(io::stdout(), "{report}"));
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

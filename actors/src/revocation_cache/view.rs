@@ -1,0 +1,180 @@
+//! The published set of revocations.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use uuid::Uuid;
+
+use crate::freshness::Freshness;
+use oauth2_store::model::token::uuid_v7_ms;
+use oauth2_store::model::{MAX_TOKEN_LIFETIME, Revocation, RevocationTarget};
+
+/// How long a revocation is kept after its last token has expired, as in the store. A clock that is wrong for a while must
+/// not make a revoked token valid again.
+const GRACE_MS: u64 = 3_600_000;
+
+/// The revoked token ids, and the cut-offs of clients, users, keys and the issuer.
+#[derive(Debug, Default)]
+pub struct RevocationView {
+    /// Revoked ids, with the expiry of their tokens in Unix seconds.
+    tokens: DashMap<Uuid, i64>,
+    /// Cut-offs in Unix milliseconds.
+    clients: DashMap<Box<str>, u64>,
+    users: DashMap<Box<str>, u64>,
+    keys: DashMap<Box<str>, u64>,
+    issuer: AtomicU64,
+    freshness: Freshness,
+    /// The incarnation of the actor that filled it, counted from 1.
+    pub(super) generation: u64,
+}
+
+/// The attributes of a token that decide whether it is revoked.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The token's id.
+    pub jti: Uuid,
+    /// The client it was issued to.
+    pub client_id: &'a str,
+    /// The user it stands for, if any.
+    pub user_id: Option<&'a str>,
+    /// The key that signed it, if any.
+    pub kid: Option<&'a str>,
+}
+
+impl RevocationView {
+    /// An empty view of an incarnation of the actor.
+    pub(super) fn new(generation: u64) -> Self {
+        Self {
+            generation,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the token is revoked, by its id or by a cut-off at or after the millisecond of its `jti`.
+    pub fn is_revoked(&self, token: Subject<'_>) -> bool {
+        let issued_ms = uuid_v7_ms(&token.jti);
+        let is_cut_off = |map: &DashMap<Box<str>, u64>, id: Option<&str>| {
+            id.and_then(|id| map.get(id)).is_some_and(|cutoff| issued_ms <= *cutoff)
+        };
+        issued_ms <= self.issuer.load(Ordering::Acquire)
+            || self.tokens.contains_key(&token.jti)
+            || is_cut_off(&self.clients, Some(token.client_id))
+            || is_cut_off(&self.users, token.user_id)
+            || is_cut_off(&self.keys, token.kid)
+    }
+
+    /// When the view last agreed with the store.
+    pub fn freshness(&self) -> &Freshness {
+        &self.freshness
+    }
+
+    /// The number of token ids and cut-offs, without that of the issuer.
+    pub fn len(&self) -> usize {
+        self.tokens.len() + self.clients.len() + self.users.len() + self.keys.len()
+    }
+
+    /// Whether the view holds no revocation, or only a cut-off of the issuer.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds a revocation. A cut-off is never lowered.
+    pub(super) fn apply(&self, revocation: &Revocation) {
+        let raise = |map: &DashMap<Box<str>, u64>, id: &str| {
+            let mut cutoff = map.entry(id.into()).or_insert(0);
+            *cutoff = (*cutoff).max(revocation.cutoff_ms);
+        };
+        match &revocation.target {
+            RevocationTarget::Token { jti, expires_at } => {
+                self.tokens.insert(*jti, *expires_at);
+            }
+            RevocationTarget::Client(id) => raise(&self.clients, id),
+            RevocationTarget::User(id) => raise(&self.users, id),
+            RevocationTarget::Key(kid) => raise(&self.keys, kid),
+            RevocationTarget::Issuer => {
+                self.issuer.fetch_max(revocation.cutoff_ms, Ordering::AcqRel);
+            }
+        }
+    }
+
+    /// Drops revocations that affect no unexpired token at `now_ms`, with an hour of grace.
+    pub(super) fn purge(&self, now_ms: u64) {
+        let now_ms = now_ms.saturating_sub(GRACE_MS);
+        let now = (now_ms / 1000) as i64;
+        self.tokens.retain(|_, expires_at| *expires_at >= now);
+        let oldest = now_ms.saturating_sub(MAX_TOKEN_LIFETIME.unsigned_abs() * 1000);
+        for map in [&self.clients, &self.users, &self.keys] {
+            map.retain(|_, cutoff| *cutoff >= oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn issued_at(ms: u64) -> Uuid {
+        Uuid::from_u128((u128::from(ms) << 80) | (7 << 76) | 1)
+    }
+
+    fn subject(jti: Uuid) -> Subject<'static> {
+        Subject {
+            jti,
+            client_id: "ci",
+            user_id: Some("ada"),
+            kid: Some("k1"),
+        }
+    }
+
+    #[test]
+    fn a_cut_off_revokes_its_own_millisecond_and_nothing_later() {
+        let targets = [
+            RevocationTarget::Client("ci".into()),
+            RevocationTarget::User("ada".into()),
+            RevocationTarget::Key("k1".into()),
+            RevocationTarget::Issuer,
+        ];
+        for target in targets {
+            let view = RevocationView::default();
+            view.apply(&Revocation {
+                target,
+                cutoff_ms: 1000,
+            });
+            assert!(view.is_revoked(subject(issued_at(999))));
+            assert!(view.is_revoked(subject(issued_at(1000))));
+            assert!(!view.is_revoked(subject(issued_at(1001))));
+        }
+    }
+
+    #[test]
+    fn an_earlier_cut_off_never_lowers_a_later_one() {
+        let view = RevocationView::default();
+        for cutoff_ms in [1000, 500] {
+            view.apply(&Revocation {
+                target: RevocationTarget::Client("ci".into()),
+                cutoff_ms,
+            });
+        }
+        assert!(view.is_revoked(subject(issued_at(1000))));
+    }
+
+    #[test]
+    fn revocations_of_expired_tokens_are_purged() {
+        let view = RevocationView::default();
+        let token = |expires_at| RevocationTarget::Token {
+            jti: issued_at(expires_at as u64),
+            expires_at,
+        };
+        view.apply(&Revocation {
+            target: token(10),
+            cutoff_ms: 0,
+        });
+        view.apply(&Revocation {
+            target: token(30),
+            cutoff_ms: 0,
+        });
+        view.purge(20_000 + GRACE_MS);
+        assert!(!view.is_revoked(subject(issued_at(10))));
+        assert!(view.is_revoked(subject(issued_at(30))));
+    }
+}

@@ -1,0 +1,268 @@
+//! The store gateway: access to the store for request handlers.
+//!
+//! - Owns: the execution of every verb of the store but inserts of issued tokens ([`Call`]), the refresh of the [`Directory`] of
+//!   clients and keys, and the store's maintenance.
+//! - Source of truth: the database.
+//! - On restart: calls in the mailbox fail with [`AskError::Crashed`](crate::error::AskError::Crashed); the directory is loaded
+//!   again.
+//! - When full: asks fail at once.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use tokio::sync::watch;
+
+use crate::directory::Directory;
+use crate::freshness::STALENESS_BUDGET;
+use crate::runtime::clock::{Clock, StoreClock};
+use crate::runtime::mailbox::{Envelope, Request};
+use crate::runtime::schedule::{SingleFlight, Wake, follow, when_ready};
+use oauth2_store::StoreError;
+use oauth2_store::{LogPosition, Maintenance, Store};
+
+pub mod handle;
+
+/// Interval at which the log of changes of clients and keys is read.
+const REFRESH: Duration = Duration::from_millis(250);
+
+/// Pause before a failed refresh is retried while a change waits for it.
+const RETRY: Duration = Duration::from_millis(25);
+
+/// Interval at which partitions are created and expired rows deleted.
+const MAINTENANCE: Duration = Duration::from_mins(1);
+
+type Verb<T> = Box<dyn FnOnce(Store) -> Pin<Box<dyn Future<Output = Result<T, StoreError>>>> + Send>;
+
+/// Runs a verb of the store.
+pub struct Call<T> {
+    verb: Verb<T>,
+    changes_directory: bool,
+}
+
+impl<T> fmt::Debug for Call<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("changes_directory", &self.changes_directory)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Send + 'static> Request for Call<T> {
+    type Reply = Result<T, StoreError>;
+}
+
+/// Figures of the last maintenance, for metrics.
+#[derive(Debug, Default)]
+pub struct MaintenanceFigures {
+    /// Partitions without the default partition.
+    pub partitions: AtomicU64,
+    /// Rows in the default partition.
+    pub default_partition_rows: AtomicU64,
+}
+
+/// What each incarnation of the actor is built from.
+#[derive(Clone)]
+pub struct Deps {
+    /// The store.
+    pub store: Store,
+    /// The directory to refresh.
+    pub directory: Arc<Directory>,
+    /// True once the schema is up to date and the first keys exist.
+    pub prepared: watch::Receiver<bool>,
+    /// The server's default token lifetime, seconds.
+    pub default_lifetime: u32,
+    /// The store's clock; this actor measures its difference from the local clock.
+    pub clock: Arc<StoreClock>,
+    /// Where the figures of maintenance are published.
+    pub maintenance: Arc<MaintenanceFigures>,
+    /// Days that audit rows are kept; `None`: they are never deleted.
+    pub audit_days: Option<u32>,
+    /// Causes a refresh of the directory before the next poll.
+    pub wake: Wake,
+    /// Wakes the revocation cache: deleting a client or revoking a key writes a revocation too.
+    pub wake_revocations: Wake,
+}
+
+impl fmt::Debug for Deps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deps")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Refreshes have failed since then.
+#[derive(Debug)]
+struct Outage {
+    since: Instant,
+    is_logged: bool,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct StoreGateway {
+    deps: Deps,
+    position: Option<LogPosition>,
+    refreshing: SingleFlight,
+    /// When the last refresh that succeeded began. Changes wait for one that began after their commit.
+    refreshed: watch::Sender<Option<Instant>>,
+    retry: SingleFlight,
+    outage: Option<Outage>,
+    maintaining: SingleFlight,
+    /// When maintenance last ran, and the token lifetime (seconds) that it created partitions for.
+    last_maintenance: Option<(Instant, u32)>,
+}
+
+impl StoreGateway {
+    /// An actor with nothing loaded.
+    pub fn new(deps: Deps) -> Self {
+        Self {
+            deps,
+            position: None,
+            refreshing: SingleFlight::default(),
+            refreshed: watch::Sender::new(None),
+            retry: SingleFlight::default(),
+            outage: None,
+            maintaining: SingleFlight::default(),
+            last_maintenance: None,
+        }
+    }
+
+    fn refresh(&mut self, ctx: &mut Context<Self>) {
+        let job = || {
+            let (deps, from, refreshed) = (self.deps.clone(), self.position, self.refreshed.clone());
+            async move {
+                let began = Instant::now();
+                let position = deps.directory.refresh(&deps.store, from).await?;
+                refreshed.send_replace(Some(began));
+                let sent = deps.clock.local_ms();
+                deps.clock.observe(deps.store.ping().await?, sent);
+                Ok(position)
+            }
+        };
+        self.refreshing.run(ctx, job, |position, actor, ctx| {
+            match position {
+                Ok(position) => {
+                    actor.position = Some(position);
+                    if actor.outage.take().is_some_and(|outage| outage.is_logged) {
+                        tracing::info!("the store is reachable again");
+                    }
+                }
+                Err(error) => {
+                    actor.log_outage(&error);
+                    if actor.refreshed.receiver_count() > 0 {
+                        // A change waits: do not leave it until the next poll.
+                        let pause = || tokio::time::sleep(RETRY);
+                        actor.retry.run(ctx, pause, |(), actor, ctx| actor.refresh(ctx));
+                    }
+                }
+            }
+            actor.maintain(ctx);
+        });
+    }
+
+    /// Logs an outage once, not at every attempt, and only once it exceeds the staleness budget.
+    fn log_outage(&mut self, error: &StoreError) {
+        let outage = self.outage.get_or_insert_with(|| Outage {
+            since: Instant::now(),
+            is_logged: false,
+        });
+        if !outage.is_logged && outage.since.elapsed() >= STALENESS_BUDGET {
+            outage.is_logged = true;
+            tracing::warn!(%error, "the store is unreachable; clients and keys are stale, so introspection fails");
+        }
+        tracing::debug!(%error, "clients and keys could not be refreshed");
+    }
+
+    /// Runs maintenance when it is due, or when tokens may live longer than partitions exist for.
+    fn maintain(&mut self, ctx: &mut Context<Self>) {
+        let horizon = self.deps.directory.longest_lifetime().max(self.deps.default_lifetime);
+        let due = self
+            .last_maintenance
+            .is_none_or(|(at, reached)| at.elapsed() >= MAINTENANCE || horizon > reached);
+        // With a wrong clock, rows that have not expired might be deleted.
+        if !due || self.position.is_none() || !self.deps.clock.is_synchronized() {
+            return;
+        }
+        let (store, now) = (self.deps.store.clone(), (self.deps.clock.unix_ms() / 1000) as i64);
+        let audit_before = self.deps.audit_days.map(|days| now - i64::from(days) * 86_400);
+        let job = || async move {
+            if let Some(before) = audit_before {
+                store.purge_audit(before).await?;
+            }
+            store.maintain(now, horizon.into()).await
+        };
+        self.maintaining.run(ctx, job, move |done, actor, _| {
+            actor.last_maintenance = Some((Instant::now(), horizon));
+            match done {
+                Ok(done) => actor.publish_maintenance(&done),
+                Err(error) => tracing::warn!(%error, "store maintenance failed"),
+            }
+        });
+    }
+
+    fn publish_maintenance(&self, done: &Maintenance) {
+        let figures = &self.deps.maintenance;
+        figures.partitions.store(done.partitions.into(), Ordering::Relaxed);
+        figures
+            .default_partition_rows
+            .store(done.default_partition_rows, Ordering::Relaxed);
+        if (Maintenance {
+            partitions: 0,
+            default_partition_rows: 0,
+            ..*done
+        }) != Maintenance::default()
+        {
+            tracing::info!(?done, "store maintenance");
+        }
+    }
+}
+
+impl Actor for StoreGateway {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        when_ready(ctx, self.deps.prepared.clone(), |actor, ctx| {
+            follow(ctx, REFRESH, &actor.deps.wake, &actor.refreshing, Self::refresh);
+        });
+    }
+}
+
+impl<T: Send + 'static> Handler<Envelope<Call<T>>> for StoreGateway {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<Call<T>>, ctx: &mut Context<Self>) {
+        if envelope.is_abandoned() {
+            return;
+        }
+        let (call, mut reply) = envelope.into_parts();
+        let (store, refreshed) = (self.deps.store.clone(), self.refreshed.clone());
+        let (wake, wake_revocations) = (self.deps.wake.clone(), self.deps.wake_revocations.clone());
+        ctx.spawn(
+            async move {
+                // Without a caller no one would learn of the outcome: the verb stops when the caller leaves.
+                let Some(done) = reply.while_awaited((call.verb)(store)).await else {
+                    return;
+                };
+                if call.changes_directory && done.is_ok() {
+                    // The caller may use the change on this node at once: reply when the directory holds it.
+                    let committed = Instant::now();
+                    let mut refreshed = refreshed.subscribe();
+                    wake.wake();
+                    wake_revocations.wake();
+                    let is_read = refreshed.wait_for(|began| began.is_some_and(|began| began >= committed));
+                    if reply.while_awaited(is_read).await.is_none() {
+                        return;
+                    }
+                }
+                reply.send(done);
+            }
+            .into_actor(self),
+        );
+    }
+}

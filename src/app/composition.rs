@@ -1,0 +1,201 @@
+//! A server without its sockets: the actors, the services over them, and what handlers extract.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use actix::{Actor, Context};
+use actix_web::dev::ServerHandle;
+use arc_swap::ArcSwap;
+use oauth2_actors::audit_writer::Flush;
+use oauth2_actors::directory::Directory;
+use oauth2_actors::freshness::STALENESS_BUDGET;
+use oauth2_actors::metrics::{Exporter, Instruments, watch_mailboxes};
+use oauth2_actors::quota_keeper::Save;
+use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
+use oauth2_actors::runtime::mailbox::Mailbox;
+use oauth2_actors::store_gateway::handle::StoreGatewayHandle;
+use oauth2_store::Store;
+use tokio::sync::watch;
+
+use super::actors::{self, Actors};
+use super::gauges::{self, Sources};
+use super::handlers::{HandlerData, ServerDeps};
+use super::keys;
+use super::services::{Base, Services};
+use crate::config::Config;
+use crate::config::embedded::ServerSecrets;
+use crate::failure::Failure;
+use crate::service::published_keys::PublishedKeys;
+use crate::service::readiness::Readiness;
+use crate::service::store_access::{Gateway, StoreAccess};
+use crate::service::views::Views;
+use crate::tokens::verified::VerifiedTokens;
+
+/// Bytes of the cache of verified tokens.
+const VERIFIED_TOKENS: u64 = 25 * 1024 * 1024;
+
+/// Bytes of the set of tokens that this process signed: it holds the last million.
+const ISSUED_TOKENS: usize = 16 * 1024 * 1024;
+
+/// Time limit of the last save of used quotas and failed authentications.
+const SAVE_LIMIT: Duration = Duration::from_secs(1);
+
+/// How often a start checks whether clients, keys and revocations are loaded.
+const LOADED_POLL: Duration = Duration::from_millis(2);
+
+/// The actors and services of a server.
+pub(super) struct Composition {
+    pub(super) actors: Actors,
+    pub(super) services: Services,
+    pub(super) handlers: HandlerData,
+    pub(super) readiness: Arc<Readiness>,
+}
+
+impl Composition {
+    /// Starts the actors and wires the services.
+    pub(super) fn new(
+        config: &Config,
+        store: Store,
+        secrets: &ServerSecrets,
+        clock: Arc<StoreClock>,
+        prepared: &watch::Receiver<bool>,
+    ) -> Result<Self, Failure> {
+        let exporter = Exporter::new().map_err(Failure::environment)?;
+        let instruments = Arc::new(Instruments::new(&exporter.meter(), store.kind()));
+        let keys = Arc::new(ArcSwap::from_pointee(PublishedKeys::none()));
+        let verified = Arc::new(VerifiedTokens::new(VERIFIED_TOKENS));
+        let apply_keys = keys::apply(config, secrets.wrapper.clone(), &keys, &verified);
+        let directory = Arc::new(Directory::new(apply_keys));
+        let ids = Arc::new(IdClock::new(Arc::clone(&clock) as Arc<dyn Clock>));
+        let actors = Actors::start(&actors::Deps {
+            config,
+            store: &store,
+            wrapper: &secrets.wrapper,
+            prepared,
+            clock: &clock,
+            ids: &ids,
+            directory: &directory,
+            exporter: &exporter,
+            instruments: &instruments,
+        });
+        let views = Views {
+            directory: Arc::clone(&directory),
+            revocations: Arc::clone(&actors.revocations),
+            staleness_budget: STALENESS_BUDGET,
+        };
+        let base = Base {
+            store: StoreAccess::Gateway(Gateway {
+                handle: StoreGatewayHandle(actors.store_gateway.clone()),
+                revocation_cache: actors.revocation_cache.clone(),
+                directory,
+                ids: Arc::clone(&ids),
+                clock: Arc::clone(&clock),
+            }),
+            views: views.clone(),
+            keys: Arc::clone(&keys),
+            wrapper: Ok(Some(secrets.wrapper.clone())),
+            verified: Arc::clone(&verified),
+            issued_bytes: ISSUED_TOKENS,
+            slow_signers: config.server.workers / 2,
+            ids: Arc::clone(&ids),
+            clock: Arc::clone(&clock),
+            counters: Arc::clone(&actors.counters),
+            instruments: Arc::clone(&instruments),
+        };
+        let services = Services::new(config, &base).map_err(Failure::environment)?;
+        let readiness = Arc::new(Readiness {
+            accepting: AtomicBool::new(false),
+            actors: actors.system.statuses(),
+            views: views.clone(),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&ids),
+            keys: Arc::clone(&keys),
+        });
+        let handlers = HandlerData::new(&ServerDeps {
+            config,
+            secrets,
+            exporter: &exporter,
+            instruments: &instruments,
+            actors: &actors,
+            services: &services,
+            readiness: &readiness,
+            views: &views,
+            keys: &keys,
+            ids: &ids,
+            clock: &clock,
+        });
+        watch_mailboxes(&exporter.meter(), actors.system.watched_mailboxes());
+        let sources = Sources {
+            store,
+            maintenance: Arc::clone(&actors.maintenance),
+            readiness: Arc::clone(&readiness),
+            verified,
+            limits: Arc::clone(&actors.limits),
+            counters: Arc::clone(&actors.counters),
+            keys,
+            timing: config.keys,
+            clock,
+        };
+        gauges::register(&exporter, sources);
+        Ok(Self {
+            actors,
+            services,
+            handlers,
+            readiness,
+        })
+    }
+
+    /// Waits until clients, keys and revocations are loaded.
+    pub(super) async fn loaded(&self) {
+        while !self.readiness.is_loaded() {
+            tokio::time::sleep(LOADED_POLL).await;
+        }
+    }
+
+    /// Waits until an actor exceeds its restart limit; returns why the process must stop.
+    pub(super) async fn escalated(&self) -> Failure {
+        let actor = self.actors.system.escalated().await;
+        tracing::error!(actor, "stopping: this actor exceeded its restart limit");
+        Failure::GaveUp(format!("the actor {actor} exceeded its restart limit"))
+    }
+
+    /// Goes not ready, accepts requests for `delay` more, lets requests in flight finish, then closes.
+    pub(super) async fn drain(&self, [public, management]: &[ServerHandle; 2], delay: Duration) {
+        tracing::info!(delay_ms = delay.as_millis() as u64, "draining");
+        self.readiness.accepting.store(false, Ordering::Release);
+        tokio::time::sleep(delay).await;
+        public.stop(true).await;
+        for mailbox in self.actors.token_stores.mailboxes() {
+            drain(mailbox).await;
+        }
+        self.save_counts().await;
+        drain(&self.actors.store_gateway).await;
+        drain(&self.actors.revocation_cache).await;
+        management.stop(false).await;
+        tracing::info!("stopped");
+    }
+
+    /// Saves the counts since the last periodic save, so that a regular stop loses none.
+    async fn save_counts(&self) {
+        let deadline = Instant::now() + SAVE_LIMIT;
+        let (quotas, failures) = (
+            self.actors.quota_keeper.ask(Save, deadline),
+            self.actors.audit_writer.ask(Flush, deadline),
+        );
+        for (what, asked) in [("used quotas", quotas), ("failed authentications", failures)] {
+            let saved = match asked {
+                Ok(pending) => pending.await,
+                Err(error) => Err(error),
+            };
+            if !matches!(saved, Ok(Ok(()))) {
+                tracing::warn!("{what} could not be saved before the stop");
+            }
+        }
+    }
+}
+
+async fn drain<A: Actor<Context = Context<A>>>(mailbox: &Mailbox<A>) {
+    mailbox.close();
+    mailbox.drained().await;
+}

@@ -1,0 +1,219 @@
+//! The services of a subcommand: over a store of its own, without actors.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use oauth2_actors::directory::Directory;
+use oauth2_actors::metrics::{Exporter, Instruments};
+use oauth2_actors::quota_keeper::{self, Counters};
+use oauth2_actors::revocation_cache::{PublishedRevocations, read_log};
+use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock, SystemClock};
+use oauth2_store::{LogPosition, Store, StoreError};
+use tokio::sync::Mutex;
+
+use super::keys;
+use super::services::{Base, Services};
+use crate::config::embedded::{self, SecretError};
+use crate::config::{Config, system_user};
+use crate::failure::Failure;
+use crate::keys::wrapping::KeyWrapper;
+use crate::service::diagnosis::Diagnosis;
+use crate::service::error::ServiceError;
+use crate::service::ledger_access::LedgerAccess;
+use crate::service::operator::Operator;
+use crate::service::published_keys::PublishedKeys;
+use crate::service::store_access::StoreAccess;
+use crate::service::views::Views;
+use crate::tokens::verified::VerifiedTokens;
+
+/// A subcommand has no caller that waits; the store bounds each of its operations.
+const NO_DEADLINE: Duration = Duration::from_hours(24 * 365);
+
+/// Bytes of either set of tokens: a subcommand meets few of them twice.
+const TOKEN_CACHE: usize = 64 * 1024;
+
+/// The services of a subcommand.
+pub struct Direct {
+    /// The use cases.
+    pub services: Services,
+    store: Store,
+    views: Views,
+    ids: Arc<IdClock>,
+    clock: Arc<StoreClock>,
+    counters: Arc<Counters>,
+    default_lifetime: u32,
+    /// How far the log of revocations was read.
+    position: Mutex<LogPosition>,
+}
+
+/// A schema that was brought up to date.
+#[derive(Debug, Clone, Copy)]
+pub struct Migration {
+    /// `sqlite` or `postgres`.
+    pub store: &'static str,
+    /// The schema's version.
+    pub version: i64,
+    /// Migrations that were applied now.
+    pub applied: usize,
+}
+
+impl Direct {
+    /// Opens a store whose schema is of this version.
+    pub async fn open(config: &Config) -> Result<Self, Failure> {
+        if let Some(path) = config.database.sqlite_path()
+            && !path.exists()
+        {
+            let problem = format!("there is no store at {}; run: oauth2_server migrate", path.display());
+            return Err(Failure::Environment(problem));
+        }
+        let store = Store::open(config.database.options()).await?;
+        let expected = store.required_schema_version();
+        match store.schema_version().await? {
+            Some(version) if version == expected => {}
+            Some(version) => {
+                let problem = format!(
+                    "the schema of the store has version {version}, this program requires version {expected}; run: oauth2_server migrate"
+                );
+                return Err(Failure::Environment(problem));
+            }
+            None => {
+                let problem = "the store has no schema; run: oauth2_server migrate";
+                return Err(Failure::Environment(problem.to_owned()));
+            }
+        }
+        Self::new(config, store).await
+    }
+
+    /// As [`Self::open`]; creates an embedded store that does not exist.
+    pub async fn open_or_create(config: &Config) -> Result<Self, Failure> {
+        if config.database.sqlite_path().is_some_and(|path| !path.exists()) {
+            migrate(config).await?;
+        }
+        Self::open(config).await
+    }
+
+    async fn new(config: &Config, store: Store) -> Result<Self, Failure> {
+        let clock = Arc::new(StoreClock::new(Arc::new(SystemClock)));
+        let sent = clock.local_ms();
+        clock.observe(store.ping().await?, sent);
+        let ids = Arc::new(IdClock::new(Arc::clone(&clock) as Arc<dyn Clock>));
+        let wrapper = wrapper(config);
+        let keys = Arc::new(ArcSwap::from_pointee(PublishedKeys::none()));
+        let verified = Arc::new(VerifiedTokens::new(TOKEN_CACHE as u64));
+        // Without a key encryption key, keys still verify.
+        let any_wrapper = KeyWrapper {
+            current: [0; 32],
+            previous: None,
+        };
+        let usable = wrapper.as_ref().ok().cloned().flatten().unwrap_or(any_wrapper);
+        let apply_keys = keys::apply(config, usable, &keys, &verified);
+        let views = Views {
+            directory: Arc::new(Directory::new(apply_keys)),
+            revocations: PublishedRevocations::default(),
+            // Read by `refresh` before each use.
+            staleness_budget: Duration::MAX,
+        };
+        let counters = Arc::new(Counters::default());
+        let exporter = Exporter::new().map_err(Failure::environment)?;
+        let base = Base {
+            store: StoreAccess::Direct(store.clone()),
+            views: views.clone(),
+            keys,
+            wrapper,
+            verified,
+            issued_bytes: TOKEN_CACHE,
+            slow_signers: 1,
+            ids: Arc::clone(&ids),
+            clock: Arc::clone(&clock),
+            counters: Arc::clone(&counters),
+            instruments: Arc::new(Instruments::new(&exporter.meter(), store.kind())),
+        };
+        Ok(Self {
+            services: Services::new(config, &base).map_err(Failure::environment)?,
+            store,
+            views,
+            ids,
+            clock,
+            counters,
+            default_lifetime: config.tokens.access_token_lifetime,
+            position: Mutex::default(),
+        })
+    }
+
+    /// Reads what the verification and the issuance of a client's tokens depend on, as servers follow it: the client, the keys, the
+    /// revocations, and the store's clock.
+    pub async fn refresh(&self, client_id: &str) -> Result<(), ServiceError> {
+        let sent_ms = self.clock.local_ms();
+        self.clock.observe(self.store.ping().await?, sent_ms);
+        let sent = Instant::now();
+        let revocations = self.views.revocations.load_full();
+        let mut position = self.position.lock().await;
+        *position = read_log(&self.store, *position, &revocations, &self.ids).await?;
+        revocations.freshness().stamp(sent);
+        Ok(self.views.directory.read_one(&self.store, client_id).await?)
+    }
+
+    /// As [`Self::refresh`], before tokens are issued to the client. The keys must be kept until these tokens have expired: no server
+    /// knows the token lifetime of this process's configuration.
+    pub async fn refresh_for_issuance(&self, client_id: &str) -> Result<(), ServiceError> {
+        self.services.keys.check(self.deadline()).await?;
+        let client = self.services.clients.find(client_id, self.deadline()).await?;
+        let lifetime = client.access_token_lifetime.unwrap_or(self.default_lifetime);
+        self.store.extend_key_retention(lifetime.into()).await?;
+        self.refresh(client_id).await
+    }
+
+    /// Saves how many tokens this process issued to clients with quotas.
+    pub async fn save_counts(&self) -> Result<(), ServiceError> {
+        Ok(quota_keeper::save(&self.store, &self.counters, |_, _| ()).await?)
+    }
+
+    /// A way to record tokens.
+    pub fn ledger(&self) -> LedgerAccess {
+        LedgerAccess::batch(self.store.ledger_writer())
+    }
+
+    /// The deadline of a call.
+    pub fn deadline(&self) -> Instant {
+        Instant::now() + NO_DEADLINE
+    }
+
+    /// The store's clock, Unix seconds.
+    pub fn now(&self) -> i64 {
+        (self.clock.unix_ms() / 1000) as i64
+    }
+}
+
+/// The system user who runs a subcommand.
+pub fn operator() -> Operator {
+    Operator::command_line(&system_user())
+}
+
+/// Creates the data directory of an embedded store, and brings the schema up to date.
+pub async fn migrate(config: &Config) -> Result<Migration, Failure> {
+    embedded::create_data_directory(config)?;
+    let store = Store::open(config.database.options()).await?;
+    Ok(Migration {
+        applied: store.migrate().await?,
+        store: store.kind(),
+        version: store.required_schema_version(),
+    })
+}
+
+/// Opens a store for diagnosis, whatever its schema is.
+pub async fn diagnose(config: &Config) -> Result<Diagnosis, StoreError> {
+    Ok(Diagnosis {
+        store: Store::open(config.database.options()).await?,
+        wrapper: wrapper(config),
+        issuer: config.issuer.clone(),
+    })
+}
+
+/// The key encryption key, if there is one.
+fn wrapper(config: &Config) -> Result<Option<KeyWrapper>, ServiceError> {
+    embedded::existing_key_wrapper(config).map_err(|error| match error {
+        SecretError::Invalid(problem) => ServiceError::Key(problem),
+        SecretError::Io(problem) => ServiceError::File(problem),
+    })
+}

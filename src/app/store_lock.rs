@@ -1,0 +1,58 @@
+//! One server per embedded store.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use crate::config::Config;
+use crate::failure::Failure;
+
+/// Holds the embedded store for this process. The lock is released with the process, however that ends.
+#[derive(Debug)]
+pub(super) struct StoreLock(#[expect(dead_code, reason = "held, not read")] Option<File>);
+
+/// Fails if another server serves from the same SQLite file. Subcommands need no lock.
+pub(super) fn lock(config: &Config) -> Result<StoreLock, Failure> {
+    let Some(database) = config.database.sqlite_path() else {
+        return Ok(StoreLock(None));
+    };
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    let path = PathBuf::from(path);
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path);
+    let mut file =
+        opened.map_err(|error| Failure::Environment(format!("{} cannot be opened: {error}", path.display())))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            let (database, holder) = (database.display(), holder.trim());
+            return Err(Failure::Environment(format!(
+                "another server ({holder}) serves from {database}; stop it, or name another file in OAUTH2_DATABASE_URL"
+            )));
+        }
+        Err(TryLockError::Error(error)) => {
+            return Err(Failure::Environment(format!(
+                "{} cannot be locked: {error}",
+                path.display()
+            )));
+        }
+    }
+    // The holder is named for people; a failure to write it changes nothing.
+    let _ = file.set_len(0).and_then(|()| file.rewind());
+    let _ = write!(
+        file,
+        "process {} on {}",
+        std::process::id(),
+        config.server.listener.authority()
+    );
+    Ok(StoreLock(Some(file)))
+}

@@ -1,0 +1,49 @@
+//! The file of generated secrets: a client id, a comma and its secret per line.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::cli::output;
+use crate::failure::Failure;
+
+/// The file.
+pub struct SecretsFile(File);
+
+impl SecretsFile {
+    /// A new file, which only its owner can read.
+    pub fn create(path: &Path) -> Result<Self, Failure> {
+        Ok(Self(output::new_file(path, false)?))
+    }
+
+    /// Appends secrets and syncs them to disk. Returns where they begin, for [`Self::discard`].
+    pub fn append(&mut self, secrets: &[(Arc<str>, String)]) -> Result<u64, Failure> {
+        let append = |file: &mut File| {
+            let began_at = file.stream_position()?;
+            if !secrets.is_empty() {
+                let lines: String = secrets
+                    .iter()
+                    .flat_map(|(client_id, secret)| [client_id, ",", secret, "\n"])
+                    .collect();
+                file.write_all(lines.as_bytes())?;
+                file.sync_data()?;
+            }
+            Ok(began_at)
+        };
+        append(&mut self.0).map_err(|error| cannot_write(&error))
+    }
+
+    /// Removes the secrets that were appended from `began_at` on.
+    pub fn discard(&mut self, began_at: u64) -> Result<(), Failure> {
+        let discard = |file: &mut File| {
+            file.set_len(began_at)?;
+            file.seek(SeekFrom::Start(began_at)).map(drop)
+        };
+        discard(&mut self.0).map_err(|error| cannot_write(&error))
+    }
+}
+
+fn cannot_write(error: &io::Error) -> Failure {
+    Failure::Environment(format!("--secrets-out cannot be written: {error}"))
+}

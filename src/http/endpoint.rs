@@ -1,0 +1,131 @@
+//! How endpoints are declared: each once, by [`endpoints!`](crate::http::endpoint::endpoints).
+
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+
+/// The listener of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    /// For clients and verifiers.
+    Public,
+    /// For operators and monitoring.
+    Management,
+    /// Both.
+    Both,
+}
+
+impl Listener {
+    /// Whether an endpoint of this listener is served on `listener`.
+    pub fn includes(self, listener: Self) -> bool {
+        self == Self::Both || self == listener
+    }
+}
+
+/// A group of endpoints whose responses have the same security headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surface {
+    /// JSON for programs: nothing is rendered by a browser.
+    Api,
+}
+
+impl Surface {
+    /// Appends the security headers.
+    pub fn append_headers(self, headers: &mut HeaderMap) {
+        match self {
+            Self::Api => {
+                headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+                headers.insert(
+                    header::CONTENT_SECURITY_POLICY,
+                    HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+                );
+                headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+                headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+            }
+        }
+    }
+}
+
+/// A URL and a method.
+#[derive(Debug, Clone, Copy)]
+pub struct Endpoint {
+    /// `GET` (which includes `HEAD`), `POST`, `PATCH`, `DELETE`.
+    pub method: &'static str,
+    /// The path; `{name}` stands for one segment.
+    pub path: &'static str,
+    /// Where it is served.
+    pub listener: Listener,
+    /// The headers of its responses.
+    pub surface: Surface,
+}
+
+impl Endpoint {
+    /// Whether a path is this endpoint's.
+    pub fn matches(&self, path: &str) -> bool {
+        if !self.path.contains('{') {
+            return self.path == path;
+        }
+        let (mut wanted, mut given) = (self.path.split('/'), path.split('/'));
+        loop {
+            match (wanted.next(), given.next()) {
+                (None, None) => return true,
+                (Some(w), Some(g)) if matches_segment(w, g) => {}
+                _ => return false,
+            }
+        }
+    }
+}
+
+/// Whether a segment matches one such as `clients`, `{client_id}` or `tokens:revoke-all`.
+fn matches_segment(wanted: &str, given: &str) -> bool {
+    wanted == given || (wanted.starts_with('{') && !given.is_empty())
+}
+
+/// Declares the endpoints of a module: their table (`ENDPOINTS`), their routes (`configure`) and their part of the API document
+/// (`Api`).
+///
+/// `endpoints! { surface: Api, scope: "", Public: POST "/oauth/token" => token::post; }`: `scope` is the prefix under which the
+/// module's routes are mounted.
+macro_rules! endpoints {
+    (
+        surface: $surface:ident, scope: $scope:literal,
+        $($listener:ident: $method:ident $path:literal => $($handler:ident)::+;)+
+    ) => {
+        /// The endpoints of this module.
+        pub const ENDPOINTS: &[$crate::http::endpoint::Endpoint] = &[
+            $($crate::http::endpoint::Endpoint {
+                method: stringify!($method),
+                path: $path,
+                listener: $crate::http::endpoint::Listener::$listener,
+                surface: $crate::http::endpoint::Surface::$surface,
+            }),+
+        ];
+
+        /// Mounts the endpoints that a listener serves.
+        pub fn configure(
+            config: &mut actix_web::web::ServiceConfig,
+            listener: $crate::http::endpoint::Listener,
+        ) {
+            $(if $crate::http::endpoint::Listener::$listener.includes(listener) {
+                let path = $path.strip_prefix($scope).unwrap_or($path);
+                let route = $crate::http::endpoint::route(stringify!($method));
+                config.route(path, route.to($($handler)::+));
+            })+
+        }
+
+        /// The endpoints of this module in the API document.
+        #[derive(Debug, utoipa::OpenApi)]
+        #[openapi(paths($($($handler)::+),+))]
+        pub struct Api;
+    };
+}
+pub(crate) use endpoints;
+
+/// A route of this method. `GET` includes `HEAD`.
+pub fn route(method: &str) -> actix_web::Route {
+    use actix_web::{guard, web};
+    match method {
+        "GET" => web::route().guard(guard::Any(guard::Get()).or(guard::Head())),
+        "POST" => web::post(),
+        "PATCH" => web::patch(),
+        _ => web::delete(),
+    }
+}

@@ -1,0 +1,174 @@
+//! `POST /oauth/introspect` (RFC 7662).
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use oauth2_store::model::Endpoint;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::admission::Admission;
+use crate::http::deadline;
+use crate::http::error::Failure;
+use crate::http::error_responses::ClientErrors;
+use crate::http::extract::form_body;
+use crate::http::response::{append_limit_status, no_store};
+use crate::protocol::form::Form;
+use crate::service::introspect::{Introspect, Introspection};
+use crate::service::schema;
+use crate::tokens::claims::Claims;
+use crate::tokens::json::Object;
+
+/// The form of an introspection (RFC 7662 section 2.1) and of a revocation (RFC 7009 section 2.1).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form, which handlers read without copying it")]
+pub struct PresentedToken {
+    /// A token of any format.
+    #[schema(min_length = 1)]
+    token: String,
+    /// Ignored: a token shows its own type.
+    #[schema(required = false)]
+    token_type_hint: String,
+    /// With `client_secret`, in place of the `Authorization` header.
+    #[schema(required = false)]
+    client_id: String,
+    /// See `client_id`.
+    #[schema(required = false, format = Password)]
+    client_secret: String,
+}
+
+/// An introspection response (RFC 7662 section 2.2). For a token that is inactive, or that the caller may not introspect, `active` is
+/// the only member.
+#[derive(ToSchema)]
+#[schema(as = Introspection)]
+#[serde(untagged)]
+pub enum IntrospectionResponse<'a> {
+    /// The token is active.
+    Active(ActiveToken<'a>),
+    /// The token is inactive, or the caller may not introspect it.
+    Inactive(InactiveToken),
+}
+
+/// An active token.
+#[derive(ToSchema)]
+pub struct ActiveToken<'a> {
+    #[schema(schema_with = schema::constant::<true>)]
+    active: bool,
+    /// The client it was issued to.
+    client_id: &'a str,
+    /// Issuer.
+    iss: &'a str,
+    /// Subject: the client itself.
+    sub: &'a str,
+    /// Audience.
+    aud: &'a str,
+    /// Token id.
+    jti: Uuid,
+    /// When it was issued, Unix seconds.
+    iat: i64,
+    /// From when it is valid: as `iat`.
+    nbf: i64,
+    /// When it expires.
+    exp: i64,
+    /// Granted scopes, space-separated.
+    scope: &'a str,
+    /// Always `Bearer` (RFC 6750).
+    #[schema(value_type = schema::Bearer)]
+    token_type: &'static str,
+    /// Private claims of the client's tokens: JSON members.
+    #[serde(flatten)]
+    #[schema(value_type = BTreeMap<String, serde_json::Value>)]
+    claims: Option<&'a str>,
+}
+
+/// Nothing else is disclosed.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InactiveToken {
+    #[schema(schema_with = schema::constant::<false>)]
+    active: bool,
+}
+
+/// Introspects a token.
+///
+/// A client may introspect its own tokens, and those for its `introspection_audiences`.
+#[utoipa::path(
+    post, path = "/oauth/introspect", operation_id = "introspectToken", tag = "OAuth 2.0",
+    request_body(content = PresentedToken, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "The token's state.", body = IntrospectionResponse), ClientErrors),
+    security(("client_secret_basic" = []), ()),
+)]
+pub async fn post(
+    admission: Data<Admission>,
+    introspect: Data<Introspect>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Failure> {
+    let body = form_body(request.headers(), payload).await?;
+    let deadline = deadline();
+    let form = Form::parse(&body)?;
+    let admitted = admission.form(&request, &form, Endpoint::Introspection).await?;
+    let token = form.required("token", "token is missing")?;
+    let introspection = introspect.one(&admitted.client, token, deadline).await?;
+    let mut text = Vec::with_capacity(512);
+    IntrospectionResponse::new(&introspection).write(&mut text);
+    let mut response = no_store(text);
+    append_limit_status(&admitted.limits, response.headers_mut());
+    Ok(response)
+}
+
+impl<'a> IntrospectionResponse<'a> {
+    /// What the caller may know.
+    pub fn new(introspection: &'a Introspection) -> Self {
+        match introspection {
+            Introspection::Inactive => Self::Inactive(InactiveToken { active: false }),
+            Introspection::Active(token) => Self::Active(ActiveToken::new(token.claims())),
+        }
+    }
+
+    /// Appends the JSON object.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Active(token) => token.write(out),
+            Self::Inactive(InactiveToken { active }) => {
+                debug_assert!(!active);
+                out.extend_from_slice(br#"{"active":false}"#);
+            }
+        }
+    }
+}
+
+impl<'a> ActiveToken<'a> {
+    fn new(claims: &'a Claims) -> Self {
+        Self {
+            active: true,
+            client_id: &claims.client_id,
+            iss: &claims.iss,
+            sub: &claims.sub,
+            aud: &claims.aud,
+            jti: claims.jti,
+            iat: claims.iat,
+            nbf: claims.iat,
+            exp: claims.exp,
+            scope: &claims.scope,
+            token_type: "Bearer",
+            claims: claims.extra.as_deref(),
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        Object::begin(out)
+            .boolean("active", self.active)
+            .text("client_id", self.client_id)
+            .text("iss", self.iss)
+            .text("sub", self.sub)
+            .text("aud", self.aud)
+            .text("jti", self.jti.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+            .number("iat", self.iat)
+            .number("nbf", self.nbf)
+            .number("exp", self.exp)
+            .text("scope", self.scope)
+            .text("token_type", self.token_type)
+            .members(self.claims)
+            .end();
+    }
+}

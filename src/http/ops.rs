@@ -1,0 +1,16 @@
+//! The endpoints for whatever runs and watches the server.
+
+use super::endpoint::endpoints;
+
+pub mod health;
+pub mod metrics;
+pub mod openapi;
+pub mod ready;
+
+endpoints! {
+    surface: Api, scope: "",
+    Both: GET "/health" => health::get;
+    Both: GET "/ready" => ready::get;
+    Management: GET "/metrics" => metrics::get;
+    Management: GET "/openapi.json" => openapi::get;
+}

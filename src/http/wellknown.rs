@@ -1,0 +1,15 @@
+//! The well-known documents: authorization server metadata and public keys.
+
+use super::endpoint::endpoints;
+
+pub mod document;
+pub mod jwks;
+pub mod metadata;
+pub mod paseto_keys;
+
+endpoints! {
+    surface: Api, scope: "",
+    Public: GET "/.well-known/oauth-authorization-server" => metadata::get;
+    Public: GET "/.well-known/jwks.json" => jwks::get;
+    Public: GET "/.well-known/paseto-keys.json" => paseto_keys::get;
+}

@@ -1,0 +1,84 @@
+//! Responds with a published JSON document: cacheable, with an `ETag`.
+
+use std::time::Duration;
+
+use actix_web::http::header::{self, EntityTag, Header, IfNoneMatch};
+use actix_web::{HttpRequest, HttpResponse};
+use oauth2_actors::freshness::STALENESS_BUDGET;
+use utoipa::IntoResponses;
+
+use crate::http::error::Failure;
+use crate::keys::lifecycle::KeyTiming;
+use crate::service::document::JsonDocument;
+use crate::service::error::ServiceError;
+use crate::service::published_keys::{KeysHandle, PublishedKeys};
+use crate::service::views::Views;
+
+/// `304 Not Modified`: the document is still the one that `If-None-Match` names.
+#[derive(Debug, IntoResponses)]
+#[response(status = 304)]
+pub struct NotModified;
+
+/// Responds with a document. `max_age`: how long it may be cached.
+pub fn respond(document: &JsonDocument, request: &HttpRequest, max_age: Duration) -> HttpResponse {
+    let etag = EntityTag::new_strong(document.digest.clone());
+    // A header that cannot be parsed counts as absent.
+    let not_modified = match IfNoneMatch::parse(request) {
+        Ok(IfNoneMatch::Any) => true,
+        Ok(IfNoneMatch::Items(known)) => known.iter().any(|known| known.weak_eq(&etag)),
+        Err(_) => false,
+    };
+    let mut response = if not_modified {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
+    response
+        .insert_header((header::ETAG, etag.to_string()))
+        .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", max_age.as_secs())));
+    if not_modified {
+        return response.finish();
+    }
+    response
+        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .body(document.body.clone())
+}
+
+/// The key sets as this node publishes them.
+#[derive(Debug)]
+pub struct KeyDocuments {
+    /// The keys.
+    pub keys: KeysHandle,
+    /// How long they may be cached.
+    pub timing: KeyTiming,
+    /// Whether this node has heard from the store recently.
+    pub views: Views,
+}
+
+impl KeyDocuments {
+    /// Responds with one of the key sets.
+    pub fn respond(
+        &self,
+        request: &HttpRequest,
+        of: impl Fn(&PublishedKeys) -> &JsonDocument,
+    ) -> Result<HttpResponse, Failure> {
+        let keys = self.keys.load();
+        // Before the keys are loaded, verifiers would cache an empty set.
+        if keys.keyring.is_complete() {
+            Ok(respond(of(&keys), request, self.max_age()))
+        } else {
+            Err(ServiceError::NoSigningKey("the published key sets").into())
+        }
+    }
+
+    /// A new key is published for longer than this before it signs. A node that has not heard from the store for longer than nodes
+    /// may lag might lack one, so its key set must not be cached.
+    fn max_age(&self) -> Duration {
+        let recent = self
+            .views
+            .directory
+            .freshness()
+            .is_within(self.timing.skew.max(STALENESS_BUDGET));
+        if recent { self.timing.max_age } else { Duration::ZERO }
+    }
+}

@@ -1,0 +1,22 @@
+//! `GET /.well-known/paseto-keys.json`.
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::document::{KeyDocuments, NotModified};
+use crate::http::error::Failure;
+use crate::http::error_responses::PublicErrors;
+use crate::keys::keyring::PasetoKeySet;
+
+/// Publishes the keys of PASETO as PASERK.
+#[utoipa::path(
+    get, path = "/.well-known/paseto-keys.json", operation_id = "getPasetoKeys", tag = "Discovery",
+    responses(
+        (status = 200, description = "The keys.", body = PasetoKeySet),
+        NotModified,
+        PublicErrors,
+    ),
+)]
+pub async fn get(keys: Data<KeyDocuments>, request: HttpRequest) -> Result<HttpResponse, Failure> {
+    keys.respond(&request, |keys| &keys.paseto_keys)
+}

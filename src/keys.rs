@@ -1,0 +1,20 @@
+//! The signing keys of this issuer.
+//!
+//! - [`keyring`]: the keys as loaded on this node: which key signs, which keys verify, and which keys are published.
+//! - [`lifecycle`]: publish, activate, retire, remove: a pure function of the keys' timestamps.
+//! - [`wrapping`]: private keys at rest, encrypted under the key encryption key.
+//! - [`generate`], [`import`]: new key pairs, and key pairs generated elsewhere.
+//! - [`public_keys`]: verifies a token with published keys alone.
+//!
+//! No module here depends on HTTP, actors, the store or a clock: times are passed in.
+
+pub mod generate;
+pub mod import;
+pub mod keyring;
+pub mod lifecycle;
+pub mod public_keys;
+pub mod wrapping;
+
+mod error;
+
+pub use error::KeyError;

@@ -1,0 +1,57 @@
+//! A presented client secret, and its comparison with the stored hashes.
+
+use std::borrow::Cow;
+use std::hint::black_box;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use oauth2_store::model::Client;
+
+use crate::tokens::secret;
+
+/// Compared for unknown clients. No known secret has this hash.
+const DUMMY: [u8; 32] = [0; 32];
+
+/// A presented client id and secret, unverified.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientSecret<'a> {
+    /// The presented client id.
+    pub client_id: Cow<'a, str>,
+    secret: Cow<'a, str>,
+}
+
+impl std::fmt::Debug for ClientSecret<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientSecret")
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> ClientSecret<'a> {
+    /// Credentials as presented in a request.
+    pub fn new(client_id: Cow<'a, str>, secret: Cow<'a, str>) -> Self {
+        Self { client_id, secret }
+    }
+
+    /// The secret. Must not appear in logs and errors.
+    pub fn expose(&self) -> &str {
+        &self.secret
+    }
+
+    /// Whether the client is enabled and the secret is one of its unexpired secrets. `now`: Unix seconds. Takes the same time for
+    /// every outcome, including an unknown client (`None`).
+    pub fn matches(&self, client: Option<&Client>, now: i64) -> bool {
+        let presented = secret::hash(&*self.secret);
+        let equals = |hash: &[u8; 32]| verify_slices_are_equal(&presented, hash).is_ok();
+        let secrets = client.map_or(&[][..], |client| &*client.secrets);
+        let is_match = secrets
+            .iter()
+            .filter(|secret| secret.expires_at.is_none_or(|at| now < at))
+            // No early exit: every secret is compared.
+            .fold(false, |is_match, secret| equals(&secret.hash) | is_match);
+        if secrets.is_empty() {
+            black_box(equals(&DUMMY));
+        }
+        is_match && client.is_some_and(|client| !client.disabled)
+    }
+}

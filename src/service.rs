@@ -1,0 +1,36 @@
+//! The use cases. HTTP and the command line both parse a request, call one of these, and render the answer.
+//!
+//! - Tokens: [`issue`] (one to a client, many to an operator), [`verify`], [`introspect`], [`inspect`], [`revoke`], [`records`].
+//! - Clients and limits: [`authenticate`], [`clients`], [`limits`], [`quotas`].
+//! - Operation: [`operators`], [`keys`], [`audit`], [`readiness`], [`diagnosis`].
+//! - Two ports: [`store_access`] and [`ledger_access`]. Published state: [`views`], [`published_keys`].
+//! - [`error`]: why a use case was rejected or failed; [`operator`]: who performs an administrative one.
+//! - Shared values: [`cursor`], [`document`], [`limit_status`], [`page`], [`token_ref`], [`schema`].
+
+pub mod audit;
+pub mod authenticate;
+pub mod clients;
+pub mod cursor;
+pub mod diagnosis;
+pub mod document;
+pub mod error;
+pub mod inspect;
+pub mod introspect;
+pub mod issue;
+pub mod keys;
+pub mod ledger_access;
+pub mod limit_status;
+pub mod limits;
+pub mod operator;
+pub mod operators;
+pub mod page;
+pub mod published_keys;
+pub mod quotas;
+pub mod readiness;
+pub mod records;
+pub mod revoke;
+pub mod schema;
+pub mod store_access;
+pub mod token_ref;
+pub mod verify;
+pub mod views;

@@ -1,0 +1,74 @@
+//! Authenticates the client of a request, and counts failures.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use oauth2_actors::audit_writer::Failures;
+use oauth2_actors::directory::Directory;
+use oauth2_actors::metrics::Instruments;
+use oauth2_actors::rate_limiter::PublishedLimits;
+use oauth2_actors::runtime::clock::{Clock, StoreClock};
+use oauth2_store::model::{Client, Mode};
+
+use super::error::{Limit, LimitExceeded, Result, ServiceError};
+use crate::protocol::client_auth::Credentials;
+use crate::protocol::error::OAuthError;
+
+/// The use case of client authentication.
+#[derive(Debug)]
+pub struct Authenticate {
+    /// The clients of this node.
+    pub directory: Arc<Directory>,
+    /// The buckets of failed authentications.
+    pub buckets: PublishedLimits,
+    /// Whether those buckets are enforced.
+    pub mode: Mode,
+    /// Failed authentications on their way into the audit log.
+    pub failures: Arc<Failures>,
+    /// The store's clock.
+    pub clock: Arc<StoreClock>,
+    /// Metrics.
+    pub instruments: Arc<Instruments>,
+}
+
+impl Authenticate {
+    /// Authenticates a client. `address` is asked only after a failure. Other methods than a secret may wait for I/O, so this is
+    /// asynchronous.
+    #[expect(clippy::unused_async, reason = "assertions and certificates will wait for I/O")]
+    pub async fn client(&self, credentials: &Credentials<'_>, address: impl FnOnce() -> IpAddr) -> Result<Arc<Client>> {
+        let client = self.directory.client(credentials.client_id());
+        let verified = match credentials {
+            Credentials::Basic(secret) | Credentials::Post(secret) => secret.matches(client.as_deref(), self.now()),
+        };
+        match client.filter(|_| verified) {
+            Some(client) => Ok(client),
+            // A directory that was never loaded knows no client: that is our fault, not the caller's.
+            None if self.directory.freshness().age().is_none() => Err(ServiceError::Stale),
+            None => Err(self.failed(credentials.client_id(), address())),
+        }
+    }
+
+    /// Counts a failure and rejects what exceeds the bucket. The secret was compared before: a right one is never rejected, so
+    /// nobody can lock a client out by failing in its name.
+    fn failed(&self, client_id: &str, address: IpAddr) -> ServiceError {
+        let wait = self.buckets.load().record_failure(client_id, address);
+        self.instruments.auth_failure(wait.is_some());
+        let known = self.directory.client(client_id);
+        let named = known.as_ref().map(|client| &*client.client_id);
+        if !self.failures.record(named, address, self.now()) {
+            self.instruments.auth_failure_folded();
+        }
+        match wait {
+            Some(retry_after) if self.mode == Mode::Enforce => ServiceError::LimitExceeded(Box::new(LimitExceeded {
+                limit: Limit::AuthFailures,
+                retry_after,
+                status: Vec::new(),
+            })),
+            _ => OAuthError::INVALID_CLIENT.into(),
+        }
+    }
+
+    fn now(&self) -> i64 {
+        (self.clock.unix_ms() / 1000) as i64
+    }
+}

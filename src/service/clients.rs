@@ -1,0 +1,294 @@
+//! Registered clients: create, read, update, delete, rotate secrets, import and export.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use oauth2_store::model::{AuditEntry, Client, MAX_TOKEN_LIFETIME, Page, Revocation, RevocationTarget, SigningAlg};
+use serde_json::json;
+
+use super::cursor;
+use super::error::{Result, ServiceError};
+use super::keys::SigningKeys;
+use super::operator::Operator;
+use super::quotas::QuotaControl;
+use super::store_access::StoreAccess;
+use crate::tokens::secret;
+
+pub mod changes;
+pub mod checks;
+pub mod field;
+pub mod import;
+pub mod metadata;
+pub mod policy;
+pub mod registration;
+pub mod text;
+
+use field::Field;
+use import::{ImportPlan, ImportRow, LineRange};
+use metadata::ClientRequest;
+use registration::{GeneratedCredentials, Registered, RegistrationDefaults};
+
+/// Seconds for which the old secret remains valid after a rotation, where the caller does not say.
+pub const DEFAULT_OVERLAP: i64 = 3600;
+
+/// The longest such overlap, seconds.
+pub const MAX_OVERLAP: i64 = MAX_TOKEN_LIFETIME;
+
+/// The use cases of clients.
+#[derive(Debug)]
+pub struct Clients {
+    /// The stored clients.
+    pub store: StoreAccess,
+    /// Makes a key for an algorithm that is used for the first time.
+    pub keys: Arc<SigningKeys>,
+    /// Whether a changed quota is acceptable.
+    pub quotas: Arc<QuotaControl>,
+    /// The server's settings.
+    pub defaults: RegistrationDefaults,
+}
+
+impl Clients {
+    /// Registers a client. Answers it with its secret, which is shown this once.
+    pub async fn create(&self, operator: &Operator, request: &ClientRequest, deadline: Instant) -> Result<Registered> {
+        let generated = GeneratedCredentials::generate()?;
+        let registered = registration::register(request, self.defaults, generated, self.now().await?)?;
+        let client = &registered.client;
+        let id = client.client_id.to_string();
+        if self.stored(&id, deadline).await?.is_some() {
+            // The store would say so, too, but a key would be made for a client that is not created.
+            return Err(ServiceError::Conflict(format!("the client {id} exists already")));
+        }
+        self.ensure_key(operator, client.signing_alg, deadline).await?;
+        let audit = operator.audit("client.create", changes::detail(None, Some(client)));
+        let (row, cutoff_ms) = (client.clone(), self.store.cutoff_ms().await?);
+        let had_a_predecessor = self
+            .store
+            .change(deadline, move |store| async move {
+                store.create_client(&row, cutoff_ms, &audit).await
+            })
+            .await?;
+        if had_a_predecessor {
+            self.enforce_cutoff(id, cutoff_ms, deadline).await?;
+        }
+        Ok(registered)
+    }
+
+    /// A page of clients by id, those whose ids begin with a prefix.
+    pub async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Page<Client>> {
+        checks::prefix(prefix)?;
+        let after = after.map(|after| cursor::decode(cursor::CLIENTS, after)).transpose()?;
+        let prefix = prefix.to_owned();
+        let mut page = self
+            .store
+            .call(deadline, move |store| async move {
+                store.list_clients(&prefix, after.as_deref(), limit).await
+            })
+            .await?;
+        page.next = page.next.map(|next| cursor::encode(cursor::CLIENTS, &next));
+        Ok(page)
+    }
+
+    /// Clients by id, ascending, after an id: for exports.
+    pub async fn page_after(&self, after: &str, limit: usize, deadline: Instant) -> Result<Vec<Client>> {
+        let after = after.to_owned();
+        self.store
+            .call(
+                deadline,
+                move |store| async move { store.load_clients(&after, limit).await },
+            )
+            .await
+    }
+
+    /// One client.
+    pub async fn find(&self, client_id: &str, deadline: Instant) -> Result<Client> {
+        let found = self.stored(client_id, deadline).await?;
+        found.ok_or_else(|| ServiceError::no_client(client_id))
+    }
+
+    /// Applies a merge patch. Answers the client as changed.
+    pub async fn update(
+        &self,
+        operator: &Operator,
+        client_id: &str,
+        request: &ClientRequest,
+        deadline: Instant,
+    ) -> Result<Client> {
+        let current = self.find(client_id, deadline).await?;
+        let changed = registration::update(request, &current, self.defaults)?;
+        let change = std::iter::once((&current, &changed));
+        let saved = self.quotas.saved_for_changes(change, deadline).await?;
+        self.quotas.check_change(&current, &changed, &saved)?;
+        self.ensure_key(operator, changed.signing_alg, deadline).await?;
+        let audit = operator.audit("client.update", changes::detail(Some(&current), Some(&changed)));
+        let (row, now) = (changed.clone(), self.now().await?);
+        let found = self
+            .store
+            .change(deadline, move |store| async move {
+                store.update_client(&row, now, &audit).await
+            })
+            .await?;
+        if found {
+            Ok(changed)
+        } else {
+            Err(ServiceError::no_client(client_id))
+        }
+    }
+
+    /// Disables or enables a client: a disabled client gets no tokens, and its tokens are inactive.
+    pub async fn set_disabled(
+        &self,
+        operator: &Operator,
+        client_id: &str,
+        disabled: bool,
+        deadline: Instant,
+    ) -> Result<Client> {
+        let request = ClientRequest {
+            disabled: Field::Value(disabled),
+            ..ClientRequest::default()
+        };
+        self.update(operator, client_id, &request, deadline).await
+    }
+
+    /// Deletes a client and revokes its tokens permanently.
+    pub async fn delete(&self, operator: &Operator, client_id: &str, deadline: Instant) -> Result<()> {
+        let current = self.find(client_id, deadline).await?;
+        let audit = operator.audit("client.delete", changes::detail(Some(&current), None));
+        let (id, cutoff_ms) = (client_id.to_owned(), self.store.cutoff_ms().await?);
+        let found = self
+            .store
+            .change(deadline, move |store| async move {
+                store.delete_client(&id, cutoff_ms, &audit).await
+            })
+            .await?;
+        if !found {
+            return Err(ServiceError::no_client(client_id));
+        }
+        // A client created under the same id next must not find the tokens of this one active.
+        self.enforce_cutoff(client_id.to_owned(), cutoff_ms, deadline).await
+    }
+
+    /// Gives a client a new secret. The secrets it has remain valid for `overlap` seconds. Answers the client and the new secret,
+    /// which is shown this once.
+    pub async fn rotate_secret(
+        &self,
+        operator: &Operator,
+        client_id: &str,
+        overlap: i64,
+        deadline: Instant,
+    ) -> Result<(Client, String)> {
+        if !(0..=MAX_OVERLAP).contains(&overlap) {
+            let reason = format!("must be from 0 to {MAX_OVERLAP}");
+            return Err(ServiceError::parameter("overlap_seconds", reason));
+        }
+        let secret = secret::generate_client_secret()?;
+        let audit = operator.audit("client.rotate_secret", json!({"overlap_seconds": overlap}));
+        let (id, hash, now) = (client_id.to_owned(), secret::hash(&secret), self.now().await?);
+        let found = self
+            .store
+            .change(deadline, move |store| async move {
+                store.rotate_secret(&id, &hash, now + overlap, now, &audit).await
+            })
+            .await?;
+        if !found {
+            return Err(ServiceError::no_client(client_id));
+        }
+        Ok((self.find(client_id, deadline).await?, secret))
+    }
+
+    /// Decides what rows of an import do.
+    pub async fn plan_import(
+        &self,
+        rows: &[(LineRange, ImportRow)],
+        generate_secrets: bool,
+        deadline: Instant,
+    ) -> Result<ImportPlan> {
+        let ids: Vec<String> = rows.iter().map(|(_, row)| row.client_id().to_owned()).collect();
+        let current = if ids.is_empty() {
+            Vec::new()
+        } else {
+            self.store
+                .call(deadline, move |store| async move { store.clients_by_id(&ids).await })
+                .await?
+        };
+        let mut plan = ImportPlan::new(rows, current, self.defaults, self.now().await?, generate_secrets);
+        let changes = plan.changed.iter().map(|(before, after)| (before, after));
+        let saved = self.quotas.saved_for_changes(changes, deadline).await?;
+        plan.reject_changes(|before, after| self.quotas.check_change(before, after, &saved));
+        Ok(plan)
+    }
+
+    /// Makes the keys that the clients of a plan need.
+    pub async fn ensure_keys_for_import(
+        &self,
+        operator: &Operator,
+        algorithms: &HashSet<SigningAlg>,
+        deadline: Instant,
+    ) -> Result<()> {
+        for algorithm in algorithms {
+            self.ensure_key(operator, Some(*algorithm), deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a plan, all of it or nothing. [`ServiceError::Conflict`]: some clients changed since it was made.
+    pub async fn write_import(&self, operator: &Operator, plan: &ImportPlan, deadline: Instant) -> Result<()> {
+        if plan.is_empty() {
+            return Ok(());
+        }
+        let audit = |before: Option<&Client>, after: &Client| {
+            operator.audit("client.import", changes::detail(before, Some(after)))
+        };
+        let new: Vec<(Client, AuditEntry)> = plan
+            .new
+            .iter()
+            .map(|client| (client.clone(), audit(None, client)))
+            .collect();
+        let changed: Vec<(Client, AuditEntry)> = plan
+            .changed
+            .iter()
+            .map(|(before, after)| (after.clone(), audit(Some(before), after)))
+            .collect();
+        let cutoff_ms = self.store.cutoff_ms().await?;
+        let with_predecessor = self
+            .store
+            .change(deadline, move |store| async move {
+                store.write_clients(&new, &changed, cutoff_ms).await
+            })
+            .await?;
+        for client_id in with_predecessor {
+            self.enforce_cutoff(client_id, cutoff_ms, deadline).await?;
+        }
+        Ok(())
+    }
+
+    async fn stored(&self, client_id: &str, deadline: Instant) -> Result<Option<Client>> {
+        let id = client_id.to_owned();
+        self.store
+            .call(deadline, move |store| async move { store.client(&id).await })
+            .await
+    }
+
+    async fn ensure_key(&self, operator: &Operator, alg: Option<SigningAlg>, deadline: Instant) -> Result<()> {
+        match alg.and_then(SigningAlg::key_algorithm) {
+            Some(algorithm) => self.keys.ensure(operator, algorithm, deadline).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn enforce_cutoff(&self, client_id: String, cutoff_ms: u64, deadline: Instant) -> Result<()> {
+        let target = RevocationTarget::Client(client_id);
+        self.store.enforce(Revocation { target, cutoff_ms }, deadline).await
+    }
+
+    /// The store's clock, Unix seconds.
+    async fn now(&self) -> Result<i64> {
+        Ok((self.store.now_ms().await? / 1000) as i64)
+    }
+}

@@ -1,0 +1,145 @@
+//! Checks of single fields of a client.
+
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use oauth2_store::model::{GrantType, MAX_TOKEN_LIFETIME};
+use url::Url;
+
+use crate::protocol::scope::is_scope_token;
+use crate::service::error::{InvalidMetadata, ServiceError};
+
+const MAX_ID: usize = 128;
+const MAX_NAME: usize = 256;
+const MAX_SCOPE_TOKEN: usize = 128;
+const MAX_SCOPE: usize = 2048;
+const MAX_URIS: usize = 64;
+const MAX_URI: usize = 512;
+
+/// Characters of a client secret that somebody chose.
+pub const SECRET_LENGTH: RangeInclusive<usize> = 32..=256;
+
+/// Checks a secret that somebody chose.
+pub fn secret(secret: &str) -> Result<(), InvalidMetadata> {
+    if !SECRET_LENGTH.contains(&secret.len()) || !secret.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) {
+        let reason = "must be 32 to 256 printable ASCII characters: a fast hash of it is stored, which does not protect a \
+                      short secret";
+        return Err(InvalidMetadata::new("client_secret", reason));
+    }
+    Ok(())
+}
+
+/// Whether a client may have this id.
+pub fn is_client_id(id: &str) -> bool {
+    // Form encoding leaves these characters alone, so the id is the same in the Authorization header and in a form.
+    let plain = id
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"._~:-".contains(&byte));
+    (1..=MAX_ID).contains(&id.len()) && plain && !matches!(id, "." | "..")
+}
+
+/// Checks the prefix of a list: empty, or the beginning of an id.
+pub fn prefix(prefix: &str) -> Result<(), ServiceError> {
+    if prefix.is_empty() || is_client_id(prefix) || matches!(prefix, "." | "..") {
+        return Ok(());
+    }
+    let reason = format!("must be the beginning of a client_id: at most {MAX_ID} characters of A-Z a-z 0-9 . _ ~ : -");
+    Err(ServiceError::parameter("prefix", reason))
+}
+
+pub(super) fn id(id: &str) -> Result<(), InvalidMetadata> {
+    if is_client_id(id) {
+        return Ok(());
+    }
+    let reason = format!("must be 1 to {MAX_ID} characters of A-Z a-z 0-9 . _ ~ : -");
+    Err(InvalidMetadata::new("client_id", reason))
+}
+
+pub(super) fn name(name: &str) -> Result<Box<str>, InvalidMetadata> {
+    if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+        let reason = format!("must be 1 to {MAX_NAME} bytes without control characters");
+        return Err(InvalidMetadata::new("client_name", reason));
+    }
+    Ok(name.into())
+}
+
+pub(super) fn named<T: FromStr<Err = String>>(field: &'static str, name: &str) -> Result<T, InvalidMetadata> {
+    name.parse()
+        .map_err(|reason: String| InvalidMetadata::new(field, reason))
+}
+
+pub(super) fn grants(names: &[String]) -> Result<Vec<GrantType>, InvalidMetadata> {
+    let mut grants = Vec::new();
+    for name in names {
+        let grant = named("grant_types", name)?;
+        if !grants.contains(&grant) {
+            grants.push(grant);
+        }
+    }
+    if grants.is_empty() {
+        return Err(InvalidMetadata::new("grant_types", "must name at least one grant"));
+    }
+    Ok(grants)
+}
+
+/// Scopes, each once, in the order given (RFC 6749 section 3.3).
+pub(super) fn scope(text: &str) -> Result<Arc<str>, InvalidMetadata> {
+    if text.len() > MAX_SCOPE {
+        let reason = format!("must be at most {MAX_SCOPE} characters");
+        return Err(InvalidMetadata::new("scope", reason));
+    }
+    let mut scopes: Vec<&str> = Vec::new();
+    for token in text.split(' ').filter(|token| !token.is_empty()) {
+        if !is_scope_token(token) || token.len() > MAX_SCOPE_TOKEN {
+            let reason = format!(
+                "must be names separated by spaces, each at most {MAX_SCOPE_TOKEN} visible ASCII characters without \" and \\"
+            );
+            return Err(InvalidMetadata::new("scope", reason));
+        }
+        if !scopes.contains(&token) {
+            scopes.push(token);
+        }
+    }
+    Ok(scopes.join(" ").into())
+}
+
+/// Absolute URIs without fragment (RFC 8707 section 2).
+pub(super) fn uris(field: &'static str, list: &[String]) -> Result<Vec<Arc<str>>, InvalidMetadata> {
+    if list.len() > MAX_URIS {
+        return Err(InvalidMetadata::new(
+            field,
+            format!("must have at most {MAX_URIS} entries"),
+        ));
+    }
+    let mut uris: Vec<Arc<str>> = Vec::with_capacity(list.len());
+    for uri in list {
+        if !is_absolute_uri(uri) {
+            let reason = format!("must be absolute URIs without fragment, each at most {MAX_URI} characters");
+            return Err(InvalidMetadata::new(field, reason));
+        }
+        if uris.iter().any(|known| **known == **uri) {
+            return Err(InvalidMetadata::new(field, format!("must not name {uri} twice")));
+        }
+        uris.push(uri.as_str().into());
+    }
+    Ok(uris)
+}
+
+fn is_absolute_uri(uri: &str) -> bool {
+    // The parser would silently repair characters outside RFC 3986, and the result would never compare equal.
+    let plain = uri
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(&byte));
+    uri.len() <= MAX_URI && plain && Url::parse(uri).is_ok()
+}
+
+pub(super) fn lifetime(seconds: i64) -> Result<u32, InvalidMetadata> {
+    u32::try_from(seconds)
+        .ok()
+        .filter(|seconds| (1..=MAX_TOKEN_LIFETIME).contains(&i64::from(*seconds)))
+        .ok_or_else(|| {
+            let reason = format!("must be 1 to {MAX_TOKEN_LIFETIME} seconds");
+            InvalidMetadata::new("access_token_lifetime", reason)
+        })
+}

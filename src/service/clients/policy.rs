@@ -1,0 +1,183 @@
+//! Rate limits, quotas and private claims of a client.
+//!
+//! Each of the three is an object that is merged member by member (RFC 7396): `null` removes a member, and `null` in place of the
+//! object removes all of them.
+
+use oauth2_store::model::{Endpoint, Quotas, Rate, RateLimits, StaticClaims};
+use serde_json::{Map, Value};
+
+use super::field::{Field, Patch};
+use crate::service::error::InvalidMetadata;
+
+/// The most claims of a client.
+const MOST_CLAIMS: usize = 32;
+
+/// The longest JSON of its claims, bytes.
+const MAX_CLAIMS: usize = 1024;
+
+/// The deepest nesting of a claim: verifiers have bounds of their own.
+const MAX_DEPTH: usize = 4;
+
+/// The longest name of a claim, bytes.
+const MAX_CLAIM_NAME: usize = 64;
+
+/// The largest quota: every store and every client of the API can represent it.
+const MAX_QUOTA: u64 = (1 << 53) - 1;
+
+/// Claims with a meaning of their own in a token (RFC 7519, 8693, 8705, 9068, `OpenID` Connect) or in an introspection response
+/// (RFC 7662).
+const RESERVED: &[&str] = &[
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "client_id",
+    "scope",
+    "azp",
+    "cnf",
+    "act",
+    "may_act",
+    "auth_time",
+    "acr",
+    "amr",
+    "nonce",
+    "sid",
+    "events",
+    "active",
+    "token_type",
+    "username",
+    "kid",
+    "typ",
+    "alg",
+];
+
+const ENDPOINTS: [&str; 3] = [
+    Endpoint::Token.as_str(),
+    Endpoint::Introspection.as_str(),
+    Endpoint::Revocation.as_str(),
+];
+
+pub(super) fn rate_limits(patch: &Patch<String>, limits: &mut RateLimits) -> Result<(), InvalidMetadata> {
+    merge(
+        "rate_limits",
+        patch,
+        limits,
+        &ENDPOINTS,
+        RateLimits::by_name_mut,
+        |text| text.parse::<Rate>(),
+    )
+}
+
+pub(super) fn quotas(patch: &Patch<i64>, quotas: &mut Quotas) -> Result<(), InvalidMetadata> {
+    merge("quotas", patch, quotas, &Quotas::NAMES, Quotas::by_name_mut, |count| {
+        quota(*count)
+    })
+}
+
+/// Merges a patch into settings with a closed set of names.
+fn merge<S: Default, T, U>(
+    field: &'static str,
+    patch: &Patch<T>,
+    settings: &mut S,
+    names: &[&str],
+    member: impl for<'a> Fn(&'a mut S, &str) -> Option<&'a mut Option<U>>,
+    check: impl Fn(&T) -> Result<U, String>,
+) -> Result<(), InvalidMetadata> {
+    let members = match patch {
+        Field::Absent => return Ok(()),
+        Field::Null => {
+            *settings = S::default();
+            return Ok(());
+        }
+        Field::Value(members) => members,
+    };
+    for (name, value) in members {
+        let place = member(settings, name)
+            .ok_or_else(|| InvalidMetadata::new(field, format!("must have members of {} only", names.join(", "))))?;
+        *place = value
+            .as_ref()
+            .map(&check)
+            .transpose()
+            .map_err(|reason| InvalidMetadata::new(field, format!("member {name} {reason}")))?;
+    }
+    Ok(())
+}
+
+fn quota(count: i64) -> Result<u64, String> {
+    u64::try_from(count)
+        .ok()
+        .filter(|count| (1..=MAX_QUOTA).contains(count))
+        .ok_or_else(|| format!("must be 1 to {MAX_QUOTA} tokens"))
+}
+
+pub(super) fn reuse(percent: i64) -> Result<u8, InvalidMetadata> {
+    u8::try_from(percent)
+        .ok()
+        .filter(|percent| (1..=90).contains(percent))
+        .ok_or_else(|| InvalidMetadata::new("reuse_percent", "must be 1 to 90 percent of a token's lifetime"))
+}
+
+pub(super) fn claims(patch: &Patch<Value>, claims: &mut StaticClaims) -> Result<(), InvalidMetadata> {
+    let members = match patch {
+        Field::Absent => return Ok(()),
+        Field::Null => {
+            *claims = StaticClaims::default();
+            return Ok(());
+        }
+        Field::Value(members) => members,
+    };
+    let mut merged = claims.to_map();
+    for (name, value) in members {
+        check_name(name)?;
+        match value {
+            Some(value) => merged.insert(name.clone(), value.clone()),
+            None => merged.remove(name),
+        };
+    }
+    check_size(&merged)?;
+    *claims = merged.into();
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<(), InvalidMetadata> {
+    let plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"_-.:/".contains(&byte));
+    if !plain || !(1..=MAX_CLAIM_NAME).contains(&name.len()) {
+        let reason = format!("must have names of 1 to {MAX_CLAIM_NAME} characters of A-Z a-z 0-9 _ - . : /");
+        return Err(InvalidMetadata::new("claims", reason));
+    }
+    if RESERVED.contains(&name) {
+        return Err(InvalidMetadata::new(
+            "claims",
+            format!("must not contain {name}: the server sets it"),
+        ));
+    }
+    Ok(())
+}
+
+fn check_size(claims: &Map<String, Value>) -> Result<(), InvalidMetadata> {
+    if let Some((name, _)) = claims.iter().find(|(_, value)| depth(value) > MAX_DEPTH) {
+        return Err(InvalidMetadata::new(
+            "claims",
+            format!("must not nest {name} more than {MAX_DEPTH} deep"),
+        ));
+    }
+    let length = Value::Object(claims.clone()).to_string().len();
+    if claims.len() > MOST_CLAIMS || (!claims.is_empty() && length > MAX_CLAIMS) {
+        let reason = format!("must be at most {MOST_CLAIMS}, of {MAX_CLAIMS} bytes of JSON together");
+        return Err(InvalidMetadata::new("claims", reason));
+    }
+    Ok(())
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}

@@ -1,0 +1,250 @@
+//! CSV: the crate `csv` finds records and their positions; here their columns become JSON members.
+
+use std::io::{self, Read, Write};
+
+use csv::{ByteRecord, ErrorKind, Position, Terminator};
+use serde_json::{Map, Value};
+
+use super::csv_guard::{Guard, MAX_OPEN};
+use super::row::{BUFFER, MAX_ROW, Members, not_utf8, too_long};
+use crate::service::clients::checks::SECRET_LENGTH;
+use crate::service::clients::import::{LineRange, RowError};
+use crate::service::clients::metadata::{COLUMN_ALIASES, COLUMNS, ColumnKind};
+
+/// Reads records.
+pub struct CsvRows<R> {
+    reader: csv::Reader<Guard<R>>,
+    columns: Vec<&'static (&'static str, ColumnKind)>,
+    record: ByteRecord,
+}
+
+impl<R: Read> CsvRows<R> {
+    /// Reads the header. The inner error says what is wrong with it.
+    pub(super) fn new(input: R) -> io::Result<Result<Self, RowError>> {
+        let mut rows = Self {
+            reader: csv::ReaderBuilder::new()
+                .has_headers(false)
+                .flexible(true)
+                .terminator(Terminator::Any(b'\n'))
+                .buffer_capacity(BUFFER)
+                .from_reader(Guard::new(input)),
+            columns: Vec::new(),
+            record: ByteRecord::new(),
+        };
+        let header = match rows.read_record()? {
+            None => Err("line 1: the header is missing: the first line of CSV names the columns".to_owned()),
+            Some((lines, read)) => read
+                .and_then(|()| columns(&rows.record))
+                .map_err(|error| format!("{lines}: {error}")),
+        };
+        Ok(header.map(|columns| Self { columns, ..rows }))
+    }
+
+    /// The next record as JSON members.
+    pub(super) fn read_next(&mut self) -> io::Result<Option<(LineRange, Members)>> {
+        let Some((lines, read)) = self.read_record()? else {
+            return Ok(None);
+        };
+        Ok(Some((lines, read.and_then(|()| self.members()))))
+    }
+
+    /// Reads a record into `self.record`, and finds its lines.
+    fn read_record(&mut self) -> io::Result<Option<(LineRange, Result<(), RowError>)>> {
+        loop {
+            let began = self.reader.position().clone();
+            self.reader.get_mut().begin_record(began.byte());
+            match self.reader.read_byte_record(&mut self.record) {
+                // A blank line that ends in CRLF.
+                Ok(true) if self.record.len() == 1 && &self.record[0] == b"\r" => {}
+                Ok(true) => return Ok(Some(self.judge(&began))),
+                Ok(false) => return Ok(None),
+                Err(error) => {
+                    let ErrorKind::Io(error) = error.into_kind() else {
+                        return Err(io::ErrorKind::Other.into());
+                    };
+                    if error.kind() != io::ErrorKind::InvalidData {
+                        return Err(error);
+                    }
+                    let lines = LineRange {
+                        first: began.line(),
+                        last: self.reader.position().line(),
+                    };
+                    let problem =
+                        format!("a quote is not closed within {MAX_OPEN} bytes; the rest of the text was not read");
+                    return Ok(Some((lines, Err(problem))));
+                }
+            }
+        }
+    }
+
+    /// The lines of the record that was just read, and whether it is acceptable.
+    fn judge(&mut self, began: &Position) -> (LineRange, Result<(), RowError>) {
+        let ended = self.reader.position().clone();
+        let guard = self.reader.get_mut();
+        let last = ended.line() - u64::from(!guard.ends_unterminated_at(ended.byte()));
+        // Blank lines before the record are consumed with it, so its lines are counted from its end.
+        let inside = self.record.as_slice().split(|byte| *byte == b'\n').count() as u64 - 1;
+        let inside = inside - u64::from(guard.ends_in_open_line_at(ended.byte()));
+        let lines = LineRange {
+            first: last - inside,
+            last,
+        };
+        let problem = guard.problem_before(ended.byte());
+        let is_too_long = ended.byte() - began.byte() > MAX_ROW as u64;
+        let read = match problem {
+            Some(problem) => Err(problem.to_owned()),
+            None if is_too_long => Err(too_long()),
+            None => Ok(()),
+        };
+        (lines, read)
+    }
+
+    /// The record as JSON members. An empty field counts as absent.
+    fn members(&self) -> Members {
+        if self.record.len() != self.columns.len() {
+            return Err(format!(
+                "the row has {} fields, the header {}",
+                self.record.len(),
+                self.columns.len()
+            ));
+        }
+        let mut members = Map::new();
+        for ((name, kind), field) in self.columns.iter().zip(fields(&self.record)) {
+            let field = str::from_utf8(field).map_err(|_| not_utf8())?;
+            if !field.is_empty() {
+                put(&mut members, name, *kind, field)?;
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// The fields of a record, without the CR of its line end.
+fn fields(record: &ByteRecord) -> impl Iterator<Item = &[u8]> {
+    let count = record.len();
+    record.iter().enumerate().map(move |(index, field)| {
+        if index + 1 == count {
+            field.strip_suffix(b"\r").unwrap_or(field)
+        } else {
+            field
+        }
+    })
+}
+
+fn columns(header: &ByteRecord) -> Result<Vec<&'static (&'static str, ColumnKind)>, RowError> {
+    let mut columns: Vec<&'static (&'static str, ColumnKind)> = Vec::new();
+    for (index, name) in fields(header).enumerate() {
+        let name = str::from_utf8(name)
+            .map_err(|_| "the header is not valid UTF-8".to_owned())?
+            .trim();
+        let alias = COLUMN_ALIASES.iter().find(|(alias, _)| *alias == name);
+        let wanted = alias.map_or(name, |(_, present)| present);
+        let column = COLUMNS.iter().find(|(known, _)| *known == wanted).ok_or_else(|| {
+            // Without a header this is the first row, which may hold a secret. Secrets are longer than names of columns.
+            let named = if name.len() < *SECRET_LENGTH.start() {
+                format!("there is no column {name:?}")
+            } else {
+                format!("column {} has an unknown name", index + 1)
+            };
+            let known: Vec<_> = COLUMNS.iter().map(|(name, _)| *name).collect();
+            format!("{named}; the columns are {}", known.join(", "))
+        })?;
+        if columns.contains(&column) {
+            return Err(format!("the column {wanted} occurs twice"));
+        }
+        columns.push(column);
+    }
+    if !columns.iter().any(|(name, _)| *name == "client_id") {
+        return Err("the column client_id is missing".to_owned());
+    }
+    Ok(columns)
+}
+
+fn put(members: &mut Map<String, Value>, name: &str, kind: ColumnKind, field: &str) -> Result<(), RowError> {
+    let number = || {
+        field
+            .parse::<i64>()
+            .map(Value::from)
+            .map_err(|_| format!("{name} must be a number"))
+    };
+    let value = match kind {
+        ColumnKind::Text => field.into(),
+        ColumnKind::List => field.split_whitespace().map(Value::from).collect(),
+        ColumnKind::Number => number()?,
+        ColumnKind::Boolean => match field {
+            "true" => true.into(),
+            "false" => false.into(),
+            _ => return Err(format!("{name} must be true or false")),
+        },
+        ColumnKind::Json => {
+            let object = serde_json::from_str(field).ok().filter(Value::is_object);
+            object.ok_or_else(|| format!("{name} must be a JSON object"))?
+        }
+        ColumnKind::TextMember(object, member) => {
+            put_member(members, object, member, field.into());
+            return Ok(());
+        }
+        ColumnKind::NumberMember(object, member) => {
+            put_member(members, object, member, number()?);
+            return Ok(());
+        }
+    };
+    members.insert(name.to_owned(), value);
+    Ok(())
+}
+
+fn put_member(members: &mut Map<String, Value>, object: &str, member: &str, value: Value) {
+    let entry = members.entry(object).or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(object) = entry {
+        object.insert(member.to_owned(), value);
+    }
+}
+
+/// Writes records.
+pub struct CsvWriter<W: Write>(csv::Writer<W>);
+
+impl<W: Write> CsvWriter<W> {
+    /// Writes the header.
+    pub(super) fn new(output: W) -> io::Result<Self> {
+        let mut writer = csv::Writer::from_writer(output);
+        writer
+            .write_record(COLUMNS.iter().map(|(name, _)| *name))
+            .map_err(into_io)?;
+        Ok(Self(writer))
+    }
+
+    /// Writes a client's members.
+    pub(super) fn write(&mut self, members: &Map<String, Value>) -> io::Result<()> {
+        let fields = COLUMNS.iter().map(|(name, kind)| text_of(members, name, *kind));
+        self.0.write_record(fields).map_err(into_io)
+    }
+
+    /// Writes what is buffered.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// An error of the output itself keeps its kind.
+fn into_io(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
+fn text_of(members: &Map<String, Value>, name: &str, kind: ColumnKind) -> String {
+    let value = match kind {
+        ColumnKind::TextMember(object, member) | ColumnKind::NumberMember(object, member) => {
+            members.get(object).and_then(|object| object.get(member))
+        }
+        _ => members.get(name),
+    };
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+        Some(Value::Object(object)) if object.is_empty() => String::new(),
+        Some(other) => other.to_string(),
+    }
+}

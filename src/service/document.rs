@@ -1,0 +1,30 @@
+//! JSON documents that change rarely and are served often.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::tokens::BASE64URL;
+
+/// A document, printed once, and a digest that changes with it.
+#[derive(Debug, Clone)]
+pub struct JsonDocument {
+    /// The JSON text.
+    pub body: Bytes,
+    /// 120 bits of its SHA-256, base64url.
+    pub digest: String,
+}
+
+impl JsonDocument {
+    /// Prints a document.
+    pub fn new(document: &impl Serialize) -> Self {
+        // Only plain structs with string keys are published: printing them cannot fail.
+        let body = serde_json::to_vec(document).unwrap_or_default();
+        let digest = BASE64URL.encode(&digest(&SHA256, &body).as_ref()[..15]);
+        Self {
+            body: body.into(),
+            digest,
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Quotas: how many tokens a client may be issued per hour, day and month (UTC).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use oauth2_actors::metrics::Instruments;
+use oauth2_actors::quota_keeper::{Counters, QuotaError, Reservation, WindowUsage};
+use oauth2_actors::runtime::clock::{Clock, StoreClock};
+use oauth2_store::model::{Client, Decision, Mode, Quotas, Usage};
+
+use super::error::{InvalidMetadata, Limit, LimitExceeded, Result, ServiceError};
+use super::limit_status::LimitStatus;
+use super::store_access::StoreAccess;
+
+pub mod view;
+
+/// Counts tokens against the quotas of clients.
+#[derive(Debug)]
+pub struct QuotaControl {
+    /// What this node counted. Empty on the command line.
+    pub counters: Arc<Counters>,
+    /// What all nodes saved.
+    pub store: StoreAccess,
+    /// Quotas of clients that have none of their own.
+    pub defaults: Quotas,
+    /// Whether those clients' quotas are enforced.
+    pub mode: Mode,
+    /// The store's clock.
+    pub clock: Arc<StoreClock>,
+    /// Metrics.
+    pub instruments: Arc<Instruments>,
+}
+
+/// What a client used of its quotas.
+#[derive(Debug)]
+pub struct QuotaUse {
+    /// Its quotas.
+    pub quotas: Quotas,
+    /// Whether they are enforced.
+    pub mode: Mode,
+    /// Each window.
+    pub windows: Vec<WindowUsage>,
+}
+
+/// What clients saved, by their ids.
+#[derive(Debug, Default)]
+pub struct SavedUse(HashMap<String, Vec<Usage>>);
+
+impl QuotaControl {
+    /// A client's quotas, and whether they are enforced; `None` if it has none.
+    pub fn effective(&self, client: &Client) -> Option<(Quotas, Mode)> {
+        let own = client.policy.as_deref();
+        if own.is_none() && self.defaults == Quotas::default() {
+            return None;
+        }
+        let given = own.map_or(Quotas::default(), |policy| policy.quotas);
+        let quotas = Quotas {
+            hour: given.hour.or(self.defaults.hour),
+            day: given.day.or(self.defaults.day),
+            month: given.month.or(self.defaults.month),
+        };
+        let mode = own.and_then(|policy| policy.quota_mode).unwrap_or(self.mode);
+        (quotas != Quotas::default()).then_some((quotas, mode))
+    }
+
+    /// Counts a token if the client has quotas. The count is undone when the reservation is dropped without being kept.
+    pub fn reserve(&self, client: &Client, status: &mut Vec<LimitStatus>) -> Result<Option<Reservation>> {
+        let Some((quotas, mode)) = self.effective(client) else {
+            return Ok(None);
+        };
+        let now = self.now();
+        match self
+            .counters
+            .reserve(&client.client_id, &quotas, mode == Mode::Enforce, now)
+        {
+            Ok((reserved, over)) => {
+                self.instruments
+                    .quota(if over { Decision::Observed } else { Decision::Allowed });
+                append_status(status, &reserved.usage, &quotas, now);
+                Ok(Some(reserved))
+            }
+            Err(QuotaError::Exceeded { usage, resets_at }) => {
+                self.instruments.quota(Decision::Limited);
+                append_status(status, &usage, &quotas, now);
+                Err(ServiceError::LimitExceeded(Box::new(LimitExceeded {
+                    limit: Limit::Quota,
+                    retry_after: Duration::from_secs((resets_at - now).max(1).unsigned_abs()),
+                    status: std::mem::take(status),
+                })))
+            }
+            Err(QuotaError::Unknown) => Err(ServiceError::QuotaUnknown),
+        }
+    }
+
+    /// What a client used: by all nodes' counts as saved, and this node's as of now.
+    pub async fn usage(&self, client_id: &str, deadline: Instant) -> Result<QuotaUse> {
+        let id = client_id.to_owned();
+        let client = self
+            .store
+            .call(deadline, move |store| async move { store.client(&id).await })
+            .await?
+            .ok_or_else(|| ServiceError::no_client(client_id.to_owned()))?;
+        let saved = self.saved(vec![client_id.to_owned()], deadline).await?;
+        let (quotas, mode) = self.effective(&client).unwrap_or((Quotas::default(), self.mode));
+        Ok(QuotaUse {
+            quotas,
+            mode,
+            windows: self.windows(client_id, &saved).collect(),
+        })
+    }
+
+    /// How many unexpired tokens a client has, as this node knows.
+    pub fn unexpired_tokens(&self, client_id: &str) -> u64 {
+        self.counters.unexpired(client_id, self.now())
+    }
+
+    /// The clients with the most unexpired tokens, and how many: as this node knows, or on the command line as recorded.
+    pub async fn top(&self, limit: usize, deadline: Instant) -> Result<Vec<(Arc<str>, u64)>> {
+        let now = self.now();
+        if let StoreAccess::Gateway(_) = &self.store {
+            return Ok(self.counters.top(limit, now));
+        }
+        let top = self
+            .store
+            .call(
+                deadline,
+                move |store| async move { store.top_clients(now, limit).await },
+            )
+            .await?;
+        Ok(top
+            .into_iter()
+            .map(|(client_id, count)| (client_id.into(), count))
+            .collect())
+    }
+
+    /// The saved use of the clients whose changes may lower a quota below it.
+    pub async fn saved_for_changes<'a>(
+        &self,
+        changes: impl Iterator<Item = (&'a Client, &'a Client)>,
+        deadline: Instant,
+    ) -> Result<SavedUse> {
+        let concerned = |(current, changed): &(&Client, &Client)| {
+            let quotas = self.enforced(changed);
+            quotas.is_some_and(|quotas| quotas != Quotas::default()) && quotas != self.enforced(current)
+        };
+        let ids: Vec<String> = changes
+            .filter(concerned)
+            .map(|(_, changed)| changed.client_id.to_string())
+            .collect();
+        self.saved(ids, deadline).await
+    }
+
+    /// Rejects a changed client whose quota is lower than its use: that would stop the client at once, which is what disabling
+    /// is for. A quota that was enforced before may stay.
+    pub fn check_change(
+        &self,
+        current: &Client,
+        changed: &Client,
+        saved: &SavedUse,
+    ) -> std::result::Result<(), InvalidMetadata> {
+        let Some(after) = self.enforced(changed) else {
+            return Ok(());
+        };
+        let before = self.enforced(current);
+        for WindowUsage { window, used, .. } in self.windows(&changed.client_id, saved) {
+            let Some(quota) = window.quota(&after).filter(|quota| *quota < used) else {
+                continue;
+            };
+            if before.is_some_and(|before| window.quota(&before) == Some(quota)) {
+                continue;
+            }
+            let reason = format!(
+                "member {window} must be at least {used}, the tokens already issued in this {window}; to stop the client, disable it"
+            );
+            return Err(InvalidMetadata::new("quotas", reason));
+        }
+        Ok(())
+    }
+
+    fn enforced(&self, client: &Client) -> Option<Quotas> {
+        let (quotas, mode) = self.effective(client)?;
+        (mode == Mode::Enforce).then_some(quotas)
+    }
+
+    async fn saved(&self, client_ids: Vec<String>, deadline: Instant) -> Result<SavedUse> {
+        let mut saved = SavedUse::default();
+        if client_ids.is_empty() {
+            return Ok(saved);
+        }
+        let usages = self
+            .store
+            .call(deadline, move |store| async move {
+                store.quota_usage_by_client(&client_ids).await
+            })
+            .await?;
+        for usage in usages {
+            saved.0.entry(usage.client_id.clone()).or_default().push(usage);
+        }
+        Ok(saved)
+    }
+
+    fn windows(&self, client_id: &str, saved: &SavedUse) -> impl Iterator<Item = WindowUsage> {
+        let saved = saved.0.get(client_id).cloned().unwrap_or_default();
+        let counted = self.counters.usage(client_id, self.now()).into_iter();
+        counted.map(move |counted| {
+            let saved = saved
+                .iter()
+                .find(|usage| usage.window == counted.window && usage.start == counted.began_at);
+            WindowUsage {
+                used: counted.used.max(saved.map_or(0, |usage| usage.used)),
+                ..counted
+            }
+        })
+    }
+
+    fn now(&self) -> i64 {
+        (self.clock.unix_ms() / 1000) as i64
+    }
+}
+
+fn append_status(status: &mut Vec<LimitStatus>, usage: &[WindowUsage], quotas: &Quotas, now: i64) {
+    for window in usage {
+        if let Some(limit) = window.window.quota(quotas) {
+            status.push(LimitStatus {
+                name: window.window.as_str(),
+                limit,
+                window: (window.ends_at - window.began_at).unsigned_abs(),
+                remaining: limit.saturating_sub(window.used),
+                reset: (window.ends_at - now).max(0).unsigned_abs(),
+            });
+        }
+    }
+}

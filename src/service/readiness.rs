@@ -1,0 +1,65 @@
+//! Whether the process should get requests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
+use oauth2_actors::runtime::supervisor::ActorStatus;
+use tokio::sync::watch;
+
+use super::published_keys::KeysHandle;
+use super::views::Views;
+
+/// Views that the store confirmed longer ago make the process not ready.
+const BUDGET: Duration = Duration::from_secs(2);
+
+/// The readiness of this process.
+#[derive(Debug)]
+pub struct Readiness {
+    /// Set when the start is complete, unset when the process receives a signal to stop.
+    pub accepting: AtomicBool,
+    /// What each actor's supervisor reports.
+    pub actors: Vec<(&'static str, watch::Receiver<ActorStatus>)>,
+    /// Clients and revocations.
+    pub views: Views,
+    /// The store's clock.
+    pub clock: Arc<StoreClock>,
+    /// Token ids.
+    pub ids: Arc<IdClock>,
+    /// The keys of this node.
+    pub keys: KeysHandle,
+}
+
+/// A readiness check: its name, and whether it passes.
+pub type Check = (&'static str, bool);
+
+impl Readiness {
+    /// Every check.
+    pub fn checks(&self) -> [Check; 5] {
+        let running = |(_, status): &(_, watch::Receiver<ActorStatus>)| *status.borrow() == ActorStatus::Running;
+        [
+            ("accepting", self.accepting.load(Ordering::Acquire)),
+            ("store", self.is_store_up()),
+            ("clock", self.clock.is_synchronized() && self.ids.can_issue()),
+            ("keys", self.keys.load().keyring.can_sign(self.clock.unix_ms() as i64)),
+            ("actors", self.actors.iter().all(running)),
+        ]
+    }
+
+    /// Whether the store confirmed clients and revocations recently.
+    pub fn is_store_up(&self) -> bool {
+        self.views.directory.freshness().is_within(BUDGET)
+            && self.views.revocations.load().freshness().is_within(BUDGET)
+    }
+
+    /// Whether every check passes.
+    pub fn is_ready(&self) -> bool {
+        self.checks().iter().all(|(_, passes)| *passes)
+    }
+
+    /// Whether every check passes except that the start is not complete.
+    pub fn is_loaded(&self) -> bool {
+        self.checks().iter().skip(1).all(|(_, passes)| *passes)
+    }
+}

@@ -1,0 +1,180 @@
+//! Revokes tokens: one, many, or everything that a client or the issuer has issued so far.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use oauth2_actors::metrics::Instruments;
+use oauth2_actors::runtime::clock::{Clock, StoreClock};
+use oauth2_store::model::token::latest_expiry;
+use oauth2_store::model::{AuditEntry, Client, Revocation, RevocationTarget};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::error::{Result, ServiceError};
+use super::operator::Operator;
+use super::store_access::StoreAccess;
+use super::token_ref::TokenRef;
+use super::verify::{ResolvedToken, Verify};
+
+/// The use cases that revoke.
+#[derive(Debug)]
+pub struct Revoke {
+    /// The revocation log.
+    pub store: StoreAccess,
+    /// Resolves presented tokens.
+    pub verify: Arc<Verify>,
+    /// The store's clock.
+    pub clock: Arc<StoreClock>,
+    /// Metrics.
+    pub instruments: Arc<Instruments>,
+}
+
+/// Whose tokens a cut-off revokes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CutOff {
+    /// A client's.
+    Client(String),
+    /// All of this issuer.
+    Issuer,
+}
+
+impl Revoke {
+    /// Revokes a token that its own client presents (RFC 7009). Any other token, be it another client's, expired, revoked before or
+    /// not issued here, is accepted without effect (section 2.2), if the views it was judged by are fresh.
+    pub async fn presented(&self, client: &Client, token: &str, deadline: Instant) -> Result<()> {
+        let resolved = self.verify.resolve(token, deadline).await?;
+        let own = resolved.filter(|token| token.claims().client_id == client.client_id && self.verify.is_active(token));
+        let own = match own {
+            Some(token) if self.is_id_of_another(client, &token, deadline).await? => None,
+            own => own,
+        };
+        let Some(token) = own else {
+            // A stale view may hold a token for revoked, or its key for unknown, that is active.
+            return self.verify.views.fresh(deadline);
+        };
+        let claims = token.claims();
+        let target = RevocationTarget::Token {
+            jti: claims.jti,
+            expires_at: claims.exp,
+        };
+        let operator = Operator::client(&client.client_id);
+        let audit = operator.audit("token.revoke", json!({"client_id": &*claims.client_id}));
+        self.commit(target, self.store.now_ms().await?, audit, deadline).await
+    }
+
+    /// Revokes a token by its id, recorded or not. Answers the id.
+    pub async fn by_id(&self, operator: &Operator, token: &TokenRef, deadline: Instant) -> Result<Uuid> {
+        let (jti, expires_at) = (token.jti, token.expires_at);
+        let found = self
+            .store
+            .call(deadline, move |store| async move { store.token(jti, expires_at).await })
+            .await?;
+        let client_id = found.as_ref().map(|token| token.record.client_id.to_string());
+        // Of an unrecorded token only the id is known: the log keeps it as long as any token may live.
+        let expires_at = found.map_or_else(|| latest_expiry(&jti, self.now()), |token| token.record.expires_at);
+        let audit = operator.audit("token.revoke", detail(client_id));
+        let target = RevocationTarget::Token { jti, expires_at };
+        self.commit(target, self.store.now_ms().await?, audit, deadline).await?;
+        Ok(jti)
+    }
+
+    /// Revokes tokens, all of them or none. Answers how many have no record that confirms the expiry they claim.
+    pub async fn many(&self, operator: &Operator, tokens: &[TokenRef], deadline: Instant) -> Result<usize> {
+        let known: Vec<_> = tokens
+            .iter()
+            .filter_map(|token| Some((token.jti, token.expires_at?)))
+            .collect();
+        let recorded = self
+            .store
+            .call(deadline, move |store| async move { store.tokens_by_id(&known).await })
+            .await?;
+        let cutoff_ms = self.store.now_ms().await?;
+        let mut unrecorded = 0;
+        let revocation = |token: &TokenRef| {
+            let record = recorded
+                .iter()
+                .map(|row| &row.record)
+                .find(|record| record.jti == token.jti && Some(record.expires_at) == token.expires_at);
+            unrecorded += usize::from(record.is_none());
+            let target = RevocationTarget::Token {
+                jti: token.jti,
+                expires_at: record.map_or_else(|| latest_expiry(&token.jti, self.now()), |record| record.expires_at),
+            };
+            let client_id = record.map(|record| record.client_id.to_string());
+            let audit = operator.audit("token.revoke", detail(client_id));
+            (Revocation { target, cutoff_ms }, audit)
+        };
+        let revocations: Vec<_> = tokens.iter().map(revocation).collect();
+        let rows = revocations.clone();
+        self.store
+            .call(deadline, move |store| async move {
+                store.revoke_many(&rows, cutoff_ms).await
+            })
+            .await?;
+        for (revocation, _) in revocations {
+            self.instruments.token_revoked(&revocation.target);
+            self.store.enforce(revocation, deadline).await?;
+        }
+        Ok(unrecorded)
+    }
+
+    /// Revokes every token issued so far to a client, or by this issuer. Answers the cut-off, Unix milliseconds.
+    pub async fn everything_of(&self, operator: &Operator, whose: CutOff, deadline: Instant) -> Result<u64> {
+        let target = match whose {
+            CutOff::Issuer => RevocationTarget::Issuer,
+            CutOff::Client(client_id) => {
+                let id = client_id.clone();
+                self.store
+                    .call(deadline, move |store| async move { store.client(&id).await })
+                    .await?
+                    .ok_or_else(|| ServiceError::no_client(client_id.clone()))?;
+                RevocationTarget::Client(client_id)
+            }
+        };
+        let cutoff_ms = self.store.cutoff_ms().await?;
+        let audit = operator.audit("revocation.cutoff", json!({"cutoff_ms": cutoff_ms}));
+        self.commit(target, cutoff_ms, audit, deadline).await?;
+        Ok(cutoff_ms)
+    }
+
+    /// Commits a revocation, then makes it hold on this node. If the second fails, the caller must ask again: doing so is safe.
+    async fn commit(
+        &self,
+        target: RevocationTarget,
+        cutoff_ms: u64,
+        audit: AuditEntry,
+        deadline: Instant,
+    ) -> Result<()> {
+        let revocation = Revocation { target, cutoff_ms };
+        let (row, now_ms) = (revocation.clone(), self.store.now_ms().await?);
+        self.store
+            .call(deadline, move |store| async move {
+                store.revoke(&row, now_ms, &audit).await
+            })
+            .await?;
+        self.instruments.token_revoked(&revocation.target);
+        self.store.enforce(revocation, deadline).await
+    }
+
+    /// Whether the record of the token's id is another client's. Holders of a shared secret can make tokens with any id, and a
+    /// revocation is of an id.
+    async fn is_id_of_another(&self, client: &Client, token: &ResolvedToken, deadline: Instant) -> Result<bool> {
+        if !token.is_by_shared_secret() {
+            return Ok(false);
+        }
+        let jti = token.claims().jti;
+        let recorded = self
+            .store
+            .call(deadline, move |store| async move { store.token(jti, None).await })
+            .await?;
+        Ok(recorded.is_some_and(|token| token.record.client_id != client.client_id))
+    }
+
+    fn now(&self) -> i64 {
+        (self.clock.unix_ms() / 1000) as i64
+    }
+}
+
+fn detail(client_id: Option<String>) -> serde_json::Value {
+    client_id.map_or_else(|| json!({}), |client_id| json!({"client_id": client_id}))
+}

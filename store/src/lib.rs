@@ -1,0 +1,24 @@
+//! The domain model of `oauth2_server` and its store.
+//!
+//! - [`model`]: plain types shared by services, actor messages and database rows.
+//! - [`Store`]: a closed enum of atomic verbs over Postgres and SQLite.
+//! - [`StoreError`]: why a verb failed.
+
+pub mod model;
+
+mod columns;
+mod error;
+mod migrations;
+mod options;
+mod postgres;
+mod reports;
+mod row;
+mod sqlite;
+mod store;
+
+pub use error::{Result, StoreError};
+pub use model::client::LoadedRow;
+pub use model::log::LogPosition;
+pub use options::{Location, Pooler, StoreOptions};
+pub use reports::{Maintenance, PoolUse};
+pub use store::{LedgerWriter, Store, check_url};

@@ -1,0 +1,27 @@
+//! Plain types shared by services, actor messages and database rows: no behaviour beyond parsing and printing themselves.
+//!
+//! Times are whole seconds since the Unix epoch (`i64`) unless the name ends in `_ms`.
+
+pub mod audit;
+pub mod client;
+pub mod decision;
+pub mod key;
+pub mod log;
+pub mod page;
+pub mod policy;
+pub mod quota;
+pub mod revocation;
+pub mod succession;
+pub mod token;
+
+mod names;
+
+pub use audit::{AuditEntry, AuditFilter, AuditPosition, AuditRow, Change};
+pub use client::{Client, ClientSecret, GrantType, SecretHash};
+pub use decision::Decision;
+pub use key::{KeyAlgorithm, KeyRevocation, StoredKey};
+pub use page::Page;
+pub use policy::{Endpoint, Mode, Period, Policy, Quotas, Rate, RateLimits, StaticClaims};
+pub use quota::{ExpiringTokens, MAX_EXPIRING_ROWS, Usage, Window};
+pub use revocation::{Revocation, RevocationTarget};
+pub use token::{Ledger, LedgerEntry, MAX_TOKEN_LIFETIME, SigningAlg, StoredToken, TokenFormat, TokenRecord};

@@ -1,0 +1,32 @@
+//! The revocation log: revoked token ids and cut-offs.
+
+use uuid::Uuid;
+
+/// The tokens that a revocation covers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum RevocationTarget {
+    /// One token.
+    Token {
+        /// Token id.
+        jti: Uuid,
+        /// Expiry of the token; the row may be deleted afterwards.
+        expires_at: i64,
+    },
+    /// Every token of a client up to the cut-off.
+    Client(String),
+    /// Every token of a user up to the cut-off.
+    User(String),
+    /// Every token signed by a key (`kid`) up to the cut-off.
+    Key(String),
+    /// Every token of this issuer up to the cut-off.
+    Issuer,
+}
+
+/// One row of the append-only log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// The tokens that are revoked.
+    pub target: RevocationTarget,
+    /// Unix milliseconds. A cut-off revokes every token whose `jti` contains this millisecond or an earlier one.
+    pub cutoff_ms: u64,
+}

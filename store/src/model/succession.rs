@@ -1,0 +1,80 @@
+//! Rules for adding and revoking signing keys, applied by both backends to the keys read in the same transaction.
+
+use std::fmt::Write;
+
+use super::key::{KeyRevocation, StoredKey};
+
+/// Maximum number of keys per algorithm: verifiers read all of them.
+pub const MAX_KEYS_PER_ALGORITHM: u32 = 64;
+
+/// The change that keeps an algorithm with an active key when a key is revoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Succession {
+    /// No change: another key is active.
+    None,
+    /// Activate the published key with this `kid` now.
+    Activate(String),
+    /// Add the replacement, which is active at once.
+    Replace,
+}
+
+/// Rejects a key whose algorithm has the maximum number of keys already.
+pub fn check_key_limit(known: &[StoredKey], key: &StoredKey) -> Result<(), String> {
+    let same_algorithm = known.iter().filter(|other| other.algorithm == key.algorithm).count();
+    if same_algorithm < MAX_KEYS_PER_ALGORITHM as usize {
+        return Ok(());
+    }
+    Err(format!(
+        "the maximum of {MAX_KEYS_PER_ALGORITHM} keys for {} is reached: wait until retired keys are removed, or revoke some",
+        key.algorithm
+    ))
+}
+
+/// The error of adding a revoked key. Its tokens are revoked, and whoever obtained the private key could sign again.
+pub fn revoked_key_error(key: &StoredKey) -> String {
+    format!(
+        "the key {} was revoked and cannot be added again: use another key",
+        key.kid
+    )
+}
+
+/// Id of the second revocation row of a key, derived from the public key, so that a revoked key is recognised under
+/// another `kid`. No `kid` has this form.
+pub fn public_key_id(key: &StoredKey) -> String {
+    key.public_key.iter().fold(String::from("public:"), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Whether every key of the algorithm is activated at `after_ms` or earlier. `None`: always true.
+pub fn is_newest(known: &[StoredKey], key: &StoredKey, after_ms: Option<i64>) -> bool {
+    after_ms.is_none_or(|after| {
+        known
+            .iter()
+            .filter(|other| other.algorithm == key.algorithm)
+            .all(|other| other.signs_from_ms <= after)
+    })
+}
+
+/// The change that the revocation of a key requires; `None`: there is no such key.
+pub fn succession(known: &[StoredKey], revocation: &KeyRevocation) -> Option<Succession> {
+    let revoked = known.iter().find(|key| key.kid == revocation.kid)?;
+    let now = revocation.now_ms as i64;
+    let others = || {
+        known
+            .iter()
+            .filter(|key| key.algorithm == revoked.algorithm && key.kid != revoked.kid)
+    };
+    if revoked.signs_from_ms > now {
+        // It was never active.
+        return Some(Succession::None);
+    }
+    // A key that was retired before this one is not activated again.
+    let newer = |key: &&StoredKey| (key.signs_from_ms, &key.kid) > (revoked.signs_from_ms, &revoked.kid);
+    if others().filter(newer).any(|key| key.signs_from_ms <= now) {
+        return Some(Succession::None);
+    }
+    let next = others().filter(newer).min_by_key(|key| key.signs_from_ms);
+    Some(next.map_or(Succession::Replace, |key| Succession::Activate(key.kid.clone())))
+}

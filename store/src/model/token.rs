@@ -1,0 +1,140 @@
+//! Access tokens and their rows in the ledger.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::key::KeyAlgorithm;
+use super::names::names;
+
+/// Maximum lifetime of an access token: 30 days, in seconds. It bounds the number of partitions and how long revocations
+/// are kept.
+pub const MAX_TOKEN_LIFETIME: i64 = 30 * 24 * 3600;
+
+names! {
+    /// Format of an access token.
+    TokenFormat {
+        /// PASETO `v4.public`: self-contained, Ed25519.
+        Paseto = "paseto",
+        /// JWT profile of RFC 9068 (`at+jwt`): self-contained.
+        Jwt = "jwt",
+        /// Random reference to a row of the ledger.
+        Opaque = "opaque",
+    }
+}
+
+names! {
+    /// Signature or MAC algorithm of a JWT access token.
+    SigningAlg {
+        /// Ed25519 (RFC 8037).
+        EdDsa = "EdDSA",
+        /// ECDSA on P-256 with SHA-256 (RFC 7518).
+        Es256 = "ES256",
+        /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518).
+        Rs256 = "RS256",
+        /// RSASSA-PSS with SHA-256 (RFC 7518).
+        Ps256 = "PS256",
+        /// HMAC with SHA-256 (RFC 7518), with a secret shared with the verifiers.
+        Hs256 = "HS256",
+    }
+}
+
+impl SigningAlg {
+    /// Whether signing takes too long for a worker thread.
+    pub const fn is_slow(self) -> bool {
+        matches!(self, Self::Rs256 | Self::Ps256)
+    }
+
+    /// Algorithm of the stored key that signs; `None` for a shared secret.
+    pub const fn key_algorithm(self) -> Option<KeyAlgorithm> {
+        match self {
+            Self::EdDsa => Some(KeyAlgorithm::EdDsa),
+            Self::Es256 => Some(KeyAlgorithm::Es256),
+            Self::Rs256 => Some(KeyAlgorithm::Rs256),
+            Self::Ps256 => Some(KeyAlgorithm::Ps256),
+            Self::Hs256 => None,
+        }
+    }
+}
+
+names! {
+    /// Whether issued tokens are recorded.
+    Ledger {
+        /// One row per token, committed before the response.
+        Durable = "durable",
+        /// No row; only for self-contained tokens.
+        Stateless = "stateless",
+    }
+}
+
+/// One row of the ledger to be written. There is no `iat` column: it is the time in the `jti`, rounded down to seconds.
+#[derive(Debug, Clone)]
+pub struct TokenRecord {
+    /// Token id, a UUIDv7.
+    pub jti: Uuid,
+    /// When the token expires.
+    pub expires_at: i64,
+    /// The client it was issued to.
+    pub client_id: Arc<str>,
+    /// Granted scope, space-separated.
+    pub scope: Arc<str>,
+    /// The audience.
+    pub audience: Arc<str>,
+    /// Format of the token.
+    pub format: TokenFormat,
+    /// SHA-256 of an opaque token's secret part; `None` for self-contained tokens.
+    pub secret_hash: Option<[u8; 32]>,
+}
+
+/// An entry that a ledger writer commits.
+///
+/// A grant that redeems an authorization code or a refresh token gets a variant of its own: the statement that writes the
+/// token also marks what is redeemed as used, so that the store decides about single use.
+#[derive(Debug, Clone)]
+pub enum LedgerEntry {
+    /// Records a token.
+    Issue(TokenRecord),
+}
+
+/// One row of the ledger as read.
+#[derive(Debug, Clone)]
+pub struct StoredToken {
+    /// The recorded token.
+    pub record: TokenRecord,
+    /// The user it was issued for; `None` if the client acts on its own behalf.
+    pub user_id: Option<String>,
+}
+
+/// The latest time, in Unix seconds, at which an unrecorded token with this id can expire. An id from the future counts as
+/// created at `now`; otherwise the caller could choose how long the revocation log keeps its row.
+pub fn latest_expiry(jti: &Uuid, now: i64) -> i64 {
+    ((uuid_v7_ms(jti) / 1000) as i64).min(now) + MAX_TOKEN_LIFETIME
+}
+
+/// Unix milliseconds in the first 48 bits of a UUIDv7 (RFC 9562 section 5.7).
+pub fn uuid_v7_ms(id: &Uuid) -> u64 {
+    (id.as_u128() >> 80) as u64
+}
+
+/// The smallest UUIDv7 of a millisecond: every id of an earlier millisecond is smaller.
+pub fn uuid_of_ms(ms: u64) -> Uuid {
+    Uuid::from_u128((u128::from(ms) << 80) | (7 << 76))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn names_are_spelled_alike_in_text_and_json() {
+        for format in TokenFormat::ALL {
+            assert_eq!(format.as_str().parse(), Ok(*format));
+            assert_eq!(format!("{format:>7}"), format!("{:>7}", format.as_str()));
+            assert_eq!(serde_json::to_value(format).unwrap(), format.as_str());
+        }
+        let error = "PASETO".parse::<TokenFormat>();
+        assert_eq!(error, Err("must be one of paseto, jwt, opaque".to_owned()));
+    }
+}

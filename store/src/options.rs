@@ -1,0 +1,79 @@
+//! Options for opening a store.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Location and limits of a store. Fields marked (Postgres) have no effect on SQLite.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The database.
+    pub location: Location,
+    /// Maximum number of connections, including one for each ledger writer (Postgres).
+    pub max_connections: u32,
+    /// Number of ledger writers, each with a connection of its own (Postgres).
+    pub ledger_writers: u32,
+    /// Number of idle connections kept open (Postgres).
+    pub min_connections: u32,
+    /// File that holds the password, read each time a connection is opened (Postgres); `None` = the password in the URL.
+    pub password_file: Option<PathBuf>,
+    /// The kind of pooler between this process and the server (Postgres).
+    pub pooler: Pooler,
+    /// Time limit for opening a connection.
+    pub connect_timeout: Duration,
+    /// Idle time after which a connection above the minimum is closed.
+    pub idle_timeout: Duration,
+    /// Time limit for obtaining a connection from the pool.
+    pub acquire_timeout: Duration,
+}
+
+/// The pooler between this process and a Postgres server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pooler {
+    /// No pooler, or one in session mode: each connection has its own server session.
+    #[default]
+    None,
+    /// A pooler in transaction mode: a connection has a server session for one transaction at a time.
+    Transaction,
+}
+
+/// The kind of database and its address.
+#[derive(Clone)]
+pub enum Location {
+    /// An SQLite file; its directory is created when it is missing.
+    Sqlite(PathBuf),
+    /// A `postgres://` URL. It may hold the password: never print it.
+    Postgres(String),
+}
+
+// Written by hand because the URL may hold a password.
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => f.debug_tuple("Sqlite").field(path).finish(),
+            Self::Postgres(_) => f.debug_tuple("Postgres").finish_non_exhaustive(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_omits_the_password() {
+        let options = StoreOptions {
+            location: Location::Postgres("postgres://user:hunter2@127.0.0.1/name".to_owned()),
+            max_connections: 4,
+            ledger_writers: 1,
+            min_connections: 0,
+            password_file: None,
+            pooler: Pooler::None,
+            connect_timeout: Duration::ZERO,
+            idle_timeout: Duration::ZERO,
+            acquire_timeout: Duration::ZERO,
+        };
+        let shown = format!("{options:?} {:#?}", options.location);
+        assert!(shown.contains("Postgres") && !shown.contains("hunter2"), "{shown}");
+    }
+}

@@ -1,0 +1,32 @@
+//! The Postgres backend.
+//!
+//! A verb is one statement where possible (one autocommit round trip), so most verbs cannot leave a transaction open. A
+//! connection is closed instead of reused if a verb was cancelled on it, if it lost its server, or if its server no longer
+//! accepts writes.
+
+mod audit;
+mod backends;
+mod batch;
+mod client_rows;
+mod clients;
+mod connection;
+mod failure;
+mod keys;
+mod maintenance;
+mod opener;
+mod param;
+mod pool;
+mod quotas;
+mod revocations;
+mod schema;
+mod seconds;
+mod snapshot;
+mod timeouts;
+mod tls;
+mod tokens;
+mod url;
+
+pub use pool::PostgresStore;
+pub use tokens::LedgerWriter;
+
+pub(super) use url::check as check_url;

@@ -1,0 +1,229 @@
+//! Clients and their secrets.
+
+use std::pin::pin;
+
+use futures_util::TryStreamExt;
+
+use super::client_rows::{self as rows, documents, read, secret, secret_documents};
+use super::connection::Connection;
+use super::failure::Failure;
+use super::param::Param;
+use super::pool::{PostgresStore, with_connection};
+use super::seconds::Seconds;
+use super::timeouts::{FULL_READ, LONG, LONG_STATEMENT, ORDINARY};
+use crate::error::{Result, StoreError};
+use crate::model::client::LoadedRow;
+use crate::model::{AuditEntry, Client, Page, SecretHash};
+use crate::row;
+
+/// Inserts clients in one statement; returns the number of inserted clients and the ids of those with a predecessor.
+async fn insert(
+    connection: &mut Connection,
+    (clients, secrets): (&String, &String),
+    at: Seconds,
+    now_ms: u64,
+) -> std::result::Result<(i64, Vec<String>), Failure> {
+    let params: [&dyn Param; 5] = [
+        clients,
+        secrets,
+        &at,
+        &(now_ms as i64),
+        &Seconds(row::cutoff_expiry(now_ms)),
+    ];
+    let row = connection.query_one(&rows::INSERT, &params).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
+/// Updates clients in one statement; returns the number of clients that still had the given version.
+async fn update(connection: &mut Connection, clients: &String, at: Seconds) -> std::result::Result<i64, Failure> {
+    let row = connection.query_one(&rows::UPDATE, &[clients, &at]).await?;
+    Ok(row.try_get(0)?)
+}
+
+impl PostgresStore {
+    pub(crate) async fn create_client(&self, client: &Client, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
+        let (document, secrets) = (documents([(client, audit)]), secret_documents([client]));
+        with_connection!(self, ORDINARY, |connection| {
+            let at = Seconds(client.created_at);
+            let (inserted, had_predecessor) = insert(connection, (&document, &secrets), at, now_ms).await?;
+            if inserted == 0 {
+                return Err(StoreError::Conflict(format!("the client {} exists already", client.client_id)).into());
+            }
+            Ok(!had_predecessor.is_empty())
+        })
+    }
+
+    pub(crate) async fn client(&self, client_id: &str) -> Result<Option<Client>> {
+        with_connection!(self, ORDINARY, |connection| {
+            let rows = connection.query(&rows::BY_ID, &[&client_id]).await?;
+            rows.first().map(read).transpose()
+        })
+    }
+
+    pub(crate) async fn clients_by_id(&self, client_ids: &[String]) -> Result<Vec<Client>> {
+        with_connection!(self, ORDINARY, |connection| {
+            // A plan that was cached for a small table stays in use while the table grows: it must use the index.
+            connection.begin("SET LOCAL enable_seqscan = off").await?;
+            let rows = connection.query(&rows::BY_IDS, &[&client_ids]).await?;
+            connection.commit().await?;
+            rows.iter().map(read).collect()
+        })
+    }
+
+    pub(crate) async fn list_clients(&self, prefix: &str, cursor: Option<&str>, limit: usize) -> Result<Page<Client>> {
+        let end = row::prefix_end(prefix);
+        with_connection!(self, LONG, |connection| {
+            connection.begin(LONG_STATEMENT).await?;
+            let params: [&dyn Param; 4] = [&cursor.unwrap_or_default(), &prefix, &end, &(limit as i64 + 1)];
+            let rows = connection.query(&rows::PAGE, &params).await?;
+            connection.commit().await?;
+            let items = rows.iter().map(read).collect::<std::result::Result<_, Failure>>()?;
+            Ok(Page::cut(items, limit, |client: &Client| client.client_id.to_string()))
+        })
+    }
+
+    pub(crate) async fn update_client(&self, client: &Client, now: i64, audit: &AuditEntry) -> Result<bool> {
+        let document = documents([(client, audit)]);
+        with_connection!(self, ORDINARY, |connection| {
+            if update(connection, &document, Seconds(now)).await? == 1 {
+                return Ok(true);
+            }
+            let exists = "SELECT EXISTS (SELECT 1 FROM clients WHERE client_id = $1)";
+            let exists = connection.query_one(exists, &[&&*client.client_id]).await?;
+            if exists.try_get(0)? {
+                let text = format!(
+                    "the client {} was changed by another request: read it again",
+                    client.client_id
+                );
+                return Err(StoreError::Conflict(text).into());
+            }
+            Ok(false)
+        })
+    }
+
+    pub(crate) async fn delete_client(&self, client_id: &str, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
+        let sql = "WITH deleted AS (DELETE FROM clients WHERE client_id = $1 RETURNING client_id),
+            cutoff AS (
+                INSERT INTO revocations (target_kind, target_id, cutoff_ms, expires_at)
+                SELECT 'client', client_id, $2, $3 FROM deleted)
+            INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
+            SELECT $4, $5, $6, 'client', client_id, $7 FROM deleted";
+        with_connection!(self, ORDINARY, |connection| {
+            let params: [&dyn Param; 7] = [
+                &client_id,
+                &(now_ms as i64),
+                &Seconds(row::cutoff_expiry(now_ms)),
+                &Seconds((now_ms / 1000) as i64),
+                &audit.actor,
+                &audit.action,
+                &audit.detail,
+            ];
+            Ok(connection.execute(sql, &params).await? == 1)
+        })
+    }
+
+    pub(crate) async fn rotate_secret(
+        &self,
+        client_id: &str,
+        new: &SecretHash,
+        old_expire_at: i64,
+        now: i64,
+        audit: &AuditEntry,
+    ) -> Result<bool> {
+        let lock = "UPDATE clients SET version = version + 1, updated_at = $2 WHERE client_id = $1";
+        let delete = "DELETE FROM client_secrets WHERE client_id = $1 AND expires_at <= $2";
+        // LEAST ignores a null.
+        let expire = "UPDATE client_secrets SET expires_at = LEAST(expires_at, $2) WHERE client_id = $1";
+        let add = "WITH added AS (INSERT INTO client_secrets (client_id, hash) VALUES ($1, $2))
+            INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
+            VALUES ($3, $4, $5, 'client', $1, $6)";
+        with_connection!(self, ORDINARY, |connection| {
+            // Separate statements, so that each sees what another rotation committed before it released the row lock.
+            connection.begin("").await?;
+            if connection.execute(lock, &[&client_id, &Seconds(now)]).await? == 0 {
+                connection.roll_back().await?;
+                return Ok(false);
+            }
+            connection.execute(delete, &[&client_id, &Seconds(now)]).await?;
+            connection
+                .execute(expire, &[&client_id, &Seconds(old_expire_at)])
+                .await?;
+            let params: [&dyn Param; 6] = [
+                &client_id,
+                &&new[..],
+                &Seconds(now),
+                &audit.actor,
+                &audit.action,
+                &audit.detail,
+            ];
+            connection.execute(add, &params).await?;
+            connection.commit().await?;
+            Ok(true)
+        })
+    }
+
+    pub(crate) async fn write_clients(
+        &self,
+        new: &[(Client, AuditEntry)],
+        changed: &[(Client, AuditEntry)],
+        now_ms: u64,
+    ) -> Result<Vec<String>> {
+        let document =
+            |clients: &[(Client, AuditEntry)]| documents(clients.iter().map(|(client, audit)| (client, audit)));
+        let secrets = secret_documents(new.iter().map(|(client, _)| client));
+        let (new_document, changed_document) = (document(new), document(changed));
+        let at = Seconds((now_ms / 1000) as i64);
+        let conflict =
+            || StoreError::Conflict("some of the clients were changed by another request: read them again".to_owned());
+        with_connection!(self, LONG, |connection| {
+            connection.begin(LONG_STATEMENT).await?;
+            let mut had_predecessor = Vec::new();
+            if !new.is_empty() {
+                let inserted;
+                (inserted, had_predecessor) = insert(connection, (&new_document, &secrets), at, now_ms).await?;
+                if inserted as usize != new.len() {
+                    return Err(conflict().into());
+                }
+            }
+            if !changed.is_empty() && update(connection, &changed_document, at).await? as usize != changed.len() {
+                return Err(conflict().into());
+            }
+            connection.commit().await?;
+            Ok(had_predecessor)
+        })
+    }
+
+    pub(crate) async fn for_each_client(&self, on_row: &mut (dyn FnMut(LoadedRow) + Send)) -> Result<()> {
+        with_connection!(self, FULL_READ, |connection| {
+            // Two full scans in one snapshot: a join would cost several times as much.
+            connection
+                .begin(
+                    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = 60000",
+                )
+                .await?;
+            let mut rows = pin!(connection.stream(&rows::ALL).await?);
+            while let Some(row) = rows.try_next().await? {
+                on_row(LoadedRow::Client(Client::from_row(&row)?));
+            }
+            let sql = "SELECT client_id, hash, expires_at FROM client_secrets ORDER BY id DESC";
+            let mut rows = pin!(connection.stream(sql).await?);
+            while let Some(row) = rows.try_next().await? {
+                let secret = secret(row.try_get(1)?, row.try_get(2)?)?;
+                on_row(LoadedRow::Secret(row.try_get(0)?, secret));
+            }
+            connection.commit().await?;
+            Ok(())
+        })
+    }
+
+    pub(crate) async fn load_clients(&self, after: &str, limit: usize) -> Result<Vec<Client>> {
+        with_connection!(self, LONG, |connection| {
+            // The secrets of a page must be looked up through the index: other plans would scan the table for each page.
+            let settings = format!("{LONG_STATEMENT}; SET LOCAL enable_hashjoin = off; SET LOCAL enable_seqscan = off");
+            connection.begin(&settings).await?;
+            let rows = connection.query(&rows::AFTER, &[&after, &(limit as i64)]).await?;
+            connection.commit().await?;
+            rows.iter().map(read).collect()
+        })
+    }
+}

@@ -1,0 +1,92 @@
+//! Migrations, which several nodes may run concurrently.
+
+use bb8_postgres::bb8::ManageConnection;
+
+use super::connection::Connection;
+use super::failure::Failure;
+use super::param::Param;
+use super::pool::{PostgresStore, jitter, with_connection};
+use super::timeouts::LONG;
+use crate::error::{Result, StoreError};
+use crate::migrations;
+
+/// The advisory lock under which one node at a time migrates.
+const MIGRATION_LOCK: i64 = 0x6f61_7574_6832_0001;
+/// The history table in refinery's format.
+const HISTORY: &str = "CREATE TABLE IF NOT EXISTS refinery_schema_history (
+    version int4 PRIMARY KEY, name varchar(255), applied_on varchar(255), checksum varchar(255))";
+/// Maximum attempts of a migration that finds a table locked. An attempt waits 100 ms at most, because requests wait behind it.
+const ATTEMPTS: u32 = 20;
+
+impl PostgresStore {
+    pub(crate) async fn migrate(&self) -> Result<usize> {
+        // Not from the pool: waiting for another node's migration may exceed the limits of a verb.
+        let mut connection = self.opener.connect().await?;
+        self.opener.detect_pooler().await?;
+        let mut attempt = 1;
+        loop {
+            match migrate(&mut connection).await {
+                Err(failure) if failure.is_collision() && attempt < ATTEMPTS => connection.reset().await,
+                Err(failure) if failure.is_collision() => {
+                    return Err(StoreError::Unavailable(
+                        "a table that the migration changes is locked: try again".into(),
+                    ));
+                }
+                Err(failure) if failure.code() == Some("42P07") => {
+                    let message = failure.message().unwrap_or("a table exists already");
+                    return Err(migrations::table_exists(message));
+                }
+                done => return Ok(done?),
+            }
+            attempt += 1;
+            tokio::time::sleep(jitter()).await;
+        }
+    }
+
+    pub(crate) async fn schema_version(&self) -> Result<Option<i64>> {
+        with_connection!(self, LONG, |connection| {
+            self.opener.detect_pooler().await?;
+            version(connection).await
+        })
+    }
+}
+
+/// Applies all missing migrations in one transaction that holds the lock.
+async fn migrate(connection: &mut Connection) -> std::result::Result<usize, Failure> {
+    let lock = format!(
+        "SET LOCAL statement_timeout = 60000; SELECT pg_advisory_xact_lock({MIGRATION_LOCK}); SET LOCAL lock_timeout = '100ms'"
+    );
+    connection.begin(&lock).await?;
+    // Must be the first statement: another node may have created the table while this one waited for the lock. A statement
+    // that locks the catalogue sees that; a lookup by name may use a stale cache.
+    connection.batch(HISTORY).await?;
+    let steps = migrations::after("postgres", version(connection).await?);
+    for step in &steps {
+        connection.batch(step.sql().unwrap_or_default()).await?;
+        let insert = "INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
+            VALUES ($1::bigint, $2, to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), $3)";
+        let checksum = step.checksum().to_string();
+        let params: [&dyn Param; 3] = [&i64::from(step.version()), &step.name(), &checksum];
+        connection.execute(insert, &params).await?;
+    }
+    connection.commit().await?;
+    Ok(steps.len())
+}
+
+async fn version(connection: &mut Connection) -> std::result::Result<Option<i64>, Failure> {
+    let exists = connection
+        .query_one("SELECT to_regclass('refinery_schema_history') IS NOT NULL", &[])
+        .await?;
+    if !exists.try_get::<_, bool>(0)? {
+        return Ok(None);
+    }
+    let mut applied = Vec::new();
+    for r in connection.query(migrations::HISTORY, &[]).await? {
+        applied.push(migrations::Applied {
+            version: r.try_get::<_, i32>(0)?.into(),
+            name: r.try_get(1)?,
+            checksum: r.try_get(2)?,
+        });
+    }
+    Ok(migrations::check("postgres", &applied)?)
+}

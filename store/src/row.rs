@@ -1,0 +1,119 @@
+//! Conversions between model types and column values that both backends share.
+
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+use crate::error::{Result, StoreError};
+use crate::model::token::uuid_v7_ms;
+use crate::model::{Change, MAX_TOKEN_LIFETIME, Revocation, RevocationTarget, TokenFormat};
+
+/// Seconds that a token or revocation row is kept after its expiry, to tolerate clocks that are off by less.
+pub(super) const RETENTION_GRACE: i64 = 3600;
+
+/// Exclusive upper bound of the ids that begin with a prefix: no id contains the last Unicode character.
+pub(super) fn prefix_end(prefix: &str) -> String {
+    format!("{prefix}{}", char::MAX)
+}
+
+pub(super) fn format_code(format: TokenFormat) -> i16 {
+    match format {
+        TokenFormat::Paseto => 1,
+        TokenFormat::Jwt => 2,
+        TokenFormat::Opaque => 3,
+    }
+}
+
+pub(super) fn format_from_code(code: i16) -> Result<TokenFormat> {
+    match code {
+        1 => Ok(TokenFormat::Paseto),
+        2 => Ok(TokenFormat::Jwt),
+        3 => Ok(TokenFormat::Opaque),
+        other => Err(StoreError::Corrupt(format!(
+            "a token row has the unknown format {other}"
+        ))),
+    }
+}
+
+/// Parses the stored name of an enum value; the error names `column`.
+pub(super) fn parse<T: FromStr<Err = String>>(column: &str, text: &str) -> Result<T> {
+    text.parse()
+        .map_err(|e| StoreError::Corrupt(format!("{column} {text:?} {e}")))
+}
+
+pub(super) fn hash(bytes: &[u8]) -> Result<[u8; 32]> {
+    bytes
+        .try_into()
+        .map_err(|_| StoreError::Corrupt(format!("a hash has {} bytes instead of 32", bytes.len())))
+}
+
+/// The range of possible expiries (exclusive, inclusive) of a token with this id, given the maximum token lifetime.
+pub(super) fn expiry_range(jti: &Uuid) -> (i64, i64) {
+    let issued = (uuid_v7_ms(jti) / 1000) as i64;
+    (issued - 60, issued + MAX_TOKEN_LIFETIME + 60)
+}
+
+/// Sorts and deduplicates token ids with their expiries; sorted ids are on fewer pages per lookup.
+pub(super) fn distinct(wanted: &[(Uuid, i64)]) -> Vec<(Uuid, i64)> {
+    let mut wanted = wanted.to_vec();
+    wanted.sort_unstable();
+    wanted.dedup();
+    wanted
+}
+
+/// `target_kind` and `target_id` of a revocation.
+pub(super) fn target(target: &RevocationTarget) -> (&'static str, String) {
+    match target {
+        RevocationTarget::Token { jti, .. } => ("token", jti.to_string()),
+        RevocationTarget::Client(id) => ("client", id.clone()),
+        RevocationTarget::User(id) => ("user", id.clone()),
+        RevocationTarget::Key(kid) => ("key", kid.clone()),
+        RevocationTarget::Issuer => ("issuer", String::new()),
+    }
+}
+
+/// When every token that a revocation covers has expired.
+pub(super) fn revocation_expiry(revocation: &Revocation) -> i64 {
+    match revocation.target {
+        RevocationTarget::Token { expires_at, .. } => expires_at,
+        _ => cutoff_expiry(revocation.cutoff_ms),
+    }
+}
+
+/// When every token issued up to a cut-off has expired, plus a day for clocks that disagree.
+pub(super) fn cutoff_expiry(cutoff_ms: u64) -> i64 {
+    (cutoff_ms / 1000) as i64 + MAX_TOKEN_LIFETIME + 24 * 3600
+}
+
+pub(super) fn revocation(kind: &str, id: String, cutoff_ms: i64, expires_at: i64) -> Result<Revocation> {
+    let target = match kind {
+        "token" => {
+            let jti = id
+                .parse()
+                .map_err(|_| StoreError::Corrupt(format!("a revocation has the invalid token id {id:?}")))?;
+            RevocationTarget::Token { jti, expires_at }
+        }
+        "client" => RevocationTarget::Client(id),
+        "user" => RevocationTarget::User(id),
+        "key" => RevocationTarget::Key(id),
+        "issuer" => RevocationTarget::Issuer,
+        other => {
+            return Err(StoreError::Corrupt(format!(
+                "a revocation has the unknown target kind {other:?}"
+            )));
+        }
+    };
+    Ok(Revocation {
+        target,
+        cutoff_ms: cutoff_ms as u64,
+    })
+}
+
+/// The change that an audit row reports to running servers, if any.
+pub(super) fn change(action: &str, target_id: String) -> Option<Change> {
+    match action.split_once('.')?.0 {
+        "client" => Some(Change::Client(target_id)),
+        "key" => Some(Change::Keys),
+        _ => None,
+    }
+}

@@ -1,0 +1,18 @@
+//! The SQLite backend: one file, one writer thread and two reader threads.
+
+mod audit;
+mod checkpoint;
+mod client_rows;
+mod clients;
+mod connection;
+mod failure;
+mod keys;
+mod maintenance;
+mod quotas;
+mod revocations;
+mod schema;
+mod threads;
+mod timeouts;
+mod tokens;
+
+pub use threads::SqliteStore;

@@ -1,0 +1,279 @@
+//! Clients and their secrets.
+
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+
+use super::audit::append_audit;
+use super::client_rows as rows;
+use super::failure::Failure;
+use super::revocations::append_revocation;
+use super::threads::SqliteStore;
+use super::timeouts::ADMIN_LOCK_WAIT;
+use crate::columns::ColumnValue;
+use crate::error::{Result, StoreError};
+use crate::model::client::LoadedRow;
+use crate::model::{AuditEntry, Client, ClientSecret, Page, Revocation, RevocationTarget, SecretHash};
+use crate::row;
+
+/// Clients per chunk of a full read.
+const CHUNK: usize = 5000;
+
+impl SqliteStore {
+    pub(crate) async fn create_client(&self, client: &Client, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
+        let (client, audit) = (client.clone(), audit.clone());
+        self.write(ADMIN_LOCK_WAIT, move |t| {
+            let at = client.created_at;
+            insert(t, &client, now_ms, at, &audit)?
+                .ok_or_else(|| StoreError::Conflict(format!("the client {} exists already", client.client_id)).into())
+        })
+        .await
+    }
+
+    pub(crate) async fn client(&self, client_id: &str) -> Result<Option<Client>> {
+        let client_id = client_id.to_owned();
+        self.read(move |t| find(t, &client_id)).await
+    }
+
+    pub(crate) async fn clients_by_id(&self, client_ids: &[String]) -> Result<Vec<Client>> {
+        let client_ids = client_ids.to_vec();
+        self.read(move |t| {
+            let found = client_ids.iter().map(|client_id| find(t, client_id));
+            found.filter_map(std::result::Result::transpose).collect()
+        })
+        .await
+    }
+
+    pub(crate) async fn list_clients(&self, prefix: &str, cursor: Option<&str>, limit: usize) -> Result<Page<Client>> {
+        let (prefix, end) = (prefix.to_owned(), row::prefix_end(prefix));
+        let after = cursor.unwrap_or_default().to_owned();
+        self.read(move |t| {
+            let mut select = t.prepare_cached(&rows::PAGE)?;
+            let mut rows = select.query(params![after, prefix, end, limit as i64 + 1])?;
+            let mut items = Vec::new();
+            while let Some(r) = rows.next()? {
+                items.push(with_secrets(t, Client::from_row(r)?)?);
+            }
+            Ok(Page::cut(items, limit, |client| client.client_id.to_string()))
+        })
+        .await
+    }
+
+    pub(crate) async fn update_client(&self, client: &Client, now: i64, audit: &AuditEntry) -> Result<bool> {
+        let (client, audit) = (client.clone(), audit.clone());
+        self.write(ADMIN_LOCK_WAIT, move |t| {
+            if update(t, &client, now, &audit)? {
+                return Ok(true);
+            }
+            if exists(t, &client.client_id)? {
+                let text = format!(
+                    "the client {} was changed by another request: read it again",
+                    client.client_id
+                );
+                return Err(StoreError::Conflict(text).into());
+            }
+            Ok(false)
+        })
+        .await
+    }
+
+    pub(crate) async fn delete_client(&self, client_id: &str, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
+        let (client_id, audit) = (client_id.to_owned(), audit.clone());
+        self.write(ADMIN_LOCK_WAIT, move |t| {
+            let deleted = t
+                .prepare_cached("DELETE FROM clients WHERE client_id = ?1")?
+                .execute([&client_id])?;
+            if deleted == 0 {
+                return Ok(false);
+            }
+            append_cutoff(t, &client_id, now_ms)?;
+            append_audit(t, (now_ms / 1000) as i64, &audit, "client", &client_id)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    pub(crate) async fn rotate_secret(
+        &self,
+        client_id: &str,
+        new: &SecretHash,
+        old_expire_at: i64,
+        now: i64,
+        audit: &AuditEntry,
+    ) -> Result<bool> {
+        let (client_id, new, audit) = (client_id.to_owned(), *new, audit.clone());
+        self.write(ADMIN_LOCK_WAIT, move |t| {
+            let changed = t
+                .prepare_cached("UPDATE clients SET version = version + 1, updated_at = ?2 WHERE client_id = ?1")?
+                .execute(params![client_id, now])?;
+            if changed == 0 {
+                return Ok(false);
+            }
+            t.prepare_cached("DELETE FROM client_secrets WHERE client_id = ?1 AND expires_at <= ?2")?
+                .execute(params![client_id, now])?;
+            t.prepare_cached(
+                "UPDATE client_secrets SET expires_at = min(coalesce(expires_at, ?2), ?2) WHERE client_id = ?1",
+            )?
+            .execute(params![client_id, old_expire_at])?;
+            add_secret(t, &client_id, &new, None)?;
+            append_audit(t, now, &audit, "client", &client_id)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    pub(crate) async fn write_clients(
+        &self,
+        new: &[(Client, AuditEntry)],
+        changed: &[(Client, AuditEntry)],
+        now_ms: u64,
+    ) -> Result<Vec<String>> {
+        let (new, changed, at) = (new.to_vec(), changed.to_vec(), (now_ms / 1000) as i64);
+        let conflict =
+            || StoreError::Conflict("some of the clients were changed by another request: read them again".to_owned());
+        self.write(ADMIN_LOCK_WAIT, move |t| {
+            let mut had_predecessor = Vec::new();
+            for (client, audit) in &new {
+                if insert(t, client, now_ms, at, audit)?.ok_or_else(conflict)? {
+                    had_predecessor.push(client.client_id.to_string());
+                }
+            }
+            for (client, audit) in &changed {
+                if !update(t, client, at, audit)? {
+                    return Err(conflict().into());
+                }
+            }
+            Ok(had_predecessor)
+        })
+        .await
+    }
+
+    pub(crate) async fn for_each_client(&self, on_row: &mut (dyn FnMut(LoadedRow) + Send)) -> Result<()> {
+        let mut chunk = self.load_clients("", CHUNK).await?;
+        while let Some(last) = chunk.last() {
+            let (store, after) = (self.clone(), last.client_id.to_string());
+            // The next chunk is read while this one is processed.
+            let next = tokio::spawn(async move { store.load_clients(&after, CHUNK).await });
+            for client in chunk {
+                on_row(LoadedRow::Client(client));
+            }
+            chunk = next
+                .await
+                .unwrap_or_else(|_| Err(StoreError::Unavailable("reading all clients failed".to_owned())))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn load_clients(&self, after: &str, limit: usize) -> Result<Vec<Client>> {
+        let after = after.to_owned();
+        self.read(move |t| clients_after(t, &after, limit)).await
+    }
+}
+
+/// Inserts a client with its audit row. `None`: the id is taken. `Some(true)`: the client had a predecessor, and a cut-off was
+/// appended.
+fn insert(
+    t: &Connection,
+    client: &Client,
+    now_ms: u64,
+    at: i64,
+    audit: &AuditEntry,
+) -> std::result::Result<Option<bool>, Failure> {
+    let columns = Client::COLUMNS.iter().map(|column| (column.value)(client));
+    let values = columns.chain([ColumnValue::Integer(at)]);
+    if t.prepare_cached(&rows::INSERT)?.execute(params_from_iter(values))? == 0 {
+        return Ok(None);
+    }
+    for secret in client.secrets.iter().rev() {
+        add_secret(t, &client.client_id, &secret.hash, secret.expires_at)?;
+    }
+    let had_predecessor = t
+        .prepare_cached("SELECT 1 FROM revocations WHERE target_kind = 'client' AND target_id = ?1")?
+        .exists([&*client.client_id])?;
+    if had_predecessor {
+        append_cutoff(t, &client.client_id, now_ms)?;
+    }
+    append_audit(t, at, audit, "client", &client.client_id)?;
+    Ok(Some(had_predecessor))
+}
+
+/// Updates a client with its audit row. `false`: there is no such client, or its stored version is another one.
+fn update(t: &Connection, client: &Client, now: i64, audit: &AuditEntry) -> std::result::Result<bool, Failure> {
+    let updated = Client::COLUMNS.iter().filter(|column| column.is_updated);
+    let columns = updated.map(|column| (column.value)(client));
+    let values = columns.chain([
+        ColumnValue::Integer(now),
+        ColumnValue::Text(&client.client_id),
+        ColumnValue::Integer(client.version),
+    ]);
+    let changed = t.prepare_cached(&rows::UPDATE)?.execute(params_from_iter(values))?;
+    if changed == 1 {
+        append_audit(t, now, audit, "client", &client.client_id)?;
+    }
+    Ok(changed == 1)
+}
+
+fn append_cutoff(t: &Connection, client_id: &str, cutoff_ms: u64) -> std::result::Result<(), Failure> {
+    let target = RevocationTarget::Client(client_id.to_owned());
+    append_revocation(t, &Revocation { target, cutoff_ms })
+}
+
+/// Reads clients by [`rows::AFTER`].
+fn clients_after(t: &Connection, after: &str, limit: usize) -> std::result::Result<Vec<Client>, Failure> {
+    let mut select = t.prepare_cached(&rows::AFTER)?;
+    let mut rows = select.query(params![after, limit as i64])?;
+    let (mut clients, mut secrets): (Vec<Client>, Vec<ClientSecret>) = (Vec::with_capacity(limit), Vec::new());
+    let assign = |client: Option<&mut Client>, secrets: &mut Vec<ClientSecret>| {
+        if let Some(client) = client {
+            client.secrets = secrets.drain(..).collect();
+        }
+    };
+    let next = Client::COLUMNS.len();
+    while let Some(r) = rows.next()? {
+        let id = r.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+        if clients.last().is_none_or(|client| *client.client_id != *id) {
+            assign(clients.last_mut(), &mut secrets);
+            clients.push(Client::from_row(r)?);
+        }
+        if let Some(hash) = r.get_ref(next)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
+            secrets.push(ClientSecret {
+                hash: row::hash(hash)?,
+                expires_at: r.get(next + 1)?,
+            });
+        }
+    }
+    assign(clients.last_mut(), &mut secrets);
+    Ok(clients)
+}
+
+fn exists(t: &Connection, client_id: &str) -> rusqlite::Result<bool> {
+    t.prepare_cached("SELECT 1 FROM clients WHERE client_id = ?1")?
+        .exists([client_id])
+}
+
+fn add_secret(t: &Connection, client_id: &str, hash: &SecretHash, expires_at: Option<i64>) -> rusqlite::Result<usize> {
+    t.prepare_cached("INSERT INTO client_secrets (client_id, hash, expires_at) VALUES (?1, ?2, ?3)")?
+        .execute(params![client_id, hash, expires_at])
+}
+
+fn with_secrets(t: &Connection, mut client: Client) -> std::result::Result<Client, Failure> {
+    let mut select =
+        t.prepare_cached("SELECT hash, expires_at FROM client_secrets WHERE client_id = ?1 ORDER BY id DESC")?;
+    let (mut rows, mut secrets) = (select.query([&*client.client_id])?, Vec::new());
+    while let Some(r) = rows.next()? {
+        let hash = row::hash(r.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?;
+        secrets.push(ClientSecret {
+            hash,
+            expires_at: r.get(1)?,
+        });
+    }
+    client.secrets = secrets.into();
+    Ok(client)
+}
+
+fn find(t: &Connection, client_id: &str) -> std::result::Result<Option<Client>, Failure> {
+    let found = t
+        .prepare_cached(&rows::BY_ID)?
+        .query_row([client_id], |r| Ok(Client::from_row(r)))
+        .optional()?
+        .transpose()?;
+    found.map(|client| with_secrets(t, client)).transpose()
+}

@@ -1,0 +1,92 @@
+//! Quota usage: tokens issued per client and calendar window.
+
+use rusqlite::{Row, params};
+
+use super::failure::Failure;
+use super::threads::SqliteStore;
+use super::timeouts::TOKEN_LOCK_WAIT;
+use crate::error::Result;
+use crate::model::{Usage, Window};
+use crate::row;
+
+impl SqliteStore {
+    pub(crate) async fn quota_usage(&self, after: Option<(&str, Window)>, limit: usize) -> Result<Vec<Usage>> {
+        let (client_id, kind) = after.map_or((String::new(), ""), |(client_id, window)| {
+            (client_id.to_owned(), window.as_str())
+        });
+        self.read(move |t| {
+            let mut select = t.prepare_cached(
+                "SELECT client_id, kind, window_start, used FROM quota_usage
+                 WHERE (client_id, kind) > (?1, ?2) ORDER BY client_id, kind LIMIT ?3",
+            )?;
+            let mut rows = select.query(params![client_id, kind, limit as i64])?;
+            let mut found = Vec::new();
+            while let Some(r) = rows.next()? {
+                found.push(usage(r)?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    pub(crate) async fn quota_usage_by_client(&self, client_ids: &[String]) -> Result<Vec<Usage>> {
+        let client_ids = client_ids.to_vec();
+        self.read(move |t| {
+            let mut select =
+                t.prepare_cached("SELECT client_id, kind, window_start, used FROM quota_usage WHERE client_id = ?1")?;
+            let mut found = Vec::new();
+            for client_id in &client_ids {
+                let mut rows = select.query([client_id])?;
+                while let Some(r) = rows.next()? {
+                    found.push(usage(r)?);
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    pub(crate) async fn add_quota_usage(&self, usages: &[Usage]) -> Result<Vec<Usage>> {
+        let usages = usages.to_vec();
+        self.write(TOKEN_LOCK_WAIT, move |t| {
+            let mut totals = Vec::with_capacity(usages.len());
+            for u in &usages {
+                let mut add = t.prepare_cached(
+                    "INSERT INTO quota_usage (client_id, kind, window_start, used) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (client_id, kind) DO UPDATE SET
+                         used = CASE WHEN excluded.window_start > window_start THEN excluded.used
+                                     WHEN excluded.window_start = window_start THEN used + excluded.used ELSE used END,
+                         window_start = max(window_start, excluded.window_start)
+                     RETURNING client_id, kind, window_start, used",
+                )?;
+                let mut rows = add.query(params![u.client_id, u.window.as_str(), u.start, u.used as i64])?;
+                while let Some(r) = rows.next()? {
+                    totals.push(usage(r)?);
+                }
+            }
+            Ok(totals)
+        })
+        .await
+    }
+
+    pub(crate) async fn purge_quota_usage(&self, before: i64) -> Result<u64> {
+        self.purge(
+            "DELETE FROM quota_usage WHERE (client_id, kind) IN
+             (SELECT client_id, kind FROM quota_usage WHERE window_start < ?1 LIMIT ?2)",
+            before,
+        )
+        .await
+    }
+}
+
+fn usage(r: &Row<'_>) -> std::result::Result<Usage, Failure> {
+    Ok(Usage {
+        client_id: r.get(0)?,
+        window: row::parse(
+            "quota_usage.kind",
+            r.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?,
+        )?,
+        start: r.get(2)?,
+        used: r.get::<_, i64>(3)? as u64,
+    })
+}

@@ -1,0 +1,89 @@
+//! The store: a closed enum of atomic verbs over Postgres and SQLite.
+//!
+//! Each verb is one transaction; no transaction type leaves the crate, and callers do not depend on the backend. What must
+//! happen only once (registering a client id, updating a row that has not changed since it was read) is decided by the
+//! database in the statement that writes. A verb that changes data writes its audit row in the same transaction. A missing
+//! row is `Ok(None)` or `Ok(false)`, never an error.
+//!
+//! Each aggregate has one file here and one in each backend: a new verb is a method in these three.
+
+use crate::error::Result;
+use crate::options::{Location, StoreOptions};
+use crate::reports::PoolUse;
+use crate::{postgres, sqlite};
+
+/// Calls a verb of the same name on the backend.
+macro_rules! dispatch {
+    ($self:ident.$verb:ident($($arg:expr),*)) => {
+        match $self {
+            Store::Postgres(store) => store.$verb($($arg),*).await,
+            Store::Sqlite(store) => store.$verb($($arg),*).await,
+        }
+    };
+}
+
+mod audit;
+mod clients;
+mod keys;
+mod quotas;
+mod revocations;
+mod schema;
+mod tokens;
+
+pub use tokens::LedgerWriter;
+
+/// Checks a `postgres://` URL without opening a file or a connection. The error is a clause that follows the name of the
+/// parameter and repeats nothing that may be secret.
+pub fn check_url(url: &str) -> std::result::Result<(), String> {
+    postgres::check_url(url)
+}
+
+/// A handle on the store; clones share its connections.
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// A pool of connections to a server.
+    Postgres(postgres::PostgresStore),
+    /// An embedded file: one writer thread and read-only connections.
+    Sqlite(sqlite::SqliteStore),
+}
+
+impl Store {
+    /// Opens the store without touching its schema. SQLite: opens the file and creates it when it is missing. Postgres:
+    /// builds the pool without connecting, so the first verb reports an unreachable server.
+    pub async fn open(options: &StoreOptions) -> Result<Self> {
+        Ok(match &options.location {
+            Location::Sqlite(path) => Self::Sqlite(sqlite::SqliteStore::open(path, options).await?),
+            Location::Postgres(url) => Self::Postgres(postgres::PostgresStore::open(url, options).await?),
+        })
+    }
+
+    /// `postgres` or `sqlite`, for messages and labels.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "postgres",
+            Self::Sqlite(_) => "sqlite",
+        }
+    }
+
+    /// Describes for operators how connections are protected, for example `TLS, unverified (sslmode=require)`; `None` for
+    /// SQLite.
+    pub fn transport_security(&self) -> Option<String> {
+        match self {
+            Self::Postgres(store) => Some(store.transport_security()),
+            Self::Sqlite(_) => None,
+        }
+    }
+
+    /// Makes a trivial round trip; returns the store's clock in Unix milliseconds.
+    pub async fn ping(&self) -> Result<u64> {
+        dispatch!(self.ping())
+    }
+
+    /// Number of connections now.
+    pub fn pool_use(&self) -> PoolUse {
+        match self {
+            Self::Postgres(store) => store.pool_use(),
+            Self::Sqlite(store) => store.pool_use(),
+        }
+    }
+}

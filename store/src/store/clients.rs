@@ -1,0 +1,106 @@
+//! Registered clients and their secrets.
+
+use super::Store;
+use super::audit::log_audit;
+use crate::error::Result;
+use crate::model::client::LoadedRow;
+use crate::model::{AuditEntry, Client, Page, SecretHash};
+
+impl Store {
+    /// Registers a client with its secrets. `true`: a client with this id existed before, and a cut-off at `now_ms` was
+    /// appended; it revokes every token issued to the predecessor, including those from nodes that had not yet read of its
+    /// deletion. [`StoreError::Conflict`]: the id is taken.
+    ///
+    /// [`StoreError::Conflict`]: crate::StoreError::Conflict
+    pub async fn create_client(&self, client: &Client, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
+        let had_predecessor = dispatch!(self.create_client(client, now_ms, audit))?;
+        log_audit(audit, "client", &client.client_id);
+        Ok(had_predecessor)
+    }
+
+    /// A client with its secrets.
+    pub async fn client(&self, client_id: &str) -> Result<Option<Client>> {
+        dispatch!(self.client(client_id))
+    }
+
+    /// The clients with these ids, in no particular order; unknown ids are left out.
+    pub async fn clients_by_id(&self, client_ids: &[String]) -> Result<Vec<Client>> {
+        dispatch!(self.clients_by_id(client_ids))
+    }
+
+    /// A page of the clients whose ids begin with a prefix, in ascending order of id. The cursor is the last id of the
+    /// previous page.
+    pub async fn list_clients(&self, prefix: &str, cursor: Option<&str>, limit: usize) -> Result<Page<Client>> {
+        dispatch!(self.list_clients(prefix, cursor, limit))
+    }
+
+    /// Writes a client's fields (all but `client_id`, `created_at`, `version` and its secrets) if the stored version is still
+    /// `client.version`; the stored version grows by one. `Ok(false)`: no such client. [`StoreError::Conflict`]: the client
+    /// changed after it was read.
+    ///
+    /// [`StoreError::Conflict`]: crate::StoreError::Conflict
+    pub async fn update_client(&self, client: &Client, now: i64, audit: &AuditEntry) -> Result<bool> {
+        let updated = dispatch!(self.update_client(client, now, audit))?;
+        if updated {
+            log_audit(audit, "client", &client.client_id);
+        }
+        Ok(updated)
+    }
+
+    /// Deletes a client and its secrets, and appends the cut-off that keeps its tokens revoked if the id is registered again.
+    /// `Ok(false)`: no such client.
+    pub async fn delete_client(&self, client_id: &str, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
+        let deleted = dispatch!(self.delete_client(client_id, now_ms, audit))?;
+        if deleted {
+            log_audit(audit, "client", client_id);
+        }
+        Ok(deleted)
+    }
+
+    /// Adds a secret. Existing secrets expire at `old_expire_at` unless they expire earlier; those expired at `now` are
+    /// deleted. `Ok(false)`: no such client.
+    pub async fn rotate_secret(
+        &self,
+        client_id: &str,
+        new: &SecretHash,
+        old_expire_at: i64,
+        now: i64,
+        audit: &AuditEntry,
+    ) -> Result<bool> {
+        let rotated = dispatch!(self.rotate_secret(client_id, new, old_expire_at, now, audit))?;
+        if rotated {
+            log_audit(audit, "client", client_id);
+        }
+        Ok(rotated)
+    }
+
+    /// Creates and updates a chunk of clients, all or none, each with its audit row; as [`Self::create_client`] and
+    /// [`Self::update_client`] do. Returns the ids of new clients that had a predecessor, in no particular order: a cut-off
+    /// at `now_ms` was appended for each of them. [`StoreError::Conflict`]: the id of a new client is taken, or an updated
+    /// client changed after it was read.
+    ///
+    /// [`StoreError::Conflict`]: crate::StoreError::Conflict
+    pub async fn write_clients(
+        &self,
+        new: &[(Client, AuditEntry)],
+        changed: &[(Client, AuditEntry)],
+        now_ms: u64,
+    ) -> Result<Vec<String>> {
+        let had_predecessor = dispatch!(self.write_clients(new, changed, now_ms))?;
+        for (client, audit) in new.iter().chain(changed) {
+            log_audit(audit, "client", &client.client_id);
+        }
+        Ok(had_predecessor)
+    }
+
+    /// Passes every client to `on_row`, in no particular order, and afterwards secrets to be added to these clients, if they
+    /// are read separately. On an error, some rows may have been passed already.
+    pub async fn for_each_client(&self, on_row: &mut (dyn FnMut(LoadedRow) + Send)) -> Result<()> {
+        dispatch!(self.for_each_client(on_row))
+    }
+
+    /// Up to `limit` clients whose ids are greater than `after`, in ascending order of id.
+    pub async fn load_clients(&self, after: &str, limit: usize) -> Result<Vec<Client>> {
+        dispatch!(self.load_clients(after, limit))
+    }
+}

@@ -1,0 +1,73 @@
+//! Documents name files that exist, and every metric has its line.
+
+use std::collections::BTreeSet;
+
+use crate::tree::{files, root, shown};
+
+/// Files that a run writes.
+const WRITTEN_LATER: &[&str] = &["docs/performance.md"];
+
+/// Where a code span that names a source file begins. It may end with a function of the file: `src/a.rs::b`.
+const SOURCES: &[&str] = &["src/", "actors/", "store/", "tests/", "migrations/", "benches/"];
+
+/// Names of files and functions in documents that do not exist, as `document names name`.
+pub fn missing() -> Vec<String> {
+    let mut documents: Vec<_> = ["README", "ARCHITECTURE", "CONTRIBUTING", "SECURITY", "CHANGELOG"]
+        .map(|name| root().join(name).with_extension("md"))
+        .into();
+    files(&root().join("docs"), "md", &mut documents);
+    documents.extend(["loadtest/README.md", "loadtest/peers/README.md"].map(|name| root().join(name)));
+    let mut missing = Vec::new();
+    for document in documents {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for target in links(&text) {
+            let path = document.parent().unwrap().join(target.split('#').next().unwrap());
+            if !path.exists() && !WRITTEN_LATER.iter().any(|later| path.ends_with(later)) {
+                missing.push(format!("{} names {target}", shown(&document)));
+            }
+        }
+        let is_source =
+            |span: &&str| SOURCES.iter().any(|top| span.starts_with(top)) && !span.contains([' ', '*', '{', '<']);
+        for span in text.split('`').skip(1).step_by(2).filter(is_source) {
+            let (file, function) = span.split_once("::").unwrap_or((span, ""));
+            let path = root().join(file);
+            let holds = |text: String| function.is_empty() || text.contains(&format!("fn {function}("));
+            if !path.is_dir() && !std::fs::read_to_string(&path).is_ok_and(holds) {
+                missing.push(format!("{} names {span}", shown(&document)));
+            }
+        }
+    }
+    missing
+}
+
+/// Targets of Markdown links that are not URLs or places in the same file.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| {
+        let target = rest.split(')').next()?;
+        let local = !target.contains("://") && !target.starts_with('#') && !target.contains(char::is_whitespace);
+        local.then_some(target)
+    })
+}
+
+#[test]
+fn every_metric_is_described() {
+    let mut sources = Vec::new();
+    files(&root().join("actors/src/metrics"), "rs", &mut sources);
+    files(&root().join("src"), "rs", &mut sources);
+    let described = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let mut names = BTreeSet::new();
+    for source in sources {
+        let text = std::fs::read_to_string(source).unwrap();
+        for made in ["counter(", "histogram(", "gauge("] {
+            let quoted = |rest: &str| Some(rest.trim_start().strip_prefix('"')?.split('"').next()?.to_owned());
+            names.extend(text.split(made).skip(1).filter_map(quoted));
+        }
+    }
+    assert!(names.len() > 25, "{names:?}");
+    let is_described = |name: &String| {
+        let name = format!("`oauth2_server_{name}");
+        described.contains(&format!("{name}`")) || described.contains(&format!("{name}_total`"))
+    };
+    names.retain(|name| !is_described(name));
+    assert!(names.is_empty(), "not in docs/metrics.md: {names:?}");
+}
