@@ -1,54 +1,54 @@
-// The load test. `run.sh` starts it; `k6 run main.js` with BASE_URL does too.
+// The load test, started by `run.sh`, or directly by `k6 run main.js` with BASE_URL.
 import exec from 'k6/execution';
 import { sleep } from 'k6';
 import { Counter, Gauge } from 'k6/metrics';
-import { SCENARIOS, STEADY } from './lib/catalogue.js';
-import { clientInTurn, create, prefixOf, random, removeAll } from './lib/clients.js';
+import { FIXED_RATE, SCENARIOS } from './lib/catalogue.js';
+import { clientInTurn, prefixOf, random, registerClients, removeClients } from './lib/clients.js';
 import { config } from './lib/config.js';
 import { fail } from './lib/failure.js';
-import { prepareOnly } from './lib/http.js';
-import { discover, issue } from './lib/oauth.js';
+import { excludeFromResults } from './lib/http.js';
+import { fetchDocument, issue } from './lib/oauth.js';
 import { plan } from './lib/plan.js';
-import { fill, rehearse } from './lib/pool.js';
+import { checkPool, fillPool } from './lib/pool.js';
 import { scrape } from './lib/prometheus.js';
-import { flood as guessAtFew, honest as insistBeside } from './scenarios/auth_failures.js';
-import { flood, honest } from './scenarios/bad_secrets.js';
-import { clientCredentials } from './scenarios/client_credentials.js';
-import { discovery as readDocuments } from './scenarios/discovery.js';
-import { herd as stampede } from './scenarios/herd.js';
+import * as authFailures from './scenarios/auth_failures.js';
+import * as badSecrets from './scenarios/bad_secrets.js';
+import { issueForFormat } from './scenarios/client_credentials.js';
+import { fetchInTurn } from './scenarios/discovery.js';
+import { requestAtOnce } from './scenarios/herd.js';
 import { introspectOne } from './scenarios/introspect.js';
 import { introspectMany } from './scenarios/introspect_batch.js';
-import { ask, honest as askBeside } from './scenarios/limits.js';
-import { mix as mixed } from './scenarios/mix.js';
-import { overdraw } from './scenarios/quotas.js';
+import * as rateLimits from './scenarios/limits.js';
+import { runMix } from './scenarios/mix.js';
+import { exceedQuota } from './scenarios/quotas.js';
 import { revokeOne } from './scenarios/revoke.js';
-import { watch as look } from './scenarios/watch.js';
+import { scrapeAndRecord } from './scenarios/watch.js';
 
 export { handleSummary } from './lib/summary.js';
 
-// k6 asks for them once, before there are VUs, and changes them, which it cannot with what is shared: hence a copy.
+// k6 reads the options once, before there are VUs, and modifies them, which a SharedArray does not allow: hence the copy.
 export const options = __VU === 0 ? JSON.parse(JSON.stringify(plan().options)) : {};
 
-const broken = new Counter('script_errors');
-const lasted = new Gauge('run_seconds');
+const scriptErrors = new Counter('script_errors');
+const runSeconds = new Gauge('run_seconds');
 
-// k6 goes on after an exception and would end with 0.
+// Counts exceptions: k6 continues after one and would exit with 0.
 const guarded = (work) => (data) => {
-  setPhase();
+  tagPhase();
   try {
     work(data);
   } catch (error) {
-    broken.add(1);
+    scriptErrors.add(1);
     throw error;
   }
 };
 
-// Requests carry the phase of the ramp that they were made in.
-function setPhase() {
+// Tags requests with the current phase of the ramp.
+function tagPhase() {
   if (config.shape === undefined) return;
   const { tags } = exec.vu.metrics;
   delete tags.phase;
-  if (STEADY.includes(exec.scenario.name)) return;
+  if (FIXED_RATE.includes(exec.scenario.name)) return;
   let left = (Date.now() - exec.scenario.startTime) / 1000 / config.duration;
   for (const stage of config.shape) {
     tags.phase = stage.phase;
@@ -58,39 +58,39 @@ function setPhase() {
 }
 
 export const client_credentials = guarded((data) => issue(clientInTurn(data, 0)));
-export const client_credentials_paseto = guarded(clientCredentials('paseto'));
-export const client_credentials_jwt = guarded(clientCredentials('jwt'));
-export const client_credentials_opaque = guarded(clientCredentials('opaque'));
+export const client_credentials_paseto = guarded(issueForFormat('paseto'));
+export const client_credentials_jwt = guarded(issueForFormat('jwt'));
+export const client_credentials_opaque = guarded(issueForFormat('opaque'));
 export const introspect = guarded(introspectOne);
 export const introspect_batch = guarded(introspectMany);
 export const revoke = guarded(revokeOne);
-export const discovery = guarded(readDocuments);
-export const mix = guarded(mixed);
-export const herd = guarded(stampede);
-export const bad_secrets = guarded(flood);
-export const bad_secrets_good = guarded(honest);
-export const limits = guarded(ask);
-export const limits_good = guarded(askBeside);
-export const quotas = guarded(overdraw);
-export const auth_failures = guarded(guessAtFew);
-export const auth_failures_good = guarded(insistBeside);
-export const watch = guarded(look);
+export const discovery = guarded(fetchInTurn);
+export const mix = guarded(runMix);
+export const herd = guarded(requestAtOnce);
+export const bad_secrets = guarded(badSecrets.flood);
+export const bad_secrets_good = guarded(badSecrets.legitimate);
+export const limits = guarded(rateLimits.exceedRate);
+export const limits_good = guarded(rateLimits.legitimate);
+export const quotas = guarded(exceedQuota);
+export const auth_failures = guarded(authFailures.flood);
+export const auth_failures_good = guarded(authFailures.legitimate);
+export const watch = guarded(scrapeAndRecord);
 
 export function setup() {
-  prepareOnly();
+  excludeFromResults();
   const runId = config.runId ?? random(9).toLowerCase().replace(/_/g, '-');
   const data = { prefix: prefixOf(runId), seed: `ltseed_${random(32)}` };
-  if (!config.elsewhere) {
-    const found = discover('metadata');
-    if (found === undefined) fail(`BASE_URL ${config.baseUrl} does not answer with the metadata of an authorization server`);
-    data.issuer = found.issuer;
+  if (!config.external) {
+    const metadata = fetchDocument('metadata');
+    if (metadata === undefined) fail(`BASE_URL ${config.baseUrl} does not return authorization server metadata`);
+    data.issuer = metadata.issuer;
   }
-  if (config.own) create(data);
+  if (config.own) registerClients(data);
   try {
     prepare(data);
   } catch (error) {
-    // k6 does not call `teardown` after a `setup` that failed.
-    if (config.own) report(removeAll(data));
+    // k6 does not call `teardown` after a failed `setup`.
+    if (config.own) reportRemoval(removeClients(data));
     throw error;
   }
   return data;
@@ -99,36 +99,37 @@ export function setup() {
 function prepare(data) {
   // Other nodes learn of new clients a moment later.
   if (config.own) sleep(config.settle);
-  const needy = config.names.filter((name) => !['nothing', 'metrics'].includes(SCENARIOS[name].needs));
-  if (needy.length > 0 && issue(clientInTurn(data, 0)) === undefined) {
+  const withClients = config.names.filter((name) => !['nothing', 'metrics'].includes(SCENARIOS[name].needs));
+  if (withClients.length > 0 && issue(clientInTurn(data, 0)) === undefined) {
     fail(
       config.own
-        ? `BASE_URL ${config.baseUrl} issues no token for a client that ADMIN_URL ${config.adminUrl} has just registered`
-        : 'the server issues no token for CLIENT_ID: is CLIENT_SECRET its secret?',
+        ? `BASE_URL ${config.baseUrl} issues no token for a client that was just registered at ADMIN_URL ${config.adminUrl}`
+        : 'the server issues no token for CLIENT_ID; check CLIENT_SECRET',
     );
   }
-  if (needy.some((name) => SCENARIOS[name].pool)) {
-    data.pool = fill(data);
+  if (withClients.some((name) => SCENARIOS[name].pool)) {
+    data.pool = fillPool(data);
     sleep(config.revokeDelay);
-    rehearse(data);
+    checkPool(data);
   }
   const before = scrape();
   if (before === undefined && config.names.includes('watch')) {
-    fail(`METRICS_URL ${config.metricsUrl} does not answer with the metrics of this server`);
+    fail(`METRICS_URL ${config.metricsUrl} does not return the metrics of oauth2_server`);
   }
   data.before = before ?? null;
   data.began = Date.now();
 }
 
-function report(problem) {
-  // run.sh looks for these words: without them it clears up itself, and says what it could not.
+// `problem`: why the clients could not be removed, if so.
+function reportRemoval(problem) {
+  // run.sh searches the log for this marker. Without it, run.sh removes the clients, and reports those that remain.
   if (problem === undefined) console.log('loadtest-clients-removed');
   else if (__ENV.LOADTEST_BRIEF) console.warn(problem);
   else fail(`the clients of this run could not be removed: ${problem}`);
 }
 
 export function teardown(data) {
-  prepareOnly();
-  lasted.add((Date.now() - data.began) / 1000);
-  report(config.own ? removeAll(data) : undefined);
+  excludeFromResults();
+  runSeconds.add((Date.now() - data.began) / 1000);
+  reportRemoval(config.own ? removeClients(data) : undefined);
 }

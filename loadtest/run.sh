@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs a load test: see `usage` below, and loadtest/README.md.
+# Runs a load test. See `usage` below and loadtest/README.md.
 #
-# shellcheck disable=SC2030,SC2031,SC2317 # subshells that set variables for one command; functions that traps call
+# shellcheck disable=SC2030,SC2031,SC2317 # subshells set variables for one command; traps call functions
 set -Eeuo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -19,15 +19,15 @@ usage() {
     cat <<'END'
 Usage: loadtest/run.sh
 
-Everything is said by environment variables; loadtest/README.md lists them.
+Runs a load test with k6. It is configured with environment variables; loadtest/README.md lists all of them.
   PROFILE    smoke, load, stress, spike, soak, breakpoint or compare
-  SCENARIOS  which of the profile's scenarios, or others
-  BASE_URL   the server, with ADMIN_URL and ADMIN_TOKEN_FILE, or CLIENT_ID and CLIENT_SECRET_FILE
-  TOKEN_URL  instead, the token endpoint of another server than oauth2_server
-  STORE      without BASE_URL: sqlite or postgres, for a server that is started for the run
+  SCENARIOS  scenarios to run instead of the profile's
+  BASE_URL   the server to test, with ADMIN_URL and ADMIN_TOKEN_FILE, or CLIENT_ID and CLIENT_SECRET_FILE
+  TOKEN_URL  instead of BASE_URL: the token endpoint of another authorization server
+  STORE      without BASE_URL or TOKEN_URL: sqlite or postgres, the store of a server started for the run
 
-Exit code: 0 all thresholds held, 99 one was crossed, 2 the configuration is wrong, 3 it could not be measured,
-129, 130 or 143 it was interrupted.
+Exit codes: 0 all thresholds held, 99 a threshold was crossed, 2 invalid configuration, 3 measurement failed,
+129, 130 or 143 interrupted.
 END
 }
 
@@ -37,25 +37,25 @@ case "${1:-}" in
     usage
     exit
     ;;
-*) usage_error "arguments are not taken: everything is said by environment variables, see loadtest/README.md" ;;
+*) usage_error "unexpected argument $1: configure the run with environment variables, see loadtest/README.md" ;;
 esac
 
 random_hex() { head -c "$1" /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 
-# An empty variable is an absent one, and a relative path must mean the same to all who are given it.
+# Treats empty variables as unset, and makes paths absolute, because the programs started below run in other directories.
 for name in ADMIN_TOKEN_FILE CLIENT_SECRET_FILE INTROSPECT_CLIENT_SECRET_FILE DATABASE_URL_FILE SERVER_BINARY RESULTS_DIR; do
     value=${!name:-}
     if [ -z "$value" ]; then unset "$name"; elif [ "${value#/}" = "$value" ]; then export "$name=$PWD/$value"; fi
 done
-# k6 would take these for options of its own, which say something else than the profile or leave out what makes it true.
+# k6 reads these as its own options, which would override the profile or disable checks.
 for name in VUS DURATION ITERATIONS STAGES SCENARIOS EXECUTION_SEGMENT EXECUTION_SEGMENT_SEQUENCE PAUSED LINGER NO_SETUP \
     NO_TEARDOWN NO_THRESHOLDS NO_SUMMARY SUMMARY_MODE SUMMARY_EXPORT SUMMARY_TREND_STATS SYSTEM_TAGS \
     HTTP_DEBUG DISCARD_RESPONSE_BODIES THROW MIN_ITERATION_DURATION BATCH BATCH_PER_HOST LOG_OUTPUT CONFIG; do
     name=K6_$name
-    [ -z "${!name:-}" ] || usage_error "$name would change what is measured or write secrets to the log: it must not be set"
+    [ -z "${!name:-}" ] || usage_error "$name must not be set: it would change what is measured or write secrets to the log"
 done
 
-# These are between the parts of this.
+# Internal variables between run.sh and main.js.
 unset LOADTEST_STARTED LOADTEST_STORE LOADTEST_BRIEF LOADTEST_K6 LOADTEST_MACHINE
 
 PROFILE=${PROFILE:-smoke}
@@ -65,28 +65,28 @@ sqlite | postgres) ;;
 *) usage_error "STORE must be sqlite or postgres, not $STORE" ;;
 esac
 if [ -n "${DATABASE_URL_FILE:-}" ]; then
-    [ -z "${DATABASE_URL:-}" ] || usage_error "DATABASE_URL and DATABASE_URL_FILE are both given: one of them must go"
+    [ -z "${DATABASE_URL:-}" ] || usage_error "DATABASE_URL and DATABASE_URL_FILE are mutually exclusive"
     DATABASE_URL=$(cat "$DATABASE_URL_FILE") || usage_error "DATABASE_URL_FILE cannot be read"
 fi
 if [ -n "${DATABASE_URL:-}" ]; then
-    [ "$STORE" = postgres ] || usage_error "DATABASE_URL is for STORE=postgres"
-    [ -z "${BASE_URL:-}${TOKEN_URL:-}" ] || usage_error "DATABASE_URL is for a server of our own: with BASE_URL it must not be set"
+    [ "$STORE" = postgres ] || usage_error "DATABASE_URL requires STORE=postgres"
+    [ -z "${BASE_URL:-}${TOKEN_URL:-}" ] || usage_error "DATABASE_URL must not be set with BASE_URL or TOKEN_URL: it is the database of a server started for the run"
 fi
 own_server=''
-# Whether what the run leaves in the store goes with the store.
-passing=''
+# Whether the store is deleted after the run, so that clients need not be removed.
+temporary_store=''
 if [ -z "${BASE_URL:-}${TOKEN_URL:-}" ]; then
     own_server=yes
-    [ -n "${DATABASE_URL:-}" ] || passing=yes
+    [ -n "${DATABASE_URL:-}" ] || temporary_store=yes
     for name in ADMIN_URL ADMIN_TOKEN ADMIN_TOKEN_FILE CLIENT_ID CLIENT_SECRET CLIENT_SECRET_FILE METRICS_URL; do
-        [ -z "${!name:-}" ] || usage_error "BASE_URL is missing: $name is for a server that runs already"
+        [ -z "${!name:-}" ] || usage_error "BASE_URL is missing: $name is for a server that is already running"
     done
     for name in INTROSPECT_URL REVOKE_URL; do
         [ -z "${!name:-}" ] || usage_error "TOKEN_URL is missing: $name is for another server than oauth2_server"
     done
 fi
-command -v curl >/dev/null || give_up "curl is not installed"
-K6=$("$here/k6.sh") || give_up "there is no k6, and none could be installed"
+command -v curl >/dev/null || fatal "curl is not installed"
+K6=$("$here/k6.sh") || fatal "k6 is not installed and could not be built"
 export PROFILE STORE
 export RUN_ID=${RUN_ID:-$(date -u +%Y%m%d%H%M%S)-$(random_hex 3)}
 
@@ -97,20 +97,20 @@ interrupted=''
 signals=0
 code=3
 
-# Ends everything that was started, whatever happened.
-tidy() {
-    local left=$?
+# Stops all started processes and removes temporary files, however the script ends.
+clean_up() {
+    local status=$?
     trap '' HUP INT TERM
     [ -z "$progress_id" ] || stop "$progress_id" TERM 1
     if is_running "$k6_id"; then stop "$k6_id" INT 30; fi
     stop_server
     stop_postgres
     rm -rf "$scratch"
-    exit "$left"
+    exit "$status"
 }
-trap tidy EXIT
+trap clean_up EXIT
 
-# k6 is told to stop, which it does after removing its clients; told twice, it stops at once and we remove them.
+# Asks k6 to stop, which removes its clients first. On a second signal k6 stops immediately, and run.sh removes the clients.
 interrupt() {
     interrupted=$1
     signals=$((signals + 1))
@@ -125,23 +125,23 @@ trap 'interrupt 129' HUP
 trap 'interrupt 130' INT
 trap 'interrupt 143' TERM
 
-# Runs k6 beside us, so that signals are heard meanwhile; leaves its exit code in `code`.
+# Runs k6 in the background, so that this shell handles signals meanwhile. Sets `code` to its exit code.
 run_k6() {
-    local heard
-    # To a file by its stderr: what it writes to a log file itself is lost if it is killed.
-    (apart "$K6" "$@") </dev/null 2>"$results/k6.log" &
+    local signals_before
+    # Logs through stderr: what k6 writes to a log file itself is lost if it is killed.
+    (in_new_session "$K6" "$@") </dev/null 2>"$results/k6.log" &
     k6_id=$!
-    # A signal ends the waiting, not k6.
+    # A signal interrupts `wait` without ending k6.
     while :; do
-        heard=$signals
+        signals_before=$signals
         code=0
         wait "$k6_id" 2>/dev/null || code=$?
-        if [ "$heard" = "$signals" ]; then break; fi
+        if [ "$signals_before" = "$signals" ]; then break; fi
     done
     k6_id=''
 }
 
-# k6 draws bars on a terminal. Elsewhere they would be thousands of lines: one now and then says enough.
+# Without a terminal, k6's progress bars would be thousands of lines: prints one line every ten seconds instead.
 show_progress() {
     local start=$SECONDS
     while sleep 10 >/dev/null 2>&1; do say "$((SECONDS - start)) s of about $1 s"; done
@@ -149,7 +149,7 @@ show_progress() {
 
 check_configuration() {
     local plan="$scratch/plan.json"
-    # Where our own server will be is not known yet, nor its admin token.
+    # The URLs and the admin token of a server that is yet to be started are placeholders.
     if ! (
         if [ -n "$own_server" ]; then
             export BASE_URL=http://127.0.0.1:1 ADMIN_URL=http://127.0.0.1:1 ADMIN_TOKEN=to-be-made
@@ -157,20 +157,20 @@ check_configuration() {
         exec "$K6" inspect --include-system-env-vars --execution-requirements "$here/main.js"
     ) >"$plan" 2>"$scratch/inspect.log" </dev/null; then
         local why
-        why=$(sentence_in "$scratch/inspect.log")
+        why=$(error_in "$scratch/inspect.log")
         [ -n "$why" ] || why="k6 cannot read the scripts: $(head -n 1 "$scratch/inspect.log")"
         usage_error "$why"
     fi
     length=$(sed -nE 's/.*"totalDuration": *"([^"]*)".*/\1/p' "$plan")
 }
 
-# "1h0m5s" in seconds.
+# Converts a duration such as "1h0m5s" to whole seconds, rounded up.
 in_seconds() {
     sed -E 's/([0-9.]+)h/\1 3600 /; s/([0-9.]+)m/\1 60 /; s/([0-9.]+)s/\1 1 /' <<<"$1" |
         awk '{ for (i = 1; i < NF; i += 2) sum += $i * $(i + 1); printf "%d\n", sum + 0.999 }'
 }
 
-metrics_into() {
+save_metrics() {
     local url=${METRICS_URL:-${ADMIN_URL:+${ADMIN_URL%/}/metrics}}
     if [ -z "$url" ] || [ "$url" = none ]; then return 0; fi
     local trust=()
@@ -181,30 +181,30 @@ metrics_into() {
     fi
 }
 
-# Removes the clients of this run unless k6 has said that it did.
-clear_up() {
-    if [ -n "$passing" ] || ! grep -q 'loadtest-clients-registering' "$results/k6.log"; then return 0; fi
-    if grep -qE 'loadtest-clients-(removed|not-ours)' "$results/k6.log"; then return 0; fi
+# Removes the clients of this run unless k6 has already done so.
+remove_clients() {
+    if [ -n "$temporary_store" ] || ! grep -q 'loadtest-clients-registering' "$results/k6.log"; then return 0; fi
+    if grep -qE 'loadtest-clients-(removed|preexisting)' "$results/k6.log"; then return 0; fi
     say "removing the clients of the run"
     (
         unset SCENARIOS
         export PROFILE=smoke
-        apart "$K6" run --quiet --no-usage-report --address '' --include-system-env-vars "$here/cleanup.js"
+        in_new_session "$K6" run --quiet --no-usage-report --address '' --include-system-env-vars "$here/cleanup.js"
     ) >/dev/null 2>"$scratch/cleanup.log" </dev/null && return 0
-    say "clients of this run may be left: $(sentence_in "$scratch/cleanup.log")"
-    say "their ids begin with lt-$RUN_ID-; see \"What is left behind\" in loadtest/README.md"
+    say "clients of this run may remain: $(error_in "$scratch/cleanup.log")"
+    say "their ids begin with lt-$RUN_ID-; see \"Remaining data\" in loadtest/README.md"
     return 1
 }
 
-# In a function, so that all of it has been read before the first step: a script that changes while it runs is read on
-# where it was.
+# A function, so that bash has read all of it before it runs: bash reads scripts incrementally, and this file may change
+# during a run.
 main() {
     check_configuration
     span=$(in_seconds "$length")
 
     results=${RESULTS_DIR:-$here/results/$(date -u +%Y%m%dT%H%M%SZ)-$PROFILE}
-    mkdir -p "$results" || usage_error "RESULTS_DIR cannot be made: $results"
-    [ ! -e "$results/summary.json" ] || usage_error "RESULTS_DIR holds the results of another run: $results"
+    mkdir -p "$results" || usage_error "RESULTS_DIR cannot be created: $results"
+    [ ! -e "$results/summary.json" ] || usage_error "RESULTS_DIR contains the results of another run: $results"
     export RESULTS_DIR=$results
 
     LOADTEST_K6=$("$K6" version | sed -nE 's/^k6(\.exe)? (v[^ ]+).*/\2/p' | head -n 1)
@@ -215,18 +215,18 @@ main() {
         find_server
         if [ "$STORE" = postgres ] && [ -z "${DATABASE_URL:-}" ]; then start_postgres; fi
         start_server
-        say "a server on $STORE at $BASE_URL"
+        say "started a server on $STORE at $BASE_URL"
     fi
 
     say "profile $PROFILE, about $span s, results in $results"
-    metrics_into metrics-before.txt
+    save_metrics metrics-before.txt
 
     export K6_WEB_DASHBOARD=true K6_WEB_DASHBOARD_PORT=${K6_WEB_DASHBOARD_PORT:--1}
     export K6_WEB_DASHBOARD_EXPORT=$results/report.html
-    # A point a second, and of a long run as many as a page can show.
+    # One point per second; about 600 points for a longer run.
     export K6_WEB_DASHBOARD_PERIOD=${K6_WEB_DASHBOARD_PERIOD:-$((span / 600 + 1))s}
     export K6_NO_USAGE_REPORT=${K6_NO_USAGE_REPORT:-true}
-    # The report is made of the older of the two forms that k6 has for its figures.
+    # summary.js reads the older of k6's two summary formats.
     export K6_NEW_MACHINE_READABLE_SUMMARY=false
     quiet=()
     if [ ! -t 1 ]; then
@@ -234,30 +234,30 @@ main() {
         show_progress "$span" &
         progress_id=$!
     fi
-    waited_cpu >"$scratch/cpu_before"
+    children_cpu >"$scratch/cpu_before"
     began=$SECONDS
     run_k6 run "${quiet[@]}" --address '' --include-system-env-vars --log-output stderr "$here/main.js"
     took=$((SECONDS - began))
-    waited_cpu >"$scratch/cpu_after"
+    children_cpu >"$scratch/cpu_after"
     cpu=$(awk 'NR == 1 { before = $1 } NR == 2 { printf "%.2f\n", $1 - before }' "$scratch/cpu_before" "$scratch/cpu_after")
     if [ -n "$progress_id" ]; then
         stop "$progress_id" TERM 1
         progress_id=''
     fi
 
-    metrics_into metrics-after.txt
+    save_metrics metrics-after.txt
     server_cpu=''
     database_cpu=''
-    died=''
+    server_died=''
     if [ -n "$own_server" ]; then
-        if is_running "$server_id"; then server_cpu=$(cpu_seconds "$server_id"); else died=yes; fi
+        if is_running "$server_id"; then server_cpu=$(cpu_seconds "$server_id"); else server_died=yes; fi
         if [ -n "$postgres_id" ]; then database_cpu=$(postgres_cpu_seconds); fi
     fi
-    add_processes "$cpu" "$server_cpu" "$database_cpu" "$took"
+    add_cpu_times "$cpu" "$server_cpu" "$database_cpu" "$took"
     if [ -f "$scratch/brief.md" ]; then cat "$scratch/brief.md" || true; fi
 
     k6_code=$code
-    why=$(sentence_in "$results/k6.log")
+    why=$(error_in "$results/k6.log")
     case "$code" in
     0 | 99) ;;
     *) code=3 ;;
@@ -266,7 +266,7 @@ main() {
         code=$interrupted
         why="the run was interrupted"
     elif [ "$code" = 3 ]; then
-        why=${why:-"k6 ended with $k6_code, see $results/k6.log"}
+        why=${why:-"k6 exited with $k6_code, see $results/k6.log"}
     fi
     if [ "$code" = 0 ] || [ "$code" = 99 ]; then
         why=''
@@ -275,22 +275,22 @@ main() {
         elif grep -qE '"verdict": "(could not run|nothing was measured)"' "$results/summary.json"; then
             why="nothing was measured"
         elif [ "$code" = 0 ] && ! grep -q '"verdict": "thresholds held"' "$results/summary.json"; then
-            why="k6 says that all went well, and the report does not"
-        elif [ -n "$died" ]; then
-            why="the server ended during the run, see $results/server.log"
+            why="k6 exited with 0, but the report does not say that all thresholds held"
+        elif [ -n "$server_died" ]; then
+            why="the server exited during the run, see $results/server.log"
         fi
         [ -z "$why" ] || code=3
     fi
-    if ! clear_up && [ "$code" = 0 ]; then
+    if ! remove_clients && [ "$code" = 0 ]; then
         code=3
-        why="clients of the run were left behind"
+        why="clients of the run could not be removed"
     fi
     if [ -f "$results/summary.json" ]; then fill_in exit_code "$code"; fi
-    shorten "$results/k6.log"
+    truncate_log "$results/k6.log"
     case "$code" in
-    0) say "all thresholds held; the report: $results/summary.md" ;;
-    99) say "thresholds were crossed; the report: $results/summary.md" ;;
-    *) say "${why:-it could not be measured}" ;;
+    0) say "all thresholds held; report: $results/summary.md" ;;
+    99) say "thresholds crossed; report: $results/summary.md" ;;
+    *) say "${why:-the measurement failed}" ;;
     esac
     exit "$code"
 }

@@ -1,51 +1,52 @@
-// Which scenarios there are and what each cannot do without.
+// The scenarios and what each requires.
 //
-// needs: "client"   one client at least; an existing one will do (CLIENT_ID and CLIENT_SECRET)
-//        "clients"  clients of its own, made through the admin API
-//        "metrics"  the server's /metrics
-//        "nothing"  the public endpoints alone
-// asks:  endpoints that not every server has
-// ours:  endpoints or answers that no other server has
-// marked: which clients it has to itself, see `clients.js`
-// beside: the good traffic that runs along, chosen with it and never alone
+// needs        "client"   at least one client; an existing one is enough (CLIENT_ID and CLIENT_SECRET)
+//              "clients"  clients registered for the run through the admin API
+//              "metrics"  the server's /metrics
+//              "nothing"  the public endpoints only
+// endpoints    endpoints that not every authorization server has
+// nativeOnly   uses endpoints or responses that only oauth2_server has
+// pool         needs the token pool, see `pool.js`
+// dedicated    the purpose of the clients that only this scenario uses, see `clients.js`
+// legitimate   the scenario of legitimate traffic that runs at the same time; it is never selected on its own
 export const FORMATS = ['paseto', 'jwt', 'opaque'];
 
 export const SCENARIOS = {
   client_credentials_paseto: { needs: 'clients', format: 'paseto' },
   client_credentials_jwt: { needs: 'clients', format: 'jwt' },
   client_credentials_opaque: { needs: 'clients', format: 'opaque' },
-  // The same for an existing client, whose format is its own business.
+  // For an existing client, in whatever format it is registered with.
   client_credentials: { needs: 'client' },
-  introspect: { needs: 'client', asks: ['introspect'], pool: true },
-  introspect_batch: { needs: 'client', ours: true, pool: true },
-  revoke: { needs: 'client', asks: ['introspect', 'revoke'] },
-  discovery: { needs: 'nothing', ours: true },
-  mix: { needs: 'client', ours: true, pool: true },
+  introspect: { needs: 'client', endpoints: ['introspect'], pool: true },
+  introspect_batch: { needs: 'client', nativeOnly: true, pool: true },
+  revoke: { needs: 'client', endpoints: ['introspect', 'revoke'] },
+  discovery: { needs: 'nothing', nativeOnly: true },
+  mix: { needs: 'client', nativeOnly: true, pool: true },
   herd: { needs: 'clients' },
-  bad_secrets: { needs: 'client', beside: 'bad_secrets_good' },
-  limits: { needs: 'clients', marked: 'limited', beside: 'limits_good' },
-  quotas: { needs: 'clients', marked: 'quota' },
-  auth_failures: { needs: 'client', ours: true, marked: 'victim', beside: 'auth_failures_good' },
+  bad_secrets: { needs: 'client', legitimate: 'bad_secrets_good' },
+  limits: { needs: 'clients', dedicated: 'limited', legitimate: 'limits_good' },
+  quotas: { needs: 'clients', dedicated: 'quota' },
+  auth_failures: { needs: 'client', nativeOnly: true, dedicated: 'victim', legitimate: 'auth_failures_good' },
   watch: { needs: 'metrics' },
 };
 
-// All that runs beside something.
-export const GOOD = Object.values(SCENARIOS).flatMap(({ beside }) => beside ?? []);
+// The scenarios of legitimate traffic.
+export const LEGITIMATE = Object.values(SCENARIOS).flatMap(({ legitimate }) => legitimate ?? []);
 
-// Scenarios of one VU that sends what is due together and keeps the clients' books.
-export const PACED = ['limits', 'quotas'];
+// Scenarios whose single VU sends all due requests together and tracks each client's limit.
+export const SINGLE_VU = ['limits', 'quotas'];
 
 // Floods of wrong secrets.
 export const FLOODS = ['bad_secrets', 'auth_failures'];
 
-// What has a pace of its own and does not climb or follow the ramp of a profile.
-export const STEADY = ['herd', 'watch', ...PACED, ...GOOD];
+// Scenarios whose rate does not follow the ramp or the steps of a profile.
+export const FIXED_RATE = ['herd', 'watch', ...SINGLE_VU, ...LEGITIMATE];
 
-// Names that stand for several.
+// Group names in SCENARIOS.
 export const GROUPS = {
   all: Object.keys(SCENARIOS).filter((name) => name !== 'client_credentials'),
   client_credentials: FORMATS.map((format) => `client_credentials_${format}`),
 };
 
-// What an endpoint is called in tags and reports.
+// Endpoint names in tags and reports.
 export const ENDPOINTS = ['token', 'introspect', 'introspect_batch', 'revoke', 'jwks', 'paseto_keys', 'metadata'];

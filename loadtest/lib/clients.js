@@ -1,16 +1,16 @@
-// The clients of a run. Their secrets are derived, so that ten thousand of them need no room in what k6 hands from `setup`
-// to every VU: a random seed and numbers are enough.
+// The clients of a run. Secrets are derived from a random seed and the client's name: `setup` hands every VU the seed
+// instead of ten thousand secrets.
 import crypto from 'k6/crypto';
 import encoding from 'k6/encoding';
-import { reason, refused, register, remove } from './admin.js';
+import { describeFailure, nothingExecuted, register, remove } from './admin.js';
 import { FORMATS, SCENARIOS } from './catalogue.js';
 import { config } from './config.js';
 import { fail } from './failure.js';
 
-// The client that may introspect the tokens of all others.
-const API = 'api';
+// The name of the resource server: the client that may introspect the tokens of all others.
+const RESOURCE_SERVER = 'api';
 
-// Random bytes as text.
+// Random bytes as base64url text.
 export function random(bytes) {
   return encoding.b64encode(crypto.randomBytes(bytes), 'rawurl');
 }
@@ -23,72 +23,73 @@ function derive(data, name) {
   return { id: `${data.prefix}${name}`, secret };
 }
 
-// A client by format and number, of this run or, in a run for an existing client, always that one.
+// A client of this run by format and number. A run with CLIENT_ID always uses that client.
 export function client(data, format, number) {
   if (!config.own) return config.client;
   return { ...derive(data, `${format}-${number}`), format };
 }
 
-// The client number `n` of all formats in turn.
+// Client `n` of all formats in rotation.
 export function clientInTurn(data, n) {
   if (!config.own) return config.client;
   const format = config.formats[n % config.formats.length];
   return client(data, format, Math.floor(n / config.formats.length) % config.clients);
 }
 
-// What sets clients apart that a scenario has to itself.
-const MARKS = {
+// Registration fields of dedicated clients, by purpose.
+const DEDICATED = {
   limited: () => ({ rate_limits: { token: config.rateLimit.spelled }, rate_limit_mode: 'enforce' }),
   quota: () => ({ quotas: { hour: config.quota }, quota_mode: 'enforce' }),
   victim: () => ({}),
 };
 
-// Such a client by number, with what it is called in figures. A run for an existing client has only that one.
-export function marked(data, mark, number) {
-  const called = `${mark}-${number}`;
-  if (!config.own) return { ...config.client, called };
-  return { ...derive(data, called), format: FORMATS[number % FORMATS.length], called };
+// A dedicated client by purpose and number, with its label in metrics. A run with CLIENT_ID always uses that client.
+export function dedicatedClient(data, purpose, number) {
+  const label = `${purpose}-${number}`;
+  if (!config.own) return { ...config.client, label };
+  return { ...derive(data, label), format: FORMATS[number % FORMATS.length], label };
 }
 
-// Of all scenarios of this run.
-function allMarked(data) {
-  const marks = config.names.flatMap((name) => SCENARIOS[name].marked ?? []);
-  return marks.flatMap((mark) => Array.from({ length: config.limited }, (_, n) => ({ mark, ...marked(data, mark, n) })));
+// The dedicated clients of all scenarios of this run.
+function dedicatedClients(data) {
+  const purposes = config.names.flatMap((name) => SCENARIOS[name].dedicated ?? []);
+  return purposes.flatMap((purpose) =>
+    Array.from({ length: config.limited }, (_, n) => ({ purpose, ...dedicatedClient(data, purpose, n) })),
+  );
 }
 
-// Who asks about tokens: a resource server, or the client itself.
-export function asker(data) {
-  return config.own ? derive(data, API) : (config.asker ?? config.client);
+// The client that introspects tokens: the resource server, INTROSPECT_CLIENT_ID, or the client itself.
+export function introspectionClient(data) {
+  return config.own ? derive(data, RESOURCE_SERVER) : (config.introspectionClient ?? config.client);
 }
 
-// The same client with a secret that is as long and not its own.
-export function guess(data, client, n) {
+// The client with a wrong secret of the same length.
+export function withWrongSecret(data, client, n) {
   return { ...client, secret: `ltcs_${crypto.hmac('sha256', data.seed, `wrong ${n}`, 'hex')}` };
 }
 
-export const impostor = (data, n) => guess(data, clientInTurn(data, n), n);
-
 // A client that was never registered.
-export function stranger(data, n) {
+export function unregisteredClient(data, n) {
   return { id: `${data.prefix}nobody-${n % 100}`, secret: `ltcs_${crypto.hmac('sha256', data.seed, `nobody ${n}`, 'hex')}` };
 }
 
 function ids(data) {
-  const all = [derive(data, API).id];
+  const all = [derive(data, RESOURCE_SERVER).id];
   for (const format of config.formats) {
     for (let n = 0; n < config.clients; n += 1) all.push(client(data, format, n).id);
   }
-  return [...all, ...allMarked(data).map((one) => one.id)];
+  return [...all, ...dedicatedClients(data).map((one) => one.id)];
 }
 
-// What the id of a client of a run is after its prefix.
-export const isOurs = (rest) => new RegExp(`^(${API}|(${[...FORMATS, ...Object.keys(MARKS)].join('|')})-[0-9]+)$`).test(rest);
+// Whether a client id without its prefix has the form that load tests generate.
+export const isGeneratedName = (name) =>
+  new RegExp(`^(${RESOURCE_SERVER}|(${[...FORMATS, ...Object.keys(DEDICATED)].join('|')})-[0-9]+)$`).test(name);
 
-// Registers all clients of a run; removes them again if one cannot be had.
-export function create(data) {
+// Registers all clients of a run, and removes them again if one registration fails.
+export function registerClients(data) {
   const bodies = [];
-  const api = derive(data, API);
-  bodies.push({ client_id: api.id, client_secret: api.secret, resource_server: [audience(data)] });
+  const resourceServer = derive(data, RESOURCE_SERVER);
+  bodies.push({ client_id: resourceServer.id, client_secret: resourceServer.secret, introspection_audiences: [audience(data)] });
   const add = ({ id, secret, format }, more) =>
     bodies.push({
       client_id: id,
@@ -102,23 +103,23 @@ export function create(data) {
   for (const format of config.formats) {
     for (let n = 0; n < config.clients; n += 1) add(client(data, format, n));
   }
-  for (const one of allMarked(data)) add(one, MARKS[one.mark]());
-  // run.sh looks for these words: from here on there may be something to remove.
+  for (const one of dedicatedClients(data)) add(one, DEDICATED[one.purpose]());
+  // run.sh searches the log for this marker: from here on there may be clients to remove.
   console.log('loadtest-clients-registering');
   const failed = register(bodies);
   if (failed !== undefined) {
     if (failed.status === 409) {
-      // What is there already is not this run's to remove.
-      console.log('loadtest-clients-not-ours');
-      fail(`a client of this name is registered already: choose another RUN_ID than ${config.runId}`);
+      // Clients that existed before the run must not be removed.
+      console.log('loadtest-clients-preexisting');
+      fail(`RUN_ID ${config.runId} is taken: a client with its prefix is already registered`);
     }
-    if (refused(failed) || removeAll(data) === undefined) console.log('loadtest-clients-removed');
-    fail(`the clients could not be registered: ${reason(failed)}`);
+    if (nothingExecuted(failed) || removeClients(data) === undefined) console.log('loadtest-clients-removed');
+    fail(`the clients could not be registered: ${describeFailure(failed)}`);
   }
 }
 
-// Removes all clients of a run. Answers why it could not, or undefined.
-export function removeAll(data) {
+// Removes all clients of a run. Returns an error message, or undefined on success.
+export function removeClients(data) {
   const failed = remove(ids(data));
-  return failed === undefined ? undefined : reason(failed);
+  return failed === undefined ? undefined : describeFailure(failed);
 }

@@ -1,4 +1,4 @@
-// The settings of this run, read once and shared by all VUs: thousands of them would hold a copy each otherwise.
+// The settings of this run, read once and shared by all VUs: otherwise each of thousands of VUs would hold a copy.
 import { SharedArray } from 'k6/data';
 import { read } from './settings.js';
 

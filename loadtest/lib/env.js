@@ -1,7 +1,7 @@
-// Reads and checks the environment. What is wrong is said in one sentence that names the variable.
+// Reads and validates environment variables. Every error is one sentence that names the variable.
 import { fail } from './failure.js';
 
-// The value, or undefined where it is absent or empty.
+// The value, or undefined where the variable is unset or empty.
 export function text(name) {
   const value = __ENV[name];
   return value === undefined || value.trim() === '' ? undefined : value.trim();
@@ -12,7 +12,7 @@ export function secret(name) {
   const value = text(name);
   const file = text(`${name}_FILE`);
   if (value !== undefined && file !== undefined) {
-    fail(`${name} and ${name}_FILE are both given: one of them must go`);
+    fail(`${name} and ${name}_FILE are mutually exclusive`);
   }
   if (file === undefined) return value;
   let content;
@@ -43,7 +43,7 @@ export function whole(name, fallback, least, most) {
 
 const UNITS = { ms: 0.001, s: 1, m: 60, h: 3600 };
 
-// Seconds in `90`, `90s`, `1m30s`, `500ms`, `2h`; undefined if it is no such thing.
+// Parses `90`, `90s`, `1m30s`, `500ms` or `2h` into seconds; undefined if it is not a duration.
 export function seconds(written) {
   if (/^\d+(\.\d+)?$/.test(written)) return Number(written);
   if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(written)) return undefined;
@@ -52,26 +52,26 @@ export function seconds(written) {
   return sum;
 }
 
-// A time in seconds. `fallback` is written like the variable.
+// A duration in seconds. `fallback` has the same syntax as the variable.
 export function time(name, fallback, least, most) {
   const value = text(name) ?? fallback;
   if (value === undefined) return undefined;
   const read = seconds(value);
   if (read === undefined || read < least || read > most) {
-    fail(`${name} must be a time from ${least} s to ${most} s, such as 90s or 1m30s, not ${value}`);
+    fail(`${name} must be a duration from ${least} s to ${most} s, such as 90s or 1m30s, not ${value}`);
   }
   return read;
 }
 
-// An http or https URL without its last slash.
+// An http or https URL without its trailing slash.
 export function url(name) {
   const value = text(name);
   if (value === undefined) return undefined;
   if (!/^https?:\/\/[^/?#\s]+(\/[^?#\s]*)?$/.test(value)) {
     fail(`${name} must be an http or https URL without query or fragment`);
   }
-  // It is shown in the report and on the terminal.
-  if (/^https?:\/\/[^/]*@/.test(value)) fail(`${name} must not hold a user or a password`);
+  // URLs are printed in the report and on the terminal.
+  if (/^https?:\/\/[^/]*@/.test(value)) fail(`${name} must not contain a user or a password`);
   return value.replace(/\/+$/, '');
 }
 

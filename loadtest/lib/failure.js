@@ -1,6 +1,6 @@
-// What run.sh looks for in k6's log to say why a run could not be had. The sentence may hold no quotes and no secret.
+// run.sh searches k6's log for this marker to report why a run failed. The message must not contain quotes or secrets.
 const MARK = 'loadtest:';
 
-export function fail(sentence) {
-  throw new Error(`${MARK} ${sentence}`);
+export function fail(message) {
+  throw new Error(`${MARK} ${message}`);
 }

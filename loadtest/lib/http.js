@@ -1,32 +1,32 @@
-// Requests as this harness makes them: tagged, with the answer that is expected, and failures counted by kind.
+// HTTP requests with tags, expected statuses, and counters of errors and wrong answers.
 import http from 'k6/http';
 import { Counter } from 'k6/metrics';
 import { config } from './config.js';
-import { kindOf } from './kinds.js';
+import { WRONG, errorTypeOf } from './error_types.js';
 
 const errors = new Counter('request_errors');
 const wrong = new Counter('wrong_answers');
 
 const timeout = `${config.timeout * 1000}ms`;
-const expecting = {};
+const callbacks = {};
 
-// `status` is one, or a list of them, as everywhere here.
+// `status` is one status or a list of them, here and in the functions below.
 function callback(status) {
-  if (expecting[status] === undefined) expecting[status] = http.expectedStatuses(...[].concat(status));
-  return expecting[status];
+  if (callbacks[status] === undefined) callbacks[status] = http.expectedStatuses(...[].concat(status));
+  return callbacks[status];
 }
 
 let measured = true;
 
-// From here on, what this VU does is preparation and no part of the figures.
-export function prepareOnly() {
+// Excludes all further requests of this VU from the results: they belong to setup or teardown.
+export function excludeFromResults() {
   measured = false;
 }
 
 export const isMeasured = () => measured;
 
-// The parameters of a request. `name` is what it is called in figures.
-export function parameters(endpoint, name, status, headers) {
+// The parameters of a request. `name` is its name in k6 metrics.
+export function requestParams(endpoint, name, status, headers) {
   return {
     headers,
     timeout,
@@ -36,37 +36,37 @@ export function parameters(endpoint, name, status, headers) {
   };
 }
 
-// Whether the answer has the expected status; counts it by kind if not.
-export function arrived(response, status) {
+// Whether the response has the expected status; otherwise counts an error by type.
+export function expectStatus(response, status) {
   if ([].concat(status).includes(response.status)) return true;
-  errors.add(1, { kind: kindOf(response) });
+  errors.add(1, { type: errorTypeOf(response) });
   return false;
 }
 
-// Counts an answer that cannot be true; `what` says what it is then. Answers whether it is true.
-export function demand(truth, what) {
-  if (!truth) wrong.add(1, { what });
-  return truth;
+// Counts a wrong answer of type `what` (one of WRONG) unless `holds`. Returns `holds`.
+export function expectThat(holds, what) {
+  if (!holds) wrong.add(1, { what });
+  return holds;
 }
 
-// The body as JSON; undefined, and counted, if it is none.
+// The body as JSON; undefined, and counted as a wrong answer, if it is not JSON.
 export function json(response) {
   try {
     return JSON.parse(response.body);
   } catch (error) {
-    demand(false, 'an answer that is not JSON');
+    expectThat(false, WRONG.json);
     return undefined;
   }
 }
 
-export function post(url, body, sent) {
-  return http.post(url, body, sent);
+export function post(url, body, params) {
+  return http.post(url, body, params);
 }
 
-export function get(url, sent) {
-  return http.get(url, sent);
+export function get(url, params) {
+  return http.get(url, params);
 }
 
-export function together(requests) {
+export function sendBatch(requests) {
   return http.batch(requests);
 }

@@ -1,4 +1,4 @@
-// One test case for each threshold, as build servers read it.
+// The thresholds as JUnit XML for build servers: one test case per threshold, one test suite per scenario.
 const escape = (text) =>
   String(text)
     .replace(/&/g, '&amp;')
@@ -6,20 +6,21 @@ const escape = (text) =>
     .replace(/>/g, '&gt;')
     .replace(/"/g, '&quot;');
 
-function testcase(one) {
-  const head = `    <testcase classname="loadtest.${escape(one.scenario)}" name="${escape(one.metric)} ${escape(one.expected)}" time="0"`;
-  if (one.verdict === 'held') return `${head}/>`;
-  if (one.verdict === 'not reached') return `${head}><skipped message="the run ended before this step"/></testcase>`;
-  const message = `expected ${one.expected}, measured ${one.measured}`;
-  return `${head}><failure type="threshold" message="${escape(message)}">${escape(`${one.metric}: ${message}`)}</failure></testcase>`;
+function testcase(threshold) {
+  const { scenario, metric, expected, measured, verdict } = threshold;
+  const head = `    <testcase classname="loadtest.${escape(scenario)}" name="${escape(metric)} ${escape(expected)}" time="0"`;
+  if (verdict === 'held') return `${head}/>`;
+  if (verdict === 'not reached') return `${head}><skipped message="the run ended before this step"/></testcase>`;
+  const message = `expected ${expected}, measured ${measured}`;
+  return `${head}><failure type="threshold" message="${escape(message)}">${escape(`${metric}: ${message}`)}</failure></testcase>`;
 }
 
-const count = (all, verdict) => all.filter((one) => one.verdict === verdict).length;
+const count = (thresholds, verdict) => thresholds.filter((threshold) => threshold.verdict === verdict).length;
 
-function suite(scenario, all) {
+function suite(scenario, thresholds) {
   return [
-    `  <testsuite name="${escape(scenario.name)}" tests="${all.length}" failures="${count(all, 'crossed')}" skipped="${count(all, 'not reached')}" errors="0" time="${scenario.seconds}">`,
-    ...all.map(testcase),
+    `  <testsuite name="${escape(scenario.name)}" tests="${thresholds.length}" failures="${count(thresholds, 'crossed')}" skipped="${count(thresholds, 'not reached')}" errors="0" time="${scenario.seconds}">`,
+    ...thresholds.map(testcase),
     '  </testsuite>',
   ].join('\n');
 }
@@ -29,7 +30,7 @@ export function junit(summary) {
   return [
     '<?xml version="1.0" encoding="UTF-8"?>',
     `<testsuites name="loadtest ${escape(summary.profile)}" tests="${thresholds.length}" failures="${count(thresholds, 'crossed')}" time="${summary.seconds}">`,
-    ...scenarios.map((scenario) => suite(scenario, thresholds.filter((one) => one.scenario === scenario.name))),
+    ...scenarios.map((scenario) => suite(scenario, thresholds.filter((threshold) => threshold.scenario === scenario.name))),
     '</testsuites>',
     '',
   ].join('\n');

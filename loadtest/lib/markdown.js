@@ -1,26 +1,28 @@
-// The report for people. Its tables are aligned, so that they are read on a terminal as they are.
+// The report as Markdown. Tables are aligned so that they can be read on a terminal.
 
-const nothing = '-';
-const figure = (value, digits = 1) => (value === null || value === undefined ? nothing : value.toFixed(digits));
+const EMPTY = '-';
+const decimal = (value, digits = 1) => (value === null || value === undefined ? EMPTY : value.toFixed(digits));
 const mebibytes = (bytes) => `${(bytes / 1048576).toFixed(1)} MiB`;
 
 function table(head, rows) {
-  const lines = [head, ...rows].map((row) => row.map((cell) => String(cell ?? nothing).replace(/\|/g, '\\|')));
-  const widths = head.map((_, at) => Math.max(3, ...lines.map((line) => line[at].length)));
-  const line = (cells) => `| ${cells.map((cell, at) => cell.padEnd(widths[at])).join(' | ')} |`;
+  const lines = [head, ...rows].map((row) => row.map((cell) => String(cell ?? EMPTY).replace(/\|/g, '\\|')));
+  const widths = head.map((_, column) => Math.max(3, ...lines.map((line) => line[column].length)));
+  const line = (cells) => `| ${cells.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |`;
   const [first, ...rest] = lines;
   return [line(first), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...rest.map(line), ''];
 }
 
-const parts = (counts) =>
+// Counts by label, such as `jwt: 3, paseto: 4`.
+const byLabel = (counts) =>
   Object.entries(counts ?? {})
     .map(([name, count]) => `${name}: ${count}`)
     .join(', ') || '0';
 
-const latency = (ms) => (ms === null ? [nothing, nothing, nothing, nothing] : [ms.p50, ms.p95, ms.p99, ms.max].map((one) => figure(one)));
+const LATENCY = ['p50 ms', 'p95 ms', 'p99 ms', 'max ms'];
+const latency = (ms) => (ms === null ? LATENCY.map(() => EMPTY) : [ms.p50, ms.p95, ms.p99, ms.max].map((one) => decimal(one)));
 
-// What is not known of another server is not worth a word.
-function named({ product, version, commit }) {
+// Of another server, unknown properties are left out.
+function serverName({ product, version, commit }) {
   if (product !== 'oauth2_server') return `${product}${version === null ? '' : ` ${version}`}${commit === null ? '' : `, commit ${commit}`}`;
   return `${product} ${version ?? 'of unknown version'}, commit ${commit ?? 'not known'}`;
 }
@@ -31,16 +33,16 @@ function about(summary) {
   return table(
     ['What', 'Value'],
     [
-      ['Server', named(server)],
+      ['Server', serverName(server)],
       ['Machine of the server', server.machine ?? same],
       ['Generator', `k6 ${generator.k6 ?? 'of unknown version'}`],
       ['Machine of the generator', generator.machine ?? 'not known'],
-      // run.sh fills these in: k6 does not know what it used, and has not ended yet.
+      // run.sh fills in CPU times: k6 cannot measure its own, and is still running.
       ['CPU of the generator', 'not known'],
       ['CPU of the server', 'not known'],
       ['CPU of the database', 'not known'],
       ['Ended', summary.ended],
-      ['Length', `${summary.seconds} s`],
+      ['Duration', `${summary.seconds} s`],
     ],
   );
 }
@@ -50,26 +52,26 @@ function scenarios(summary) {
     .filter((one) => one.started)
     .map((one) => [
       one.name,
-      figure(one.iterations_per_second_asked),
-      figure(one.iterations_per_second_achieved),
+      decimal(one.iterations_per_second_asked),
+      decimal(one.iterations_per_second_achieved),
       one.requests,
       one.failed,
       Object.values(one.wrong_answers).reduce((sum, count) => sum + count, 0),
       one.dropped_iterations,
       ...latency(one.milliseconds),
     ]);
-  const head = ['Scenario', 'asked/s', 'achieved/s', 'requests', 'errors', 'wrong', 'dropped', 'p50 ms', 'p95 ms', 'p99 ms', 'max ms'];
-  const missing = Object.entries(summary.left_out).map(([name, why]) => [`Not run: ${name}, which needs ${why}.`, '']);
-  return [...table(head, rows), ...missing.flat()];
+  const head = ['Scenario', 'target/s', 'achieved/s', 'requests', 'errors', 'wrong', 'dropped', ...LATENCY];
+  const skipped = Object.entries(summary.left_out).map(([name, requirement]) => [`Not run: ${name}, which needs ${requirement}.`, '']);
+  return [...table(head, rows), ...skipped.flat()];
 }
 
 function errors(summary) {
   const rows = [];
   for (const one of summary.scenarios) {
-    for (const [kind, count] of Object.entries(one.errors)) rows.push([one.name, kind, count]);
+    for (const [type, count] of Object.entries(one.errors)) rows.push([one.name, type, count]);
     for (const [what, count] of Object.entries(one.wrong_answers)) rows.push([one.name, `wrong: ${what}`, count]);
   }
-  return rows.length === 0 ? ['None.', ''] : table(['Scenario', 'Kind', 'Count'], rows);
+  return rows.length === 0 ? ['None.', ''] : table(['Scenario', 'Type', 'Count'], rows);
 }
 
 function phases(summary) {
@@ -77,12 +79,12 @@ function phases(summary) {
     one.phases.map((phase) => [one.name, phase.name, phase.requests, phase.failed, ...latency(phase.milliseconds)]),
   );
   if (rows.length === 0) return [];
-  return ['## Phases', '', ...table(['Scenario', 'Phase', 'requests', 'errors', 'p50 ms', 'p95 ms', 'p99 ms', 'max ms'], rows)];
+  return ['## Phases', '', ...table(['Scenario', 'Phase', 'requests', 'errors', ...LATENCY], rows)];
 }
 
 function endpoints(summary) {
   const rows = summary.endpoints.map((one) => [one.name, one.requests, ...latency(one.milliseconds)]);
-  return rows.length === 0 ? ['No request.', ''] : table(['Endpoint', 'requests', 'p50 ms', 'p95 ms', 'p99 ms', 'max ms'], rows);
+  return rows.length === 0 ? ['No requests.', ''] : table(['Endpoint', 'requests', ...LATENCY], rows);
 }
 
 function server({ server: seen }) {
@@ -91,55 +93,55 @@ function server({ server: seen }) {
   return table(
     ['What', 'During the run'],
     [
-      ['Tokens issued', `${seen.tokens_issued} (${parts(seen.tokens_issued_by_format)}); k6 received ${seen.tokens_received_by_k6}`],
+      ['Tokens issued', `${seen.tokens_issued} (${byLabel(seen.tokens_issued_by_format)}); k6 received ${seen.tokens_received_by_k6}`],
       ['Tokens revoked', seen.tokens_revoked],
-      ['Tokens introspected', `active ${parts(seen.tokens_introspected)}`],
-      ['Commits of tokens', seen.commits],
-      ['Tokens per commit', `${figure(seen.tokens_per_commit, 2)}, ${figure(seen.milliseconds_per_commit, 2)} ms each`],
-      ['Sheds (5xx)', parts(seen.sheds)],
-      ['Rejects (4xx)', parts(seen.rejects)],
+      ['Tokens introspected', `active ${byLabel(seen.tokens_introspected)}`],
+      ['Token commits', seen.commits],
+      ['Tokens per commit', `${decimal(seen.tokens_per_commit, 2)}, ${decimal(seen.milliseconds_per_commit, 2)} ms each`],
+      ['Sheds (5xx)', byLabel(seen.sheds)],
+      ['Rejects (4xx)', byLabel(seen.rejects)],
       ['Failed authentications', seen.authentication_failures],
-      ['Actor restarts', parts(seen.actor_restarts)],
+      ['Actor restarts', byLabel(seen.actor_restarts)],
       ['Resident memory', `${mebibytes(rss.before)}, afterwards ${mebibytes(rss.after)}`],
       ['Open file descriptors', `${fds.before}, afterwards ${fds.after}`],
-      ['Partitions', `${seen.partitions}; ${seen.default_partition_rows} tokens outside of them`],
+      ['Partitions', `${seen.partitions}; ${seen.default_partition_rows} tokens in the default partition`],
     ],
   );
 }
 
 function watched({ watched: seen }) {
   if (seen === undefined) return [];
-  const rows = Object.entries(seen).map(([name, figures]) =>
-    typeof figures === 'number' ? [name, figures, figures] : [name, figures.min, figures.max],
+  const rows = Object.entries(seen).map(([name, value]) =>
+    typeof value === 'number' ? [name, value, value] : [name, value.min, value.max],
   );
-  return ['## Watched', '', ...table(['Figure', 'least', 'most'], rows)];
+  return ['## Watched', '', ...table(['Metric', 'min', 'max'], rows)];
 }
 
-function highest({ breakpoint }) {
+function highestRate({ breakpoint }) {
   if (breakpoint === undefined) return [];
   const { highest_rate_held: held, broke_at: broke, broken, seconds } = breakpoint;
-  const first = held === null ? 'No step held.' : `The highest rate that held for ${seconds} s: **${held}/s**.`;
-  const second = broke === null ? 'No step broke.' : `At ${broke}/s this did not: ${broken.join(', ')}.`;
-  // Iterations are dropped when no VU is free: because answers are late, or because k6 is.
+  const first = held === null ? 'No step held.' : `Highest rate that held for ${seconds} s: **${held}/s**.`;
+  const second = broke === null ? 'No step failed.' : `Thresholds crossed at ${broke}/s: ${broken.join(', ')}.`;
+  // k6 drops iterations when no VU is free: because responses are late, or because k6 itself is slow.
   const doubt = broken.some((one) => one.startsWith('dropped_iterations'))
-    ? ' Before this is called the limit of the server, see whether the CPU of the generator was the limit.'
+    ? ' Check the CPU of the generator before attributing this limit to the server.'
     : '';
   return ['## Breakpoint', '', `${first} ${second}${doubt}`, ''];
 }
 
 function thresholds(summary, brief) {
   const mark = { held: 'held', crossed: '**crossed**', 'not reached': 'not reached' };
-  const told = summary.thresholds.filter((one) => !brief || one.verdict === 'crossed');
-  if (told.length === 0) return [`All ${summary.thresholds.length} held or were not reached.`, ''];
-  const rows = told.map((one) => [mark[one.verdict], one.metric, one.expected, one.measured]);
+  const shown = summary.thresholds.filter((one) => !brief || one.verdict === 'crossed');
+  if (shown.length === 0) return [`All ${summary.thresholds.length} held or were not reached.`, ''];
+  const rows = shown.map((one) => [mark[one.verdict], one.metric, one.expected, one.measured]);
   return table(['Verdict', 'Metric', 'Expected', 'Measured'], rows);
 }
 
-// `brief`: only what a terminal needs, since the whole is in a file.
+// `brief`: without the configuration and the thresholds that held, for the terminal.
 export function markdown(summary, brief = false) {
-  const given = Object.entries(summary.configuration).filter(([, value]) => value !== undefined);
+  const configuration = Object.entries(summary.configuration).filter(([, value]) => value !== undefined);
   const title = `# Load test ${summary.profile}: ${summary.verdict}`;
-  // Figures of nothing would only hide the reason, which the log has.
+  // Empty tables would only hide the reason, which is in the log.
   if (brief && summary.verdict === 'could not run') return title;
   return [
     title,
@@ -148,7 +150,7 @@ export function markdown(summary, brief = false) {
     '## Scenarios',
     '',
     ...scenarios(summary),
-    ...highest(summary),
+    ...highestRate(summary),
     ...phases(summary),
     '## Errors',
     '',
@@ -163,6 +165,6 @@ export function markdown(summary, brief = false) {
     '## Thresholds',
     '',
     ...thresholds(summary, brief),
-    ...(brief ? [] : ['## Configuration', '', ...table(['Variable', 'Value'], given)]),
+    ...(brief ? [] : ['## Configuration', '', ...table(['Variable', 'Value'], configuration)]),
   ].join('\n');
 }

@@ -1,37 +1,33 @@
-// From the settings to what k6 is to run: its scenarios, and the thresholds.
+// Turns the settings into k6's options: scenarios and thresholds.
 import { SharedArray } from 'k6/data';
-import { ENDPOINTS, FLOODS, GOOD, PACED, SCENARIOS } from './catalogue.js';
+import { ENDPOINTS, FLOODS, LEGITIMATE, SCENARIOS, SINGLE_VU } from './catalogue.js';
 import { config } from './config.js';
+import { WRONG, errorTypes } from './error_types.js';
 import { fail } from './failure.js';
-import { kinds, wrongs } from './kinds.js';
-import { BEAT, least } from './pace.js';
 import { MIX } from './profiles.js';
+import { TICK, leastRequests } from './schedule.js';
 
-const { limits } = config;
+const { thresholds } = config;
 
-// VUs that a rate needs when an answer takes a fifth of a second, and at the most when it takes one and a half. Each takes
-// k6 some milliseconds to make: those that a slow answer calls for in the middle of a run make it slower.
-const planned = (rate) => Math.min(config.vus, Math.ceil(rate * 0.2) + 4);
-const most = (rate) => Math.min(config.vus, Math.ceil(rate * 1.5) + 20);
+// VUs for a rate: enough for a latency of 0.2 s from the start, and of 1.5 s at most. Creating a VU costs k6 some milliseconds,
+// so VUs that slow responses require in the middle of a run slow k6 down.
+const preAllocated = (rate) => Math.min(config.vus, Math.ceil(rate * 0.2) + 4);
+const maximum = (rate) => Math.min(config.vus, Math.ceil(rate * 1.5) + 20);
 
-function constant(rate) {
-  // k6 wants whole numbers.
+function constantRate(rate) {
+  // k6 accepts only whole numbers.
   const [count, unit] = Number.isInteger(rate) ? [rate, 1] : [Math.max(1, Math.round(rate * 60)), 60];
   return { executor: 'constant-arrival-rate', rate: count, timeUnit: `${unit}s`, duration: `${config.duration}s` };
 }
 
-function every(period) {
-  return { executor: 'constant-arrival-rate', rate: 1, timeUnit: `${period * 1000}ms`, duration: `${config.duration}s` };
-}
-
 function ramp(rate) {
-  const goal = (stage) => Math.max(1, Math.round(rate * stage.to));
-  const stages = config.shape.map((stage) => ({ target: goal(stage), duration: `${stage.share * config.duration}s` }));
+  const target = (stage) => Math.max(1, Math.round(rate * stage.to));
+  const stages = config.shape.map((stage) => ({ target: target(stage), duration: `${stage.share * config.duration}s` }));
   return { executor: 'ramping-arrival-rate', startRate: Math.max(1, Math.round(rate)), timeUnit: '1s', stages };
 }
 
-// Iterations that a ramp starts.
-function area(rate) {
+// The number of iterations that a ramp starts.
+function rampIterations(rate) {
   let [sum, before] = [0, 1];
   for (const stage of config.shape) {
     sum += ((before + stage.to) / 2) * stage.share * config.duration * rate;
@@ -40,15 +36,15 @@ function area(rate) {
   return sum;
 }
 
-// VUs that wait for a revocation to reach other nodes, and do nothing else.
-function waiting(exec, rate) {
+// Additional VUs for those that only wait for REVOKE_DELAY.
+function sleepingVUs(exec, rate) {
   const share = { revoke: 1, mix: MIX.revoke / 100 }[exec] ?? 0;
   return Math.ceil(share * rate * config.revokeDelay);
 }
 
-// One scenario of k6: what it runs, when, how fast, and how many iterations that makes.
-function run(name, exec, start, rate) {
-  const shaped = config.shape !== undefined && !GOOD.includes(exec);
+// A k6 scenario with an arrival rate: what it runs, when, how fast, and the number of iterations.
+function rateRun(name, exec, start, rate) {
+  const shaped = config.shape !== undefined && !LEGITIMATE.includes(exec);
   const peak = shaped ? rate * Math.max(...config.shape.map((stage) => stage.to)) : rate;
   return {
     name,
@@ -56,17 +52,18 @@ function run(name, exec, start, rate) {
     start,
     rate,
     duration: config.duration,
-    iterations: Math.floor(shaped ? area(rate) : rate * config.duration),
+    iterations: Math.floor(shaped ? rampIterations(rate) : rate * config.duration),
     shaped,
     k6: {
-      ...(shaped ? ramp(rate) : constant(rate)),
-      preAllocatedVUs: planned(peak) + waiting(exec, peak),
-      maxVUs: most(peak) + waiting(exec, peak),
+      ...(shaped ? ramp(rate) : constantRate(rate)),
+      preAllocatedVUs: preAllocated(peak) + sleepingVUs(exec, peak),
+      maxVUs: maximum(peak) + sleepingVUs(exec, peak),
     },
   };
 }
 
-function pulse(name, start, period, duration, vus) {
+// A k6 scenario with one iteration per period.
+function periodicRun(name, start, period, duration, vus) {
   return {
     name,
     exec: name,
@@ -75,20 +72,27 @@ function pulse(name, start, period, duration, vus) {
     duration,
     iterations: Math.floor(duration / period),
     shaped: false,
-    k6: { ...every(period), duration: `${duration}s`, preAllocatedVUs: vus, maxVUs: vus },
+    k6: {
+      executor: 'constant-arrival-rate',
+      rate: 1,
+      timeUnit: `${period * 1000}ms`,
+      duration: `${duration}s`,
+      preAllocatedVUs: vus,
+      maxVUs: vus,
+    },
   };
 }
 
-function staircase(exec) {
+function steppedRuns(exec) {
   const runs = [];
   let rate = config.rates[exec];
   for (let step = 0; step < config.steps.count; step += 1) {
     const whole = Math.max(1, Math.round(rate));
-    const one = run(`${exec}_at_${whole}`, exec, step * config.duration, whole);
-    // None more in the middle: when answers take an eighth of a second on average, the end has come.
-    one.k6.preAllocatedVUs = Math.min(config.vus, Math.ceil(whole * 0.12) + 4) + waiting(exec, whole);
-    one.k6.maxVUs = one.k6.preAllocatedVUs;
-    runs.push({ ...one, step: true });
+    const run = rateRun(`${exec}_at_${whole}`, exec, step * config.duration, whole);
+    // No VUs are created during a step: a mean latency of an eighth of a second means that the limit is reached.
+    run.k6.preAllocatedVUs = Math.min(config.vus, Math.ceil(whole * 0.12) + 4) + sleepingVUs(exec, whole);
+    run.k6.maxVUs = run.k6.preAllocatedVUs;
+    runs.push({ ...run, step: true });
     rate *= config.steps.factor;
   }
   return runs;
@@ -96,133 +100,133 @@ function staircase(exec) {
 
 function allRuns() {
   const loads = config.names.filter((name) => name !== 'watch');
-  if (config.steps !== undefined) return staircase(loads[0]);
-  const found = [];
+  if (config.steps !== undefined) return steppedRuns(loads[0]);
+  const runs = [];
   let start = 0;
   for (const name of loads) {
     if (name === 'herd') {
-      found.push(pulse(name, start, config.herdPeriod, config.duration, 3));
-    } else if (PACED.includes(name)) {
-      found.push(pulse(name, start, BEAT, config.duration, 1));
+      runs.push(periodicRun(name, start, config.herdPeriod, config.duration, 3));
+    } else if (SINGLE_VU.includes(name)) {
+      runs.push(periodicRun(name, start, TICK, config.duration, 1));
     } else {
-      found.push(run(name, name, start, config.rates[name]));
+      runs.push(rateRun(name, name, start, config.rates[name]));
     }
-    const { beside } = SCENARIOS[name];
-    if (beside !== undefined) found.push(run(beside, beside, start, Math.max(1, Math.round(config.rates[name] / 4))));
-    // A second, so that one scenario's last answers are not in the next one's figures.
-    if (config.order === 'one by one') start += config.duration + 1;
+    const { legitimate } = SCENARIOS[name];
+    if (legitimate !== undefined) runs.push(rateRun(legitimate, legitimate, start, Math.max(1, Math.round(config.rates[name] / 4))));
+    // A second in between, so that late responses of one scenario are not attributed to the next.
+    if (config.order === 'sequential') start += config.duration + 1;
   }
   if (config.names.includes('watch')) {
-    const end = Math.max(...found.map((one) => one.start + one.duration));
-    // One VU, so that it remembers what it saw before.
-    found.push(pulse('watch', 0, config.watchPeriod, end, 1));
+    const end = Math.max(...runs.map((run) => run.start + run.duration));
+    // A single VU, which remembers the previous scrape.
+    runs.push(periodicRun('watch', 0, config.watchPeriod, end, 1));
   }
-  return found;
+  return runs;
 }
 
-// Half of a step must have been seen before it may end the run. k6 counts from before `setup`, whose length is a guess:
-// too long a guess lets a broken step last longer, too short a one judges it by its first answers.
+// Estimated seconds of `setup`. A threshold may end the run only after half of a step, but k6 counts from before `setup`. If the
+// estimate is too long, a failing step lasts longer; if it is too short, a step is judged by its first responses.
 const SETUP = config.settle + 1 + 0.004 * config.clients * config.formats.length;
 
 export const warmUp = (length) => config.warmUp ?? Math.min(length / 10, 300);
 
-// Of growth that was never measured nothing must be promised.
-function comparable(watch) {
-  if (limits.growth === undefined || warmUp(watch.duration) + 2 * config.watchPeriod <= watch.duration) return;
-  fail('DURATION is too short to watch anything grow: after WARM_UP it must leave time for two looks, WATCH_PERIOD apart');
+// A growth threshold requires at least two scrapes after the warm-up.
+function checkWatchDuration(watch) {
+  if (thresholds.growth === undefined || warmUp(watch.duration) + 2 * config.watchPeriod <= watch.duration) return;
+  fail('DURATION is too short to measure growth: after WARM_UP it must leave time for two scrapes, WATCH_PERIOD apart');
 }
 
-// Whether the flood passes what each victim may fail, on every node, even if all of its start falls into full buckets.
-function overflows(flood) {
-  const sent = (flood.iterations * (1 - limits.dropped)) / config.limited;
+// Whether the flood exceeds AUTH_FAILURES of every victim on every node, even if its start meets full buckets.
+function exceedsAuthFailures(flood) {
+  const sent = (flood.iterations * (1 - thresholds.dropped)) / config.limited;
   return config.failures > 0 && sent > config.nodes * config.failures * (1 + flood.duration / 60) * 1.05;
 }
 
-// What a run promises, in k6's words, each with the scenario that it speaks of.
-function allPromises(runs) {
+// The thresholds of a run in k6's syntax, each with its scenario. `abort`: when k6 may end the run because of it.
+function allThresholds(runs) {
   const found = [];
   const add = (scenario, metric, expression, abort) => found.push({ scenario, metric, expression, abort });
-  for (const one of runs) {
-    const of = `{scenario:${one.name}}`;
-    const abort = one.step ? `${Math.round((SETUP + one.start + one.duration / 2) * 1000)}ms` : undefined;
-    const anything = one.step && one.start > 0 ? undefined : 'count>0';
-    add(one.name, `script_errors${of}`, 'count<1');
-    if (one.name === 'watch') {
-      comparable(one);
-      add(one.name, `scrapes${of}`, 'rate>0.9');
-      add(one.name, `http_reqs${of}`, 'count>0');
-      add(one.name, 'server_restarts', 'count<1');
-      if (limits.growth !== undefined) add(one.name, 'server_rss_growth', `max<=${limits.growth}`);
-      if (limits.fds !== undefined) add(one.name, 'server_fds_growth', `max<=${limits.fds}`);
-      if (limits.sheds !== undefined) {
-        add(one.name, 'server_sheds', `count<=${limits.sheds}`);
-        add(one.name, 'server_default_partition_rows', 'max<1');
+  for (const run of runs) {
+    const of = `{scenario:${run.name}}`;
+    const abort = run.step ? `${Math.round((SETUP + run.start + run.duration / 2) * 1000)}ms` : undefined;
+    add(run.name, `script_errors${of}`, 'count<1');
+    if (run.name === 'watch') {
+      checkWatchDuration(run);
+      add(run.name, `scrapes${of}`, 'rate>0.9');
+      add(run.name, `http_reqs${of}`, 'count>0');
+      add(run.name, 'server_restarts', 'count<1');
+      if (thresholds.growth !== undefined) add(run.name, 'server_rss_growth', `max<=${thresholds.growth}`);
+      if (thresholds.fds !== undefined) add(run.name, 'server_fds_growth', `max<=${thresholds.fds}`);
+      if (thresholds.sheds !== undefined) {
+        add(run.name, 'server_sheds', `count<=${thresholds.sheds}`);
+        add(run.name, 'server_default_partition_rows', 'max<1');
       }
       continue;
     }
-    const paced = PACED.includes(one.name);
-    if (paced) add(one.name, `http_reqs${of}`, `count>=${Math.max(1, least(one.name))}`);
-    else if (anything !== undefined) add(one.name, `http_reqs${of}`, anything);
-    // A limit that none of its clients ran into would be as good as none.
-    if (paced || (one.name === 'auth_failures' && overflows(one))) {
+    const singleVU = SINGLE_VU.includes(run.name);
+    // A later step may not be reached.
+    const mayBeSkipped = run.step && run.start > 0;
+    if (singleVU) add(run.name, `http_reqs${of}`, `count>=${Math.max(1, leastRequests(run.name))}`);
+    else if (!mayBeSkipped) add(run.name, `http_reqs${of}`, 'count>0');
+    // Every dedicated client must run into its limit: otherwise the limit was not tested.
+    if (singleVU || (run.name === 'auth_failures' && exceedsAuthFailures(run))) {
       for (let n = 0; n < config.limited; n += 1) {
-        add(one.name, `refusals{scenario:${one.name},client:${SCENARIOS[one.name].marked}-${n}}`, 'count>0');
+        add(run.name, `rejections{scenario:${run.name},client:${SCENARIOS[run.name].dedicated}-${n}}`, 'count>0');
       }
     }
-    add(one.name, `wrong_answers${of}`, 'count<1');
-    add(one.name, `http_req_failed${of}`, `rate<=${limits.errors}`, abort);
-    // A beat that was left out is made up for by the next.
-    if (!paced) add(one.name, `dropped_iterations${of}`, `count<=${Math.floor(one.iterations * limits.dropped)}`, abort);
-    // How fast a wrong secret is refused matters to nobody: what must stay fast is the traffic beside it.
-    if (!FLOODS.includes(one.name)) {
-      add(one.name, `http_req_duration${of}`, `p(95)<${limits.p95}`, abort);
-      add(one.name, `http_req_duration${of}`, `p(99)<${limits.p99}`, abort);
+    add(run.name, `wrong_answers${of}`, 'count<1');
+    add(run.name, `http_req_failed${of}`, `rate<=${thresholds.errors}`, abort);
+    // A single VU catches up skipped ticks.
+    if (!singleVU) add(run.name, `dropped_iterations${of}`, `count<=${Math.floor(run.iterations * thresholds.dropped)}`, abort);
+    // Responses to wrong secrets may be slow: only the legitimate traffic has latency thresholds.
+    if (!FLOODS.includes(run.name)) {
+      add(run.name, `http_req_duration${of}`, `p(95)<${thresholds.p95}`, abort);
+      add(run.name, `http_req_duration${of}`, `p(99)<${thresholds.p99}`, abort);
     }
-    if (one.shaped) {
+    if (run.shaped) {
       for (const phase of new Set(config.shape.map((stage) => stage.phase))) {
-        const at = `{scenario:${one.name},phase:${phase}}`;
+        const at = `{scenario:${run.name},phase:${phase}}`;
         const bound = config.phases[phase] ?? {};
-        if (bound.errors !== undefined) add(one.name, `http_req_failed${at}`, `rate<=${bound.errors}`);
-        if (bound.p95 !== undefined) add(one.name, `http_req_duration${at}`, `p(95)<${bound.p95}`);
-        if (bound.p99 !== undefined) add(one.name, `http_req_duration${at}`, `p(99)<${bound.p99}`);
+        if (bound.errors !== undefined) add(run.name, `http_req_failed${at}`, `rate<=${bound.errors}`);
+        if (bound.p95 !== undefined) add(run.name, `http_req_duration${at}`, `p(95)<${bound.p95}`);
+        if (bound.p99 !== undefined) add(run.name, `http_req_duration${at}`, `p(99)<${bound.p99}`);
       }
     }
   }
   return found;
 }
 
-// k6 tells the summary only of parts of metrics that have a threshold, if an empty one.
-function thresholds(runs, promises) {
+// k6 reports a submetric only if it has a threshold, which may be empty.
+function k6Thresholds(runs, expected) {
   const all = {};
-  for (const one of runs) {
-    const of = `scenario:${one.name}`;
+  for (const run of runs) {
+    const of = `scenario:${run.name}`;
     for (const metric of ['iterations', 'http_reqs', 'http_req_failed', 'http_req_duration', 'dropped_iterations']) {
       all[`${metric}{${of}}`] = [];
     }
-    for (const kind of kinds()) all[`request_errors{${of},kind:${kind}}`] = [];
-    for (const what of wrongs()) all[`wrong_answers{${of},what:${what}}`] = [];
-    if (one.shaped) {
+    for (const type of errorTypes()) all[`request_errors{${of},type:${type}}`] = [];
+    for (const what of Object.values(WRONG)) all[`wrong_answers{${of},what:${what}}`] = [];
+    if (run.shaped) {
       for (const phase of new Set(config.shape.map((stage) => stage.phase))) {
         for (const metric of ['http_reqs', 'http_req_failed', 'http_req_duration']) all[`${metric}{${of},phase:${phase}}`] = [];
       }
     }
   }
   for (const endpoint of ENDPOINTS) all[`http_req_duration{endpoint:${endpoint}}`] = [];
-  for (const promise of promises) {
-    const { metric, expression, abort } = promise;
+  for (const { metric, expression, abort } of expected) {
     if (all[metric] === undefined) all[metric] = [];
     all[metric].push(abort === undefined ? expression : { threshold: expression, abortOnFail: true, delayAbortEval: abort });
   }
   return all;
 }
 
-function scenarios(runs) {
+function k6Scenarios(runs) {
   const all = {};
-  for (const one of runs) {
-    all[one.name] = {
-      ...one.k6,
-      exec: one.exec,
-      startTime: `${one.start}s`,
+  for (const run of runs) {
+    all[run.name] = {
+      ...run.k6,
+      exec: run.exec,
+      startTime: `${run.start}s`,
       gracefulStop: `${config.timeout + config.revokeDelay}s`,
     };
   }
@@ -231,30 +235,30 @@ function scenarios(runs) {
 
 function make() {
   const runs = allRuns();
-  const promises = allPromises(runs);
-  // Requests of one VU that may be under way together.
-  const atOnce = Math.max(config.herd, 32, ...PACED.map((name) => Math.ceil((config.rates[name] ?? 0) * BEAT)));
+  const expected = allThresholds(runs);
+  // Concurrent requests of one VU.
+  const batch = Math.max(config.herd, 32, ...SINGLE_VU.map((name) => Math.ceil((config.rates[name] ?? 0) * TICK)));
   return {
     runs,
-    promises,
-    // How long it all takes, without registering and removing clients.
-    length: Math.max(...runs.map((one) => one.start + one.duration)),
+    thresholds: expected,
+    // Seconds of the whole run, without registering and removing clients.
+    length: Math.max(...runs.map((run) => run.start + run.duration)),
     options: {
-      scenarios: scenarios(runs),
-      thresholds: thresholds(runs, promises),
+      scenarios: k6Scenarios(runs),
+      thresholds: k6Thresholds(runs, expected),
       setupTimeout: '15m',
       teardownTimeout: '15m',
-      batch: atOnce,
-      batchPerHost: atOnce,
+      batch,
+      batchPerHost: batch,
       summaryTrendStats: ['min', 'avg', 'med', 'p(90)', 'p(95)', 'p(99)', 'max', 'count'],
-      // Without `url`: the paths of the admin API hold client ids, which would be a series each.
+      // Without `url`: paths of the admin API contain client ids, and each would become a time series.
       systemTags: ['status', 'method', 'name', 'group', 'check', 'error', 'error_code', 'scenario', 'expected_response'],
       userAgent: 'oauth2-loadtest',
     },
   };
 }
 
-// Made once. What a VU does not ask for it does not hold, and there may be thousands of them.
+// Made once and shared: thousands of VUs would hold a copy each otherwise.
 const shared = new SharedArray('plan', () => [make()]);
 
 export const plan = () => shared[0];

@@ -1,22 +1,22 @@
-// Rates, durations and limits of every profile: data, nothing else.
+// Rates, durations and thresholds of every profile. Data only.
 //
-// order      "together": all scenarios at once; "one by one": each after the other, so that no figure is another's doing
-// duration   of each scenario (of each step, in a profile with steps)
-// clients    registered for each token format in use
-// rates      scenarios that the profile runs, with their iterations a second. `herd` comes in bursts and `watch` in
-//            intervals: theirs is the time between two
-// limits     what must hold: errors and dropped as shares, p95 and p99 in milliseconds
-// shape      stages of a ramp: the share of the duration that each takes, the multiple of the rate that it goes to, and
-//            the name of the phase, which may have limits of its own
-// steps      a staircase: how many, and by what factor each is higher than the one before
-// In a function, so that not every VU holds all of it.
+// order       "parallel": all scenarios at once; "sequential": one after the other, so that they do not affect each other
+// duration    per scenario (per step, in a profile with steps)
+// clients     registered per token format in use
+// rates       the scenarios of the profile, with iterations per second. For `herd` and `watch`, the period instead
+// thresholds  `errors` and `dropped` as shares, `p95` and `p99` in milliseconds; for `watch`, `growth` of memory as a share,
+//             `fds` and `sheds` as counts
+// shape       the stages of a ramp: `share` of the duration, `to` which multiple of the rate, and `phase`, its name
+// phases      thresholds of single phases
+// steps       the steps of a breakpoint test: their number, and the factor from one rate to the next
+// A function rather than a constant, so that not every VU holds all profiles.
 export const profiles = () => ({
-  // Seconds. Is every answer right? The limits on time are for a debug build on a busy machine.
+  // Seconds. Is every response correct? The latency thresholds allow for a debug build on a busy machine.
   smoke: {
-    order: 'together',
+    order: 'parallel',
     duration: '8s',
     clients: 10,
-    limits: { errors: 0, dropped: 0.1, p95: 5000, p99: 10000 },
+    thresholds: { errors: 0, dropped: 0.1, p95: 5000, p99: 10000 },
     rates: {
       client_credentials_paseto: 20,
       client_credentials_jwt: 20,
@@ -35,12 +35,12 @@ export const profiles = () => ({
     },
   },
 
-  // Minutes. Does the expected load hold, scenario by scenario?
+  // Minutes. Does the server sustain the expected load, scenario by scenario?
   load: {
-    order: 'one by one',
+    order: 'sequential',
     duration: '60s',
     clients: 100,
-    limits: { errors: 0.001, dropped: 0.01, p95: 100, p99: 250 },
+    thresholds: { errors: 0.001, dropped: 0.01, p95: 100, p99: 250 },
     rates: {
       client_credentials_paseto: 500,
       client_credentials_jwt: 500,
@@ -59,12 +59,12 @@ export const profiles = () => ({
     },
   },
 
-  // Four times the expected load, and back. It may turn requests away, it must not break, and it must recover.
+  // Four times the expected load, and back. Shedding load is allowed; failing to recover is not.
   stress: {
-    order: 'one by one',
+    order: 'sequential',
     duration: '5m',
     clients: 100,
-    limits: { errors: 0.05, dropped: 0.05, p95: 1000, p99: 2000 },
+    thresholds: { errors: 0.05, dropped: 0.05, p95: 1000, p99: 2000 },
     rates: { mix: 500, watch: '5s' },
     shape: [
       { phase: 'expected', share: 0.1, to: 1 },
@@ -81,10 +81,10 @@ export const profiles = () => ({
 
   // Ten times the expected load within seconds, and back.
   spike: {
-    order: 'one by one',
+    order: 'sequential',
     duration: '2m',
     clients: 100,
-    limits: { errors: 0.1, dropped: 0.1, p95: 2000, p99: 5000 },
+    thresholds: { errors: 0.1, dropped: 0.1, p95: 2000, p99: 5000 },
     rates: { mix: 200, watch: '5s' },
     shape: [
       { phase: 'before', share: 0.25, to: 1 },
@@ -96,38 +96,37 @@ export const profiles = () => ({
     phases: { before: { errors: 0.001, p95: 250 }, after: { errors: 0.001, p95: 250 } },
   },
 
-  // Seconds, a rate that slow servers make too. How long do answers take? For servers beside each other, see `peers/`; there
-  // any error or dropped iteration spoils the figures.
+  // Seconds, at a rate that slow servers sustain too. For comparing servers, see `peers/`, where any error or dropped
+  // iteration invalidates the measurement.
   compare: {
-    order: 'one by one',
+    order: 'sequential',
     duration: '5s',
     clients: 1,
-    limits: { errors: 0, dropped: 0, p95: 60000, p99: 60000 },
+    thresholds: { errors: 0, dropped: 0, p95: 60000, p99: 60000 },
     rates: { client_credentials: 100, introspect: 100 },
   },
 
-  // An hour or more. Does anything grow that should not?
+  // An hour or more. Does memory or anything else grow without bound?
   soak: {
-    order: 'together',
+    order: 'parallel',
     duration: '1h',
     clients: 100,
-    limits: { errors: 0.0001, dropped: 0.001, p95: 100, p99: 250, growth: 0.2, fds: 200, sheds: 0 },
+    thresholds: { errors: 0.0001, dropped: 0.001, p95: 100, p99: 250, growth: 0.2, fds: 200, sheds: 0 },
     rates: { mix: 200, watch: '10s' },
   },
 
-  // Steps upwards until something gives. Ends with 99 when it found the end.
+  // Rising rates until a threshold is crossed, which ends the run with 99.
   breakpoint: {
-    order: 'one by one',
+    order: 'sequential',
     duration: '15s',
     clients: 100,
-    limits: { errors: 0.01, dropped: 0.01, p95: 250, p99: 500 },
+    thresholds: { errors: 0.01, dropped: 0.01, p95: 250, p99: 500 },
     rates: { client_credentials_paseto: 100 },
     steps: { count: 18, factor: 1.25 },
   },
 });
 
-// What the mix is made of, in hundredths. It is a guess at a platform whose clients cache their tokens and whose APIs
-// verify most of them offline: issuing is what such a server is there for; introspection is what is left of the APIs that
-// must see revocations; keys are fetched every few minutes by every instance of every API; a revocation is rare, but each
-// is a write that all nodes must learn of.
+// Weights of the mix, in percent. They are an assumption about a platform whose clients cache their tokens and whose APIs
+// verify most tokens offline. Issuing dominates; introspection comes from the APIs that must see revocations immediately; every
+// API instance fetches the keys every few minutes; revocations are rare, but each is a write that must reach all nodes.
 export const MIX = { token: 60, introspect: 24, introspect_batch: 2, revoke: 2, keys: 10, metadata: 2 };

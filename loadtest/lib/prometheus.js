@@ -1,10 +1,10 @@
-// Reads the server's /metrics: the Prometheus text format, as far as it is needed here.
+// Reads the server's /metrics: the subset of the Prometheus text format that it uses.
 import { config } from './config.js';
-import { get, parameters } from './http.js';
+import { get, requestParams } from './http.js';
 
-const P = 'oauth2_server_';
+const PREFIX = 'oauth2_server_';
 
-// Counters, each with the label that its parts are told by.
+// Counters, each with the label to group by.
 const COUNTERS = {
   oauth_token_issued_total: 'format',
   oauth_token_revoked_total: 'kind',
@@ -31,14 +31,15 @@ const GAUGES = [
 
 const SAMPLE = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$/;
 
-// The few figures that the report needs, small enough to be handed from `setup` to every VU.
-export function digest(text) {
+// The values that the report needs: few enough for `setup` to hand them to every VU. Undefined if the text is not from
+// oauth2_server.
+export function parseMetrics(text) {
   const found = { counters: {}, gauges: {}, version: undefined, commit: undefined };
   for (const line of text.split('\n')) {
-    if (!line.startsWith(P)) continue;
+    if (!line.startsWith(PREFIX)) continue;
     const [, name, labels, value] = SAMPLE.exec(line) ?? [];
     if (name === undefined) continue;
-    const short = name.slice(P.length);
+    const short = name.slice(PREFIX.length);
     if (short === 'build_info') {
       found.version = label(labels, 'version');
       found.commit = label(labels, 'commit');
@@ -46,12 +47,11 @@ export function digest(text) {
       found.gauges[short] = Number(value);
     } else if (Object.hasOwn(COUNTERS, short)) {
       const by = COUNTERS[short];
-      const part = by === undefined ? 'all' : label(labels, by);
-      const parts = found.counters[short] ?? (found.counters[short] = {});
-      if (Number(value) !== 0) parts[part] = (parts[part] ?? 0) + Number(value);
+      const group = by === undefined ? 'all' : label(labels, by);
+      const groups = found.counters[short] ?? (found.counters[short] = {});
+      if (Number(value) !== 0) groups[group] = (groups[group] ?? 0) + Number(value);
     }
   }
-  // Something answers there, but it is not this server.
   return found.gauges.process_start_time_seconds === undefined ? undefined : found;
 }
 
@@ -60,28 +60,28 @@ function label(labels, name) {
   return found === null ? undefined : found[1];
 }
 
-// The figures of this moment; undefined where they cannot be had.
+// Scrapes METRICS_URL; undefined if that fails.
 export function scrape() {
   if (config.metricsUrl === undefined) return undefined;
-  const response = get(config.metricsUrl, parameters('metrics', 'GET /metrics', 200, {}));
-  return response.status === 200 ? digest(response.body) : undefined;
+  const response = get(config.metricsUrl, requestParams('metrics', 'GET /metrics', 200, {}));
+  return response.status === 200 ? parseMetrics(response.body) : undefined;
 }
 
-export const sum = (parts) => Object.values(parts ?? {}).reduce((all, one) => all + one, 0);
+export const sum = (groups) => Object.values(groups ?? {}).reduce((total, one) => total + one, 0);
 
-// What happened between two scrapes, or why that cannot be said.
-export function difference(before, after) {
-  if (before === undefined || before === null) return { why: 'its /metrics could not be read' };
-  if (after === undefined) return { why: 'its /metrics could not be read at the end' };
+// The increase of the counters between two scrapes, or `{ reason }` if it cannot be computed.
+export function metricsDelta(before, after) {
+  if (before === undefined || before === null) return { reason: 'its /metrics could not be read' };
+  if (after === undefined) return { reason: 'its /metrics could not be read at the end' };
   if (before.gauges.process_start_time_seconds !== after.gauges.process_start_time_seconds) {
-    return { why: 'another process answered at the end than at the start: a restart, or several nodes behind METRICS_URL' };
+    return { reason: 'the first and the last scrape reached different processes: a restart, or several nodes behind METRICS_URL' };
   }
   const counters = {};
   for (const name of Object.keys(COUNTERS)) {
     counters[name] = {};
-    for (const [part, value] of Object.entries(after.counters[name] ?? {})) {
-      const grown = value - ((before.counters[name] ?? {})[part] ?? 0);
-      if (grown !== 0) counters[name][part] = grown;
+    for (const [group, value] of Object.entries(after.counters[name] ?? {})) {
+      const increase = value - ((before.counters[name] ?? {})[group] ?? 0);
+      if (increase !== 0) counters[name][group] = increase;
     }
   }
   return { counters, before: before.gauges, after: after.gauges };

@@ -1,53 +1,53 @@
-// Who we are to the server, and which scenarios that allows.
-import { FLOODS, FORMATS, GROUPS, SCENARIOS, STEADY } from './catalogue.js';
-import { elsewhere, isElsewhere } from './elsewhere.js';
+// The server to test, the credentials, and the scenarios that these allow.
+import { FIXED_RATE, FLOODS, FORMATS, GROUPS, SCENARIOS } from './catalogue.js';
 import { list, secret, text, url } from './env.js';
+import { isExternal, target } from './external_target.js';
 import { fail } from './failure.js';
 
-// Where the server is and how we may speak with it, checked.
+// Reads and validates where the server is and the credentials for it.
 export function access() {
-  const baseUrl = url('BASE_URL') ?? (isElsewhere() ? undefined : fail('BASE_URL is missing: where is the server?'));
-  const place = elsewhere(baseUrl);
+  const baseUrl = url('BASE_URL') ?? (isExternal() ? undefined : fail('BASE_URL is missing: the URL of the server'));
+  const endpoints = target(baseUrl);
   const adminUrl = url('ADMIN_URL');
   const adminToken = secret('ADMIN_TOKEN');
   const id = text('CLIENT_ID');
   const clientSecret = secret('CLIENT_SECRET');
   if (adminToken !== undefined && adminUrl === undefined) {
-    fail('ADMIN_URL is missing: it is where ADMIN_TOKEN is good, such as http://127.0.0.1:8081');
+    fail('ADMIN_URL is missing: ADMIN_TOKEN requires the URL of the management listener, such as http://127.0.0.1:8081');
   }
   if ((id === undefined) !== (clientSecret === undefined)) {
     fail(`${id === undefined ? 'CLIENT_ID' : 'CLIENT_SECRET'} is missing: a client has both an id and a secret`);
   }
   if (adminToken !== undefined && id !== undefined) {
-    fail('CLIENT_ID and ADMIN_TOKEN are both given: either a client that exists, or clients that are made');
+    fail('CLIENT_ID and ADMIN_TOKEN are mutually exclusive: use an existing client, or have clients registered');
   }
-  const beside = adminUrl === undefined ? undefined : `${adminUrl}/metrics`;
-  const metricsUrl = text('METRICS_URL') === 'none' ? undefined : (url('METRICS_URL') ?? beside);
+  const adminMetrics = adminUrl === undefined ? undefined : `${adminUrl}/metrics`;
+  const metricsUrl = text('METRICS_URL') === 'none' ? undefined : (url('METRICS_URL') ?? adminMetrics);
   const client = id === undefined ? undefined : { id, secret: clientSecret };
-  return { ...place, baseUrl, adminUrl, adminToken, client, metricsUrl };
+  return { ...endpoints, baseUrl, adminUrl, adminToken, client, metricsUrl };
 }
 
-// What a scenario lacks that it cannot do without, as a sentence that begins with "needs"; undefined if nothing.
-function unmet(name, to) {
-  const { needs, asks, ours } = SCENARIOS[name];
-  if (to.elsewhere && ours) return 'endpoints that only oauth2_server has';
-  const absent = (asks ?? []).find((endpoint) => to.endpoints[endpoint] === undefined);
-  if (absent !== undefined) return `an endpoint: give ${absent.toUpperCase()}_URL`;
-  if (needs === 'clients' && to.adminToken === undefined) return 'clients of its own: give ADMIN_URL and ADMIN_TOKEN';
+// The missing requirement of a scenario, as the end of a sentence that begins with "needs"; undefined if it can run.
+function missingRequirement(name, to) {
+  const { needs, endpoints, nativeOnly } = SCENARIOS[name];
+  if (to.external && nativeOnly) return 'endpoints that only oauth2_server has';
+  const absent = (endpoints ?? []).find((endpoint) => to.endpoints[endpoint] === undefined);
+  if (absent !== undefined) return `an endpoint: set ${absent.toUpperCase()}_URL`;
+  if (needs === 'clients' && to.adminToken === undefined) return 'clients registered for the run: set ADMIN_URL and ADMIN_TOKEN';
   if (needs === 'client' && to.adminToken === undefined && to.client === undefined) {
-    return 'a client: give ADMIN_URL and ADMIN_TOKEN, or CLIENT_ID and CLIENT_SECRET';
+    return 'a client: set ADMIN_URL and ADMIN_TOKEN, or CLIENT_ID and CLIENT_SECRET';
   }
-  if (needs === 'metrics' && to.metricsUrl === undefined) return 'the metrics of the server: give METRICS_URL or ADMIN_URL';
+  if (needs === 'metrics' && to.metricsUrl === undefined) return 'the metrics of the server: set METRICS_URL or ADMIN_URL';
   return undefined;
 }
 
-// One existing client has one format.
+// An existing client has one format only, so a single scenario replaces the three.
 const forOneClient = (to) => (name) => (to.adminToken === undefined && /^client_credentials_/.test(name) ? 'client_credentials' : name);
 
-// Those of the scenarios that can be; the others are noted with what they lack, and the report says so.
-function able(wanted, to, leftOut) {
+// The scenarios that can run. The others are added to `leftOut` with what they need, for the report.
+function runnable(wanted, to, leftOut) {
   return wanted.filter((name) => {
-    const missing = unmet(name, to);
+    const missing = missingRequirement(name, to);
     if (missing !== undefined) leftOut[name] = missing;
     return missing === undefined;
   });
@@ -55,50 +55,52 @@ function able(wanted, to, leftOut) {
 
 function fromProfile(name, profile, to, leftOut) {
   const wanted = [...new Set(Object.keys(profile.rates).map(forOneClient(to)))];
-  // Without a client next to nothing is left, which must not pass for a test of the server.
-  const vital = name === 'soak' ? ['watch', wanted[0]] : [wanted[0]];
-  for (const one of vital) {
-    if (unmet(one, to) !== undefined) fail(`PROFILE ${name} needs ${unmet(one, to)}`);
+  // Without these, almost nothing of the profile would remain, and the result would not be a test of the server.
+  const required = name === 'soak' ? ['watch', wanted[0]] : [wanted[0]];
+  for (const one of required) {
+    const missing = missingRequirement(one, to);
+    if (missing !== undefined) fail(`PROFILE ${name} needs ${missing}`);
   }
-  return able(wanted, to, leftOut);
+  return runnable(wanted, to, leftOut);
 }
 
-function fromList(asked, to, leftOut) {
+function fromList(listed, to, leftOut) {
   const found = [];
-  for (const name of asked) {
+  for (const name of listed) {
     const group = name === 'client_credentials' && to.adminToken === undefined ? undefined : GROUPS[name];
     if (group === undefined && !Object.hasOwn(SCENARIOS, name)) {
       const known = new Set([...Object.keys(GROUPS), ...GROUPS.all]);
       fail(`SCENARIOS has ${name}, which is none of ${[...known].join(', ')}`);
     }
-    if (name === 'all') found.push(...able([...new Set(group.map(forOneClient(to)))], to, leftOut));
+    if (name === 'all') found.push(...runnable([...new Set(group.map(forOneClient(to)))], to, leftOut));
     else found.push(...(group ?? [name]));
   }
   return [...new Set(found)];
 }
 
-// The names of the scenarios to run, and those that were wanted and cannot be.
-export function choose(profileName, profile, to) {
+// The names of the scenarios to run, and those left out with what they need.
+export function selectScenarios(profileName, profile, to) {
   const leftOut = {};
-  const asked = list('SCENARIOS');
-  const names = asked === undefined ? fromProfile(profileName, profile, to, leftOut) : fromList(asked, to, leftOut);
+  const listed = list('SCENARIOS');
+  const names = listed === undefined ? fromProfile(profileName, profile, to, leftOut) : fromList(listed, to, leftOut);
   for (const name of names) {
-    if (unmet(name, to) !== undefined) fail(`SCENARIOS has ${name}, which needs ${unmet(name, to)}`);
+    const missing = missingRequirement(name, to);
+    if (missing !== undefined) fail(`SCENARIOS has ${name}, which needs ${missing}`);
   }
-  if (names.every((name) => name === 'watch')) fail('SCENARIOS has nothing that makes load');
+  if (names.every((name) => name === 'watch')) fail('SCENARIOS has no scenario that generates load');
   if (profile.steps !== undefined && names.length !== 1) {
-    fail(`SCENARIOS must be one scenario with PROFILE ${profileName}: what gave at the end would not be known`);
+    fail(`SCENARIOS must be one scenario with PROFILE ${profileName}: otherwise it is unknown which one reached its limit`);
   }
-  if (profile.steps !== undefined && [...STEADY, ...FLOODS].includes(names[0])) {
-    fail(`SCENARIOS has ${names[0]}, which cannot be made to climb as PROFILE ${profileName} does`);
+  if (profile.steps !== undefined && [...FIXED_RATE, ...FLOODS].includes(names[0])) {
+    fail(`SCENARIOS has ${names[0]}, whose rate cannot be raised in steps as PROFILE ${profileName} does`);
   }
   return { names, leftOut };
 }
 
-// The formats that clients are needed of.
-export function formats(names, to) {
-  const needy = names.filter((name) => SCENARIOS[name].needs.startsWith('client'));
-  if (to.adminToken === undefined || needy.length === 0) return [];
-  const single = needy.map((name) => SCENARIOS[name].format);
+// The token formats for which clients must be registered.
+export function requiredFormats(names, to) {
+  const withClients = names.filter((name) => SCENARIOS[name].needs.startsWith('client'));
+  if (to.adminToken === undefined || withClients.length === 0) return [];
+  const single = withClients.map((name) => SCENARIOS[name].format);
   return single.every((format) => format !== undefined) ? FORMATS.filter((format) => single.includes(format)) : FORMATS;
 }

@@ -1,20 +1,20 @@
-// What is to be done, from the environment and the profile, checked.
+// The settings of a run: environment variables and profile, validated.
+import { clientLimits } from './client_limits.js';
 import { number, text, time, whole } from './env.js';
 import { fail } from './failure.js';
 import { profiles } from './profiles.js';
-import { restraints } from './restraints.js';
-import { access, choose, formats } from './selection.js';
+import { access, requiredFormats, selectScenarios } from './selection.js';
 
 // The longest run: a week.
 const LONGEST = 604800;
 
-// A scenario that the profile does not have runs as fast as the first that it has.
+// A scenario that the profile does not contain runs at the rate of the profile's first scenario.
 function rateOf(name, profile) {
   const inProfile = [profile.rates[name], ...Object.values(profile.rates)].find((rate) => typeof rate === 'number');
   return number('RATE', inProfile, 0.01, 1e6);
 }
 
-function limitsOf(phase) {
+function phaseThresholds(phase) {
   const variable = { errors: 'ERRORS_MAX', p95: 'P95_MAX', p99: 'P99_MAX' };
   return Object.fromEntries(Object.entries(phase).map(([name, most]) => [name, number(variable[name], most, 0, 1e6)]));
 }
@@ -27,9 +27,9 @@ export function read() {
     : fail(`PROFILE must be one of ${Object.keys(known).join(', ')}, not ${profileName}`);
   const to = access();
   const own = to.adminToken !== undefined;
-  const { names, leftOut } = choose(profileName, profile, to);
+  const { names, leftOut } = selectScenarios(profileName, profile, to);
   const clients = whole('CLIENTS', profile.clients, 1, 100000);
-  const { limits } = profile;
+  const { thresholds } = profile;
   const duration = time('DURATION', profile.duration, 1, LONGEST);
   const rates = Object.fromEntries(names.map((name) => [name, rateOf(name, profile)]));
 
@@ -38,16 +38,17 @@ export function read() {
     order: profile.order,
     shape: profile.shape,
     ...to,
+    // Whether clients are registered for the run.
     own,
     names,
     leftOut,
     runId: text('RUN_ID'),
     clients,
-    formats: formats(names, to),
+    formats: requiredFormats(names, to),
     duration,
     timeout: time('TIMEOUT', '5s', 0.1, 60),
     rates,
-    ...restraints(names, rates, duration),
+    ...clientLimits(names, rates, duration),
     herd: whole('HERD', Math.min(clients, 500), 1, 20000),
     herdPeriod: time('HERD_PERIOD', profile.rates.herd ?? '5s', 0.1, 3600),
     watchPeriod: time('WATCH_PERIOD', profile.rates.watch ?? '5s', 0.5, 3600),
@@ -62,48 +63,48 @@ export function read() {
       count: whole('STEPS', profile.steps.count, 1, 200),
       factor: number('STEP_FACTOR', profile.steps.factor, 1.01, 10),
     },
-    limits: {
-      errors: number('ERRORS_MAX', limits.errors, 0, 1),
-      dropped: number('DROPPED_MAX', limits.dropped, 0, 1),
-      p95: number('P95_MAX', limits.p95, 0, 1e6),
-      p99: number('P99_MAX', limits.p99, 0, 1e6),
-      growth: number('RSS_GROWTH_MAX', limits.growth, 0, 1000),
-      fds: number('FDS_GROWTH_MAX', limits.fds, 0, 1e6),
-      sheds: number('SHEDS_MAX', limits.sheds, 0, 1e9),
+    thresholds: {
+      errors: number('ERRORS_MAX', thresholds.errors, 0, 1),
+      dropped: number('DROPPED_MAX', thresholds.dropped, 0, 1),
+      p95: number('P95_MAX', thresholds.p95, 0, 1e6),
+      p99: number('P99_MAX', thresholds.p99, 0, 1e6),
+      growth: number('RSS_GROWTH_MAX', thresholds.growth, 0, 1000),
+      fds: number('FDS_GROWTH_MAX', thresholds.fds, 0, 1e6),
+      sheds: number('SHEDS_MAX', thresholds.sheds, 0, 1e9),
     },
-    phases: Object.fromEntries(Object.keys(profile.phases ?? {}).map((phase) => [phase, limitsOf(profile.phases[phase])])),
+    phases: Object.fromEntries(Object.keys(profile.phases ?? {}).map((phase) => [phase, phaseThresholds(profile.phases[phase])])),
   };
 
   if (found.runId !== undefined && !/^[a-z0-9-]{4,40}$/.test(found.runId)) {
     fail('RUN_ID must be 4 to 40 characters of a-z 0-9 and -');
   }
-  found.shown = show(found);
+  found.shown = shown(found);
   return found;
 }
 
-// Of another server.
-function places({ endpoints, auth, asker }) {
+// The variables of an external server.
+function externalVariables({ endpoints, auth, introspectionClient }) {
   return {
     TOKEN_URL: endpoints.token,
     INTROSPECT_URL: endpoints.introspect,
     REVOKE_URL: endpoints.revoke,
     CLIENT_AUTH: auth.token,
     INTROSPECT_AUTH: auth.introspect,
-    INTROSPECT_CLIENT_ID: asker && asker.id,
+    INTROSPECT_CLIENT_ID: introspectionClient && introspectionClient.id,
     TOKEN_FORM: text('TOKEN_FORM'),
     INTROSPECT_FORM: text('INTROSPECT_FORM'),
   };
 }
 
-// What the report says of the configuration: everything but secrets.
-function show(found) {
-  const { names } = found;
+// The configuration in the report: all effective variables except secrets.
+function shown(found) {
+  const { names, thresholds } = found;
   const of = (name, value) => (names.includes(name) ? value : undefined);
   return {
     PROFILE: found.profile,
     SCENARIOS: names.join(' '),
     BASE_URL: found.baseUrl,
-    ...(found.elsewhere ? places(found) : {}),
+    ...(found.external ? externalVariables(found) : {}),
     ADMIN_URL: found.adminUrl,
     METRICS_URL: found.metricsUrl,
     CLIENT_ID: found.client && found.client.id,
@@ -127,13 +128,13 @@ function show(found) {
     VUS_MAX: found.vus,
     STEPS: found.steps && found.steps.count,
     STEP_FACTOR: found.steps && found.steps.factor,
-    ERRORS_MAX: found.limits.errors,
-    DROPPED_MAX: found.limits.dropped,
-    P95_MAX: found.limits.p95,
-    P99_MAX: found.limits.p99,
-    RSS_GROWTH_MAX: found.limits.growth,
-    FDS_GROWTH_MAX: found.limits.fds,
-    SHEDS_MAX: found.limits.sheds,
+    ERRORS_MAX: thresholds.errors,
+    DROPPED_MAX: thresholds.dropped,
+    P95_MAX: thresholds.p95,
+    P99_MAX: thresholds.p99,
+    RSS_GROWTH_MAX: thresholds.growth,
+    FDS_GROWTH_MAX: thresholds.fds,
+    SHEDS_MAX: thresholds.sheds,
     STORE: text('LOADTEST_STORE'),
   };
 }

@@ -1,38 +1,40 @@
-// What a run was and what came of it, as data; `markdown.js` and `junit.js` put it into form.
+// Collects configuration and results of a run as data; `markdown.js` and `junit.js` render them.
 import { ENDPOINTS } from './catalogue.js';
 import { config } from './config.js';
 import { text } from './env.js';
+import { WRONG, errorTypes } from './error_types.js';
 import { junit } from './junit.js';
-import { kinds, wrongs } from './kinds.js';
 import { markdown } from './markdown.js';
 import { plan } from './plan.js';
-import { difference, scrape, sum } from './prometheus.js';
+import { metricsDelta, scrape, sum } from './prometheus.js';
 
 export const SCHEMA = 'oauth2-server-loadtest/1';
 
 const round = (value, digits = 3) => (Number.isFinite(value) ? Number(value.toFixed(digits)) : null);
 
-// A figure of k6, 0 where there was no sample.
+// A value of a k6 metric; 0 if there was no sample.
 function value(data, metric, name) {
   const found = data.metrics[metric];
   return found === undefined ? 0 : (found.values[name] ?? 0);
 }
 
-function times(data, metric) {
+// Percentiles of a k6 trend in milliseconds; null if there was no sample.
+function percentiles(data, metric) {
   if (value(data, metric, 'count') === 0) return null;
   const of = (name) => round(value(data, metric, name));
   return { p50: of('med'), p95: of('p(95)'), p99: of('p(99)'), max: of('max') };
 }
 
-// How many of each in a closed list there were, leaving out what there was none of.
-function counted(list, count) {
+// Counts by name, without those that are 0.
+function nonZero(list, count) {
   return Object.fromEntries(list.map((name) => [name, count(name)]).filter(([, number]) => number > 0));
 }
 
-function scenario(data, run, ran) {
+// `elapsed`: seconds that the load lasted.
+function scenarioResult(data, run, elapsed) {
   const of = `scenario:${run.name}`;
-  // Of a run that ended early, the part that there was.
-  const lasted = Math.max(0, Math.min(run.duration, ran - run.start));
+  // Less than the planned duration if the run ended early.
+  const lasted = Math.max(0, Math.min(run.duration, elapsed - run.start));
   const iterations = value(data, `iterations{${of}}`, 'count');
   const requests = value(data, `http_reqs{${of}}`, 'count');
   const phases = run.shaped ? [...new Set(config.shape.map((stage) => stage.phase))] : [];
@@ -45,59 +47,60 @@ function scenario(data, run, ran) {
     requests_per_second: lasted > 0 ? round(requests / lasted) : 0,
     iterations,
     requests,
-    // The rate's "passes" are the requests that failed.
+    // http_req_failed is a k6 rate: its "passes" are the failed requests.
     failed: value(data, `http_req_failed{${of}}`, 'passes'),
-    errors: counted(kinds(), (kind) => value(data, `request_errors{${of},kind:${kind}}`, 'count')),
-    wrong_answers: counted(wrongs(), (what) => value(data, `wrong_answers{${of},what:${what}}`, 'count')),
+    errors: nonZero(errorTypes(), (type) => value(data, `request_errors{${of},type:${type}}`, 'count')),
+    wrong_answers: nonZero(Object.values(WRONG), (what) => value(data, `wrong_answers{${of},what:${what}}`, 'count')),
     dropped_iterations: value(data, `dropped_iterations{${of}}`, 'count'),
-    milliseconds: times(data, `http_req_duration{${of}}`),
+    milliseconds: percentiles(data, `http_req_duration{${of}}`),
     phases: phases.map((phase) => ({
       name: phase,
       requests: value(data, `http_reqs{${of},phase:${phase}}`, 'count'),
       failed: value(data, `http_req_failed{${of},phase:${phase}}`, 'passes'),
-      milliseconds: times(data, `http_req_duration{${of},phase:${phase}}`),
+      milliseconds: percentiles(data, `http_req_duration{${of},phase:${phase}}`),
     })),
   };
 }
 
-// The left side of a threshold is the figure that it speaks of.
-function measured(data, promise) {
-  return round(value(data, promise.metric, /^[a-z]+(\([\d.]+\))?/.exec(promise.expression)[0]), 6);
+// The measured value that a threshold expression, such as `p(95)<100`, refers to.
+function measured(data, threshold) {
+  return round(value(data, threshold.metric, /^[a-z]+(\([\d.]+\))?/.exec(threshold.expression)[0]), 6);
 }
 
-function threshold(data, promise, scenarios) {
-  const metric = data.metrics[promise.metric];
-  const verdict = metric && metric.thresholds && metric.thresholds[promise.expression];
-  const reached = scenarios.find((one) => one.name === promise.scenario).started;
+function thresholdResult(data, threshold, scenarios) {
+  const metric = data.metrics[threshold.metric];
+  const verdict = metric && metric.thresholds && metric.thresholds[threshold.expression];
+  const reached = scenarios.find((one) => one.name === threshold.scenario).started;
   return {
-    scenario: promise.scenario,
-    metric: promise.metric,
-    expected: promise.expression,
-    measured: measured(data, promise),
-    // What k6 has no verdict for has not held.
-    verdict: !reached && promise.abort ? 'not reached' : verdict && verdict.ok ? 'held' : 'crossed',
+    scenario: threshold.scenario,
+    metric: threshold.metric,
+    expected: threshold.expression,
+    measured: measured(data, threshold),
+    // A threshold without a verdict by k6 counts as crossed.
+    verdict: !reached && threshold.abort ? 'not reached' : verdict && verdict.ok ? 'held' : 'crossed',
   };
 }
 
-// The highest step of a staircase at which everything held, to its end, and what did not hold at the next.
+// The highest step that ran to its end with all thresholds held, and the thresholds crossed at the next step.
 function breakpoint(scenarios, thresholds) {
   const steps = plan().runs.filter((run) => run.step);
   if (steps.length === 0) return undefined;
   const crossed = (run) => thresholds.filter((one) => one.scenario === run.name && one.verdict === 'crossed');
-  const whole = (run) => scenarios.find((one) => one.name === run.name).seconds >= run.duration - 0.1;
+  const isComplete = (run) => scenarios.find((one) => one.name === run.name).seconds >= run.duration - 0.1;
   let held = null;
   for (const run of steps) {
     const broken = crossed(run).map((one) => `${one.metric.replace(/\{.*/, '')} ${one.expected}`);
     if (broken.length > 0) return { highest_rate_held: held, broke_at: run.rate, broken, seconds: run.duration };
-    if (!whole(run)) break;
+    if (!isComplete(run)) break;
     held = run.rate;
   }
   return { highest_rate_held: held, broke_at: null, broken: [], seconds: steps[0].duration };
 }
 
-function server(data, change) {
-  if (change.why !== undefined) return { metrics: change.why };
-  const { counters, before, after } = change;
+// The server's own metrics; `metrics` is "read", or why they are missing.
+function serverResult(data, delta) {
+  if (delta.reason !== undefined) return { metrics: delta.reason };
+  const { counters, before, after } = delta;
   const commits = sum(counters.token_commit_batch_size_count);
   const recorded = sum(counters.token_commit_batch_size_sum);
   return {
@@ -121,37 +124,37 @@ function server(data, change) {
   };
 }
 
-function outcome(started, data, ran, scenarios, thresholds) {
+function verdict(started, elapsed, scenarios, thresholds) {
   if (!started) return 'could not run';
   if (scenarios.every((one) => one.requests === 0)) return 'nothing was measured';
   if (thresholds.some((one) => one.verdict === 'crossed')) return 'thresholds crossed';
-  if (ran < plan().length - 1) return 'ended early';
+  if (elapsed < plan().length - 1) return 'ended early';
   return 'thresholds held';
 }
 
 export function handleSummary(data) {
-  const given = data.setup_data;
-  const started = given !== undefined && given !== null;
-  // `teardown` says how long the load lasted: k6's own figure has the setup and teardown in it.
-  const ran = started ? value(data, 'run_seconds', 'value') : 0;
+  const setupData = data.setup_data;
+  const started = setupData !== undefined && setupData !== null;
+  // Reported by `teardown`: k6's own duration includes setup and teardown.
+  const elapsed = started ? value(data, 'run_seconds', 'value') : 0;
   const after = started ? scrape() : undefined;
-  const scenarios = plan().runs.map((run) => scenario(data, run, ran));
-  const thresholds = plan().promises.map((promise) => threshold(data, promise, scenarios));
+  const scenarios = plan().runs.map((run) => scenarioResult(data, run, elapsed));
+  const thresholds = plan().thresholds.map((threshold) => thresholdResult(data, threshold, scenarios));
   const summary = {
     schema: SCHEMA,
-    verdict: outcome(started, data, ran, scenarios, thresholds),
-    // Known only after k6 has ended: run.sh writes it.
+    verdict: verdict(started, elapsed, scenarios, thresholds),
+    // Filled in by run.sh: known only after k6 has ended.
     exit_code: null,
     ended: new Date().toISOString(),
-    seconds: round(ran, 1),
+    seconds: round(elapsed, 1),
     profile: config.profile,
     server: {
       product: config.product,
-      issuer: started ? given.issuer : null,
+      issuer: started ? setupData.issuer : null,
       version: (after ?? {}).version ?? null,
       commit: text('COMMIT') ?? (after ?? {}).commit ?? null,
       machine: text('MACHINE') ?? null,
-      ...server(data, difference(started ? given.before : undefined, after)),
+      ...serverResult(data, metricsDelta(started ? setupData.before : undefined, after)),
     },
     generator: {
       k6: text('LOADTEST_K6') ?? null,
@@ -162,36 +165,36 @@ export function handleSummary(data) {
       server_cpu_seconds: null,
       database_cpu_seconds: null,
     },
-    configuration: { ...config.shown, ...tuning() },
+    configuration: { ...config.shown, ...serverTuning() },
     scenarios,
     left_out: config.leftOut,
     breakpoint: breakpoint(scenarios, thresholds),
     endpoints: ENDPOINTS.map((name) => ({
       name,
       requests: value(data, `http_req_duration{endpoint:${name}}`, 'count'),
-      milliseconds: times(data, `http_req_duration{endpoint:${name}}`),
+      milliseconds: percentiles(data, `http_req_duration{endpoint:${name}}`),
     })).filter((one) => one.requests > 0),
     watched: watched(data),
     thresholds,
   };
   const report = markdown(summary);
-  const place = text('RESULTS_DIR');
-  // run.sh shows the short form itself, when it has filled in what k6 does not know.
+  const directory = text('RESULTS_DIR');
+  // run.sh prints the brief report itself, after it has filled in what k6 does not know.
   const brief = text('LOADTEST_BRIEF');
   const files = brief === undefined ? { stdout: `\n${report}\n` } : { [brief]: `\n${markdown(summary, true)}\n` };
-  if (place !== undefined) {
-    files[`${place}/summary.json`] = `${JSON.stringify(summary, null, 2)}\n`;
-    files[`${place}/summary.md`] = report;
-    files[`${place}/junit.xml`] = junit(summary);
+  if (directory !== undefined) {
+    files[`${directory}/summary.json`] = `${JSON.stringify(summary, null, 2)}\n`;
+    files[`${directory}/summary.md`] = report;
+    files[`${directory}/junit.xml`] = junit(summary);
   }
   return files;
 }
 
-// Settings of a server that run.sh started and that make a difference.
-function tuning() {
+// Settings that affect the performance of a server started by run.sh.
+function serverTuning() {
   const names = ['OAUTH2_SERVER_WORKERS', 'OAUTH2_DATABASE_MAX_CONNECTIONS', 'OAUTH2_TOKENS_LEDGER'];
   if (text('LOADTEST_STARTED') === undefined) return {};
-  return Object.fromEntries(names.map((name) => [name, text(name)]).filter(([, given]) => given !== undefined));
+  return Object.fromEntries(names.map((name) => [name, text(name)]).filter(([, setting]) => setting !== undefined));
 }
 
 function watched(data) {

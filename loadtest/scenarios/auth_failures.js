@@ -1,18 +1,18 @@
-// A flood of wrong secrets in the name of a few clients, far beyond what is answered with 401. Neither they, who ask with the
-// right secret meanwhile, nor others must suffer.
-import { clientInTurn, guess, marked } from '../lib/clients.js';
+// A flood of wrong secrets for a few clients, far beyond AUTH_FAILURES. It must not affect these clients, which send requests
+// with their correct secrets at the same time, nor any others.
+import { clientInTurn, dedicatedClient, withWrongSecret } from '../lib/clients.js';
 import { config } from '../lib/config.js';
-import { turn } from '../lib/pool.js';
-import { failed, insist } from '../lib/refusals.js';
+import { iteration } from '../lib/pool.js';
+import { requestWithCorrectSecret, requestWithWrongSecret } from '../lib/rejections.js';
 
 export function flood(data) {
-  const n = turn();
-  failed(guess(data, marked(data, 'victim', n % config.limited), n));
+  const n = iteration();
+  requestWithWrongSecret(withWrongSecret(data, dedicatedClient(data, 'victim', n % config.limited), n));
 }
 
-// The victims' own requests and those of clients that nobody has attacked, by turns.
-export function honest(data) {
-  const n = turn();
+// Correct requests of the attacked clients and of others, alternating.
+export function legitimate(data) {
+  const n = iteration();
   const half = Math.floor(n / 2);
-  insist(n % 2 === 0 ? marked(data, 'victim', half % config.limited) : clientInTurn(data, half));
+  requestWithCorrectSecret(n % 2 === 0 ? dedicatedClient(data, 'victim', half % config.limited) : clientInTurn(data, half));
 }

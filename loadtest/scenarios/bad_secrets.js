@@ -1,15 +1,12 @@
-// A flood of wrong secrets, and beside it honest traffic that must not suffer.
-import { clientInTurn, impostor, stranger } from '../lib/clients.js';
-import { issue } from '../lib/oauth.js';
-import { turn } from '../lib/pool.js';
-import { failed } from '../lib/refusals.js';
+// A flood of wrong secrets, and legitimate traffic that it must not slow down.
+import { clientInTurn, unregisteredClient, withWrongSecret } from '../lib/clients.js';
+import { iteration } from '../lib/pool.js';
+import { requestWithWrongSecret } from '../lib/rejections.js';
 
-// Four of five guess at the secret of a client that is there, one names a client that is not.
+export { issueInTurn as legitimate } from './client_credentials.js';
+
+// Four of five requests name a registered client, one an unregistered client.
 export function flood(data) {
-  const n = turn();
-  failed(n % 5 === 4 ? stranger(data, n) : impostor(data, n));
-}
-
-export function honest(data) {
-  issue(clientInTurn(data, turn()));
+  const n = iteration();
+  requestWithWrongSecret(n % 5 === 4 ? unregisteredClient(data, n) : withWrongSecret(data, clientInTurn(data, n), n));
 }

@@ -1,10 +1,11 @@
-// Issuing: a client asks for a token with its secret.
-import { client } from '../lib/clients.js';
+// Token requests with the client_credentials grant.
+import { client, clientInTurn } from '../lib/clients.js';
 import { config } from '../lib/config.js';
 import { issue } from '../lib/oauth.js';
-import { turn } from '../lib/pool.js';
+import { iteration } from '../lib/pool.js';
 
-// For clients of this format; all of them in turn.
-export const clientCredentials = (format) => (data) => {
-  issue(client(data, format, turn() % config.clients));
-};
+// For the clients of one format in rotation.
+export const issueForFormat = (format) => (data) => issue(client(data, format, iteration() % config.clients));
+
+// For all clients in rotation.
+export const issueInTurn = (data) => issue(clientInTurn(data, iteration()));

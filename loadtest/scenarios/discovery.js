@@ -1,9 +1,9 @@
-// Verifiers fetch the public keys and the metadata.
-import { discover } from '../lib/oauth.js';
-import { turn } from '../lib/pool.js';
+// Resource servers fetch the public keys and the metadata.
+import { fetchDocument } from '../lib/oauth.js';
+import { iteration } from '../lib/pool.js';
 
 const DOCUMENTS = ['paseto_keys', 'jwks', 'metadata'];
 
-export function discovery() {
-  discover(DOCUMENTS[turn() % DOCUMENTS.length]);
+export function fetchInTurn() {
+  fetchDocument(DOCUMENTS[iteration() % DOCUMENTS.length]);
 }

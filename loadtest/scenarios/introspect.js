@@ -1,9 +1,9 @@
-// An API asks about tokens, one at a time: eight of ten are valid, one is revoked, one is garbage.
-import { asker } from '../lib/clients.js';
+// A resource server introspects tokens one at a time: of ten, eight are valid, one is revoked, one is invalid.
+import { introspectionClient } from '../lib/clients.js';
 import { introspect } from '../lib/oauth.js';
-import { candidate, turn } from '../lib/pool.js';
+import { iteration, poolToken } from '../lib/pool.js';
 
 export function introspectOne(data) {
-  const asked = candidate(data, turn());
-  if (asked !== undefined) introspect(asker(data), asked.token, asked.expected, asked.what);
+  const item = poolToken(data, iteration());
+  if (item !== undefined) introspect(introspectionClient(data), item.token, item.expected, item.what);
 }

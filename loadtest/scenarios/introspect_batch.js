@@ -1,15 +1,15 @@
-// A gateway asks about many tokens in one request; every answer is checked at its place.
-import { asker } from '../lib/clients.js';
+// A gateway introspects many tokens in one request; each result is checked at its index.
+import { introspectionClient } from '../lib/clients.js';
 import { config } from '../lib/config.js';
 import { introspectBatch } from '../lib/oauth.js';
-import { candidate, turn } from '../lib/pool.js';
+import { iteration, poolToken } from '../lib/pool.js';
 
 export function introspectMany(data) {
-  const first = turn() * config.batchSize;
-  const asked = [];
+  const first = iteration() * config.batchSize;
+  const items = [];
   for (let n = 0; n < config.batchSize; n += 1) {
-    const one = candidate(data, first + n);
-    if (one !== undefined) asked.push(one);
+    const item = poolToken(data, first + n);
+    if (item !== undefined) items.push(item);
   }
-  if (asked.length > 0) introspectBatch(asker(data), asked);
+  if (items.length > 0) introspectBatch(introspectionClient(data), items);
 }

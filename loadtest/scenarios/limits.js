@@ -1,62 +1,60 @@
-// Clients that ask ten times as often as they may, and beside them clients that may as often as they like.
-import { clientInTurn, marked } from '../lib/clients.js';
+// Clients that send ten times as many requests as their rate limit allows, and clients without a rate limit.
+import { dedicatedClient } from '../lib/clients.js';
 import { config } from '../lib/config.js';
-import { arrived, demand, together } from '../lib/http.js';
-import { issue, tokenIn, tokenRequest } from '../lib/oauth.js';
-import { due } from '../lib/pace.js';
-import { turn } from '../lib/pool.js';
-import { refusal, standing } from '../lib/refusals.js';
+import { WRONG } from '../lib/error_types.js';
+import { expectStatus, expectThat, sendBatch } from '../lib/http.js';
+import { tokenFrom, tokenRequest } from '../lib/oauth.js';
+import { checkRejection, limitStatus } from '../lib/rejections.js';
+import { dueRequests } from '../lib/schedule.js';
 
-// By the number of the client: what this scenario's only VU knows of its bucket.
-const books = {};
+export { issueInTurn as legitimate } from './client_credentials.js';
 
-// Judges one answer. Answers whether the client got what it asked for; undefined if that is not known.
-function judge(response, client) {
-  if (!arrived(response, [200, 429])) return undefined;
+// The state of each client's bucket as this scenario's only VU knows it, by client number.
+const buckets = {};
+
+// Checks one response. Returns whether the request was admitted; undefined if that is unknown.
+function wasAdmitted(response, client) {
+  if (!expectStatus(response, [200, 429])) return undefined;
   const { burst, minute } = config.rateLimit;
-  const state = standing(response, 'token', burst);
+  const status = limitStatus(response, 'token', burst);
   if (response.status === 200) {
-    tokenIn(response, client);
+    tokenFrom(response, client);
     return true;
   }
-  refusal(response, client.called, Math.ceil(60 / minute), 'more often than it may');
-  if (state !== undefined) demand(state.r === 0, 'an answer without the RateLimit fields of its limit');
+  checkRejection(response, client.label, Math.ceil(60 / minute), /rate limit/);
+  if (status !== undefined) expectThat(status.r === 0, WRONG.rateLimitFields);
   return false;
 }
 
-// Compares what a bucket has let through with what can have been in it. The requests were sent and answered between the
-// milliseconds `began` and `ended`; when the server looked at each is not known better.
-function settle(number, outcomes, began, ended) {
+// Compares the admitted requests of a client with what its bucket can have held. The requests were sent and answered between
+// `began` and `ended` (Unix milliseconds); the time at which the server processed each is not known more precisely.
+function checkBucket(number, outcomes, began, ended) {
   const { burst, minute } = config.rateLimit;
-  const flowed = (from, to) => ((to - from) / 60000) * minute;
-  const book = books[number] ?? (books[number] = { began, admitted: 0 });
-  book.admitted += outcomes.filter((outcome) => outcome === true).length;
-  // The bucket was full when it was asked first. Each node has one.
-  const most = config.nodes * (burst + flowed(book.began, ended)) + 1;
-  demand(book.admitted <= most, 'more let through than the rate');
+  const refilled = (from, to) => ((to - from) / 60000) * minute;
+  const bucket = buckets[number] ?? (buckets[number] = { began, admitted: 0 });
+  bucket.admitted += outcomes.filter((outcome) => outcome === true).length;
+  // The bucket was full at the first request. Each node has its own.
+  const most = config.nodes * (burst + refilled(bucket.began, ended)) + 1;
+  expectThat(bucket.admitted <= most, WRONG.overRate);
 
   if (config.nodes > 1 || !outcomes.includes(false)) return;
-  // Empty just now. If it cannot have run over since it was empty before, all that flowed in must have been let through.
-  const ranOver = book.empty === undefined || flowed(book.empty, ended) > burst - 1;
-  // A request without an answer may have taken its share.
-  if (ranOver || outcomes.includes(undefined)) book.since = { ended, admitted: book.admitted };
-  const passed = book.admitted - book.since.admitted;
-  demand(passed >= flowed(book.since.ended, began) - burst, 'less let through than the rate');
-  book.empty = began;
+  // The bucket is empty. If it cannot have overflowed since it was last empty, all that was refilled must have been admitted.
+  const mayHaveOverflowed = bucket.empty === undefined || refilled(bucket.empty, ended) > burst - 1;
+  // A request without a response may have been admitted.
+  if (mayHaveOverflowed || outcomes.includes(undefined)) bucket.since = { ended, admitted: bucket.admitted };
+  const admitted = bucket.admitted - bucket.since.admitted;
+  expectThat(admitted >= refilled(bucket.since.ended, began) - burst, WRONG.underRate);
+  bucket.empty = began;
 }
 
-export function ask(data) {
-  const numbers = due('limits').map((n) => n % config.limited);
-  const clients = numbers.map((number) => marked(data, 'limited', number));
+export function exceedRate(data) {
+  const numbers = dueRequests('limits').map((n) => n % config.limited);
+  const clients = numbers.map((number) => dedicatedClient(data, 'limited', number));
   const began = Date.now();
-  const responses = together(clients.map((client) => tokenRequest(client, [200, 429])));
+  const responses = sendBatch(clients.map((client) => tokenRequest(client, [200, 429])));
   const ended = Date.now();
-  const outcomes = responses.map((response, index) => judge(response, clients[index]));
+  const outcomes = responses.map((response, index) => wasAdmitted(response, clients[index]));
   for (const number of new Set(numbers)) {
-    settle(number, outcomes.filter((_, index) => numbers[index] === number), began, ended);
+    checkBucket(number, outcomes.filter((_, index) => numbers[index] === number), began, ended);
   }
-}
-
-export function honest(data) {
-  issue(clientInTurn(data, turn()));
 }

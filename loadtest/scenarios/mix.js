@@ -1,25 +1,25 @@
-// What a platform does all day, by the weights of `MIX` in `lib/profiles.js`.
-import { clientInTurn } from '../lib/clients.js';
-import { discover, issue } from '../lib/oauth.js';
-import { turn } from '../lib/pool.js';
+// The request mix of a platform, by the weights of `MIX` in `lib/profiles.js`.
+import { fetchDocument } from '../lib/oauth.js';
+import { iteration } from '../lib/pool.js';
 import { MIX } from '../lib/profiles.js';
+import { issueInTurn } from './client_credentials.js';
 import { introspectOne } from './introspect.js';
 import { introspectMany } from './introspect_batch.js';
 import { revokeOne } from './revoke.js';
 
-const PARTS = {
-  token: (data) => issue(clientInTurn(data, turn())),
+const REQUESTS = {
+  token: issueInTurn,
   introspect: introspectOne,
   introspect_batch: introspectMany,
   revoke: revokeOne,
-  keys: () => discover(turn() % 2 === 0 ? 'paseto_keys' : 'jwks'),
-  metadata: () => discover('metadata'),
+  keys: () => fetchDocument(iteration() % 2 === 0 ? 'paseto_keys' : 'jwks'),
+  metadata: () => fetchDocument('metadata'),
 };
 
-// A hundred places, each part as often as it weighs.
-const places = Object.entries(MIX).flatMap(([part, weight]) => Array(weight).fill(part));
+// A hundred slots, each request type in as many as its weight.
+const slots = Object.entries(MIX).flatMap(([type, weight]) => Array(weight).fill(type));
 
-export function mix(data) {
-  // Steps of 37 through a hundred places meet each of them once, and the rare ones not in a row.
-  PARTS[places[(turn() * 37) % places.length]](data);
+export function runMix(data) {
+  // 37 and 100 are coprime: a hundred iterations visit every slot once, and equal slots are not consecutive.
+  REQUESTS[slots[(iteration() * 37) % slots.length]](data);
 }

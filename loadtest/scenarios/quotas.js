@@ -1,56 +1,57 @@
-// Clients that go on asking when their quota of the hour is used up: they get as many tokens as it has, and not one more.
-import { marked } from '../lib/clients.js';
+// Clients that continue to request tokens after their hourly quota is used up: each must get exactly its quota.
+import { dedicatedClient } from '../lib/clients.js';
 import { config } from '../lib/config.js';
-import { arrived, demand, together } from '../lib/http.js';
-import { tokenIn, tokenRequest } from '../lib/oauth.js';
-import { due } from '../lib/pace.js';
-import { refusal, standing } from '../lib/refusals.js';
+import { WRONG } from '../lib/error_types.js';
+import { expectStatus, expectThat, sendBatch } from '../lib/http.js';
+import { tokenFrom, tokenRequest } from '../lib/oauth.js';
+import { checkRejection, limitStatus } from '../lib/rejections.js';
+import { dueRequests } from '../lib/schedule.js';
 
 const HOUR = 3600;
 
-// By client and hour: what this scenario's only VU knows to be granted.
-const books = {};
+// The counts of each client and hour as this scenario's only VU knows them.
+const windows = {};
 
 // Tokens beyond the quota that several nodes may issue before they learn of each other's.
-const late = () => (config.nodes === 1 ? 0 : Math.ceil((2 * config.rates.quotas) / config.limited));
+const tolerance = () => (config.nodes === 1 ? 0 : Math.ceil((2 * config.rates.quotas) / config.limited));
 
-// The book that an answer belongs into. It says itself when its window ends, so a run may go on over the full hour.
-function bookOf(number, state, now) {
-  const hour = state === undefined ? Math.ceil(now / HOUR) : Math.round((now + state.t) / HOUR);
+// The window that a response belongs to. The response says when its window ends, so a run may cross the full hour.
+function windowOf(number, status, now) {
+  const hour = status === undefined ? Math.ceil(now / HOUR) : Math.round((now + status.t) / HOUR);
   const key = `${number} ${hour}`;
-  return books[key] ?? (books[key] = { granted: 0, refused: 0, unknown: 0 });
+  return windows[key] ?? (windows[key] = { granted: 0, rejected: 0, unknown: 0 });
 }
 
-// Enters one answer; answers the book.
-function enter(response, client, number) {
+// Checks one response and counts it in its window, which it returns.
+function countResponse(response, client, number) {
   const now = Date.now() / 1000;
-  if (!arrived(response, [200, 429])) {
-    // It may have been counted all the same.
-    const book = bookOf(number, undefined, now);
-    book.unknown += 1;
-    return book;
+  if (!expectStatus(response, [200, 429])) {
+    // The server may have counted the request.
+    const window = windowOf(number, undefined, now);
+    window.unknown += 1;
+    return window;
   }
-  const state = standing(response, 'hour', config.quota);
-  const book = bookOf(number, state, now);
+  const status = limitStatus(response, 'hour', config.quota);
+  const window = windowOf(number, status, now);
   if (response.status === 200) {
-    tokenIn(response, client);
-    book.granted += 1;
+    tokenFrom(response, client);
+    window.granted += 1;
   } else {
-    const wait = refusal(response, client.called, HOUR, 'quota');
-    // It is worth asking again when the window turns, no sooner.
-    if (state !== undefined) demand(Math.abs(wait - state.t) <= 1, 'a refusal that does not say when to ask again');
-    book.refused += 1;
+    const wait = checkRejection(response, client.label, HOUR, /quota/);
+    // Retry-After must be the end of the window.
+    if (status !== undefined) expectThat(Math.abs(wait - status.t) <= 1, WRONG.retryAfter);
+    window.rejected += 1;
   }
-  return book;
+  return window;
 }
 
-export function overdraw(data) {
-  const numbers = due('quotas').map((n) => n % config.limited);
-  const clients = numbers.map((number) => marked(data, 'quota', number));
-  const responses = together(clients.map((client) => tokenRequest(client, [200, 429])));
-  const touched = new Set(responses.map((response, index) => enter(response, clients[index], numbers[index])));
-  for (const book of touched) {
-    demand(book.granted <= config.quota + late(), 'more tokens than the quota');
-    if (book.refused > 0) demand(book.granted + book.unknown >= config.quota, 'fewer tokens than the quota');
+export function exceedQuota(data) {
+  const numbers = dueRequests('quotas').map((n) => n % config.limited);
+  const clients = numbers.map((number) => dedicatedClient(data, 'quota', number));
+  const responses = sendBatch(clients.map((client) => tokenRequest(client, [200, 429])));
+  const touched = new Set(responses.map((response, index) => countResponse(response, clients[index], numbers[index])));
+  for (const window of touched) {
+    expectThat(window.granted <= config.quota + tolerance(), WRONG.overQuota);
+    if (window.rejected > 0) expectThat(window.granted + window.unknown >= config.quota, WRONG.underQuota);
   }
 }

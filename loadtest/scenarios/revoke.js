@@ -1,16 +1,17 @@
-// A token's whole life: issued, active, revoked, and from then on inactive. Four requests an iteration.
+// The life of a token in four requests: it is issued, active, revoked, and inactive from then on.
 import { sleep } from 'k6';
-import { asker, clientInTurn } from '../lib/clients.js';
+import { clientInTurn, introspectionClient } from '../lib/clients.js';
 import { config } from '../lib/config.js';
+import { WRONG } from '../lib/error_types.js';
 import { introspect, issue, revoke } from '../lib/oauth.js';
-import { turn } from '../lib/pool.js';
+import { iteration } from '../lib/pool.js';
 
 export function revokeOne(data) {
-  const made = issue(clientInTurn(data, turn()));
-  if (made === undefined) return;
-  introspect(asker(data), made.token, made.client, 'a valid token called inactive');
-  if (!revoke(made.client, made.token)) return;
-  // Other nodes learn of it a moment later; the node that answered knows it already.
+  const issued = issue(clientInTurn(data, iteration()));
+  if (issued === undefined) return;
+  introspect(introspectionClient(data), issued.token, issued.client, WRONG.validInactive);
+  if (!revoke(issued.client, issued.token)) return;
+  // The node that revoked the token knows at once; other nodes learn of it a moment later.
   if (config.revokeDelay > 0) sleep(config.revokeDelay);
-  introspect(asker(data), made.token, null, 'a revoked token called active');
+  introspect(introspectionClient(data), issued.token, null, WRONG.revokedActive);
 }

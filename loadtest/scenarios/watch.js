@@ -1,7 +1,6 @@
-// Looks at the server's own figures while it is under load, and makes figures of this run of them, with thresholds.
+// Scrapes the server's metrics under load and records them as k6 metrics, which have thresholds.
 import exec from 'k6/execution';
 import { Counter, Rate, Trend } from 'k6/metrics';
-import { config } from '../lib/config.js';
 import { plan, warmUp } from '../lib/plan.js';
 import { scrape, sum } from '../lib/prometheus.js';
 
@@ -13,12 +12,12 @@ const growth = new Trend('server_rss_growth');
 const fds = new Trend('server_open_fds');
 const fdsGrowth = new Trend('server_fds_growth');
 const partitions = new Trend('server_partitions');
-const strays = new Trend('server_default_partition_rows');
+const strayRows = new Trend('server_default_partition_rows');
 
-// What this scenario's only VU saw before.
+// Values of earlier scrapes by this scenario's only VU.
 const seen = {};
 
-export function watch(data) {
+export function scrapeAndRecord(data) {
   const now = scrape();
   scrapes.add(now !== undefined);
   if (now === undefined) return;
@@ -34,15 +33,15 @@ export function watch(data) {
 
   const shed = sum(now.counters.shed_total);
   const before = seen.sheds ?? (data.before ? sum(data.before.counters.shed_total) : shed);
-  // Also when there are none, so that the figure is there. A restart begins at nothing.
+  // Adds 0 as well, so that the metric exists. After a restart the counter begins at 0.
   sheds.add(Math.max(0, shed - before));
   seen.sheds = shed;
 
   rss.add(gauges.process_resident_memory_bytes);
   fds.add(gauges.process_open_fds);
   partitions.add(gauges.token_partitions);
-  strays.add(gauges.token_default_partition_rows);
-  // Memory and connections grow while caches and pools fill.
+  strayRows.add(gauges.token_default_partition_rows);
+  // During the warm-up memory and connections grow because caches and pools fill.
   if (seen.warm === undefined) seen.warm = exec.scenario.startTime + warmUp(plan().length) * 1000;
   if (Date.now() < seen.warm) return;
   if (seen.base === undefined) seen.base = gauges;

@@ -1,44 +1,43 @@
 # shellcheck shell=bash
-# What the parts of run.sh share.
+# Functions shared by the parts of run.sh.
 
-# It matters to nobody whether the terminal is still there.
+# Logs to stderr. Errors are ignored: the terminal may be closed.
 say() { printf 'loadtest: %s\n' "$*" >&2 || true; }
 
-# Ends with 2: something about the call or the environment is wrong.
+# Exits with 2: invalid arguments or environment.
 usage_error() {
     say "$*"
     exit 2
 }
 
-# Ends with 3: it could not be done.
-give_up() {
+# Exits with 3: the measurement failed.
+fatal() {
     say "$*"
     exit 3
 }
 
-# A port of the loopback address that nothing listens on. Somebody may take it meanwhile: whoever binds it must be ready
-# to try another.
+# Prints a free port of 127.0.0.1. Another process may take it in the meantime: the caller must retry with another port.
 free_port() {
     local port
     for _ in {1..100}; do
-        # Below the range from which the kernel takes ports for outgoing connections.
+        # Below the kernel's range of ephemeral ports.
         port=$((10000 + (RANDOM * 32768 + RANDOM) % 20000))
         if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
             echo "$port"
             return
         fi
     done
-    give_up "no port of 127.0.0.1 is free"
+    fatal "no free port on 127.0.0.1"
 }
 
-# Starts a command out of reach of the terminal's Ctrl-C, which is for run.sh to deal with. The caller adds `&`.
-apart() {
+# Runs a command in its own session, so that only run.sh receives the terminal's Ctrl-C. The caller adds `&`.
+in_new_session() {
     if command -v setsid >/dev/null; then exec setsid "$@"; else exec "$@"; fi
 }
 
 is_running() { [ -n "${1:-}" ] && kill -0 "$1" 2>/dev/null; }
 
-# Sends a signal to a child of ours and waits until it is gone; after so many seconds it is killed.
+# Sends a signal to a child process and waits for it to exit; kills it after `patience` seconds.
 stop() {
     local id=$1 signal=$2 patience=$3 tenth
     is_running "$id" || return 0
@@ -51,7 +50,7 @@ stop() {
     wait "$id" 2>/dev/null || true
 }
 
-# Seconds of CPU that a process and its children that have ended took; nothing where there is no /proc.
+# Prints the CPU seconds of a process and its exited children; nothing on systems without /proc.
 cpu_seconds() {
     local fields ticks
     [ -r "/proc/$1/stat" ] || return 0
@@ -60,7 +59,7 @@ cpu_seconds() {
     awk -v t="$((fields[11] + fields[12] + fields[13] + fields[14]))" -v hz="$ticks" 'BEGIN { printf "%.2f\n", t / hz }'
 }
 
-# The processes whose parent this is.
+# Prints the child processes of a process.
 children() {
     local file
     for file in /proc/[0-9]*/stat; do

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# A private Postgres: its own directory and port, a password of its own, durable, gone after the run.
+# A private Postgres with its own directory, port and password. It is durable, and deleted after the run.
 
 postgres_id=''
 postgres_directory=''
@@ -8,36 +8,31 @@ postgres_binaries() {
     local newest=''
     newest=$(find /usr/lib/postgresql -mindepth 3 -maxdepth 3 -path '*/bin/initdb' 2>/dev/null | sort -V | tail -n 1)
     [ -n "$newest" ] || newest=$(command -v initdb || true)
-    [ -n "$newest" ] || give_up "STORE=postgres needs DATABASE_URL, or initdb and postgres on this machine"
+    [ -n "$newest" ] || fatal "STORE=postgres requires DATABASE_URL, or initdb and postgres on this machine"
     dirname "$(readlink -f "$newest")"
 }
 
-# Postgres refuses root: there its processes are those of the user `postgres`, or of `nobody`.
-as_owner() {
-    if [ "$(id -u)" != 0 ]; then
-        "$@"
-    else
-        setpriv --reuid "$postgres_user" --regid "$(id -g "$postgres_user")" --clear-groups "$@"
-    fi
-}
-
-# Starts it; its URL is in postgres_url afterwards.
+# Starts Postgres and sets postgres_url.
 start_postgres() {
-    local binaries port password url
+    local binaries port password url user as_owner=()
     binaries=$(postgres_binaries)
-    postgres_user=postgres
-    id postgres >/dev/null 2>&1 || postgres_user=nobody
     postgres_directory=$(mktemp -d "${TMPDIR:-/tmp}/loadtest-pg-XXXXXX")
     password=$(random_hex 24)
     printf '%s\n' "$password" >"$postgres_directory/password"
-    [ "$(id -u)" != 0 ] || chown -R "$postgres_user" "$postgres_directory"
-    as_owner "$binaries/initdb" --pgdata "$postgres_directory/data" --username loadtest --auth scram-sha-256 \
+    # Postgres refuses to run as root: then it runs as the user `postgres`, or as `nobody`.
+    if [ "$(id -u)" = 0 ]; then
+        user=postgres
+        id postgres >/dev/null 2>&1 || user=nobody
+        chown -R "$user" "$postgres_directory"
+        as_owner=(setpriv --reuid "$user" --regid "$(id -g "$user")" --clear-groups)
+    fi
+    "${as_owner[@]}" "$binaries/initdb" --pgdata "$postgres_directory/data" --username loadtest --auth scram-sha-256 \
         --pwfile "$postgres_directory/password" --encoding UTF8 --locale C.UTF-8 >"$scratch/initdb.log" 2>&1 ||
-        give_up "initdb failed: $(tail -n 1 "$scratch/initdb.log")"
+        fatal "initdb failed: $(tail -n 1 "$scratch/initdb.log")"
     for _ in {1..3}; do
         port=$(free_port)
-        # Durable, and said so: figures of a Postgres that forgets would be worth nothing.
-        (apart_as_owner "$binaries/postgres" -D "$postgres_directory/data" -c listen_addresses=127.0.0.1 -c port="$port" \
+        # Durable, stated explicitly: results with a non-durable Postgres would be meaningless.
+        (in_new_session "${as_owner[@]}" "$binaries/postgres" -D "$postgres_directory/data" -c listen_addresses=127.0.0.1 -c port="$port" \
             -c unix_socket_directories= -c max_connections=200 -c fsync=on -c synchronous_commit=on \
             -c log_min_messages=warning) >"$results/postgres.log" 2>&1 </dev/null &
         postgres_id=$!
@@ -47,15 +42,7 @@ start_postgres() {
             return
         fi
     done
-    give_up "Postgres did not start, see $results/postgres.log"
-}
-
-apart_as_owner() {
-    if [ "$(id -u)" != 0 ]; then
-        apart "$@"
-    else
-        apart setpriv --reuid "$postgres_user" --regid "$(id -g "$postgres_user")" --clear-groups "$@"
-    fi
+    fatal "Postgres did not start, see $results/postgres.log"
 }
 
 wait_for_postgres() {

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# What k6 cannot know when it writes the report: what it used of the machine, and how it ended.
+# Completes the report with values that k6 does not know when it writes it: CPU times and the exit code.
 
-# "2 x CPU name, 24 GiB, Linux 6.1"
+# Prints a description of the machine, such as "2 x CPU name, 24 GiB, Linux 6.1".
 machine() {
     local cpu memory
     cpu=$(sed -nE 's/^model name[^:]*: *//p' /proc/cpuinfo 2>/dev/null | head -n 1 || true)
@@ -11,24 +11,24 @@ machine() {
 
 cores() { nproc 2>/dev/null || getconf _NPROCESSORS_ONLN; }
 
-# Seconds of CPU of all children that this shell has waited for.
-waited_cpu() {
-    # Not through a pipe: that would be another shell, with other children.
+# Prints the CPU seconds of all children that this shell has waited for.
+children_cpu() {
+    # Not through a pipe: a pipe runs in a subshell, which has other children.
     times >"$scratch/times"
     awk 'NR == 2 { for (i = 1; i <= 2; i++) { split($i, part, /[ms]/); sum += part[1] * 60 + part[2] } printf "%.2f\n", sum }' \
         "$scratch/times"
 }
 
-# A share of the whole machine in percent, from CPU seconds and seconds.
+# Prints the share of the machine in percent, from CPU seconds and elapsed seconds.
 share() { awk -v cpu="$1" -v time="$2" -v cores="$(cores)" 'BEGIN { printf "%.0f\n", (time > 0 ? 100 * cpu / time / cores : 0) }'; }
 
-# Puts a value where summary.json has null.
+# Replaces a null in summary.json.
 fill_in() {
     sed -i.bak -E "s|^( *\"$1\": )null|\1$2|" "$results/summary.json"
     rm -f "$results/summary.json.bak"
 }
 
-# Puts a text where the row has "not known", in summary.md and in what goes to the terminal.
+# Replaces "not known" in a table row of summary.md and of the brief report for the terminal.
 fill_row() {
     local file
     for file in "$results/summary.md" "$scratch/brief.md"; do
@@ -41,8 +41,8 @@ fill_row() {
     done
 }
 
-# Adds the figures of processes to the report: CPU seconds of k6, the server, the database, and the seconds it took.
-add_processes() {
+# Adds CPU times to the report: CPU seconds of k6, the server and the database, and the elapsed seconds.
+add_cpu_times() {
     local k6=$1 server=$2 database=$3 time=$4 percent
     [ -f "$results/summary.json" ] || return 0
     percent=$(share "$k6" "$time")
@@ -57,20 +57,20 @@ add_processes() {
         fill_in database_cpu_seconds "$database"
         fill_row 'CPU of the database' "$database s, $(share "$database" "$time") % of the machine"
     elif [ -n "$server" ] && [ "$STORE" = sqlite ]; then
-        fill_row 'CPU of the database' "within the server's"
+        fill_row 'CPU of the database' "included in the server"
     fi
 }
 
-# A line for each of a million refused connections is worth no more than the first and the last of them.
-shorten() {
+# Keeps the first and the last 5000 lines of a log: k6 logs one line per failed connection.
+truncate_log() {
     local lines
     lines=$(wc -l <"$1")
     [ "$lines" -gt 10000 ] || return 0
-    { head -n 5000 "$1" && echo "loadtest left out $((lines - 10000)) lines here" && tail -n 5000 "$1"; } >"$scratch/short"
+    { head -n 5000 "$1" && echo "run.sh omitted $((lines - 10000)) lines here" && tail -n 5000 "$1"; } >"$scratch/short"
     cat "$scratch/short" >"$1"
 }
 
-# The last sentence that says why a run could not be had.
-sentence_in() {
+# Prints the last message of `fail` (lib/failure.js) in a log.
+error_in() {
     sed -nE 's/.*loadtest: ([^"\\]*).*/\1/p' "$1" 2>/dev/null | tail -n 1
 }

@@ -1,18 +1,18 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# A server of our own: built from this repository unless SERVER_BINARY names one, with its own data, ports and secrets.
+# The server started for the run: built from this repository unless SERVER_BINARY names one, with its own data, ports and secrets.
 
 server_id=''
 
 find_server() {
     if [ -n "${SERVER_BINARY:-}" ]; then
-        [ -x "$SERVER_BINARY" ] || usage_error "SERVER_BINARY names no program: $SERVER_BINARY"
+        [ -x "$SERVER_BINARY" ] || usage_error "SERVER_BINARY must name an executable file: $SERVER_BINARY"
         server_binary=$SERVER_BINARY
         return
     fi
-    command -v cargo >/dev/null || give_up "the server cannot be built without cargo: give SERVER_BINARY or BASE_URL"
+    command -v cargo >/dev/null || fatal "the server cannot be built without cargo: set SERVER_BINARY or BASE_URL"
     say "building the server"
-    (cd "$root" && cargo build --quiet --release --locked --bin oauth2_server) || give_up "the server could not be built"
-    # A relative one is seen from where cargo ran.
+    (cd "$root" && cargo build --quiet --release --locked --bin oauth2_server) || fatal "the server could not be built"
+    # A relative CARGO_TARGET_DIR is relative to where cargo ran.
     server_binary=$(cd "$root" && realpath "${CARGO_TARGET_DIR:-target}")/release/oauth2_server
     if [ -z "${COMMIT:-}" ] && COMMIT=$(git -C "$root" rev-parse --short=12 HEAD 2>/dev/null); then
         git -C "$root" diff --quiet HEAD 2>/dev/null || COMMIT="$COMMIT with changes"
@@ -20,10 +20,10 @@ find_server() {
     fi
 }
 
-# Starts it on a store and sets BASE_URL, ADMIN_URL and ADMIN_TOKEN_FILE.
+# Starts the server on a store and sets BASE_URL, ADMIN_URL and ADMIN_TOKEN_FILE.
 start_server() {
     local public management name state hint=''
-    # Where the server is and what is secret is ours to say; everything else of OAUTH2_* is the caller's tuning.
+    # Addresses and secrets are set here; all other OAUTH2_* variables are passed on.
     for name in DATABASE_URL ADMIN_TOKEN KEY_ENCRYPTION_KEY; do unset "OAUTH2_$name" "OAUTH2_${name}_FILE"; done
     unset OAUTH2_ISSUER OAUTH2_SERVER_HOST OAUTH2_MANAGEMENT_HOST
     random_hex 32 >"$scratch/admin_token"
@@ -40,7 +40,7 @@ start_server() {
         public=$(free_port)
         management=$(free_port)
         export OAUTH2_SERVER_PORT=$public OAUTH2_MANAGEMENT_PORT=$management
-        (cd "$scratch" && apart "$server_binary") >"$scratch/server.out" \
+        (cd "$scratch" && in_new_session "$server_binary") >"$scratch/server.out" \
             2>>"$results/server.log" </dev/null &
         server_id=$!
         state=0
@@ -50,14 +50,14 @@ start_server() {
             export ADMIN_TOKEN_FILE=$scratch/admin_token
             return
         fi
-        # It ran, and was not ready: another port would not help.
+        # The server ran but did not become ready: another port would not help.
         [ "$state" = 1 ] || break
     done
-    [ -n "$passing" ] || hint='; the database must be an empty one: keys that are in it cannot be opened'
-    give_up "the server did not become ready, see $results/server.log$hint"
+    [ -n "$temporary_store" ] || hint='; DATABASE_URL must name an empty database: keys that are already in it cannot be decrypted'
+    fatal "the server did not become ready, see $results/server.log$hint"
 }
 
-# 1 when it ended, 2 when it was not ready in time.
+# Returns 1 if the server exited, 2 if it was not ready in time.
 wait_for_server() {
     for _ in {1..300}; do
         is_running "$server_id" || return 1

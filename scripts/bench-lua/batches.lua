@@ -1,5 +1,5 @@
--- Batch introspection: the tokens of a file, 1000 a request, in turn. Arguments: Authorization value, file.
-dofile(debug.getinfo(1, "S").source:match("^@(.*)/") .. "/figures.lua")
+-- Batch introspection: the tokens of a file in rotation, 1000 per request. Arguments: Authorization value, token file.
+dofile(debug.getinfo(1, "S").source:match("^@(.*)/") .. "/results.lua")
 
 local requests, turn = {}, 0
 

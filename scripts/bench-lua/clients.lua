@@ -1,5 +1,5 @@
--- The same form from many clients in turn. Arguments: file of Authorization values, form.
-dofile(debug.getinfo(1, "S").source:match("^@(.*)/") .. "/figures.lua")
+-- One form, sent by many clients in rotation. Arguments: file of Authorization values, form.
+dofile(debug.getinfo(1, "S").source:match("^@(.*)/") .. "/results.lua")
 
 local requests, turn = {}, 0
 

@@ -1,23 +1,23 @@
--- One token of a file a request. Arguments: Authorization value (empty: none), file of tokens, "once" or "again", and what
--- is before the token in the form; the first and the last may be "@FILE".
--- "once" reads on through the file, so that no token is asked about twice, and wants tokens of one length;
--- "again" goes round the tokens in memory.
-dofile(debug.getinfo(1, "S").source:match("^@(.*)/") .. "/figures.lua")
+-- One token of a file per request. Arguments: Authorization value (empty: no header), token file, "once" or "again", and the
+-- form before the token; the first and the last may be "@FILE".
+-- "once" reads through the file, so that no token is sent twice, and requires tokens of equal length;
+-- "again" sends the tokens in rotation, from memory.
+dofile(debug.getinfo(1, "S").source:match("^@(.*)/") .. "/results.lua")
 
-local lines, before, requests
+local lines, prefix, requests
 local turn = 0
 
 function init(args)
   local file = assert(io.open(args[2], "r"))
-  local first = assert(file:read("*l"), "the file holds no token")
+  local first = assert(file:read("*l"), "the token file is empty")
   wrk.method = "POST"
-  local authorization, form = given(args[1]), given(args[4] or "token=")
+  local authorization, form = argument_value(args[1]), argument_value(args[4] or "token=")
   if authorization ~= "" then
     wrk.headers["Authorization"] = authorization
   end
   wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
   local whole = wrk.format(nil, nil, nil, form .. first)
-  before = whole:sub(1, #whole - #first)
+  prefix = whole:sub(1, #whole - #first)
   if args[3] == "again" then
     requests = {whole}
     for line in file:lines() do
@@ -35,8 +35,8 @@ function request()
   end
   local line = lines()
   if not line then
-    -- Answered with a 4xx, so that the run is not counted.
-    return before
+    -- Incomplete: the server returns a 4xx, which invalidates the measurement.
+    return prefix
   end
-  return before .. line
+  return prefix .. line
 end

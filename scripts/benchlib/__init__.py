@@ -1,1 +1,1 @@
-"""The benchmark: programs it starts, loads it puts on them, tables it writes."""
+"""The benchmark: starts programs, generates load, and writes the tables of `docs/`."""

@@ -1,23 +1,19 @@
-"""What all measurements share: the programs under test, their samples, and the tables that come of them."""
+"""The state shared by all measurements: the programs under test, their samples, and the resulting tables."""
 
 from __future__ import annotations
 
 import statistics
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .load import NOISY, Loads, Sample, Target
+from .http_client import post
+from .load import NOISE_LIMIT, LoadGenerators, Sample, Target
 from .processes import BenchError, Processes
-from .report import Table
-from .servers import GRANT, Ceiling, Server, post
+from .report import Table, log
+from .servers import GRANT, Ceiling, Server
 from .stores import Postgres
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 class Bench:
@@ -25,7 +21,7 @@ class Bench:
                  seconds: int, only: list[str]) -> None:
         self.processes, self.binaries, self.directory = processes, binaries, directory
         self.workers, self.rounds, self.seconds, self.only = workers, rounds, seconds, only
-        self.loads = Loads(processes, binaries / "openloop", directory)
+        self.loads = LoadGenerators(processes, binaries / "openloop", directory)
         self.samples: dict[str, list[Sample]] = {}
         self.tables: dict[str, Table] = {}
         self.postgres = Postgres(processes, directory)
@@ -33,43 +29,45 @@ class Bench:
         self.servers: dict[str, Server] = {}
 
     def wants(self, *keys: str) -> bool:
+        """Whether any of these rows was selected with `--only`, or all rows are measured."""
         return not self.only or any(key in self.only for key in keys)
 
     # Programs
 
-    def server(self, name: str, like: Server | None = None, binary: str = "oauth2_server") -> Server:
-        """A server on a fresh store of its own, or on that of another; not started. Its kind is the first word of its name."""
-        kind = name.split("-")[0]
-        if like is not None:
-            url = like.env["OAUTH2_DATABASE_URL"]
-        elif kind == "postgres":
+    def server(self, name: str, node_of: Server | None = None, binary: str = "oauth2_server") -> Server:
+        """A server that is not started yet, on a new store, or as another node on the store of `node_of`. The first word of its
+        name is its store: `postgres` or `sqlite`."""
+        store = name.split("-")[0]
+        if node_of is not None:
+            url = node_of.env["OAUTH2_DATABASE_URL"]
+        elif store == "postgres":
             url = self.postgres.create(f"bench-{name}")
         else:
             url = f"sqlite://{self.directory}/server-{name}/data/oauth2.db"
         server = Server(self.processes, self.binaries / binary, name, url, self.workers, self.directory)
-        if like is None:
+        if node_of is None:
             server.prepare()
         else:
-            server.join(like)
+            server.join(node_of)
         return server
 
     def start_servers(self) -> None:
-        for kind in ("postgres", "sqlite"):
-            self.servers[kind] = self.server(kind)
-            self.servers[kind].start()
-        self.servers["elsewhere"] = self.server("postgres-elsewhere", self.servers["postgres"])
-        self.servers["elsewhere"].start()
-        self.sizes_match()
+        for store in ("postgres", "sqlite"):
+            self.servers[store] = self.server(store)
+            self.servers[store].start()
+        self.servers["other-node"] = self.server("postgres-other-node", self.servers["postgres"])
+        self.servers["other-node"].start()
+        self.check_response_sizes()
 
-    def sizes_match(self) -> None:
-        """The ceiling's answers are worth comparing with only while they are as long as the server's."""
+    def check_response_sizes(self) -> None:
+        """The ceiling is comparable only if its responses are as long as the server's."""
         server = self.servers["postgres"]
-        _, theirs = post(server.port, "/oauth/token", server.authorization["bench-p"], GRANT)
+        _, expected = post(server.port, "/oauth/token", server.authorization["bench-p"], GRANT)
         for path in ("/bare", "/mint"):
-            status, ours = post(self.ceiling.port, path, self.ceiling.authorization, GRANT)
-            # Ports differ by a digit at the most, and the issuer with them.
-            if status != 200 or abs(len(ours) - len(theirs)) > 4:
-                raise BenchError(f"{path} answers {len(ours)} bytes, the token endpoint {len(theirs)}")
+            status, body = post(self.ceiling.port, path, self.ceiling.authorization, GRANT)
+            # The port in the issuer may differ by one digit.
+            if status != 200 or abs(len(body) - len(expected)) > 4:
+                raise BenchError(f"{path} returns {len(body)} bytes, the token endpoint {len(expected)}")
 
     def ceiling_target(self, name: str) -> Target:
         tokens = self.directory / "verify.tokens" if name == "verify" else None
@@ -80,34 +78,41 @@ class Bench:
 
     # Samples
 
-    def note(self, key: str, sample: Sample, pid: int = 0) -> Sample:
+    def record(self, key: str, sample: Sample, pid: int = 0) -> Sample:
+        """Adds a sample to `key` and logs it, with the CPU time of process `pid`."""
         self.samples.setdefault(key, []).append(sample)
         cpu, database = sample.cpu_us.get(pid), sample.cpu_us.get(self.postgres.pid)
-        say(f"  {key:30} {sample.rate:9.0f}/s  p50 {sample.p50:7.3f} ms  p99 {sample.p99:7.3f} ms"
+        log(f"  {key:30} {sample.rate:9.0f}/s  p50 {sample.p50:7.3f} ms  p99 {sample.p99:7.3f} ms"
             + (f"  server {cpu:5.1f} us" if cpu else "")
             + (f"  Postgres {database:4.1f} us" if database and database > 0.5 else "")
-            + (f"  BAD {sample.bad}" if sample.bad else "")
-            + (f"  noisy {sample.foreign:.0%}" if sample.foreign > NOISY else ""))
+            + (f"  ERRORS {sample.errors}" if sample.errors else "")
+            + (f"  noisy {sample.background_load:.0%}" if sample.background_load > NOISE_LIMIT else ""))
         return sample
+
+    def interleave(self, loads: Mapping[str, tuple[Target, int]]) -> None:
+        """Measures each load once per round. `loads`: target and server process by sample key."""
+        for _ in range(self.rounds):
+            for key, (target, pid) in loads.items():
+                self.record(key, self.loads.wrk(target, self.seconds), pid)
 
     def median(self, key: str, of: Callable[[Sample], float | None]) -> float:
         values = [value for sample in self.samples[key] if (value := of(sample)) is not None]
         return statistics.median(values) if values else 0.0
 
     def cpu(self, key: str, pid: int) -> float:
-        """Processor microseconds a request."""
+        """CPU microseconds per request."""
         return self.median(key, lambda sample: sample.cpu_us.get(pid))
 
-    def bad(self, *keys: str) -> int:
-        return sum(sample.bad for key in keys for sample in self.samples[key])
+    def errors(self, *keys: str) -> int:
+        return sum(sample.errors for key in keys for sample in self.samples[key])
 
     def noisy(self, *keys: str) -> str:
-        noisy = any(self.median(key, lambda sample: sample.foreign) > NOISY for key in keys)
+        noisy = any(self.median(key, lambda sample: sample.background_load) > NOISE_LIMIT for key in keys)
         return " (noisy)" if noisy else ""
 
-    def ratio(self, key: str, against: str) -> float:
-        """Median over the rounds of the ratio within a round: what disturbs a whole round cancels out."""
-        pairs = zip(self.samples[key], self.samples[against])
+    def ratio(self, key: str, baseline: str) -> float:
+        """The median over the rounds of the ratio within a round: disturbances that last a whole round cancel out."""
+        pairs = zip(self.samples[key], self.samples[baseline])
         return statistics.median(one.rate / other.rate for one, other in pairs)
 
     # Tables
@@ -115,6 +120,10 @@ class Bench:
     def table(self, name: str, columns: list[str]) -> Table:
         return self.tables.setdefault(name, Table(columns))
 
-    def record(self) -> dict[str, Any]:
-        """Every sample, for a file."""
+    def add_value(self, table: str, what: str, value: str, goal: str = "", held: bool | None = None) -> None:
+        """Adds a row to a table of single values, and logs it."""
+        self.table(table, ["what", "value", "goal", "held"]).lines.append([what, value, goal, held])
+        log(f"  {what}: {value}")
+
+    def samples_as_data(self) -> dict[str, Any]:
         return {key: [asdict(sample) for sample in samples] for key, samples in self.samples.items()}

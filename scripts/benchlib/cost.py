@@ -1,72 +1,72 @@
-"""What one request costs: processor time, system calls, allocations; and what Postgres spends its time on."""
+"""The cost of a request: CPU time, system calls, allocations; and the statements that Postgres spends its time on."""
 
 from __future__ import annotations
 
 import json
 
-from .bench import Bench, say
-from .processes import BenchError, CallCounter
-from .rates import name, take
+from .bench import Bench
+from .processes import BenchError, SyscallCounter
+from .rates import measure_row, sample_key
+from .report import log
 from .rows import RATE_ROWS
 
-#: Requests of the longer of the two runs whose difference is counted.
-COUNTED = 20_000
-#: Rows whose requests are counted, and the kind of store for the allocations.
-KINDS = {"durable-postgres": "postgres", "durable-sqlite": "sqlite", "stateless": "sqlite", "durable-opaque": "sqlite",
-         "introspect-new": "sqlite"}
+#: Requests of the longer of the two runs whose difference is the cost.
+REQUESTS = 20_000
+#: The rows whose cost is measured, with the store for the allocations.
+ROW_STORES = {"durable-postgres": "postgres", "durable-sqlite": "sqlite", "stateless": "sqlite", "durable-opaque": "sqlite",
+              "introspect-new": "sqlite"}
 
 
 def cost(bench: Bench) -> None:
-    """From the samples of the rates, and a build of the server that counts its allocations."""
+    """CPU time from the samples of the rates; allocations from a build of the server that counts them."""
     if not bench.wants("cost"):
         return
-    table = bench.table("cost", ["a request of", "server us", "Postgres us", "system calls", "allocations",
-                                 "bytes allocated"])
-    for row in (row for row in RATE_ROWS if row.key in KINDS):
-        key, server = name(row.key, 64), bench.servers[row.store]
+    table = bench.table("cost", ["request", "server us", "Postgres us", "system calls", "allocations", "bytes allocated"])
+    for row in (row for row in RATE_ROWS if row.key in ROW_STORES):
+        key, server = sample_key(row.key, 64), bench.servers[row.store]
         if key not in bench.samples:
             continue
-        # In a run of its own: counting them costs the server a little.
-        counter = CallCounter(server.pid)
-        requests = take(bench, row, 64, 2, counter).requests
+        # In a separate run, because counting slows the server down.
+        counter = SyscallCounter(server.pid)
+        requests = measure_row(bench, row, 64, 2, counter).requests
         database = bench.cpu(key, bench.postgres.pid)
-        counted = allocations(bench, KINDS[row.key], row.client, bool(row.tokens))
+        allocated = allocations(bench, ROW_STORES[row.key], row.client, bool(row.tokens))
         table.lines.append([
             row.what, f"{bench.cpu(key, server.pid):.1f}", f"{database:.1f}" if database > 0.5 else "",
-            f"{counter.calls / requests:.1f}" if counter.calls else "", f"{counted[0]:.0f}", f"{counted[1]:.0f}"])
+            f"{counter.calls / requests:.1f}" if counter.calls else "", f"{allocated[0]:.0f}", f"{allocated[1]:.0f}"])
 
 
-def allocations(bench: Bench, kind: str, client: str, introspect: bool) -> tuple[float, float]:
-    """Allocations and bytes a request: two runs of different length, and their difference."""
+def allocations(bench: Bench, store: str, client: str, introspect: bool) -> tuple[float, float]:
+    """Allocations and allocated bytes per request, from the difference of two runs with different numbers of requests."""
     totals = []
-    for count in (COUNTED // 10, COUNTED):
-        server = bench.server(f"{kind}-counted-{client}-{count}", binary="counted")
-        server.start(answers=True)
-        tokens = bench.directory / "counted.tokens"
-        load = bench.token_target(server, client)
+    for count in (REQUESTS // 10, REQUESTS):
+        server = bench.server(f"{store}-alloc-{client}-{count}", binary="alloc-counter")
+        server.start(capture_stdout=True)
+        tokens = bench.directory / "alloc.tokens"
+        target = bench.token_target(server, client)
         if introspect:
-            # As many are issued in both runs, so that this is not in the difference.
-            bench.loads.collect(load, 1000, tokens)
-            load.path, load.body = "/oauth/introspect", "token=" + tokens.read_text(encoding="ascii").split("\n", 1)[0]
-        answered = bench.loads.count(load, count)
+            # Both runs issue the same number of tokens, so that issuing does not affect the difference.
+            bench.loads.collect_tokens(target, 1000, tokens)
+            target.path, target.body = "/oauth/introspect", "token=" + tokens.read_text(encoding="ascii").split("\n", 1)[0]
+        responses = bench.loads.send(target, count)
         server.stop()
-        # The last line: before it stands what the server says when it is ready.
-        told = json.loads(server.answer.splitlines()[-1])
-        totals.append((answered, told["allocations"] + told["reallocations"], told["bytes"]))
+        # The last line; the server prints others when it is ready.
+        counts = json.loads(server.stdout.splitlines()[-1])
+        totals.append((responses, counts["allocations"] + counts["reallocations"], counts["bytes"]))
     (few, *before), (many, *after) = totals
     if many <= few:
-        raise BenchError("too few requests were answered to count what they allocate")
+        raise BenchError("too few responses to compute the allocations per request")
     each = [(b - a) / (many - few) for a, b in zip(before, after)]
-    say(f"  {kind} {client}: {each[0]:.0f} allocations, {each[1]:.0f} bytes a request")
+    log(f"  {store} {client}: {each[0]:.0f} allocations, {each[1]:.0f} bytes per request")
     return each[0], each[1]
 
 
 def queries(bench: Bench) -> None:
-    """The statements that Postgres spends most time in under durable load, by its own account. Restarts it, which keeps
-    that account out of all other figures."""
+    """The statements that take most of Postgres' time under durable load, by pg_stat_statements. Restarts Postgres to load the
+    extension, so that it does not affect the other measurements."""
     if not bench.wants("queries"):
         return
-    say("top statements")
+    log("top statements")
     bench.postgres.restart("shared_preload_libraries = 'pg_stat_statements'\n")
     server = bench.server("postgres-queries")
     server.start()
@@ -75,14 +75,14 @@ def queries(bench: Bench) -> None:
     bench.loads.wrk(bench.token_target(server), 1, retry=False)
     bench.postgres.sql("SELECT pg_stat_statements_reset()", database)
     sample = bench.loads.wrk(bench.token_target(server), bench.seconds)
-    told = bench.postgres.sql(
+    rows = bench.postgres.sql(
         """SELECT json_agg(t) FROM (SELECT left(regexp_replace(query, '\\s+', ' ', 'g'), 70) AS query, calls, rows,
         mean_exec_time, total_exec_time / sum(total_exec_time) OVER () AS share
         FROM pg_stat_statements ORDER BY total_exec_time DESC LIMIT 5) AS t""", database)
     server.stop()
-    table = bench.table("queries", ["statement", "calls/s", "rows a call", "mean ms", "share of the time"])
-    for row in json.loads(told):
+    table = bench.table("queries", ["statement", "calls/s", "rows per call", "mean ms", "share of the time"])
+    for row in json.loads(rows):
         table.lines.append([
             f"`{row['query'].replace('|', '/')}`", f"{row['calls'] / bench.seconds:.0f}",
             f"{row['rows'] / max(1, row['calls']):.1f}", f"{row['mean_exec_time']:.3f}", f"{row['share']:.1%}"])
-    say(f"  at {sample.rate:.0f} tokens/s")
+    log(f"  at {sample.rate:.0f} tokens/s")

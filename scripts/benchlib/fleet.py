@@ -1,4 +1,4 @@
-"""What the operator of many clients pays: limits and quotas for everyone, imports, a million clients, a flood of wrong secrets."""
+"""The cost of many clients: limits and quotas for every client, imports, a million clients, floods of wrong secrets."""
 
 from __future__ import annotations
 
@@ -6,24 +6,19 @@ import shutil
 import statistics
 import time
 
-from .bench import Bench, say
+from .bench import Bench
+from .http_client import basic_authorization
 from .load import SCRIPTS
 from .processes import resident_mib
-from .report import spaced
-from .servers import GRANT, Server, basic
+from .report import grouped
+from .servers import GRANT, Server
 
 CLIENTS = 1_000_000
-COLUMNS = ["what", "value", "goal", "held"]
-#: More than anybody asks for, so that every request is counted and none refused.
+#: Limits above any rate that is measured: every request is counted and none is rejected.
 UNREACHED = {"OAUTH2_LIMITS_TOKEN": "1000000000/s", "OAUTH2_QUOTAS_HOUR": "9007199254740991",
              "OAUTH2_QUOTAS_DAY": "9007199254740991", "OAUTH2_QUOTAS_MONTH": "9007199254740991"}
-#: A flood is of so many connections, which ask as fast as they are answered.
+#: Connections of the flood of wrong secrets, each in a closed loop.
 FLOOD = 64
-
-
-def line(bench: Bench, what: str, value: str, goal: str = "", held: bool | None = None) -> None:
-    bench.table("fleet", COLUMNS).lines.append([what, value, goal, held])
-    say(f"  {what}: {value}")
 
 
 def fleet(bench: Bench) -> None:
@@ -32,71 +27,72 @@ def fleet(bench: Bench) -> None:
     if bench.wants("auth-failures"):
         flood(bench)
     if bench.wants("import"):
-        for kind in ("sqlite", "postgres"):
-            million(bench, kind)
+        for store in ("sqlite", "postgres"):
+            million(bench, store)
 
 
 def limits(bench: Bench) -> None:
-    """The same server with and without limits and quotas for every client, in turns."""
-    for kind in ("postgres", "sqlite"):
-        plain, held = bench.server(f"{kind}-unlimited"), bench.server(f"{kind}-limited")
-        held.env |= UNREACHED
-        for server in (plain, held):
+    """The server with and without limits and quotas for every client, alternating."""
+    for store in ("postgres", "sqlite"):
+        plain, limited = bench.server(f"{store}-unlimited"), bench.server(f"{store}-limited")
+        limited.env |= UNREACHED
+        for server in (plain, limited):
             server.start()
             bench.loads.wrk(bench.token_target(server), 1, retry=False)
         for client, what in (("bench-p", "durable"), ("bench-s", "stateless")):
-            for _ in range(bench.rounds):
-                for server in (plain, held):
-                    sample = bench.loads.wrk(bench.token_target(server, client), bench.seconds)
-                    bench.note(f"{what}-{server.name}", sample, server.pid)
-            key, beside = f"{what}-{held.name}", f"{what}-{plain.name}"
-            ratio, bad = bench.ratio(key, beside), bench.bad(key, beside)
-            line(bench, f"{what} PASETO, {kind}, a rate and three quotas for every client{bench.noisy(key, beside)}",
-                 f"{spaced(bench.median(key, lambda s: s.rate))}/s, {ratio:.3f} of the same without"
-                 + (f", invalid: {bad} errors" if bad else ""), ">= 0.95", ratio >= 0.95 and not bad)
-        for server in (plain, held):
+            bench.interleave({f"{what}-{server.name}": (bench.token_target(server, client), server.pid)
+                              for server in (plain, limited)})
+            key, baseline = f"{what}-{limited.name}", f"{what}-{plain.name}"
+            ratio, errors = bench.ratio(key, baseline), bench.errors(key, baseline)
+            bench.add_value(
+                "fleet", f"{what} PASETO, {store}, a rate limit and three quotas for every client{bench.noisy(key, baseline)}",
+                f"{grouped(bench.median(key, lambda s: s.rate))}/s, {ratio:.3f} of the rate without"
+                + (f", invalid: {errors} errors" if errors else ""), ">= 0.95", ratio >= 0.95 and not errors)
+        for server in (plain, limited):
             server.stop()
 
 
 def flood(bench: Bench) -> None:
-    """Good clients at a tenth of the peak, alone and beside connections that fail as fast as they are answered: past the first
-    hundred of a minute the server holds each answer back."""
+    """Legitimate clients at a tenth of the peak rate, with and without connections that send wrong secrets in a closed loop.
+    After a hundred failures per minute the server delays the responses to further failures."""
     server = bench.server("postgres-flooded")
     server.start()
-    good, wrk = bench.token_target(server), shutil.which("wrk")
+    legitimate, wrk = bench.token_target(server), shutil.which("wrk")
     assert wrk is not None
-    peak = bench.loads.wrk(good, bench.seconds).rate
+    peak = bench.loads.wrk(legitimate, bench.seconds).rate
     rate = peak / 10
-    command = [wrk, "-t1", f"-c{FLOOD}", f"-d{bench.seconds + 2}s", "-s", str(SCRIPTS / "form.lua"), good.url, "--",
-               basic("bench-p", "x" * 55), GRANT]
+    command = [wrk, "-t1", f"-c{FLOOD}", f"-d{bench.seconds + 2}s", "-s", str(SCRIPTS / "form.lua"), legitimate.url, "--",
+               basic_authorization("bench-p", "x" * 55), GRANT]
     failed = 0.0
     for _ in range(bench.rounds):
-        bench.note("good-alone", bench.loads.at_rate(good, bench.seconds, rate))
+        bench.record("good-alone", bench.loads.at_rate(legitimate, bench.seconds, rate))
         before, began = failures(server), time.monotonic()
         flooding = bench.processes.start(command, bench.directory / "flood.log")
         time.sleep(1)
-        bench.note("good-flooded", bench.loads.at_rate(good, bench.seconds, rate))
+        bench.record("good-flooded", bench.loads.at_rate(legitimate, bench.seconds, rate))
         flooding.wait(timeout=30)
         failed = (failures(server) - before) / (time.monotonic() - began)
     server.stop()
     alone, flooded = (bench.median(key, lambda s: s.p99) for key in ("good-alone", "good-flooded"))
-    bad = bench.bad("good-alone", "good-flooded")
-    line(bench, f"p99 of good clients at {spaced(rate)}/s beside {spaced(failed)} failed authentications a second, Postgres",
-         f"{flooded:.2f} ms, alone {alone:.2f} ms" + (f", {bad} errors" if bad else ""), "<= 2 times",
-         flooded <= 2 * alone and not bad)
+    errors = bench.errors("good-alone", "good-flooded")
+    bench.add_value(
+        "fleet",
+        f"p99 of legitimate clients at {grouped(rate)}/s during {grouped(failed)} failed authentications per second, Postgres",
+        f"{flooded:.2f} ms, without {alone:.2f} ms" + (f", {errors} errors" if errors else ""), "<= 2 times",
+        flooded <= 2 * alone and not errors)
 
 
 def failures(server: Server) -> float:
     return sum(server.counter(f'oauth2_server_auth_failures_total{{decision="{decision}"}}') for decision in ("within", "over"))
 
 
-def million(bench: Bench, kind: str) -> None:
-    """An import of a million clients, then starts with them."""
-    server, one = bench.server(f"{kind}-million"), bench.server(f"{kind}-few")
-    one.start()
+def million(bench: Bench, store: str) -> None:
+    """Imports a million clients, then starts the server with them."""
+    server, baseline = bench.server(f"{store}-million"), bench.server(f"{store}-few")
+    baseline.start()
     time.sleep(1)
-    idle = resident_mib(one.pid)
-    one.stop()
+    idle = resident_mib(baseline.pid)
+    baseline.stop()
     file = bench.directory / "million.csv"
     with file.open("w", encoding="ascii") as out:
         out.write("client_id,client_secret,scope,audience\n")
@@ -107,16 +103,18 @@ def million(bench: Bench, kind: str) -> None:
                         cwd=server.home)
     took = time.monotonic() - began
     file.unlink()
-    line(bench, f"import of 1 000 000 clients, CSV, {kind}", f"{spaced(CLIENTS / took)} clients/s", ">= 20 000/s",
-         CLIENTS / took >= 20_000)
+    bench.add_value("fleet", f"import of 1 000 000 clients, CSV, {store}", f"{grouped(CLIENTS / took)} clients/s", ">= 20 000/s",
+                    CLIENTS / took >= 20_000)
     starts = [start_and_stop(server) for _ in range(3)]
     ready = statistics.median(start for start, _ in starts)
-    line(bench, f"start to ready, 1 000 000 clients, {kind}", f"{ready:.2f} s", "<= 5 s", ready <= 5)
+    bench.add_value("fleet", f"start to ready, 1 000 000 clients, {store}", f"{ready:.2f} s", "<= 5 s", ready <= 5)
     each = (statistics.median(mib for _, mib in starts) - idle) * 1024 * 1024 / CLIENTS
-    line(bench, f"memory beyond idle, 1 000 000 clients, {kind}", f"{each:.0f} bytes a client", "<= 400 bytes", each <= 400)
+    bench.add_value("fleet", f"memory above idle, 1 000 000 clients, {store}", f"{each:.0f} bytes per client", "<= 400 bytes",
+                    each <= 400)
 
 
 def start_and_stop(server: Server) -> tuple[float, float]:
+    """Seconds from start to ready, and resident memory in MiB."""
     took = server.start()
     mib = resident_mib(server.pid)
     server.stop()

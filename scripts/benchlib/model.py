@@ -1,7 +1,8 @@
-"""A model of the closed loop: clients that ask again once answered, workers, recorders that commit what waits, Postgres.
+"""A simulation of the closed loop: clients that send the next request when the previous one is answered, workers, token
+stores that commit waiting tokens as a group, and Postgres.
 
-Everybody is a thread that does one thing after the other; threads share the cores, a turn each. A recorder has one commit on its
-way at a time and takes all that waits when it has ended. Nothing in it knows a rate: rates come out."""
+Every thread executes one job at a time; threads share the cores in round-robin order. A token store has one commit in flight and
+takes all waiting tokens when it ends. The model has no rate as input: rates are its result."""
 
 from __future__ import annotations
 
@@ -11,49 +12,49 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-Then = Callable[[], None]
+Callback = Callable[[], None]
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds."""
+    """CPU and waiting times, in seconds."""
 
-    #: Of a core of the load generator: an answer read, the next request sent.
+    #: Load generator, per request: reads a response and sends the next request.
     generator: float
-    #: Of a core of the server: from a request to its record, and from the commit to the answer.
+    #: Server, per token: from the request to the record, and from the commit to the response.
     request: float
-    answer: float
-    #: Of a core of the server: for a commit, however many are in it.
+    response: float
+    #: Server, per commit of any size.
     group: float
-    #: Of a core of Postgres: for a commit, and for each row in it.
+    #: Postgres, per commit, and per row of it.
     commit: float
     row: float
-    #: That a commit takes beyond that: the sync of the disk, the way there and back. No core is busy.
+    #: The rest of a commit's duration, during which no core is busy: the disk's sync and the network round trip.
     sync: float
 
 
 @dataclass(frozen=True)
 class Outcome:
-    #: Tokens a second.
+    #: Tokens per second.
     rate: float
-    #: Tokens in a commit.
+    #: Tokens per commit.
     batch: float
-    #: Seconds, from a request to its answer.
+    #: Median latency, seconds.
     p50: float
 
 
 @dataclass(eq=False)
 class Thread:
-    jobs: deque[tuple[float, Then]] = field(default_factory=deque)
-    #: Waits for a core or has one.
+    jobs: deque[tuple[float, Callback]] = field(default_factory=deque)
+    #: Has a core or waits for one.
     active: bool = False
 
 
 @dataclass(eq=False)
-class Recorder:
+class TokenStore:
     worker: Thread = field(default_factory=Thread)
     backend: Thread = field(default_factory=Thread)
-    #: When each of those that wait was asked for.
+    #: The send times of the requests whose tokens wait for a commit.
     waiting: list[float] = field(default_factory=list)
     busy: bool = False
 
@@ -62,17 +63,17 @@ class Simulation:
     def __init__(self, costs: Costs, clients: int, workers: int, cores: int) -> None:
         self.costs, self.free = costs, cores
         self.now, self.order = 0.0, 0
-        self.events: list[tuple[float, int, Then]] = []
+        self.events: list[tuple[float, int, Callback]] = []
         self.ready: deque[Thread] = deque()
         self.generator = Thread()
-        self.recorders = [Recorder() for _ in range(workers)]
+        self.token_stores = [TokenStore() for _ in range(workers)]
         self.batches: list[int] = []
         self.times: list[float] = []
         for client in range(clients):
-            self.ask(self.recorders[client % workers])
+            self.send_request(self.token_stores[client % workers])
 
     def run(self, tokens: int) -> Outcome:
-        """The last three quarters of so many tokens."""
+        """Simulates `tokens` tokens; the first quarter is warm-up."""
         while len(self.times) < tokens // 4:
             self.step()
         began, skipped, commits = self.now, len(self.times), len(self.batches)
@@ -82,15 +83,15 @@ class Simulation:
                        statistics.median(self.times[skipped:]))
 
     def step(self) -> None:
-        self.now, _, then = heapq.heappop(self.events)
-        then()
+        self.now, _, callback = heapq.heappop(self.events)
+        callback()
 
-    def after(self, seconds: float, then: Then) -> None:
+    def schedule(self, seconds: float, callback: Callback) -> None:
         self.order += 1
-        heapq.heappush(self.events, (self.now + seconds, self.order, then))
+        heapq.heappush(self.events, (self.now + seconds, self.order, callback))
 
-    def work(self, thread: Thread, seconds: float, then: Then) -> None:
-        thread.jobs.append((seconds, then))
+    def add_job(self, thread: Thread, seconds: float, callback: Callback) -> None:
+        thread.jobs.append((seconds, callback))
         if not thread.active:
             thread.active = True
             self.ready.append(thread)
@@ -99,52 +100,52 @@ class Simulation:
     def dispatch(self) -> None:
         while self.free and self.ready:
             thread = self.ready.popleft()
-            seconds, then = thread.jobs.popleft()
+            seconds, callback = thread.jobs.popleft()
             self.free -= 1
-            self.after(seconds, lambda thread=thread, then=then: self.done(thread, then))  # type: ignore[misc]
+            self.schedule(seconds, lambda thread=thread, callback=callback: self.job_done(thread, callback))  # type: ignore[misc]
 
-    def done(self, thread: Thread, then: Then) -> None:
+    def job_done(self, thread: Thread, callback: Callback) -> None:
         self.free += 1
         if thread.jobs:
             self.ready.append(thread)
         else:
             thread.active = False
-        then()
+        callback()
         self.dispatch()
 
-    # The life of a token
+    # The stages of a token request
 
-    def ask(self, recorder: Recorder) -> None:
+    def send_request(self, token_store: TokenStore) -> None:
         def sent() -> None:
-            asked = self.now
-            self.work(recorder.worker, self.costs.request, lambda: self.record(recorder, asked))
+            sent_at = self.now
+            self.add_job(token_store.worker, self.costs.request, lambda: self.record(token_store, sent_at))
 
-        self.work(self.generator, self.costs.generator, sent)
+        self.add_job(self.generator, self.costs.generator, sent)
 
-    def record(self, recorder: Recorder, asked: float) -> None:
-        recorder.waiting.append(asked)
-        if not recorder.busy:
-            recorder.busy = True
-            # Behind the requests that the worker has read already.
-            self.work(recorder.worker, self.costs.group, lambda: self.commit(recorder))
+    def record(self, token_store: TokenStore, sent_at: float) -> None:
+        token_store.waiting.append(sent_at)
+        if not token_store.busy:
+            token_store.busy = True
+            # Queued behind the requests that the worker has already read.
+            self.add_job(token_store.worker, self.costs.group, lambda: self.commit(token_store))
 
-    def commit(self, recorder: Recorder) -> None:
-        batch, recorder.waiting = recorder.waiting, []
+    def commit(self, token_store: TokenStore) -> None:
+        batch, token_store.waiting = token_store.waiting, []
         self.batches.append(len(batch))
-        self.work(recorder.backend, self.costs.commit + self.costs.row * len(batch),
-                  lambda: self.after(self.costs.sync, lambda: self.committed(recorder, batch)))
+        self.add_job(token_store.backend, self.costs.commit + self.costs.row * len(batch),
+                     lambda: self.schedule(self.costs.sync, lambda: self.committed(token_store, batch)))
 
-    def committed(self, recorder: Recorder, batch: list[float]) -> None:
-        if recorder.waiting:
-            self.work(recorder.worker, self.costs.group, lambda: self.commit(recorder))
+    def committed(self, token_store: TokenStore, batch: list[float]) -> None:
+        if token_store.waiting:
+            self.add_job(token_store.worker, self.costs.group, lambda: self.commit(token_store))
         else:
-            recorder.busy = False
-        for asked in batch:
-            self.work(recorder.worker, self.costs.answer, lambda asked=asked: self.answered(recorder, asked))  # type: ignore[misc]
+            token_store.busy = False
+        for sent_at in batch:
+            self.add_job(token_store.worker, self.costs.response, lambda sent_at=sent_at: self.answered(token_store, sent_at))  # type: ignore[misc]
 
-    def answered(self, recorder: Recorder, asked: float) -> None:
-        self.times.append(self.now - asked)
-        self.ask(recorder)
+    def answered(self, token_store: TokenStore, sent_at: float) -> None:
+        self.times.append(self.now - sent_at)
+        self.send_request(token_store)
 
 
 def simulate(costs: Costs, clients: int, workers: int = 1, cores: int = 2, tokens: int = 20_000) -> Outcome:
@@ -152,40 +153,40 @@ def simulate(costs: Costs, clients: int, workers: int = 1, cores: int = 2, token
 
 
 def per_commit_and_row(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
-    """From two pairs of tokens in a commit and Postgres' seconds for a token: seconds for a commit, and for a row."""
-    (few, dear), (many, cheap) = one, other
-    commit = (dear - cheap) / (1 / few - 1 / many)
+    """Solves for the cost per commit and the cost per row, given two pairs of tokens per commit and cost per token."""
+    (few, expensive), (many, cheap) = one, other
+    commit = (expensive - cheap) / (1 / few - 1 / many)
     return commit, cheap - commit / many
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a rate needs when tokens are asked for evenly and no core is short."""
+    """The resources for a rate of evenly spaced requests with spare CPU capacity."""
 
-    recorders: int
-    #: Tokens in a commit.
+    token_stores: int
+    #: Tokens per commit.
     batch: float
-    #: A second.
+    #: Commits per second.
     commits: float
-    #: Cores kept busy by the INSERT.
+    #: Cores used by the INSERT.
     postgres: float
 
 
-def arriving(costs: Costs, rate: float, largest: int = 1024) -> float:
-    """Tokens in a commit of a recorder that is asked so often: those that arrive while the one before is on its way."""
+def batch_size(costs: Costs, rate: float, largest: int = 1024) -> float:
+    """Tokens per commit of a token store with evenly spaced requests: those that arrive while a commit is in flight."""
     spare = 1 - rate * costs.row
     return max(1.0, min(largest, rate * (costs.commit + costs.sync) / spare)) if spare > 0 else largest
 
 
-def busy(costs: Costs, rate: float) -> float:
-    """Share of a core that a worker uses which is asked so often."""
-    return rate * (costs.request + costs.answer + costs.group / arriving(costs, rate))
+def worker_load(costs: Costs, rate: float) -> float:
+    """The share of a core that a worker uses at a rate."""
+    return rate * (costs.request + costs.response + costs.group / batch_size(costs, rate))
 
 
-def plan(costs: Costs, rate: float, planned: float) -> Plan:
-    """With as few workers, a recorder each, as are not busier than planned."""
-    recorders = 1
-    while busy(costs, rate / recorders) > planned:
-        recorders += 1
-    batch = arriving(costs, rate / recorders)
-    return Plan(recorders, batch, rate / batch, rate * (costs.row + costs.commit / batch))
+def plan(costs: Costs, rate: float, target_load: float) -> Plan:
+    """With the fewest workers, a token store each, whose load is at most `target_load`."""
+    token_stores = 1
+    while worker_load(costs, rate / token_stores) > target_load:
+        token_stores += 1
+    batch = batch_size(costs, rate / token_stores)
+    return Plan(token_stores, batch, rate / batch, rate * (costs.row + costs.commit / batch))

@@ -1,4 +1,4 @@
-"""Starting programs, stopping each by its own id, and how much processor time they used."""
+"""Starts programs, stops each by its process id, and measures their CPU time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import IO, Self
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -17,7 +18,7 @@ CORES = os.cpu_count() or 1
 
 
 class BenchError(Exception):
-    """Something that the reader of the message has to mend."""
+    """An error that the user can fix; its text says how."""
 
 
 def free_port() -> int:
@@ -27,13 +28,18 @@ def free_port() -> int:
         return port
 
 
+def exit_on_signal(number: int, _frame: FrameType | None) -> None:
+    """A signal handler: exits with the shell's code for the signal."""
+    raise SystemExit(128 + number)
+
+
 class Processes:
-    """What was started and still runs. `stop_all` stops it, the last one first."""
+    """Started programs that are still running. `stop_all` stops them in reverse order."""
 
     def __init__(self) -> None:
         self.running: list[subprocess.Popen[bytes]] = []
-        #: Processes that others started, and whose work is part of what is measured.
-        self.beside: list[int] = []
+        #: Processes started by others whose CPU time is part of the measurement.
+        self.external: list[int] = []
 
     def start(
         self,
@@ -46,7 +52,7 @@ class Processes:
     ) -> subprocess.Popen[bytes]:
         sink: IO[bytes]
         with open(log, "ab") as sink:
-            # A session of its own: Ctrl-C reaches this program only, which then stops the others in order.
+            # In its own session: Ctrl-C reaches only this program, which then stops the others in order.
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -76,12 +82,12 @@ class Processes:
 
     def stop_all(self) -> None:
         for process in reversed(list(self.running)):
-            # SIGINT is Postgres' fast shutdown; the others take it as SIGTERM.
+            # SIGINT is Postgres' fast shutdown; the other programs treat it like SIGTERM.
             self.stop(process, signal.SIGINT)
 
     def run(self, command: list[str], timeout: float, env: dict[str, str] | None = None,
             user: str | None = None, cwd: Path | None = None) -> str:
-        """Runs a program to its end and answers what it printed."""
+        """Runs a program to completion and returns its standard output."""
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env,
             user=user, group=user, extra_groups=[] if user else None, cwd=cwd, start_new_session=True,
@@ -90,7 +96,7 @@ class Processes:
         try:
             out, err = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired as error:
-            raise BenchError(f"{command[0]} did not end within {timeout:.0f} s") from error
+            raise BenchError(f"{command[0]} did not exit within {timeout:.0f} s") from error
         finally:
             self.stop(process, signal.SIGKILL)
         if process.returncode != 0:
@@ -99,7 +105,7 @@ class Processes:
 
 
 def ticks_of_tree(root: int) -> int:
-    """Processor ticks of a process and its living children (Postgres' backends), ended children included."""
+    """CPU ticks of a process, its exited children, and its running children (Postgres' backends)."""
     total = 0
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -116,28 +122,29 @@ def ticks_of_tree(root: int) -> int:
 
 
 def machine_ticks() -> int:
-    """Ticks that any program used on this machine. Interrupts are left out: they belong to nobody."""
+    """CPU ticks of all programs on this machine, without interrupts, which belong to no program."""
     user, nice, system = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:4]
     return int(user) + int(nice) + int(system)
 
 
 def children_ticks() -> int:
+    """CPU ticks of this process and its exited children."""
     times = os.times()
     return int((times.children_user + times.children_system + times.user + times.system) * TICKS)
 
 
 @dataclass
 class Usage:
-    """Processor time between two moments, in seconds."""
+    """CPU time between two points in time, in seconds."""
 
     by_process: dict[int, float]
-    #: Share of the machine that programs used which are not part of the benchmark.
-    foreign: float
+    #: Share of the machine used by programs that are not part of the benchmark.
+    background_load: float
 
 
 class UsageMeter:
     def __init__(self, processes: Processes) -> None:
-        self.pids = [process.pid for process in processes.running] + processes.beside
+        self.pids = [process.pid for process in processes.running] + processes.external
         self.before = {pid: ticks_of_tree(pid) for pid in self.pids}
         self.own = children_ticks()
         self.machine = machine_ticks()
@@ -148,53 +155,53 @@ class UsageMeter:
         machine = machine_ticks() - self.machine
         own = children_ticks() - self.own
         used = {pid: ticks_of_tree(pid) - before for pid, before in self.before.items()}
-        foreign = max(0, machine - own - sum(used.values())) / TICKS / (elapsed * CORES)
-        return Usage({pid: ticks / TICKS for pid, ticks in used.items()}, foreign)
+        background = max(0, machine - own - sum(used.values())) / TICKS / (elapsed * CORES)
+        return Usage({pid: ticks / TICKS for pid, ticks in used.items()}, background)
 
 
 def resident_mib(pid: int) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
-    raise BenchError(f"process {pid} is gone")
+    raise BenchError(f"process {pid} does not exist")
 
 
-class Watcher:
-    """`perf` beside a process while something is measured. Where `perf` is not, nothing is watched."""
+class Perf:
+    """A context that runs `perf` during a measurement; does nothing if `perf` is not installed."""
 
     def __init__(self, *arguments: str) -> None:
         perf = shutil.which("perf")
         self.command = [perf, *arguments] if perf else None
 
     def __enter__(self) -> Self:
-        self.perf = self.command and subprocess.Popen(
+        self.process = self.command and subprocess.Popen(
             self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             start_new_session=True)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.perf:
-            self.perf.send_signal(signal.SIGINT)
-            self.told(self.perf.communicate(timeout=30)[1])
+        if self.process:
+            self.process.send_signal(signal.SIGINT)
+            self.parse(self.process.communicate(timeout=30)[1])
 
-    def told(self, told: str) -> None:
-        pass
+    def parse(self, output: str) -> None:
+        """Called with what `perf` printed on standard error."""
 
 
-class CallCounter(Watcher):
-    """System calls of a process."""
+class SyscallCounter(Perf):
+    """Counts the system calls of a process."""
 
     def __init__(self, pid: int) -> None:
         super().__init__("stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p", str(pid))
         self.calls: int | None = None
 
-    def told(self, told: str) -> None:
-        counts = [line.split(",")[0] for line in told.splitlines() if "raw_syscalls" in line]
+    def parse(self, output: str) -> None:
+        counts = [line.split(",")[0] for line in output.splitlines() if "raw_syscalls" in line]
         self.calls = int(counts[0]) if counts and counts[0].isdigit() else None
 
 
-class Profiler(Watcher):
-    """Where a process is, stack by stack, 2 000 times a second and processor, into a file."""
+class Profiler(Perf):
+    """Records the call stacks of a process into a file, about 2 000 times per second and core."""
 
     def __init__(self, pid: int, file: Path) -> None:
         super().__init__("record", "-q", "-e", "cpu-clock", "-F", "1999", "-g", "-o", str(file), "-p", str(pid))

@@ -1,9 +1,10 @@
-"""The tables, as text, and their place in the documents."""
+"""Log output, the tables as Markdown, and their place in the documents."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,11 +15,11 @@ BEGIN, END = "<!-- measured: {} -->", "<!-- /measured: {} -->"
 
 @dataclass
 class Table:
-    """One table. A cell that says whether a goal is held is `True`, `False` or `None`."""
+    """A table. A cell that says whether a goal was met is `True`, `False` or `None`."""
 
     columns: list[str]
     lines: list[list[str | bool | None]] = field(default_factory=list)
-    #: Which file of docs/ it stands in.
+    #: The file of docs/ that contains the table.
     document: str = "performance.md"
 
     def markdown(self) -> str:
@@ -32,11 +33,16 @@ class Table:
         return "\n".join(["| " + " | ".join(self.columns) + " |", rule, *rows])
 
 
-def spaced(number: float) -> str:
+def log(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def grouped(number: float) -> str:
+    """A whole number with spaces between groups of three digits."""
     return f"{number:,.0f}".replace(",", " ")
 
 
-def ms(value: float | None) -> str:
+def two_decimals(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
@@ -54,15 +60,15 @@ def commit(root: Path) -> str:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
         return done.stdout.strip()
 
-    changed = git("status", "--porcelain", "--", "src", "actors", "benches", "migrations", "Cargo.lock")
+    changed = git("status", "--porcelain", "--", "src", "store", "actors", "benches", "migrations", "Cargo.toml", "Cargo.lock")
     return (git("rev-parse", "--short", "HEAD") or "unknown") + (" with changes" if changed else "")
 
 
-def write(file: Path, name: str, part: str) -> None:
-    """Puts it between its markers; what was not measured stays."""
+def replace_block(file: Path, name: str, content: str) -> None:
+    """Replaces the text between the markers of table `name`."""
     text = file.read_text(encoding="utf-8")
     begin, end = BEGIN.format(name), END.format(name)
     if text.count(begin) != 1 or text.count(end) != 1:
-        raise BenchError(f"{file} must hold {begin} and {end} once")
+        raise BenchError(f"{file} must contain {begin} and {end} once")
     before, rest = text.split(begin)
-    file.write_text(f"{before}{begin}\n{part}\n{end}{rest.split(end)[1]}", encoding="utf-8")
+    file.write_text(f"{before}{begin}\n{content}\n{end}{rest.split(end)[1]}", encoding="utf-8")

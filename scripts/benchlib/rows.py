@@ -1,10 +1,10 @@
-"""The rows of the table of rates, and what is asked of each."""
+"""The rows of the table of rates, with their goals."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-#: Numbers of connections that the rates are measured with.
+#: The connection counts at which rates are measured.
 CONNECTIONS = (64, 256)
 
 
@@ -12,13 +12,13 @@ CONNECTIONS = (64, 256)
 class RateRow:
     key: str
     what: str
-    #: The route of the ceiling that it is compared with.
-    against: str
+    #: The route of the ceiling that is the baseline.
+    baseline: str
     store: str
     client: str
-    #: The least ratio, by connections. A row is measured with the numbers of connections that are here.
+    #: The goal for the ratio, by connection count. A row is measured only at the connection counts listed here.
     goals: dict[int, float | None] = field(default_factory=lambda: {64: None})
-    #: Tokens to ask about: "" (none: a token request), "once", "elsewhere" (once, at another node), "again", "batch".
+    #: The tokens to introspect: "" (none: a token request), "once", "other-node" (once, on another node), "again".
     tokens: str = ""
 
 
@@ -30,12 +30,12 @@ RATE_ROWS = [
     RateRow("durable-opaque", "durable opaque, Postgres", "bare", "postgres", "bench-o", {64: 0.40, 256: 0.45}),
     RateRow("introspect-new", "introspection, own tokens never seen before", "bare", "postgres", "bench-u",
             {64: 0.60, 256: 0.60}, "once"),
-    RateRow("introspect-elsewhere", "introspection, another node's tokens never seen before", "verify", "postgres",
-            "bench-u", {64: None}, "elsewhere"),
+    RateRow("introspect-other-node", "introspection, another node's tokens never seen before", "verify", "postgres",
+            "bench-u", {64: None}, "other-node"),
     RateRow("introspect-again", "introspection, 1 000 tokens again and again", "bare", "postgres", "bench-u",
             {64: None}, "again"),
 ]
-#: Tokens a second and core of the server that batch introspection must reach.
+#: The goal for batch introspection: tokens per second and CPU core of the server.
 BATCH_GOAL = 150_000
 OTHER_ROWS = ["introspect-batch", "p99", "single", "cost", "queries", "memory", "start", "clients", "limits", "auth-failures", "import",
               "scaling"]

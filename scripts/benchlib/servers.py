@@ -1,9 +1,8 @@
-"""The two sides: the ceiling and the server under test."""
+"""The programs that are compared: the ceiling and the server under test."""
 
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 import os
 import select
@@ -11,45 +10,19 @@ import subprocess
 import time
 from pathlib import Path
 
+from .http_client import basic_authorization, get, post
 from .processes import BenchError, Processes, free_port
 
-#: The server's clients, with how they differ. Ids are of one length, so that all requests and answers are.
+#: The server's clients with their options. Ids have the same length, so that all requests and responses do.
 CLIENTS: dict[str, list[str]] = {
     "bench-p": ["--format", "paseto"],
     "bench-s": ["--format", "paseto", "--ledger", "stateless"],
     "bench-j": ["--format", "jwt"],
     "bench-o": ["--format", "opaque"],
-    # Its tokens are minted beforehand and must outlive the rounds.
+    # Its tokens are issued in advance and must remain valid during all rounds.
     "bench-u": ["--format", "paseto", "--ledger", "stateless", "--lifetime", "7200"],
 }
 GRANT = "grant_type=client_credentials&scope=read+write"
-
-
-def basic(client: str, secret: str) -> str:
-    return "Basic " + base64.b64encode(f"{client}:{secret}".encode()).decode()
-
-
-def post(port: int, path: str, authorization: str, body: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    headers = {"Authorization": authorization, "Content-Type": "application/x-www-form-urlencoded"}
-    connection.request("POST", path, body, headers)
-    response = connection.getresponse()
-    answer = response.read()
-    connection.close()
-    return response.status, answer
-
-
-def get(port: int, path: str) -> tuple[int, str] | None:
-    """Status and body; `None` when nobody listens."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        return response.status, response.read().decode()
-    except OSError:
-        return None
-    finally:
-        connection.close()
 
 
 class Ceiling:
@@ -62,7 +35,7 @@ class Ceiling:
         if len(line) != 2 or line[0] != "ready":
             raise BenchError(f"the ceiling did not start; see {directory / 'ceiling.log'}")
         self.port = int(line[1])
-        self.authorization = basic("bench-p", "x" * 50)
+        self.authorization = basic_authorization("bench-p", "x" * 50)
 
     @property
     def pid(self) -> int:
@@ -92,35 +65,37 @@ class Server:
         }
         self.authorization: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
-        #: What it printed, if that was asked for.
-        self.answer = ""
+        #: The standard output of the last run, if it was captured.
+        self.stdout = ""
 
     def command(self, *arguments: str) -> str:
-        # Not `binary`, which may be a build that prints figures of its own.
+        """Runs a subcommand and returns its standard output."""
+        # Not with `binary`: the allocation-counting build prints its counts on stdout.
         return self.processes.run([str(self.binary.with_name("oauth2_server")), *arguments], timeout=60, env=self.env, cwd=self.home)
 
     def prepare(self) -> None:
+        """Creates the schema and the clients."""
         self.command("migrate")
         for client, options in CLIENTS.items():
-            made = self.command("client", "create", "--id", client, "--grant", "client_credentials", "--scope",
-                                "read write", *options, "--json")
-            self.authorization[client] = basic(client, json.loads(made)["client_secret"])
+            created = self.command("client", "create", "--id", client, "--grant", "client_credentials", "--scope",
+                                   "read write", *options, "--json")
+            self.authorization[client] = basic_authorization(client, json.loads(created)["client_secret"])
 
     def join(self, other: Server) -> None:
-        """Another node of the same issuer, on the same store."""
+        """Makes this server another node of the same issuer, on the same store."""
         self.authorization = other.authorization
         for shared in ("OAUTH2_KEY_ENCRYPTION_KEY", "OAUTH2_ISSUER"):
             self.env[shared] = other.env[shared]
 
-    def start(self, answers: bool = False) -> float:
-        """Answers the seconds from the start to the first 200 of /ready. `answers`: what it prints is kept for its end."""
+    def start(self, capture_stdout: bool = False) -> float:
+        """Starts the server; returns the seconds until the first 200 of /ready."""
         began = time.monotonic()
         env = self.env | {"OAUTH2_SERVER_WORKERS": str(self.workers)}
         self.process = self.processes.start([str(self.binary)], self.log, env=env, cwd=self.home,
-                                            stdout=subprocess.PIPE if answers else None)
+                                            stdout=subprocess.PIPE if capture_stdout else None)
         while True:
-            answer = get(self.port, "/ready")
-            if answer is not None and answer[0] == 200:
+            response = get(self.port, "/ready")
+            if response is not None and response[0] == 200:
                 return time.monotonic() - began
             if self.process.poll() is not None or time.monotonic() > began + 60:
                 raise BenchError(f"{self.name} did not become ready; see {self.log}")
@@ -130,26 +105,26 @@ class Server:
         if self.process:
             self.processes.stop(self.process)
             if self.process.stdout:
-                self.answer = self.process.stdout.read().decode()
+                self.stdout = self.process.stdout.read().decode()
             self.process = None
 
     @property
     def pid(self) -> int:
         if self.process is None:
-            raise BenchError(f"{self.name} does not run")
+            raise BenchError(f"{self.name} is not running")
         return self.process.pid
 
     def counter(self, series: str) -> float:
-        """One sample of /metrics, by its name and labels."""
-        answer = get(self.management, "/metrics")
-        for line in (answer[1] if answer else "").splitlines():
+        """The value of a series in /metrics, by name and labels."""
+        response = get(self.management, "/metrics")
+        for line in (response[1] if response else "").splitlines():
             if line.startswith(series + " "):
                 return float(line.rsplit(" ", 1)[1])
         raise BenchError(f"/metrics has no {series}")
 
     def token(self, client: str) -> str:
-        status, answer = post(self.port, "/oauth/token", self.authorization[client], GRANT)
+        status, body = post(self.port, "/oauth/token", self.authorization[client], GRANT)
         if status != 200:
-            raise BenchError(f"{self.name} answered {status} to {client}: {answer.decode()[:200]}")
-        token: str = json.loads(answer)["access_token"]
+            raise BenchError(f"{self.name} returned {status} to {client}: {body.decode()[:200]}")
+        token: str = json.loads(body)["access_token"]
         return token

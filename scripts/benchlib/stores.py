@@ -1,8 +1,7 @@
-"""The stores: a private Postgres, SQLite files, and filling either with tokens."""
+"""The stores: a private Postgres, SQLite files, and functions that fill either with clients and tokens."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 import random
@@ -13,16 +12,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from .http_client import basic_authorization
 from .processes import BenchError, Processes, free_port
 
 BINARIES = Path(os.environ.get("PG_BINARIES", "/usr/lib/postgresql/15/bin"))
-#: Of every client that is registered in bulk.
+#: The secret of all clients that are registered in bulk.
 SECRET = "oas_cs_" + "x" * 48
-#: Bound on filling a ledger, seconds.
+#: Timeout for filling a ledger, seconds.
 FILLING = 1800.0
 
 
-#: Files of the write-ahead log, 16 MiB each, that are there from the beginning.
+#: Preallocated files of the write-ahead log, 16 MiB each.
 LOG_FILES = 64
 CONFIGURATION = """listen_addresses = '127.0.0.1'
 port = {port}
@@ -34,8 +34,8 @@ min_wal_size = {size}MB
 
 
 class Postgres:
-    """A server of our own. fsync and synchronous_commit are on, as by default, and said so. It has the files of its
-    write-ahead log, as one that has run for a while: making a new one under load holds up whoever waits for a commit."""
+    """A private Postgres server. fsync and synchronous_commit are on, as by default, and set explicitly. The files of its
+    write-ahead log exist from the beginning, as on a server that has run for a while: creating one under load delays commits."""
 
     def __init__(self, processes: Processes, directory: Path) -> None:
         if not (BINARIES / "initdb").exists():
@@ -52,7 +52,7 @@ class Postgres:
              str(self.data)], timeout=60, user=self.user, cwd=Path("/"))
         with open(self.data / "postgresql.conf", "a", encoding="ascii") as conf:
             conf.write(CONFIGURATION.format(port=self.port, size=LOG_FILES * 16))
-        # Its log must lie where it may write.
+        # Opened by this process: the user `postgres` may not be able to write here.
         self.log = directory / "postgres.log"
         self.start()
         for _ in range(LOG_FILES):
@@ -73,11 +73,11 @@ class Postgres:
                     raise
                 time.sleep(0.1)
 
-    def restart(self, more: str) -> None:
-        """Starts it again with these lines more in its configuration."""
+    def restart(self, settings: str) -> None:
+        """Restarts the server with additional lines of configuration."""
         self.processes.stop(self.process, signal.SIGINT)
         with open(self.data / "postgresql.conf", "a", encoding="ascii") as conf:
-            conf.write(more)
+            conf.write(settings)
         self.start()
 
     @property
@@ -93,11 +93,12 @@ class Postgres:
              str(self.port), "-U", "postgres", "-d", database, "-c", sql], timeout=timeout).strip()
 
     def create(self, database: str) -> str:
+        """Creates a database and returns its URL."""
         self.sql(f'CREATE DATABASE "{database}"', "postgres")
         return f"postgres://postgres@127.0.0.1:{self.port}/{database}"
 
     def register(self, database: str, clients: int) -> None:
-        """Clients named by `client_id`, all with the same secret."""
+        """Inserts clients with the ids of `bulk_authorizations`, all with the same secret."""
         self.sql(
             f"""INSERT INTO clients (client_id, grant_types, scope, audience, resource_server, disabled, created_at,
                 updated_at, version)
@@ -107,7 +108,7 @@ class Postgres:
             SELECT client_id, sha256('{SECRET}') FROM clients WHERE client_id LIKE 'many-%'""", database, FILLING)
 
     def fill(self, database: str, client: str, tokens: int, revocations: int) -> None:
-        """Live tokens in the order of their ids, which expire in the next hours; the ids are made of a hash."""
+        """Inserts live tokens, ordered by id, that expire in one to two hours. The random bits of the ids come from a hash."""
         step = 1_000_000
         for start in range(0, tokens, step):
             stop = min(start + step, tokens)
@@ -124,19 +125,19 @@ class Postgres:
                 f"""INSERT INTO revocations (target_kind, target_id, cutoff_ms, expires_at)
                 SELECT 'token', jti::text, (extract(epoch FROM now()) * 1000)::bigint, expires_at
                 FROM tokens LIMIT {revocations}""", database, FILLING)
-        # What a ledger that grew by itself would have had done to it meanwhile.
+        # A ledger that grew over time would have been vacuumed and checkpointed.
         self.sql("VACUUM ANALYZE tokens", database, FILLING)
         self.sql("CHECKPOINT", database, FILLING)
 
 
-def client_ids(clients: int, asking: int) -> list[str]:
-    """Authorization values of some of the clients that `register` makes, spread over all of them."""
-    step = clients // asking
-    return ["Basic " + base64.b64encode(f"many-{i * step:06}:{SECRET}".encode()).decode() for i in range(asking)]
+def bulk_authorizations(clients: int, active: int) -> list[str]:
+    """The Authorization values of `active` of the clients that `register` inserts, evenly spaced."""
+    step = clients // active
+    return [basic_authorization(f"many-{i * step:06}", SECRET) for i in range(active)]
 
 
 def register_sqlite(file: Path, clients: int) -> None:
-    """As `Postgres.register`. The server must not be running."""
+    """Like `Postgres.register`. The server must be stopped."""
     now, digest = int(time.time()), hashlib.sha256(SECRET.encode()).digest()
     connection = sqlite3.connect(file)
     with connection:
@@ -150,14 +151,14 @@ def register_sqlite(file: Path, clients: int) -> None:
 
 
 def fill_sqlite(file: Path, client: str, tokens: int, revocations: int) -> None:
-    """As `Postgres.fill`. The server must not be running."""
+    """Like `Postgres.fill`. The server must be stopped."""
     now = int(time.time())
-    dice = random.Random(1)
+    generator = random.Random(1)
 
     def rows() -> Iterator[tuple[bytes, int, str, str, str, int]]:
         for i in range(tokens):
             stamp = now * 1000 - 1_200_000 + i * 1_200_000 // tokens
-            tail = (7 << 76) | (dice.getrandbits(12) << 64) | (2 << 62) | dice.getrandbits(62)
+            tail = (7 << 76) | (generator.getrandbits(12) << 64) | (2 << 62) | generator.getrandbits(62)
             jti = ((stamp << 80) | tail).to_bytes(16, "big")
             yield (jti, now + 3600 + i * 3600 // tokens, client, "read write", "http://127.0.0.1:8080", 1)
 

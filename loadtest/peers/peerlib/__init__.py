@@ -1,1 +1,1 @@
-"""Another authorization server and ours, loaded in turn: what `loadtest/peers/compare` is made of."""
+"""The implementation of `loadtest/peers/compare`."""

@@ -1,15 +1,15 @@
-"""Why a comparison ends early, with its exit code and a sentence for people. No sentence holds a secret."""
+"""Errors that end a comparison, with their exit codes. No error message contains a secret."""
 
 from __future__ import annotations
 
 
-class Wrong(Exception):
-    """The call, the environment, the adapter or what it states is wrong: exit code 2."""
+class UsageError(Exception):
+    """Invalid arguments, environment or adapter, or a false declaration in the adapter: exit code 2."""
 
     code = 2
 
 
-class CannotMeasure(Exception):
-    """Somebody does not answer, or not as asked, or a tool is missing: exit code 3."""
+class MeasurementError(Exception):
+    """A server does not respond or responds unexpectedly, or a tool is missing: exit code 3."""
 
     code = 3

@@ -1,4 +1,4 @@
-"""The report: for the terminal and for people as Markdown, and as data."""
+"""The report, as Markdown for files and terminals, and as data."""
 
 from __future__ import annotations
 
@@ -6,33 +6,35 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-from .checks import Check
-from .measure import Comparison, Row, spaced
+from benchlib.report import grouped
+
+from .measure import Comparison, Row
+from .preflight import Check
 from .sides import Side
 
 SCHEMA = "oauth2-server-compare/1"
-NOTHING = "-"
+EMPTY = "-"
 Rows = list[list[str]]
 
 
 def table(head: list[str], rows: Rows) -> str:
-    """Aligned, so that it is read on a terminal as it is."""
+    """A Markdown table, aligned so that it can be read on a terminal."""
     lines = [[cell.replace("|", "\\|") for cell in row] for row in [head, *rows]]
-    widths = [max(3, *(len(line[at]) for line in lines)) for at in range(len(head))]
+    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(head))]
     drawn = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines]
     return "\n".join([drawn[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *drawn[1:]])
 
 
 def milliseconds(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+    return EMPTY if value is None else f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
 def whole(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.0f}"
+    return EMPTY if value is None else f"{value:.0f}"
 
 
 def microseconds(summary: dict[str, Any]) -> str:
-    """Of the server and, where it has one, of its database."""
+    """CPU time of the server and, if it has a separate one, of its database."""
     server, database = summary["cpu_us_per_request"], summary["database_cpu_us_per_request"]
     return whole(server) + (f" + {whole(database)}" if database is not None else "")
 
@@ -41,7 +43,7 @@ def microseconds(summary: dict[str, Any]) -> str:
 class Report:
     comparison: Comparison
     checks: dict[str, list[Check]]
-    #: What was asked for, by name.
+    #: The options of the run, by name.
     configuration: dict[str, str]
     machine: str
     commit: str
@@ -68,68 +70,68 @@ class Report:
             "noisy": any(summary["noisy"] for summary in summaries),
         }
 
-    def figures(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, Any]]:
         return [self.row(row) for row in self.comparison.rows]
 
     @property
     def valid(self) -> bool:
-        return all(figure["invalid"] is None for figure in self.figures())
+        return all(row["invalid"] is None for row in self.rows())
 
-    def rates(self) -> str:
+    def results_table(self) -> str:
         head = ["What", "Side", "Token", "Algorithm", "Durable", "rate/s", "p50 ms", "p95 ms", "p99 ms", "max ms", "errors",
                 "CPU us", "wrk us", "ours : peer"]
-        rows: Rows = []
-        for figure in self.figures():
-            ratio = figure["ratio"]
-            told = f"{ratio['of']} x {ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})" if ratio["median"] else NOTHING
-            for number, one in enumerate(figure["sides"]):
+        lines: Rows = []
+        for row in self.rows():
+            ratio = row["ratio"]
+            shown = f"{ratio['of']} x {ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})" if ratio["median"] else EMPTY
+            for number, one in enumerate(row["sides"]):
                 ms = one["milliseconds"]
-                what = figure["what"] + (" **invalid**" if figure["invalid"] else " (noisy)" if figure["noisy"] else "")
-                rows.append([
+                what = row["what"] + (" **invalid**" if row["invalid"] else " (noisy)" if row["noisy"] else "")
+                lines.append([
                     what if number == 0 else "", one["product"], one["format"], one["algorithm"], one["durable"],
-                    spaced(one["rate"] or 0), *(milliseconds(ms[name]) for name in ("p50", "p95", "p99", "max")),
-                    str(one["errors"]), microseconds(one), whole(one["generator_cpu_us_per_request"]), told if number else ""])
-        return table(head, rows)
+                    grouped(one["rate"] or 0), *(milliseconds(ms[name]) for name in ("p50", "p95", "p99", "max")),
+                    str(one["errors"]), microseconds(one), whole(one["generator_cpu_us_per_request"]), shown if number else ""])
+        return table(head, lines)
 
-    def statements(self) -> str:
-        """What was said of each side, and whether it was checked."""
-        whats = list(dict.fromkeys(check.what for checks in self.checks.values() for check in checks))
-        rows: Rows = []
-        for what in whats:
+    def properties_table(self) -> str:
+        """The properties of each side, and how they are known."""
+        names = list(dict.fromkeys(check.what for checks in self.checks.values() for check in checks))
+        lines: Rows = []
+        for name in names:
             cells = []
             for side in self.sides:
-                found = next((check for check in self.checks[side.key] if check.what == what), None)
-                cells.append(f"{found.value} ({found.how})" if found else NOTHING)
-            rows.append([what, *cells])
-        return table(["What", *(side.name for side in self.sides)], rows)
+                found = next((check for check in self.checks[side.key] if check.what == name), None)
+                cells.append(f"{found.value} ({found.how})" if found else EMPTY)
+            lines.append([name, *cells])
+        return table(["What", *(side.name for side in self.sides)], lines)
 
     def about(self) -> str:
-        rows = [["Machine", self.machine], ["Our commit", self.commit], ["k6", self.comparison.k6.version or "not used"],
-                ["Ended", self.ended]]
-        return table(["What", "Value"], rows)
+        lines = [["Machine", self.machine], ["Our commit", self.commit], ["k6", self.comparison.k6.version or "not used"],
+                 ["Ended", self.ended]]
+        return table(["What", "Value"], lines)
 
-    def processes(self) -> str:
-        rows: Rows = []
+    def processes_table(self) -> str:
+        lines: Rows = []
         for side in self.sides:
             resident = self.comparison.resident[side.key]
-            rows.append([side.name, ", ".join(self.comparison.processes_of(side)) or "not known",
-                         f"{resident:.0f} MiB" if resident is not None else NOTHING])
-        return table(["Side", "Processes", "Resident after the load"], rows)
+            lines.append([side.name, ", ".join(self.comparison.processes_of(side)) or "not known",
+                          f"{resident:.0f} MiB" if resident is not None else EMPTY])
+        return table(["Side", "Processes", "Resident after the load"], lines)
 
-    def invalids(self) -> list[str]:
-        return [f"Not valid: {figure['what']}: {figure['invalid']}." for figure in self.figures() if figure["invalid"]]
+    def invalid_rows(self) -> list[str]:
+        return [f"Invalid: {row['what']}: {row['invalid']}." for row in self.rows() if row["invalid"]]
 
     def markdown(self) -> str:
         peer, ours = self.sides
         parts = [
-            f"# {peer.name} and {ours.name} in turn", self.about(), "## Figures", self.rates(), *self.invalids(),
-            "Rates and times are medians over the rounds, `max` is the longest of all. `ours : peer` is the median over the "
-            "rounds of the ratio within a round, with the least and the most: of the rates where requests are sent as fast as "
-            "answers come, of p99 where the rate is fixed. `CPU us` is processor time a request: of the server, after the plus of "
-            "its database; `wrk us` that of the generator.", *self.remarks,
-            "## What is stated", self.statements(),
-            "`checked`: found by asking the server. `set`: this run started it so. `stated`: said of it, and not to be seen "
-            "from outside.", "## Processes", self.processes(),
+            f"# {peer.name} compared with {ours.name}", self.about(), "## Results", self.results_table(), *self.invalid_rows(),
+            "Rates and times are medians over the rounds; `max` is the longest of all. `ours : peer` is the median over the "
+            "rounds of the ratio within a round, with its minimum and maximum: of the rates for wrk, of p99 at a fixed rate. "
+            "`CPU us` is CPU time per request of the server and, after the plus, of its database; `wrk us` that of the "
+            "generator.", *self.remarks,
+            "## Properties", self.properties_table(),
+            "`checked`: verified with requests. `set`: configured by this run. `declared`: taken from the adapter or the "
+            "documentation; it cannot be verified from outside.", "## Processes", self.processes_table(),
             "## Configuration", table(["What", "Value"], [[name, value] for name, value in self.configuration.items()])]
         return "\n\n".join(parts) + "\n"
 
@@ -142,6 +144,6 @@ class Report:
                 "statements": [vars(check) for check in self.checks[side.key]],
                 "processes": self.comparison.processes_of(side), "resident_mib": self.comparison.resident[side.key],
             } for side in self.sides],
-            "configuration": self.configuration, "remarks": self.remarks, "valid": self.valid, "rows": self.figures(),
-            "samples": self.comparison.samples(),
+            "configuration": self.configuration, "remarks": self.remarks, "valid": self.valid, "rows": self.rows(),
+            "samples": self.comparison.samples_as_data(),
         }

@@ -1,4 +1,4 @@
-"""What `${NAME}` in an adapter stands for: variables of the environment, and what the adapter's requests bring."""
+"""The values of `${NAME}` in an adapter: environment variables, generated values, and values captured from responses."""
 
 from __future__ import annotations
 
@@ -12,81 +12,82 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import Wrong
+from .errors import UsageError
 
-PLACE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
-#: Made anew for every run, for clients that are registered for it. The password has what password policies ask for.
-MADE = ("RUN", "UUID", "PASSWORD")
+PLACEHOLDER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
+#: Generated for every run, for the clients that it registers. The password satisfies common password policies.
+GENERATED = ("RUN", "UUID", "PASSWORD")
 
 
 @dataclass(frozen=True)
 class Variable:
-    """Something that the environment says. `NAME_FILE` may name a file with the value instead."""
+    """An environment variable. `NAME_FILE` may name a file with the value instead."""
 
     name: str
     about: str
     default: str | None
     secret: bool
 
-    def read(self, given: Mapping[str, str]) -> str:
-        value, file = given.get(self.name, ""), given.get(f"{self.name}_FILE", "")
+    def read(self, environment: Mapping[str, str]) -> str:
+        value, file = environment.get(self.name, ""), environment.get(f"{self.name}_FILE", "")
         if value and file:
-            raise Wrong(f"{self.name} and {self.name}_FILE are both given: one of them must go")
+            raise UsageError(f"{self.name} and {self.name}_FILE are mutually exclusive")
         if file:
             try:
                 value = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
             except (OSError, UnicodeDecodeError):
-                raise Wrong(f"{self.name}_FILE names a file that cannot be read: {file}") from None
+                raise UsageError(f"{self.name}_FILE names a file that cannot be read: {file}") from None
         if not value:
             if self.default is None:
-                raise Wrong(f"{self.name} is missing ({self.about})")
+                raise UsageError(f"{self.name} is missing ({self.about})")
             return self.default
         if any(ord(character) < 32 for character in value):
-            raise Wrong(f"{self.name} must be one line without control characters")
+            raise UsageError(f"{self.name} must be one line without control characters")
         return value
 
 
 def password() -> str:
-    """Letters and digits only, so that however a server decodes it, it is the same."""
+    """A random password of letters and digits, which no form of encoding changes."""
     alphabet = string.ascii_letters + string.digits
     return "Aa1" + "".join(secrets.choice(alphabet) for _ in range(45))
 
 
 @dataclass
 class Values:
-    known: dict[str, str] = field(repr=False, default_factory=dict)
-    #: What must never be shown.
+    by_name: dict[str, str] = field(repr=False, default_factory=dict)
+    #: Values that must never be printed.
     secrets: set[str] = field(repr=False, default_factory=set)
 
     def put(self, name: str, value: str, secret: bool) -> None:
-        self.known[name] = value
+        self.by_name[name] = value
         if secret and len(value) >= 4:
             self.secrets.add(value)
 
-    def fill(self, template: Any) -> Any:
-        """The same with every `${NAME}` replaced, in strings and in whatever holds them."""
+    def expand(self, template: Any) -> Any:
+        """Replaces every `${NAME}` in a string, and in all strings of a dict or list."""
         if isinstance(template, str):
-            return PLACE.sub(lambda match: self.known[match.group(1)], template)
+            return PLACEHOLDER.sub(lambda match: self.by_name[match.group(1)], template)
         if isinstance(template, dict):
-            return {key: self.fill(value) for key, value in template.items()}
+            return {key: self.expand(value) for key, value in template.items()}
         if isinstance(template, list):
-            return [self.fill(value) for value in template]
+            return [self.expand(value) for value in template]
         return template
 
     def text(self, template: str) -> str:
-        filled: str = self.fill(template)
-        return filled
+        expanded: str = self.expand(template)
+        return expanded
 
-    def hide(self, text: str) -> str:
-        """What somebody else wrote, without secrets that it may repeat, on one line and not too long."""
+    def redact(self, text: str) -> str:
+        """Text from another program, with secrets replaced, on one line, truncated to 200 characters."""
         for secret in sorted(self.secrets, key=len, reverse=True):
             text = text.replace(secret, "…")
         return " ".join(text.split())[:200]
 
 
 def names_in(template: Any) -> set[str]:
+    """The names of all placeholders in a template."""
     if isinstance(template, str):
-        return set(PLACE.findall(template))
+        return set(PLACEHOLDER.findall(template))
     if isinstance(template, dict):
         return set().union(*(names_in(value) for value in template.values()))
     if isinstance(template, list):

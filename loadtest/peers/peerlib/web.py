@@ -1,18 +1,19 @@
-"""Single requests, for everything that is not load. No proxy, no redirect is followed."""
+"""Single HTTP requests outside of the load. Proxies are not used and redirects are not followed."""
 
 from __future__ import annotations
 
-import base64
 import http.client
 import ipaddress
 import json
 import socket
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import SplitResult, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
+
+from benchlib.http_client import basic_authorization
 
 from .adapter import Client, Endpoint, Step
-from .errors import CannotMeasure, Wrong
+from .errors import MeasurementError, UsageError
 from .values import Values
 
 TIMEOUT = 20
@@ -20,16 +21,16 @@ FORM = "application/x-www-form-urlencoded"
 GRANT = {"grant_type": "client_credentials"}
 
 
-def split(url: str, what: str) -> SplitResult:
+def parse_url(url: str, what: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise Wrong(f"{what} is no URL") from None
+        raise UsageError(f"{what} is not a valid URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
-        raise Wrong(f"{what} must be an http or https URL")
+        raise UsageError(f"{what} must be an http or https URL")
     if parts.username is not None or parts.password is not None:
-        raise Wrong(f"{what} must not hold a user or a password")
+        raise UsageError(f"{what} must not contain a user or a password")
     return parts
 
 
@@ -49,7 +50,7 @@ def port(url: str) -> int:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether every address of its host is on this machine's loopback."""
+    """Whether every address of the host is a loopback address."""
     try:
         found = socket.getaddrinfo(urlsplit(url).hostname, port(url), type=socket.SOCK_STREAM)
     except OSError:
@@ -58,7 +59,7 @@ def is_loopback(url: str) -> bool:
 
 
 @dataclass
-class Answer:
+class Response:
     status: int
     headers: http.client.HTTPMessage
     body: bytes
@@ -73,64 +74,59 @@ class Answer:
         return self.body.decode(errors="replace")
 
 
-def request(method: str, url: str, headers: dict[str, str], body: str | None = None) -> Answer:
-    kind = http.client.HTTPSConnection if urlsplit(url).scheme == "https" else http.client.HTTPConnection
-    connection = kind(urlsplit(url).hostname or "", port(url), timeout=TIMEOUT)
+def request(method: str, url: str, headers: dict[str, str], body: str | None = None) -> Response:
+    connection_type = http.client.HTTPSConnection if urlsplit(url).scheme == "https" else http.client.HTTPConnection
+    connection = connection_type(urlsplit(url).hostname or "", port(url), timeout=TIMEOUT)
     try:
         connection.request(method, path(url), body, {"Accept": "application/json", **headers})
         response = connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
+        return Response(response.status, response.headers, response.read())
     except (OSError, http.client.HTTPException) as error:
-        raise CannotMeasure(f"{origin(url)} does not answer: {error or type(error).__name__}") from None
+        raise MeasurementError(f"{origin(url)} does not respond: {error or type(error).__name__}") from None
     finally:
         connection.close()
 
 
-def basic(client: Client) -> str:
-    """Form-encoded before it is joined (RFC 6749 section 2.3.1)."""
-    joined = f"{quote(client.id, safe='')}:{quote(client.secret, safe='')}"
-    return "Basic " + base64.b64encode(joined.encode()).decode()
-
-
 def form_of(endpoint: Endpoint, client: Client, parameters: dict[str, str]) -> str:
-    """The whole form of a request, with the credentials where they go there."""
-    proof = {"client_id": client.id, "client_secret": client.secret} if endpoint.auth == "post" else {}
-    return urlencode(parameters | endpoint.form | proof)
+    """The form of a request, including the credentials if the endpoint expects them there."""
+    credentials = {"client_id": client.id, "client_secret": client.secret} if endpoint.auth == "post" else {}
+    return urlencode(parameters | endpoint.form | credentials)
 
 
 def authorization(endpoint: Endpoint, client: Client) -> str:
-    return basic(client) if endpoint.auth == "basic" else ""
+    """The Authorization header of a request; empty if the endpoint does not expect one."""
+    return basic_authorization(client.id, client.secret) if endpoint.auth == "basic" else ""
 
 
-def ask(endpoint: Endpoint, client: Client, parameters: dict[str, str]) -> Answer:
-    proof = authorization(endpoint, client)
-    headers = {"Content-Type": FORM} | ({"Authorization": proof} if proof else {})
+def post_form(endpoint: Endpoint, client: Client, parameters: dict[str, str]) -> Response:
+    header = authorization(endpoint, client)
+    headers = {"Content-Type": FORM} | ({"Authorization": header} if header else {})
     return request("POST", endpoint.url, headers, form_of(endpoint, client, parameters))
 
 
-def field(document: Any, where: str) -> Any:
-    """`a.b` is b within a; None where there is none."""
-    for key in where.split("."):
+def json_field(document: Any, path: str) -> Any:
+    """The field at a path, where `a.b` is b within a; None if it does not exist."""
+    for key in path.split("."):
         document = document.get(key) if isinstance(document, dict) else None
     return document
 
 
-def take_step(step: Step, values: Values) -> None:
-    """One request to the peer's own API; what it brings is known afterwards, and kept secret."""
-    headers: dict[str, str] = values.fill(step.headers)
+def run_step(step: Step, values: Values) -> None:
+    """Sends a request to the peer's own API and adds the captured values, which are treated as secrets."""
+    headers: dict[str, str] = values.expand(step.headers)
     body = None
     if step.json is not None:
-        body, headers = json.dumps(values.fill(step.json)), {"Content-Type": "application/json"} | headers
+        body, headers = json.dumps(values.expand(step.json)), {"Content-Type": "application/json"} | headers
     elif step.form is not None:
-        body, headers = urlencode(values.fill(step.form)), {"Content-Type": FORM} | headers
-    answer = request(step.method, values.text(step.url), headers, body)
-    if answer.status not in step.expect:
-        said = values.hide(answer.text())
-        raise CannotMeasure(f"{step.about}: {step.method} {path(step.url)} answers {answer.status}"
-                            + (f": {said}" if said else ""))
-    document = answer.json()
-    for name, where in step.take.items():
-        found = field(document, where)
+        body, headers = urlencode(values.expand(step.form)), {"Content-Type": FORM} | headers
+    response = request(step.method, values.text(step.url), headers, body)
+    if response.status not in step.expect:
+        text = values.redact(response.text())
+        raise MeasurementError(f"{step.about}: {step.method} {path(step.url)} returned {response.status}"
+                               + (f": {text}" if text else ""))
+    document = response.json()
+    for name, field_path in step.capture.items():
+        found = json_field(document, field_path)
         if not isinstance(found, (str, int)) or isinstance(found, bool):
-            raise CannotMeasure(f"{step.about}: the answer holds no {where}")
+            raise MeasurementError(f"{step.about}: the response has no field {field_path}")
         values.put(name, str(found), True)

@@ -1,5 +1,7 @@
--- An argument that begins with "@" names a file that holds it: what is secret must not be on a command line.
-function given(argument)
+-- Functions shared by the other scripts.
+
+-- The value of a script argument. "@FILE" reads it from a file, so that secrets are not on a command line.
+function argument_value(argument)
   if argument:sub(1, 1) ~= "@" then
     return argument
   end
@@ -9,7 +11,7 @@ function given(argument)
   return content
 end
 
--- Prints what a run came to as one line of JSON.
+-- Prints the results of a run as one line of JSON.
 function done(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format(
