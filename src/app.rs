@@ -21,6 +21,7 @@ use crate::failure::Failure;
 mod actors;
 mod bootstrap;
 mod composition;
+mod descriptors;
 pub mod direct;
 mod first_run;
 mod gauges;
@@ -46,7 +47,8 @@ pub struct ServeOptions {
 
 /// Serves until a signal ends it, or until an actor exceeds its restart limit.
 pub fn serve(config: Config, options: ServeOptions) -> Result<(), Failure> {
-    logging::init(&config.log);
+    // Dropped last, so that every line is written.
+    let _logs = logging::init(&config.log);
     actix_web::rt::System::new().block_on(run(config, options))
 }
 

@@ -17,7 +17,7 @@ from .processes import BenchError, Processes, free_port
 CLIENTS: dict[str, list[str]] = {
     "bench-p": ["--format", "paseto"],
     "bench-s": ["--format", "paseto", "--ledger", "stateless"],
-    "bench-j": ["--format", "jwt"],
+    "bench-j": ["--format", "jwt", "--signing-alg", "EdDSA"],
     "bench-o": ["--format", "opaque"],
     # Its tokens are issued in advance and must remain valid during all rounds.
     "bench-u": ["--format", "paseto", "--ledger", "stateless", "--lifetime", "7200"],

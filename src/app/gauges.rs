@@ -12,6 +12,7 @@ use oauth2_store::Store;
 use oauth2_store::model::KeyAlgorithm;
 use opentelemetry::KeyValue;
 
+use super::logging;
 use crate::keys::lifecycle::{KeyState, KeyTiming, Phase, key_states};
 use crate::service::published_keys::KeysHandle;
 use crate::service::readiness::Readiness;
@@ -35,6 +36,7 @@ pub(super) fn register(exporter: &Exporter, sources: Sources) {
     let sources = Arc::new(sources);
     store(exporter, &sources);
     process(exporter, &sources);
+    logs(exporter);
     tokens(exporter, &sources);
     signing_keys(exporter, &sources);
 }
@@ -142,6 +144,14 @@ fn process(exporter: &Exporter, sources: &Arc<Sources>) {
         "rate_limiter_evictions",
         "Buckets of failed authentications that were evicted before they were full",
         move || limits.load().failure_evictions(),
+    );
+}
+
+fn logs(exporter: &Exporter) {
+    exporter.counter(
+        "log_lines_dropped",
+        "Log lines dropped because stderr was not read in time",
+        logging::dropped_lines,
     );
 }
 

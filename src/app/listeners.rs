@@ -10,6 +10,7 @@ use actix_web::web::Data;
 use std::sync::Arc;
 
 use super::composition::Composition;
+use super::descriptors;
 use crate::config::{Config, Listener};
 use crate::failure::Failure;
 use crate::http::{middleware, routes};
@@ -41,6 +42,8 @@ pub(super) fn public(config: &Config, composition: &Composition) -> Result<Serve
     });
     let server = server
         .workers(config.server.workers)
+        // Per worker. A listener at its limit accepts no more, so that descriptors are left for the management listener.
+        .max_connections((descriptors::public_connections() / config.server.workers).max(1))
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_DEADLINE)
         .shutdown_timeout(DRAIN_LIMIT);
@@ -74,6 +77,7 @@ pub(super) fn management(config: &Config, composition: &Composition) -> Result<S
     });
     let server = server
         .workers(1)
+        .max_connections(descriptors::MANAGEMENT_CONNECTIONS)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_DEADLINE)
         .shutdown_timeout(1);

@@ -1,7 +1,11 @@
 //! Logs on stderr: text on a terminal, else one JSON object per line.
+//!
+//! A thread of its own writes them, so that a reader that stalls never blocks a request.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -11,15 +15,33 @@ use crate::config::{self, Log, LogFormat};
 /// Suppressed unless the configuration names them: `actix_http` logs malformed requests of peers as errors.
 const QUIET: &str = "actix_http=off,actix_server=warn,refinery_core=warn,tokio_postgres=warn";
 
-/// Starts logging for the process. A stderr that is full or closed loses lines; it never fails a request.
-pub(super) fn init(log: &Log) {
+/// Lines that wait for stderr, of about 300 bytes each. Further lines are dropped and counted.
+const QUEUE: usize = 8192;
+
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// Lines dropped so far because stderr was not read in time.
+pub(super) fn dropped_lines() -> u64 {
+    DROPPED.get().map_or(0, |dropped| dropped.dropped_lines() as u64)
+}
+
+/// Starts logging for the process. A stderr that is full or closed loses lines; it never fails a request. When the guard is dropped, at
+/// the end of the process, waiting lines are written, for a second at most.
+pub(super) fn init(log: &Log) -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(QUEUE)
+        .lossy(true)
+        .thread_name("log")
+        .finish(std::io::stderr());
+    // An error means that an earlier call has set it.
+    let _ = DROPPED.set(writer.error_counter());
     let json = match log.format {
         LogFormat::Json => true,
         LogFormat::Human => false,
         LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(config::may_colour(std::io::stderr().is_terminal()))
         .log_internal_errors(false);
     // The directives of the configuration come later, so they win; the configuration has checked that they parse.
@@ -36,4 +58,5 @@ pub(super) fn init(log: &Log) {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(location, "panic");
     }));
+    guard
 }

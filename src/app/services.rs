@@ -86,6 +86,7 @@ impl Services {
         let defaults = Arc::new(TokenDefaults {
             issuer: config.issuer.as_str().into(),
             format: config.tokens.format,
+            typ: config.tokens.typ,
             ledger: config.tokens.ledger,
             lifetime: config.tokens.access_token_lifetime,
         });

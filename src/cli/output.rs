@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::Serialize;
+use tempfile::NamedTempFile;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -114,21 +115,26 @@ pub fn date(seconds: i64) -> String {
     date.unwrap_or_else(|| seconds.to_string())
 }
 
-/// Creates a file that only its owner can read. `force`: replace an existing one.
+/// Creates a file that only its owner can read. `force`: replace an existing one. The replacement is a new file too: an existing one
+/// may be readable by others, or open in another process.
 pub fn new_file(path: &Path, force: bool) -> Result<File, Failure> {
-    let mut options = OpenOptions::new();
-    options.write(true).mode(0o600);
-    if force {
-        options.create(true).truncate(true);
-    } else {
-        options.create_new(true);
-    }
-    options.open(path).map_err(|error| match error.kind() {
+    let created = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if force && error.kind() == io::ErrorKind::AlreadyExists => replace(path),
+        other => other,
+    };
+    created.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
             Failure::Invalid(format!("{} exists already; name another file", path.display()))
         }
         _ => Failure::Environment(format!("{} cannot be written: {error}", path.display())),
     })
+}
+
+/// A new, empty file in the place of an existing one.
+fn replace(path: &Path) -> io::Result<File> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let temporary = NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
+    temporary.persist(path).map_err(|error| error.error)
 }
 
 fn aligned(titles: &[&str], rows: &[Vec<String>]) -> String {

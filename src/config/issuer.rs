@@ -58,6 +58,6 @@ fn parse(text: &str) -> Result<String, String> {
     if !bare || !secure || !text.starts_with(&format!("{}://", url.scheme())) {
         return Err(EXPECTED.to_owned());
     }
-    // Clients compare the issuer byte by byte (RFC 9207, RFC 8414), so a trailing slash must not make a difference.
-    Ok(text.trim_end_matches('/').to_owned())
+    // Clients compare the issuer byte by byte (RFC 8414 section 3.3), so a trailing slash stays.
+    Ok(text.to_owned())
 }

@@ -91,7 +91,7 @@ fn environment_overrides_file() {
     assert_eq!(config.server.listener.port, 9000);
     assert_eq!(config.server.drain_delay, Duration::from_millis(250));
     assert_eq!(config.tokens.format.as_str(), "opaque");
-    assert_eq!(config.issuer, "https://id.example");
+    assert_eq!(config.issuer, "https://id.example/");
     let origin = |path: &str| {
         config
             .entries
@@ -135,13 +135,32 @@ fn valid_values_are_accepted() {
     }
 }
 
+/// Compose files and shells pass a variable that is not set as an empty one.
+#[test]
+fn empty_variable_counts_as_unset() {
+    for key in [
+        "OAUTH2_SERVER_PORT",
+        "OAUTH2_ISSUER",
+        "OAUTH2_JWT_SECRET_FILE",
+        "OAUTH2_ADMIN_TOKEN",
+    ] {
+        assert!(resolved(&[(key, "")], None).is_ok(), "{key}");
+    }
+}
+
+#[test]
+fn issuer_is_kept_byte_for_byte() {
+    for issuer in ["https://id.example/", "https://id.example/a/", "https://id.example"] {
+        assert_eq!(resolved(&[("OAUTH2_ISSUER", issuer)], None).unwrap().issuer, issuer);
+    }
+}
+
 #[test]
 fn invalid_values_are_rejected_by_key_name() {
     let invalid: &[(&str, &str)] = &[
         ("OAUTH2_SERVER_HOST", "example.com"),
         ("OAUTH2_SERVER_PORT", "0"),
         ("OAUTH2_SERVER_PORT", "65536"),
-        ("OAUTH2_SERVER_PORT", ""),
         ("OAUTH2_SERVER_WORKERS", "0"),
         ("OAUTH2_SERVER_DRAIN_DELAY", "-1"),
         ("OAUTH2_SERVER_DRAIN_DELAY", "inf"),
@@ -167,7 +186,6 @@ fn invalid_values_are_rejected_by_key_name() {
         ("OAUTH2_REFRESH_TOKEN_EXPIRATION", "soon"),
         ("OAUTH2_ADMIN_TOKEN", "short"),
         ("OAUTH2_JWT_SECRET", "short"),
-        ("OAUTH2_SESSION_KEY", ""),
         ("OAUTH2_KEY_ENCRYPTION_KEY", "AAAA"),
         (
             "OAUTH2_KEY_ENCRYPTION_KEY",

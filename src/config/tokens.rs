@@ -1,6 +1,6 @@
 //! `[tokens]`, `[access_token]`, `[refresh_token]`: tokens of clients without settings of their own.
 
-use oauth2_store::model::{Ledger, MAX_TOKEN_LIFETIME, TokenFormat};
+use oauth2_store::model::{Ledger, MAX_TOKEN_LIFETIME, TokenFormat, TokenTyp};
 
 use super::key::Fallback::Value;
 use super::key::{Key, key, unused};
@@ -20,6 +20,12 @@ const FORMAT: Key = key(
     Value("paseto"),
     "Access token format of clients without one of their own: `paseto`, `jwt` or `opaque`.",
 );
+const TYP: Key = key(
+    "OAUTH2_TOKENS_TYP",
+    "tokens.typ",
+    Value("at+jwt"),
+    "`typ` header of the JWTs of clients without one of their own: `at+jwt` (RFC 9068) or `JWT`, for verifiers that reject the former.",
+);
 /// Lifetime of access tokens.
 pub(super) const ACCESS_TOKEN_EXPIRATION: Key = key(
     "OAUTH2_ACCESS_TOKEN_EXPIRATION",
@@ -34,7 +40,7 @@ const REFRESH_TOKEN_EXPIRATION: Key = unused(key(
     "Refresh token lifetime in seconds. Accepted, but not used yet.",
 ));
 
-pub(super) const KEYS: &[Key] = &[LEDGER, FORMAT, ACCESS_TOKEN_EXPIRATION, REFRESH_TOKEN_EXPIRATION];
+pub(super) const KEYS: &[Key] = &[LEDGER, FORMAT, TYP, ACCESS_TOKEN_EXPIRATION, REFRESH_TOKEN_EXPIRATION];
 
 /// Access tokens of clients without settings of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +49,8 @@ pub struct Tokens {
     pub ledger: Ledger,
     /// Access token format.
     pub format: TokenFormat,
+    /// `typ` header of JWTs.
+    pub typ: TokenTyp,
     /// Access token lifetime, in seconds.
     pub access_token_lifetime: u32,
 }
@@ -51,6 +59,7 @@ impl Tokens {
     pub(super) fn read(values: &mut Values) -> Option<Self> {
         let ledger = values.get(&LEDGER, str::parse);
         let format = values.get(&FORMAT, str::parse);
+        let typ = values.get(&TYP, str::parse);
         let lifetime = values.get(&ACCESS_TOKEN_EXPIRATION, |text| {
             number(text, 1, MAX_TOKEN_LIFETIME as u32)
         });
@@ -69,6 +78,7 @@ impl Tokens {
         Some(Self {
             ledger: ledger?,
             format: format?,
+            typ: typ?,
             access_token_lifetime: lifetime?,
         })
     }

@@ -97,6 +97,10 @@ impl Values {
                 self.reject(name, origin, "must be valid UTF-8");
                 continue;
             };
+            // Compose files and shells pass an unset variable as an empty one.
+            if text.is_empty() {
+                continue;
+            }
             let setting = Setting {
                 text: text.to_owned(),
                 origin,

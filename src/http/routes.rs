@@ -55,6 +55,10 @@ pub fn public(config: &mut ServiceConfig) {
             wellknown::metadata::PATH_WITH_ISSUER,
             web::to(wellknown::metadata::get_with_issuer_path),
         )
+        .route(
+            wellknown::metadata::ISSUER_WITH_OPENID_PATH,
+            web::to(wellknown::metadata::get_with_issuer_path),
+        )
         .default_service(web::to(|request: HttpRequest| async move {
             Err::<HttpResponse, _>(unmatched(&request, Listener::Public))
         }));

@@ -10,6 +10,7 @@ pub mod paseto_keys;
 endpoints! {
     surface: Api, scope: "",
     Public: GET "/.well-known/oauth-authorization-server" => metadata::get;
+    Public: GET "/.well-known/openid-configuration" => metadata::get_openid;
     Public: GET "/.well-known/jwks.json" => jwks::get;
     Public: GET "/.well-known/paseto-keys.json" => paseto_keys::get;
 }

@@ -11,14 +11,14 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use base64::Engine;
 use oauth2_store::model::token::uuid_v7_ms;
-use oauth2_store::model::{KeyAlgorithm, MAX_TOKEN_LIFETIME, SigningAlg, StoredKey};
+use oauth2_store::model::{KeyAlgorithm, MAX_TOKEN_LIFETIME, SigningAlg, StoredKey, TokenTyp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::KeyError;
 use super::wrapping::KeyWrapper;
 use crate::tokens::claims::{self, Claims};
-use crate::tokens::jwt::{self, Jwk, Typ};
+use crate::tokens::jwt::{self, Jwk};
 use crate::tokens::verified::VerifiedToken;
 use crate::tokens::{BASE64URL, SignError, paseto};
 
@@ -40,8 +40,8 @@ struct JwtKey {
     algorithm: SigningAlg,
     window: SigningWindow,
     signer: jwt::Signer,
-    /// The header of its access tokens. Each token type has its own header.
-    header_base64: String,
+    /// The header of its access tokens, by [`TokenTyp`].
+    headers_base64: Vec<String>,
     /// The published key; `None` for the shared secret.
     jwk: Option<Jwk>,
 }
@@ -166,14 +166,17 @@ impl Keyring {
         signer: jwt::Signer,
         jwk: Option<Jwk>,
     ) {
-        let header_base64 = jwt::header_base64(algorithm, Typ::AccessToken, &kid);
-        self.by_jwt_header.insert(header_base64.clone(), self.jwt.len());
+        let header = |typ: &TokenTyp| jwt::header_base64(algorithm, *typ, &kid);
+        let headers_base64: Vec<_> = TokenTyp::ALL.iter().map(header).collect();
+        for header in &headers_base64 {
+            self.by_jwt_header.insert(header.clone(), self.jwt.len());
+        }
         self.jwt.push(JwtKey {
             kid,
             algorithm,
             window,
             signer,
-            header_base64,
+            headers_base64,
             jwk,
         });
     }
@@ -222,12 +225,12 @@ impl Keyring {
     }
 
     /// Encodes and signs a JWT access token. Otherwise like [`Self::sign_paseto`].
-    pub fn sign_jwt(&self, claims: &Claims, alg: SigningAlg) -> Result<String, SignError> {
+    pub fn sign_jwt(&self, claims: &Claims, alg: SigningAlg, typ: TokenTyp) -> Result<String, SignError> {
         let issued_ms = uuid_v7_ms(&claims.jti) as i64;
         let key = self.jwt_signer(alg, issued_ms).ok_or(SignError::NoKey(alg.as_str()))?;
         let mut message = Vec::with_capacity(512);
         claims::write_jwt(claims, &mut message);
-        jwt::sign(&key.signer, &key.header_base64, &message)
+        jwt::sign(&key.signer, &key.headers_base64[typ as usize], &message)
     }
 
     /// Verifies a self-contained token of either format: its signature and its issuer. Expiry and revocation are not checked.
@@ -258,8 +261,12 @@ impl Keyring {
         if check == SignatureCheck::Verify && !key.material.verify(&body, key.footer.as_bytes(), b"") {
             return None;
         }
+        let claims = claims::parse_paseto(body.message())?;
+        if check == SignatureCheck::Verify && !claims::is_canonical(&claims, body.message(), claims::write_paseto) {
+            return None;
+        }
         Some(VerifiedToken {
-            claims: claims::parse_paseto(body.message())?,
+            claims,
             kid: Arc::clone(&key.kid),
             by_shared_secret: false,
         })
@@ -270,7 +277,11 @@ impl Keyring {
         if check == SignatureCheck::Verify && !key.signer.verify(token) {
             return None;
         }
-        let claims = claims::parse_jwt(&jwt::payload(token)?)?;
+        let payload = jwt::payload(token)?;
+        let claims = claims::parse_jwt(&payload)?;
+        if check == SignatureCheck::Verify && !claims::is_canonical(&claims, &payload, claims::write_jwt) {
+            return None;
+        }
         let by_shared_secret = key.algorithm == SigningAlg::Hs256;
         // A verifier can forge such tokens, with any lifetime and an id later than every revocation cut-off.
         if by_shared_secret && !has_consistent_times(&claims) {
@@ -283,10 +294,12 @@ impl Keyring {
         })
     }
 
-    /// The JWK set (RFC 7517 section 5), newest key first.
+    /// The JWK set (RFC 7517 section 5): EC and RSA before OKP, which some verifiers cannot read, and newest first.
     pub fn jwks(&self) -> JwkSet {
+        let mut keys: Vec<_> = self.jwt.iter().rev().collect();
+        keys.sort_by_key(|key| key.algorithm == SigningAlg::EdDsa);
         JwkSet {
-            keys: self.jwt.iter().rev().filter_map(|key| key.jwk.clone()).collect(),
+            keys: keys.into_iter().filter_map(|key| key.jwk.clone()).collect(),
         }
     }
 

@@ -174,7 +174,7 @@ fn rsa_der(n: &[u8], e: &[u8]) -> Vec<u8> {
 mod tests {
     use std::time::Duration;
 
-    use oauth2_store::model::SigningAlg;
+    use oauth2_store::model::{SigningAlg, TokenTyp};
 
     use super::*;
     use crate::keys::generate::{KeyTimes, generate};
@@ -210,7 +210,7 @@ mod tests {
     fn tokens(ring: &Keyring) -> Vec<String> {
         let jwts = SigningAlg::ALL
             .iter()
-            .map(|alg| ring.sign_jwt(&sample(), *alg).unwrap());
+            .map(|alg| ring.sign_jwt(&sample(), *alg, TokenTyp::AtJwt).unwrap());
         jwts.chain([ring.sign_paseto(&sample()).unwrap()]).collect()
     }
 

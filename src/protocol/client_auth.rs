@@ -11,7 +11,7 @@ pub mod client_secret_basic;
 pub mod client_secret_post;
 
 use client_secret::ClientSecret;
-use client_secret_basic::Authorization;
+use client_secret_basic::{Authorization, Presented};
 
 /// The supported authentication methods, as listed in the metadata (RFC 8414 section 2).
 pub const METHODS: &[&str] = &["client_secret_basic", "client_secret_post"];
@@ -20,7 +20,7 @@ pub const METHODS: &[&str] = &["client_secret_basic", "client_secret_post"];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credentials<'a> {
     /// `client_secret_basic`.
-    Basic(ClientSecret<'a>),
+    Basic(Presented<'a>),
     /// `client_secret_post`.
     Post(ClientSecret<'a>),
 }
@@ -44,7 +44,8 @@ impl<'a> Credentials<'a> {
             ));
         }
         let secret = client_secret_basic::read(header)?;
-        if form.get("client_id").is_some_and(|id| id != secret.client_id) {
+        let is_other = |id: &str| readings(&secret).all(|reading| reading.client_id != id);
+        if form.get("client_id").is_some_and(is_other) {
             return Err(OAuthError::invalid_request(
                 "client_id differs between the Authorization header and the body",
             ));
@@ -58,12 +59,18 @@ impl<'a> Credentials<'a> {
         client_secret_basic::read(authorization.ok_or(OAuthError::INVALID_CLIENT)?).map(Self::Basic)
     }
 
-    /// The presented client id.
-    pub fn client_id(&self) -> &str {
-        match self {
-            Self::Basic(secret) | Self::Post(secret) => &secret.client_id,
-        }
+    /// Each way in which the client id and the secret can be read, the one of RFC 6749 first.
+    pub fn secrets(&self) -> impl Iterator<Item = &ClientSecret<'a>> {
+        let (first, others) = match self {
+            Self::Basic(presented) => (&presented.first, &presented.others[..]),
+            Self::Post(secret) => (secret, &[][..]),
+        };
+        std::iter::once(first).chain(others)
     }
+}
+
+fn readings<'p, 'a>(presented: &'p Presented<'a>) -> impl Iterator<Item = &'p ClientSecret<'a>> {
+    std::iter::once(&presented.first).chain(&presented.others)
 }
 
 #[cfg(test)]
@@ -103,9 +110,9 @@ mod tests {
             let form = Form::parse(body.as_bytes()).unwrap();
             let header = header.map(Authorization::parse);
             let found = Credentials::from_form(header.as_ref(), &form).map_err(|error| error.code);
-            let secret = found.as_ref().map(|credentials| match credentials {
-                Credentials::Basic(secret) | Credentials::Post(secret) => secret.expose(),
-            });
+            let secret = found
+                .as_ref()
+                .map(|credentials| credentials.secrets().next().unwrap().expose());
             assert_eq!(secret.map_err(|code| *code), expected, "{body}");
         }
     }

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use oauth2_store::model::token::uuid_v7_ms;
-use oauth2_store::model::{Client, GrantType, Ledger, SigningAlg, TokenFormat};
+use oauth2_store::model::{Client, GrantType, Ledger, SigningAlg, TokenFormat, TokenTyp};
 use uuid::Uuid;
 
 use crate::tokens::claims::Claims;
+
+/// The algorithm of JWTs for clients without one of their own: every verifier in use supports it, unlike `EdDSA`.
+pub const DEFAULT_SIGNING_ALG: SigningAlg = SigningAlg::Es256;
 
 /// The server's defaults for clients without settings of their own.
 #[derive(Debug, Clone)]
@@ -19,6 +22,8 @@ pub struct TokenDefaults {
     pub ledger: Ledger,
     /// The lifetime of access tokens, seconds.
     pub lifetime: u32,
+    /// The `typ` header of JWTs.
+    pub typ: TokenTyp,
 }
 
 /// The decided content of an access token.
@@ -32,6 +37,8 @@ pub struct TokenSpec {
     pub format: TokenFormat,
     /// The signature algorithm, for a JWT.
     pub signing_alg: SigningAlg,
+    /// The `typ` header, for a JWT.
+    pub typ: TokenTyp,
     /// Whether it is recorded in the ledger; opaque tokens always are.
     pub ledger: Ledger,
     /// Its lifetime, seconds.
@@ -74,7 +81,8 @@ impl TokenSpec {
             grant,
             claims,
             format,
-            signing_alg: client.signing_alg.unwrap_or(SigningAlg::EdDsa),
+            signing_alg: client.signing_alg.unwrap_or(DEFAULT_SIGNING_ALG),
+            typ: client.token_typ.unwrap_or(defaults.typ),
             ledger,
             lifetime,
         }

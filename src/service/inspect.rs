@@ -56,6 +56,9 @@ impl Verify {
             if stored.is_some_and(|stored| !matches(&decoded.claims, stored)) {
                 return RecordState::OfAnotherToken;
             }
+            if stored.is_none() && self.must_be_recorded(&verified) {
+                return RecordState::Foreign;
+            }
             ResolvedToken::SelfContained(verified)
         };
         match self.state(&resolved, None) {

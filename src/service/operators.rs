@@ -8,6 +8,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use super::error::{Result, ServiceError};
 use super::operator::Operator;
 use super::verify::Verify;
+use crate::protocol::resource;
 use crate::tokens::secret;
 
 /// The scope that an access token needs.
@@ -24,7 +25,7 @@ pub struct Operators {
 
 impl Operators {
     /// The operator whose bearer token this is: the static admin token, or an active access token for this issuer with the scope
-    /// `oauth2.admin`.
+    /// `oauth2.admin`, of a client that is still registered for both.
     pub async fn authenticate(&self, token: &str, deadline: Instant) -> Result<Operator> {
         let presented = secret::hash(token);
         if self
@@ -47,7 +48,19 @@ impl Operators {
             return Err(ServiceError::InvalidToken);
         }
         self.verify.views.fresh(deadline)?;
-        if !claims.scope.split(' ').any(|scope| scope == ADMIN_SCOPE) {
+        // The client as it is now: a token outlives the change that takes the scope or the audience from its client.
+        let client = self
+            .verify
+            .views
+            .directory
+            .client(&claims.client_id)
+            .ok_or(ServiceError::InvalidToken)?;
+        let issuer = &self.verify.defaults.issuer;
+        if resource::audience(Some(issuer), &client.audience, issuer).is_err() {
+            return Err(ServiceError::InvalidToken);
+        }
+        let has_scope = |scopes: &str| scopes.split(' ').any(|scope| scope == ADMIN_SCOPE);
+        if !has_scope(&claims.scope) || !has_scope(&client.scope) {
             return Err(ServiceError::InsufficientScope);
         }
         Ok(Operator::client(&claims.client_id))

@@ -33,6 +33,8 @@ schemas! {
     Mode: names(model::Mode::ALL.iter().map(|value| value.as_str()));
     /// A signature algorithm of JWTs.
     SigningAlg: names(model::SigningAlg::ALL.iter().map(|value| value.as_str()));
+    /// The `typ` header of JWTs.
+    TokenTyp: names(model::TokenTyp::ALL.iter().map(|value| value.as_str()));
     /// A token format.
     TokenFormat: names(model::TokenFormat::ALL.iter().map(|value| value.as_str()));
     /// A window of a quota.

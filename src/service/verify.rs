@@ -12,7 +12,7 @@ use oauth2_actors::metrics::{Instruments, Proof};
 use oauth2_actors::revocation_cache::Subject;
 use oauth2_actors::runtime::clock::{Clock, StoreClock};
 use oauth2_store::model::token::uuid_v7_ms;
-use oauth2_store::model::{Client, SigningAlg, StoredToken, TokenFormat};
+use oauth2_store::model::{Client, Ledger, SigningAlg, StoredToken, TokenFormat};
 use uuid::Uuid;
 
 use super::error::Result;
@@ -20,6 +20,7 @@ use super::published_keys::KeysHandle;
 use super::store_access::StoreAccess;
 use super::views::Views;
 use crate::protocol::token_spec::TokenDefaults;
+use crate::protocol::{resource, scope};
 use crate::tokens::claims::Claims;
 use crate::tokens::fingerprint::Fingerprints;
 use crate::tokens::issued::IssuedTokens;
@@ -106,7 +107,22 @@ impl Verify {
             return Ok(None);
         }
         if !token.starts_with(opaque::PREFIX) {
-            return Ok(self.resolve_self_contained(token).map(ResolvedToken::SelfContained));
+            let Some(verified) = self.resolve_self_contained(token) else {
+                return Ok(None);
+            };
+            if self.must_be_recorded(&verified) {
+                let (jti, expires_at) = (verified.claims.jti, verified.claims.exp);
+                let row = self
+                    .store
+                    .call(deadline, move |store| async move {
+                        store.token(jti, Some(expires_at)).await
+                    })
+                    .await?;
+                if !row.is_some_and(|row| is_record_of(&row, &verified.claims)) {
+                    return Ok(None);
+                }
+            }
+            return Ok(Some(ResolvedToken::SelfContained(verified)));
         }
         let Some(reference) = opaque::parse(token) else {
             return Ok(None);
@@ -154,10 +170,32 @@ impl Verify {
             .then(|| self.recorded_token(stored.clone()))
     }
 
-    /// Reads the rows of the opaque ones among many tokens, in one round trip.
+    /// Whether a token needs its row: holders of the shared secret can sign a token, but cannot record it.
+    pub(super) fn must_be_recorded(&self, verified: &VerifiedToken) -> bool {
+        verified.by_shared_secret
+            && self
+                .views
+                .directory
+                .client(&verified.claims.client_id)
+                .is_some_and(|client| client.token_ledger.unwrap_or(self.defaults.ledger) == Ledger::Durable)
+    }
+
+    /// The id and expiry of a token whose row decides.
+    fn row_of(&self, token: &str) -> Option<(Uuid, i64)> {
+        if let Some(reference) = opaque::parse(token) {
+            return Some((reference.jti, reference.expires_at));
+        }
+        if token.len() > MAX_TOKEN_BYTES || !self.keys.load().keyring.has(SigningAlg::Hs256) {
+            return None;
+        }
+        let verified = self.resolve_self_contained(token)?;
+        self.must_be_recorded(&verified)
+            .then_some((verified.claims.jti, verified.claims.exp))
+    }
+
+    /// Reads the rows that decide about many tokens, in one round trip: those of opaque tokens and of [`Self::must_be_recorded`].
     pub async fn recorded(&self, tokens: &[Cow<'_, str>], deadline: Instant) -> Result<RecordedTokens> {
-        let references = tokens.iter().filter_map(|token| opaque::parse(token));
-        let wanted: Vec<_> = references.map(|token| (token.jti, token.expires_at)).collect();
+        let wanted: Vec<_> = tokens.iter().filter_map(|token| self.row_of(token)).collect();
         if wanted.is_empty() {
             return Ok(RecordedTokens::default());
         }
@@ -171,13 +209,18 @@ impl Verify {
         Ok(RecordedTokens(by_id.collect()))
     }
 
-    /// Resolves a token; an opaque one by rows that were read before.
+    /// Resolves a token by rows that were read before.
     pub fn resolve_among(&self, token: &str, recorded: &RecordedTokens) -> Option<ResolvedToken> {
         if token.len() > MAX_TOKEN_BYTES {
             return None;
         }
         if !token.starts_with(opaque::PREFIX) {
-            return self.resolve_self_contained(token).map(ResolvedToken::SelfContained);
+            let verified = self.resolve_self_contained(token)?;
+            if self.must_be_recorded(&verified) {
+                let row = recorded.0.get(&(verified.claims.jti, verified.claims.exp));
+                row.filter(|row| is_record_of(row, &verified.claims))?;
+            }
+            return Some(ResolvedToken::SelfContained(verified));
         }
         let reference = opaque::parse(token)?;
         self.resolve_opaque(&reference, recorded.0.get(&(reference.jti, reference.expires_at))?)
@@ -234,15 +277,35 @@ impl Verify {
             .is_some_and(|verified| self.is_active(&ResolvedToken::SelfContained(verified)))
     }
 
-    /// Whether the client's tokens are signed as this one is: holders of the shared secret must not make tokens of clients that
-    /// do not use it.
+    /// Whether this server could have issued the token to the client as it is registered. Holders of the shared secret must not make
+    /// tokens of clients that do not use it, nor with a subject, audience or scope that the client cannot get.
     fn may_have_signed(&self, client: &Client, token: &ResolvedToken) -> bool {
         !token.is_by_shared_secret()
             || (client.signing_alg == Some(SigningAlg::Hs256)
-                && client.token_format.unwrap_or(self.defaults.format) == TokenFormat::Jwt)
+                && client.token_format.unwrap_or(self.defaults.format) == TokenFormat::Jwt
+                && self.could_be_granted(client, token.claims()))
+    }
+
+    fn could_be_granted(&self, client: &Client, claims: &Claims) -> bool {
+        let scope = match &*claims.scope {
+            "" => true,
+            requested => scope::granted(Some(requested), &client.scope).is_ok_and(|granted| granted == claims.scope),
+        };
+        scope
+            && claims.user().is_none()
+            && resource::audience(Some(&claims.aud), &client.audience, &self.defaults.issuer).is_ok()
     }
 
     fn now(&self) -> i64 {
         (self.clock.unix_ms() / 1000) as i64
     }
+}
+
+/// Whether a row is that of a token with these claims.
+fn is_record_of(row: &StoredToken, claims: &Claims) -> bool {
+    let record = &row.record;
+    record.client_id == claims.client_id
+        && record.audience == claims.aud
+        && record.scope == claims.scope
+        && row.user_id.as_deref() == claims.user()
 }

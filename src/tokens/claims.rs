@@ -3,12 +3,44 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use oauth2_store::model::StaticClaims;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use super::json::Object;
+
+/// Claims with a meaning of their own in a token (RFC 7519, 8693, 8705, 9068, `OpenID` Connect) or in an introspection response
+/// (RFC 7662).
+pub const RESERVED_CLAIMS: &[&str] = &[
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "client_id",
+    "scope",
+    "azp",
+    "cnf",
+    "act",
+    "may_act",
+    "auth_time",
+    "acr",
+    "amr",
+    "nonce",
+    "sid",
+    "events",
+    "active",
+    "token_type",
+    "username",
+    "kid",
+    "typ",
+    "alg",
+];
 
 /// The claims of one access token. `nbf` equals `iat`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +164,22 @@ fn private_claims<'a>(payload: &'a [u8], scope: &str) -> Option<&'a str> {
     str::from_utf8(members).ok()
 }
 
+/// Whether a payload is byte for byte what this server writes for its claims: in its layout, no member twice, no private claim of a
+/// reserved name. Whoever shares a key with this server may have signed any other payload.
+pub fn is_canonical(claims: &Claims, payload: &[u8], write: fn(&Claims, &mut Vec<u8>)) -> bool {
+    let mut written = Vec::with_capacity(payload.len());
+    write(claims, &mut written);
+    written == payload && claims.extra.as_deref().is_none_or(are_private)
+}
+
+fn are_private(members: &str) -> bool {
+    let Ok(map) = serde_json::from_str::<Map<String, Value>>(&format!("{{{members}}}")) else {
+        return false;
+    };
+    !map.keys().any(|name| RESERVED_CLAIMS.contains(&name.as_str()))
+        && StaticClaims::from(map).members().map(AsRef::as_ref) == Some(members)
+}
+
 /// Parses the claims of a PASETO with a verified signature. `None` if this server does not write such claims.
 pub fn parse_paseto(payload: &[u8]) -> Option<Claims> {
     let parsed: Parsed<'_, &str> = serde_json::from_slice(payload).ok()?;
@@ -181,7 +229,6 @@ fn put_two_digits(digits: &mut [u8], value: u32) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use oauth2_store::model::StaticClaims;
     use proptest::prelude::*;
 
     pub fn sample() -> Claims {
@@ -236,6 +283,35 @@ pub(crate) mod tests {
             out.clear();
             write_paseto(&claims, &mut out);
             prop_assert_eq!(parse_paseto(&out), Some(claims));
+        }
+    }
+
+    #[test]
+    fn only_payloads_in_the_servers_own_layout_are_canonical() {
+        let claims = Claims {
+            extra: Some(r#""a":1.5,"plan":{"scope":"x"}"#.into()),
+            ..sample()
+        };
+        let mut payload = Vec::new();
+        write_jwt(&claims, &mut payload);
+        assert!(is_canonical(&claims, &payload, write_jwt));
+        let text = String::from_utf8(payload).unwrap();
+        for (from, to) in [
+            (r#""a":1.5"#, r#""username":"root""#),
+            (r#""a":1.5"#, r#""cnf":{}"#),
+            (r#""a":1.5"#, r#""a":1.5,"a":2"#),
+            (r#""a":1.5"#, r#""a": 1.5"#),
+            (r#""a":1.5"#, r#""z":1.5"#),
+            (r#""iss":"#, r#""nested":{"scope":"read write","x":1},"iss":"#),
+            (r#""nbf":"#, r#""nbf":1,"nbf":"#),
+        ] {
+            let forged = text.replacen(from, to, 1);
+            assert_ne!(forged, text);
+            let parsed = parse_jwt(forged.as_bytes());
+            assert!(
+                !parsed.is_some_and(|parsed| is_canonical(&parsed, forged.as_bytes(), write_jwt)),
+                "{forged}"
+            );
         }
     }
 

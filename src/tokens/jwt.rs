@@ -1,7 +1,7 @@
 //! JWT access tokens (RFC 9068): signed with `EdDSA` (RFC 8037), `ES256`, `RS256` or `PS256`, or authenticated with `HS256`
 //! (RFC 7518).
 //!
-//! A key signs with one algorithm and has one fixed header per token type ([`Typ`]). The key that verifies a token is found by
+//! A key signs with one algorithm and has one fixed header per token type ([`TokenTyp`]). The key that verifies a token is found by
 //! comparing the whole header: `alg` is never parsed, so algorithms cannot be confused.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -11,7 +11,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{self, PublicKey as RsaPublicKey};
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey, RsaEncoding};
 use base64::Engine;
-use oauth2_store::model::{KeyAlgorithm, SigningAlg};
+use oauth2_store::model::{KeyAlgorithm, SigningAlg, TokenTyp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -95,25 +95,8 @@ pub fn payload(token: &str) -> Option<Vec<u8>> {
     BASE64URL.decode(parts.nth(1)?).ok()
 }
 
-/// The `typ` header parameter (RFC 8725 section 3.11). One key may sign several types; each has its own header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Typ {
-    /// An access token (RFC 9068 section 2.1).
-    AccessToken,
-}
-
-impl Typ {
-    /// The value of the header parameter.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AccessToken => "at+jwt",
-        }
-    }
-}
-
 /// The header of all tokens of one type that a key signs, in base64url.
-pub fn header_base64(algorithm: SigningAlg, typ: Typ, kid: &str) -> String {
-    let typ = typ.as_str();
+pub fn header_base64(algorithm: SigningAlg, typ: TokenTyp, kid: &str) -> String {
     BASE64URL.encode(format!(r#"{{"alg":"{algorithm}","typ":"{typ}","kid":"{kid}"}}"#))
 }
 

@@ -24,4 +24,4 @@ pub use page::Page;
 pub use policy::{Endpoint, Mode, Period, Policy, Quotas, Rate, RateLimits, StaticClaims};
 pub use quota::{ExpiringTokens, MAX_EXPIRING_ROWS, Usage, Window};
 pub use revocation::{Revocation, RevocationTarget};
-pub use token::{Ledger, LedgerEntry, MAX_TOKEN_LIFETIME, SigningAlg, StoredToken, TokenFormat, TokenRecord};
+pub use token::{Ledger, LedgerEntry, MAX_TOKEN_LIFETIME, SigningAlg, StoredToken, TokenFormat, TokenRecord, TokenTyp};

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use crate::token::rejected;
 use crate::{shared, start, unique};
 
+mod operators;
+
 on_both_stores!(
     every_url_requires_a_bearer_token,
     access_token_with_the_admin_scope_is_accepted,
@@ -102,7 +104,7 @@ async fn client_is_created_updated_and_deleted(kind: Kind) {
     let created_at = created["created_at"].as_i64().unwrap();
     let expected = json!({
         "client_id": id, "client_name": "The \"CI\" ü", "grant_types": ["client_credentials"], "scope": "read write",
-        "token_format": "jwt", "signing_alg": "ES256", "audience": ["https://a.example"],
+        "token_format": "jwt", "signing_alg": "ES256", "token_typ": null, "audience": ["https://a.example"],
         "introspection_audiences": ["https://r.example"], "token_ledger": "stateless", "access_token_lifetime": 60,
         "rate_limits": {}, "rate_limit_mode": null, "quotas": {}, "quota_mode": null, "reuse_percent": null, "claims": {},
         "disabled": false, "created_at": created_at,

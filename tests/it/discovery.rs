@@ -9,6 +9,8 @@ use crate::{setup, shared, start};
 
 on_both_stores!(
     metadata_matches_the_endpoints,
+    openid_clients_find_the_metadata,
+    ec_keys_are_listed_before_okp_keys,
     documents_support_conditional_requests,
     published_keys_contain_no_private_key,
     keys_are_unchanged_after_a_restart,
@@ -56,6 +58,43 @@ async fn metadata_matches_the_endpoints(kind: Kind) {
             "{name}"
         );
     }
+}
+
+/// For clients of `OpenID` Connect, which look nowhere else: the same facts, and the two members that they require.
+async fn openid_clients_find_the_metadata(kind: Kind) {
+    let server = shared(kind).await;
+    let metadata = server.get_json(server.url(DOCUMENTS[0])).await;
+    let response = server
+        .http
+        .get(server.url("/.well-known/openid-configuration"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.headers()["access-control-allow-origin"], "*");
+    let openid = oauth2_testkit::server::json(response).await;
+    for (name, value) in metadata.as_object().unwrap() {
+        assert_eq!(openid[name], *value, "{name}");
+    }
+    assert_eq!(openid["subject_types_supported"], json!(["public"]));
+    let published = server.get_json(server.url("/.well-known/jwks.json")).await;
+    let algorithms = openid["id_token_signing_alg_values_supported"].as_array().unwrap();
+    for key in published["keys"].as_array().unwrap() {
+        assert!(algorithms.contains(&key["alg"]), "{key}");
+    }
+    assert!(!algorithms.contains(&json!("HS256")));
+}
+
+/// Verifiers that know no Ed25519 stop at the first key that they cannot read.
+async fn ec_keys_are_listed_before_okp_keys(kind: Kind) {
+    let server = shared(kind).await;
+    let published = server.get_json(server.url("/.well-known/jwks.json")).await;
+    let types: Vec<_> = published["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key["kty"] == "OKP")
+        .collect();
+    assert!(types.is_sorted() && !types[0], "{published}");
 }
 
 async fn documents_support_conditional_requests(kind: Kind) {
@@ -171,6 +210,12 @@ async fn metadata_of_an_issuer_with_a_path_is_at_the_rfc_8414_location() {
     for tail in ["/a%20b/tenant", "/a%20b/%74enant"] {
         assert_eq!(server.get_json(at(tail)).await, metadata);
     }
+    let openid = server
+        .get_json(server.url("/a%20b/tenant/.well-known/openid-configuration"))
+        .await;
+    assert_eq!(openid["jwks_uri"], metadata["jwks_uri"]);
+    let elsewhere = server.http.get(server.url("/other/.well-known/openid-configuration"));
+    rejected(elsewhere.send().await.unwrap(), StatusCode::NOT_FOUND, "not_found").await;
     let head = server.http.head(at("/a%20b/tenant")).send().await.unwrap();
     assert_eq!(head.status(), StatusCode::OK);
     let post = server.http.post(at("/a%20b/tenant")).send().await.unwrap();

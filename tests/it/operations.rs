@@ -5,12 +5,12 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use oauth2_testkit::{Credentials, DedicatedServer, Kind, Server};
+use oauth2_testkit::{Credentials, DedicatedServer, Kind, Process, Server};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::start;
 use crate::token::rejected;
+use crate::{setup, start};
 
 on_both_stores!(
     health_and_readiness_are_on_both_listeners,
@@ -19,6 +19,8 @@ on_both_stores!(
     unexpected_requests_create_no_series,
     every_response_has_security_headers,
     slow_requests_time_out,
+    stalled_log_reader_blocks_nothing,
+    soft_limit_of_open_files_is_raised,
     logs_are_json_with_request_ids,
 );
 
@@ -280,4 +282,47 @@ async fn logs_are_json_with_request_ids(kind: Kind) {
     for line in &lines {
         assert!(line["timestamp"].is_string() && line["target"].is_string(), "{line}");
     }
+}
+
+/// A log collector that hangs stops reading a pipe, which then takes 64 KiB and no more.
+async fn stalled_log_reader_blocks_nothing(kind: Kind) {
+    let setup = setup(kind).await.with("OAUTH2_LOG_FORMAT", "json");
+    let pipe = setup.directory().join("stderr.log");
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    // Open for reading, never read.
+    let _reader = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    let mut server = DedicatedServer::start(setup).await;
+    let client = server.register(json!({"client_id": "ci"})).await;
+    for round in 0..600 {
+        let change = json!({"client_name": format!("{round} {}", "x".repeat(200))});
+        let response = server
+            .admin(Method::PATCH, "/clients/ci")
+            .json(&change)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{round}");
+    }
+    server.token(&client).await;
+    server.process.signal("TERM");
+    let status = server.process.wait(Duration::from_secs(20)).await;
+    assert!(status.success(), "{status}");
+}
+
+/// The limit that service managers set by default is a small soft one.
+async fn soft_limit_of_open_files_is_raised(kind: Kind) {
+    let setup = setup(kind).await;
+    let mut command = setup.script(r#"ulimit -Sn 200; exec "$0""#);
+    let process = Process::start(&mut command, &setup.directory().join("stderr.log"));
+    let server = DedicatedServer::from_process(setup, process).await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.process.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let fields: Vec<_> = line.split_whitespace().collect();
+    assert_eq!(fields[3], fields[4], "{line}");
 }

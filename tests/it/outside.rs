@@ -51,7 +51,7 @@ async fn pyseto_verifies_tokens_and_rejects_flipped_bits(kind: Kind) {
 
 async fn joserfc_verifies_tokens_and_rejects_flipped_bits(kind: Kind) {
     let server = shared(kind).await;
-    let eddsa = json!({"scope": "read write", "token_format": "jwt"});
+    let eddsa = json!({"scope": "read write", "token_format": "jwt", "signing_alg": "EdDSA"});
     let es256 = json!({"scope": "read write", "token_format": "jwt", "signing_alg": "ES256"});
     let (eddsa, es256) = (server.register(eddsa).await, server.register(es256).await);
     check(&server, "jwt.py", &[("eddsa-", &eddsa), ("es256-", &es256)]);

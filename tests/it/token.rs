@@ -3,14 +3,15 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth2_testkit::server::json;
-use oauth2_testkit::{Credentials, Kind, Server};
-use reqwest::{Response, StatusCode};
+use oauth2_testkit::{Credentials, DedicatedServer, Kind, Server};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::shared;
+use crate::{setup, shared};
 
 on_both_stores!(
     every_format_is_issued_introspected_and_revoked,
+    jwt_has_the_configured_typ,
     scope_is_a_subset_of_the_registered_scope,
     resource_must_be_an_allowed_audience,
     invalid_requests_are_rejected_with_the_oauth_error,
@@ -69,6 +70,38 @@ async fn every_format_is_issued_introspected_and_revoked(kind: Kind) {
     }
 }
 
+/// Many verifiers reject `at+jwt`: the client's `typ` decides, else the server's.
+async fn jwt_has_the_configured_typ(kind: Kind) {
+    let configured = setup(kind).await.with("OAUTH2_TOKENS_TYP", "JWT");
+    let server = DedicatedServer::start(configured).await;
+    let header = |token: &str| -> Value {
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap()).unwrap()
+    };
+    for (typ, alg, expected) in [
+        (json!(null), "ES256", "JWT"),
+        (json!("JWT"), "EdDSA", "JWT"),
+        (json!("at+jwt"), "ES256", "at+jwt"),
+        (json!("at+jwt"), "RS256", "at+jwt"),
+    ] {
+        let client = json!({"token_format": "jwt", "signing_alg": alg, "token_typ": typ});
+        let client = server.register(client).await;
+        let token = server.token(&client).await;
+        assert_eq!(
+            (&header(&token)["typ"], &header(&token)["alg"]),
+            (&json!(expected), &json!(alg))
+        );
+        assert!(server.is_active(&client, &token).await, "{alg} {expected}");
+    }
+    let paseto = json!({"token_format": "paseto", "token_typ": "JWT"});
+    let response = server
+        .admin(Method::POST, "/clients")
+        .json(&paseto)
+        .send()
+        .await
+        .unwrap();
+    rejected(response, StatusCode::BAD_REQUEST, "invalid_client_metadata").await;
+}
+
 fn has_shape_of(token: &str, format: &str) {
     let decode = |part: &str| -> Value { serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap() };
     match format {
@@ -82,7 +115,7 @@ fn has_shape_of(token: &str, format: &str) {
         }
         "jwt" => {
             let header = decode(token.split('.').next().unwrap());
-            assert_eq!((&header["typ"], &header["alg"]), (&json!("at+jwt"), &json!("EdDSA")));
+            assert_eq!((&header["typ"], &header["alg"]), (&json!("at+jwt"), &json!("ES256")));
         }
         _ => {
             assert!(token.starts_with("oas_at_"));

@@ -120,9 +120,9 @@ class OurServer:
                    "--lifetime", str(min(peer.lifetime, LONGEST_LIFETIME)), "--json"]
         if peer.scope:
             command += ["--scope", peer.scope]
-        if token_format == "jwt" and peer.algorithm == "ES256":
-            algorithm = "ES256"
-            command += ["--signing-alg", "ES256"]
+        if token_format == "jwt":
+            algorithm = "ES256" if peer.algorithm == "ES256" else "EdDSA"
+            command += ["--signing-alg", algorithm]
         created = json.loads(server.command(*command))
         client = Client(created["client_id"], created["client_secret"])
         server.start()

@@ -17,6 +17,7 @@ pub(super) const FLAGS: &[(&str, &str)] = &[
     ("scope", "--scope"),
     ("token_format", "--format"),
     ("signing_alg", "--signing-alg"),
+    ("token_typ", "--token-typ"),
     ("audience", "--audience"),
     ("introspection_audiences", "--introspection-audience"),
     ("token_ledger", "--ledger"),
@@ -47,6 +48,9 @@ pub(super) struct Fields {
     /// Signature algorithm of its JWTs: EdDSA, ES256, RS256, PS256, or HS256 with the shared secret.
     #[arg(long)]
     signing_alg: Option<String>,
+    /// `typ` of its JWTs: at+jwt or JWT.
+    #[arg(long, value_name = "TYP")]
+    token_typ: Option<String>,
     /// An audience that the client may request, the first is the default; may repeat.
     #[arg(long, value_name = "URI")]
     audience: Vec<String>,
@@ -89,6 +93,7 @@ impl Fields {
             scope: self.scope.into(),
             token_format: self.format.into(),
             signing_alg: self.signing_alg.into(),
+            token_typ: self.token_typ.into(),
             audience: list(self.audience),
             introspection_audiences: list(self.introspection_audience),
             token_ledger: self.ledger.into(),
@@ -133,6 +138,7 @@ pub(super) enum Resettable {
     Scope,
     Format,
     SigningAlg,
+    TokenTyp,
     Audience,
     #[value(alias = "resource-server")]
     IntrospectionAudience,
@@ -154,6 +160,7 @@ impl Resettable {
             Self::Scope => self.reset(&mut request.scope),
             Self::Format => self.reset(&mut request.token_format),
             Self::SigningAlg => self.reset(&mut request.signing_alg),
+            Self::TokenTyp => self.reset(&mut request.token_typ),
             Self::Audience => self.reset(&mut request.audience),
             Self::IntrospectionAudience => self.reset(&mut request.introspection_audiences),
             Self::Ledger => self.reset(&mut request.token_ledger),

@@ -34,6 +34,8 @@ pub fn respond(document: &JsonDocument, request: &HttpRequest, max_age: Duration
         HttpResponse::Ok()
     };
     response
+        // The documents are public: scripts of any origin may read them.
+        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
         .insert_header((header::ETAG, etag.to_string()))
         .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", max_age.as_secs())));
     if not_modified {

@@ -1,4 +1,5 @@
-//! `GET /.well-known/oauth-authorization-server`: the authorization server metadata (RFC 8414).
+//! The authorization server metadata: `GET /.well-known/oauth-authorization-server` (RFC 8414), and
+//! `GET /.well-known/openid-configuration` for the many clients and verifiers that look only there.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use actix_web::dev::Url;
 use actix_web::http::Method;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use oauth2_store::model::GrantType;
+use oauth2_store::model::{GrantType, SigningAlg};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -18,7 +19,13 @@ use crate::service::document::JsonDocument;
 /// Where the metadata is, whatever the issuer.
 const PATH: &str = "/.well-known/oauth-authorization-server";
 
-/// Where clients of an issuer with a path look for it (RFC 8414 section 3.1).
+/// Where clients of `OpenID` Connect Discovery look, whatever the issuer.
+const OPENID_PATH: &str = "/.well-known/openid-configuration";
+
+/// Where they look for an issuer with a path (`OpenID` Connect Discovery 1.0 section 4).
+pub const ISSUER_WITH_OPENID_PATH: &str = "/{issuer_path:.+}/.well-known/openid-configuration";
+
+/// Where clients of an issuer with a path look for the document of RFC 8414 (its section 3.1).
 pub const PATH_WITH_ISSUER: &str = "/.well-known/oauth-authorization-server/{issuer_path:.+}";
 
 /// The authorization server metadata (RFC 8414 section 2), and where the PASETO keys are.
@@ -40,20 +47,36 @@ pub struct MetadataDocument<'a> {
     paseto_keys_uri: String,
 }
 
+/// The metadata, with the members that clients of `OpenID` Connect Discovery 1.0 require. It has no authorization endpoint: this server
+/// issues no ID tokens.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OpenIdMetadata)]
+pub struct OpenIdDocument<'a> {
+    #[serde(flatten)]
+    metadata: MetadataDocument<'a>,
+    /// Always `public`.
+    subject_types_supported: &'a [&'a str],
+    /// The algorithms of JWT access tokens that the published keys verify.
+    id_token_signing_alg_values_supported: Vec<&'a str>,
+}
+
 /// The metadata of this issuer.
 #[derive(Debug)]
 pub struct Metadata {
     document: JsonDocument,
+    openid: JsonDocument,
     max_age: Duration,
     /// [`PATH_WITH_ISSUER`] for this issuer, as requests are matched; `None` for an issuer without a path.
     path_with_issuer: Option<String>,
+    /// [`ISSUER_WITH_OPENID_PATH`] for this issuer.
+    issuer_with_openid_path: Option<String>,
 }
 
 impl Metadata {
     /// The metadata of an issuer. `max_age`: how long it may be cached.
     pub fn new(issuer: &str, max_age: Duration) -> Self {
         let base = issuer.trim_end_matches('/');
-        let document = JsonDocument::new(&MetadataDocument {
+        let metadata = MetadataDocument {
             issuer,
             token_endpoint: format!("{base}/oauth/token"),
             token_endpoint_auth_methods_supported: METHODS,
@@ -65,23 +88,38 @@ impl Metadata {
             revocation_endpoint_auth_methods_supported: METHODS,
             jwks_uri: format!("{base}/.well-known/jwks.json"),
             paseto_keys_uri: format!("{base}/.well-known/paseto-keys.json"),
+        };
+        let document = JsonDocument::new(&metadata);
+        let is_published = |alg: &&SigningAlg| **alg != SigningAlg::Hs256;
+        let openid = JsonDocument::new(&OpenIdDocument {
+            metadata,
+            subject_types_supported: &["public"],
+            id_token_signing_alg_values_supported: SigningAlg::ALL
+                .iter()
+                .filter(is_published)
+                .map(|alg| alg.as_str())
+                .collect(),
         });
-        let path_with_issuer = base
+        let issuer_path = base
             .split_once("://")
             .and_then(|(_, rest)| rest.split_once('/'))
-            .and_then(|(_, path)| format!("{PATH}/{path}").parse().ok())
-            .map(|uri| Url::new(uri).path().to_owned());
+            .map(|(_, path)| path);
+        let routed = |path: String| path.parse().ok().map(|uri| Url::new(uri).path().to_owned());
         Self {
             document,
+            openid,
             max_age,
-            path_with_issuer,
+            path_with_issuer: issuer_path.and_then(|path| routed(format!("{PATH}/{path}"))),
+            issuer_with_openid_path: issuer_path.and_then(|path| routed(format!("/{path}{OPENID_PATH}"))),
         }
     }
 
-    /// The path that a request is counted under: the metadata is one endpoint at both of its paths.
+    /// The path that a request is counted under: each document is one endpoint at both of its paths.
     pub fn canonical_path<'a>(&self, path: &'a str) -> &'a str {
         if self.path_with_issuer.as_deref() == Some(path) {
             PATH
+        } else if self.issuer_with_openid_path.as_deref() == Some(path) {
+            OPENID_PATH
         } else {
             path
         }
@@ -100,13 +138,30 @@ pub async fn get(metadata: Data<Metadata>, request: HttpRequest) -> HttpResponse
     respond(&metadata.document, &request, metadata.max_age)
 }
 
-/// The same at [`PATH_WITH_ISSUER`]; there is nothing for any other issuer.
+/// Publishes the metadata where clients of `OpenID` Connect look for it.
+#[utoipa::path(
+    get, path = "/.well-known/openid-configuration", operation_id = "getOpenIdMetadata", tag = "Discovery",
+    responses(
+        (status = 200, description = "The metadata.", body = OpenIdDocument),
+        NotModified,
+    ),
+)]
+pub async fn get_openid(metadata: Data<Metadata>, request: HttpRequest) -> HttpResponse {
+    respond(&metadata.openid, &request, metadata.max_age)
+}
+
+/// The documents at [`PATH_WITH_ISSUER`] and [`ISSUER_WITH_OPENID_PATH`]; there is nothing for any other issuer.
 pub async fn get_with_issuer_path(metadata: Data<Metadata>, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    if metadata.path_with_issuer.as_deref() != Some(request.match_info().as_str()) {
+    let path = Some(request.match_info().as_str());
+    let document = if metadata.path_with_issuer.as_deref() == path {
+        &metadata.document
+    } else if metadata.issuer_with_openid_path.as_deref() == path {
+        &metadata.openid
+    } else {
         return Err(Failure::NoSuchUrl);
-    }
+    };
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(Failure::MethodNotAllowed("GET, HEAD".to_owned()));
     }
-    Ok(respond(&metadata.document, &request, metadata.max_age))
+    Ok(respond(document, &request, metadata.max_age))
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::keys::generate::{KeyTimes, generate};
 use crate::tokens::claims::tests::sample;
+use oauth2_store::model::TokenTyp;
 use serde_json::json;
 
 const SECRET: &[u8] = b"a secret that is shared with old resource servers";
@@ -35,7 +36,7 @@ fn every_format_verifies_and_flipped_bits_do_not() {
     assert!(ring.is_complete());
     let jwts = SigningAlg::ALL
         .iter()
-        .map(|alg| ring.sign_jwt(&sample(), *alg).unwrap());
+        .map(|alg| ring.sign_jwt(&sample(), *alg, TokenTyp::AtJwt).unwrap());
     for token in jwts.chain([ring.sign_paseto(&sample()).unwrap()]) {
         assert_eq!(ring.verify(&token).unwrap().claims, sample());
         for bit in 0..token.len() * 8 {
@@ -78,11 +79,11 @@ fn the_newest_activated_key_signs() {
     };
     let keys = [key(issued_ms - 2), key(issued_ms), key(issued_ms + 1)];
     let ring = Keyring::open(&sample().iss, &wrapper, &keys, None).unwrap();
-    let token = ring.sign_jwt(&sample(), SigningAlg::EdDsa).unwrap();
+    let token = ring.sign_jwt(&sample(), SigningAlg::EdDsa, TokenTyp::AtJwt).unwrap();
     assert_eq!(*ring.verify(&token).unwrap().kid, keys[1].kid);
     let not_active_yet = Keyring::open(&sample().iss, &wrapper, &keys[2..], None).unwrap();
     assert!(matches!(
-        not_active_yet.sign_jwt(&sample(), SigningAlg::EdDsa),
+        not_active_yet.sign_jwt(&sample(), SigningAlg::EdDsa, TokenTyp::AtJwt),
         Err(SignError::NoKey("EdDSA"))
     ));
 }
@@ -110,7 +111,8 @@ fn a_jwt_with_another_header_is_rejected_even_if_our_key_signed_it() {
         let ours = signed(format!(r#"{{"alg":"{alg}","typ":"at+jwt","kid":"{kid}"}}"#));
         assert_eq!(ring.verify(&ours).unwrap().claims, sample());
         for header in [
-            format!(r#"{{"alg":"{alg}","typ":"JWT","kid":"{kid}"}}"#),
+            format!(r#"{{"alg":"{alg}","typ":"dpop+jwt","kid":"{kid}"}}"#),
+            format!(r#"{{"alg":"{alg}","typ":"jwt","kid":"{kid}"}}"#),
             format!(r#"{{"alg":"{alg}","kid":"{kid}"}}"#),
             format!(r#"{{"alg":"{alg}","typ":"at+jwt"}}"#),
             format!(r#"{{"alg":"none","typ":"at+jwt","kid":"{kid}"}}"#),
@@ -151,7 +153,7 @@ fn a_key_that_does_not_unwrap_verifies_and_never_signs() {
             .iter()
             .find(|alg| alg.key_algorithm() == Some(*algorithm));
         let sign = |ring: &Keyring| match alg {
-            Some(alg) => ring.sign_jwt(&sample(), *alg),
+            Some(alg) => ring.sign_jwt(&sample(), *alg, TokenTyp::AtJwt),
             None => ring.sign_paseto(&sample()),
         };
         let stored = [

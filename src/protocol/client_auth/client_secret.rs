@@ -8,6 +8,10 @@ use oauth2_store::model::Client;
 
 use crate::tokens::secret;
 
+/// The shortest secret that authenticates, bytes. A shorter one cannot have 128 bits of randomness; it can only come from an imported
+/// hash.
+const MIN_LENGTH: usize = 20;
+
 /// Compared for unknown clients. No known secret has this hash.
 const DUMMY: [u8; 32] = [0; 32];
 
@@ -38,7 +42,7 @@ impl<'a> ClientSecret<'a> {
         &self.secret
     }
 
-    /// Whether the client is enabled and the secret is one of its unexpired secrets. `now`: Unix seconds. Takes the same time for
+    /// Whether the client is enabled and the secret has [`MIN_LENGTH`] and is one of its unexpired secrets. `now`: Unix seconds. Takes the same time for
     /// every outcome, including an unknown client (`None`).
     pub fn matches(&self, client: Option<&Client>, now: i64) -> bool {
         let presented = secret::hash(&*self.secret);
@@ -52,6 +56,6 @@ impl<'a> ClientSecret<'a> {
         if secrets.is_empty() {
             black_box(equals(&DUMMY));
         }
-        is_match && client.is_some_and(|client| !client.disabled)
+        is_match && self.secret.len() >= MIN_LENGTH && client.is_some_and(|client| !client.disabled)
     }
 }

@@ -1,4 +1,7 @@
 //! `client_secret_basic` (RFC 6749 section 2.3.1): client id and secret, each form-encoded, in the `Authorization` header.
+//!
+//! Many clients do not encode them, as RFC 7617 has it, and neither does `curl -u`. So a pair that reads differently without the encoding
+//! is tried that way too.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -30,18 +33,44 @@ impl Authorization {
     }
 }
 
+/// A client id and a secret, in each way in which the header can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presented<'a> {
+    /// As RFC 6749 has it; if it cannot be decoded, as sent.
+    pub first: ClientSecret<'a>,
+    /// As sent, where that differs: split at the first colon, and at the last one for an id that contains colons.
+    pub others: Vec<ClientSecret<'a>>,
+}
+
 /// Reads the client id and the secret. `invalid_client` if they are malformed or the id is empty.
-pub(super) fn read(authorization: &Authorization) -> Result<ClientSecret<'_>, OAuthError> {
-    let pair = authorization.basic.as_deref().and_then(|basic| basic.split_once(':'));
-    let (client_id, secret) = pair.ok_or(OAuthError::INVALID_CLIENT)?;
-    let (client_id, secret) = (
-        decode(client_id).ok_or(OAuthError::INVALID_CLIENT)?,
-        decode(secret).ok_or(OAuthError::INVALID_CLIENT)?,
-    );
-    if client_id.is_empty() {
+pub(super) fn read(authorization: &Authorization) -> Result<Presented<'_>, OAuthError> {
+    let basic = authorization.basic.as_deref().ok_or(OAuthError::INVALID_CLIENT)?;
+    let (id, secret) = basic.split_once(':').ok_or(OAuthError::INVALID_CLIENT)?;
+    let decoded = decode(id).zip(decode(secret));
+    let decoded = decoded.map(|(client_id, secret)| ClientSecret::new(client_id, secret));
+    let as_sent = [Some((id, secret)), basic.rsplit_once(':')];
+    let mut readings: Vec<ClientSecret<'_>> = Vec::new();
+    let is_plain = decoded.is_some() && !basic.contains(['%', '+']) && !secret.contains(':');
+    if !is_plain {
+        for (id, secret) in as_sent.into_iter().flatten() {
+            let reading = ClientSecret::new(id.into(), secret.into());
+            if Some(&reading) != decoded.as_ref() && !readings.contains(&reading) {
+                readings.push(reading);
+            }
+        }
+    }
+    let first = match decoded {
+        Some(decoded) => decoded,
+        None if readings.is_empty() => return Err(OAuthError::INVALID_CLIENT),
+        None => readings.remove(0),
+    };
+    if first.client_id.is_empty() {
         return Err(OAuthError::INVALID_CLIENT);
     }
-    Ok(ClientSecret::new(client_id, secret))
+    Ok(Presented {
+        first,
+        others: readings,
+    })
 }
 
 #[cfg(test)]
@@ -57,7 +86,27 @@ mod tests {
     fn id_and_secret_are_form_decoded() {
         let header = Authorization::parse(&basic("a%3Ab+c", "p%25%2B"));
         let found = read(&header).unwrap();
-        assert_eq!((&*found.client_id, found.expose()), ("a:b c", "p%+"));
+        assert_eq!((&*found.first.client_id, found.first.expose()), ("a:b c", "p%+"));
+    }
+
+    #[test]
+    fn pairs_that_are_not_encoded_are_read_as_sent_too() {
+        for (id, secret, first, others) in [
+            ("ci", "plain_secret", ("ci", "plain_secret"), vec![]),
+            ("ci", "a+b", ("ci", "a b"), vec![("ci", "a+b")]),
+            ("ci", "100%", ("ci", "100%"), vec![]),
+            ("team:ci", "s3cret", ("team", "ci:s3cret"), vec![("team:ci", "s3cret")]),
+        ] {
+            let header = Authorization::parse(&basic(id, secret));
+            let found = read(&header).unwrap();
+            assert_eq!((&*found.first.client_id, found.first.expose()), first);
+            let found: Vec<_> = found
+                .others
+                .iter()
+                .map(|other| (&*other.client_id, other.expose()))
+                .collect();
+            assert_eq!(found, others, "{id} {secret}");
+        }
     }
 
     proptest! {

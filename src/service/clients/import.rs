@@ -1,7 +1,7 @@
 //! Bulk import and export of clients: one JSON object a line, or CSV with a header.
 //!
-//! A row describes a client completely: what it leaves out is the server's default. So the same text can be imported again and
-//! changes nothing. Exports can be imported.
+//! A row changes an existing client as an update does: what it leaves out stays as it is. So an old file cannot enable a client that
+//! was disabled since. The same text can be imported again and changes nothing. Exports can be imported.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -120,23 +120,25 @@ impl ImportRow {
             client_id: String::new(),
             secret: PLACEHOLDER.to_owned(),
         };
-        let mut client = registration::register(&self.request, defaults, placeholder, now)
-            .map_err(rejected)?
-            .client;
         if let Some(current) = current {
             let known = |hash: &[u8; 32]| current.secrets.iter().any(|secret| secret.hash == *hash);
             if self.secret.is_some_and(|hash| !known(&hash)) {
                 return Err("client_secret differs from the client's: rotate it, or leave it out".to_owned());
             }
-            client.secrets.clone_from(&current.secrets);
-            client.created_at = current.created_at;
-            client.version = current.version;
+            let request = ClientRequest {
+                client_id: Field::Absent,
+                ..self.request.clone()
+            };
+            let client = registration::update(&request, current, defaults).map_err(rejected)?;
             return Ok(if client == *current {
                 Outcome::Unchanged
             } else {
                 Outcome::Changed(Box::new(client))
             });
         }
+        let mut client = registration::register(&self.request, defaults, placeholder, now)
+            .map_err(rejected)?
+            .client;
         client.created_at = self.created_at.unwrap_or(now);
         let (hash, generated) = match self.secret {
             Some(hash) => (hash, None),

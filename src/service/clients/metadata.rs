@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use oauth2_store::model::{
-    Client, GrantType, Ledger, Mode, Policy, Quotas, RateLimits, SigningAlg, StaticClaims, TokenFormat,
+    Client, GrantType, Ledger, Mode, Policy, Quotas, RateLimits, SigningAlg, StaticClaims, TokenFormat, TokenTyp,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -48,6 +48,10 @@ pub struct ClientRequest {
     #[serde(default)]
     #[schema(value_type = Option<schema::SigningAlg>)]
     pub signing_alg: Field<String>,
+    /// `typ` header of its JWTs.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::TokenTyp>)]
+    pub token_typ: Field<String>,
     /// Audiences that it may request, absolute URIs; the first is the default.
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>, max_items = 64, examples("https://api.example.com"))]
@@ -124,6 +128,9 @@ impl ClientRequest {
         set(&mut client.signing_alg, &self.signing_alg, |name| {
             checks::named("signing_alg", name)
         })?;
+        set(&mut client.token_typ, &self.token_typ, |name| {
+            checks::named("token_typ", name)
+        })?;
         set_or(&mut client.audience, &self.audience, Arc::default(), |list| {
             checks::uris("audience", list).map(Into::into)
         })?;
@@ -181,6 +188,9 @@ pub struct ClientView<'a> {
     /// Signature algorithm of its JWTs.
     #[schema(value_type = Option<schema::SigningAlg>)]
     pub signing_alg: Option<SigningAlg>,
+    /// `typ` header of its JWTs.
+    #[schema(value_type = Option<schema::TokenTyp>)]
+    pub token_typ: Option<TokenTyp>,
     /// Audiences that it may request; the first is the default.
     pub audience: Vec<&'a str>,
     /// Audiences whose tokens it may introspect.
@@ -225,6 +235,7 @@ impl<'a> ClientView<'a> {
             scope: &client.scope,
             token_format: client.token_format,
             signing_alg: client.signing_alg,
+            token_typ: client.token_typ,
             audience: client.audience.iter().map(Arc::as_ref).collect(),
             introspection_audiences: client.introspection_audiences.iter().map(Arc::as_ref).collect(),
             token_ledger: client.token_ledger,
@@ -270,6 +281,7 @@ pub const COLUMNS: &[(&str, ColumnKind)] = &[
     ("scope", ColumnKind::Text),
     ("token_format", ColumnKind::Text),
     ("signing_alg", ColumnKind::Text),
+    ("token_typ", ColumnKind::Text),
     ("audience", ColumnKind::List),
     ("introspection_audiences", ColumnKind::List),
     ("token_ledger", ColumnKind::Text),

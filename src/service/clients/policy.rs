@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::field::{Field, Patch};
 use crate::service::error::InvalidMetadata;
+use crate::tokens::claims::RESERVED_CLAIMS;
 
 /// The most claims of a client.
 const MOST_CLAIMS: usize = 32;
@@ -23,36 +24,6 @@ const MAX_CLAIM_NAME: usize = 64;
 
 /// The largest quota: every store and every client of the API can represent it.
 const MAX_QUOTA: u64 = (1 << 53) - 1;
-
-/// Claims with a meaning of their own in a token (RFC 7519, 8693, 8705, 9068, `OpenID` Connect) or in an introspection response
-/// (RFC 7662).
-const RESERVED: &[&str] = &[
-    "iss",
-    "sub",
-    "aud",
-    "exp",
-    "nbf",
-    "iat",
-    "jti",
-    "client_id",
-    "scope",
-    "azp",
-    "cnf",
-    "act",
-    "may_act",
-    "auth_time",
-    "acr",
-    "amr",
-    "nonce",
-    "sid",
-    "events",
-    "active",
-    "token_type",
-    "username",
-    "kid",
-    "typ",
-    "alg",
-];
 
 const ENDPOINTS: [&str; 3] = [
     Endpoint::Token.as_str(),
@@ -150,7 +121,7 @@ fn check_name(name: &str) -> Result<(), InvalidMetadata> {
         let reason = format!("must have names of 1 to {MAX_CLAIM_NAME} characters of A-Z a-z 0-9 _ - . : /");
         return Err(InvalidMetadata::new("claims", reason));
     }
-    if RESERVED.contains(&name) {
+    if RESERVED_CLAIMS.contains(&name) {
         return Err(InvalidMetadata::new(
             "claims",
             format!("must not contain {name}: the server sets it"),

@@ -110,6 +110,10 @@ fn check_combination(client: &Client, defaults: RegistrationDefaults) -> Result<
         let reason = format!("requires token_format jwt; this client's is {format}");
         return Err(InvalidMetadata::new("signing_alg", reason));
     }
+    if client.token_typ.is_some() && format != TokenFormat::Jwt {
+        let reason = format!("requires token_format jwt; this client's is {format}");
+        return Err(InvalidMetadata::new("token_typ", reason));
+    }
     if client.policy().reuse_percent.is_some() && format == TokenFormat::Opaque {
         let reason = "requires a self-contained token_format: the server keeps only a hash of an opaque token";
         return Err(InvalidMetadata::new("reuse_percent", reason));

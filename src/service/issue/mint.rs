@@ -72,11 +72,12 @@ impl Mint {
         }
         let token = match spec.format {
             TokenFormat::Jwt if spec.signing_alg.is_slow() => {
-                let (keys, claims, alg) = (self.keys.load_full(), claims.clone(), spec.signing_alg);
-                let sign = move || keys.keyring.sign_jwt(&claims, alg);
+                let (keys, claims) = (self.keys.load_full(), claims.clone());
+                let (alg, typ) = (spec.signing_alg, spec.typ);
+                let sign = move || keys.keyring.sign_jwt(&claims, alg, typ);
                 self.slow_signer.run(sign, deadline).await??
             }
-            TokenFormat::Jwt => self.keys.load().keyring.sign_jwt(claims, spec.signing_alg)?,
+            TokenFormat::Jwt => self.keys.load().keyring.sign_jwt(claims, spec.signing_alg, spec.typ)?,
             TokenFormat::Paseto | TokenFormat::Opaque => self.keys.load().keyring.sign_paseto(claims)?,
         };
         self.issued.insert(&self.fingerprints.of(&token));

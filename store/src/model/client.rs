@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::names::names;
 use super::policy::Policy;
-use super::token::{Ledger, SigningAlg, TokenFormat};
+use super::token::{Ledger, SigningAlg, TokenFormat, TokenTyp};
 use crate::columns::columns;
 
 names! {
@@ -43,6 +43,8 @@ pub struct Client {
     pub token_format: Option<TokenFormat>,
     /// Signature algorithm of its JWTs; `None` = `EdDSA`.
     pub signing_alg: Option<SigningAlg>,
+    /// `typ` of its JWTs; `None` = the server's default.
+    pub token_typ: Option<TokenTyp>,
     /// Audiences that the client may request; the first is the default. Empty = the issuer.
     pub audience: Arc<[Arc<str>]>,
     /// Audiences whose tokens the client may introspect.
@@ -76,6 +78,7 @@ columns! {
         scope: Text,
         token_format: Text,
         signing_alg: Text,
+        token_typ: Text,
         audience: TextArray,
         introspection_audiences as resource_server: TextArray,
         token_ledger: Text,
@@ -96,6 +99,7 @@ impl Client {
             scope: "".into(),
             token_format: None,
             signing_alg: None,
+            token_typ: None,
             audience: Arc::default(),
             introspection_audiences: Arc::default(),
             token_ledger: None,

@@ -58,6 +58,16 @@ impl SigningAlg {
 }
 
 names! {
+    /// The `typ` header parameter of a JWT access token. One key signs both; each has its own header.
+    TokenTyp {
+        /// RFC 9068 section 2.1.
+        AtJwt = "at+jwt",
+        /// For verifiers that reject any other.
+        Jwt = "JWT",
+    }
+}
+
+names! {
     /// Whether issued tokens are recorded.
     Ledger {
         /// One row per token, committed before the response.

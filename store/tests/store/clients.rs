@@ -316,6 +316,7 @@ async fn every_column_round_trips(kind: &str) {
         grant_types: [].into(),
         token_format: None,
         signing_alg: None,
+        token_typ: None,
         audience: [].into(),
         introspection_audiences: [].into(),
         token_ledger: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use oauth2_store::model::{
     AuditEntry, Client, ClientSecret, GrantType, KeyAlgorithm, Ledger, LedgerEntry, Policy, SigningAlg, StoredKey,
-    TokenFormat, TokenRecord,
+    TokenFormat, TokenRecord, TokenTyp,
 };
 use oauth2_store::{Location, Pooler, Store, StoreOptions};
 use uuid::{NoContext, Timestamp, Uuid};
@@ -122,6 +122,7 @@ pub fn client(id: &str) -> Client {
         scope: "read write".into(),
         token_format: Some(TokenFormat::Jwt),
         signing_alg: Some(SigningAlg::Es256),
+        token_typ: Some(TokenTyp::Jwt),
         audience: ["https://a.example".into(), "https://b.example".into()].into(),
         introspection_audiences: ["https://c.example".into()].into(),
         token_ledger: Some(Ledger::Stateless),

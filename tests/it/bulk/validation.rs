@@ -148,7 +148,8 @@ async fn quota_below_the_used_amount_is_rejected(kind: Kind) {
         .send()
         .await;
     assert_eq!(response.unwrap().status(), StatusCode::OK);
-    assert!(dry_run(json!({"quotas": {"month": 2}})).await.contains(error));
+    let enforced = json!({"quotas": {"month": 2}, "quota_mode": "enforce"});
+    assert!(dry_run(enforced).await.contains(error));
     let update = ["client", "update", &id, "--quota-mode", "enforce"];
     assert_eq!(server.setup.run(&update).code, 2, "like the update of one client");
     assert!(!ids(&server.setup).contains(&new), "a dry run creates no client");

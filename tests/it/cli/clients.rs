@@ -22,7 +22,7 @@ const SECRET: &str = "a-secret-of-the-operators-own-making-123";
 fn client(id: &str, created_at: &Value) -> Value {
     json!({
         "client_id": id, "client_name": null, "grant_types": ["client_credentials"], "scope": "",
-        "token_format": null, "signing_alg": null, "audience": [], "introspection_audiences": [], "token_ledger": null,
+        "token_format": null, "signing_alg": null, "token_typ": null, "audience": [], "introspection_audiences": [], "token_ledger": null,
         "access_token_lifetime": null,
         "rate_limits": {}, "rate_limit_mode": null, "quotas": {}, "quota_mode": null, "reuse_percent": null, "claims": {},
         "disabled": false, "created_at": created_at,
@@ -52,7 +52,7 @@ async fn create_sets_every_field(kind: Kind) {
     take_secret(&mut full);
     let expected = json!({
         "client_id": "full", "client_name": "The \"CI\" ü", "grant_types": ["client_credentials"],
-        "scope": "read write", "token_format": "jwt", "signing_alg": "ES256",
+        "scope": "read write", "token_format": "jwt", "signing_alg": "ES256", "token_typ": null,
         "audience": ["https://a.example", "urn:b"], "introspection_audiences": ["https://r.example", "https://s.example/x"],
         "token_ledger": "stateless", "access_token_lifetime": 60,
         "rate_limits": {}, "rate_limit_mode": null, "quotas": {}, "quota_mode": null, "reuse_percent": null, "claims": {},
@@ -110,7 +110,7 @@ async fn update_sets_and_resets_fields(kind: Kind) {
     ]);
     let expected = json!({
         "client_id": "ci", "client_name": "n", "grant_types": ["client_credentials"], "scope": "x",
-        "token_format": "jwt", "signing_alg": "EdDSA", "audience": ["https://a.example"],
+        "token_format": "jwt", "signing_alg": "EdDSA", "token_typ": null, "audience": ["https://a.example"],
         "introspection_audiences": ["https://r.example"], "token_ledger": "durable", "access_token_lifetime": 5,
         "rate_limits": {}, "rate_limit_mode": null, "quotas": {}, "quota_mode": null, "reuse_percent": null, "claims": {},
         "disabled": false, "created_at": made["created_at"],

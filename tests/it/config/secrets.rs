@@ -110,7 +110,6 @@ async fn secrets_are_not_printed(kind: Kind) {
 async fn malformed_key_encryption_key_is_rejected(kind: Kind) {
     let mut setup = setup(kind).await;
     for value in [
-        "",
         "AAAA",
         "not base64",
         &KEY[..43],

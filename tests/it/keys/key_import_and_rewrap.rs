@@ -23,7 +23,9 @@ const JWK: &str = r#"{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJx
 
 async fn imported_key_signs(store: Kind) {
     let server = start(store).await;
-    let client = server.register(json!({"token_format": "jwt"})).await;
+    let client = server
+        .register(json!({"token_format": "jwt", "signing_alg": "EdDSA"}))
+        .await;
     let before = kid_of(&server.token(&client).await);
     let taken = server
         .setup
@@ -64,7 +66,9 @@ async fn imported_key_signs(store: Kind) {
 
 async fn imported_key_keeps_its_kid(store: Kind) {
     let server = start(store).await;
-    let client = server.register(json!({"token_format": "jwt"})).await;
+    let client = server
+        .register(json!({"token_format": "jwt", "signing_alg": "EdDSA"}))
+        .await;
     let import = |arguments: &[&str], text: &str| {
         server
             .setup
@@ -210,7 +214,9 @@ async fn key_encryption_key_is_replaced_by_rewrap(store: Kind) {
 
 async fn key_that_cannot_be_unwrapped_does_not_affect_others(store: Kind) {
     let server = start(store).await;
-    let client = server.register(json!({"token_format": "jwt"})).await;
+    let client = server
+        .register(json!({"token_format": "jwt", "signing_alg": "EdDSA"}))
+        .await;
     let before = published(&server).await;
     let old = key_encryption_key(&server);
     // As another node does that has been given the new one already.

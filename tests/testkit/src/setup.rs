@@ -143,7 +143,7 @@ impl Setup {
     }
 
     /// A shell script that gets the path of the binary as `$0`, with the server's environment and directory.
-    pub(crate) fn script(&self, script: &str) -> Command {
+    pub fn script(&self, script: &str) -> Command {
         let mut command = self.program("sh");
         command.args(["-c", script]).arg(&self.binary);
         command

@@ -99,7 +99,7 @@ impl<R: Read> CsvRows<R> {
         (lines, read)
     }
 
-    /// The record as JSON members. An empty field counts as absent.
+    /// The record as JSON members. An empty field is null, the default; an empty `disabled` counts as absent.
     fn members(&self) -> Members {
         if self.record.len() != self.columns.len() {
             return Err(format!(
@@ -111,8 +111,15 @@ impl<R: Read> CsvRows<R> {
         let mut members = Map::new();
         for ((name, kind), field) in self.columns.iter().zip(fields(&self.record)) {
             let field = str::from_utf8(field).map_err(|_| not_utf8())?;
-            if !field.is_empty() {
-                put(&mut members, name, *kind, field)?;
+            match (field, *kind) {
+                ("", ColumnKind::Boolean) => {}
+                ("", ColumnKind::TextMember(object, member) | ColumnKind::NumberMember(object, member)) => {
+                    put_member(&mut members, object, member, Value::Null);
+                }
+                ("", _) => {
+                    members.insert((*name).to_owned(), Value::Null);
+                }
+                (field, kind) => put(&mut members, name, kind, field)?,
             }
         }
         Ok(members)
