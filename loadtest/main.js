@@ -122,7 +122,7 @@ function prepare(data) {
 
 // `problem`: why the clients could not be removed, if so.
 function reportRemoval(problem) {
-  // run.sh searches the log for this marker. Without it, run.sh removes the clients, and reports those that remain.
+  // run.sh searches the log for this marker. Without it, run.sh removes the clients, and reports each that it cannot remove.
   if (problem === undefined) console.log('loadtest-clients-removed');
   else if (__ENV.LOADTEST_BRIEF) console.warn(problem);
   else fail(`the clients of this run could not be removed: ${problem}`);

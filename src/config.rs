@@ -73,7 +73,7 @@ pub struct Config {
     pub issuer: String,
     /// Access tokens of clients without settings of their own.
     pub tokens: Tokens,
-    /// Secrets that were set. [`embedded::provide`] adds those that are generated.
+    /// Secrets that were set. [`embedded::provide`] adds the generated ones.
     pub secrets: Secrets,
     /// Timing of the signing key lifecycle.
     pub keys: KeyTiming,

@@ -20,7 +20,7 @@ mod tree;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use rules::{NEVER, OWED, OWED_EDGES, OWED_LAYERS, OWED_VERBS, Row, SERVER, SHARED_BY_ACTORS, STORE};
+use rules::{OWED, OWED_EDGES, OWED_LAYERS, OWED_VERBS, Row, SERVER, SHARED_BY_ACTORS, STORE, never_rules};
 use source::{Package, Segments};
 use tree::{files, root, shown};
 
@@ -66,15 +66,16 @@ fn begins(path: &str, with: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
-/// Violations of the layers' rows and of `NEVER`, as `file names path`.
+/// Violations of the layers' rows and of `never_rules`, as `file names path`.
 fn violations(under: &str, package: &Package) -> BTreeSet<String> {
     let layers: BTreeSet<_> = package.modules.keys().map(layer).collect();
+    let never = never_rules();
     let mut found = BTreeSet::new();
     for (at, module) in &package.modules {
         let (layer, file) = (layer(at), &module.file);
         for path in package.named(at) {
             let path = path.join("::");
-            let rules = NEVER.iter().filter(|rule| rule.package == under);
+            let rules = never.iter().filter(|rule| rule.package == under);
             for rule in rules.filter(|rule| rule.layer == layer || rule.layer == "*" && !rule.except.contains(&layer)) {
                 if begins(&path, rule.path) && !rule.unless.iter().any(|unless| begins(&path, unless)) {
                     found.insert(format!("{file} names {}: {}", rule.path, rule.why));

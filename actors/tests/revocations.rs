@@ -9,12 +9,12 @@ use oauth2_actors::runtime::schedule::Wake;
 use oauth2_actors::runtime::{IdClock, ManualClock, Policy, Supervised, supervise};
 use oauth2_store::model::token::uuid_v7_ms;
 use oauth2_store::model::{AuditEntry, Revocation, RevocationTarget};
-use oauth2_store::{Location, Pooler, Store, StoreOptions};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// Generous: reached only when something is broken.
-const PATIENCE: Duration = Duration::from_secs(20);
+mod common;
+
+use common::{PATIENCE, sqlite_store};
 
 /// 2026-11-24 18:00:00 UTC.
 const NOW_MS: u64 = 1_795_543_200_000;
@@ -27,20 +27,7 @@ struct Fixture {
 
 impl Fixture {
     async fn new() -> Fixture {
-        let directory = tempfile::tempdir().unwrap();
-        let options = StoreOptions {
-            location: Location::Sqlite(directory.path().join("oauth2.db")),
-            max_connections: 2,
-            ledger_writers: 1,
-            min_connections: 0,
-            connect_timeout: PATIENCE,
-            idle_timeout: PATIENCE,
-            acquire_timeout: PATIENCE,
-            password_file: None,
-            pooler: Pooler::None,
-        };
-        let store = Store::open(&options).await.unwrap();
-        store.migrate().await.unwrap();
+        let (store, directory) = sqlite_store().await;
         let clock = Arc::new(ManualClock::at(NOW_MS));
         let deps = Deps {
             store,

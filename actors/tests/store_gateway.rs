@@ -9,12 +9,13 @@ use oauth2_actors::runtime::schedule::Wake;
 use oauth2_actors::runtime::{ManualClock, Policy, StoreClock, supervise};
 use oauth2_actors::store_gateway::handle::StoreGatewayHandle;
 use oauth2_actors::store_gateway::{Deps, StoreGateway};
+use oauth2_store::Store;
 use oauth2_store::model::{AuditEntry, Client};
-use oauth2_store::{Location, Pooler, Store, StoreOptions};
 use tokio::sync::watch;
 
-/// Generous: reached only when something is broken.
-const PATIENCE: Duration = Duration::from_secs(20);
+mod common;
+
+use common::{PATIENCE, sqlite_store};
 
 /// How often the gateway polls.
 const POLL: Duration = Duration::from_millis(250);
@@ -32,20 +33,7 @@ struct Fixture {
 
 impl Fixture {
     async fn new() -> Fixture {
-        let files = tempfile::tempdir().unwrap();
-        let options = StoreOptions {
-            location: Location::Sqlite(files.path().join("oauth2.db")),
-            max_connections: 2,
-            ledger_writers: 1,
-            min_connections: 0,
-            connect_timeout: PATIENCE,
-            idle_timeout: PATIENCE,
-            acquire_timeout: PATIENCE,
-            password_file: None,
-            pooler: Pooler::None,
-        };
-        let store = Store::open(&options).await.unwrap();
-        store.migrate().await.unwrap();
+        let (store, files) = sqlite_store().await;
         let directory = Arc::new(Directory::new(Box::new(|_| ())));
         let wake = Wake::default();
         let deps = Deps {

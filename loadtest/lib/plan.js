@@ -36,7 +36,7 @@ function rampIterations(rate) {
   return sum;
 }
 
-// Additional VUs for those that only wait for REVOKE_DELAY.
+// Additional VUs, because a VU does nothing else while it waits for REVOKE_DELAY.
 function sleepingVUs(exec, rate) {
   const share = { revoke: 1, mix: MIX.revoke / 100 }[exec] ?? 0;
   return Math.ceil(share * rate * config.revokeDelay);

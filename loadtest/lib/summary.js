@@ -25,7 +25,7 @@ function percentiles(data, metric) {
   return { p50: of('med'), p95: of('p(95)'), p99: of('p(99)'), max: of('max') };
 }
 
-// Counts by name, without those that are 0.
+// Counts by name, without zeros.
 function nonZero(list, count) {
   return Object.fromEntries(list.map((name) => [name, count(name)]).filter(([, number]) => number > 0));
 }

@@ -173,7 +173,7 @@ class Plan:
 
 
 def batch_size(costs: Costs, rate: float, largest: int = 1024) -> float:
-    """Tokens per commit of a token store with evenly spaced requests: those that arrive while a commit is in flight."""
+    """Tokens per commit of a token store with evenly spaced requests. A commit takes the requests that arrived during the previous one."""
     spare = 1 - rate * costs.row
     return max(1.0, min(largest, rate * (costs.commit + costs.sync) / spare)) if spare > 0 else largest
 

@@ -186,7 +186,7 @@ fn tokens(exporter: &Exporter, sources: &Arc<Sources>) {
     );
 }
 
-/// Signing keys by phase, and the age of those that sign.
+/// Signing keys by phase, and the age of the signing ones.
 fn signing_keys(exporter: &Exporter, sources: &Arc<Sources>) {
     let (meter, by_phase) = (exporter.meter(), Arc::clone(sources));
     let _ = meter

@@ -38,7 +38,7 @@ pub enum Command {
     Export(export::Export),
     /// Show the usage of a client's quotas.
     Usage(Named),
-    /// List the clients with the most unexpired tokens: those that do not cache them.
+    /// List the clients with the most unexpired tokens, which probably do not cache them.
     Top(usage::Top),
     /// List clients by id.
     List {

@@ -239,6 +239,13 @@ impl Keyring {
         self.read(token, SignatureCheck::Verify)
     }
 
+    /// Whether the header of a token names the shared secret. The token is not verified.
+    pub fn names_shared_secret(&self, token: &str) -> bool {
+        jwt::header(token)
+            .and_then(|header| self.by_jwt_header.get(header))
+            .is_some_and(|key| self.jwt[*key].algorithm == SigningAlg::Hs256)
+    }
+
     /// Like [`Self::verify`], but without verification of the signature: only for tokens that are byte-identical to one that
     /// this process signed.
     pub fn recognize(&self, token: &str) -> Option<VerifiedToken> {

@@ -185,7 +185,7 @@ impl Verify {
         if let Some(reference) = opaque::parse(token) {
             return Some((reference.jti, reference.expires_at));
         }
-        if token.len() > MAX_TOKEN_BYTES || !self.keys.load().keyring.has(SigningAlg::Hs256) {
+        if token.len() > MAX_TOKEN_BYTES || !self.keys.load().keyring.names_shared_secret(token) {
             return None;
         }
         let verified = self.resolve_self_contained(token)?;
@@ -229,7 +229,7 @@ impl Verify {
     /// The token of a row.
     pub fn recorded_token(&self, stored: StoredToken) -> ResolvedToken {
         let record = stored.record;
-        // A row has no private claims: those that the client's tokens carry now.
+        // A row has no private claims: they are what the client's new tokens carry.
         let client = self.views.directory.client(&record.client_id);
         let extra = client.and_then(|client| client.policy().claims.members().cloned());
         ResolvedToken::Recorded(Box::new(Claims {

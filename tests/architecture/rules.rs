@@ -68,6 +68,7 @@ pub const STORE: &[Row] = &[
 ];
 
 /// A path that a layer must not name.
+#[derive(Clone, Copy)]
 pub struct Never {
     pub package: &'static str,
     /// A layer, or `*` for every layer of the package that is not in `except`.
@@ -100,28 +101,29 @@ const fn no_store(layer: &'static str) -> Never {
     }
 }
 
-pub const NEVER: &[Never] = &[
-    never("src", "protocol", "actix", "the protocol has no actors"),
-    never("src", "protocol", "actix_web", "the protocol has no HTTP"),
-    never("src", "protocol", "tokio", "the protocol is synchronous"),
-    never("src", "protocol", "std::time::SystemTime", "times are passed in"),
-    never("src", "protocol", "std::time::Instant", "times are passed in"),
-    never("src", "protocol", "oauth2_actors", "the protocol has no actors"),
-    no_store("protocol"),
-    never("src", "tokens", "actix", "tokens have no actors"),
-    never("src", "tokens", "actix_web", "tokens have no HTTP"),
-    never("src", "tokens", "tokio", "tokens are synchronous"),
-    never("src", "tokens", "std::time::SystemTime", "times are passed in"),
-    never("src", "tokens", "std::time::Instant", "times are passed in"),
-    never("src", "tokens", "oauth2_actors", "tokens have no actors"),
-    no_store("tokens"),
-    never("src", "keys", "actix", "keys have no actors"),
-    never("src", "keys", "actix_web", "keys have no HTTP"),
-    never("src", "keys", "tokio", "keys are synchronous"),
-    never("src", "keys", "std::time::SystemTime", "times are passed in"),
-    never("src", "keys", "std::time::Instant", "times are passed in"),
-    never("src", "keys", "oauth2_actors", "keys have no actors"),
-    no_store("keys"),
+/// Layers of pure functions.
+const PURE: &[&str] = &["protocol", "tokens", "keys"];
+
+/// What a pure layer must not name.
+const IMPURE: &[(&str, &str)] = &[
+    ("actix", "it has no actors"),
+    ("actix_web", "it has no HTTP"),
+    ("tokio", "it is synchronous"),
+    ("std::time::SystemTime", "times are passed in"),
+    ("std::time::Instant", "times are passed in"),
+    ("oauth2_actors", "it has no actors"),
+];
+
+/// Every rule about a path that a layer must not name.
+pub fn never_rules() -> Vec<Never> {
+    let pure = PURE.iter().flat_map(|layer| {
+        let impure = IMPURE.iter().map(|(path, why)| never("src", layer, path, why));
+        impure.chain([no_store(layer)])
+    });
+    pure.chain(OTHERS.iter().copied()).collect()
+}
+
+const OTHERS: &[Never] = &[
     never("src", "service", "actix_web", "services have no HTTP"),
     never("src", "cli", "actix_web", "subcommands have no HTTP"),
     never("src", "http", "oauth2_store::Store", "handlers call services"),

@@ -61,7 +61,7 @@ async fn settled(server: &Server) {
 }
 
 async fn changes_are_filtered_by_time_client_and_kind(kind: Kind) {
-    let server = start(kind).await;
+    let mut server = start(kind).await;
     let client = server.register(json!({"client_id": "ci"})).await;
     server.register(json!({"client_id": "other"})).await;
     server
@@ -108,21 +108,6 @@ async fn changes_are_filtered_by_time_client_and_kind(kind: Kind) {
     assert_eq!(Value::from(pages), whole["items"]);
     let printed = server.setup.json(&["audit", "list", "--client", "ci", "--json"]);
     assert_eq!(printed["items"], of_client["items"]);
-    // Each change is also logged.
-    let logged: Vec<Value> = server
-        .process
-        .stderr()
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect();
-    let update = logged
-        .iter()
-        .find(|line| line["target"] == "audit" && line["action"] == "client.update")
-        .expect("the change is logged");
-    assert_eq!(
-        (&update["actor"], &update["target_id"]),
-        (&json!("admin"), &json!("ci"))
-    );
 
     for (query, word) in [
         ("?since=yesterday", "since"),
@@ -141,6 +126,17 @@ async fn changes_are_filtered_by_time_client_and_kind(kind: Kind) {
         output.code == 2 && output.stderr.contains("--since"),
         "{}",
         output.stderr
+    );
+    // Each change is also logged.
+    let log = server.process.complete_log().await;
+    let logged: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let update = logged
+        .iter()
+        .find(|line| line["target"] == "audit" && line["action"] == "client.update")
+        .expect("the change is logged");
+    assert_eq!(
+        (&update["actor"], &update["target_id"]),
+        (&json!("admin"), &json!("ci"))
     );
 }
 

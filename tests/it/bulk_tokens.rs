@@ -1,4 +1,4 @@
-//! Tokens in numbers: issued for provisioning, revoked by the file.
+//! Bulk issuance of tokens, and revocation of the tokens in a file.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;

@@ -11,7 +11,7 @@ use crate::setup;
 on_both_stores!(secrets_do_not_leak);
 
 async fn secrets_do_not_leak(kind: Kind) {
-    let server = DedicatedServer::start(setup(kind).await.with("OAUTH2_LOG_LEVEL", "trace")).await;
+    let mut server = DedicatedServer::start(setup(kind).await.with("OAUTH2_LOG_LEVEL", "trace")).await;
     let mut secrets = vec!["canary-in-a-wrong-secret-0123456789abcdef".to_owned()];
     let mut seen = String::new();
     for format in ["paseto", "jwt", "opaque"] {
@@ -70,11 +70,14 @@ async fn secrets_do_not_leak(kind: Kind) {
         secrets.push(token);
     }
     secrets.extend(operators_secrets(&server));
-    let stored = stored(&server);
+    let (stored, metrics) = (stored(&server), server.metrics().await);
+    let dropped = server.metric("oauth2_server_log_lines_dropped_total", &[]).await;
+    assert_eq!(dropped, Some(0.0), "the log is complete");
+    let log = server.process.complete_log().await;
     for (source, text) in [
         ("the responses", seen.as_bytes()),
-        ("the log", server.process.stderr().as_bytes()),
-        ("the metrics", server.metrics().await.as_bytes()),
+        ("the log", log.as_bytes()),
+        ("the metrics", metrics.as_bytes()),
         ("the store", &stored),
     ] {
         assert!(text.len() > 1000, "{source}: too short, nothing would be found");

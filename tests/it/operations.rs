@@ -262,14 +262,14 @@ async fn logs_are_json_with_request_ids(kind: Kind) {
     let setup = crate::setup(kind)
         .await
         .with("OAUTH2_LOG_LEVEL", "info,oauth2_server=debug");
-    let server = DedicatedServer::start(setup).await;
+    let mut server = DedicatedServer::start(setup).await;
     let request = server
         .http
         .get(server.url("/nothing"))
         .header("x-request-id", "find-me");
     request.send().await.unwrap();
     server.request_token(&Credentials::new("nobody", "nothing"), &[]).await;
-    let log = server.process.stderr();
+    let log = server.process.complete_log().await;
     let lines: Vec<Value> = log
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))

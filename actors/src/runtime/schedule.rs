@@ -195,6 +195,7 @@ mod tests {
         release.add_permits(1);
         within(started.acquire()).await.unwrap().forget();
         release.add_permits(1);
+        // That nothing happens can only be waited for. Too short a wait can miss a fault; it cannot fail without one.
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert_eq!(started.available_permits(), 0, "five wake-ups are one run");
         wake.wake();

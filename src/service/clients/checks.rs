@@ -37,7 +37,10 @@ pub fn secret(secret: &str) -> Result<(), InvalidMetadata> {
 /// The scheme of a text that other systems store in place of a secret. As a secret it would authenticate, and the real one would not.
 fn hash_scheme(text: &str) -> Option<&'static str> {
     const SCHEMES: &[(&str, &str)] = &[
-        ("$2", "bcrypt"),
+        ("$2a$", "bcrypt"),
+        ("$2b$", "bcrypt"),
+        ("$2x$", "bcrypt"),
+        ("$2y$", "bcrypt"),
         ("bcrypt", "bcrypt"),
         ("$argon2", "Argon2"),
         ("argon2", "Argon2"),

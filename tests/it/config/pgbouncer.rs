@@ -54,7 +54,7 @@ async fn two_nodes_share_two_connections() {
         .second_node()
         .with("OAUTH2_ISSUER", format!("http://127.0.0.1:{}", setup.public));
     // A first start of both at once: they migrate, make keys and partitions.
-    let (mut first, second) = join(DedicatedServer::start(setup), DedicatedServer::start(beside)).await;
+    let (mut first, mut second) = join(DedicatedServer::start(setup), DedicatedServer::start(beside)).await;
     let clients = clients_of_every_format(&first).await;
     let made = first.setup.json(&[
         "client", "create", "--id", "ci", "--scope", "read", "--quota", "day=50", "--json",
@@ -128,8 +128,8 @@ async fn two_nodes_share_two_connections() {
         let token = first.token(client).await;
         assert!(second.is_active(client, &token).await);
     }
-    for server in [&first, &second] {
-        let log = server.process.stderr();
+    for server in [&mut first, &mut second] {
+        let log = server.process.complete_log().await;
         assert!(!log.contains("\"ERROR\"") && !log.contains("prepared"), "{log}");
     }
 }
@@ -231,7 +231,8 @@ async fn session_mode_pooler_needs_no_configuration() {
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'oauth2_server'";
     connect(&direct).await.batch_execute(kill).await.unwrap();
     until(&server, &clients[0], StatusCode::OK).await;
-    assert!(!server.process.stderr().contains(KEY), "{}", server.process.stderr());
+    let log = server.process.complete_log().await;
+    assert!(!log.contains(KEY), "{log}");
 }
 
 /// A pooler that comes in between while the server runs: nothing is answered through it, and it is said why.

@@ -81,16 +81,13 @@ async fn kubernetes_service_variables_are_ignored(kind: Kind) {
     );
     let log = setup.directory().join("stderr.log");
     let process = Process::start(&mut setup.command(&["--config", name]), &log);
-    let server = DedicatedServer::from_process(setup, process).await;
-    assert!(
-        !server.process.stderr().contains("warning"),
-        "{}",
-        server.process.stderr()
-    );
+    let mut server = DedicatedServer::from_process(setup, process).await;
     let document = server
         .get_json(server.url("/.well-known/oauth-authorization-server"))
         .await;
     assert_eq!(document["issuer"], server.issuer());
+    let log = server.process.complete_log().await;
+    assert!(!log.contains("warning"), "{log}");
 }
 
 #[tokio::test]
@@ -219,6 +216,6 @@ async fn settings_without_effect_cause_one_warning() {
         (0, "the configuration is valid\n")
     );
     warned(&output.stderr);
-    let server = DedicatedServer::start(setup).await;
-    warned(&server.process.stderr());
+    let mut server = DedicatedServer::start(setup).await;
+    warned(&server.process.complete_log().await);
 }

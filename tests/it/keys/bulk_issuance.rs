@@ -1,4 +1,4 @@
-//! Keys under tokens that are issued in numbers.
+//! Signing keys during bulk issuance.
 
 use std::process::Stdio;
 

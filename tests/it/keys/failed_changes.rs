@@ -98,7 +98,7 @@ async fn key_limit_is_reported_and_affects_nothing_else(store: Kind) {
     server.setup.set("OAUTH2_KEYS_ROTATION_DAYS", "0.000025");
     restart(&mut server).await;
     until("old keys are removed", async || count(&server, "ES256") < 32).await;
-    let log = server.process.stderr();
+    let log = server.process.complete_log().await;
     let told = log.lines().filter(|line| line.contains("64 keys for ES256"));
     assert!(told.filter(|line| line.contains("WARN")).count() == 1, "{log}");
 }

@@ -71,7 +71,7 @@ pub(super) fn peers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("loadtest/peers")
 }
 
-/// `compare` with exactly these environment variables and those that it always needs.
+/// `compare` with exactly these environment variables and the ones that it always needs.
 pub(super) fn compare(harness: &LoadtestHarness, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(peers().join("compare"));
     command

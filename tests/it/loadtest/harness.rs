@@ -46,7 +46,7 @@ impl LoadtestHarness {
         self.path("results")
     }
 
-    /// `run.sh` with exactly these environment variables and those that it always needs.
+    /// `run.sh` with exactly these environment variables and the ones that it always needs.
     pub(super) fn command(&self, environment: &[(&str, &str)]) -> Command {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut command = Command::new(root.join("loadtest/run.sh"));

@@ -107,6 +107,14 @@ impl Process {
         }
     }
 
+    /// Stops the process and returns its log. A running process writes its log after it has responded, so that only the log of a
+    /// stopped one is complete.
+    pub async fn complete_log(&mut self) -> String {
+        self.signal("TERM");
+        self.wait(Duration::from_secs(30)).await;
+        self.stderr()
+    }
+
     /// The content of the log file.
     pub fn stderr(&self) -> String {
         std::fs::read_to_string(&self.stderr).unwrap_or_default()
