@@ -86,8 +86,14 @@ async fn openid_clients_find_the_metadata(kind: Kind) {
 
 /// Verifiers that know no Ed25519 stop at the first key that they cannot read.
 async fn ec_keys_are_listed_before_okp_keys(kind: Kind) {
-    let server = shared(kind).await;
+    let server = start(kind).await;
+    // The newest key is an OKP one.
+    let rotated = server
+        .admin(Method::POST, "/keys/rotate")
+        .json(&json!({"algorithm": "EdDSA"}));
+    assert_eq!(rotated.send().await.unwrap().status(), StatusCode::OK);
     let published = server.get_json(server.url("/.well-known/jwks.json")).await;
+    assert_eq!(published["keys"].as_array().unwrap().len(), 3);
     let types: Vec<_> = published["keys"]
         .as_array()
         .unwrap()
