@@ -77,10 +77,7 @@ impl Fixture {
 }
 
 fn cut_off(target: RevocationTarget) -> Revocation {
-    Revocation {
-        target,
-        cutoff_ms: NOW_MS,
-    }
+    Revocation::new(target, NOW_MS)
 }
 
 fn of_client() -> RevocationTarget {

@@ -10,7 +10,7 @@ use oauth2_actors::runtime::{ManualClock, Policy, StoreClock, supervise};
 use oauth2_actors::store_gateway::handle::StoreGatewayHandle;
 use oauth2_actors::store_gateway::{Deps, StoreGateway};
 use oauth2_store::Store;
-use oauth2_store::model::{AuditEntry, Client};
+use oauth2_store::model::{AuditEntry, Client, Revocation};
 use tokio::sync::watch;
 
 mod common;
@@ -65,7 +65,7 @@ fn client(id: &str) -> Client {
     Client::new(id, (NOW_MS / 1000) as i64)
 }
 
-async fn create(store: Store, id: String) -> Result<bool, oauth2_store::StoreError> {
+async fn create(store: Store, id: String) -> Result<Option<Revocation>, oauth2_store::StoreError> {
     let audit = AuditEntry {
         actor: "test".into(),
         action: "client.create",

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use oauth2_store::model::{AuditEntry, Client, MAX_TOKEN_LIFETIME, Page, Revocation, RevocationTarget, SigningAlg};
+use oauth2_store::model::{AuditEntry, Client, MAX_TOKEN_LIFETIME, Page, Revocation, SigningAlg};
 use serde_json::json;
 
 use super::cursor;
@@ -62,15 +62,13 @@ impl Clients {
         self.ensure_key(operator, client.signing_alg, deadline).await?;
         let audit = operator.audit("client.create", changes::detail(None, Some(client)));
         let (row, cutoff_ms) = (client.clone(), self.store.cutoff_ms().await?);
-        let had_a_predecessor = self
+        let cutoff = self
             .store
             .change(deadline, move |store| async move {
                 store.create_client(&row, cutoff_ms, &audit).await
             })
             .await?;
-        if had_a_predecessor {
-            self.enforce_cutoff(id, cutoff_ms, deadline).await?;
-        }
+        self.enforce(cutoff, deadline).await?;
         Ok(registered)
     }
 
@@ -161,17 +159,15 @@ impl Clients {
         let current = self.find(client_id, deadline).await?;
         let audit = operator.audit("client.delete", changes::detail(Some(&current), None));
         let (id, cutoff_ms) = (client_id.to_owned(), self.store.cutoff_ms().await?);
-        let found = self
+        let cutoff = self
             .store
             .change(deadline, move |store| async move {
                 store.delete_client(&id, cutoff_ms, &audit).await
             })
-            .await?;
-        if !found {
-            return Err(ServiceError::no_client(client_id));
-        }
+            .await?
+            .ok_or_else(|| ServiceError::no_client(client_id))?;
         // A client created under the same id next must not find the tokens of this one active.
-        self.enforce_cutoff(client_id.to_owned(), cutoff_ms, deadline).await
+        self.enforce([cutoff], deadline).await
     }
 
     /// Gives a client a new secret. The secrets it has remain valid for `overlap` seconds. Answers the client and the new secret,
@@ -256,16 +252,13 @@ impl Clients {
             .map(|(before, after)| (after.clone(), audit(Some(before), after)))
             .collect();
         let cutoff_ms = self.store.cutoff_ms().await?;
-        let with_predecessor = self
+        let cutoffs = self
             .store
             .change(deadline, move |store| async move {
                 store.write_clients(&new, &changed, cutoff_ms).await
             })
             .await?;
-        for client_id in with_predecessor {
-            self.enforce_cutoff(client_id, cutoff_ms, deadline).await?;
-        }
-        Ok(())
+        self.enforce(cutoffs, deadline).await
     }
 
     async fn stored(&self, client_id: &str, deadline: Instant) -> Result<Option<Client>> {
@@ -282,9 +275,11 @@ impl Clients {
         }
     }
 
-    async fn enforce_cutoff(&self, client_id: String, cutoff_ms: u64, deadline: Instant) -> Result<()> {
-        let target = RevocationTarget::Client(client_id);
-        self.store.enforce(Revocation { target, cutoff_ms }, deadline).await
+    async fn enforce(&self, cutoffs: impl IntoIterator<Item = Revocation>, deadline: Instant) -> Result<()> {
+        for cutoff in cutoffs {
+            self.store.enforce(cutoff, deadline).await?;
+        }
+        Ok(())
     }
 
     /// The store's clock, Unix seconds.

@@ -87,7 +87,7 @@ impl Issue {
         ledger: &GroupCommit,
         deadline: Instant,
     ) -> Result<IssuedToken> {
-        let jti = self.ids.new_id()?;
+        let jti = self.ids.new_token_id(client.version)?;
         let spec = request.decide(client, &self.defaults, jti)?;
         let reusable = self.reuse.lookup(client, &spec);
         if let Some((token, expires_in)) = reusable.as_ref().and_then(|lookup| self.reuse.find(lookup)) {

@@ -102,7 +102,7 @@ impl Revoke {
             };
             let client_id = record.map(|record| record.client_id.to_string());
             let audit = operator.audit("token.revoke", detail(client_id));
-            (Revocation { target, cutoff_ms }, audit)
+            (Revocation::new(target, cutoff_ms), audit)
         };
         let revocations: Vec<_> = tokens.iter().map(revocation).collect();
         let rows = revocations.clone();
@@ -118,7 +118,8 @@ impl Revoke {
         Ok(unrecorded)
     }
 
-    /// Revokes every token issued so far to a client, or by this issuer. Answers the cut-off, Unix milliseconds.
+    /// Revokes every token issued so far to a client, or by this issuer, and those that another node issues afterwards because it
+    /// has not read of the last change of a client. Answers the cut-off, Unix milliseconds.
     pub async fn everything_of(&self, operator: &Operator, whose: CutOff, deadline: Instant) -> Result<u64> {
         let target = match whose {
             CutOff::Issuer => RevocationTarget::Issuer,
@@ -145,15 +146,21 @@ impl Revoke {
         audit: AuditEntry,
         deadline: Instant,
     ) -> Result<()> {
-        let revocation = Revocation { target, cutoff_ms };
-        let (row, now_ms) = (revocation.clone(), self.store.now_ms().await?);
-        self.store
+        let (revocation, now_ms) = (Revocation::new(target, cutoff_ms), self.store.now_ms().await?);
+        let appended = self
+            .store
             .call(deadline, move |store| async move {
-                store.revoke(&row, now_ms, &audit).await
+                store.revoke(&revocation, now_ms, &audit).await
             })
             .await?;
-        self.instruments.token_revoked(&revocation.target);
-        self.store.enforce(revocation, deadline).await
+        // The first row is what was asked for.
+        if let Some(revocation) = appended.first() {
+            self.instruments.token_revoked(&revocation.target);
+        }
+        for revocation in appended {
+            self.store.enforce(revocation, deadline).await?;
+        }
+        Ok(())
     }
 
     /// Whether the record of the token's id is another client's. Holders of a shared secret can make tokens with any id, and a

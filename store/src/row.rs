@@ -85,7 +85,17 @@ pub(super) fn cutoff_expiry(cutoff_ms: u64) -> i64 {
     (cutoff_ms / 1000) as i64 + MAX_TOKEN_LIFETIME + 24 * 3600
 }
 
-pub(super) fn revocation(kind: &str, id: String, cutoff_ms: i64, expires_at: i64) -> Result<Revocation> {
+/// How long after a change of a client a node may still issue by the client as it was, seconds: the views of a node are at most
+/// 5 s old, or it rejects the request.
+pub(super) const CHANGE_SPREADS_IN: i64 = 10;
+
+pub(super) fn revocation(
+    kind: &str,
+    id: String,
+    cutoff_ms: i64,
+    client_version: i64,
+    expires_at: i64,
+) -> Result<Revocation> {
     let target = match kind {
         "token" => {
             let jti = id
@@ -106,6 +116,7 @@ pub(super) fn revocation(kind: &str, id: String, cutoff_ms: i64, expires_at: i64
     Ok(Revocation {
         target,
         cutoff_ms: cutoff_ms as u64,
+        client_version,
     })
 }
 

@@ -31,5 +31,7 @@ mod logs_on_postgres;
 mod on_postgres;
 #[path = "store/on_sqlite.rs"]
 mod on_sqlite;
+#[path = "store/revocations.rs"]
+mod revocations;
 #[path = "store/upgrade.rs"]
 mod upgrade;

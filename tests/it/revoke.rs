@@ -7,6 +7,8 @@ use serde_json::json;
 
 use crate::{shared, start};
 
+mod orders;
+
 on_both_stores!(
     client_revokes_only_its_own_tokens,
     revoked_token_stays_revoked_after_a_crash,

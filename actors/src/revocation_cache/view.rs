@@ -6,7 +6,7 @@ use dashmap::DashMap;
 use uuid::Uuid;
 
 use crate::freshness::Freshness;
-use oauth2_store::model::token::uuid_v7_ms;
+use oauth2_store::model::token::{is_before_client_version, uuid_v7_ms};
 use oauth2_store::model::{MAX_TOKEN_LIFETIME, Revocation, RevocationTarget};
 
 /// How long a revocation is kept after its last token has expired, as in the store. A clock that is wrong for a while must
@@ -18,14 +18,29 @@ const GRACE_MS: u64 = 3_600_000;
 pub struct RevocationView {
     /// Revoked ids, with the expiry of their tokens in Unix seconds.
     tokens: DashMap<Uuid, i64>,
+    clients: DashMap<Box<str>, ClientCutOff>,
     /// Cut-offs in Unix milliseconds.
-    clients: DashMap<Box<str>, u64>,
     users: DashMap<Box<str>, u64>,
     keys: DashMap<Box<str>, u64>,
     issuer: AtomicU64,
     freshness: Freshness,
     /// The incarnation of the actor that filled it, counted from 1.
     pub(super) generation: u64,
+}
+
+/// The cut-off of a client.
+#[derive(Debug, Clone, Copy, Default)]
+struct ClientCutOff {
+    /// Tokens up to this millisecond are revoked, Unix time.
+    ms: u64,
+    /// Tokens decided by an earlier version of the client are revoked.
+    version: i64,
+}
+
+impl ClientCutOff {
+    fn covers(&self, jti: &Uuid) -> bool {
+        uuid_v7_ms(jti) <= self.ms || is_before_client_version(jti, self.version)
+    }
 }
 
 /// The attributes of a token that decide whether it is revoked.
@@ -50,7 +65,8 @@ impl RevocationView {
         }
     }
 
-    /// Whether the token is revoked, by its id or by a cut-off at or after the millisecond of its `jti`.
+    /// Whether the token is revoked: by its id, by a cut-off at or after the millisecond of its `jti`, or because a cut-off of
+    /// its client is of a later version than the one that decided the token.
     pub fn is_revoked(&self, token: Subject<'_>) -> bool {
         let issued_ms = uuid_v7_ms(&token.jti);
         let is_cut_off = |map: &DashMap<Box<str>, u64>, id: Option<&str>| {
@@ -58,7 +74,10 @@ impl RevocationView {
         };
         issued_ms <= self.issuer.load(Ordering::Acquire)
             || self.tokens.contains_key(&token.jti)
-            || is_cut_off(&self.clients, Some(token.client_id))
+            || self
+                .clients
+                .get(token.client_id)
+                .is_some_and(|cutoff| cutoff.covers(&token.jti))
             || is_cut_off(&self.users, token.user_id)
             || is_cut_off(&self.keys, token.kid)
     }
@@ -88,7 +107,11 @@ impl RevocationView {
             RevocationTarget::Token { jti, expires_at } => {
                 self.tokens.insert(*jti, *expires_at);
             }
-            RevocationTarget::Client(id) => raise(&self.clients, id),
+            RevocationTarget::Client(id) => {
+                let mut cutoff = self.clients.entry(id.as_str().into()).or_default();
+                cutoff.ms = cutoff.ms.max(revocation.cutoff_ms);
+                cutoff.version = cutoff.version.max(revocation.client_version);
+            }
             RevocationTarget::User(id) => raise(&self.users, id),
             RevocationTarget::Key(kid) => raise(&self.keys, kid),
             RevocationTarget::Issuer => {
@@ -103,7 +126,8 @@ impl RevocationView {
         let now = (now_ms / 1000) as i64;
         self.tokens.retain(|_, expires_at| *expires_at >= now);
         let oldest = now_ms.saturating_sub(MAX_TOKEN_LIFETIME.unsigned_abs() * 1000);
-        for map in [&self.clients, &self.users, &self.keys] {
+        self.clients.retain(|_, cutoff| cutoff.ms >= oldest);
+        for map in [&self.users, &self.keys] {
             map.retain(|_, cutoff| *cutoff >= oldest);
         }
     }
@@ -112,6 +136,7 @@ impl RevocationView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use oauth2_store::model::token::with_client_version;
 
     fn issued_at(ms: u64) -> Uuid {
         Uuid::from_u128((u128::from(ms) << 80) | (7 << 76) | 1)
@@ -136,10 +161,7 @@ mod tests {
         ];
         for target in targets {
             let view = RevocationView::default();
-            view.apply(&Revocation {
-                target,
-                cutoff_ms: 1000,
-            });
+            view.apply(&Revocation::new(target, 1000));
             assert!(view.is_revoked(subject(issued_at(999))));
             assert!(view.is_revoked(subject(issued_at(1000))));
             assert!(!view.is_revoked(subject(issued_at(1001))));
@@ -147,13 +169,25 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_off_revokes_later_tokens_that_an_earlier_version_of_the_client_decided() {
+        let view = RevocationView::default();
+        view.apply(&Revocation::of_client("ci", 1000, 3));
+        let decided_by = |version| subject(with_client_version(issued_at(2000), version));
+        assert!(view.is_revoked(decided_by(2)));
+        assert!(!view.is_revoked(decided_by(3)));
+        assert!(!view.is_revoked(decided_by(4)));
+        // By time only: as a node of the previous version writes it.
+        view.apply(&Revocation::of_client("ci", 1500, 0));
+        assert!(view.is_revoked(decided_by(2)));
+        assert!(!view.is_revoked(decided_by(3)));
+        assert!(view.is_revoked(subject(with_client_version(issued_at(1500), 3))));
+    }
+
+    #[test]
     fn an_earlier_cut_off_never_lowers_a_later_one() {
         let view = RevocationView::default();
         for cutoff_ms in [1000, 500] {
-            view.apply(&Revocation {
-                target: RevocationTarget::Client("ci".into()),
-                cutoff_ms,
-            });
+            view.apply(&Revocation::of_client("ci", cutoff_ms, 0));
         }
         assert!(view.is_revoked(subject(issued_at(1000))));
     }
@@ -165,14 +199,8 @@ mod tests {
             jti: issued_at(expires_at as u64),
             expires_at,
         };
-        view.apply(&Revocation {
-            target: token(10),
-            cutoff_ms: 0,
-        });
-        view.apply(&Revocation {
-            target: token(30),
-            cutoff_ms: 0,
-        });
+        view.apply(&Revocation::new(token(10), 0));
+        view.apply(&Revocation::new(token(30), 0));
         view.purge(20_000 + GRACE_MS);
         assert!(!view.is_revoked(subject(issued_at(10))));
         assert!(view.is_revoked(subject(issued_at(30))));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use oauth2_store::model::token::with_client_version;
 use thiserror::Error;
 use uuid::{Builder, Uuid};
 
@@ -150,6 +151,11 @@ impl IdClock {
             clock,
             floor: AtomicU64::new(0),
         }
+    }
+
+    /// The id of a token that a version of its client decides: see [`with_client_version`].
+    pub fn new_token_id(&self, client_version: i64) -> Result<Uuid, IdError> {
+        Ok(with_client_version(self.new_id()?, client_version))
     }
 
     /// A new id: 48 bits of milliseconds, 74 random bits.

@@ -78,7 +78,11 @@ impl Provision {
     /// Checks an order; issues nothing.
     pub async fn check(&self, order: Order<'_>, deadline: Instant) -> Result<()> {
         let client = self.client(order, deadline).await?;
-        GrantRequest::ClientCredentials(order.request).decide(&client, &self.defaults, self.ids.new_id()?)?;
+        GrantRequest::ClientCredentials(order.request).decide(
+            &client,
+            &self.defaults,
+            self.ids.new_token_id(client.version)?,
+        )?;
         Ok(())
     }
 
@@ -119,7 +123,7 @@ impl Provision {
             if index % YIELD_EVERY == YIELD_EVERY - 1 {
                 tokio::task::yield_now().await;
             }
-            let spec = grant.decide(&client, &self.defaults, self.ids.new_id()?)?;
+            let spec = grant.decide(&client, &self.defaults, self.ids.new_token_id(client.version)?)?;
             let unsigned = self.mint.prepare(&spec)?;
             entries.extend(unsigned.entry());
             tokens.push(ProvisionedToken {

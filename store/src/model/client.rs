@@ -41,7 +41,7 @@ pub struct Client {
     pub scope: Arc<str>,
     /// Format of its access tokens; `None` = the server's default.
     pub token_format: Option<TokenFormat>,
-    /// Signature algorithm of its JWTs; `None` = `EdDSA`.
+    /// Signature algorithm of its JWTs; `None` = ES256.
     pub signing_alg: Option<SigningAlg>,
     /// `typ` of its JWTs; `None` = the server's default.
     pub token_typ: Option<TokenTyp>,

@@ -29,4 +29,27 @@ pub struct Revocation {
     pub target: RevocationTarget,
     /// Unix milliseconds. A cut-off revokes every token whose `jti` contains this millisecond or an earlier one.
     pub cutoff_ms: u64,
+    /// The client's version at its cut-off: tokens whose `jti` contains an earlier version are revoked whatever their time. A
+    /// node that had not yet read of the change issued them. The store sets it; 0 for other targets.
+    pub client_version: i64,
+}
+
+impl Revocation {
+    /// A revocation as it is passed to the store, which sets the version.
+    pub fn new(target: RevocationTarget, cutoff_ms: u64) -> Self {
+        Self {
+            target,
+            cutoff_ms,
+            client_version: 0,
+        }
+    }
+
+    /// A cut-off of a client.
+    pub fn of_client(client_id: impl Into<String>, cutoff_ms: u64, client_version: i64) -> Self {
+        Self {
+            target: RevocationTarget::Client(client_id.into()),
+            cutoff_ms,
+            client_version,
+        }
+    }
 }

@@ -131,11 +131,56 @@ pub fn uuid_of_ms(ms: u64) -> Uuid {
     Uuid::from_u128((u128::from(ms) << 80) | (7 << 76))
 }
 
+/// Bits of a token id that hold the version of the client.
+const CLIENT_VERSION_BITS: u32 = 20;
+
+/// The greatest version of a client that a token id can hold; later versions count as this one.
+const MAX_CLIENT_VERSION: u32 = (1 << CLIENT_VERSION_BITS) - 1;
+
+/// A token id with the version of the client that its token was decided by, in the first 20 of its 74 free bits. The other 54
+/// remain random.
+pub fn with_client_version(id: Uuid, version: i64) -> Uuid {
+    let version = u128::from(saturated(version));
+    // 12 bits follow the version of the UUID, 8 its variant.
+    let bits = ((version >> 8) << 64) | ((version & 0xff) << 54);
+    Uuid::from_u128((id.as_u128() & !((0xfff << 64) | (0xff << 54))) | bits)
+}
+
+/// Whether a token was decided by an earlier version of its client.
+pub fn is_before_client_version(jti: &Uuid, version: i64) -> bool {
+    let bits = jti.as_u128();
+    let decided_by = ((bits >> 64) as u32 & 0xfff) << 8 | ((bits >> 54) as u32 & 0xff);
+    decided_by < saturated(version)
+}
+
+fn saturated(version: i64) -> u32 {
+    u32::try_from(version.max(0)).map_or(MAX_CLIENT_VERSION, |version| version.min(MAX_CLIENT_VERSION))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+
+    #[test]
+    fn an_id_holds_the_version_of_its_client_and_stays_a_uuid_v7() {
+        let random =
+            Uuid::from_u128((1_700_000_000_000 << 80) | (7 << 76) | (0xabc << 64) | (2 << 62) | 0x3fff_ffff_ffff_ffff);
+        for version in [0, 1, 255, 256, 4096, 0xf_fffe] {
+            let id = with_client_version(random, version);
+            assert_eq!((id.get_version_num(), uuid_v7_ms(&id)), (7, 1_700_000_000_000));
+            assert_eq!(id.get_variant(), uuid::Variant::RFC4122);
+            assert!(!is_before_client_version(&id, version) && is_before_client_version(&id, version + 1));
+        }
+        let last = with_client_version(random, i64::MAX);
+        assert!(
+            !is_before_client_version(&last, i64::MAX)
+                && is_before_client_version(&with_client_version(random, 7), i64::MAX)
+        );
+        let free = with_client_version(random, 0).as_u128() & ((1 << 54) - 1);
+        assert_eq!(free, random.as_u128() & ((1 << 54) - 1));
+    }
 
     #[test]
     fn names_are_spelled_alike_in_text_and_json() {

@@ -69,9 +69,8 @@ fn chunk_value(column: &Column<Client>) -> String {
     }
 }
 
-/// Inserts the clients of `$1` whose ids are free, with their secrets (`$2`) and audit rows at `$3`. A client with a predecessor
-/// gets a cut-off at `$4` milliseconds, kept until `$5`. Returns the number of inserted clients and the ids of those with a
-/// predecessor.
+/// Inserts the clients of `$1` whose ids are free, with their secrets (`$2`) and audit rows at `$3`. Returns the number of
+/// inserted clients.
 pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| {
     let values: Vec<_> = Client::COLUMNS.iter().map(chunk_value).collect();
     format!(
@@ -83,21 +82,29 @@ pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| {
             SELECT s.client_id, decode(s.hash, 'hex'), to_timestamp(s.expires_at)
             FROM json_to_recordset($2::text::json) AS s (client_id text, hash text, expires_at bigint, age int)
             JOIN inserted USING (client_id) ORDER BY s.age DESC),
-        cutoffs AS (
-            INSERT INTO revocations (target_kind, target_id, cutoff_ms, expires_at)
-            SELECT 'client', client_id, $4, $5 FROM inserted WHERE EXISTS (
-                SELECT 1 FROM revocations r WHERE r.target_kind = 'client' AND r.target_id = inserted.client_id)
-            RETURNING target_id),
         audited AS (
             INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
             SELECT $3, audit_actor, audit_action, 'client', client_id, coalesce(audit_detail, 'null')
             FROM inserted JOIN chunk USING (client_id))
-        SELECT (SELECT count(*) FROM inserted), ARRAY(SELECT target_id FROM cutoffs)",
+        SELECT count(*) FROM inserted",
         chunk = chunk(),
         columns = columns::names(Client::COLUMNS),
         values = values.join(", "),
     )
 });
+
+/// Lets the versions of the new clients `$1` (ids) that had a predecessor continue those of the predecessor, and appends a
+/// cut-off at `$2` milliseconds, kept until `$3`, for each of them. A statement of its own after [`INSERT`], so that it sees a
+/// deletion that the insertion had to wait for. Returns the cut-offs as `(id, version)`.
+pub(super) const CONTINUE_VERSIONS: &str = "
+    WITH predecessors AS (
+        SELECT target_id AS client_id, max(client_version) AS version FROM revocations
+        WHERE target_kind = 'client' AND target_id = ANY ($1) GROUP BY target_id),
+    continued AS (
+        UPDATE clients c SET version = greatest(c.version, p.version)
+        FROM predecessors p WHERE c.client_id = p.client_id RETURNING c.client_id, c.version)
+    INSERT INTO revocations (target_kind, target_id, cutoff_ms, client_version, expires_at)
+    SELECT 'client', client_id, $2, version, $3 FROM continued RETURNING target_id, client_version";
 
 /// Updates the clients of `$1` whose stored version is the given one, with their audit rows at `$2`. Returns their number.
 pub(super) static UPDATE: LazyLock<String> = LazyLock::new(|| {

@@ -3,6 +3,7 @@
 use std::pin::pin;
 
 use futures_util::TryStreamExt;
+use tokio_postgres::Row;
 
 use super::client_rows::{self as rows, documents, read, secret, secret_documents};
 use super::connection::Connection;
@@ -13,25 +14,35 @@ use super::seconds::Seconds;
 use super::timeouts::{FULL_READ, LONG, LONG_STATEMENT, ORDINARY};
 use crate::error::{Result, StoreError};
 use crate::model::client::LoadedRow;
-use crate::model::{AuditEntry, Client, Page, SecretHash};
+use crate::model::{AuditEntry, Client, Page, Revocation, SecretHash};
 use crate::row;
 
-/// Inserts clients in one statement; returns the number of inserted clients and the ids of those with a predecessor.
+/// Inserts clients in the open transaction, all or none: `None` if an id is taken. Returns the cut-offs of those with a
+/// predecessor.
 async fn insert(
     connection: &mut Connection,
-    (clients, secrets): (&String, &String),
+    clients: &[(&Client, &AuditEntry)],
     at: Seconds,
     now_ms: u64,
-) -> std::result::Result<(i64, Vec<String>), Failure> {
-    let params: [&dyn Param; 5] = [
-        clients,
-        secrets,
-        &at,
-        &(now_ms as i64),
-        &Seconds(row::cutoff_expiry(now_ms)),
-    ];
-    let row = connection.query_one(&rows::INSERT, &params).await?;
-    Ok((row.try_get(0)?, row.try_get(1)?))
+) -> std::result::Result<Option<Vec<Revocation>>, Failure> {
+    let new = clients.iter().copied();
+    let (document, secrets) = (
+        documents(new),
+        secret_documents(clients.iter().map(|(client, _)| *client)),
+    );
+    let row = connection.query_one(&rows::INSERT, &[&document, &secrets, &at]).await?;
+    if row.try_get::<_, i64>(0)? as usize != clients.len() {
+        return Ok(None);
+    }
+    let ids: Vec<&str> = clients.iter().map(|(client, _)| &*client.client_id).collect();
+    let params: [&dyn Param; 3] = [&ids, &(now_ms as i64), &Seconds(row::cutoff_expiry(now_ms))];
+    let cutoffs = connection.query(rows::CONTINUE_VERSIONS, &params).await?;
+    let cutoff = |r: &Row| Ok(Revocation::of_client(r.try_get::<_, String>(0)?, now_ms, r.try_get(1)?));
+    cutoffs
+        .iter()
+        .map(cutoff)
+        .collect::<std::result::Result<_, Failure>>()
+        .map(Some)
 }
 
 /// Updates clients in one statement; returns the number of clients that still had the given version.
@@ -41,15 +52,20 @@ async fn update(connection: &mut Connection, clients: &String, at: Seconds) -> s
 }
 
 impl PostgresStore {
-    pub(crate) async fn create_client(&self, client: &Client, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
-        let (document, secrets) = (documents([(client, audit)]), secret_documents([client]));
+    pub(crate) async fn create_client(
+        &self,
+        client: &Client,
+        now_ms: u64,
+        audit: &AuditEntry,
+    ) -> Result<Option<Revocation>> {
         with_connection!(self, ORDINARY, |connection| {
+            connection.begin("").await?;
             let at = Seconds(client.created_at);
-            let (inserted, had_predecessor) = insert(connection, (&document, &secrets), at, now_ms).await?;
-            if inserted == 0 {
+            let Some(cutoffs) = insert(connection, &[(client, audit)], at, now_ms).await? else {
                 return Err(StoreError::Conflict(format!("the client {} exists already", client.client_id)).into());
-            }
-            Ok(!had_predecessor.is_empty())
+            };
+            connection.commit().await?;
+            Ok(cutoffs.into_iter().next())
         })
     }
 
@@ -101,13 +117,21 @@ impl PostgresStore {
         })
     }
 
-    pub(crate) async fn delete_client(&self, client_id: &str, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
-        let sql = "WITH deleted AS (DELETE FROM clients WHERE client_id = $1 RETURNING client_id),
+    pub(crate) async fn delete_client(
+        &self,
+        client_id: &str,
+        now_ms: u64,
+        audit: &AuditEntry,
+    ) -> Result<Option<Revocation>> {
+        let sql =
+            "WITH deleted AS (DELETE FROM clients WHERE client_id = $1 RETURNING client_id, version + 1 AS version),
             cutoff AS (
-                INSERT INTO revocations (target_kind, target_id, cutoff_ms, expires_at)
-                SELECT 'client', client_id, $2, $3 FROM deleted)
-            INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
-            SELECT $4, $5, $6, 'client', client_id, $7 FROM deleted";
+                INSERT INTO revocations (target_kind, target_id, cutoff_ms, client_version, expires_at)
+                SELECT 'client', client_id, $2, version, $3 FROM deleted),
+            audited AS (
+                INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
+                SELECT $4, $5, $6, 'client', client_id, $7 FROM deleted)
+            SELECT version FROM deleted";
         with_connection!(self, ORDINARY, |connection| {
             let params: [&dyn Param; 7] = [
                 &client_id,
@@ -118,7 +142,9 @@ impl PostgresStore {
                 &audit.action,
                 &audit.detail,
             ];
-            Ok(connection.execute(sql, &params).await? == 1)
+            let deleted = connection.query(sql, &params).await?;
+            let cutoff = |r: &Row| Ok(Revocation::of_client(client_id, now_ms, r.try_get(0)?));
+            deleted.first().map(cutoff).transpose()
         })
     }
 
@@ -167,29 +193,23 @@ impl PostgresStore {
         new: &[(Client, AuditEntry)],
         changed: &[(Client, AuditEntry)],
         now_ms: u64,
-    ) -> Result<Vec<String>> {
-        let document =
-            |clients: &[(Client, AuditEntry)]| documents(clients.iter().map(|(client, audit)| (client, audit)));
-        let secrets = secret_documents(new.iter().map(|(client, _)| client));
-        let (new_document, changed_document) = (document(new), document(changed));
+    ) -> Result<Vec<Revocation>> {
+        let new: Vec<_> = new.iter().map(|(client, audit)| (client, audit)).collect();
+        let changed_document = documents(changed.iter().map(|(client, audit)| (client, audit)));
         let at = Seconds((now_ms / 1000) as i64);
         let conflict =
             || StoreError::Conflict("some of the clients were changed by another request: read them again".to_owned());
         with_connection!(self, LONG, |connection| {
             connection.begin(LONG_STATEMENT).await?;
-            let mut had_predecessor = Vec::new();
+            let mut cutoffs = Vec::new();
             if !new.is_empty() {
-                let inserted;
-                (inserted, had_predecessor) = insert(connection, (&new_document, &secrets), at, now_ms).await?;
-                if inserted as usize != new.len() {
-                    return Err(conflict().into());
-                }
+                cutoffs = insert(connection, &new, at, now_ms).await?.ok_or_else(conflict)?;
             }
             if !changed.is_empty() && update(connection, &changed_document, at).await? as usize != changed.len() {
                 return Err(conflict().into());
             }
             connection.commit().await?;
-            Ok(had_predecessor)
+            Ok(cutoffs)
         })
     }
 

@@ -16,36 +16,52 @@ use crate::row;
 
 /// The position is read in the same statement as the rows, and so in the same snapshot.
 const ALL: &str = concat!(
-    "SELECT s.floor, s.run, r.target_kind, r.target_id, r.cutoff_ms, r.expires_at FROM ",
+    "SELECT s.floor, s.run, r.target_kind, r.target_id, r.cutoff_ms, r.client_version, r.expires_at FROM ",
     snapshot!(),
     " LEFT JOIN revocations r ON true ORDER BY r.id"
 );
 
 const SINCE: &str = concat!(
-    "SELECT s.floor, s.run, r.target_kind, r.target_id, r.cutoff_ms, r.expires_at FROM ",
+    "SELECT s.floor, s.run, r.target_kind, r.target_id, r.cutoff_ms, r.client_version, r.expires_at FROM ",
     snapshot!(),
     " LEFT JOIN revocations r ON r.txid >= $1 AND r.txid < s.ceiling ORDER BY r.id"
 );
 
 impl PostgresStore {
-    pub(crate) async fn revoke(&self, revocation: &Revocation, now_ms: u64, audit: &AuditEntry) -> Result<()> {
+    pub(crate) async fn revoke(
+        &self,
+        revocation: &Revocation,
+        now_ms: u64,
+        audit: &AuditEntry,
+    ) -> Result<Vec<Revocation>> {
         let (kind, id) = row::target(&revocation.target);
-        let sql = "WITH revoked AS (
-                INSERT INTO revocations (target_kind, target_id, cutoff_ms, expires_at) VALUES ($1, $2, $3, $4))
-            INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail) VALUES ($5, $6, $7, $1, $2, $8)";
+        // `changed`: clients that changed so recently that a node may still issue by what they were.
+        let sql = "WITH changed AS (
+                SELECT client_id, version FROM clients WHERE $1 = 'issuer' AND version > 1 AND client_id IN (
+                    SELECT target_id FROM audit_log WHERE at >= $9 AND target_kind = 'client')),
+            audited AS (
+                INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
+                VALUES ($5, $6, $7, $1, $2, $8))
+            INSERT INTO revocations (target_kind, target_id, cutoff_ms, client_version, expires_at)
+            SELECT $1, $2, $3,
+                coalesce((SELECT version FROM clients WHERE $1 = 'client' AND client_id = $2), 0), $4
+            UNION ALL SELECT 'client', client_id, $3, version, $4 FROM changed
+            RETURNING target_kind, target_id, cutoff_ms, client_version, expires_at";
         with_connection!(self, ORDINARY, |connection| {
-            let params: [&dyn Param; 8] = [
+            let cutoff_ms = revocation.cutoff_ms;
+            let params: [&dyn Param; 9] = [
                 &kind,
                 &id,
-                &(revocation.cutoff_ms as i64),
+                &(cutoff_ms as i64),
                 &Seconds(row::revocation_expiry(revocation)),
                 &Seconds((now_ms / 1000) as i64),
                 &audit.actor,
                 &audit.action,
                 &audit.detail,
+                &Seconds((cutoff_ms / 1000) as i64 - row::CHANGE_SPREADS_IN),
             ];
-            connection.execute(sql, &params).await?;
-            Ok(())
+            let rows = connection.query(sql, &params).await?;
+            rows.iter().map(|r| read(r, 0)).collect()
         })
     }
 
@@ -98,10 +114,22 @@ impl PostgresStore {
 fn revocations(rows: &[Row]) -> std::result::Result<(Vec<Revocation>, LogPosition), Failure> {
     let mut found = Vec::with_capacity(rows.len());
     for r in rows {
-        if let Some(kind) = r.try_get::<_, Option<&str>>(2)? {
-            let expires_at = r.try_get::<_, Seconds>(5)?.0;
-            found.push(row::revocation(kind, r.try_get(3)?, r.try_get(4)?, expires_at)?);
+        if r.try_get::<_, Option<&str>>(2)?.is_some() {
+            found.push(read(r, 2)?);
         }
     }
     Ok((found, position(rows)?))
+}
+
+/// The revocation in the five columns from `first` on.
+fn read(r: &Row, first: usize) -> std::result::Result<Revocation, Failure> {
+    let (kind, id) = (r.try_get(first)?, r.try_get(first + 1)?);
+    let expires_at = r.try_get::<_, Seconds>(first + 4)?.0;
+    Ok(row::revocation(
+        kind,
+        id,
+        r.try_get(first + 2)?,
+        r.try_get(first + 3)?,
+        expires_at,
+    )?)
 }

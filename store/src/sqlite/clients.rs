@@ -5,25 +5,32 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use super::audit::append_audit;
 use super::client_rows as rows;
 use super::failure::Failure;
-use super::revocations::append_revocation;
+use super::revocations::{append_revocation, predecessor_version};
 use super::threads::SqliteStore;
 use super::timeouts::ADMIN_LOCK_WAIT;
 use crate::columns::ColumnValue;
 use crate::error::{Result, StoreError};
 use crate::model::client::LoadedRow;
-use crate::model::{AuditEntry, Client, ClientSecret, Page, Revocation, RevocationTarget, SecretHash};
+use crate::model::{AuditEntry, Client, ClientSecret, Page, Revocation, SecretHash};
 use crate::row;
 
 /// Clients per chunk of a full read.
 const CHUNK: usize = 5000;
 
 impl SqliteStore {
-    pub(crate) async fn create_client(&self, client: &Client, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
+    pub(crate) async fn create_client(
+        &self,
+        client: &Client,
+        now_ms: u64,
+        audit: &AuditEntry,
+    ) -> Result<Option<Revocation>> {
         let (client, audit) = (client.clone(), audit.clone());
         self.write(ADMIN_LOCK_WAIT, move |t| {
             let at = client.created_at;
-            insert(t, &client, now_ms, at, &audit)?
-                .ok_or_else(|| StoreError::Conflict(format!("the client {} exists already", client.client_id)).into())
+            let Some(cutoffs) = insert(t, &client, now_ms, at, &audit)? else {
+                return Err(StoreError::Conflict(format!("the client {} exists already", client.client_id)).into());
+            };
+            Ok(cutoffs.into_iter().next())
         })
         .await
     }
@@ -75,18 +82,25 @@ impl SqliteStore {
         .await
     }
 
-    pub(crate) async fn delete_client(&self, client_id: &str, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
+    pub(crate) async fn delete_client(
+        &self,
+        client_id: &str,
+        now_ms: u64,
+        audit: &AuditEntry,
+    ) -> Result<Option<Revocation>> {
         let (client_id, audit) = (client_id.to_owned(), audit.clone());
         self.write(ADMIN_LOCK_WAIT, move |t| {
-            let deleted = t
-                .prepare_cached("DELETE FROM clients WHERE client_id = ?1")?
-                .execute([&client_id])?;
-            if deleted == 0 {
-                return Ok(false);
-            }
-            append_cutoff(t, &client_id, now_ms)?;
+            let version: Option<i64> = t
+                .prepare_cached("DELETE FROM clients WHERE client_id = ?1 RETURNING version")?
+                .query_row([&client_id], |r| r.get(0))
+                .optional()?;
+            let Some(version) = version else {
+                return Ok(None);
+            };
+            let cutoff = Revocation::of_client(&*client_id, now_ms, version + 1);
+            append_revocation(t, &cutoff)?;
             append_audit(t, (now_ms / 1000) as i64, &audit, "client", &client_id)?;
-            Ok(true)
+            Ok(Some(cutoff))
         })
         .await
     }
@@ -125,23 +139,21 @@ impl SqliteStore {
         new: &[(Client, AuditEntry)],
         changed: &[(Client, AuditEntry)],
         now_ms: u64,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Vec<Revocation>> {
         let (new, changed, at) = (new.to_vec(), changed.to_vec(), (now_ms / 1000) as i64);
         let conflict =
             || StoreError::Conflict("some of the clients were changed by another request: read them again".to_owned());
         self.write(ADMIN_LOCK_WAIT, move |t| {
-            let mut had_predecessor = Vec::new();
+            let mut cutoffs = Vec::new();
             for (client, audit) in &new {
-                if insert(t, client, now_ms, at, audit)?.ok_or_else(conflict)? {
-                    had_predecessor.push(client.client_id.to_string());
-                }
+                cutoffs.extend(insert(t, client, now_ms, at, audit)?.ok_or_else(conflict)?);
             }
             for (client, audit) in &changed {
                 if !update(t, client, at, audit)? {
                     return Err(conflict().into());
                 }
             }
-            Ok(had_predecessor)
+            Ok(cutoffs)
         })
         .await
     }
@@ -168,16 +180,21 @@ impl SqliteStore {
     }
 }
 
-/// Inserts a client with its audit row. `None`: the id is taken. `Some(true)`: the client had a predecessor, and a cut-off was
-/// appended.
+/// Inserts a client with its audit row. `None`: the id is taken. Returns the cut-off that was appended if the client had a
+/// predecessor, whose versions it continues.
 fn insert(
     t: &Connection,
     client: &Client,
     now_ms: u64,
     at: i64,
     audit: &AuditEntry,
-) -> std::result::Result<Option<bool>, Failure> {
-    let columns = Client::COLUMNS.iter().map(|column| (column.value)(client));
+) -> std::result::Result<Option<Vec<Revocation>>, Failure> {
+    let predecessor = predecessor_version(t, &client.client_id)?;
+    let numbered = Client {
+        version: predecessor.map_or(client.version, |version| version.max(client.version)),
+        ..client.clone()
+    };
+    let columns = Client::COLUMNS.iter().map(|column| (column.value)(&numbered));
     let values = columns.chain([ColumnValue::Integer(at)]);
     if t.prepare_cached(&rows::INSERT)?.execute(params_from_iter(values))? == 0 {
         return Ok(None);
@@ -185,14 +202,12 @@ fn insert(
     for secret in client.secrets.iter().rev() {
         add_secret(t, &client.client_id, &secret.hash, secret.expires_at)?;
     }
-    let had_predecessor = t
-        .prepare_cached("SELECT 1 FROM revocations WHERE target_kind = 'client' AND target_id = ?1")?
-        .exists([&*client.client_id])?;
-    if had_predecessor {
-        append_cutoff(t, &client.client_id, now_ms)?;
+    let cutoff = predecessor.map(|_| Revocation::of_client(&*client.client_id, now_ms, numbered.version));
+    if let Some(cutoff) = &cutoff {
+        append_revocation(t, cutoff)?;
     }
     append_audit(t, at, audit, "client", &client.client_id)?;
-    Ok(Some(had_predecessor))
+    Ok(Some(cutoff.into_iter().collect()))
 }
 
 /// Updates a client with its audit row. `false`: there is no such client, or its stored version is another one.
@@ -209,11 +224,6 @@ fn update(t: &Connection, client: &Client, now: i64, audit: &AuditEntry) -> std:
         append_audit(t, now, audit, "client", &client.client_id)?;
     }
     Ok(changed == 1)
-}
-
-fn append_cutoff(t: &Connection, client_id: &str, cutoff_ms: u64) -> std::result::Result<(), Failure> {
-    let target = RevocationTarget::Client(client_id.to_owned());
-    append_revocation(t, &Revocation { target, cutoff_ms })
 }
 
 /// Reads clients by [`rows::AFTER`].

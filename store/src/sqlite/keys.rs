@@ -83,8 +83,7 @@ impl SqliteStore {
                 .map(succession::public_key_id);
             for id in revoked.chain([revocation.kid.clone()]) {
                 let target = RevocationTarget::Key(id);
-                let cutoff_ms = now_ms;
-                append_revocation(t, &Revocation { target, cutoff_ms })?;
+                append_revocation(t, &Revocation::new(target, now_ms))?;
             }
             append_audit(t, (now_ms / 1000) as i64, &audit, "key", &revocation.kid)?;
             Ok(true)

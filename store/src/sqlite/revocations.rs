@@ -1,6 +1,6 @@
 //! The append-only revocation log. There is one writer, so ids are in commit order.
 
-use rusqlite::{Connection, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::audit::append_audit;
 use super::failure::Failure;
@@ -8,12 +8,36 @@ use super::threads::SqliteStore;
 use super::timeouts::ADMIN_LOCK_WAIT;
 use crate::error::Result;
 use crate::model::log::LogPosition;
-use crate::model::{AuditEntry, Revocation};
+use crate::model::{AuditEntry, Revocation, RevocationTarget};
 use crate::row;
 
 impl SqliteStore {
-    pub(crate) async fn revoke(&self, revocation: &Revocation, now_ms: u64, audit: &AuditEntry) -> Result<()> {
-        self.revoke_many(&[(revocation.clone(), audit.clone())], now_ms).await
+    pub(crate) async fn revoke(
+        &self,
+        revocation: &Revocation,
+        now_ms: u64,
+        audit: &AuditEntry,
+    ) -> Result<Vec<Revocation>> {
+        let (mut revocation, audit) = (revocation.clone(), audit.clone());
+        self.write(ADMIN_LOCK_WAIT, move |t| {
+            let mut appended = Vec::new();
+            match &revocation.target {
+                RevocationTarget::Client(id) => {
+                    let version = t.prepare_cached("SELECT version FROM clients WHERE client_id = ?1")?;
+                    revocation.client_version = optional(version, id)?.unwrap_or(0);
+                }
+                RevocationTarget::Issuer => appended = changed_clients(t, revocation.cutoff_ms)?,
+                _ => {}
+            }
+            let (kind, id) = row::target(&revocation.target);
+            appended.insert(0, revocation);
+            for revocation in &appended {
+                append_revocation(t, revocation)?;
+            }
+            append_audit(t, (now_ms / 1000) as i64, &audit, kind, &id)?;
+            Ok(appended)
+        })
+        .await
     }
 
     pub(crate) async fn revoke_many(&self, revocations: &[(Revocation, AuditEntry)], now_ms: u64) -> Result<()> {
@@ -32,14 +56,15 @@ impl SqliteStore {
     pub(crate) async fn revocations_since(&self, from: LogPosition) -> Result<(Vec<Revocation>, LogPosition)> {
         self.read(move |t| {
             let mut select = t.prepare_cached(
-                "SELECT id, target_kind, target_id, cutoff_ms, expires_at FROM revocations WHERE id > ?1 ORDER BY id",
+                "SELECT id, target_kind, target_id, cutoff_ms, client_version, expires_at
+                 FROM revocations WHERE id > ?1 ORDER BY id",
             )?;
             let mut rows = select.query([from.at])?;
             let (mut found, mut position) = (Vec::new(), from);
             while let Some(r) = rows.next()? {
                 position.at = r.get(0)?;
                 let kind = r.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
-                found.push(row::revocation(kind, r.get(2)?, r.get(3)?, r.get(4)?)?);
+                found.push(row::revocation(kind, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?)?);
             }
             Ok((found, position))
         })
@@ -50,13 +75,39 @@ impl SqliteStore {
 pub(super) fn append_revocation(t: &Connection, revocation: &Revocation) -> std::result::Result<(), Failure> {
     let (kind, id) = row::target(&revocation.target);
     t.prepare_cached(
-        "INSERT INTO revocations (target_kind, target_id, cutoff_ms, expires_at) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT INTO revocations (target_kind, target_id, cutoff_ms, client_version, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
     .execute(params![
         kind,
         id,
         revocation.cutoff_ms as i64,
+        revocation.client_version,
         row::revocation_expiry(revocation)
     ])?;
     Ok(())
+}
+
+/// Cut-offs of the clients that changed so recently that a node may still issue by what they were.
+fn changed_clients(t: &Connection, cutoff_ms: u64) -> std::result::Result<Vec<Revocation>, Failure> {
+    let mut select = t.prepare_cached(
+        "SELECT client_id, version FROM clients WHERE version > 1 AND client_id IN (
+             SELECT target_id FROM audit_log WHERE at >= ?1 AND target_kind = 'client')",
+    )?;
+    let since = (cutoff_ms / 1000) as i64 - row::CHANGE_SPREADS_IN;
+    let found = select.query_map([since], |r| {
+        Ok(Revocation::of_client(r.get::<_, String>(0)?, cutoff_ms, r.get(1)?))
+    })?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The greatest version that a cut-off of a client names: that of its predecessors under the same id. `None`: it had none.
+pub(super) fn predecessor_version(t: &Connection, client_id: &str) -> std::result::Result<Option<i64>, Failure> {
+    let select = t.prepare_cached(
+        "SELECT max(client_version) FROM revocations WHERE target_kind = 'client' AND target_id = ?1 HAVING count(*) > 0",
+    )?;
+    optional(select, client_id)
+}
+
+fn optional(mut select: CachedStatement<'_>, client_id: &str) -> std::result::Result<Option<i64>, Failure> {
+    Ok(select.query_row([client_id], |r| r.get(0)).optional()?)
 }

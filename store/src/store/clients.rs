@@ -4,18 +4,18 @@ use super::Store;
 use super::audit::log_audit;
 use crate::error::Result;
 use crate::model::client::LoadedRow;
-use crate::model::{AuditEntry, Client, Page, SecretHash};
+use crate::model::{AuditEntry, Client, Page, Revocation, SecretHash};
 
 impl Store {
-    /// Registers a client with its secrets. `true`: a client with this id existed before, and a cut-off at `now_ms` was
+    /// Registers a client with its secrets. `Some`: a client with this id existed before, and this cut-off at `now_ms` was
     /// appended; it revokes every token issued to the predecessor, including those from nodes that had not yet read of its
-    /// deletion. [`StoreError::Conflict`]: the id is taken.
+    /// deletion, since the versions of the new client continue those of the old one. [`StoreError::Conflict`]: the id is taken.
     ///
     /// [`StoreError::Conflict`]: crate::StoreError::Conflict
-    pub async fn create_client(&self, client: &Client, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
-        let had_predecessor = dispatch!(self.create_client(client, now_ms, audit))?;
+    pub async fn create_client(&self, client: &Client, now_ms: u64, audit: &AuditEntry) -> Result<Option<Revocation>> {
+        let cutoff = dispatch!(self.create_client(client, now_ms, audit))?;
         log_audit(audit, "client", &client.client_id);
-        Ok(had_predecessor)
+        Ok(cutoff)
     }
 
     /// A client with its secrets.
@@ -48,13 +48,13 @@ impl Store {
     }
 
     /// Deletes a client and its secrets, and appends the cut-off that keeps its tokens revoked if the id is registered again.
-    /// `Ok(false)`: no such client.
-    pub async fn delete_client(&self, client_id: &str, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
-        let deleted = dispatch!(self.delete_client(client_id, now_ms, audit))?;
-        if deleted {
+    /// `Ok(None)`: no such client.
+    pub async fn delete_client(&self, client_id: &str, now_ms: u64, audit: &AuditEntry) -> Result<Option<Revocation>> {
+        let cutoff = dispatch!(self.delete_client(client_id, now_ms, audit))?;
+        if cutoff.is_some() {
             log_audit(audit, "client", client_id);
         }
-        Ok(deleted)
+        Ok(cutoff)
     }
 
     /// Adds a secret. Existing secrets expire at `old_expire_at` unless they expire earlier; those expired at `now` are
@@ -75,8 +75,8 @@ impl Store {
     }
 
     /// Creates and updates a chunk of clients, all or none, each with its audit row; as [`Self::create_client`] and
-    /// [`Self::update_client`] do. Returns the ids of new clients that had a predecessor, in no particular order: a cut-off
-    /// at `now_ms` was appended for each of them. [`StoreError::Conflict`]: the id of a new client is taken, or an updated
+    /// [`Self::update_client`] do. Returns the cut-offs at `now_ms` that were appended for new clients with a predecessor,
+    /// in no particular order. [`StoreError::Conflict`]: the id of a new client is taken, or an updated
     /// client changed after it was read.
     ///
     /// [`StoreError::Conflict`]: crate::StoreError::Conflict
@@ -85,12 +85,12 @@ impl Store {
         new: &[(Client, AuditEntry)],
         changed: &[(Client, AuditEntry)],
         now_ms: u64,
-    ) -> Result<Vec<String>> {
-        let had_predecessor = dispatch!(self.write_clients(new, changed, now_ms))?;
+    ) -> Result<Vec<Revocation>> {
+        let cutoffs = dispatch!(self.write_clients(new, changed, now_ms))?;
         for (client, audit) in new.iter().chain(changed) {
             log_audit(audit, "client", &client.client_id);
         }
-        Ok(had_predecessor)
+        Ok(cutoffs)
     }
 
     /// Passes every client to `on_row`, in no particular order, and afterwards secrets to be added to these clients, if they

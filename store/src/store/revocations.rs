@@ -8,15 +8,17 @@ use crate::model::{AuditEntry, Revocation};
 use crate::row;
 
 impl Store {
-    /// Appends a revocation, with its audit row. Revoking again is not an error.
-    pub async fn revoke(&self, revocation: &Revocation, now_ms: u64, audit: &AuditEntry) -> Result<()> {
-        dispatch!(self.revoke(revocation, now_ms, audit))?;
+    /// Appends a revocation, with its audit row. Revoking again is not an error. A cut-off of a client also covers tokens that
+    /// were decided by an earlier version of it; one of the issuer is followed by such cut-offs of the clients that changed
+    /// within the last seconds. Returns the appended rows.
+    pub async fn revoke(&self, revocation: &Revocation, now_ms: u64, audit: &AuditEntry) -> Result<Vec<Revocation>> {
+        let appended = dispatch!(self.revoke(revocation, now_ms, audit))?;
         let (kind, id) = row::target(&revocation.target);
         log_audit(audit, kind, &id);
-        Ok(())
+        Ok(appended)
     }
 
-    /// Appends several revocations, all or none, each with its audit row.
+    /// Appends several revocations of tokens, all or none, each with its audit row.
     pub async fn revoke_many(&self, revocations: &[(Revocation, AuditEntry)], now_ms: u64) -> Result<()> {
         dispatch!(self.revoke_many(revocations, now_ms))?;
         for (revocation, audit) in revocations {

@@ -191,7 +191,7 @@ async fn revocations_round_trip(kind: &str) {
         RevocationTarget::Issuer,
     ]
     .into_iter()
-    .map(|target| Revocation { target, cutoff_ms })
+    .map(|target| Revocation::new(target, cutoff_ms))
     .collect();
     for revocation in &all {
         f.store
@@ -225,10 +225,7 @@ async fn changes_are_reported_once(kind: &str) {
         .update_client(&client("a"), NOW, &audit("client.update"))
         .await
         .unwrap();
-    let cut = Revocation {
-        target: RevocationTarget::Issuer,
-        cutoff_ms: 1,
-    };
+    let cut = Revocation::new(RevocationTarget::Issuer, 1);
     f.store
         .revoke(&cut, NOW as u64 * 1000, &audit("revocation.cutoff"))
         .await
@@ -314,10 +311,7 @@ async fn maintenance_purges_expired_rows(kind: &str) {
         (RevocationTarget::Issuer, NOW - 32 * day),
         (RevocationTarget::Issuer, NOW - 30 * day),
     ] {
-        let revocation = Revocation {
-            target,
-            cutoff_ms: cutoff as u64 * 1000,
-        };
+        let revocation = Revocation::new(target, cutoff as u64 * 1000);
         f.store
             .revoke(&revocation, NOW as u64 * 1000, &audit("token.revoke"))
             .await

@@ -3,9 +3,7 @@
 use std::slice::from_ref;
 use std::time::{Duration, Instant};
 
-use oauth2_store::model::{
-    AuditEntry, AuditFilter, AuditPosition, AuditRow, Change, Client, Revocation, RevocationTarget,
-};
+use oauth2_store::model::{AuditEntry, AuditFilter, AuditPosition, AuditRow, Change, Client, Revocation};
 use oauth2_store::{LoadedRow, LogPosition, StoreError};
 
 use crate::fixture::{Fixture, NOW, audit, client};
@@ -26,8 +24,8 @@ async fn client_is_created_updated_and_deleted(kind: &str) {
     assert_eq!(f.store.client("ci").await.unwrap(), None);
     let mut stored = client("ci");
     let at = NOW as u64 * 1000;
-    let had_predecessor = f.store.create_client(&stored, at, &audit("client.create")).await;
-    assert!(!had_predecessor.unwrap());
+    let cutoff = f.store.create_client(&stored, at, &audit("client.create")).await;
+    assert_eq!(cutoff.unwrap(), None, "it has no predecessor");
     assert_eq!(f.store.client("ci").await.unwrap(), Some(stored.clone()));
 
     stored.disabled = true;
@@ -52,26 +50,26 @@ async fn client_is_created_updated_and_deleted(kind: &str) {
             .unwrap()
     );
 
-    assert!(f.store.delete_client("ci", at, &audit("client.delete")).await.unwrap());
-    assert!(!f.store.delete_client("ci", at, &audit("client.delete")).await.unwrap());
+    let cutoff = Revocation::of_client("ci", at, 3);
+    let deleted = f.store.delete_client("ci", at, &audit("client.delete")).await.unwrap();
+    assert_eq!(deleted.as_ref(), Some(&cutoff), "tokens of every version are covered");
+    let deleted = f.store.delete_client("ci", at, &audit("client.delete")).await.unwrap();
+    assert_eq!(deleted, None);
     assert_eq!(f.store.client("ci").await.unwrap(), None);
     let (log, _) = f.store.revocations_since(LogPosition::default()).await.unwrap();
-    assert_eq!(
-        log,
-        [Revocation {
-            target: RevocationTarget::Client("ci".into()),
-            cutoff_ms: at
-        }]
-    );
+    assert_eq!(log, [cutoff]);
     // Nodes that had not read of the deletion may have issued tokens until now.
     let (again, entry) = (client("ci"), audit("client.create"));
-    assert!(f.store.create_client(&again, at + 300, &entry).await.unwrap());
+    let cutoff = Revocation::of_client("ci", at + 300, 3);
+    let appended = f.store.create_client(&again, at + 300, &entry).await.unwrap();
+    assert_eq!(appended.as_ref(), Some(&cutoff));
     let (log, _) = f.store.revocations_since(LogPosition::default()).await.unwrap();
     assert_eq!(
-        log.last().unwrap().cutoff_ms,
-        at + 300,
-        "every token issued before the second registration is revoked"
+        log.last(),
+        Some(&cutoff),
+        "every token issued before the second registration is revoked, and every one that an earlier version decided"
     );
+    assert_eq!(f.store.client("ci").await.unwrap().unwrap().version, 3);
     let found = f.store.clients_by_id(&["ci".into(), "unknown".into()]).await.unwrap();
     assert_eq!(found, [f.store.client("ci").await.unwrap().unwrap()]);
     assert_eq!(
@@ -220,7 +218,7 @@ async fn chunk_is_written_with_an_audit_row_per_client(kind: &str) {
     let at = NOW as u64 * 1000;
     for id in ["old", "deleted"] {
         let created = f.store.create_client(&client(id), at, &audit("client.create")).await;
-        assert!(!created.unwrap());
+        assert_eq!(created.unwrap(), None);
     }
     f.store
         .delete_client("deleted", at, &audit("client.delete"))
@@ -230,20 +228,19 @@ async fn chunk_is_written_with_an_audit_row_per_client(kind: &str) {
     changed.scope = "admin".into();
     changed.disabled = true;
     let new = ["deleted", "new", "other"].map(|id| entry(&client(id)));
-    let had_predecessor = f.store.write_clients(&new, &[entry(&changed)], at + 500).await.unwrap();
-    assert_eq!(had_predecessor, ["deleted"]);
+    let appended = f.store.write_clients(&new, &[entry(&changed)], at + 500).await.unwrap();
+    let cutoff = Revocation::of_client("deleted", at + 500, 2);
+    assert_eq!(appended, [cutoff.clone()]);
 
     let (log, _) = f.store.revocations_since(LogPosition::default()).await.unwrap();
-    let cutoff = Revocation {
-        target: RevocationTarget::Client("deleted".into()),
-        cutoff_ms: at + 500,
-    };
     assert_eq!(log.last(), Some(&cutoff));
     assert_eq!(log.len(), 2, "only a client with a predecessor gets a cut-off: {log:?}");
     changed.version = 2;
     assert_eq!(f.store.client("old").await.unwrap(), Some(changed));
     for (client, _) in &new {
-        assert_eq!(f.store.client(&client.client_id).await.unwrap().as_ref(), Some(client));
+        let mut expected = client.clone();
+        expected.version = if &*client.client_id == "deleted" { 2 } else { 1 };
+        assert_eq!(f.store.client(&client.client_id).await.unwrap(), Some(expected));
     }
 
     let imported = imports(&f, 4).await;

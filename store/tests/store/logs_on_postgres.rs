@@ -24,10 +24,7 @@ async fn late_commit_is_never_skipped() {
     )
     .await
     .unwrap();
-    let early = Revocation {
-        target: RevocationTarget::Client("other".into()),
-        cutoff_ms: 2,
-    };
+    let early = Revocation::new(RevocationTarget::Client("other".into()), 2);
     store.revoke(&early, 1, &audit("revocation.cutoff")).await.unwrap();
     store
         .create_client(&client("early"), NOW as u64 * 1000, &audit("client.create"))
@@ -73,10 +70,7 @@ async fn position_of_another_run_returns_all_rows() {
     options.acquire_timeout = Duration::from_secs(5);
     let store = Store::open(&options).await.unwrap();
     store.migrate().await.unwrap();
-    let revoked = |ms: u64| Revocation {
-        target: RevocationTarget::Issuer,
-        cutoff_ms: ms,
-    };
+    let revoked = |ms: u64| Revocation::new(RevocationTarget::Issuer, ms);
     let revoke = async |ms| {
         store
             .revoke(&revoked(ms), ms, &audit("revocation.cutoff"))

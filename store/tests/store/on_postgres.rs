@@ -309,10 +309,7 @@ async fn every_commit_is_synchronous(kind: &str) {
         .create_client(&client("ci"), NOW as u64 * 1000, &audit("client.create"))
         .await
         .unwrap();
-    let cut = Revocation {
-        target: RevocationTarget::Issuer,
-        cutoff_ms: 1,
-    };
+    let cut = Revocation::new(RevocationTarget::Issuer, 1);
     store.revoke(&cut, 1, &audit("revocation.cutoff")).await.unwrap();
     let rows = admin
         .query("SELECT DISTINCT name, settings FROM seen ORDER BY name", &[])
