@@ -230,7 +230,7 @@ async fn chunk_is_written_with_an_audit_row_per_client(kind: &str) {
     let new = ["deleted", "new", "other"].map(|id| entry(&client(id)));
     let appended = f.store.write_clients(&new, &[entry(&changed)], at + 500).await.unwrap();
     let cutoff = Revocation::of_client("deleted", at + 500, 2);
-    assert_eq!(appended, [cutoff.clone()]);
+    assert_eq!(appended, std::slice::from_ref(&cutoff));
 
     let (log, _) = f.store.revocations_since(LogPosition::default()).await.unwrap();
     assert_eq!(log.last(), Some(&cutoff));
