@@ -41,6 +41,9 @@ pub struct Cli {
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
+    /// Treat warnings as errors, such as that of a file with a secret that every user can read (exit code 2).
+    #[arg(long, global = true)]
+    strict: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -102,26 +105,34 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Openapi) => return output::text_line(&app::api_document()),
         _ => {}
     }
-    let config = config::load(cli.config.as_deref())?;
-    match cli.command {
+    let mut config = config::load(cli.config.as_deref())?;
+    config.strict = cli.strict;
+    if config.strict && !config.warnings.is_empty() {
+        return Err(Failure::Invalid(config.warnings.join("\n")));
+    }
+    execute(&config, cli.command)
+}
+
+fn execute(config: &Config, command: Option<Command>) -> Result<(), Failure> {
+    match command {
         None => serve(config, true),
         Some(Command::Serve { no_migrate }) => serve(config, !no_migrate),
-        Some(Command::Migrate) => block_on(migrate::run(&config)),
-        Some(Command::Config(command)) => configuration::run(&config, &command),
-        Some(Command::Client(command)) => block_on(client::run(&config, command)),
-        Some(Command::Token(command)) => block_on(token::run(&config, command)),
-        Some(Command::Key(command)) => block_on(key::run(&config, command)),
-        Some(Command::Audit(command)) => block_on(audit::run(&config, command)),
-        Some(Command::Doctor(json)) => block_on(doctor::run(&config, json)),
+        Some(Command::Migrate) => block_on(migrate::run(config)),
+        Some(Command::Config(command)) => configuration::run(config, &command),
+        Some(Command::Client(command)) => block_on(client::run(config, command)),
+        Some(Command::Token(command)) => block_on(token::run(config, command)),
+        Some(Command::Key(command)) => block_on(key::run(config, command)),
+        Some(Command::Audit(command)) => block_on(audit::run(config, command)),
+        Some(Command::Doctor(json)) => block_on(doctor::run(config, json)),
         Some(Command::Healthcheck) => healthcheck::run(&config.management),
         // Returned above.
         Some(Command::Completions(_) | Command::Man(_) | Command::Openapi) => Ok(()),
     }
 }
 
-fn serve(config: Config, migrate: bool) -> Result<(), Failure> {
+fn serve(config: &Config, migrate: bool) -> Result<(), Failure> {
     output::warnings(&config.warnings);
-    app::serve(config, ServeOptions { migrate })
+    app::serve(config.clone(), ServeOptions { migrate })
 }
 
 fn block_on(subcommand: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {

@@ -18,6 +18,7 @@ pub mod key;
 pub mod limits;
 pub mod log;
 mod parse;
+pub mod permissions;
 pub mod print;
 pub mod quotas;
 pub mod secret;
@@ -87,8 +88,10 @@ pub struct Config {
     pub log: Log,
     /// Every key with its value (secrets redacted) and its origin, in the order of [`TABLE`].
     pub entries: Vec<Entry>,
-    /// Warnings for stderr, one sentence each: keys that were set but have no effect.
+    /// Warnings for stderr, one sentence each: keys that were set but have no effect, files with secrets that every user can read.
     pub warnings: Vec<String>,
+    /// Whether warnings are errors, as the command line asks for by `--strict`.
+    pub strict: bool,
 }
 
 /// Reads the process environment and the file, and resolves them.
@@ -111,6 +114,7 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigErrors> {
         directory,
         parallelism: std::thread::available_parallelism().map_or(1, usize::from),
         read_secret: &|path| std::fs::read_to_string(path),
+        exposure: &permissions::exposure,
     })
 }
 
@@ -151,7 +155,8 @@ fn read_sections(values: &mut Values, input: &Input) -> Option<Config> {
         audit: audit?,
         log: log?,
         entries: values.entries(),
-        warnings: values.warnings(),
+        warnings: values.warnings(input),
+        strict: false,
     })
 }
 

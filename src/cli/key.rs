@@ -10,7 +10,7 @@ use serde_json::json;
 use super::arguments::Json;
 use super::output;
 use crate::app::direct::{Direct, operator};
-use crate::config::Config;
+use crate::config::{Config, permissions};
 use crate::failure::Failure;
 use crate::keys::import;
 use crate::service::keys::view::KeyView;
@@ -116,6 +116,7 @@ async fn import(config: &Config, options: &Import) -> Result<(), Failure> {
     } else {
         options.file.display().to_string()
     };
+    warn_if_exposed(config, &options.file)?;
     let key = import::read(&text_of(&options.file, &name)?, options.alg)
         .map_err(|error| Failure::Invalid(format!("{name} {error}{}", hint(options.alg, error.is_ambiguous()))))?;
     let direct = Direct::open(config).await?;
@@ -124,6 +125,19 @@ async fn import(config: &Config, options: &Import) -> Result<(), Failure> {
         .import(&operator(), &key, options.published, direct.deadline())
         .await?;
     print(&direct, options.json, |kid| kid == new).await
+}
+
+/// Warns of a key file that every user can read or replace; with `--strict` it is rejected.
+fn warn_if_exposed(config: &Config, file: &Path) -> Result<(), Failure> {
+    let Some(problem) = permissions::exposure(file) else {
+        return Ok(());
+    };
+    let warning = format!("{} {problem}", file.display());
+    if config.strict {
+        return Err(Failure::Invalid(warning));
+    }
+    output::warnings(&[warning]);
+    Ok(())
 }
 
 /// The flag that determines the algorithm.

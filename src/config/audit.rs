@@ -1,4 +1,4 @@
-//! `[audit]`: retention of the audit log, and rows of failed authentications.
+//! `[audit]`: retention of the audit log, and rows of rejections.
 
 use super::key::Fallback::Value;
 use super::key::{Key, key};
@@ -15,17 +15,17 @@ const AUTH_FAILURES: Key = key(
     "OAUTH2_AUDIT_AUTH_FAILURES",
     "audit.auth_failures",
     Value("60"),
-    "Failed authentications per minute that get an audit row each, 0 to 10000; further failures in that minute share one row.",
+    "Failed authentications of clients, rejected callers of the admin API, and rejected changes per minute that get an audit row each, 0 to 10000 of each kind; further ones in that minute share one row per kind.",
 );
 
 pub(super) const KEYS: &[Key] = &[RETENTION_DAYS, AUTH_FAILURES];
 
-/// Retention of the audit log, and its rows of failed authentications.
+/// Retention of the audit log, and its rows of rejections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Audit {
     /// Days that rows are kept; `None` = forever.
     pub retention_days: Option<u32>,
-    /// Failed authentications per minute that get a row each.
+    /// Rejections of each kind per minute that get a row each.
     pub auth_failures: usize,
 }
 

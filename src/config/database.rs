@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use oauth2_store::{Location, Pooler, StoreOptions, check_url};
+use oauth2_store::{Location, Pooler, StoreOptions, check_url, client_key_file};
 
 use super::key::Fallback::{Derived, Value};
 use super::key::{Key, Secrecy, key};
@@ -104,6 +104,14 @@ impl Database {
                 Ok(directory.join(text))
             }
         });
+        if let Some(Location::Postgres(url)) = &location
+            && let Some(key) = client_key_file(url)
+        {
+            values.add_secret_file(&URL, Some("sslkey"), key);
+        }
+        if let Some(Some(path)) = &password {
+            values.add_secret_file(&PASSWORD_FILE, None, path.clone());
+        }
         let pooler = values.get(&POOLER, parse_pooler);
         let connect = values.get(&CONNECT_TIMEOUT, positive_duration);
         let idle = values.get(&IDLE_TIMEOUT, positive_duration);

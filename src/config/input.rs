@@ -17,4 +17,6 @@ pub struct Input<'a> {
     pub parallelism: usize,
     /// Reads the file of a `…_FILE` key.
     pub read_secret: &'a dyn Fn(&Path) -> io::Result<String>,
+    /// How other users can read or replace a file: a clause that follows its path; see [`super::permissions::exposure`].
+    pub exposure: &'a dyn Fn(&Path) -> Option<String>,
 }

@@ -23,12 +23,33 @@ fn resolved(environment: &[(&str, &str)], file: Option<&str>) -> Result<Config, 
         directory: PathBuf::from("/work-dir"),
         parallelism: 3,
         read_secret: &read_secret,
+        exposure: &|path| (path == Path::new("/work-dir/token")).then(|| "is readable by every user".to_owned()),
     };
     resolve(&input).map_err(|errors| errors.0.iter().map(ToString::to_string).collect())
 }
 
 fn errors(environment: &[(&str, &str)], file: Option<&str>) -> Vec<String> {
     resolved(environment, file).expect_err("the configuration should be rejected")
+}
+
+#[test]
+fn exposed_files_of_secrets_cause_warnings() {
+    let warnings = |environment, file| resolved(environment, file).unwrap().warnings;
+    let of_token = "OAUTH2_ADMIN_TOKEN_FILE: /work-dir/token is readable by every user";
+    assert_eq!(warnings(&[("OAUTH2_ADMIN_TOKEN_FILE", "token")], None), [of_token]);
+    let password = [
+        ("OAUTH2_DATABASE_PASSWORD_FILE", "token"),
+        (
+            "OAUTH2_DATABASE_URL",
+            "postgres://u@h/d?sslmode=require&sslcert=c&sslkey=%2Fwork-dir%2Ftoken",
+        ),
+        ("OAUTH2_KEY_ENCRYPTION_KEY_FILE", "/abs/kek"),
+    ];
+    let expected = [
+        "OAUTH2_DATABASE_URL (sslkey): /work-dir/token is readable by every user",
+        "OAUTH2_DATABASE_PASSWORD_FILE: /work-dir/token is readable by every user",
+    ];
+    assert_eq!(warnings(&password, None), expected);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The values that were set, by key, and the errors found while they are collected and read.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Origin};
 use super::input::Input;
@@ -27,6 +27,8 @@ pub struct Values {
     /// Values of keys without a fixed default, for [`Self::entries`].
     derived: HashMap<&'static str, String>,
     errors: Vec<ConfigError>,
+    /// The files that hold secrets, each with the key or keys that say so.
+    secret_files: Vec<(String, PathBuf)>,
 }
 
 impl Values {
@@ -37,6 +39,7 @@ impl Values {
             settings: HashMap::new(),
             derived: HashMap::new(),
             errors: Vec::new(),
+            secret_files: Vec::new(),
         };
         if let Some((path, text)) = &input.file {
             values.add_file(path, text, input);
@@ -50,7 +53,7 @@ impl Values {
             Ok(parsed) => parsed,
             Err(error) => return self.errors.push(error),
         };
-        let mut layer = HashMap::new();
+        let (mut layer, mut secrets) = (HashMap::new(), Vec::new());
         for value in parsed {
             let origin = Origin::File {
                 path: path.to_owned(),
@@ -72,7 +75,18 @@ impl Values {
                 origin,
                 name: value.path,
             };
+            let holds_secret = match key.secrecy {
+                Secrecy::Public => false,
+                Secrecy::Url => without_password(&setting.text) != setting.text,
+                Secrecy::Secret => true,
+            };
+            if holds_secret && !is_file_form {
+                secrets.push(setting.name.clone());
+            }
             self.add(&mut layer, key, is_file_form, setting, input);
+        }
+        if !secrets.is_empty() {
+            self.secret_files.push((secrets.join(", "), input.directory.join(path)));
         }
         self.settings.extend(layer);
     }
@@ -133,6 +147,7 @@ impl Values {
                     return self.reject(setting.name, setting.origin, &problem);
                 }
             }
+            self.secret_files.push((setting.name.clone(), path));
         }
         layer.insert(key.path, setting);
     }
@@ -195,6 +210,13 @@ impl Values {
         self.derived.insert(key.path, text);
     }
 
+    /// Records that a file holds a secret. `part`: the part of the key's value that names it, if not all of it.
+    pub fn add_secret_file(&mut self, key: &'static Key, part: Option<&str>, path: PathBuf) {
+        let name = self.settings.get(key.path).map_or(key.env, |setting| &*setting.name);
+        let name = part.map_or_else(|| name.to_owned(), |part| format!("{name} ({part})"));
+        self.secret_files.push((name, path));
+    }
+
     fn reject(&mut self, name: String, origin: Origin, problem: &str) {
         self.errors.push(ConfigError::Invalid {
             name,
@@ -229,21 +251,23 @@ impl Values {
         self.table.keys().map(entry).collect()
     }
 
-    /// One warning if keys are set that this version does not use.
-    pub fn warnings(&self) -> Vec<String> {
+    /// A warning for each file with a secret that other users can read or replace, and one if keys are set that this version does not use.
+    pub fn warnings(&self, input: &Input) -> Vec<String> {
+        let exposed = self.secret_files.iter().filter_map(|(name, path)| {
+            let problem = (input.exposure)(path)?;
+            Some(format!("{name}: {} {problem}", path.display()))
+        });
+        exposed.chain(self.without_effect()).collect()
+    }
+
+    fn without_effect(&self) -> Option<String> {
         let names: Vec<_> = self
             .table
             .keys()
             .filter(|key| !key.used)
             .filter_map(|key| Some(self.settings.get(key.path)?.name.as_str()))
             .collect();
-        if names.is_empty() {
-            return Vec::new();
-        }
-        vec![format!(
-            "these keys have no effect in this version: {}",
-            names.join(", ")
-        )]
+        (!names.is_empty()).then(|| format!("these keys have no effect in this version: {}", names.join(", ")))
     }
 
     /// The errors, in the order in which they were found.

@@ -21,4 +21,4 @@ pub use model::client::LoadedRow;
 pub use model::log::LogPosition;
 pub use options::{Location, Pooler, StoreOptions};
 pub use reports::{Maintenance, PoolUse};
-pub use store::{LedgerWriter, Store, check_url};
+pub use store::{LedgerWriter, Store, check_url, client_key_file};

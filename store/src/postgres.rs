@@ -29,4 +29,4 @@ mod url;
 pub use pool::PostgresStore;
 pub use tokens::LedgerWriter;
 
-pub(super) use url::check as check_url;
+pub(super) use url::{check as check_url, client_key_file};

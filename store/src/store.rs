@@ -7,6 +7,8 @@
 //!
 //! Each aggregate has one file here and one in each backend: a new verb is a method in these three.
 
+use std::path::PathBuf;
+
 use crate::error::Result;
 use crate::options::{Location, StoreOptions};
 use crate::reports::PoolUse;
@@ -36,6 +38,11 @@ pub use tokens::LedgerWriter;
 /// parameter and repeats nothing that may be secret.
 pub fn check_url(url: &str) -> std::result::Result<(), String> {
     postgres::check_url(url)
+}
+
+/// The file with the client's private key that a Postgres URL names (`sslkey`).
+pub fn client_key_file(url: &str) -> Option<PathBuf> {
+    postgres::client_key_file(url)
 }
 
 /// A handle on the store; clones share its connections.

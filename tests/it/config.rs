@@ -1,5 +1,6 @@
 //! What can be configured, from where, and what is refused.
 
+mod permissions;
 mod pgbouncer;
 mod ports_and_files;
 mod postgres_tls;

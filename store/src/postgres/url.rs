@@ -61,6 +61,12 @@ pub(crate) fn check(url: &str) -> Result<(), String> {
     parse(url).map(drop)
 }
 
+/// The file with the client's private key that a URL names.
+pub(crate) fn client_key_file(url: &str) -> Option<PathBuf> {
+    let (_, tls) = parse(url).ok()?;
+    tls.client_certificate.map(|(_, key)| key)
+}
+
 /// Parses a URL without opening the files that it names. The error is a clause that follows the name of the URL; of the URL it
 /// repeats only names of parameters and the value of `sslmode`.
 pub(super) fn parse(url: &str) -> Result<(Config, TlsOptions), String> {
