@@ -25,10 +25,12 @@ mod key;
 mod migrate;
 mod output;
 mod progress;
+mod rejected;
 mod shell;
 mod token;
 
 use arguments::Json;
+use rejected::Invocation;
 
 /// An OAuth 2.0 authorization server for high-volume API token issuance.
 ///
@@ -44,6 +46,8 @@ pub struct Cli {
     /// Treat warnings as errors, such as that of a file with a secret that every user can read (exit code 2).
     #[arg(long, global = true)]
     strict: bool,
+    #[arg(skip)]
+    invocation: Invocation,
 }
 
 #[derive(Debug, Subcommand)]
@@ -92,7 +96,11 @@ impl Cli {
     /// Reads the arguments of the process. Ends it with a usage error, or after printing help.
     pub fn read() -> Self {
         let matches = command().get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        let read = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        Self {
+            invocation: Invocation::of(&matches),
+            ..read
+        }
     }
 }
 
@@ -110,7 +118,16 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     if config.strict && !config.warnings.is_empty() {
         return Err(Failure::Invalid(config.warnings.join("\n")));
     }
-    execute(&config, cli.command)
+    let outcome = execute(&config, cli.command);
+    if let Err(failure @ Failure::Invalid(_)) = &outcome
+        && cli.invocation.is_change()
+    {
+        block_on(async {
+            cli.invocation.record(&config, failure).await;
+            Ok(())
+        })?;
+    }
+    outcome
 }
 
 fn execute(config: &Config, command: Option<Command>) -> Result<(), Failure> {

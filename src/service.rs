@@ -4,7 +4,8 @@
 //! - Clients and limits: [`authenticate`], [`clients`], [`limits`], [`quotas`].
 //! - Operation: [`operators`], [`keys`], [`audit`], [`readiness`], [`diagnosis`].
 //! - Two ports: [`store_access`] and [`ledger_access`]. Published state: [`views`], [`published_keys`].
-//! - [`error`]: why a use case was rejected or failed; [`operator`]: who performs an administrative one.
+//! - [`error`]: why a use case was rejected or failed; [`operator`]: who performs an administrative one; [`rejections`]: what the audit log
+//!   keeps of a rejected one.
 //! - Shared values: [`cursor`], [`document`], [`limit_status`], [`page`], [`token_ref`], [`schema`].
 
 pub mod audit;
@@ -28,6 +29,7 @@ pub mod published_keys;
 pub mod quotas;
 pub mod readiness;
 pub mod records;
+pub mod rejections;
 pub mod revoke;
 pub mod schema;
 pub mod store_access;

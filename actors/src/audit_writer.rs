@@ -1,7 +1,8 @@
-//! The audit writer: failed authentications on their way into the audit log.
+//! The audit writer: rejections on their way into the audit log, which are part of no change: failed authentications of clients and
+//! operators, and rejected changes.
 //!
-//! - Owns: failed authentications that are not in the audit log yet. Anyone can cause them at any rate, so only the first of
-//!   each minute get rows of their own; the others of that minute are counted in one row.
+//! - Owns: rejections that are not in the audit log yet. Anyone can cause them at any rate, so only the first of each minute get rows
+//!   of their own; the others of that minute are counted in one row per kind.
 //! - Source of truth: the store, once they are written.
 //! - Published: [`Failures`], to which handlers add without a mailbox.
 //! - On restart: the next incarnation writes what was recorded before. A process that stops regularly writes all of it; a
@@ -10,11 +11,12 @@
 //!   failures are counted in the aggregate.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use serde_json::json;
+use serde_json::{Map, json};
 use tokio::sync::watch;
 
 use crate::runtime::clock::{Clock, StoreClock};
@@ -26,7 +28,7 @@ use oauth2_store::model::AuditEntry;
 
 mod failures;
 
-pub use failures::Failures;
+pub use failures::{Failures, Rejection, RejectionKind, Source};
 
 use failures::Entry;
 
@@ -85,7 +87,7 @@ impl AuditWriter {
         };
         self.writing.run(ctx, job, |written, _, _| {
             if let Err(error) = written {
-                tracing::debug!(%error, "failed authentications could not be written to the audit log");
+                tracing::debug!(%error, "rejections could not be written to the audit log");
             }
         });
     }
@@ -94,41 +96,75 @@ impl AuditWriter {
 async fn write(deps: &Deps, all: bool) -> Result<(), StoreError> {
     let entries = deps.failures.take_due((deps.clock.unix_ms() / 1000) as i64, all);
     for (written, entry) in entries.iter().enumerate() {
-        let ((target_kind, target_id), detail, at) = match entry {
-            Entry::Single(failure) => {
-                let client_id = failure.client_id.as_deref();
-                let target = client_id.map_or(("issuer", ""), |id| ("client", id));
-                (target, json!({"address": failure.address}), failure.at)
-            }
-            Entry::Aggregate(aggregate) => {
-                let detail = json!({"failures": aggregate.total, "clients": aggregate.clients});
-                (("issuer", ""), detail, aggregate.last_at)
-            }
-        };
+        let row = row(entry);
         match deps
             .store
-            .record_audit(&audit_entry(detail), target_kind, target_id, at)
+            .record_audit(&row.audit, row.target_kind, row.target_id, row.at)
             .await
         {
             Ok(()) => {}
             // It would fail at every attempt, and block all entries after it.
             Err(StoreError::Conflict(why)) => {
-                tracing::error!(why, "a failed authentication is missing in the audit log");
+                tracing::error!(
+                    why,
+                    action = row.audit.action,
+                    "a rejection is missing in the audit log"
+                );
             }
             Err(error) => {
                 deps.failures.put_back(&entries[written..]);
                 return Err(error);
             }
         }
+        if let Entry::Aggregate(RejectionKind::Operator, aggregate) = entry {
+            tracing::warn!(
+                rejections = aggregate.total,
+                addresses = ?aggregate.addresses,
+                "more requests to the admin API were rejected than are logged one by one"
+            );
+        }
     }
     Ok(())
 }
 
-fn audit_entry(detail: serde_json::Value) -> AuditEntry {
-    AuditEntry {
-        actor: "server".to_owned(),
-        action: "auth.failed",
-        detail,
+/// A row of the audit log.
+struct Row<'a> {
+    audit: AuditEntry,
+    target_kind: &'static str,
+    target_id: &'a str,
+    at: i64,
+}
+
+fn row(entry: &Entry) -> Row<'_> {
+    match entry {
+        Entry::Single(kind, single) => Row {
+            audit: AuditEntry {
+                actor: single.rejection.actor.clone(),
+                action: kind.action(),
+                detail: single.rejection.detail.clone(),
+            },
+            target_kind: single.rejection.target_kind,
+            target_id: &single.rejection.target_id,
+            at: single.at,
+        },
+        Entry::Aggregate(kind, aggregate) => {
+            let counts = |(address, count): (&IpAddr, &u64)| (address.to_string(), json!(count));
+            let addresses: Map<_, _> = aggregate.addresses.iter().map(counts).collect();
+            Row {
+                audit: AuditEntry {
+                    actor: "server".to_owned(),
+                    action: kind.action(),
+                    detail: json!({
+                        "failures": aggregate.total,
+                        kind.subjects(): aggregate.subjects,
+                        "addresses": addresses,
+                    }),
+                },
+                target_kind: "issuer",
+                target_id: "",
+                at: aggregate.last_at,
+            }
+        }
     }
 }
 

@@ -18,10 +18,12 @@ use crate::runtime::mailbox::{Envelope, Request};
 
 mod instruments;
 mod labels;
+mod operators;
 mod process;
 
 pub use instruments::{Instruments, Proof, SECONDS, watch_mailboxes};
 pub use labels::{ByLabel, Label, bind};
+pub use operators::OperatorRejection;
 
 /// Prefix of every name.
 const NAMESPACE: &str = "oauth2_server";

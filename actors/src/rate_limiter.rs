@@ -108,6 +108,14 @@ impl Limits {
         }
     }
 
+    /// As [`Self::record_failure`], of a caller of the admin API that is no operator. `client_id`: whose token it presented, if that is
+    /// known. Its buckets are others than those of the token endpoint.
+    pub fn record_operator_failure(&self, client_id: Option<&str>, address: IpAddr) -> Option<Duration> {
+        let key = BucketTable::key(&self.hasher, ("admin", client_id, network(address)));
+        let over = self.failures.check_key(&key).err()?;
+        Some(over.wait_time_from(DefaultClock::default().now()))
+    }
+
     fn with_rate(&self, rate: Rate) -> Arc<Clients> {
         let made = || Arc::new(Governor::dashmap(quota(rate)).with_middleware());
         Arc::clone(&self.clients.entry(rate).or_insert_with(made))

@@ -183,7 +183,7 @@ impl Composition {
             self.actors.quota_keeper.ask(Save, deadline),
             self.actors.audit_writer.ask(Flush, deadline),
         );
-        for (what, asked) in [("used quotas", quotas), ("failed authentications", failures)] {
+        for (what, asked) in [("used quotas", quotas), ("rejections for the audit log", failures)] {
             let saved = match asked {
                 Ok(pending) => pending.await,
                 Err(error) => Err(error),

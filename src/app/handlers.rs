@@ -129,6 +129,9 @@ impl HandlerData {
             operators: Data::new(Operators {
                 admin_token: admin_token.map(|token| secret::hash(token.expose())),
                 verify: Arc::clone(&services.verify),
+                buckets: Arc::clone(&actors.limits),
+                mode: config.limits.failures_mode,
+                failures: Arc::clone(&actors.failures),
             }),
             clients: Data::from(Arc::clone(&services.clients)),
             quotas: Data::from(Arc::clone(&services.quotas)),

@@ -12,7 +12,12 @@ use crate::service::audit::{AuditQuery, AuditView};
 use crate::service::page::PageView;
 
 /// The flags of this subcommand.
-const FLAGS: &[(&str, &str)] = &[("client_id", "--client")];
+const FLAGS: &[(&str, &str)] = &[
+    ("client_id", "--client"),
+    ("actor", "--actor"),
+    ("credential", "--credential"),
+    ("jti", "--jti"),
+];
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -34,6 +39,15 @@ pub struct List {
     /// An action such as client.create, or the part before its dot, such as client.
     #[arg(long)]
     kind: Option<String>,
+    /// By this actor, such as client:ops or cli:root.
+    #[arg(long)]
+    actor: Option<String>,
+    /// By this credential: the id of an access token, or another credential that a row names.
+    #[arg(long, value_name = "ID")]
+    credential: Option<String>,
+    /// By this token, or about it: its issuance by an operator, or its revocation.
+    #[arg(long)]
+    jti: Option<String>,
     /// Print new rows as they are written, oldest first, one JSON object per line, until interrupted.
     #[arg(long, conflicts_with_all = ["cursor", "until"])]
     follow: bool,
@@ -50,6 +64,9 @@ pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
         until: list.until.as_deref(),
         client_id: list.client,
         kind: list.kind,
+        actor: list.actor,
+        credential: list.credential,
+        jti: list.jti.as_deref(),
     }
     .filter()
     .map_err(|error| flags::failure(error, FLAGS))?;

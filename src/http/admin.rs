@@ -15,9 +15,10 @@ use super::admin_deadline;
 use super::endpoint::endpoints;
 use super::error::Failure;
 use super::extract::{By, bearer};
-use crate::service::error::ServiceError;
+use super::oauth::admission::Admission;
 use crate::service::operator::Operator;
 use crate::service::operators::Operators;
+use crate::service::rejections::{RejectedChange, RequestOrigin};
 
 pub mod audit;
 pub mod client_import;
@@ -52,28 +53,69 @@ endpoints! {
     Management: GET "/admin/v1/audit" => audit::list;
 }
 
-/// The middleware that authenticates operators.
+/// The middleware that authenticates operators, and records the changes that they request in vain.
 pub async fn authenticate(
     operators: Data<Operators>,
+    admission: Data<Admission>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     // The clone must be dropped before the request goes on: actix requires to be its only owner.
     let found = {
         let request = request.request().clone();
-        operator(&operators, &request, admin_deadline()).await
+        operator(&operators, &admission, &request, admin_deadline()).await
     };
     match found {
         Ok(operator) => {
-            request.extensions_mut().insert(By(operator));
-            Ok(next.call(request).await?.map_into_left_body())
+            request.extensions_mut().insert(By(operator.clone()));
+            let response = next.call(request).await?;
+            if !response.request().method().is_safe() {
+                let error = response.response().error().and_then(|error| error.as_error());
+                if let Some(failure) = error.filter(|failure| is_rejection(failure)) {
+                    record(&operators, &admission, &operator, response.request(), failure);
+                }
+            }
+            Ok(response.map_into_left_body())
         }
         Err(failure) => Ok(request.into_response(failure.error_response()).map_into_right_body()),
     }
 }
 
 /// The operator of a request.
-pub async fn operator(operators: &Operators, request: &HttpRequest, deadline: Instant) -> Result<Operator, Failure> {
-    let token = bearer(request).ok_or(ServiceError::InvalidToken)?;
-    Ok(operators.authenticate(token, deadline).await?)
+pub async fn operator(
+    operators: &Operators,
+    admission: &Admission,
+    request: &HttpRequest,
+    deadline: Instant,
+) -> Result<Operator, Failure> {
+    let origin = || RequestOrigin {
+        address: admission.address(request),
+        request: pattern(request),
+    };
+    Ok(operators.authenticate(bearer(request), origin, deadline).await?)
+}
+
+/// The method and the pattern of the URL, such as `PATCH /admin/v1/clients/{client_id}`.
+fn pattern(request: &HttpRequest) -> String {
+    let pattern = request.match_pattern();
+    format!("{} {}", request.method(), pattern.as_deref().unwrap_or("another URL"))
+}
+
+/// Whether a request failed by its caller's fault.
+fn is_rejection(failure: &Failure) -> bool {
+    failure.status_code().is_client_error()
+}
+
+fn record(operators: &Operators, admission: &Admission, operator: &Operator, request: &HttpRequest, failure: &Failure) {
+    let named = [("client_id", "client"), ("kid", "key"), ("jti", "token")];
+    let target = named
+        .into_iter()
+        .find_map(|(parameter, kind)| Some((kind, request.match_info().get(parameter)?)));
+    let change = RejectedChange {
+        request: &pattern(request),
+        target: target.unwrap_or(("issuer", "")),
+        error: failure.code(),
+        description: &failure.to_string(),
+    };
+    operators.change_rejected(operator, change, admission.address(request));
 }

@@ -111,6 +111,11 @@ impl Failure {
         }
     }
 
+    /// The error code of the response.
+    pub fn code(&self) -> &str {
+        self.row().error
+    }
+
     fn append_headers(&self, response: &mut HttpResponseBuilder) {
         match self {
             // Every 401 names a scheme, however the credentials came (RFC 9110 section 15.5.2).

@@ -58,7 +58,7 @@ const ROWS: &[Row] = &[
     (
         "TooManyRequests",
         429,
-        "A limit of the client is exceeded.",
+        "A limit of the client is exceeded, or the caller failed to authenticate too often.",
         &[RETRY_AFTER, RATE_LIMIT[0], RATE_LIMIT[1]],
     ),
     ("ServerError", 500, "The server failed.", &[]),
@@ -110,7 +110,7 @@ sets! {
     /// Of endpoints without authentication.
     PublicErrors: Unavailable;
     /// Of every endpoint of the admin API.
-    AdminErrors: Unauthorized Forbidden ServerError Unavailable;
+    AdminErrors: Unauthorized Forbidden TooManyRequests ServerError Unavailable;
     /// Of endpoints with a query or path that may be invalid.
     BadRequest: BadRequest;
     /// Of endpoints with an object in the path.

@@ -10,6 +10,7 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use super::endpoint::{Endpoint, Listener, Surface};
 use super::error::Failure;
 use super::extract::By;
+use super::oauth::admission::Admission;
 use super::{admin, admin_deadline, oauth, ops, wellknown};
 use crate::service::operators::Operators;
 
@@ -84,10 +85,14 @@ pub fn management(config: &mut ServiceConfig) {
 }
 
 /// Any other URL below `/admin`: the caller learns whether it exists only after it is authenticated.
-async fn unmatched_admin(operators: Data<Operators>, request: HttpRequest) -> Result<HttpResponse, Failure> {
+async fn unmatched_admin(
+    operators: Data<Operators>,
+    admission: Data<Admission>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Failure> {
     let authenticated = request.extensions().contains::<By>();
     if !authenticated {
-        admin::operator(&operators, &request, admin_deadline()).await?;
+        admin::operator(&operators, &admission, &request, admin_deadline()).await?;
     }
     Err(unmatched(&request, Listener::Management))
 }

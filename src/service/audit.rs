@@ -2,16 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use oauth2_store::model::{AuditFilter, AuditPosition, AuditRow, Page};
+use oauth2_actors::audit_writer::RejectionKind;
+use oauth2_store::model::{AuditEntry, AuditFilter, AuditPosition, AuditRow, Page};
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::clients::checks::is_client_id;
 use super::cursor;
 use super::error::{Result, ServiceError};
+use super::operator::Operator;
+use super::rejections::RejectedChange;
 use super::store_access::StoreAccess;
 
 /// The list's name in its cursors.
@@ -23,7 +27,10 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(500);
 /// Rows that a follower reads at a time.
 const FOLLOW_CHUNK: usize = 1000;
 
-/// The use cases that read the audit log.
+/// The longest name in a filter, bytes.
+const MAX_NAME: usize = 512;
+
+/// The use cases of the audit log.
 #[derive(Debug)]
 pub struct AuditLog {
     /// The log.
@@ -41,6 +48,12 @@ pub struct AuditQuery<'a> {
     pub client_id: Option<String>,
     /// An action, or the part before its dot.
     pub kind: Option<String>,
+    /// By this actor.
+    pub actor: Option<String>,
+    /// By this credential.
+    pub credential: Option<String>,
+    /// By or about this token.
+    pub jti: Option<&'a str>,
 }
 
 impl AuditQuery<'_> {
@@ -59,11 +72,27 @@ impl AuditQuery<'_> {
             let reason = "must be an action such as client.create, or the part before its dot, such as client";
             return Err(ServiceError::parameter("kind", reason));
         }
+        for (name, text) in [("actor", &self.actor), ("credential", &self.credential)] {
+            let is_name = |text: &String| (1..=MAX_NAME).contains(&text.len()) && !text.contains(char::is_control);
+            if text.as_ref().is_some_and(|text| !is_name(text)) {
+                return Err(ServiceError::parameter(
+                    name,
+                    "must be a name as the audit log shows it",
+                ));
+            }
+        }
+        let jti = |text: &str| {
+            let jti = Uuid::try_parse(text).ok();
+            jti.ok_or_else(|| ServiceError::parameter("jti", "must be the id of a token, a UUID"))
+        };
         Ok(AuditFilter {
             since: self.since.map(|text| time("since", text)).transpose()?,
             until: self.until.map(|text| time("until", text)).transpose()?,
             client_id: self.client_id,
             kind: self.kind,
+            actor: self.actor,
+            credential: self.credential,
+            jti: self.jti.map(jti).transpose()?,
         })
     }
 }
@@ -82,7 +111,7 @@ pub struct AuditView<'a> {
     pub target_kind: &'a str,
     /// The object.
     pub target_id: &'a str,
-    /// What changed; never a secret.
+    /// What changed, and by which `credential`; never a secret.
     #[schema(value_type = Object)]
     pub detail: &'a Value,
 }
@@ -102,6 +131,27 @@ impl<'a> AuditView<'a> {
 }
 
 impl AuditLog {
+    /// Records a change that an operator requested on the command line and that was rejected.
+    pub async fn record_rejected_change(
+        &self,
+        operator: &Operator,
+        change: RejectedChange<'_>,
+        deadline: Instant,
+    ) -> Result<()> {
+        let row = change.to_row(operator, None);
+        let audit = AuditEntry {
+            actor: row.actor,
+            action: RejectionKind::Change.action(),
+            detail: row.detail,
+        };
+        let at = (self.store.now_ms().await? / 1000) as i64;
+        self.store
+            .call(deadline, move |store| async move {
+                store.record_audit(&audit, row.target_kind, &row.target_id, at).await
+            })
+            .await
+    }
+
     /// A page of the log, newest row first.
     pub async fn list(
         &self,

@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use oauth2_actors::audit_writer::Failures;
+use oauth2_actors::audit_writer::{Failures, Rejection, RejectionKind, Source};
 use oauth2_actors::directory::Directory;
 use oauth2_actors::metrics::Instruments;
 use oauth2_actors::rate_limiter::PublishedLimits;
 use oauth2_actors::runtime::clock::{Clock, StoreClock};
 use oauth2_store::model::{Client, Mode};
+use serde_json::json;
 
 use super::error::{Limit, LimitExceeded, Result, ServiceError};
 use crate::protocol::client_auth::Credentials;
@@ -23,7 +24,7 @@ pub struct Authenticate {
     pub buckets: PublishedLimits,
     /// Whether those buckets are enforced.
     pub mode: Mode,
-    /// Failed authentications on their way into the audit log.
+    /// Rejections on their way into the audit log.
     pub failures: Arc<Failures>,
     /// The store's clock.
     pub clock: Arc<StoreClock>,
@@ -62,8 +63,18 @@ impl Authenticate {
         self.instruments.auth_failure(wait.is_some());
         let known = self.directory.client(client_id);
         let named = known.as_ref().map(|client| &*client.client_id);
-        if !self.failures.record(named, address, self.now()) {
-            self.instruments.auth_failure_folded();
+        let source = Source {
+            subject: named.map(str::to_owned),
+            address,
+        };
+        let row = || Rejection {
+            actor: "server".to_owned(),
+            target_kind: if named.is_some() { "client" } else { "issuer" },
+            target_id: named.unwrap_or_default().to_owned(),
+            detail: json!({"address": address}),
+        };
+        if !self.failures.record(RejectionKind::Client, source, self.now(), row) {
+            self.instruments.rejection_folded();
         }
         match wait {
             Some(retry_after) if self.mode == Mode::Enforce => ServiceError::LimitExceeded(Box::new(LimitExceeded {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use oauth2_store::model::{AuditEntry, Client, MAX_TOKEN_LIFETIME, Page, Revocation, SigningAlg};
-use serde_json::json;
 
 use super::cursor;
 use super::error::{Result, ServiceError};
@@ -184,8 +183,9 @@ impl Clients {
             return Err(ServiceError::parameter("overlap_seconds", reason));
         }
         let secret = secret::generate_client_secret()?;
-        let audit = operator.audit("client.rotate_secret", json!({"overlap_seconds": overlap}));
+        let current = self.find(client_id, deadline).await?;
         let (id, hash, now) = (client_id.to_owned(), secret::hash(&secret), self.now().await?);
+        let audit = operator.audit("client.rotate_secret", changes::rotation(&current, hash, overlap, now));
         let found = self
             .store
             .change(deadline, move |store| async move {

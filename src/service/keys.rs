@@ -83,7 +83,12 @@ impl SigningKeys {
             now_ms: self.store.now_ms().await?,
             replacement: self.generate(key.algorithm, &wrapper, Duration::ZERO).await?,
         };
-        let audit = operator.audit("key.revoke", json!({"algorithm": key.algorithm}));
+        let detail = json!({
+            "algorithm": key.algorithm,
+            "cutoff_ms": revocation.now_ms,
+            "replacement": revocation.replacement.kid,
+        });
+        let audit = operator.audit("key.revoke", detail);
         let found = self
             .store
             .change(deadline, move |store| async move {
@@ -125,7 +130,9 @@ impl SigningKeys {
                 known.kid, known.algorithm
             )));
         }
-        let (kid, audit) = (key.kid.clone(), operator.audit("key.import", detail(&key)));
+        let mut detail = detail(&key);
+        detail["published"] = json!(published);
+        let (kid, audit) = (key.kid.clone(), operator.audit("key.import", detail));
         self.store
             .change(
                 deadline,

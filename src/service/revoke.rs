@@ -57,7 +57,7 @@ impl Revoke {
             jti: claims.jti,
             expires_at: claims.exp,
         };
-        let operator = Operator::client(&client.client_id);
+        let operator = Operator::client_itself(&client.client_id);
         let audit = operator.audit("token.revoke", json!({"client_id": &*claims.client_id}));
         self.commit(target, self.store.now_ms().await?, audit, deadline).await
     }

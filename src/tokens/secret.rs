@@ -38,6 +38,12 @@ pub fn hash(secret: impl AsRef<[u8]>) -> [u8; 32] {
     hash
 }
 
+/// Names a secret by its hash, in the audit log: 8 hexadecimal digits that tell the secrets of a client apart, and from which neither
+/// the secret nor the hash follows.
+pub fn fingerprint(hash: &[u8; 32]) -> String {
+    hex::encode(&self::hash(hash)[..4])
+}
+
 fn format(prefix: &str, bytes: &[u8; 32]) -> String {
     let mut body = [0; 36];
     body[..32].copy_from_slice(bytes);

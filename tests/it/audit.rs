@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use crate::{setup, shared, start, unique};
 
+mod credentials;
+mod rejections;
+
 on_both_stores!(
     changes_are_filtered_by_time_client_and_kind,
     cursor_of_another_list_is_rejected,

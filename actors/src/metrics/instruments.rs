@@ -8,7 +8,8 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Meter};
 
-use super::labels::bind;
+use super::labels::{ByLabel, bind};
+use super::operators::OperatorRejection;
 use crate::runtime::permits::{Sheds, WatchedMailbox};
 use oauth2_store::model::{self, Decision, GrantType, RevocationTarget, TokenFormat};
 
@@ -50,6 +51,7 @@ pub struct Instruments {
     quota_save: BoundHistogram<f64>,
     reused: BoundCounter<u64>,
     folded: BoundCounter<u64>,
+    operator_rejections: ByLabel<OperatorRejection>,
     batch_size: BoundHistogram<f64>,
     commit_duration: BoundHistogram<f64>,
 }
@@ -74,7 +76,11 @@ impl Instruments {
         let saves = counter("quota_saves", "Saves of used quotas, by outcome");
         let folded = counter(
             "audit_folded",
-            "Failed authentications without an audit row of their own, which are counted in one row per minute",
+            "Failed authentications and rejected changes without an audit row of their own, which are counted in one row per minute",
+        );
+        let operators = counter(
+            "operator_rejections",
+            "Requests to the admin API of callers that are no operators, by reason",
         );
         let reused = counter("reused_tokens", "Token responses that reused an earlier token");
         let histogram = |name, help, bounds: &[f64]| {
@@ -128,6 +134,7 @@ impl Instruments {
             quota_save: save.bind(&[KeyValue::new("store", store)]),
             reused: bind(&reused, &[]),
             folded: bind(&folded, &[]),
+            operator_rejections: ByLabel::new(&operators, "reason", &[]),
             auth_failures: ["within", "over"].map(|decision| bind(&failures, &[("decision", decision)])),
             batch_size: batch_size.bind(&[KeyValue::new("store", store)]),
             commit_duration: commit.bind(&[KeyValue::new("store", store)]),
@@ -182,9 +189,14 @@ impl Instruments {
         self.quota_saves[usize::from(done)].add(1);
     }
 
-    /// Counts a failed authentication without an audit row of its own.
-    pub fn auth_failure_folded(&self) {
+    /// Counts a rejection without an audit row of its own.
+    pub fn rejection_folded(&self) {
         self.folded.add(1);
+    }
+
+    /// Counts a request to the admin API of a caller that is no operator.
+    pub fn operator_rejected(&self, reason: OperatorRejection) {
+        self.operator_rejections.of(reason).add(1);
     }
 
     /// Counts a token response that reused an earlier token.

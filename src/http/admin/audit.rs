@@ -4,6 +4,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use utoipa::IntoParams;
+use uuid::Uuid;
 
 use crate::http::admin_deadline;
 use crate::http::error::Failure;
@@ -25,6 +26,12 @@ struct ListQuery {
     client_id: Option<String>,
     /// An action such as `client.create`, or the part before its dot, such as `client`.
     kind: Option<String>,
+    /// By this actor, such as `client:ops`.
+    actor: Option<String>,
+    /// By this credential: the id of an access token, or another `credential` of a row.
+    credential: Option<String>,
+    /// By this token, or about it: its issuance by an operator, or its revocation.
+    jti: Option<Uuid>,
     /// Rows per page, 100 by default.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
@@ -40,13 +47,20 @@ struct ListQuery {
     security(("operator" = [])),
 )]
 pub async fn list(audit: Data<AuditLog>, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    let query: ListQuery = query(&request, "since, until, client_id, kind, limit (a number) and cursor")?;
+    let query: ListQuery = query(
+        &request,
+        "since, until, client_id, kind, actor, credential, jti (a UUID), limit (a number) and cursor",
+    )?;
     let limit = page_size(query.limit)?;
+    let jti = query.jti.map(|jti| jti.to_string());
     let filter = AuditQuery {
         since: query.since.as_deref(),
         until: query.until.as_deref(),
         client_id: query.client_id,
         kind: query.kind,
+        actor: query.actor,
+        credential: query.credential,
+        jti: jti.as_deref(),
     }
     .filter()?;
     let page = audit

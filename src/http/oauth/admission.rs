@@ -61,7 +61,8 @@ impl Admission {
         Ok(self.authenticate.client(credentials, address).await?)
     }
 
-    fn address(&self, request: &HttpRequest) -> IpAddr {
+    /// The address that a request comes from.
+    pub fn address(&self, request: &HttpRequest) -> IpAddr {
         let (address, ignored) = client_address::of(request, &self.trusted_proxies);
         if let Some(why) = ignored {
             self.metrics.ignored_proxy_headers.of(why).add(1);

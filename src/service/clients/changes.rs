@@ -1,11 +1,12 @@
-//! What changed of a client, for the audit log: each changed field with its old and new value.
+//! What changed of a client, for the audit log: each changed field with its old and new value, secrets by their fingerprints.
 
 use std::collections::BTreeSet;
 
-use oauth2_store::model::Client;
+use oauth2_store::model::{Client, ClientSecret};
 use serde_json::{Map, Value, json};
 
 use super::metadata::ClientView;
+use crate::tokens::secret;
 
 /// Members that identify a client or follow from its creation.
 const NOT_LISTED: [&str; 2] = ["client_id", "created_at"];
@@ -26,12 +27,42 @@ pub fn detail(before: Option<&Client>, after: Option<&Client>) -> Value {
 
 /// The fields that are set.
 fn members(client: Option<&Client>) -> Map<String, Value> {
-    let view = client.map(|client| serde_json::to_value(ClientView::new(client, None)));
-    let Some(Ok(Value::Object(mut members))) = view else {
+    let Some(client) = client else {
         return Map::new();
     };
+    let Ok(Value::Object(mut members)) = serde_json::to_value(ClientView::new(client, None)) else {
+        return Map::new();
+    };
+    members.insert("secrets".to_owned(), secrets(&client.secrets));
     members.retain(|_, value| is_set(value));
     members
+}
+
+/// `[{"id": …, "expires_at": …}]`, the newest first. `null`: the secret does not expire.
+fn secrets(secrets: &[ClientSecret]) -> Value {
+    let view = |known: &ClientSecret| json!({"id": secret::fingerprint(&known.hash), "expires_at": known.expires_at});
+    secrets.iter().map(view).collect()
+}
+
+/// The detail of a rotation at `now` that adds a secret with this hash; the others expire after `overlap` seconds, if not before.
+pub fn rotation(client: &Client, new: [u8; 32], overlap: i64, now: i64) -> Value {
+    let left = client
+        .secrets
+        .iter()
+        .filter(|known| known.expires_at.is_none_or(|at| at > now));
+    let expiring = left.map(|known| ClientSecret {
+        hash: known.hash,
+        expires_at: Some(known.expires_at.map_or(now + overlap, |at| at.min(now + overlap))),
+    });
+    let added = ClientSecret {
+        hash: new,
+        expires_at: None,
+    };
+    let after: Vec<_> = std::iter::once(added).chain(expiring).collect();
+    json!({
+        "overlap_seconds": overlap,
+        "changes": {"secrets": {"old": secrets(&client.secrets), "new": secrets(&after)}},
+    })
 }
 
 fn is_set(value: &Value) -> bool {
@@ -69,13 +100,41 @@ mod tests {
     fn creation_and_deletion_list_the_fields_that_are_set() {
         let client = registered_client(json!({"client_id": "ci", "scope": "read"}));
         let grants = json!(["client_credentials"]);
+        let secrets = json!([{"id": secret::fingerprint(&client.secrets[0].hash), "expires_at": null}]);
         let created = json!({
-            "changes": {"grant_types": {"old": null, "new": grants}, "scope": {"old": null, "new": "read"}},
+            "changes": {
+                "grant_types": {"old": null, "new": grants},
+                "scope": {"old": null, "new": "read"},
+                "secrets": {"old": null, "new": secrets},
+            },
         });
         assert_eq!(detail(None, Some(&client)), created);
         let deleted = json!({
-            "changes": {"grant_types": {"old": grants, "new": null}, "scope": {"old": "read", "new": null}},
+            "changes": {
+                "grant_types": {"old": grants, "new": null},
+                "scope": {"old": "read", "new": null},
+                "secrets": {"old": secrets, "new": null},
+            },
         });
         assert_eq!(detail(Some(&client), None), deleted);
+    }
+
+    #[test]
+    fn a_rotation_names_which_secret_expires_when() {
+        let mut client = registered_client(json!({"client_id": "ci"}));
+        let secret = |byte, expires_at| ClientSecret {
+            hash: [byte; 32],
+            expires_at,
+        };
+        client.secrets = [secret(1, None), secret(2, Some(1005)), secret(3, Some(999))].into();
+        let id = |byte| secret::fingerprint(&[byte; 32]);
+        let changes = &rotation(&client, [9; 32], 60, 1000)["changes"]["secrets"];
+        let expected = json!([
+            {"id": id(9), "expires_at": null},
+            {"id": id(1), "expires_at": 1060},
+            {"id": id(2), "expires_at": 1005},
+        ]);
+        assert_eq!(changes["new"], expected);
+        assert_eq!(changes["old"].as_array().map(Vec::len), Some(3));
     }
 }

@@ -7,16 +7,18 @@ use oauth2_actors::metrics::Instruments;
 use oauth2_actors::quota_keeper::Counters;
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
 use oauth2_store::model::{Client, GrantType, TokenFormat};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::mint::Mint;
 use crate::protocol::grants::GrantRequest;
 use crate::protocol::grants::client_credentials::Request;
 use crate::protocol::token_spec::TokenDefaults;
+use crate::service::clients::checks::is_client_id;
 use crate::service::error::{Result, ServiceError};
 use crate::service::ledger_access::LedgerAccess;
 use crate::service::operator::Operator;
+use crate::service::operators::has_admin_scope;
 use crate::service::quotas::QuotaControl;
 use crate::service::store_access::StoreAccess;
 use crate::service::views::Views;
@@ -95,6 +97,10 @@ impl Provision {
             ));
         }
         let id = order.client_id.to_owned();
+        // An id that no client can have is not looked up: Postgres rejects text with a NUL.
+        if !is_client_id(&id) {
+            return Err(ServiceError::no_client(id));
+        }
         let client = self
             .store
             .call(deadline, move |store| async move { store.client(&id).await })
@@ -105,6 +111,19 @@ impl Provision {
             return Err(ServiceError::Conflict(text));
         }
         Ok(client)
+    }
+
+    /// The detail of the audit row. It lists every id, so that whoever holds a token finds who had it issued.
+    fn detail(&self, client: &Client, granted: Option<(Arc<str>, Arc<str>)>, tokens: &[ProvisionedToken]) -> Value {
+        let (scope, audience) = granted.unwrap_or_default();
+        json!({
+            "client_id": &*client.client_id,
+            "count": tokens.len(),
+            "scope": &*scope,
+            "audience": &*audience,
+            "admin_api": audience == self.defaults.issuer && has_admin_scope(&scope),
+            "jtis": tokens.iter().map(|token| token.jti).collect::<Vec<_>>(),
+        })
     }
 
     /// Issues tokens. They count as used of the client's quotas, which reject none of them; rate limits do not apply. All of them
@@ -118,7 +137,7 @@ impl Provision {
     ) -> Result<Vec<ProvisionedToken>> {
         let client = self.client(order, deadline).await?;
         let grant = GrantRequest::ClientCredentials(order.request);
-        let (mut tokens, mut entries) = (Vec::new(), Vec::new());
+        let (mut tokens, mut entries, mut granted) = (Vec::new(), Vec::new(), None);
         for index in 0..order.count {
             if index % YIELD_EVERY == YIELD_EVERY - 1 {
                 tokio::task::yield_now().await;
@@ -133,15 +152,13 @@ impl Provision {
                 grant: spec.grant,
                 format: spec.format,
             });
+            granted.get_or_insert((spec.claims.scope, spec.claims.aud));
         }
         let now = (self.clock.unix_ms() / 1000) as i64;
         // The audit row first, then the tokens' rows, then the answer: whenever this ends, no token is without either.
         let (id, audit) = (
             client.client_id.to_string(),
-            operator.audit(
-                "token.issue",
-                json!({"client_id": &*client.client_id, "count": order.count}),
-            ),
+            operator.audit("token.issue", self.detail(&client, granted, &tokens)),
         );
         self.store
             .call(deadline, move |store| async move {

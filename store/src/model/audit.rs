@@ -1,5 +1,9 @@
 //! The audit log: one row per change, written in the transaction of the change.
 
+use uuid::Uuid;
+
+use super::token::uuid_v7_ms;
+
 /// The audit row of a change. Its time and target are taken from the change itself.
 #[derive(Debug, Clone)]
 pub struct AuditEntry {
@@ -7,7 +11,7 @@ pub struct AuditEntry {
     pub actor: String,
     /// The kind of change, as `<object>.<verb>`: `client.create`, `client.update`, `client.delete`, `client.rotate_secret`,
     /// `key.create`, `key.rotate`, `key.import`, `key.revoke`, `key.remove`, `key.rewrap`, `token.issue`, `token.revoke`,
-    /// `revocation.cutoff`.
+    /// `revocation.cutoff`; or a rejection: `auth.failed`, `operator.rejected`, `change.rejected`.
     pub action: &'static str,
     /// Further details as JSON; never a secret or a token.
     pub detail: serde_json::Value,
@@ -33,6 +37,22 @@ pub struct AuditFilter {
     pub client_id: Option<String>,
     /// Rows with this action, or with an action of this object: `client.create` or `client`.
     pub kind: Option<String>,
+    /// Rows of this actor.
+    pub actor: Option<String>,
+    /// Rows whose detail names this credential.
+    pub credential: Option<String>,
+    /// Rows about this token: it was issued by an operator, was revoked, or is the credential.
+    pub jti: Option<Uuid>,
+}
+
+impl AuditFilter {
+    /// The times, Unix seconds, between which the row of a token's issuance by an operator can be: reading the ids of all such rows
+    /// would cost more than reading the rest of the log.
+    pub(crate) fn issued_between(&self) -> Option<(i64, i64)> {
+        const DAY: i64 = 86_400;
+        let issued = (uuid_v7_ms(self.jti.as_ref()?) / 1000) as i64;
+        Some((issued - DAY, issued + DAY))
+    }
 }
 
 /// Start and direction of a read of the audit log. Positions are those of [`AuditRow::position`].

@@ -32,14 +32,18 @@ macro_rules! select {
                AND ($1::timestamptz IS NULL OR a.at >= $1) AND ($2::timestamptz IS NULL OR a.at < $2)
                AND ($3::text IS NULL OR (a.target_kind = 'client' AND a.target_id = $3) OR a.detail->>'client_id' = $3)
                AND ($4::text IS NULL OR a.action = $4 OR starts_with(a.action, $4 || '.'))
+               AND ($5::text IS NULL OR a.actor = $5)
+               AND ($6::text IS NULL OR a.detail->>'credential' = $6)
+               AND ($7::text IS NULL OR (a.target_kind = 'token' AND a.target_id = $7) OR a.detail->>'credential' = $7
+                    OR (a.action = 'token.issue' AND a.at >= $8 AND a.at < $9 AND a.detail->'jtis' ? $7))
                AND ",
             $rest
         )
     };
 }
 
-const BACKWARD: &str = select!("(a.txid, a.id) < ($5, $6) ORDER BY a.txid DESC, a.id DESC LIMIT $7");
-const FORWARD: &str = select!("(a.txid, a.id) > ($5, $6) ORDER BY a.txid, a.id LIMIT $7");
+const BACKWARD: &str = select!("(a.txid, a.id) < ($10, $11) ORDER BY a.txid DESC, a.id DESC LIMIT $12");
+const FORWARD: &str = select!("(a.txid, a.id) > ($10, $11) ORDER BY a.txid, a.id LIMIT $12");
 
 const CHANGES_SINCE: &str = concat!(
     "SELECT s.floor, s.run, a.action, a.target_id FROM ",
@@ -106,13 +110,21 @@ impl PostgresStore {
             AuditPosition::After(txid, id) => (FORWARD, txid, id),
         };
         let (since, until) = (filter.since.map(Seconds), filter.until.map(Seconds));
+        let jti = filter.jti.map(|jti| jti.to_string());
+        let (issued_after, issued_before) = filter.issued_between().unzip();
+        let (issued_after, issued_before) = (issued_after.map(Seconds), issued_before.map(Seconds));
         with_connection!(self, LONG, |connection| {
             connection.begin(LONG_STATEMENT).await?;
-            let params: [&dyn Param; 7] = [
+            let params: [&dyn Param; 12] = [
                 &since,
                 &until,
                 &filter.client_id,
                 &filter.kind,
+                &filter.actor,
+                &filter.credential,
+                &jti,
+                &issued_after,
+                &issued_before,
                 &txid,
                 &id,
                 &(limit as i64),

@@ -15,7 +15,12 @@ use crate::row;
 const SELECT: &str = "SELECT id, at, actor, action, target_kind, target_id, detail FROM audit_log
     WHERE (?1 IS NULL OR at >= ?1) AND (?2 IS NULL OR at < ?2)
       AND (?3 IS NULL OR (target_kind = 'client' AND target_id = ?3) OR json_extract(detail, '$.client_id') = ?3)
-      AND (?4 IS NULL OR action = ?4 OR substr(action, 1, length(?4) + 1) = ?4 || '.')";
+      AND (?4 IS NULL OR action = ?4 OR substr(action, 1, length(?4) + 1) = ?4 || '.')
+      AND (?5 IS NULL OR actor = ?5)
+      AND (?6 IS NULL OR json_extract(detail, '$.credential') = ?6)
+      AND (?7 IS NULL OR (target_kind = 'token' AND target_id = ?7) OR json_extract(detail, '$.credential') = ?7
+           OR (action = 'token.issue' AND at >= ?8 AND at < ?9
+               AND EXISTS (SELECT 1 FROM json_each(detail, '$.jtis') AS issued WHERE issued.value = ?7)))";
 
 impl SqliteStore {
     pub(crate) async fn changes_since(&self, from: LogPosition) -> Result<(Vec<Change>, LogPosition)> {
@@ -61,18 +66,24 @@ impl SqliteStore {
 
     pub(crate) async fn audit(&self, filter: &AuditFilter, from: AuditPosition, limit: usize) -> Result<Vec<AuditRow>> {
         let (range, id) = match from {
-            AuditPosition::Newest => ("id < ?5 ORDER BY id DESC", i64::MAX),
-            AuditPosition::Before(_, id) => ("id < ?5 ORDER BY id DESC", id),
-            AuditPosition::After(_, id) => ("id > ?5 ORDER BY id", id),
+            AuditPosition::Newest => ("id < ?10 ORDER BY id DESC", i64::MAX),
+            AuditPosition::Before(_, id) => ("id < ?10 ORDER BY id DESC", id),
+            AuditPosition::After(_, id) => ("id > ?10 ORDER BY id", id),
         };
         let filter = filter.clone();
+        let (issued_after, issued_before) = filter.issued_between().unzip();
         self.read(move |t| {
-            let mut select = t.prepare_cached(&format!("{SELECT} AND {range} LIMIT ?6"))?;
+            let mut select = t.prepare_cached(&format!("{SELECT} AND {range} LIMIT ?11"))?;
             let mut rows = select.query(params![
                 filter.since,
                 filter.until,
                 filter.client_id,
                 filter.kind,
+                filter.actor,
+                filter.credential,
+                filter.jti.map(|jti| jti.to_string()),
+                issued_after,
+                issued_before,
                 id,
                 limit as i64
             ])?;

@@ -1,5 +1,9 @@
 //! The audit log, and the changes that running servers read from it.
 
+use std::borrow::Cow;
+
+use serde_json::Value;
+
 use super::Store;
 use crate::error::Result;
 use crate::model::log::LogPosition;
@@ -36,8 +40,23 @@ impl Store {
     }
 }
 
+/// The most items of a list in a line of the application log.
+const MAX_LOGGED: usize = 10;
+
+/// A detail as it is logged: without the ids of bulk issuance, which are up to a thousand.
+fn short(detail: &Value) -> Cow<'_, Value> {
+    match detail["jtis"].as_array() {
+        Some(jtis) if jtis.len() > MAX_LOGGED => {
+            let mut short = detail.clone();
+            short["jtis"] = jtis[..MAX_LOGGED].iter().cloned().chain(["…".into()]).collect();
+            Cow::Owned(short)
+        }
+        _ => Cow::Borrowed(detail),
+    }
+}
+
 /// Writes an audit row to the application log, once its transaction has committed.
 pub(super) fn log_audit(audit: &AuditEntry, target_kind: &str, target_id: &str) {
-    let (actor, action, detail) = (&audit.actor, audit.action, &audit.detail);
+    let (actor, action, detail) = (&audit.actor, audit.action, short(&audit.detail));
     tracing::info!(target: "audit", actor, action, target_kind, target_id, %detail, "audited");
 }
