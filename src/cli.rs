@@ -147,6 +147,11 @@ fn execute(config: &Config, command: Option<Command>) -> Result<(), Failure> {
     }
 }
 
+/// Prints a failure on stderr, for the exit of the program.
+pub fn print_failure(failure: &Failure) {
+    output::failure(failure);
+}
+
 fn serve(config: &Config, migrate: bool) -> Result<(), Failure> {
     output::warnings(&config.warnings);
     app::serve(config.clone(), ServeOptions { migrate })

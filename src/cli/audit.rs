@@ -99,6 +99,5 @@ pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
 }
 
 fn print_line(row: &AuditRow) -> Result<(), Failure> {
-    let line = serde_json::to_string(&AuditView::new(row)).map_err(Failure::environment)?;
-    output::text_line(&line)
+    output::json_line(&AuditView::new(row))
 }

@@ -16,17 +16,26 @@ use crate::failure::Failure;
 
 /// Prints a JSON document.
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::Environment(error.to_string()))?;
-    // Outside ASCII, characters occur in strings only, where JSON allows this escape.
-    let escaped = text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
+    let text = serde_json::to_string_pretty(value).map_err(Failure::environment)?;
+    text_line(&escape_json(&text))
+}
+
+/// Prints a JSON document as one line.
+pub fn json_line(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(Failure::environment)?;
+    text_line(&escape_json(&text))
+}
+
+/// Escapes what a terminal would interpret. Outside ASCII, characters occur in strings only, where JSON allows this escape.
+fn escape_json(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
         if (!c.is_ascii_control() && controls_terminal(c)) || c == '\u{7f}' {
             let _ = write!(escaped, "\\u{:04x}", u32::from(c));
         } else {
             escaped.push(c);
         }
         escaped
-    });
-    text_line(&escaped)
+    })
 }
 
 /// Whether a terminal interprets a character instead of showing it: control characters, characters that change the direction of
@@ -57,9 +66,11 @@ pub fn text_line(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Prints columns under their titles.
+/// Prints columns under their titles. Cells are escaped: they may be text that somebody else chose.
 pub fn table(titles: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
-    let text = aligned(titles, rows);
+    let escaped = |row: &Vec<String>| row.iter().map(|cell| escape_terminal(cell)).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(escaped).collect();
+    let text = aligned(titles, &rows);
     let Some((titles, rest)) = text.split_once('\n').filter(|_| may_colour()) else {
         return text_line(&text);
     };
@@ -71,12 +82,12 @@ fn may_colour() -> bool {
     config::may_colour(io::stdout().is_terminal())
 }
 
-/// Prints one name and value per line.
+/// Prints one name and value per line. Values are escaped: they may be text that somebody else chose.
 pub fn fields(fields: &[(&str, String)]) -> Result<(), Failure> {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines: Vec<_> = fields
         .iter()
-        .map(|(name, value)| format!("{name:width$}  {value}"))
+        .map(|(name, value)| format!("{name:width$}  {}", escape_terminal(value)))
         .collect();
     text_line(&lines.join("\n"))
 }
@@ -91,7 +102,16 @@ pub fn warnings(warnings: &[String]) {
     let mut stderr = io::stderr().lock();
     for warning in warnings {
         // A closed stderr is no failure.
-        let _ = writeln!(stderr, "warning: {warning}");
+        let _ = writeln!(stderr, "warning: {}", escape_terminal(warning));
+    }
+}
+
+/// Prints each line of a failure on stderr.
+pub fn failure(failure: &Failure) {
+    let mut stderr = io::stderr().lock();
+    for sentence in failure.to_string().lines() {
+        // Nobody is left to tell when stderr is closed; the exit code still says it.
+        let _ = writeln!(stderr, "error: {}", escape_terminal(sentence));
     }
 }
 

@@ -37,6 +37,7 @@ mod config;
 mod crash;
 mod discovery;
 mod first_run;
+mod hostile_text;
 mod http_cli_parity;
 mod inspect;
 mod introspect;

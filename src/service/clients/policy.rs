@@ -137,12 +137,27 @@ fn check_size(claims: &Map<String, Value>) -> Result<(), InvalidMetadata> {
             format!("must not nest {name} more than {MAX_DEPTH} deep"),
         ));
     }
+    if claims.values().any(has_nul) {
+        return Err(InvalidMetadata::new("claims", "must not contain the character U+0000"));
+    }
     let length = Value::Object(claims.clone()).to_string().len();
     if claims.len() > MOST_CLAIMS || (!claims.is_empty() && length > MAX_CLAIMS) {
         let reason = format!("must be at most {MOST_CLAIMS}, of {MAX_CLAIMS} bytes of JSON together");
         return Err(InvalidMetadata::new("claims", reason));
     }
     Ok(())
+}
+
+/// Whether a text within the value has a NUL, which Postgres stores in no JSON.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| name.contains('\0') || has_nul(value)),
+        _ => false,
+    }
 }
 
 fn depth(value: &Value) -> usize {
