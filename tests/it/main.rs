@@ -35,6 +35,7 @@ mod cli;
 mod client_auth;
 mod config;
 mod crash;
+mod current_rights;
 mod discovery;
 mod first_run;
 mod hostile_text;
