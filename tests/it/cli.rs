@@ -8,6 +8,7 @@ use reqwest::StatusCode;
 use crate::setup;
 
 mod clients;
+mod clock;
 mod diagnostics;
 mod running_server;
 mod schema;
