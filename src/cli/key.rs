@@ -12,7 +12,7 @@ use super::output;
 use crate::app::direct::{Direct, operator};
 use crate::config::{Config, permissions};
 use crate::failure::Failure;
-use crate::keys::import;
+use crate::keys::import::{self, ImportOptions, Missing};
 use crate::service::keys::view::KeyView;
 use crate::service::page::PageView;
 
@@ -36,7 +36,7 @@ pub enum Command {
         #[command(flatten)]
         json: Json,
     },
-    /// Import a key pair: PEM (PKCS #8, SEC 1, PKCS #1), a JWK (which keeps its kid), or PASERK k4.secret.
+    /// Import a key pair: PEM (PKCS #8, SEC 1, PKCS #1), a JWK or a key of a JWK Set (which keeps its kid), or PASERK k4.secret.
     Import(Import),
     /// Rewrap the keys that are wrapped under the previous key encryption key.
     Rewrap(Json),
@@ -49,6 +49,12 @@ pub struct Import {
     /// Algorithm, if the file does not determine it: v4.public, EdDSA, ES256, RS256 or PS256.
     #[arg(long, value_name = "ALG")]
     alg: Option<KeyAlgorithm>,
+    /// Which key of a JWK Set is imported.
+    #[arg(long, allow_hyphen_values = true)]
+    kid: Option<String>,
+    /// File whose first line is the passphrase of an encrypted PEM.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
     /// Activate the key at once: verifiers know it already.
     #[arg(long)]
     published: bool,
@@ -117,8 +123,17 @@ async fn import(config: &Config, options: &Import) -> Result<(), Failure> {
         options.file.display().to_string()
     };
     warn_if_exposed(config, &options.file)?;
-    let key = import::read(&text_of(&options.file, &name)?, options.alg)
-        .map_err(|error| Failure::Invalid(format!("{name} {error}{}", hint(options.alg, error.is_ambiguous()))))?;
+    if let Some(file) = &options.passphrase_file {
+        warn_if_exposed(config, file)?;
+    }
+    let passphrase = options.passphrase_file.as_deref().map(passphrase).transpose()?;
+    let given = ImportOptions {
+        algorithm: options.alg,
+        passphrase: passphrase.as_deref(),
+        kid: options.kid.as_deref(),
+    };
+    let key = import::read(&text_of(&options.file, &name)?, given)
+        .map_err(|error| Failure::Invalid(format!("{name} {error}{}", hint(error.missing()))))?;
     let direct = Direct::open(config).await?;
     let keys = &direct.services.keys;
     let new = keys
@@ -140,13 +155,24 @@ fn warn_if_exposed(config: &Config, file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The flag that determines the algorithm.
-fn hint(alg: Option<KeyAlgorithm>, is_ambiguous: bool) -> &'static str {
-    if alg.is_none() && is_ambiguous {
-        "; set --alg"
-    } else {
-        ""
+/// The flag that adds what is missing.
+fn hint(missing: Option<Missing>) -> &'static str {
+    match missing {
+        Some(Missing::Algorithm) => "; set --alg",
+        Some(Missing::Passphrase) => "; name a file with it by --passphrase-file",
+        Some(Missing::KeyId) => "; choose one with --kid",
+        None => "",
     }
+}
+
+/// The first line of the file.
+fn passphrase(file: &Path) -> Result<Vec<u8>, Failure> {
+    let mut text = Vec::new();
+    std::fs::File::open(file)
+        .and_then(|file| file.take(MAX_FILE).read_to_end(&mut text))
+        .map_err(|error| Failure::Invalid(format!("--passphrase-file {} cannot be read: {error}", file.display())))?;
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    Ok(line.strip_suffix(b"\r").unwrap_or(line).to_vec())
 }
 
 /// More than any key has, bytes.
@@ -161,7 +187,8 @@ fn text_of(file: &Path, name: &str) -> Result<String, Failure> {
     };
     match read {
         Err(error) if error.kind() == ErrorKind::InvalidData => Err(Failure::Invalid(format!(
-            "{name} is not text: it must be PEM, a JWK or PASERK"
+            "{name} is not text: it must be PEM, a JWK or PASERK; convert DER with `openssl pkey -inform DER`, and PKCS #12 with \
+             `openssl pkcs12 -nodes`"
         ))),
         Err(error) => Err(Failure::Invalid(format!("{name} cannot be read: {error}"))),
         Ok(_) => Ok(text),

@@ -97,7 +97,9 @@ pub fn payload(token: &str) -> Option<Vec<u8>> {
 
 /// The header of all tokens of one type that a key signs, in base64url.
 pub fn header_base64(algorithm: SigningAlg, typ: TokenTyp, kid: &str) -> String {
-    BASE64URL.encode(format!(r#"{{"alg":"{algorithm}","typ":"{typ}","kid":"{kid}"}}"#))
+    // An imported key id may need escapes.
+    let kid = serde_json::Value::from(kid);
+    BASE64URL.encode(format!(r#"{{"alg":"{algorithm}","typ":"{typ}","kid":{kid}}}"#))
 }
 
 /// A public key as published in the JWK set (RFC 7517, RFC 7518 section 6, RFC 8037).

@@ -16,6 +16,7 @@ use super::{setup, start};
 
 mod bulk_issuance;
 mod failed_changes;
+mod import_formats;
 mod key_import_and_rewrap;
 mod shared_secret;
 

@@ -84,7 +84,7 @@ async fn imported_key_keeps_its_kid(store: Kind) {
     let token = server.token(&client).await;
     assert!(server.is_active(&client, &token).await);
     assert!(published(&server).await.contains(&"2026.their-key_1".to_owned()));
-    let refused = import(&["--alg", "EdDSA"], &named("a b"));
+    let refused = import(&["--alg", "EdDSA"], &named("ä"));
     assert!(
         refused.code == 2 && refused.stderr.contains("kid"),
         "{}",
