@@ -21,10 +21,11 @@ pub mod import;
 pub mod metadata;
 pub mod policy;
 pub mod registration;
+mod secrets;
 pub mod text;
 
 use field::Field;
-use import::{ImportPlan, ImportRow, LineRange};
+use import::{ImportOptions, ImportPlan, ImportRow, LineRange};
 use metadata::ClientRequest;
 use registration::{GeneratedCredentials, Registered, RegistrationDefaults};
 
@@ -202,7 +203,7 @@ impl Clients {
     pub async fn plan_import(
         &self,
         rows: &[(LineRange, ImportRow)],
-        generate_secrets: bool,
+        options: ImportOptions,
         deadline: Instant,
     ) -> Result<ImportPlan> {
         let ids: Vec<String> = rows.iter().map(|(_, row)| row.client_id().to_owned()).collect();
@@ -213,8 +214,8 @@ impl Clients {
                 .call(deadline, move |store| async move { store.clients_by_id(&ids).await })
                 .await?
         };
-        let mut plan = ImportPlan::new(rows, current, self.defaults, self.now().await?, generate_secrets);
-        let changes = plan.changed.iter().map(|(before, after)| (before, after));
+        let mut plan = ImportPlan::new(rows, current, self.defaults, self.now().await?, options);
+        let changes = plan.changed.iter().map(|change| (&change.before, &change.after));
         let saved = self.quotas.saved_for_changes(changes, deadline).await?;
         plan.reject_changes(|before, after| self.quotas.check_change(before, after, &saved));
         Ok(plan)
@@ -238,24 +239,26 @@ impl Clients {
         if plan.is_empty() {
             return Ok(());
         }
-        let audit = |before: Option<&Client>, after: &Client| {
-            operator.audit("client.import", changes::detail(before, Some(after)))
-        };
+        let audit = |detail| operator.audit("client.import", detail);
         let new: Vec<(Client, AuditEntry)> = plan
             .new
             .iter()
-            .map(|client| (client.clone(), audit(None, client)))
+            .map(|client| (client.clone(), audit(changes::detail(None, Some(client)))))
             .collect();
-        let changed: Vec<(Client, AuditEntry)> = plan
-            .changed
-            .iter()
-            .map(|(before, after)| (after.clone(), audit(Some(before), after)))
-            .collect();
+        let (mut changed, mut overwritten) = (Vec::new(), Vec::new());
+        for change in &plan.changed {
+            let entry = (change.after.clone(), audit(change.detail()));
+            if change.is_overwrite() {
+                overwritten.push(entry);
+            } else {
+                changed.push(entry);
+            }
+        }
         let cutoff_ms = self.store.cutoff_ms().await?;
         let cutoffs = self
             .store
             .change(deadline, move |store| async move {
-                store.write_clients(&new, &changed, cutoff_ms).await
+                store.write_clients(&new, &changed, &overwritten, cutoff_ms).await
             })
             .await?;
         self.enforce(cutoffs, deadline).await

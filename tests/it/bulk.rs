@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::cli::migrated;
 use crate::{shared, start, unique};
 
+mod round_trip;
 mod secrets;
 mod validation;
 
@@ -187,7 +188,7 @@ async fn one_invalid_line_rejects_the_whole_import(kind: Kind) {
     };
     let header = "client_id,client_secret,scope";
     rejects(
-        &format!("{header}\n{good}\nbad id,{SECRET},x\n"),
+        &format!("{header}\n{good}\nbäd,{SECRET},x\n"),
         &["line 3: client_id must be", "nothing was imported"],
     );
     rejects(&format!("{header}\n{good}\n{good}\n"), &["line 3", "good", "line 2"]);
@@ -215,7 +216,7 @@ async fn one_invalid_line_rejects_the_whole_import(kind: Kind) {
         output.stderr
     );
 
-    let text = format!("\u{feff}{header}\r\n{good}\r\nbad id,{SECRET},x\r\n");
+    let text = format!("\u{feff}{header}\r\n{good}\r\nbäd,{SECRET},x\r\n");
     let report = setup.directory().join("refused.jsonl");
     let output = setup.run_with_input(
         &[

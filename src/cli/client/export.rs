@@ -24,7 +24,7 @@ pub struct Export {
     /// Format; by default that of the file's extension.
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Include the hash of each client's newest secret, so that secrets remain valid where this is imported.
+    /// Include the hashes of each client's secrets, so that they remain valid where this is imported.
     #[arg(long)]
     with_secret_hashes: bool,
     /// Replace an existing file.

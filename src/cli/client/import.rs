@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use oauth2_store::model::{Client, SigningAlg};
+use oauth2_store::model::SigningAlg;
 use serde_json::json;
 
 use super::text_format::Format;
@@ -17,7 +17,9 @@ use crate::cli::output;
 use crate::cli::progress::Progress;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::service::clients::import::{DuplicateCheck, ImportPlan, ImportRow, LineRange, RowError};
+use crate::service::clients::import::{
+    DuplicateCheck, ExistingClients, ImportOptions, ImportPlan, ImportRow, LineRange, RowError,
+};
 use crate::service::clients::text::{RowReader, TextFormat};
 use crate::service::error::ServiceError;
 
@@ -43,6 +45,12 @@ pub struct Import {
     /// Import the valid rows; without this flag one rejected row prevents the whole import.
     #[arg(long)]
     skip_refused: bool,
+    /// Leave clients that exist as they are.
+    #[arg(long)]
+    skip_existing: bool,
+    /// Make clients that exist what their rows say, secrets included.
+    #[arg(long, conflicts_with = "skip_existing")]
+    overwrite: bool,
     /// Check every row and change nothing.
     #[arg(long)]
     dry_run: bool,
@@ -62,6 +70,7 @@ struct Counts {
     created: u64,
     updated: u64,
     unchanged: u64,
+    skipped: u64,
 }
 
 /// Rows that are judged or written together.
@@ -144,7 +153,7 @@ impl Importer<'_> {
             let plan = self.plan(&chunk.rows).await?;
             valid += chunk.rows.len() as u64 - plan.rejected.len() as u64;
             self.algorithms
-                .extend(written(&plan).filter_map(|client| client.signing_alg));
+                .extend(plan.written().filter_map(|client| client.signing_alg));
             chunk.rejected.extend(plan.rejected);
             chunk.rejected.sort_unstable();
             self.rejected.extend(chunk.rejected)?;
@@ -184,11 +193,17 @@ impl Importer<'_> {
     }
 
     async fn plan(&self, rows: &[(LineRange, ImportRow)]) -> Result<ImportPlan, Failure> {
-        let generate_secrets = self.options.secrets_out.is_some();
+        let Import {
+            skip_existing,
+            overwrite,
+            ..
+        } = *self.options;
+        let options = ImportOptions {
+            generate_secrets: self.options.secrets_out.is_some(),
+            existing: ExistingClients::from_switches(skip_existing, overwrite).unwrap_or_default(),
+        };
         let clients = &self.direct.services.clients;
-        Ok(clients
-            .plan_import(rows, generate_secrets, self.direct.deadline())
-            .await?)
+        Ok(clients.plan_import(rows, options, self.direct.deadline()).await?)
     }
 
     /// The second pass.
@@ -211,9 +226,10 @@ impl Importer<'_> {
             counts.created += plan.new.len() as u64;
             counts.updated += plan.changed.len() as u64;
             counts.unchanged += plan.unchanged;
+            counts.skipped += plan.skipped;
             self.rejected.extend(chunk.rejected)?;
             self.rejected.extend(plan.rejected)?;
-            progress.show(counts.created + counts.updated + counts.unchanged);
+            progress.show(counts.created + counts.updated + counts.unchanged + counts.skipped);
             if chunk.is_last {
                 self.rejected.flush()?;
                 return Ok(counts);
@@ -254,7 +270,8 @@ impl Importer<'_> {
         let rejected = self.rejected.count();
         if self.options.json.json {
             output::json(&json!({
-                "created": counts.created, "updated": counts.updated, "unchanged": counts.unchanged, "refused": rejected,
+                "created": counts.created, "updated": counts.updated, "unchanged": counts.unchanged, "skipped": counts.skipped,
+                "refused": rejected,
             }))?;
         } else if self.options.dry_run {
             output::text_line(&format!(
@@ -262,8 +279,8 @@ impl Importer<'_> {
             ))?;
         } else {
             output::text_line(&format!(
-                "{} clients created, {} updated, {} unchanged, {rejected} rejected",
-                counts.created, counts.updated, counts.unchanged
+                "{} clients created, {} updated, {} unchanged, {} skipped, {rejected} rejected",
+                counts.created, counts.updated, counts.unchanged, counts.skipped
             ))?;
         }
         if rejected == 0 {
@@ -276,9 +293,4 @@ impl Importer<'_> {
         };
         Err(Failure::Invalid(format!("{rejected} rows are rejected{consequence}")))
     }
-}
-
-/// The clients that a plan writes.
-fn written(plan: &ImportPlan) -> impl Iterator<Item = &Client> {
-    plan.new.iter().chain(plan.changed.iter().map(|(_, after)| after))
 }

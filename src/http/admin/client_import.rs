@@ -15,7 +15,7 @@ use crate::http::error_responses::{AdminErrors, BodyErrors, ConflictError};
 use crate::http::extract::{By, body, invalid_request, query};
 use crate::http::response::json;
 use crate::service::clients::Clients;
-use crate::service::clients::import::{DuplicateCheck, ImportRow, LineRange, RowError};
+use crate::service::clients::import::{DuplicateCheck, ExistingClients, ImportOptions, ImportRow, LineRange, RowError};
 use crate::service::clients::text::{RowReader, TextFormat};
 use crate::service::error::{InvalidMetadata, ServiceError};
 
@@ -38,6 +38,12 @@ struct ImportQuery {
     /// Generate secrets for new clients without one, and return them.
     #[serde(default)]
     generate_secrets: bool,
+    /// Leave clients that exist as they are.
+    #[serde(default)]
+    skip_existing: bool,
+    /// Make clients that exist what their rows say, secrets included.
+    #[serde(default)]
+    overwrite: bool,
 }
 
 /// What an import did.
@@ -49,6 +55,8 @@ struct ImportResult<'a> {
     updated: usize,
     /// Clients that were as their rows say.
     unchanged: u64,
+    /// Clients that exist and were left as they are.
+    skipped: u64,
     /// Generated secrets, shown this once.
     secrets: Vec<GeneratedSecret<'a>>,
 }
@@ -77,18 +85,26 @@ pub async fn post(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
-    let query: ImportQuery = query(&request, "dry_run and generate_secrets, true or false")?;
+    let query: ImportQuery = query(
+        &request,
+        "dry_run, generate_secrets, skip_existing and overwrite, true or false",
+    )?;
+    let existing = ExistingClients::from_switches(query.skip_existing, query.overwrite)
+        .ok_or_else(|| invalid_request("skip_existing and overwrite contradict each other; keep one of them"))?;
+    let options = ImportOptions {
+        generate_secrets: query.generate_secrets,
+        existing,
+    };
     let format = format(&request)?;
     let text = body(request.headers(), payload, BODY_LIMIT).await?;
     let deadline = admin_deadline();
     let rows = read(&text, format)?;
-    let plan = clients.plan_import(&rows, query.generate_secrets, deadline).await?;
+    let plan = clients.plan_import(&rows, options, deadline).await?;
     if !plan.rejected.is_empty() {
         return Err(rejected(&plan.rejected));
     }
     if !query.dry_run {
-        let written = plan.new.iter().chain(plan.changed.iter().map(|(_, after)| after));
-        let algorithms: HashSet<SigningAlg> = written.filter_map(|client| client.signing_alg).collect();
+        let algorithms: HashSet<SigningAlg> = plan.written().filter_map(|client| client.signing_alg).collect();
         clients.ensure_keys_for_import(&operator, &algorithms, deadline).await?;
         clients.write_import(&operator, &plan, deadline).await?;
     }
@@ -97,6 +113,7 @@ pub async fn post(
         created: plan.new.len(),
         updated: plan.changed.len(),
         unchanged: plan.unchanged,
+        skipped: plan.skipped,
         secrets: secrets
             .map(|(client_id, client_secret)| GeneratedSecret {
                 client_id,

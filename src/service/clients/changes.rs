@@ -11,6 +11,35 @@ use crate::tokens::secret;
 /// Members that identify a client or follow from its creation.
 const NOT_LISTED: [&str; 2] = ["client_id", "created_at"];
 
+/// A client before and after a change.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// As it is stored.
+    pub before: Client,
+    /// As it is to be.
+    pub after: Client,
+}
+
+impl Change {
+    /// Whether more than the fields changes: only an overwrite writes that.
+    pub fn is_overwrite(&self) -> bool {
+        self.replaces_secrets() || self.before.created_at != self.after.created_at
+    }
+
+    fn replaces_secrets(&self) -> bool {
+        self.before.secrets != self.after.secrets
+    }
+
+    /// As [`detail`], and whether the secrets are replaced.
+    pub fn detail(&self) -> Value {
+        let mut detail = detail(Some(&self.before), Some(&self.after));
+        if self.replaces_secrets() {
+            detail["secrets_replaced"] = true.into();
+        }
+        detail
+    }
+}
+
 /// `{"changes": {field: {"old": …, "new": …}}}`. A client that does not exist yet, or any more, has `null` fields. No secret is in it.
 pub fn detail(before: Option<&Client>, after: Option<&Client>) -> Value {
     let (before, after) = (members(before), members(after));

@@ -17,6 +17,9 @@ const MAX_SCOPE: usize = 2048;
 const MAX_URIS: usize = 64;
 const MAX_URI: usize = 512;
 
+/// Unix seconds that every store can represent, up to the year 9999.
+pub(super) const TIMES: RangeInclusive<i64> = 0..=253_402_300_799;
+
 /// Characters of a client secret that somebody chose.
 pub const SECRET_LENGTH: RangeInclusive<usize> = 32..=256;
 

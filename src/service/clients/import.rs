@@ -1,7 +1,8 @@
 //! Bulk import and export of clients: one JSON object a line, or CSV with a header.
 //!
-//! A row changes an existing client as an update does: what it leaves out stays as it is. So an old file cannot enable a client that
-//! was disabled since. The same text can be imported again and changes nothing. Exports can be imported.
+//! What a row does to a client that exists is chosen for the whole import ([`ExistingClients`]). By default it changes the client as
+//! an update does: what it leaves out stays as it is, so an old file cannot enable a client that was disabled since. The same text
+//! can be imported again and changes nothing. Exports can be imported.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,10 +12,12 @@ use std::sync::Arc;
 use oauth2_store::model::{Client, ClientSecret};
 use serde_json::{Map, Value};
 
+use super::changes::Change;
 use super::checks;
 use super::field::Field;
 use super::metadata::ClientRequest;
 use super::registration::{self, GeneratedCredentials, RegistrationDefaults};
+use super::secrets;
 use crate::service::error::InvalidMetadata;
 use crate::tokens::secret::{self, NoRandomness};
 
@@ -40,13 +43,46 @@ impl std::fmt::Display for LineRange {
     }
 }
 
+/// What an import does with rows whose clients exist.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ExistingClients {
+    /// Changes what the row names. A row with another secret is rejected.
+    #[default]
+    Update,
+    /// Leaves the client as it is.
+    Skip,
+    /// Makes the client what the row says: what it leaves out gets the default, except `disabled` and the secrets.
+    Overwrite,
+}
+
+impl ExistingClients {
+    /// The choice of two switches; `None` if both are set.
+    pub fn from_switches(skip: bool, overwrite: bool) -> Option<Self> {
+        match (skip, overwrite) {
+            (false, false) => Some(Self::Update),
+            (true, false) => Some(Self::Skip),
+            (false, true) => Some(Self::Overwrite),
+            (true, true) => None,
+        }
+    }
+}
+
+/// The choices of an import.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ImportOptions {
+    /// Whether a new client without a secret gets a generated one.
+    pub generate_secrets: bool,
+    /// What happens to clients that exist.
+    pub existing: ExistingClients,
+}
+
 /// What one row asks for.
 #[derive(Clone)]
 pub struct ImportRow {
     request: ClientRequest,
     client_id: String,
-    /// SHA-256 of the secret, if the row gives it.
-    secret: Option<[u8; 32]>,
+    /// The secrets, newest first; empty if the row gives none.
+    secrets: Vec<ClientSecret>,
     created_at: Option<i64>,
 }
 
@@ -58,22 +94,20 @@ pub enum Outcome {
     Changed(Box<Client>),
     /// Nothing: the client is as the row says.
     Unchanged,
+    /// Nothing: the client exists.
+    Skipped,
 }
 
 impl ImportRow {
-    /// Reads the members of a client as the admin API shows it, and `client_secret_sha256`: the hash of a secret, hexadecimal.
+    /// Reads the members of a client as the admin API shows it, and the hashes of its secrets.
     pub fn parse(mut members: Map<String, Value>) -> Result<Self, RowError> {
-        let hash = match members.remove("client_secret_sha256") {
-            None | Some(Value::Null) => None,
-            Some(Value::String(text)) => Some(parse_hash(&text)?),
-            Some(_) => return Err("client_secret_sha256 must be a string".to_owned()),
-        };
+        let (hash, previous) = secrets::take(&mut members)?;
         let created_at = match members.remove("created_at") {
             None | Some(Value::Null) => None,
             Some(value) => Some(
                 value
                     .as_i64()
-                    .filter(|at| *at >= 0)
+                    .filter(|at| checks::TIMES.contains(at))
                     .ok_or("created_at must be Unix seconds")?,
             ),
         };
@@ -90,13 +124,18 @@ impl ImportRow {
                 Some(secret::hash(text))
             }
         };
+        let newest = given.or(hash);
+        if newest.is_none() && !previous.is_empty() {
+            return Err("previous_secrets requires client_secret or client_secret_sha256".to_owned());
+        }
+        let newest = newest.map(|hash| ClientSecret { hash, expires_at: None });
         Ok(Self {
             request: ClientRequest {
                 client_secret: Field::Absent,
                 ..request
             },
             client_id,
-            secret: given.or(hash),
+            secrets: newest.into_iter().chain(previous).collect(),
             created_at,
         })
     }
@@ -106,66 +145,101 @@ impl ImportRow {
         &self.client_id
     }
 
-    /// Decides what the row does to the current client, if there is one. `now`: Unix seconds. `generate_secrets`: whether a new
-    /// client without a secret gets one.
+    /// Decides what the row does to the current client, if there is one. `now`: Unix seconds.
     pub fn judge(
         &self,
         current: Option<&Client>,
         defaults: RegistrationDefaults,
         now: i64,
-        generate_secrets: bool,
+        options: ImportOptions,
     ) -> Result<Outcome, RowError> {
-        let rejected = |error: InvalidMetadata| error.to_string();
-        let placeholder = GeneratedCredentials {
-            client_id: String::new(),
-            secret: PLACEHOLDER.to_owned(),
+        let Some(current) = current else {
+            return self.create(defaults, now, options.generate_secrets);
         };
-        if let Some(current) = current {
-            let known = |hash: &[u8; 32]| current.secrets.iter().any(|secret| secret.hash == *hash);
-            if self.secret.is_some_and(|hash| !known(&hash)) {
-                return Err("client_secret differs from the client's: rotate it, or leave it out".to_owned());
-            }
-            let request = ClientRequest {
-                client_id: Field::Absent,
-                ..self.request.clone()
-            };
-            let client = registration::update(&request, current, defaults).map_err(rejected)?;
-            return Ok(if client == *current {
-                Outcome::Unchanged
-            } else {
-                Outcome::Changed(Box::new(client))
-            });
-        }
-        let mut client = registration::register(&self.request, defaults, placeholder, now)
-            .map_err(rejected)?
-            .client;
-        client.created_at = self.created_at.unwrap_or(now);
-        let (hash, generated) = match self.secret {
-            Some(hash) => (hash, None),
-            None if generate_secrets => {
-                let generated = secret::generate_client_secret().map_err(|error: NoRandomness| error.to_string())?;
-                (secret::hash(&generated), Some(generated))
-            }
-            None => {
+        let client = match options.existing {
+            ExistingClients::Skip => return Ok(Outcome::Skipped),
+            ExistingClients::Update => self.update(current, defaults, now)?,
+            ExistingClients::Overwrite => self.overwrite(current, defaults)?,
+        };
+        Ok(if client == *current {
+            Outcome::Unchanged
+        } else {
+            Outcome::Changed(Box::new(client))
+        })
+    }
+
+    fn create(&self, defaults: RegistrationDefaults, now: i64, generate_secrets: bool) -> Result<Outcome, RowError> {
+        let mut client = self.registered(&self.request, defaults, now)?;
+        let mut generated = None;
+        if self.secrets.is_empty() {
+            if !generate_secrets {
                 return Err(
                     "client_secret or client_secret_sha256 is required for a new client, unless secrets are generated"
                         .to_owned(),
                 );
             }
-        };
-        client.secrets = [ClientSecret { hash, expires_at: None }].into();
+            let secret = secret::generate_client_secret().map_err(|error: NoRandomness| error.to_string())?;
+            client.secrets = [ClientSecret {
+                hash: secret::hash(&secret),
+                expires_at: None,
+            }]
+            .into();
+            generated = Some(secret);
+        }
         Ok(Outcome::New(Box::new(client), generated))
+    }
+
+    fn update(&self, current: &Client, defaults: RegistrationDefaults, now: i64) -> Result<Client, RowError> {
+        let is_known = |secret: &ClientSecret| current.secrets.iter().any(|known| known.hash == secret.hash);
+        let is_expired = |secret: &ClientSecret| secret.expires_at.is_some_and(|at| at <= now);
+        if !self.secrets.iter().all(|secret| is_known(secret) || is_expired(secret)) {
+            return Err(
+                "client_secret differs from the client's: rotate it, leave it out, or import with skip-existing or overwrite"
+                    .to_owned(),
+            );
+        }
+        let request = ClientRequest {
+            client_id: Field::Absent,
+            ..self.request.clone()
+        };
+        registration::update(&request, current, defaults).map_err(|error| error.to_string())
+    }
+
+    fn overwrite(&self, current: &Client, defaults: RegistrationDefaults) -> Result<Client, RowError> {
+        let mut request = self.request.clone();
+        if request.disabled == Field::Absent {
+            // An old file must not enable a client that was disabled since.
+            request.disabled = Field::Value(current.disabled);
+        }
+        let mut client = self.registered(&request, defaults, current.created_at)?;
+        client.version = current.version;
+        if self.secrets.is_empty() {
+            client.secrets.clone_from(&current.secrets);
+        }
+        Ok(client)
+    }
+
+    /// The client that a request describes, with the secrets and the time of creation of the row. `created_at`: without one.
+    fn registered(
+        &self,
+        request: &ClientRequest,
+        defaults: RegistrationDefaults,
+        created_at: i64,
+    ) -> Result<Client, RowError> {
+        let placeholder = GeneratedCredentials {
+            client_id: String::new(),
+            secret: PLACEHOLDER.to_owned(),
+        };
+        let registered = registration::register(request, defaults, placeholder, created_at);
+        let mut client = registered.map_err(|error| error.to_string())?.client;
+        client.created_at = self.created_at.unwrap_or(created_at);
+        client.secrets = self.secrets.clone().into();
+        Ok(client)
     }
 }
 
 /// Passes the check of a secret that is replaced before anything is stored.
 const PLACEHOLDER: &str = "this is replaced before anything is stored";
-
-fn parse_hash(text: &str) -> Result<[u8; 32], RowError> {
-    let mut hash = [0; 32];
-    hex::decode_to_slice(text, &mut hash).map_err(|_| "client_secret_sha256 must be 64 hexadecimal digits")?;
-    Ok(hash)
-}
 
 /// Names the member and its type, not its value: that may be a secret.
 fn wrong_type(error: &serde_path_to_error::Error<serde_json::Error>) -> RowError {
@@ -188,12 +262,14 @@ fn wrong_type(error: &serde_path_to_error::Error<serde_json::Error>) -> RowError
 pub struct ImportPlan {
     /// New clients.
     pub new: Vec<Client>,
-    /// Changed clients: before and after.
-    pub changed: Vec<(Client, Client)>,
+    /// Changed clients.
+    pub changed: Vec<Change>,
     /// The rows of the changed clients.
     changed_at: Vec<LineRange>,
     /// Clients that are as their rows say.
     pub unchanged: u64,
+    /// Clients that exist and are left as they are.
+    pub skipped: u64,
     /// Generated secrets, by client.
     pub secrets: Vec<(Arc<str>, String)>,
     /// Rejected rows.
@@ -207,13 +283,13 @@ impl ImportPlan {
         current: Vec<Client>,
         defaults: RegistrationDefaults,
         now: i64,
-        generate_secrets: bool,
+        options: ImportOptions,
     ) -> Self {
         let by_id = |client: Client| (Arc::clone(&client.client_id), client);
         let mut current: HashMap<Arc<str>, Client> = current.into_iter().map(by_id).collect();
         let mut plan = Self::default();
         for (lines, row) in rows {
-            match row.judge(current.get(row.client_id()), defaults, now, generate_secrets) {
+            match row.judge(current.get(row.client_id()), defaults, now, options) {
                 Ok(Outcome::New(client, generated)) => {
                     plan.secrets
                         .extend(generated.map(|secret| (Arc::clone(&client.client_id), secret)));
@@ -222,10 +298,11 @@ impl ImportPlan {
                 Ok(Outcome::Changed(after)) => {
                     if let Some(before) = current.remove(row.client_id()) {
                         plan.changed_at.push(*lines);
-                        plan.changed.push((before, *after));
+                        plan.changed.push(Change { before, after: *after });
                     }
                 }
                 Ok(Outcome::Unchanged) => plan.unchanged += 1,
+                Ok(Outcome::Skipped) => plan.skipped += 1,
                 Err(error) => plan.rejected.push((*lines, error)),
             }
         }
@@ -235,16 +312,21 @@ impl ImportPlan {
     /// Rejects the changes that `check` rejects.
     pub(super) fn reject_changes(&mut self, check: impl Fn(&Client, &Client) -> Result<(), InvalidMetadata>) {
         let changes = mem::take(&mut self.changed).into_iter();
-        for ((before, after), lines) in changes.zip(mem::take(&mut self.changed_at)) {
-            match check(&before, &after) {
+        for (change, lines) in changes.zip(mem::take(&mut self.changed_at)) {
+            match check(&change.before, &change.after) {
                 Ok(()) => {
-                    self.changed.push((before, after));
+                    self.changed.push(change);
                     self.changed_at.push(lines);
                 }
                 Err(error) => self.rejected.push((lines, error.to_string())),
             }
         }
         self.rejected.sort_unstable();
+    }
+
+    /// The clients that it writes.
+    pub fn written(&self) -> impl Iterator<Item = &Client> {
+        self.new.iter().chain(self.changed.iter().map(|change| &change.after))
     }
 
     /// Whether nothing is to be written.

@@ -257,8 +257,10 @@ impl<'a> ClientView<'a> {
 pub enum ColumnKind {
     /// A string.
     Text,
-    /// Strings separated by white space.
+    /// Strings separated by white space, or a JSON array.
     List,
+    /// Hashes of previous secrets, `sha256:expires_at` separated by white space.
+    Secrets,
     /// An integer.
     Number,
     /// `true` or `false`.
@@ -276,6 +278,7 @@ pub const COLUMNS: &[(&str, ColumnKind)] = &[
     ("client_id", ColumnKind::Text),
     ("client_secret", ColumnKind::Text),
     ("client_secret_sha256", ColumnKind::Text),
+    ("previous_secrets", ColumnKind::Secrets),
     ("client_name", ColumnKind::Text),
     ("grant_types", ColumnKind::List),
     ("scope", ColumnKind::Text),

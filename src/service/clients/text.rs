@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::import::{ImportRow, LineRange, RowError};
 use super::metadata::ClientView;
+use super::secrets;
 
 mod csv_guard;
 mod csv_text;
@@ -82,9 +83,9 @@ impl<W: Write> ClientWriter<W> {
         })
     }
 
-    /// Writes a client, with the hash of its newest secret if wanted.
-    pub fn write(&mut self, client: &Client, with_hash: bool) -> io::Result<()> {
-        let members = members(client, with_hash);
+    /// Writes a client, with the hashes of its secrets if wanted.
+    pub fn write(&mut self, client: &Client, with_hashes: bool) -> io::Result<()> {
+        let members = members(client, with_hashes);
         match self {
             Self::Json(output) => writeln!(output, "{}", Value::Object(members)),
             Self::Csv(writer) => writer.write(&members),
@@ -101,13 +102,13 @@ impl<W: Write> ClientWriter<W> {
 }
 
 /// The members that a row has.
-fn members(client: &Client, with_hash: bool) -> Map<String, Value> {
+fn members(client: &Client, with_hashes: bool) -> Map<String, Value> {
     let Ok(Value::Object(mut members)) = serde_json::to_value(ClientView::new(client, None)) else {
         return Map::new();
     };
     members.retain(|_, value| !value.is_null());
-    if let Some(newest) = client.secrets.first().filter(|_| with_hash) {
-        members.insert("client_secret_sha256".to_owned(), hex::encode(newest.hash).into());
+    if with_hashes {
+        secrets::put(&client.secrets, &mut members);
     }
     members
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::names::names;
 use super::policy::Policy;
 use super::token::{Ledger, SigningAlg, TokenFormat, TokenTyp};
-use crate::columns::columns;
+use crate::columns::{Column, columns};
 
 names! {
     /// A grant type that a client may use (RFC 6749 section 1.3).
@@ -115,6 +115,12 @@ impl Client {
     /// The grant types of a client that was registered without any.
     pub fn default_grant_types() -> Arc<[GrantType]> {
         [GrantType::ClientCredentials].into()
+    }
+
+    /// The columns that an overwrite sets: all but the id and the version.
+    pub(crate) fn overwritten_columns() -> impl Iterator<Item = &'static Column<Self>> {
+        let is_overwritten = |column: &&Column<Self>| !matches!(column.def.name, "client_id" | "version");
+        Self::COLUMNS.iter().filter(is_overwritten)
     }
 
     /// Limits, quotas and static claims; an empty policy if none is configured.

@@ -226,9 +226,30 @@ impl StaticClaims {
     }
 }
 
+/// Writes a number as every store returns it: Postgres has neither exponents nor a negative zero in JSON.
+fn normalize(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let float = number.as_f64().unwrap_or_default();
+            if float == 0.0 {
+                *value = 0.0.into();
+            } else if float.fract() == 0.0 && float.abs() >= 1e16 && float.abs() < 9e18 {
+                *value = (float as i64).into();
+            } else if float.fract() == 0.0 && (9e18..1.8e19).contains(&float) {
+                *value = (float as u64).into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(normalize),
+        Value::Object(members) => members.values_mut().for_each(normalize),
+        _ => {}
+    }
+}
+
 impl From<Map<String, Value>> for StaticClaims {
     fn from(map: Map<String, Value>) -> Self {
-        let text = Value::Object(map).to_string();
+        let mut map = Value::Object(map);
+        normalize(&mut map);
+        let text = map.to_string();
         let members = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
         Self(members.filter(|members| !members.is_empty()).map(Into::into))
     }

@@ -107,9 +107,19 @@ pub(super) const CONTINUE_VERSIONS: &str = "
     SELECT 'client', client_id, $2, version, $3 FROM continued RETURNING target_id, client_version";
 
 /// Updates the clients of `$1` whose stored version is the given one, with their audit rows at `$2`. Returns their number.
-pub(super) static UPDATE: LazyLock<String> = LazyLock::new(|| {
-    let updated = Client::COLUMNS.iter().filter(|column| column.is_updated);
-    let assignments: Vec<_> = updated
+pub(super) static UPDATE: LazyLock<String> =
+    LazyLock::new(|| update(Client::COLUMNS.iter().filter(|column| column.is_updated)));
+
+/// As [`UPDATE`], for [`Client::overwritten_columns`].
+pub(super) static OVERWRITE: LazyLock<String> = LazyLock::new(|| update(Client::overwritten_columns()));
+
+/// Adds the secrets of `$1`, the oldest of a client first.
+pub(super) const ADD_SECRETS: &str = "INSERT INTO client_secrets (client_id, hash, expires_at)
+    SELECT s.client_id, decode(s.hash, 'hex'), to_timestamp(s.expires_at)
+    FROM json_to_recordset($1::text::json) AS s (client_id text, hash text, expires_at bigint, age int) ORDER BY s.age DESC";
+
+fn update(columns: impl Iterator<Item = &'static Column<Client>>) -> String {
+    let assignments: Vec<_> = columns
         .map(|column| format!("{} = {}", column.def.name, chunk_value(column)))
         .collect();
     format!(
@@ -124,7 +134,7 @@ pub(super) static UPDATE: LazyLock<String> = LazyLock::new(|| {
         chunk = chunk(),
         assignments = assignments.join(", "),
     )
-});
+}
 
 /// The document that `chunk` unpacks: clients with their audit entries.
 pub(super) fn documents<'a>(clients: impl IntoIterator<Item = (&'a Client, &'a AuditEntry)>) -> String {

@@ -46,8 +46,13 @@ async fn insert(
 }
 
 /// Updates clients in one statement; returns the number of clients that still had the given version.
-async fn update(connection: &mut Connection, clients: &String, at: Seconds) -> std::result::Result<i64, Failure> {
-    let row = connection.query_one(&rows::UPDATE, &[clients, &at]).await?;
+async fn update(
+    connection: &mut Connection,
+    sql: &'static str,
+    clients: &String,
+    at: Seconds,
+) -> std::result::Result<i64, Failure> {
+    let row = connection.query_one(sql, &[clients, &at]).await?;
     Ok(row.try_get(0)?)
 }
 
@@ -101,7 +106,7 @@ impl PostgresStore {
     pub(crate) async fn update_client(&self, client: &Client, now: i64, audit: &AuditEntry) -> Result<bool> {
         let document = documents([(client, audit)]);
         with_connection!(self, ORDINARY, |connection| {
-            if update(connection, &document, Seconds(now)).await? == 1 {
+            if update(connection, &rows::UPDATE, &document, Seconds(now)).await? == 1 {
                 return Ok(true);
             }
             let exists = "SELECT EXISTS (SELECT 1 FROM clients WHERE client_id = $1)";
@@ -192,10 +197,15 @@ impl PostgresStore {
         &self,
         new: &[(Client, AuditEntry)],
         changed: &[(Client, AuditEntry)],
+        overwritten: &[(Client, AuditEntry)],
         now_ms: u64,
     ) -> Result<Vec<Revocation>> {
         let new: Vec<_> = new.iter().map(|(client, audit)| (client, audit)).collect();
-        let changed_document = documents(changed.iter().map(|(client, audit)| (client, audit)));
+        let document =
+            |clients: &[(Client, AuditEntry)]| documents(clients.iter().map(|(client, audit)| (client, audit)));
+        let (changed_document, overwritten_document) = (document(changed), document(overwritten));
+        let overwritten_secrets = secret_documents(overwritten.iter().map(|(client, _)| client));
+        let overwritten_ids: Vec<&str> = overwritten.iter().map(|(client, _)| &*client.client_id).collect();
         let at = Seconds((now_ms / 1000) as i64);
         let conflict =
             || StoreError::Conflict("some of the clients were changed by another request: read them again".to_owned());
@@ -205,8 +215,18 @@ impl PostgresStore {
             if !new.is_empty() {
                 cutoffs = insert(connection, &new, at, now_ms).await?.ok_or_else(conflict)?;
             }
-            if !changed.is_empty() && update(connection, &changed_document, at).await? as usize != changed.len() {
-                return Err(conflict().into());
+            for (sql, clients, document) in [
+                (&rows::UPDATE, changed, &changed_document),
+                (&rows::OVERWRITE, overwritten, &overwritten_document),
+            ] {
+                if !clients.is_empty() && update(connection, sql, document, at).await? as usize != clients.len() {
+                    return Err(conflict().into());
+                }
+            }
+            if !overwritten.is_empty() {
+                let delete = "DELETE FROM client_secrets WHERE client_id = ANY ($1)";
+                connection.execute(delete, &[&overwritten_ids]).await?;
+                connection.execute(rows::ADD_SECRETS, &[&overwritten_secrets]).await?;
             }
             connection.commit().await?;
             Ok(cutoffs)

@@ -8,7 +8,7 @@ use rusqlite::{Row, ToSql};
 use serde::Deserialize;
 
 use super::failure::Failure;
-use crate::columns::{self, ColumnReader, ColumnValue, SqlType};
+use crate::columns::{self, Column, ColumnReader, ColumnValue, SqlType};
 use crate::error::StoreError;
 use crate::model::Client;
 
@@ -34,14 +34,19 @@ pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Parameters: the values of the updated columns, `updated_at`, the id and the version.
-pub(super) static UPDATE: LazyLock<String> = LazyLock::new(|| {
-    let updated = Client::COLUMNS.iter().filter(|column| column.is_updated);
-    let assignments: Vec<_> = updated.map(|column| format!("{} = ?", column.def.name)).collect();
+pub(super) static UPDATE: LazyLock<String> =
+    LazyLock::new(|| update(Client::COLUMNS.iter().filter(|column| column.is_updated)));
+
+/// Parameters: the values of [`Client::overwritten_columns`], `updated_at`, the id and the version.
+pub(super) static OVERWRITE: LazyLock<String> = LazyLock::new(|| update(Client::overwritten_columns()));
+
+fn update(columns: impl Iterator<Item = &'static Column<Client>>) -> String {
+    let assignments: Vec<_> = columns.map(|column| format!("{} = ?", column.def.name)).collect();
     format!(
         "UPDATE clients SET {}, updated_at = ?, version = version + 1 WHERE client_id = ? AND version = ?",
         assignments.join(", ")
     )
-});
+}
 
 fn select(rest: &str) -> String {
     format!("SELECT {} FROM clients {rest}", columns::names(Client::COLUMNS))

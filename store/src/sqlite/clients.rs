@@ -67,7 +67,7 @@ impl SqliteStore {
     pub(crate) async fn update_client(&self, client: &Client, now: i64, audit: &AuditEntry) -> Result<bool> {
         let (client, audit) = (client.clone(), audit.clone());
         self.write(ADMIN_LOCK_WAIT, move |t| {
-            if update(t, &client, now, &audit)? {
+            if update(t, &client, now, &audit, Written::Fields)? {
                 return Ok(true);
             }
             if exists(t, &client.client_id)? {
@@ -138,9 +138,11 @@ impl SqliteStore {
         &self,
         new: &[(Client, AuditEntry)],
         changed: &[(Client, AuditEntry)],
+        overwritten: &[(Client, AuditEntry)],
         now_ms: u64,
     ) -> Result<Vec<Revocation>> {
-        let (new, changed, at) = (new.to_vec(), changed.to_vec(), (now_ms / 1000) as i64);
+        let (new, changed, overwritten) = (new.to_vec(), changed.to_vec(), overwritten.to_vec());
+        let at = (now_ms / 1000) as i64;
         let conflict =
             || StoreError::Conflict("some of the clients were changed by another request: read them again".to_owned());
         self.write(ADMIN_LOCK_WAIT, move |t| {
@@ -148,9 +150,11 @@ impl SqliteStore {
             for (client, audit) in &new {
                 cutoffs.extend(insert(t, client, now_ms, at, audit)?.ok_or_else(conflict)?);
             }
-            for (client, audit) in &changed {
-                if !update(t, client, at, audit)? {
-                    return Err(conflict().into());
+            for (written, clients) in [(Written::Fields, &changed), (Written::Everything, &overwritten)] {
+                for (client, audit) in clients {
+                    if !update(t, client, at, audit, written)? {
+                        return Err(conflict().into());
+                    }
                 }
             }
             Ok(cutoffs)
@@ -199,9 +203,7 @@ fn insert(
     if t.prepare_cached(&rows::INSERT)?.execute(params_from_iter(values))? == 0 {
         return Ok(None);
     }
-    for secret in client.secrets.iter().rev() {
-        add_secret(t, &client.client_id, &secret.hash, secret.expires_at)?;
-    }
+    add_secrets(t, client)?;
     let cutoff = predecessor.map(|_| Revocation::of_client(&*client.client_id, now_ms, numbered.version));
     if let Some(cutoff) = &cutoff {
         append_revocation(t, cutoff)?;
@@ -210,17 +212,43 @@ fn insert(
     Ok(Some(cutoff.into_iter().collect()))
 }
 
+/// What an update writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Written {
+    /// The fields of a client.
+    Fields,
+    /// Also its time of creation and its secrets.
+    Everything,
+}
+
 /// Updates a client with its audit row. `false`: there is no such client, or its stored version is another one.
-fn update(t: &Connection, client: &Client, now: i64, audit: &AuditEntry) -> std::result::Result<bool, Failure> {
-    let updated = Client::COLUMNS.iter().filter(|column| column.is_updated);
-    let columns = updated.map(|column| (column.value)(client));
+fn update(
+    t: &Connection,
+    client: &Client,
+    now: i64,
+    audit: &AuditEntry,
+    written: Written,
+) -> std::result::Result<bool, Failure> {
+    let (sql, columns): (_, Vec<_>) = match written {
+        Written::Fields => (
+            &rows::UPDATE,
+            Client::COLUMNS.iter().filter(|column| column.is_updated).collect(),
+        ),
+        Written::Everything => (&rows::OVERWRITE, Client::overwritten_columns().collect()),
+    };
+    let columns = columns.into_iter().map(|column| (column.value)(client));
     let values = columns.chain([
         ColumnValue::Integer(now),
         ColumnValue::Text(&client.client_id),
         ColumnValue::Integer(client.version),
     ]);
-    let changed = t.prepare_cached(&rows::UPDATE)?.execute(params_from_iter(values))?;
+    let changed = t.prepare_cached(sql)?.execute(params_from_iter(values))?;
     if changed == 1 {
+        if written == Written::Everything {
+            t.prepare_cached("DELETE FROM client_secrets WHERE client_id = ?1")?
+                .execute([&*client.client_id])?;
+            add_secrets(t, client)?;
+        }
         append_audit(t, now, audit, "client", &client.client_id)?;
     }
     Ok(changed == 1)
@@ -257,6 +285,14 @@ fn clients_after(t: &Connection, after: &str, limit: usize) -> std::result::Resu
 fn exists(t: &Connection, client_id: &str) -> rusqlite::Result<bool> {
     t.prepare_cached("SELECT 1 FROM clients WHERE client_id = ?1")?
         .exists([client_id])
+}
+
+/// Adds the secrets of a client, the oldest first.
+fn add_secrets(t: &Connection, client: &Client) -> rusqlite::Result<()> {
+    for secret in client.secrets.iter().rev() {
+        add_secret(t, &client.client_id, &secret.hash, secret.expires_at)?;
+    }
+    Ok(())
 }
 
 fn add_secret(t: &Connection, client_id: &str, hash: &SecretHash, expires_at: Option<i64>) -> rusqlite::Result<usize> {

@@ -74,9 +74,10 @@ impl Store {
         Ok(rotated)
     }
 
-    /// Creates and updates a chunk of clients, all or none, each with its audit row; as [`Self::create_client`] and
-    /// [`Self::update_client`] do. Returns the cut-offs at `now_ms` that were appended for new clients with a predecessor,
-    /// in no particular order. [`StoreError::Conflict`]: the id of a new client is taken, or an updated
+    /// Creates, updates and overwrites a chunk of clients, all or none, each with its audit row. New and changed clients: as
+    /// [`Self::create_client`] and [`Self::update_client`] do. An overwritten client also gets the `created_at` and the secrets
+    /// given. Returns the cut-offs at `now_ms` that were appended for new clients with a predecessor, in no
+    /// particular order. [`StoreError::Conflict`]: the id of a new client is taken, or an updated
     /// client changed after it was read.
     ///
     /// [`StoreError::Conflict`]: crate::StoreError::Conflict
@@ -84,10 +85,11 @@ impl Store {
         &self,
         new: &[(Client, AuditEntry)],
         changed: &[(Client, AuditEntry)],
+        overwritten: &[(Client, AuditEntry)],
         now_ms: u64,
     ) -> Result<Vec<Revocation>> {
-        let cutoffs = dispatch!(self.write_clients(new, changed, now_ms))?;
-        for (client, audit) in new.iter().chain(changed) {
+        let cutoffs = dispatch!(self.write_clients(new, changed, overwritten, now_ms))?;
+        for (client, audit) in new.iter().chain(changed).chain(overwritten) {
             log_audit(audit, "client", &client.client_id);
         }
         Ok(cutoffs)

@@ -228,7 +228,8 @@ async fn chunk_is_written_with_an_audit_row_per_client(kind: &str) {
     changed.scope = "admin".into();
     changed.disabled = true;
     let new = ["deleted", "new", "other"].map(|id| entry(&client(id)));
-    let appended = f.store.write_clients(&new, &[entry(&changed)], at + 500).await.unwrap();
+    let changes = [entry(&changed)];
+    let appended = f.store.write_clients(&new, &changes, &[], at + 500).await.unwrap();
     let cutoff = Revocation::of_client("deleted", at + 500, 2);
     assert_eq!(appended, std::slice::from_ref(&cutoff));
 
@@ -250,7 +251,7 @@ async fn chunk_is_written_with_an_audit_row_per_client(kind: &str) {
         assert_eq!(row.detail, serde_json::json!({"of": row.target_id}));
         assert_eq!((&*row.actor, row.at, &*row.target_kind), ("cli:tester", NOW, "client"));
     }
-    assert!(f.store.write_clients(&[], &[], at).await.unwrap().is_empty());
+    assert!(f.store.write_clients(&[], &[], &[], at).await.unwrap().is_empty());
 }
 
 /// Waits for `count` audit rows of imported clients, and returns them in ascending order of client id. On Postgres, transactions
@@ -291,7 +292,7 @@ async fn chunk_with_a_conflict_writes_nothing(kind: &str) {
         (&[], &[entry(&client("unknown"))]),
     ];
     for (new, changed) in conflicting {
-        let written = f.store.write_clients(new, changed, at).await;
+        let written = f.store.write_clients(new, changed, &[], at).await;
         assert!(matches!(written, Err(StoreError::Conflict(_))), "{written:?}");
     }
     assert_eq!(f.store.client("new").await.unwrap(), None);
@@ -324,7 +325,7 @@ async fn every_column_round_trips(kind: &str) {
         ..client("bare")
     };
     f.store.create_client(&full, at, &audit("client.create")).await.unwrap();
-    f.store.write_clients(&[entry(&bare)], &[], at).await.unwrap();
+    f.store.write_clients(&[entry(&bare)], &[], &[], at).await.unwrap();
     assert_eq!(
         f.store.load_clients("", 10).await.unwrap(),
         [bare.clone(), full.clone()]
@@ -343,7 +344,7 @@ async fn every_column_round_trips(kind: &str) {
             .await
             .unwrap()
     );
-    f.store.write_clients(&[], &[entry(&into_full)], at).await.unwrap();
+    f.store.write_clients(&[], &[entry(&into_full)], &[], at).await.unwrap();
     let expected = [into_full, into_bare].map(|client| Client { version: 2, ..client });
     assert_eq!(f.store.load_clients("", 10).await.unwrap(), expected);
     assert_eq!(f.store.list_clients("", None, 10).await.unwrap().items, expected);
@@ -358,4 +359,24 @@ async fn every_column_round_trips(kind: &str) {
     f.store.for_each_client(&mut on_row).await.unwrap();
     all.sort_by(|a, b| a.client_id.cmp(&b.client_id));
     assert_eq!(all, expected);
+
+    // An overwrite also sets the time of creation and the secrets.
+    let replacement = Client {
+        version: 2,
+        created_at: NOW - 77,
+        ..client("full")
+    };
+    assert_ne!(replacement.secrets, expected[1].secrets);
+    f.store
+        .write_clients(&[], &[], &[entry(&replacement)], at)
+        .await
+        .unwrap();
+    let stored = f.store.client("full").await.unwrap();
+    assert_eq!(
+        stored,
+        Some(Client {
+            version: 3,
+            ..replacement
+        })
+    );
 }

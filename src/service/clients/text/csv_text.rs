@@ -10,6 +10,7 @@ use super::row::{BUFFER, MAX_ROW, Members, not_utf8, too_long};
 use crate::service::clients::checks::SECRET_LENGTH;
 use crate::service::clients::import::{LineRange, RowError};
 use crate::service::clients::metadata::{COLUMN_ALIASES, COLUMNS, ColumnKind};
+use crate::service::clients::secrets;
 
 /// Reads records.
 pub struct CsvRows<R> {
@@ -176,7 +177,8 @@ fn put(members: &mut Map<String, Value>, name: &str, kind: ColumnKind, field: &s
     };
     let value = match kind {
         ColumnKind::Text => field.into(),
-        ColumnKind::List => field.split_whitespace().map(Value::from).collect(),
+        ColumnKind::List => list(field),
+        ColumnKind::Secrets => secrets::from_csv(field)?,
         ColumnKind::Number => number()?,
         ColumnKind::Boolean => match field {
             "true" => true.into(),
@@ -198,6 +200,13 @@ fn put(members: &mut Map<String, Value>, name: &str, kind: ColumnKind, field: &s
     };
     members.insert(name.to_owned(), value);
     Ok(())
+}
+
+/// Words, or a JSON array for a list that is empty or has entries with spaces.
+fn list(field: &str) -> Value {
+    let array = field.starts_with('[').then(|| serde_json::from_str(field).ok());
+    let array = array.flatten().filter(Value::is_array);
+    array.unwrap_or_else(|| field.split_whitespace().map(Value::from).collect())
 }
 
 fn put_member(members: &mut Map<String, Value>, object: &str, member: &str, value: Value) {
@@ -240,6 +249,16 @@ fn into_io(error: csv::Error) -> io::Error {
     }
 }
 
+/// The field that [`list`] reads.
+fn text_of_list(items: &[Value]) -> String {
+    let words: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
+    let is_word = |word: &&str| !word.is_empty() && !word.starts_with('[') && !word.contains(char::is_whitespace);
+    if words.is_empty() || !words.iter().all(is_word) {
+        return Value::from(words).to_string();
+    }
+    words.join(" ")
+}
+
 fn text_of(members: &Map<String, Value>, name: &str, kind: ColumnKind) -> String {
     let value = match kind {
         ColumnKind::TextMember(object, member) | ColumnKind::NumberMember(object, member) => {
@@ -250,7 +269,10 @@ fn text_of(members: &Map<String, Value>, name: &str, kind: ColumnKind) -> String
     match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+        Some(Value::Array(items)) if kind == ColumnKind::Secrets => secrets::to_csv(items),
+        // An empty field is the default, which no list but this one differs from when it is empty.
+        Some(Value::Array(items)) if items.is_empty() && name != "grant_types" => String::new(),
+        Some(Value::Array(items)) => text_of_list(items),
         Some(Value::Object(object)) if object.is_empty() => String::new(),
         Some(other) => other.to_string(),
     }

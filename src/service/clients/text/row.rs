@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use crate::service::clients::import::RowError;
 
-/// The longest row, bytes.
-pub(super) const MAX_ROW: usize = 64 * 1024;
+/// The longest row, bytes: room for a client with the longest lists, each character escaped.
+pub(super) const MAX_ROW: usize = 256 * 1024;
 
 /// Read at a time, bytes.
 pub(super) const BUFFER: usize = 256 * 1024;

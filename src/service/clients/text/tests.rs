@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::service::clients::import::Outcome;
+use crate::service::clients::import::{ExistingClients, ImportOptions, Outcome};
 use crate::service::clients::registration::RegistrationDefaults;
 use oauth2_store::model::{Ledger, TokenFormat};
 
@@ -10,6 +10,15 @@ const DEFAULTS: RegistrationDefaults = RegistrationDefaults {
     format: TokenFormat::Paseto,
     ledger: Ledger::Durable,
     has_shared_secret: true,
+};
+
+const PLAIN: ImportOptions = ImportOptions {
+    generate_secrets: false,
+    existing: ExistingClients::Update,
+};
+const GENERATE: ImportOptions = ImportOptions {
+    generate_secrets: true,
+    ..PLAIN
 };
 
 type Numbered = (u64, Result<ImportRow, RowError>);
@@ -72,7 +81,7 @@ fn errors_name_the_line() {
     }
     let text = format!(
         "client_id,access_token_lifetime,disabled,claims\na,x,,\nb,1,maybe,\nc,1,,[1]\nd,1\ne,1,,{}\nf,60,true,\"{{\"\"t\"\":1}}\"\ng,\"\n",
-        "x".repeat(70_000)
+        "x".repeat(270_000)
     );
     let found = errors(&text, TextFormat::Csv);
     let lines: Vec<_> = found.iter().map(|(line, _)| *line).collect();
@@ -115,11 +124,11 @@ fn second_import_of_a_row_changes_nothing() {
     )
     .ok()
     .unwrap();
-    let Ok(Outcome::New(client, None)) = row.judge(None, DEFAULTS, 7, false) else {
+    let Ok(Outcome::New(client, None)) = row.judge(None, DEFAULTS, 7, PLAIN) else {
         panic!("it is new")
     };
     assert!(matches!(
-        row.judge(Some(&client), DEFAULTS, 9, false),
+        row.judge(Some(&client), DEFAULTS, 9, PLAIN),
         Ok(Outcome::Unchanged)
     ));
     let other = ImportRow::parse(
@@ -132,7 +141,7 @@ fn second_import_of_a_row_changes_nothing() {
     .unwrap();
     assert!(
         other
-            .judge(Some(&client), DEFAULTS, 9, false)
+            .judge(Some(&client), DEFAULTS, 9, PLAIN)
             .err()
             .unwrap()
             .contains("differs")
@@ -140,7 +149,7 @@ fn second_import_of_a_row_changes_nothing() {
     let wider = ImportRow::parse(json!({"client_id": "ci", "scope": "a b"}).as_object().unwrap().clone())
         .ok()
         .unwrap();
-    let Ok(Outcome::Changed(changed)) = wider.judge(Some(&client), DEFAULTS, 9, false) else {
+    let Ok(Outcome::Changed(changed)) = wider.judge(Some(&client), DEFAULTS, 9, PLAIN) else {
         panic!("it changes")
     };
     assert_eq!(
@@ -151,13 +160,13 @@ fn second_import_of_a_row_changes_nothing() {
         .ok()
         .unwrap();
     assert!(
-        bare.judge(None, DEFAULTS, 7, false)
+        bare.judge(None, DEFAULTS, 7, PLAIN)
             .err()
             .unwrap()
             .contains("client_secret")
     );
     assert!(matches!(
-        bare.judge(None, DEFAULTS, 7, true),
+        bare.judge(None, DEFAULTS, 7, GENERATE),
         Ok(Outcome::New(_, Some(_)))
     ));
 }
@@ -228,6 +237,7 @@ proptest! {
         name in prop::option::of("[ -~äß\n\r\",]{1,30}"), scope in "([a-z]{1,5} ){0,3}[a-z]{1,5}", uris in prop::collection::hash_set("https://[a-z]{1,9}\\.example", 0..3),
         lifetime in prop::option::of(1..2_592_000_i64), claim in any::<String>(), quota in prop::option::of(1..1_000_000_i64), disabled in any::<bool>(),
     ) {
+        let claim = claim.replace('\0', "");
         let name = name.filter(|name| !name.chars().any(char::is_control));
         let members = json!({
             "client_id": "ci", "client_name": name, "scope": scope, "audience": uris.iter().collect::<Vec<_>>(), "disabled": disabled,
@@ -235,13 +245,13 @@ proptest! {
             "client_secret": "s".repeat(32),
         });
         let row = ImportRow::parse(members.as_object().unwrap().clone()).map_err(TestCaseError::fail)?;
-        let Ok(Outcome::New(client, _)) = row.judge(None, DEFAULTS, 1_700_000_000, false) else { return Err(TestCaseError::reject("too large")) };
+        let Ok(Outcome::New(client, _)) = row.judge(None, DEFAULTS, 1_700_000_000, PLAIN) else { return Err(TestCaseError::reject("too large")) };
         for format in [TextFormat::JsonLines, TextFormat::Csv] {
             let text = exported(&client, format);
             let found = records(&text, format).map_err(TestCaseError::fail)?;
             prop_assert_eq!(found.len(), 1);
             let again = found[0].1.as_ref().map_err(|why| TestCaseError::fail(why.clone()))?;
-            let Ok(Outcome::New(again, None)) = again.judge(None, DEFAULTS, 5, false) else { return Err(TestCaseError::fail("it is rejected")) };
+            let Ok(Outcome::New(again, None)) = again.judge(None, DEFAULTS, 5, PLAIN) else { return Err(TestCaseError::fail("it is rejected")) };
             prop_assert_eq!(&*again, &*client);
         }
     }
