@@ -166,7 +166,7 @@ impl FromRequest for By {
     }
 }
 
-/// The client in the path. An id that no client can have is not looked up: Postgres rejects text with a NUL.
+/// The client in the path, percent-decoded. An id that no client can have is not looked up: Postgres rejects text with a NUL.
 #[derive(Debug, IntoParams)]
 #[into_params(names("client_id"), parameter_in = Path)]
 pub struct ClientId(pub String);
@@ -176,13 +176,18 @@ impl FromRequest for ClientId {
     type Future = Ready<Result<Self, Failure>>;
 
     fn from_request(request: &HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
-        let id = request.match_info().get("client_id").unwrap_or_default();
-        ready(if is_client_id(id) {
-            Ok(Self(id.to_owned()))
+        let id = path_parameter(request);
+        ready(if is_client_id(&id) {
+            Ok(Self(id))
         } else {
-            Err(ServiceError::NotFound(NotFound::Client(id.to_owned())).into())
+            Err(ServiceError::NotFound(NotFound::Client(id)).into())
         })
     }
+}
+
+/// The one parameter of a path. The router compares paths with `%2F`, `%25` and `%2B` still encoded; here they are decoded too.
+pub fn path_parameter(request: &HttpRequest) -> String {
+    request.match_info().load().unwrap_or_default()
 }
 
 /// The token id in the path.

@@ -161,15 +161,15 @@ async fn invalid_metadata_is_rejected(kind: Kind) {
     let prefix = unique("invalid");
     for (field, mut metadata) in [
         ("client_id", json!({"client_id": ""})),
-        ("client_id", json!({"client_id": "a b"})),
-        ("client_id", json!({"client_id": "x".repeat(200)})),
+        ("client_id", json!({"client_id": "a\tb"})),
+        ("client_id", json!({"client_id": "x".repeat(257)})),
         ("client_secret", json!({"client_secret": "short"})),
         ("scope", json!({"scope": "a\u{e9}"})),
         ("token_format", json!({"token_format": "saml"})),
         ("signing_alg", json!({"signing_alg": "HS256", "token_format": "jwt"})),
         ("signing_alg", json!({"signing_alg": "ES256"})),
         ("grant_types", json!({"grant_types": ["password"]})),
-        ("audience", json!({"audience": ["not a uri"]})),
+        ("audience", json!({"audience": ["not a: uri"]})),
         ("access_token_lifetime", json!({"access_token_lifetime": 0})),
         ("access_token_lifetime", json!({"access_token_lifetime": 2_592_001})),
         ("token_ledger", json!({"token_ledger": "maybe"})),
@@ -244,7 +244,7 @@ async fn client_list_is_paginated(kind: Kind) {
         "limit=x",
         "unknown=1",
         "prefix=%00",
-        "prefix=a/b",
+        "prefix=a%0Ab",
     ] {
         let (status, body) = call(&server, Method::GET, &format!("/clients?{query}"), json!({})).await;
         assert_eq!(
@@ -258,8 +258,8 @@ async fn client_list_is_paginated(kind: Kind) {
 /// Ids that no client can have must not reach the store: Postgres does not accept NUL in text, for example.
 async fn malformed_ids_are_not_found(kind: Kind) {
     let server = shared(kind).await;
-    let long = "x".repeat(129);
-    for id in ["%00", "a%00b", "%FF", "a%2Fb", "a%20b", "%C3%A9", "'", &long] {
+    let long = "x".repeat(257);
+    for id in ["%00", "a%00b", "%FF", "a%2Fb%0A", "a%09b", "%C3%A9", "%7F", &long] {
         for (method, url) in [
             (Method::GET, ""),
             (Method::PATCH, ""),

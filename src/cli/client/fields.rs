@@ -36,7 +36,8 @@ pub(super) struct Fields {
     /// Display name.
     #[arg(long)]
     name: Option<String>,
-    /// A grant that the client may use; may repeat.
+    /// A grant that the client may use; may repeat. By default client_credentials, but none for a client that only introspects tokens:
+    /// with --introspection-audience, without --scope and --audience.
     #[arg(long = "grant", value_name = "GRANT")]
     grants: Vec<String>,
     /// Scopes that the client may request, space-separated.
@@ -51,11 +52,11 @@ pub(super) struct Fields {
     /// `typ` of its JWTs: at+jwt or JWT.
     #[arg(long, value_name = "TYP")]
     token_typ: Option<String>,
-    /// An audience that the client may request, the first is the default; may repeat.
-    #[arg(long, value_name = "URI")]
+    /// An audience that the client may request, a name or a URI, the first is the default; may repeat.
+    #[arg(long, value_name = "AUDIENCE")]
     audience: Vec<String>,
     /// An audience whose tokens the client may introspect; may repeat.
-    #[arg(long, value_name = "URI", alias = "resource-server")]
+    #[arg(long, value_name = "AUDIENCE", alias = "resource-server")]
     introspection_audience: Vec<String>,
     /// Whether its tokens are recorded: durable or stateless.
     #[arg(long)]
@@ -135,6 +136,7 @@ fn members<T>(
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Resettable {
     Name,
+    Grant,
     Scope,
     Format,
     SigningAlg,
@@ -157,6 +159,7 @@ impl Resettable {
     pub(super) fn apply(self, request: &mut ClientRequest) -> Result<(), Failure> {
         match self {
             Self::Name => self.reset(&mut request.client_name),
+            Self::Grant => self.reset(&mut request.grant_types),
             Self::Scope => self.reset(&mut request.scope),
             Self::Format => self.reset(&mut request.token_format),
             Self::SigningAlg => self.reset(&mut request.signing_alg),

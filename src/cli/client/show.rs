@@ -1,5 +1,7 @@
 //! Prints a client.
 
+use std::io::{self, Write as _};
+
 use oauth2_store::model::Client;
 use serde_json::{Map, Value};
 
@@ -14,6 +16,10 @@ const WITHOUT_DEFAULT: [&str; 2] = ["client_name", "reuse_percent"];
 /// Prints every field of [`ClientView`], in the order of the CSV columns.
 pub(super) fn show(client: &Client, secret: Option<&str>, json: Json) -> Result<(), Failure> {
     let view = ClientView::new(client, secret);
+    if let Some(notice) = &view.notice {
+        // A closed stderr is no failure.
+        let _ = writeln!(io::stderr().lock(), "note: {notice}");
+    }
     if json.json {
         return output::json(&view);
     }
@@ -36,6 +42,7 @@ fn text(name: &str, value: &Value) -> String {
         ("created_at", Value::Number(seconds)) => output::date(seconds.as_i64().unwrap_or_default()),
         (_, Value::Null) if !WITHOUT_DEFAULT.contains(&name) => output::or_default(None::<&str>),
         (_, Value::Null) => output::or_dash(None::<&str>),
+        ("grant_types", Value::Array(list)) if list.is_empty() => "none".to_owned(),
         (_, Value::Array(list)) => or_dash(joined(list.iter().map(plain))),
         (_, Value::Object(members)) => or_dash(pairs(members)),
         (_, other) => or_dash(plain(other)),

@@ -42,6 +42,14 @@ pub struct Presented<'a> {
     pub others: Vec<ClientSecret<'a>>,
 }
 
+/// The form in which the header should have a client id (RFC 6749 section 2.3.1), if that differs from the id where it matters:
+/// an id without these characters reads the same either way.
+pub fn encoded_id(client_id: &str) -> Option<String> {
+    client_id
+        .contains([':', '%', '+'])
+        .then(|| url::form_urlencoded::byte_serialize(client_id.as_bytes()).collect())
+}
+
 /// Reads the client id and the secret. `invalid_client` if they are malformed or the id is empty.
 pub(super) fn read(authorization: &Authorization) -> Result<Presented<'_>, OAuthError> {
     let basic = authorization.basic.as_deref().ok_or(OAuthError::INVALID_CLIENT)?;
@@ -87,6 +95,18 @@ mod tests {
         let header = Authorization::parse(&basic("a%3Ab+c", "p%25%2B"));
         let found = read(&header).unwrap();
         assert_eq!((&*found.first.client_id, found.first.expose()), ("a:b c", "p%+"));
+    }
+
+    #[test]
+    fn encoded_ids_read_as_the_id() {
+        assert_eq!(encoded_id("c_plain-1.~ @/"), None);
+        for id in ["team:ci", "100%", "a+b c", "https://app.example/"] {
+            let encoded = encoded_id(id).unwrap();
+            assert!(!encoded.contains(':'));
+            let header = Authorization::parse(&basic(&encoded, "a_secret"));
+            let found = read(&header).unwrap();
+            assert_eq!((&*found.first.client_id, found.first.expose()), (id, "a_secret"));
+        }
     }
 
     #[test]

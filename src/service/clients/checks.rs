@@ -5,17 +5,16 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use oauth2_store::model::{GrantType, MAX_TOKEN_LIFETIME};
-use url::Url;
 
 use crate::protocol::scope::is_scope_token;
 use crate::service::error::{InvalidMetadata, ServiceError};
 
-const MAX_ID: usize = 128;
+const MAX_ID: usize = 256;
 const MAX_NAME: usize = 256;
 const MAX_SCOPE_TOKEN: usize = 128;
 const MAX_SCOPE: usize = 2048;
-const MAX_URIS: usize = 64;
-const MAX_URI: usize = 512;
+const MAX_AUDIENCES: usize = 64;
+const MAX_AUDIENCE: usize = 512;
 
 /// Unix seconds that every store can represent, up to the year 9999.
 pub(super) const TIMES: RangeInclusive<i64> = 0..=253_402_300_799;
@@ -82,21 +81,17 @@ fn hash_scheme(text: &str) -> Option<&'static str> {
     known.map(|(_, scheme)| *scheme)
 }
 
-/// Whether a client may have this id.
+/// Whether a client may have this id: printable ASCII (RFC 6749 appendix A.1). It is escaped where it is written.
 pub fn is_client_id(id: &str) -> bool {
-    // Form encoding leaves these characters alone, so the id is the same in the Authorization header and in a form.
-    let plain = id
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"._~:-".contains(&byte));
-    (1..=MAX_ID).contains(&id.len()) && plain && !matches!(id, "." | "..")
+    (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
 }
 
 /// Checks the prefix of a list: empty, or the beginning of an id.
 pub fn prefix(prefix: &str) -> Result<(), ServiceError> {
-    if prefix.is_empty() || is_client_id(prefix) || matches!(prefix, "." | "..") {
+    if prefix.is_empty() || is_client_id(prefix) {
         return Ok(());
     }
-    let reason = format!("must be the beginning of a client_id: at most {MAX_ID} characters of A-Z a-z 0-9 . _ ~ : -");
+    let reason = format!("must be the beginning of a client_id: at most {MAX_ID} printable ASCII characters");
     Err(ServiceError::parameter("prefix", reason))
 }
 
@@ -104,7 +99,7 @@ pub(super) fn id(id: &str) -> Result<(), InvalidMetadata> {
     if is_client_id(id) {
         return Ok(());
     }
-    let reason = format!("must be 1 to {MAX_ID} characters of A-Z a-z 0-9 . _ ~ : -");
+    let reason = format!("must be 1 to {MAX_ID} printable ASCII characters");
     Err(InvalidMetadata::new("client_id", reason))
 }
 
@@ -128,9 +123,6 @@ pub(super) fn grants(names: &[String]) -> Result<Vec<GrantType>, InvalidMetadata
         if !grants.contains(&grant) {
             grants.push(grant);
         }
-    }
-    if grants.is_empty() {
-        return Err(InvalidMetadata::new("grant_types", "must name at least one grant"));
     }
     Ok(grants)
 }
@@ -156,34 +148,50 @@ pub(super) fn scope(text: &str) -> Result<Arc<str>, InvalidMetadata> {
     Ok(scopes.join(" ").into())
 }
 
-/// Absolute URIs without fragment (RFC 8707 section 2).
-pub(super) fn uris(field: &'static str, list: &[String]) -> Result<Vec<Arc<str>>, InvalidMetadata> {
-    if list.len() > MAX_URIS {
-        return Err(InvalidMetadata::new(
-            field,
-            format!("must have at most {MAX_URIS} entries"),
-        ));
+/// Audiences, each once, in the order given: any `StringOrURI` (RFC 7519 section 2). That is what a token's `aud` may be; the absolute
+/// URIs without fragment of RFC 8707 section 2 are some of them.
+pub(super) fn audiences(field: &'static str, list: &[String]) -> Result<Vec<Arc<str>>, InvalidMetadata> {
+    if list.len() > MAX_AUDIENCES {
+        let reason = format!("must have at most {MAX_AUDIENCES} entries");
+        return Err(InvalidMetadata::new(field, reason));
     }
-    let mut uris: Vec<Arc<str>> = Vec::with_capacity(list.len());
-    for uri in list {
-        if !is_absolute_uri(uri) {
-            let reason = format!("must be absolute URIs without fragment, each at most {MAX_URI} characters");
+    let mut audiences: Vec<Arc<str>> = Vec::with_capacity(list.len());
+    for audience in list {
+        if !(1..=MAX_AUDIENCE).contains(&audience.len()) || audience.chars().any(char::is_control) {
+            let reason = format!("must have entries of 1 to {MAX_AUDIENCE} bytes without control characters");
             return Err(InvalidMetadata::new(field, reason));
         }
-        if uris.iter().any(|known| **known == **uri) {
-            return Err(InvalidMetadata::new(field, format!("must not name {uri} twice")));
+        if audience.contains(':') && !is_uri(audience) {
+            let reason = "must have entries that are URIs (RFC 3986) if they contain a colon, such as https://api.example, \
+                          api://default or urn:x";
+            return Err(InvalidMetadata::new(field, reason));
         }
-        uris.push(uri.as_str().into());
+        if audiences.iter().any(|known| **known == **audience) {
+            return Err(InvalidMetadata::new(field, format!("must not name {audience} twice")));
+        }
+        audiences.push(audience.as_str().into());
     }
-    Ok(uris)
+    Ok(audiences)
 }
 
-fn is_absolute_uri(uri: &str) -> bool {
-    // The parser would silently repair characters outside RFC 3986, and the result would never compare equal.
-    let plain = uri
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(&byte));
-    uri.len() <= MAX_URI && plain && Url::parse(uri).is_ok()
+/// Whether a text has a scheme and only characters of a URI. What follows the scheme is for the scheme to define.
+fn is_uri(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return false;
+    };
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let mut bytes = rest.bytes();
+    let mut is_plain = !rest.is_empty();
+    while let Some(byte) = bytes.next() {
+        is_plain &= match byte {
+            b'%' => (0..2).all(|_| bytes.next().is_some_and(|digit| digit.is_ascii_hexdigit())),
+            _ => byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=".contains(&byte),
+        };
+    }
+    is_scheme && is_plain
 }
 
 pub(super) fn lifetime(seconds: i64) -> Result<u32, InvalidMetadata> {

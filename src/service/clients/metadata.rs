@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::field::{Field, Patch, set, set_or};
 use super::{checks, policy};
+use crate::protocol::client_auth::client_secret_basic::encoded_id;
 use crate::service::error::InvalidMetadata;
 use crate::service::schema;
 
@@ -20,9 +21,10 @@ use crate::service::schema;
 #[derive(Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientRequest {
-    /// Client identifier; generated if absent. It cannot be changed.
+    /// Client identifier, 1 to 256 printable ASCII characters (RFC 6749 appendix A.1); generated if absent. It cannot be changed. In a
+    /// path it is percent-encoded.
     #[serde(default)]
-    #[schema(value_type = Option<String>, pattern = "^[A-Za-z0-9._~:-]{1,128}$", examples("reports"))]
+    #[schema(value_type = Option<String>, pattern = "^[ -~]{1,256}$", examples("reports"))]
     pub client_id: Field<String>,
     /// Client secret; generated if absent. It is changed by `rotate-secret` only.
     #[serde(default)]
@@ -32,7 +34,8 @@ pub struct ClientRequest {
     #[serde(default)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
     pub client_name: Field<String>,
-    /// Grants that the client may use.
+    /// Grants that the client may use; an empty list: none. By default those of its kind: none for a resource server, which has
+    /// `introspection_audiences` and neither `scope` nor `audience`; else `client_credentials`.
     #[serde(default)]
     #[schema(value_type = Option<Vec<schema::GrantType>>)]
     pub grant_types: Field<Vec<String>>,
@@ -52,7 +55,8 @@ pub struct ClientRequest {
     #[serde(default)]
     #[schema(value_type = Option<schema::TokenTyp>)]
     pub token_typ: Field<String>,
-    /// Audiences that it may request, absolute URIs; the first is the default.
+    /// Audiences that it may request, each 1 to 512 bytes: names or, if they contain a colon, URIs (RFC 7519 section 2). The first is
+    /// the default.
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>, max_items = 64, examples("https://api.example.com"))]
     pub audience: Field<Vec<String>>,
@@ -115,12 +119,6 @@ impl ClientRequest {
     /// Applies every member but `client_id`, `client_secret` and `created_at` to a client.
     pub(super) fn apply(&self, client: &mut Client) -> Result<(), InvalidMetadata> {
         set(&mut client.client_name, &self.client_name, |name| checks::name(name))?;
-        set_or(
-            &mut client.grant_types,
-            &self.grant_types,
-            Client::default_grant_types(),
-            |names| checks::grants(names).map(Into::into),
-        )?;
         set_or(&mut client.scope, &self.scope, "".into(), |text| checks::scope(text))?;
         set(&mut client.token_format, &self.token_format, |name| {
             checks::named("token_format", name)
@@ -132,14 +130,19 @@ impl ClientRequest {
             checks::named("token_typ", name)
         })?;
         set_or(&mut client.audience, &self.audience, Arc::default(), |list| {
-            checks::uris("audience", list).map(Into::into)
+            checks::audiences("audience", list).map(Into::into)
         })?;
         set_or(
             &mut client.introspection_audiences,
             &self.introspection_audiences,
             Arc::default(),
-            |list| checks::uris("introspection_audiences", list).map(Into::into),
+            |list| checks::audiences("introspection_audiences", list).map(Into::into),
         )?;
+        // The default depends on the fields before.
+        let of_its_kind = client.default_grant_types();
+        set_or(&mut client.grant_types, &self.grant_types, of_its_kind, |names| {
+            checks::grants(names).map(Into::into)
+        })?;
         set(&mut client.token_ledger, &self.token_ledger, |name| {
             checks::named("token_ledger", name)
         })?;
@@ -175,6 +178,9 @@ pub struct ClientView<'a> {
     /// Client secret; only in the response that creates it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<&'a str>,
+    /// With the secret: how to send an id that HTTP Basic cannot have as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
     /// A name for people.
     pub client_name: Option<&'a str>,
     /// Grants that the client may use.
@@ -230,6 +236,7 @@ impl<'a> ClientView<'a> {
         Self {
             client_id: &client.client_id,
             client_secret: secret,
+            notice: secret.and_then(|_| notice(&client.client_id)),
             client_name: client.client_name.as_deref(),
             grant_types: &client.grant_types,
             scope: &client.scope,
@@ -250,6 +257,14 @@ impl<'a> ClientView<'a> {
             created_at: client.created_at,
         }
     }
+}
+
+/// How a client has to send its id in HTTP Basic, if not as it is.
+pub fn notice(client_id: &str) -> Option<String> {
+    let encoded = encoded_id(client_id)?;
+    Some(format!(
+        "in HTTP Basic, send the client_id form-encoded (RFC 6749 section 2.3.1): {encoded}"
+    ))
 }
 
 /// How a column of CSV becomes a member of a [`ClientRequest`].

@@ -71,6 +71,9 @@ pub fn register(
         ..Client::new(client_id, now)
     };
     request.apply(&mut client)?;
+    if request.grant_types == Field::Absent {
+        client.grant_types = client.default_grant_types();
+    }
     check_combination(&client, defaults)?;
     Ok(Registered { client, secret })
 }

@@ -95,7 +95,7 @@ impl Client {
         Self {
             client_id: client_id.into(),
             client_name: None,
-            grant_types: Self::default_grant_types(),
+            grant_types: [GrantType::ClientCredentials].into(),
             scope: "".into(),
             token_format: None,
             signing_alg: None,
@@ -112,9 +112,16 @@ impl Client {
         }
     }
 
-    /// The grant types of a client that was registered without any.
-    pub fn default_grant_types() -> Arc<[GrantType]> {
-        [GrantType::ClientCredentials].into()
+    /// The grant types of a client for which none were named: none for a resource server, which introspects tokens and has neither
+    /// scopes nor audiences of its own.
+    pub fn default_grant_types(&self) -> Arc<[GrantType]> {
+        let is_resource_server =
+            !self.introspection_audiences.is_empty() && self.audience.is_empty() && self.scope.is_empty();
+        if is_resource_server {
+            Arc::default()
+        } else {
+            [GrantType::ClientCredentials].into()
+        }
     }
 
     /// The columns that an overwrite sets: all but the id and the version.

@@ -1,4 +1,4 @@
-//! The file of generated secrets: a client id, a comma and its secret per line.
+//! The file of generated secrets: a client id and its secret per line, as CSV.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -19,14 +19,18 @@ impl SecretsFile {
 
     /// Appends secrets and syncs them to disk. Returns where they begin, for [`Self::discard`].
     pub fn append(&mut self, secrets: &[(Arc<str>, String)]) -> Result<u64, Failure> {
-        let append = |file: &mut File| {
+        let append = |file: &mut File| -> io::Result<u64> {
             let began_at = file.stream_position()?;
             if !secrets.is_empty() {
-                let lines: String = secrets
-                    .iter()
-                    .flat_map(|(client_id, secret)| [client_id, ",", secret, "\n"])
-                    .collect();
-                file.write_all(lines.as_bytes())?;
+                // An id may contain commas and quotes.
+                let mut lines = csv::Writer::from_writer(Vec::new());
+                for (client_id, secret) in secrets {
+                    lines.write_record([&**client_id, secret.as_str()])?;
+                }
+                let lines = lines
+                    .into_inner()
+                    .map_err(|error| io::Error::other(error.to_string()))?;
+                file.write_all(&lines)?;
                 file.sync_data()?;
             }
             Ok(began_at)

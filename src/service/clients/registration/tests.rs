@@ -55,14 +55,12 @@ fn an_empty_request_gets_the_defaults() {
 fn errors_name_the_field() {
     let bad = [
         json!({"client_id": ""}),
-        json!({"client_id": "a b"}),
+        json!({"client_id": "a\nb"}),
         json!({"client_id": "ü"}),
-        json!({"client_id": ".."}),
-        json!({"client_id": "a".repeat(129)}),
+        json!({"client_id": "a".repeat(257)}),
         json!({"client_secret": "short"}),
         json!({"client_secret": "é".repeat(40)}),
         json!({"client_name": "a\u{0}b"}),
-        json!({"grant_types": []}),
         json!({"grant_types": ["password"]}),
         json!({"scope": "a\"b"}),
         json!({"token_format": "jwt", "signing_alg": "HS256"}),
@@ -78,17 +76,23 @@ fn errors_name_the_field() {
         json!({"claims": {"a b": 1}}),
         json!({"claims": {"a": [[[[[1]]]]]}}),
         json!({"claims": {"a": "x".repeat(1024)}}),
+        json!({"claims": {"a": [{"b": "\u{0}"}]}}),
         json!({"scope": "a\tb"}),
         json!({"scope": "a".repeat(129)}),
         json!({"scope": "ab ".repeat(700)}),
         json!({"token_format": "saml"}),
         json!({"signing_alg": "EdDSA"}),
         json!({"signing_alg": "none", "token_format": "jwt"}),
-        json!({"audience": ["/relative"]}),
-        json!({"audience": ["https://a#b"]}),
+        json!({"audience": [""]}),
+        json!({"audience": ["a\nb"]}),
+        json!({"audience": ["a".repeat(513)]}),
         json!({"audience": ["https://a/ b"]}),
+        json!({"audience": ["https://a/%4"]}),
+        json!({"audience": ["my api: prod"]}),
+        json!({"audience": [":"]}),
+        json!({"audience": ["urn:"]}),
         json!({"audience": ["https://a", "https://a"]}),
-        json!({"introspection_audiences": ["x"]}),
+        json!({"introspection_audiences": ["1:2"]}),
         json!({"token_ledger": "stateless", "token_format": "opaque"}),
         json!({"access_token_lifetime": 0}),
         json!({"access_token_lifetime": 2_592_001}),
@@ -113,6 +117,91 @@ fn scopes_keep_their_order_and_lose_duplicates() {
         registered(json!({"scope": " write read  write ", "audience": ["urn:x:y", "https://api.example"]})).unwrap();
     assert_eq!(&*made.client.scope, "write read");
     assert_eq!(made.client.audience.len(), 2);
+}
+
+#[test]
+fn audiences_are_names_or_uris() {
+    let given = json!([
+        "my-api",
+        "My API",
+        "api://default",
+        "urn:x",
+        "https://a#b",
+        "https://a/%41?x=1",
+        "localhost:8080",
+        "/relative",
+        "日本",
+        "[1]",
+        "spiffe://example.org/a",
+    ]);
+    let made = registered(json!({"audience": given, "introspection_audiences": given})).unwrap();
+    let shown = serde_json::to_value(ClientView::new(&made.client, None)).unwrap();
+    assert_eq!(
+        (&shown["audience"], &shown["introspection_audiences"]),
+        (&given, &given)
+    );
+}
+
+#[test]
+fn client_ids_are_printable_ascii() {
+    for id in [
+        ".",
+        "..",
+        "a/../b",
+        "a b",
+        " ",
+        "me@example.com",
+        "https://app.example/cb?x=1#y",
+        "100%",
+        "\"quoted\"\\",
+        "a,b",
+    ] {
+        assert_eq!(&*registered(json!({"client_id": id})).unwrap().client.client_id, id);
+    }
+    assert!(registered(json!({"client_id": "~".repeat(256)})).is_ok());
+}
+
+#[test]
+fn a_client_gets_the_grants_that_are_named_or_those_of_its_kind() {
+    let all = json!(["client_credentials"]);
+    let resource_server = json!({"introspection_audiences": ["api"]});
+    let cases = [
+        (json!({}), all.clone()),
+        (json!({"scope": "a"}), all.clone()),
+        (resource_server.clone(), json!([])),
+        (
+            json!({"introspection_audiences": ["api"], "client_name": "N"}),
+            json!([]),
+        ),
+        (
+            json!({"introspection_audiences": ["api"], "grant_types": null}),
+            json!([]),
+        ),
+        (json!({"introspection_audiences": ["api"], "scope": "a"}), all.clone()),
+        (
+            json!({"introspection_audiences": ["api"], "audience": ["b"]}),
+            all.clone(),
+        ),
+        (
+            json!({"introspection_audiences": ["api"], "grant_types": all}),
+            all.clone(),
+        ),
+        (json!({"introspection_audiences": []}), all.clone()),
+        (json!({"grant_types": []}), json!([])),
+    ];
+    for (request, grants) in cases {
+        let made = registered(request.clone()).unwrap().client;
+        assert_eq!(serde_json::to_value(&*made.grant_types).unwrap(), grants, "{request}");
+    }
+    // An update changes them only where it names them.
+    let made = registered(resource_server).unwrap().client;
+    let after = |request: serde_json::Value| {
+        let changed = update(&serde_json::from_value(request).unwrap(), &made, DEFAULTS).unwrap();
+        serde_json::to_value(&*changed.grant_types).unwrap()
+    };
+    assert_eq!(after(json!({"scope": "a"})), json!([]));
+    assert_eq!(after(json!({"scope": "a", "grant_types": null})), all);
+    assert_eq!(after(json!({"grant_types": all})), all);
 }
 
 #[test]
