@@ -17,6 +17,7 @@ use crate::tokens::secret;
 pub mod changes;
 pub mod checks;
 pub mod field;
+mod hash_schemes;
 pub mod import;
 pub mod metadata;
 pub mod policy;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use oauth2_store::model::{GrantType, MAX_TOKEN_LIFETIME};
 
+use super::hash_schemes;
 use crate::protocol::scope::is_scope_token;
 use crate::service::error::{InvalidMetadata, ServiceError};
 
@@ -29,56 +30,11 @@ pub fn secret(secret: &str) -> Result<(), InvalidMetadata> {
                       short secret";
         return Err(InvalidMetadata::new("client_secret", reason));
     }
-    if let Some(scheme) = hash_scheme(secret) {
+    if let Some(scheme) = hash_schemes::of(secret) {
         let reason = format!("must be the secret itself; this looks like a hash or a tagged password ({scheme})");
         return Err(InvalidMetadata::new("client_secret", reason));
     }
     Ok(())
-}
-
-/// The scheme of a text that other systems store in place of a secret. As a secret it would authenticate, and the real one would not.
-fn hash_scheme(text: &str) -> Option<&'static str> {
-    const SCHEMES: &[(&str, &str)] = &[
-        ("$2a$", "bcrypt"),
-        ("$2b$", "bcrypt"),
-        ("$2x$", "bcrypt"),
-        ("$2y$", "bcrypt"),
-        ("bcrypt", "bcrypt"),
-        ("$argon2", "Argon2"),
-        ("argon2", "Argon2"),
-        ("$pbkdf2", "PBKDF2"),
-        ("pbkdf2", "PBKDF2"),
-        ("$scrypt", "scrypt"),
-        ("scrypt", "scrypt"),
-        ("$7$", "scrypt"),
-        ("$y$", "yescrypt"),
-        ("$gy$", "yescrypt"),
-        ("$1$", "MD5-crypt"),
-        ("$apr1$", "MD5-crypt"),
-        ("md5$", "MD5"),
-        ("sha1$", "SHA-1"),
-        ("$sha1$", "SHA-1"),
-        ("sha256$", "SHA-256"),
-        ("sha256:", "SHA-256"),
-        ("sha512$", "SHA-512"),
-        ("sha512:", "SHA-512"),
-        ("$5$", "SHA-256-crypt"),
-        ("$6$", "SHA-512-crypt"),
-        ("$s$", "Drupal"),
-        ("$h$", "phpass"),
-        ("$p$", "phpass"),
-    ];
-    let text = text.to_ascii_lowercase();
-    // `{bcrypt}`, `{noop}`, `{SSHA}`: Spring, UAA and LDAP.
-    let tag = text.strip_prefix('{').and_then(|rest| rest.split_once('}'));
-    if tag.is_some_and(|(tag, _)| {
-        tag.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_@.".contains(&byte))
-    }) {
-        return Some("a scheme in braces");
-    }
-    let known = SCHEMES.iter().find(|(prefix, _)| text.starts_with(prefix));
-    known.map(|(_, scheme)| *scheme)
 }
 
 /// Whether a client may have this id: printable ASCII (RFC 6749 appendix A.1). It is escaped where it is written.

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{exported, import};
 use crate::cli::migrated;
-use crate::start;
+use crate::{shared, start};
 
 on_both_stores!(
     line_changes_only_what_it_names,
@@ -77,12 +77,17 @@ async fn line_changes_only_what_it_names(kind: Kind) {
 
 /// What other systems store in place of a secret would log in as it stands, and the real secret would not.
 async fn hash_is_not_a_secret(kind: Kind) {
-    let setup = migrated(kind).await;
+    let (setup, server) = (migrated(kind).await, shared(kind).await);
+    let post = async |path: &str, media: &str, body: String| {
+        let request = server.admin(Method::POST, path).header("content-type", media);
+        let response = request.body(body).send().await.unwrap();
+        (response.status(), response.text().await.unwrap())
+    };
     for (hash, scheme) in [
         ("$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy", "bcrypt"),
-        ("{bcrypt}$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68L", "braces"),
-        ("{noop}a-secret-in-clear-text-of-forty-letters", "braces"),
-        ("{SSHA512}c2FsdGVkIGhhc2ggb2YgYSBzZWNyZXQgdGhhdCBpcyBsb25n", "braces"),
+        ("{bcrypt}$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68L", "{bcrypt}"),
+        ("{noop}a-secret-in-clear-text-of-forty-letters", "{noop}"),
+        ("{SSHA512}c2FsdGVkIGhhc2ggb2YgYSBzZWNyZXQgdGhhdCBpcyBsb25n", "{SSHA512}"),
         ("$pbkdf2-sha256$25000$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaGhhc2g", "PBKDF2"),
         ("pbkdf2_sha256$600000$saltsaltsalt$aGFzaGhhc2hoYXNoaGFzaA==", "PBKDF2"),
         ("$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo", "Argon2"),
@@ -94,23 +99,44 @@ async fn hash_is_not_a_secret(kind: Kind) {
             "$6$rounds=5000$saltsalt$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaA",
             "SHA-512",
         ),
+        (
+            r#"{"hashIterations":27500,"algorithm":"pbkdf2-sha256"}"#,
+            "a JSON document",
+        ),
     ] {
-        let line = json!({"client_id": "foreign", "client_secret": hash}).to_string();
-        let output = setup.run_with_input(&["client", "import", "-", "--format", "jsonl"], &line);
-        assert!(
-            output.code == 2 && output.stderr.contains(scheme),
-            "{hash}: {}",
-            output.stderr
-        );
-        assert!(!output.stderr.contains(hash), "no secret in an error");
-        let output = setup.run(&["client", "create", "--id", "foreign", "--secret", hash]);
-        assert!(
-            output.code == 2 && output.stderr.contains(scheme),
-            "{hash}: {}",
-            output.stderr
-        );
+        let member = json!({"client_id": "foreign", "client_secret": hash}).to_string();
+        let row = format!("client_id,client_secret\nforeign,\"{}\"\n", hash.replace('"', "\"\""));
+        let import = |format: &str, text: &str| {
+            let output = setup.run_with_input(&["client", "import", "-", "--format", format], text);
+            (output.code == 2, output.stderr)
+        };
+        let create = ["client", "create", "--id", "foreign"];
+        let given = setup.run(&[&create[..], &["--secret", hash]].concat());
+        let on_stdin = setup.run_with_input(&[&create[..], &["--secret-stdin"]].concat(), hash);
+        let mut doors = vec![
+            import("jsonl", &member),
+            import("csv", &row),
+            (given.code == 2, given.stderr),
+            (on_stdin.code == 2, on_stdin.stderr),
+        ];
+        for (path, media, body) in [
+            ("/clients", "application/json", &member),
+            ("/clients:import", "application/x-ndjson", &member),
+            ("/clients:import", "text/csv", &row),
+        ] {
+            let (status, answer) = post(path, media, body.clone()).await;
+            doors.push((status == StatusCode::BAD_REQUEST, answer));
+        }
+        for (is_rejected, answer) in doors {
+            assert!(is_rejected && answer.contains(scheme), "{hash}: {answer}");
+            assert!(!answer.contains(hash), "no secret in an error");
+        }
     }
     assert!(exported(&setup).is_empty());
+    // A digest cannot be told from a generated secret.
+    let digest = hex::encode(digest(&SHA256, b"x"));
+    let taken = setup.run(&["client", "create", "--secret", &digest]);
+    assert_eq!(taken.code, 0, "{}", taken.stderr);
 }
 
 async fn short_secret_of_an_imported_hash_does_not_authenticate(kind: Kind) {
