@@ -23,7 +23,7 @@ pub mod unverified;
 pub mod verified;
 
 /// Maximum length of a token, bytes. Longer ones are not parsed: this server issues none.
-pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+pub const MAX_TOKEN_BYTES: usize = 12 * 1024;
 
 mod encoding {
     /// base64url without padding (RFC 4648 section 5). Decoding rejects non-zero trailing bits in the last character, so the

@@ -33,6 +33,7 @@ mod canary;
 mod claims;
 mod cli;
 mod client_auth;
+mod client_fields;
 mod client_ids;
 mod config;
 mod crash;

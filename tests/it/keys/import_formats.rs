@@ -37,10 +37,8 @@ fn import(setup: &Setup, file: &str, arguments: &[&str]) -> Output {
     setup.run(&[&["key", "import", file, "--json"], arguments].concat())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn keys_are_taken_as_openssl_writes_them() {
-    let setup = migrated(Kind::Postgres).await;
-    let directory = setup.directory();
+/// Private keys in every form that is taken.
+fn make_keys(directory: &Path) {
     std::fs::write(directory.join("pass"), format!("{PASSPHRASE}\nsecond line\n")).unwrap();
     // OpenSSL reads the second line of a file that is named twice.
     std::fs::copy(directory.join("pass"), directory.join("pass-out")).unwrap();
@@ -72,6 +70,13 @@ async fn keys_are_taken_as_openssl_writes_them() {
             "ec -in traditional-key.pem -aes128 -passout file:pass -out traditional-ec.pem",
         ],
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_taken_as_openssl_writes_them() {
+    let setup = migrated(Kind::Postgres).await;
+    let directory = setup.directory();
+    make_keys(directory);
     let read = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap();
     let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).unwrap();
     write(
