@@ -4,7 +4,8 @@
 //!
 //! - [`composition`]: a server without its sockets, of [`actors`], [`services`] and [`handlers`]; [`listeners`]: the sockets.
 //! - [`direct`]: the same services for a subcommand, without actors.
-//! - [`bootstrap`], [`first_run`], [`store_lock`]: what a start prepares. [`keys`]: how keys are published and rotated.
+//! - [`bootstrap`], [`embedded_store`], [`first_run`], [`store_lock`]: what a start prepares. [`keys`]: how keys are published and
+//!   rotated.
 //! - [`logging`], [`gauges`]: logs, and metrics that are read at each scrape.
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ mod bootstrap;
 mod composition;
 mod descriptors;
 pub mod direct;
+mod embedded_store;
 mod first_run;
 mod gauges;
 mod handlers;
@@ -53,6 +55,7 @@ pub fn serve(config: Config, options: ServeOptions) -> Result<(), Failure> {
 }
 
 async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
+    embedded_store::check_files(&config)?;
     embedded::create_data_directory(&config)?;
     let _lock = store_lock::lock(&config)?;
     let store = Store::open(&StoreOptions {
@@ -60,28 +63,38 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
         ..config.database.options().clone()
     })
     .await?;
-    let secrets = embedded::provide(&config, bootstrap::may_hold_keys(&config, &store).await)?;
+    let served = run_on(&config, options, &store).await;
+    if let Err(error) = store.close().await {
+        tracing::warn!(%error, "the write-ahead log is kept: it could not be copied into the database");
+    }
+    served
+}
+
+/// Serves from an open store.
+async fn run_on(config: &Config, options: ServeOptions, store: &Store) -> Result<(), Failure> {
+    let is_new = embedded_store::create_schema(config, store, options.migrate).await? > 0;
+    let secrets = embedded::provide(config, bootstrap::may_hold_keys(config, store).await)?;
     let clock = Arc::new(StoreClock::new(Arc::new(SystemClock)));
     let now_ms = clock.unix_ms() as i64;
     let (prepared, when_prepared) = watch::channel(false);
-    let server = Composition::new(&config, store.clone(), &secrets, clock, &when_prepared)?;
+    let server = Composition::new(config, store.clone(), &secrets, clock, &when_prepared)?;
     let mut signals = Signals::new()?;
 
-    let public = listeners::public(&config, &server)?;
-    let management = listeners::management(&config, &server)?;
+    let public = listeners::public(config, &server)?;
+    let management = listeners::management(config, &server)?;
     let handles = [public.handle(), management.handle()];
     actix_web::rt::spawn(public);
     actix_web::rt::spawn(management);
 
     let bootstrap = Bootstrap {
-        store,
+        store: store.clone(),
         migrate: options.migrate,
         wrapper: secrets.wrapper.clone(),
         now_ms,
         default_lifetime: config.tokens.access_token_lifetime,
     };
     let start = async {
-        let is_new = bootstrap.run_until_reachable().await?;
+        bootstrap.run_until_reachable().await?;
         prepared.send_replace(true);
         server.loaded().await;
         if is_new
@@ -98,7 +111,7 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
         failure = server.escalated() => return Err(failure),
     }
     // Listening first: the printed command works, and a wait for `/ready` ends.
-    banner(&config).print();
+    banner(config).print();
     server.readiness.accepting.store(true, Ordering::Release);
 
     tokio::select! {

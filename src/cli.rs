@@ -15,6 +15,7 @@ use crate::failure::Failure;
 
 mod arguments;
 mod audit;
+mod backup;
 mod client;
 mod configuration;
 mod doctor;
@@ -60,6 +61,8 @@ enum Command {
     },
     /// Migrate the store's schema to this program's version.
     Migrate,
+    /// Copy an SQLite database into a file, consistently and while a server uses it.
+    Backup(backup::Backup),
     /// Check or print the configuration.
     #[command(subcommand)]
     Config(configuration::Command),
@@ -75,7 +78,7 @@ enum Command {
     /// List the audit log.
     #[command(subcommand)]
     Audit(audit::Command),
-    /// Check configuration, files, store, clock, schema and keys.
+    /// Check configuration, files, store, clock, schema, writes and keys.
     Doctor(Json),
     /// Check whether a server on this machine is ready.
     Healthcheck,
@@ -135,6 +138,7 @@ fn execute(config: &Config, command: Option<Command>) -> Result<(), Failure> {
         None => serve(config, true),
         Some(Command::Serve { no_migrate }) => serve(config, !no_migrate),
         Some(Command::Migrate) => block_on(migrate::run(config)),
+        Some(Command::Backup(options)) => block_on(backup::run(config, &options)),
         Some(Command::Config(command)) => configuration::run(config, &command),
         Some(Command::Client(command)) => block_on(client::run(config, command)),
         Some(Command::Token(command)) => block_on(token::run(config, command)),

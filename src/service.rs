@@ -25,6 +25,7 @@ pub mod limits;
 pub mod operator;
 pub mod operators;
 pub mod page;
+pub mod parameter;
 pub mod published_keys;
 pub mod quotas;
 pub mod readiness;

@@ -108,6 +108,7 @@ fn commits(c: &mut Criterion) {
             min_connections: 0,
             connect_timeout: LATER,
             idle_timeout: LATER,
+            min_lock_wait: Duration::ZERO,
             acquire_timeout: LATER,
             password_file: None,
             pooler: Pooler::None,

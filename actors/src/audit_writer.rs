@@ -104,9 +104,9 @@ async fn write(deps: &Deps, all: bool) -> Result<(), StoreError> {
         {
             Ok(()) => {}
             // It would fail at every attempt, and block all entries after it.
-            Err(StoreError::Conflict(why)) => {
+            Err(error @ (StoreError::Conflict(_) | StoreError::InvalidValue(_))) => {
                 tracing::error!(
-                    why,
+                    %error,
                     action = row.audit.action,
                     "a rejection is missing in the audit log"
                 );

@@ -127,8 +127,11 @@ async fn take_due_steps(deps: Deps) -> Result<Vec<String>, StoreError> {
     for step in (deps.plan)(&keys, now_ms) {
         match take_step(&deps.store, step, now_ms).await {
             Ok(()) => {}
-            Err(error @ (StoreError::Unavailable(_) | StoreError::Timeout)) => return Err(error),
-            Err(StoreError::Conflict(why) | StoreError::Corrupt(why)) => failures.push(why),
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Timeout | StoreError::NotWritable(_))) => {
+                return Err(error);
+            }
+            Err(error @ (StoreError::Conflict(_) | StoreError::InvalidValue(_))) => failures.push(error.to_string()),
+            Err(StoreError::Corrupt(why)) => failures.push(why),
         }
     }
     Ok(failures)

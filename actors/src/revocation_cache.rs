@@ -199,6 +199,7 @@ mod tests {
             min_connections: 0,
             connect_timeout: wait,
             idle_timeout: wait,
+            min_lock_wait: Duration::ZERO,
             acquire_timeout: wait,
             password_file: None,
             pooler: Pooler::None,

@@ -1,7 +1,7 @@
 //! The store gateway: access to the store for request handlers.
 //!
 //! - Owns: the execution of every verb of the store but inserts of issued tokens ([`Call`]), the refresh of the [`Directory`] of
-//!   clients and keys, and the store's maintenance.
+//!   clients and keys, the store's maintenance, and the probe of its writes.
 //! - Source of truth: the database.
 //! - On restart: calls in the mailbox fail with [`AskError::Crashed`](crate::error::AskError::Crashed); the directory is loaded
 //!   again.
@@ -114,6 +114,9 @@ pub struct StoreGateway {
     retry: SingleFlight,
     outage: Option<Outage>,
     maintaining: SingleFlight,
+    probing: SingleFlight,
+    /// Whether the log says that writes fail.
+    is_write_failure_logged: bool,
     /// When maintenance last ran, and the token lifetime (seconds) that it created partitions for.
     last_maintenance: Option<(Instant, u32)>,
 }
@@ -129,6 +132,8 @@ impl StoreGateway {
             retry: SingleFlight::default(),
             outage: None,
             maintaining: SingleFlight::default(),
+            probing: SingleFlight::default(),
+            is_write_failure_logged: false,
             last_maintenance: None,
         }
     }
@@ -163,7 +168,39 @@ impl StoreGateway {
                 }
             }
             actor.maintain(ctx);
+            actor.watch_writes(ctx);
         });
+    }
+
+    /// Probes the writes of a store that can be read, when that is due.
+    fn watch_writes(&mut self, ctx: &mut Context<Self>) {
+        self.log_write_health();
+        let health = self.deps.store.write_health();
+        if self.outage.is_none() && health.is_probe_due() {
+            let (store, is_failing) = (self.deps.store.clone(), !health.is_writable());
+            let job = || async move { store.probe_writes(is_failing).await };
+            self.probing.run(ctx, job, |outcome, actor, _| {
+                if let Err(error) = outcome {
+                    tracing::debug!(%error, "a probe of the store's writes failed");
+                }
+                actor.log_write_health();
+            });
+        }
+    }
+
+    /// Logs once when writes begin to fail, and once when that ends.
+    fn log_write_health(&mut self) {
+        match (self.deps.store.write_health().failure(), self.is_write_failure_logged) {
+            (Some(why), false) => {
+                tracing::error!(why, "the store accepts no writes; requests that write get 503");
+                self.is_write_failure_logged = true;
+            }
+            (None, true) => {
+                tracing::info!("the store accepts writes again");
+                self.is_write_failure_logged = false;
+            }
+            _ => {}
+        }
     }
 
     /// Logs an outage once, not at every attempt, and only once it exceeds the staleness budget.
@@ -201,6 +238,8 @@ impl StoreGateway {
             actor.last_maintenance = Some((Instant::now(), horizon));
             match done {
                 Ok(done) => actor.publish_maintenance(&done),
+                // Reported once, by `watch_writes`.
+                Err(error @ StoreError::NotWritable(_)) => tracing::debug!(%error, "store maintenance failed"),
                 Err(error) => tracing::warn!(%error, "store maintenance failed"),
             }
         });

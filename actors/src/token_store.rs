@@ -148,7 +148,7 @@ async fn commit(writer: &mut LedgerWriter, (entries, replies): Group, observe: &
     observe(entries.len(), started.elapsed());
     match done {
         // The store rejected the group. One entry may be at fault: commit each by itself, so that the others do not fail with it.
-        Err(StoreError::Conflict(_) | StoreError::Corrupt(_)) if entries.len() > 1 => {
+        Err(StoreError::Conflict(_) | StoreError::InvalidValue(_) | StoreError::Corrupt(_)) if entries.len() > 1 => {
             for (entry, reply) in entries.iter().zip(replies) {
                 if reply.is_abandoned() {
                     continue;

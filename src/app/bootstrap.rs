@@ -73,16 +73,16 @@ pub(super) struct Bootstrap {
 }
 
 impl Bootstrap {
-    /// Prepares the store. Waits for a database server that is unreachable; every other error, and every error of an embedded
-    /// store, is final. Returns whether the store was new.
-    pub(super) async fn run_until_reachable(&self) -> Result<bool, BootstrapError> {
+    /// Prepares the store. Waits for a database server that is unreachable or accepts no writes; every other error, and every
+    /// error of an embedded store, is final.
+    pub(super) async fn run_until_reachable(&self) -> Result<(), BootstrapError> {
         let mut pause = FIRST_PAUSE;
         let mut logged = false;
         loop {
             match self.run().await {
-                Err(BootstrapError::Store(error @ (StoreError::Unavailable(_) | StoreError::Timeout)))
-                    if self.store.kind() == "postgres" =>
-                {
+                Err(BootstrapError::Store(
+                    error @ (StoreError::Unavailable(_) | StoreError::Timeout | StoreError::NotWritable(_)),
+                )) if self.store.kind() == "postgres" => {
                     if std::mem::replace(&mut logged, true) {
                         tracing::debug!(%error, "still waiting for the store");
                     } else {
@@ -91,12 +91,18 @@ impl Bootstrap {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
-                done => return done,
+                done => {
+                    // It accepted none while this waited. Otherwise the server would not be ready until the next probe.
+                    if !self.store.write_health().is_writable() {
+                        let _ = self.store.probe_writes(true).await;
+                    }
+                    return done;
+                }
             }
         }
     }
 
-    async fn run(&self) -> Result<bool, BootstrapError> {
+    async fn run(&self) -> Result<(), BootstrapError> {
         let version = self.store.schema_version().await?;
         let expected = self.store.required_schema_version();
         if self.migrate {
@@ -110,7 +116,7 @@ impl Bootstrap {
         self.create_first_keys().await?;
         self.store.extend_key_retention(self.default_lifetime.into()).await?;
         self.create_partitions().await;
-        Ok(version.is_none())
+        Ok(())
     }
 
     /// Creates the keys that every server signs with, where they are missing.

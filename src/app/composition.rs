@@ -107,6 +107,7 @@ impl Composition {
         let readiness = Arc::new(Readiness {
             accepting: AtomicBool::new(false),
             actors: actors.system.statuses(),
+            store: store.clone(),
             views: views.clone(),
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),

@@ -1,5 +1,6 @@
 //! The services of a subcommand: over a store of its own, without actors.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,11 +10,11 @@ use oauth2_actors::metrics::{Exporter, Instruments};
 use oauth2_actors::quota_keeper::{self, Counters};
 use oauth2_actors::revocation_cache::{PublishedRevocations, read_log};
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock, SystemClock};
-use oauth2_store::{LogPosition, Store, StoreError};
+use oauth2_store::{LogPosition, Store, StoreOptions};
 use tokio::sync::Mutex;
 
-use super::keys;
 use super::services::{Base, Services};
+use super::{embedded_store, keys};
 use crate::config::embedded::{self, SecretError};
 use crate::config::{Config, system_user};
 use crate::failure::Failure;
@@ -29,6 +30,9 @@ use crate::tokens::verified::VerifiedTokens;
 
 /// A subcommand has no caller that waits; the store bounds each of its operations.
 const NO_DEADLINE: Duration = Duration::from_hours(24 * 365);
+
+/// How long a step waits for the write lock of another process.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// Bytes of either set of tokens: a subcommand meets few of them twice.
 const TOKEN_CACHE: usize = 64 * 1024;
@@ -67,7 +71,7 @@ impl Direct {
             let problem = format!("there is no store at {}; run: oauth2_server migrate", path.display());
             return Err(Failure::Environment(problem));
         }
-        let store = Store::open(config.database.options()).await?;
+        let store = open_store(config).await?;
         let expected = store.required_schema_version();
         match store.schema_version().await? {
             Some(version) if version == expected => {}
@@ -192,22 +196,102 @@ pub fn operator() -> Operator {
 
 /// Creates the data directory of an embedded store, and brings the schema up to date.
 pub async fn migrate(config: &Config) -> Result<Migration, Failure> {
+    check_files(config)?;
     embedded::create_data_directory(config)?;
-    let store = Store::open(config.database.options()).await?;
+    let store = open_store(config).await?;
+    let created = embedded_store::create_schema(config, &store, true).await?;
     Ok(Migration {
-        applied: store.migrate().await?,
+        applied: created + store.migrate().await?,
         store: store.kind(),
         version: store.required_schema_version(),
     })
 }
 
+/// Fails if the database is missing although files next to it belong to one.
+pub fn check_files(config: &Config) -> Result<(), Failure> {
+    embedded_store::check_files(config)
+}
+
 /// Opens a store for diagnosis, whatever its schema is.
-pub async fn diagnose(config: &Config) -> Result<Diagnosis, StoreError> {
+pub async fn diagnose(config: &Config) -> Result<Diagnosis, Failure> {
     Ok(Diagnosis {
-        store: Store::open(config.database.options()).await?,
+        store: open_store(config).await?,
         wrapper: wrapper(config),
         issuer: config.issuer.clone(),
     })
+}
+
+/// Copies an embedded store into a file, which is complete or not there: while a server uses the store, and whatever its schema is.
+/// `force`: replace an existing file.
+pub async fn backup(config: &Config, file: &Path, force: bool) -> Result<u64, Failure> {
+    let Some(database) = config.database.sqlite_path() else {
+        let problem = "backup copies an SQLite database; for Postgres, run: pg_dump --format=custom --file=FILE URL";
+        return Err(Failure::Invalid(problem.to_owned()));
+    };
+    if !std::fs::metadata(database).is_ok_and(|found| found.len() > 0) {
+        let problem = format!("there is no store at {}", database.display());
+        return Err(Failure::Environment(problem));
+    }
+    let same = |other: &Path| {
+        other
+            .canonicalize()
+            .is_ok_and(|other| database.canonicalize().is_ok_and(|path| path == other))
+    };
+    if same(file) {
+        return Err(Failure::Invalid(format!(
+            "{} is the database itself; name another file",
+            file.display()
+        )));
+    }
+    if !force && file.symlink_metadata().is_ok() {
+        return Err(exists(file));
+    }
+    let cannot_write =
+        |error: &std::io::Error| Failure::Environment(format!("{} cannot be written: {error}", file.display()));
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    // Only the owner can read it. It is removed unless the copy is complete.
+    let draft = tempfile::NamedTempFile::new_in(directory).map_err(|error| cannot_write(&error))?;
+    let store = open_store(config).await?;
+    if store.schema_version().await?.is_none() {
+        let problem = format!("{} has no tables: there is nothing to copy", database.display());
+        return Err(Failure::Environment(problem));
+    }
+    store.copy_into(draft.path()).await?;
+    let bytes = draft.as_file().sync_all().and_then(|()| draft.as_file().metadata());
+    let bytes = bytes.map_err(|error| cannot_write(&error))?.len();
+    let persisted = if force {
+        draft.persist(file)
+    } else {
+        draft.persist_noclobber(file)
+    };
+    if let Err(error) = persisted {
+        return Err(match error.error.kind() {
+            std::io::ErrorKind::AlreadyExists => exists(file),
+            _ => cannot_write(&error.error),
+        });
+    }
+    // The name must survive a power failure too.
+    let synced = std::fs::File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|error| cannot_write(&error))?;
+    Ok(bytes)
+}
+
+fn exists(file: &Path) -> Failure {
+    Failure::Invalid(format!(
+        "{} exists already; name another file, or set --force",
+        file.display()
+    ))
+}
+
+/// Opens the store of a subcommand. A step of a long job waits for the lock of a server rather than ending the job half done.
+async fn open_store(config: &Config) -> Result<Store, Failure> {
+    embedded_store::check_files(config)?;
+    let options = StoreOptions {
+        min_lock_wait: LOCK_WAIT,
+        ..config.database.options().clone()
+    };
+    Ok(Store::open(&options).await?)
 }
 
 /// The key encryption key, if there is one.

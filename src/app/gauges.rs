@@ -108,6 +108,13 @@ fn process(exporter: &Exporter, sources: &Arc<Sources>) {
     gauge(
         exporter,
         sources,
+        "store_writable",
+        "1 while the store accepts writes",
+        |sources| flag(sources.store.write_health().is_writable()),
+    );
+    gauge(
+        exporter,
+        sources,
         "revocation_lag_seconds",
         "Seconds since the published revocations last agreed with the store; NaN before the first time",
         |sources| {

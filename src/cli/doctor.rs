@@ -80,6 +80,9 @@ async fn store(config: &Config) -> Vec<Check> {
     if let Some(path) = config.database.sqlite_path()
         && !path.exists()
     {
+        if let Err(error) = direct::check_files(config) {
+            return vec![Check::new("store", Status::Failed, error.to_string())];
+        }
         // Opening would create the file, and a check must change nothing.
         let detail = format!("{} does not exist: the first start creates it", path.display());
         return vec![Check::new("store", Status::Skipped, detail)];

@@ -10,6 +10,11 @@ pub const EXAMPLES: &[(&str, &str, &str)] = &[
         "Migrate the schema before an upgrade",
         "migrate --config /etc/oauth2/server.toml",
     ),
+    (
+        "backup",
+        "Copy the database while the server runs",
+        "backup /var/backups/oauth2.db",
+    ),
     ("config", "Print the values in effect", "config print"),
     (
         "config check",

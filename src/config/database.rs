@@ -132,6 +132,7 @@ impl Database {
             pooler: pooler?,
             connect_timeout: connect?,
             idle_timeout: idle?,
+            min_lock_wait: Duration::ZERO,
             acquire_timeout: Duration::from_millis(acquire?),
         };
         Some(Self { options })

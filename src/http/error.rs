@@ -204,9 +204,10 @@ fn store_reason(error: &StoreError) -> Option<ShedReason> {
     match error {
         StoreError::Unavailable(_) => Some(ShedReason::StoreUnavailable),
         StoreError::Timeout => Some(ShedReason::StoreTimeout),
+        StoreError::NotWritable(_) => Some(ShedReason::StoreNotWritable),
         StoreError::Corrupt(_) => Some(ShedReason::StoreCorrupt),
-        // A conflict that a service did not turn into its own error.
-        StoreError::Conflict(_) => None,
+        // Services turn these into errors of their own.
+        StoreError::Conflict(_) | StoreError::InvalidValue(_) => None,
     }
 }
 
@@ -293,6 +294,7 @@ mod tests {
         let stores = [
             StoreError::Unavailable(String::new()),
             StoreError::Timeout,
+            StoreError::NotWritable(String::new()),
             StoreError::Corrupt(String::new()),
         ]
         .map(ServiceError::from);

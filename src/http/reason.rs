@@ -61,6 +61,8 @@ pub enum ShedReason {
     StoreUnavailable,
     /// The store did not answer in time.
     StoreTimeout,
+    /// The store accepts no writes.
+    StoreNotWritable,
     /// The store is unusable.
     StoreCorrupt,
     /// The published views are too old.

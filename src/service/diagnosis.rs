@@ -1,4 +1,5 @@
-//! Checks of a store that an operator asks for: does it respond, is its clock right, is its schema current, can its keys sign.
+//! Checks of a store that an operator asks for: does it respond, is its clock right, is its schema current, does it
+//! accept writes, can its keys sign.
 
 use std::time::Duration;
 
@@ -72,6 +73,7 @@ impl Diagnosis {
         let is_current = schema.status == Status::Ok;
         let mut checks = vec![self.connection(), clock(clock_ms), schema];
         if is_current {
+            checks.push(self.writes().await);
             let keys = self.keys().await;
             checks.push(keys.unwrap_or_else(|error| Check::new("keys", Status::Failed, error.to_string())));
         }
@@ -98,6 +100,14 @@ impl Diagnosis {
             Err(error) => (Status::Failed, error.to_string()),
         };
         Check::new("schema", status, detail)
+    }
+
+    /// Writes and takes it back: a store that responds may accept no writes.
+    async fn writes(&self) -> Check {
+        match self.store.probe_writes(true).await {
+            Ok(()) => Check::new("writes", Status::Ok, "the store accepts writes"),
+            Err(error) => Check::new("writes", Status::Failed, error.to_string()),
+        }
     }
 
     async fn keys(&self) -> Result<Check> {

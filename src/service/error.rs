@@ -175,6 +175,7 @@ impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict(text) => Self::Conflict(text),
+            StoreError::InvalidValue(text) => Self::InvalidRequest(text.to_owned()),
             other => Self::Store(other),
         }
     }

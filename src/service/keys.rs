@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::error::{NotFound, Result, ServiceError};
 use super::operator::Operator;
+use super::parameter::without_controls;
 use super::store_access::StoreAccess;
 use crate::keys::generate::{self, KeyTimes, NewKey};
 use crate::keys::keyring::Keyring;
@@ -75,6 +76,7 @@ impl SigningKeys {
 
     /// Removes a key at once, and revokes every token it signed. Another key signs from now on.
     pub async fn revoke(&self, operator: &Operator, kid: &str, deadline: Instant) -> Result<()> {
+        without_controls("kid", kid)?;
         let not_found = || ServiceError::NotFound(NotFound::Key(kid.to_owned()));
         let (wrapper, stored) = self.for_writing(deadline).await?;
         let key = stored.iter().find(|key| key.kid == kid).ok_or_else(not_found)?;
@@ -118,6 +120,7 @@ impl SigningKeys {
             self.timing.publication()
         };
         let key = generate::to_stored(new, &wrapper, self.times(wait).await?)?;
+        without_controls("kid", &key.kid)?;
         let same = |other: &&StoredKey| other.kid == key.kid || other.public_key == key.public_key;
         if let Some(known) = stored.iter().find(same) {
             let problem = if known.public_key == key.public_key {

@@ -72,7 +72,9 @@ impl Commit {
     pub async fn done(self) -> Result<()> {
         match self.0.await? {
             // A row that collides is a defect of the store or of this server, never the client's.
-            Err(StoreError::Conflict(text)) => Err(StoreError::Corrupt(text).into()),
+            Err(error @ (StoreError::Conflict(_) | StoreError::InvalidValue(_))) => {
+                Err(StoreError::Corrupt(error.to_string()).into())
+            }
             outcome => Ok(outcome?),
         }
     }

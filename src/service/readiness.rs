@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
 use oauth2_actors::runtime::supervisor::ActorStatus;
+use oauth2_store::Store;
 use tokio::sync::watch;
 
 use super::published_keys::KeysHandle;
@@ -21,6 +22,8 @@ pub struct Readiness {
     pub accepting: AtomicBool,
     /// What each actor's supervisor reports.
     pub actors: Vec<(&'static str, watch::Receiver<ActorStatus>)>,
+    /// The store, which knows whether it accepts writes.
+    pub store: Store,
     /// Clients and revocations.
     pub views: Views,
     /// The store's clock.
@@ -36,11 +39,12 @@ pub type Check = (&'static str, bool);
 
 impl Readiness {
     /// Every check.
-    pub fn checks(&self) -> [Check; 5] {
+    pub fn checks(&self) -> [Check; 6] {
         let running = |(_, status): &(_, watch::Receiver<ActorStatus>)| *status.borrow() == ActorStatus::Running;
         [
             ("accepting", self.accepting.load(Ordering::Acquire)),
             ("store", self.is_store_up()),
+            ("writes", self.store.write_health().is_writable()),
             ("clock", self.clock.is_synchronized() && self.ids.can_issue()),
             ("keys", self.keys.load().keyring.can_sign(self.clock.unix_ms() as i64)),
             ("actors", self.actors.iter().all(running)),

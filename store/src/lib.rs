@@ -15,6 +15,7 @@ mod reports;
 mod row;
 mod sqlite;
 mod store;
+mod write_health;
 
 pub use error::{Result, StoreError};
 pub use model::client::LoadedRow;
@@ -22,3 +23,4 @@ pub use model::log::LogPosition;
 pub use options::{Location, Pooler, StoreOptions};
 pub use reports::{Maintenance, PoolUse};
 pub use store::{LedgerWriter, Store, check_url, client_key_file};
+pub use write_health::WriteHealth;

@@ -23,6 +23,9 @@ pub struct StoreOptions {
     pub connect_timeout: Duration,
     /// Idle time after which a connection above the minimum is closed.
     pub idle_timeout: Duration,
+    /// The least time that a write waits for the lock of another process (SQLite): a job of many steps waits longer than a request
+    /// may.
+    pub min_lock_wait: Duration,
     /// Time limit for obtaining a connection from the pool.
     pub acquire_timeout: Duration,
 }
@@ -71,6 +74,7 @@ mod tests {
             pooler: Pooler::None,
             connect_timeout: Duration::ZERO,
             idle_timeout: Duration::ZERO,
+            min_lock_wait: Duration::ZERO,
             acquire_timeout: Duration::ZERO,
         };
         let shown = format!("{options:?} {:#?}", options.location);

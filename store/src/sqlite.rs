@@ -1,6 +1,7 @@
 //! The SQLite backend: one file, one writer thread and two reader threads.
 
 mod audit;
+mod backup;
 mod checkpoint;
 mod client_rows;
 mod clients;
@@ -8,6 +9,7 @@ mod connection;
 mod failure;
 mod keys;
 mod maintenance;
+mod probe;
 mod quotas;
 mod revocations;
 mod schema;

@@ -8,10 +8,12 @@
 //! Each aggregate has one file here and one in each backend: a new verb is a method in these three.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use crate::error::Result;
 use crate::options::{Location, StoreOptions};
 use crate::reports::PoolUse;
+use crate::write_health::WriteHealth;
 use crate::{postgres, sqlite};
 
 /// Calls a verb of the same name on the backend.
@@ -84,6 +86,23 @@ impl Store {
     /// Makes a trivial round trip; returns the store's clock in Unix milliseconds.
     pub async fn ping(&self) -> Result<u64> {
         dispatch!(self.ping())
+    }
+
+    /// Whether the store accepts writes, as far as this process knows.
+    pub fn write_health(&self) -> &WriteHealth {
+        match self {
+            Self::Postgres(store) => &store.writes,
+            Self::Sqlite(store) => store.writes(),
+        }
+    }
+
+    /// Writes to the ledger and leaves nothing behind; records the outcome in [`Self::write_health`]. `is_thorough`: writes so much
+    /// that a full disk cannot hold it in the pages that the store has already.
+    pub async fn probe_writes(&self, is_thorough: bool) -> Result<()> {
+        let began = Instant::now();
+        let outcome = dispatch!(self.probe_writes(is_thorough));
+        self.write_health().observe_probe(&outcome, began);
+        outcome
     }
 
     /// Number of connections now.

@@ -36,21 +36,43 @@ pub const SHARED_BY_ACTORS: &[Row] = &[
 /// Package `oauth2-store`: `store -> postgres, sqlite -> row -> model -> columns`. The model lists the columns of a table next to
 /// the struct whose fields they hold.
 pub const STORE: &[Row] = &[
-    ("lib", &["error", "model", "options", "reports", "store"]),
+    (
+        "lib",
+        &["error", "model", "options", "reports", "store", "write_health"],
+    ),
     ("model", &["columns"]),
     ("error", &[]),
     ("options", &[]),
     ("reports", &[]),
+    ("write_health", &["error"]),
     ("columns", &["error"]),
     ("row", &["error", "model"]),
     ("migrations", &["error"]),
     (
         "postgres",
-        &["columns", "error", "migrations", "model", "options", "reports", "row"],
+        &[
+            "columns",
+            "error",
+            "migrations",
+            "model",
+            "options",
+            "reports",
+            "row",
+            "write_health",
+        ],
     ),
     (
         "sqlite",
-        &["columns", "error", "migrations", "model", "options", "reports", "row"],
+        &[
+            "columns",
+            "error",
+            "migrations",
+            "model",
+            "options",
+            "reports",
+            "row",
+            "write_health",
+        ],
     ),
     (
         "store",
@@ -63,6 +85,7 @@ pub const STORE: &[Row] = &[
             "reports",
             "row",
             "sqlite",
+            "write_health",
         ],
     ),
 ];

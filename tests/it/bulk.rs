@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::cli::migrated;
 use crate::{shared, start, unique};
 
+mod interrupted;
 mod round_trip;
 mod secrets;
 mod validation;

@@ -3,6 +3,7 @@
 mod permissions;
 mod pgbouncer;
 mod ports_and_files;
+mod postgres_state;
 mod postgres_tls;
 mod postgres_url;
 mod secrets;

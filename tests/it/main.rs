@@ -27,6 +27,7 @@ macro_rules! on_both_stores {
 
 mod admin;
 mod audit;
+mod backup;
 mod bulk;
 mod bulk_tokens;
 mod canary;
@@ -58,6 +59,7 @@ mod revoke;
 mod shutdown;
 mod token;
 mod token_verification;
+mod write_failure;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_oauth2_server");
 

@@ -29,7 +29,8 @@ async fn health_and_readiness_are_on_both_listeners(kind: Kind) {
     for base in [server.url(""), server.management_url("")] {
         assert_eq!(server.get_json(format!("{base}/health")).await, json!({"status": "ok"}));
         let ready = server.get_json(format!("{base}/ready")).await;
-        let checks = json!({"accepting": true, "store": true, "clock": true, "keys": true, "actors": true});
+        let checks =
+            json!({"accepting": true, "store": true, "writes": true, "clock": true, "keys": true, "actors": true});
         assert_eq!(ready, json!({"status": "ready", "checks": checks}));
         for path in ["/health", "/ready"] {
             let head = server.http.head(format!("{base}{path}")).send().await.unwrap();

@@ -18,6 +18,7 @@ pub async fn sqlite_store() -> (Store, TempDir) {
         min_connections: 0,
         connect_timeout: PATIENCE,
         idle_timeout: PATIENCE,
+        min_lock_wait: Duration::ZERO,
         acquire_timeout: PATIENCE,
         password_file: None,
         pooler: Pooler::None,

@@ -222,7 +222,9 @@ impl Importer<'_> {
         let mut progress = Progress::new("clients", Some(total));
         loop {
             let chunk = self.fill(&mut reader, |_, _| Ok(()))?;
-            let plan = self.write_chunk(&chunk.rows, secrets.as_mut()).await?;
+            let done = counts.created + counts.updated + counts.unchanged;
+            let plan = self.write_chunk(&chunk.rows, secrets.as_mut()).await;
+            let plan = plan.map_err(|failure| self.interrupted(failure, done, total))?;
             counts.created += plan.new.len() as u64;
             counts.updated += plan.changed.len() as u64;
             counts.unchanged += plan.unchanged;
@@ -263,6 +265,19 @@ impl Importer<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Adds to a failure how far the import came. What was written is consistent, and is found unchanged by another import.
+    fn interrupted(&self, failure: Failure, done: u64, total: u64) -> Failure {
+        let file = if self.options.secrets_out.is_some() {
+            " with another file for --secrets-out, and keep this one"
+        } else {
+            ""
+        };
+        let text = format!(
+            "{failure}; {done} of {total} clients were imported before; to continue, run the command again{file}"
+        );
+        failure.with_text(text)
     }
 
     fn conclude(&self, counts: &Counts, is_stopped: bool, valid: u64) -> Result<(), Failure> {

@@ -74,14 +74,14 @@ pub async fn run(config: &Config, options: &Issue) -> Result<(), Failure> {
         };
         let issued = issued
             .await
-            .map_err(|error| interrupted(flags::failure(error, &[]), written))?;
+            .map_err(|error| interrupted(flags::failure(error, &[]), written, options.count))?;
         write(&mut out, &issued, options.format)
-            .map_err(|error| interrupted(cannot_write(&options.out, &error), written))?;
+            .map_err(|error| interrupted(cannot_write(&options.out, &error), written, options.count))?;
         written += u64::from(count);
         progress.show(written);
         // After the tokens are handed out: they are recorded already.
         let saved = direct.save_counts().await;
-        saved.map_err(|error| interrupted(flags::failure(error, &[]), written))?;
+        saved.map_err(|error| interrupted(flags::failure(error, &[]), written, options.count))?;
     }
     drop(progress);
     if options.out != Path::new("-") {
@@ -117,11 +117,15 @@ fn write(out: &mut impl Write, issued: &[ProvisionedToken], format: Format) -> i
     out.flush()
 }
 
-fn interrupted(failure: Failure, written: u64) -> Failure {
+/// Adds to a failure how far the command came.
+fn interrupted(failure: Failure, written: u64, count: u64) -> Failure {
     if written == 0 {
         return failure;
     }
-    let text = format!("{failure}; {written} tokens were written before");
+    let left = count - written;
+    let text = format!(
+        "{failure}; {written} tokens were written before; to continue, run the command with --count {left} and another file for --out"
+    );
     failure.with_text(text)
 }
 

@@ -52,11 +52,9 @@ pub async fn run(config: &Config, file: &Path, json: Json) -> Result<(), Failure
             .chunk()
             .map_err(|error| Failure::Environment(format!("--file cannot be read: {error}")))?;
         if !chunk.is_empty() {
-            unrecorded += direct
-                .services
-                .revoke
-                .many(&operator(), &chunk, direct.deadline())
-                .await?;
+            let revoke = &direct.services.revoke;
+            let done = revoke.many(&operator(), &chunk, direct.deadline()).await;
+            unrecorded += done.map_err(|error| interrupted(error.into(), revoked))?;
         }
         revoked += chunk.len();
         progress.show(revoked as u64);
@@ -83,6 +81,12 @@ pub async fn run(config: &Config, file: &Path, json: Json) -> Result<(), Failure
         "--file has lines that are neither a token nor a token id of this server: {}{more}",
         named.join(", ")
     )))
+}
+
+/// Adds to a failure how far the command came. To revoke a token again does no harm.
+fn interrupted(failure: Failure, revoked: usize) -> Failure {
+    let text = format!("{failure}; {revoked} tokens were revoked before; to continue, run the command again");
+    failure.with_text(text)
 }
 
 impl<R: BufRead> Lines<R> {

@@ -77,7 +77,12 @@ struct RevokedKey {
     responses((status = 200, description = "The key is revoked.", body = RevokedKey), AdminErrors, NotFoundError, ConflictError),
     security(("operator" = [])),
 )]
-pub async fn revoke(keys: Data<SigningKeys>, By(operator): By, kid: Path<String>) -> Result<HttpResponse, Failure> {
+pub async fn revoke(
+    keys: Data<SigningKeys>,
+    By(operator): By,
+    kid: Result<Path<String>, actix_web::Error>,
+) -> Result<HttpResponse, Failure> {
+    let kid = kid.map_err(|_| ServiceError::parameter("kid", "must be percent-encoded UTF-8"))?;
     let kid = kid.into_inner();
     keys.revoke(&operator, &kid, admin_deadline()).await?;
     Ok(json(&RevokedKey { revoked: kid }))

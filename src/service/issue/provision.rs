@@ -19,6 +19,7 @@ use crate::service::error::{Result, ServiceError};
 use crate::service::ledger_access::LedgerAccess;
 use crate::service::operator::Operator;
 use crate::service::operators::has_admin_scope;
+use crate::service::parameter::without_controls;
 use crate::service::quotas::QuotaControl;
 use crate::service::store_access::StoreAccess;
 use crate::service::views::Views;
@@ -96,6 +97,7 @@ impl Provision {
                 format!("must be from 1 to {MAX_TOKENS}"),
             ));
         }
+        without_controls("client_id", order.client_id)?;
         let id = order.client_id.to_owned();
         // An id that no client can have is not looked up: Postgres rejects text with a NUL.
         if !is_client_id(&id) {

@@ -10,6 +10,7 @@ use tokio_postgres::{CancelToken, Client, Error, Row, RowStream, Statement};
 
 use super::backends::BackendClaim;
 use super::failure::Failure;
+use super::generation::Generation;
 use super::param::Param;
 use super::timeouts::ROLLBACK;
 use crate::error::StoreError;
@@ -20,6 +21,7 @@ pub struct Connection {
     pub(super) claim: Option<BackendClaim>,
     pub(super) client: Client,
     pub(super) session: Session,
+    generation: Generation,
     /// Set while a verb uses the connection. If it is still set when the connection is returned to the pool, the verb was
     /// cancelled and the state of the session is unknown.
     in_use: bool,
@@ -41,23 +43,42 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    pub(super) fn new(claim: Option<BackendClaim>, client: Client, session: Session) -> Self {
+    pub(super) fn new(claim: Option<BackendClaim>, client: Client, session: Session, generation: Generation) -> Self {
         Self {
             claim,
             client,
             session,
+            generation,
             in_use: false,
         }
     }
 
     pub(super) fn is_broken(&self) -> bool {
-        self.in_use || self.client.is_closed() || self.claim.as_ref().is_some_and(BackendClaim::is_invalid)
+        self.in_use
+            || self.client.is_closed()
+            || self.generation.is_over()
+            || self.claim.as_ref().is_some_and(BackendClaim::is_invalid)
     }
 
     /// Reports an error that proves an undeclared pooler.
-    pub(super) fn report_pooler(&self) {
+    fn report_pooler(&self) {
         if let Some(claim) = &self.claim {
             claim.report_pooler();
+        }
+    }
+
+    /// Reports that sessions of this age may be read-only: they are closed.
+    pub(super) fn report_read_only(&self) {
+        self.generation.end();
+    }
+
+    /// Reports what a failure says about other connections.
+    pub(super) fn report(&self, failure: &Failure) {
+        if failure.proves_pooler() {
+            self.report_pooler();
+        }
+        if failure.code() == Some("25006") {
+            self.report_read_only();
         }
     }
 

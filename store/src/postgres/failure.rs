@@ -87,6 +87,10 @@ fn proves_pooler(code: &str) -> bool {
     matches!(code, "26000" | "42P05")
 }
 
+/// Why a server that is read-only accepts no writes.
+pub(super) const READ_ONLY: &str =
+    "the database is read-only, as a standby is: connect to the primary, or set default_transaction_read_only to off";
+
 /// The text contains neither the URL nor values: the server's message is used without its detail, which may quote a row.
 pub(super) fn to_store_error(error: &Error) -> StoreError {
     let Some(db) = error.as_db_error() else {
@@ -107,12 +111,23 @@ pub(super) fn to_store_error(error: &Error) -> StoreError {
     match code {
         "57014" => StoreError::Timeout,
         "3D000" => StoreError::Corrupt(format!("{text}: create the database, or change the database URL")),
-        "42501" => StoreError::Corrupt(text),
+        "42501" => StoreError::NotWritable(format!("{text}: grant it to the user in the database URL")),
+        "53100" => StoreError::NotWritable(format!("the disk of the database server is full: {text}")),
+        "25006" => StoreError::NotWritable(format!("{} (SQLSTATE {code})", READ_ONLY)),
         "42P01" => StoreError::Corrupt(format!("{text}: run `oauth2_server migrate`")),
         _ if proves_pooler(code) => backends::undeclared_pooler(),
         _ if breaks_connection(code) => StoreError::Unavailable(text),
         _ => match &code[..2] {
-            "22" | "23" => StoreError::Conflict(text),
+            "22" => {
+                tracing::debug!(text, "the server rejected a value");
+                StoreError::InvalidValue(
+                    "a value cannot be stored: it has a character or a number that the store does not accept",
+                )
+            }
+            "23" => {
+                tracing::debug!(text, "the server rejected a row");
+                StoreError::Conflict("the change conflicts with stored data".to_owned())
+            }
             "28" => StoreError::Corrupt(format!("{text}: check the user and the password in the database URL")),
             "42" => StoreError::Corrupt(text),
             _ => StoreError::Unavailable(text),

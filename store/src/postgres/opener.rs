@@ -9,12 +9,14 @@ use std::time::Duration;
 use bb8_postgres::PostgresConnectionManager;
 use bb8_postgres::bb8::ManageConnection;
 use tokio_postgres::config::{Host, TargetSessionAttrs};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::backends::{BACKEND_ID, Backends};
 use super::connection::{Connection, Session};
 use super::failure::to_store_error;
+use super::generation::Generations;
 use super::tls;
 use super::url::{self, TlsOptions, Verification};
 use crate::error::{Result, StoreError};
@@ -44,11 +46,14 @@ pub struct Opener {
     tls_options: Arc<TlsOptions>,
     /// File that holds the password, read each time a connection is opened.
     password_file: Option<Arc<Path>>,
+    /// Whether the password in the URL has a `%`, which is decoded.
+    has_percent_in_password: bool,
     /// The addresses of the server, for error messages.
     address: Arc<str>,
     connect_timeout: Duration,
     pooler: Pooler,
     backends: Arc<Backends>,
+    generations: Generations,
     last_failure: Arc<Mutex<Option<StoreError>>>,
 }
 
@@ -81,9 +86,11 @@ impl Opener {
             config: Arc::new(config),
             tls_options: Arc::new(tls_options),
             password_file: options.password_file.as_deref().map(Into::into),
+            has_percent_in_password: url::has_percent_in_password(url),
             connect_timeout: options.connect_timeout,
             pooler: options.pooler,
             backends: Arc::default(),
+            generations: Generations::default(),
             last_failure,
         };
         opener.config_with_password()?;
@@ -125,6 +132,7 @@ impl Opener {
 
     async fn open(&self) -> std::result::Result<Connection, StoreError> {
         self.backends.check()?;
+        let generation = self.generations.now();
         let manager = PostgresConnectionManager::new(self.config_with_password()?, self.tls()?);
         let opening = async {
             let client = manager.connect().await?;
@@ -169,7 +177,7 @@ impl Opener {
                 )
             }
         };
-        Ok(Connection::new(claim, client, session))
+        Ok(Connection::new(claim, client, session, generation))
     }
 
     /// Opens a few connections at the same time, and fails if they prove an undeclared pooler. Connections that cannot be opened
@@ -220,6 +228,14 @@ impl Opener {
             ));
         }
         match to_store_error(error) {
+            StoreError::Corrupt(text)
+                if self.has_percent_in_password && error.code().is_some_and(is_authentication) =>
+            {
+                StoreError::Corrupt(format!(
+                    "{text}; each % in a password of the URL must be written %25, or the password put in the file that \
+                     OAUTH2_DATABASE_PASSWORD_FILE names"
+                ))
+            }
             // A message of the server needs no address.
             StoreError::Unavailable(text) if error.as_db_error().is_none() => {
                 StoreError::Unavailable(format!("cannot connect to {}: {text}", self.address))
@@ -227,6 +243,11 @@ impl Opener {
             other => other,
         }
     }
+}
+
+/// Whether the server rejected the user or the password.
+fn is_authentication(code: &SqlState) -> bool {
+    code.code().starts_with("28")
 }
 
 /// The addresses of the server, without the other parts of the URL.

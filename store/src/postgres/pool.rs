@@ -16,6 +16,7 @@ use super::timeouts::ORDINARY;
 use crate::error::{Result, StoreError};
 use crate::options::StoreOptions;
 use crate::reports::PoolUse;
+use crate::write_health::WriteHealth;
 
 /// Maximum attempts of a verb that collides with other transactions.
 const ATTEMPTS: u32 = 3;
@@ -27,6 +28,8 @@ pub struct PostgresStore {
     pub(super) opener: Opener,
     pub(super) acquire_timeout: Duration,
     max_connections: u32,
+    /// Whether the server accepts writes.
+    pub(crate) writes: Arc<WriteHealth>,
     /// Connections of ledger writers, which are outside the pool.
     pub(super) ledger_open: Arc<AtomicU32>,
     pub(super) ledger_active: Arc<AtomicU32>,
@@ -47,7 +50,12 @@ macro_rules! with_connection {
                 tokio::time::timeout($limit, async { $body }).await
             };
             match $crate::postgres::pool::conclude(&mut pooled, outcome, attempt).await {
-                Some(result) => break result,
+                Some(result) => {
+                    if let Err(error) = &result {
+                        $store.writes.observe_failure(error);
+                    }
+                    break result;
+                }
                 None => attempt += 1,
             }
         }
@@ -74,6 +82,7 @@ impl PostgresStore {
             opener,
             acquire_timeout: options.acquire_timeout,
             max_connections: size + options.ledger_writers,
+            writes: Arc::default(),
             ledger_open: Arc::default(),
             ledger_active: Arc::default(),
             last_failure,
@@ -146,9 +155,7 @@ pub(super) async fn conclude<T>(
         }
         Ok(Err(failure)) => failure,
     };
-    if failure.proves_pooler() {
-        connection.report_pooler();
-    }
+    connection.report(&failure);
     if !failure.breaks_connection() {
         connection.reset().await;
     }

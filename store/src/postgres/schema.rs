@@ -20,6 +20,14 @@ const ATTEMPTS: u32 = 20;
 
 impl PostgresStore {
     pub(crate) async fn migrate(&self) -> Result<usize> {
+        let migrated = self.migrate_unobserved().await;
+        if let Err(error) = &migrated {
+            self.writes.observe_failure(error);
+        }
+        migrated
+    }
+
+    async fn migrate_unobserved(&self) -> Result<usize> {
         // Not from the pool: waiting for another node's migration may exceed the limits of a verb.
         let mut connection = self.opener.connect().await?;
         self.opener.detect_pooler().await?;
@@ -31,6 +39,13 @@ impl PostgresStore {
                     return Err(StoreError::Unavailable(
                         "a table that the migration changes is locked: try again".into(),
                     ));
+                }
+                // Unlike a privilege that requests need, this one is asked for once: waiting for it would hide the mistake.
+                Err(failure) if failure.code() == Some("42501") => {
+                    let message = failure.message().unwrap_or("permission denied");
+                    return Err(StoreError::Corrupt(format!(
+                        "{message} (SQLSTATE 42501): run `oauth2_server migrate` as the owner of the schema"
+                    )));
                 }
                 Err(failure) if failure.code() == Some("42P07") => {
                     let message = failure.message().unwrap_or("a table exists already");
@@ -74,6 +89,18 @@ async fn migrate(connection: &mut Connection) -> std::result::Result<usize, Fail
 }
 
 async fn version(connection: &mut Connection) -> std::result::Result<Option<i64>, Failure> {
+    let encoding = connection
+        .query_one("SELECT current_setting('server_encoding')", &[])
+        .await?;
+    let encoding: &str = encoding.try_get(0)?;
+    // SQL_ASCII stores the bytes that it gets.
+    if !matches!(encoding, "UTF8" | "SQL_ASCII") {
+        let problem = format!(
+            "the database has the encoding {encoding}, which cannot hold every character: create one with \
+             ENCODING 'UTF8' TEMPLATE template0"
+        );
+        return Err(StoreError::Corrupt(problem).into());
+    }
     let exists = connection
         .query_one("SELECT to_regclass('refinery_schema_history') IS NOT NULL", &[])
         .await?;

@@ -82,12 +82,14 @@ impl LedgerWriter {
         if batch.is_empty() {
             return Ok(());
         }
-        match self.attempt(batch).await {
+        let outcome = match self.attempt(batch).await {
             // Nothing was written: for example, a partition was attached while the batch waited.
             Err(failure) if failure.is_collision() => self.attempt(batch).await,
             outcome => outcome,
         }
-        .map_err(StoreError::from)
+        .map_err(StoreError::from);
+        self.store.writes.observe(&outcome);
+        outcome
     }
 
     async fn attempt(&mut self, batch: &[LedgerEntry]) -> std::result::Result<(), Failure> {
@@ -112,9 +114,7 @@ impl LedgerWriter {
                 return Err(StoreError::Timeout.into());
             }
         };
-        if failure.proves_pooler() {
-            ledger.connection.report_pooler();
-        }
+        ledger.connection.report(&failure);
         if !failure.breaks_connection() {
             self.connection = Some(ledger);
         }

@@ -166,6 +166,18 @@ pub(super) fn parse(url: &str) -> Result<(Config, TlsOptions), String> {
     Ok((config, options))
 }
 
+/// Whether the password in the URL has a `%`, which is decoded: a password that has one itself must be encoded.
+pub(super) fn has_percent_in_password(url: &str) -> bool {
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let user = base.rsplit_once('@').map_or("", |(user, _)| user);
+    let user = user.split_once("://").map_or(user, |(_, user)| user);
+    let password = user.split_once(':').map_or("", |(_, password)| password);
+    let in_query = query
+        .split('&')
+        .any(|pair| pair.starts_with("password=") && pair.contains('%'));
+    password.contains('%') || in_query
+}
+
 /// The error of a URL that cannot be parsed.
 const UNREADABLE: &str = "cannot be read: it must have the form postgres://user:password@host:5432/name, with @ / ? in a \
     password written as %40 %2F %3F";
@@ -266,6 +278,18 @@ mod tests {
         ] {
             let error = parse(&url(parameters)).unwrap_err();
             assert!(error.contains(word) && !error.contains("p%40"), "{error}");
+        }
+    }
+
+    #[test]
+    fn percent_signs_of_a_password_are_found() {
+        for (url, found) in [
+            ("postgres://u:a%41b@h/x", true),
+            ("postgres://u@h/x?password=a%41b", true),
+            ("postgres://u:ab@h/x%41?application_name=%41", false),
+            ("postgres://u%41@h/x", false),
+        ] {
+            assert_eq!(has_percent_in_password(url), found, "{url}");
         }
     }
 

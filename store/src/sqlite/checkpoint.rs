@@ -8,6 +8,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::hooks::Wal;
@@ -32,12 +33,12 @@ const COPYING: u8 = 1;
 const COPIED: u8 = 2;
 
 /// Starts the thread, which commits of the writer wake. It ends with the writer's connection.
-pub(super) fn start(writer: &mut Connection, path: &Path) -> Result<()> {
+pub(super) fn start(writer: &mut Connection, path: &Path) -> Result<JoinHandle<()>> {
     let (wake, woken) = bounded(1);
     let state = Arc::new(AtomicU8::new(IDLE));
     let writer_state = Arc::clone(&state);
     let connection = connection::open_checkpointer(path)?;
-    std::thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name("store-checkpoint".to_owned())
         .spawn(move || checkpoint_when_woken(&connection, &woken, &state))
         .map_err(|e| StoreError::Unavailable(format!("cannot start a thread for the store: {e}")))?;
@@ -46,7 +47,15 @@ pub(super) fn start(writer: &mut Connection, path: &Path) -> Result<()> {
             after_commit(log, pages, &wake, &writer_state);
             Ok(())
         }))
-        .map_err(|e| from_sqlite(&e, path))
+        .map_err(|e| from_sqlite(&e, path))?;
+    Ok(thread)
+}
+
+/// Copies the whole log into the file and empties it, so that the file alone is complete. Waits for readers within the busy timeout.
+pub(super) fn finish(writer: &Connection) -> rusqlite::Result<()> {
+    writer
+        .wal_checkpoint_v2(DEFAULT_NAME, CheckpointMode::TRUNCATE)
+        .map(drop)
 }
 
 /// Runs on the writer's thread after each commit.

@@ -15,8 +15,9 @@ const ATTEMPTS: u32 = 5;
 
 impl SqliteStore {
     pub(crate) async fn migrate(&self) -> Result<usize> {
-        self.call(&self.shared.writer, |connection, _| {
-            connection.busy_timeout(ADMIN_LOCK_WAIT)?;
+        let lock_wait = ADMIN_LOCK_WAIT.max(self.shared.min_lock_wait);
+        self.call(&self.shared.writer, move |connection, _| {
+            connection.busy_timeout(lock_wait)?;
             // The runner's transactions must take the write lock when they begin: a transaction that has read cannot wait for it.
             connection.set_transaction_behavior(TransactionBehavior::Immediate);
             let outcome = migrate(connection);

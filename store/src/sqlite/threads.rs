@@ -3,12 +3,16 @@
 //! SQLite allows one writer at a time, so all writes of this process queue for one thread; the ledger batches in the queue are
 //! committed together. A job whose caller has given up is skipped, or rolled back if the caller gave up while the job waited
 //! for the lock of another process: nothing is written after the caller's deadline.
+//!
+//! The threads end in an order that leaves one complete file: readers, writer, checkpoints. The last connection of all processes
+//! copies the log into the file and deletes it, which a reader cannot.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -16,12 +20,13 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::failure::Failure;
-use super::timeouts::ADMIN_LOCK_WAIT;
+use super::timeouts::{ADMIN_LOCK_WAIT, TOKEN_LOCK_WAIT};
 use super::{checkpoint, connection};
 use crate::error::{Result, StoreError};
 use crate::model::LedgerEntry;
 use crate::options::StoreOptions;
 use crate::reports::PoolUse;
+use crate::write_health::WriteHealth;
 
 /// Number of reader threads.
 const READERS: u32 = 2;
@@ -44,10 +49,34 @@ pub struct SqliteStore {
 pub(super) struct Shared {
     pub(super) path: PathBuf,
     pub(super) writer: Sender<Job>,
-    readers: Sender<Job>,
+    pub(super) readers: Sender<Job>,
     /// Queue of batches: the writer commits all waiting batches together.
     pub(super) batches: (Sender<Batch>, Receiver<Batch>),
     active: Arc<AtomicU32>,
+    pub(super) writes: WriteHealth,
+    /// The least time that a write waits for the lock of another process.
+    pub(super) min_lock_wait: Duration,
+    reader_threads: Vec<JoinHandle<()>>,
+    writer_thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // A thread ends when the sender of its queue is dropped.
+        let (closed, _) = crossbeam_channel::unbounded();
+        self.readers = closed.clone();
+        self.reader_threads.drain(..).for_each(join);
+        self.writer = closed;
+        self.writer_thread.take().into_iter().for_each(join);
+    }
+}
+
+/// Waits for the end of a thread, unless it is this one.
+fn join(thread: JoinHandle<()>) {
+    if thread.thread().id() != std::thread::current().id() {
+        // A panic was logged.
+        let _ = thread.join();
+    }
 }
 
 impl fmt::Debug for SqliteStore {
@@ -64,15 +93,17 @@ impl SqliteStore {
         let (writer, jobs) = crossbeam_channel::unbounded();
         // The writer opens first: it creates the file that the readers open.
         let wait = options.connect_timeout.min(ADMIN_LOCK_WAIT);
-        start("store-writer", path, jobs, &active, move |path| {
+        let writer_thread = start("store-writer", path, jobs, &active, move |path| {
             let mut writer = connection::open_writer(path, wait)?;
-            checkpoint::start(&mut writer, path)?;
-            Ok(writer)
+            let checkpoints = checkpoint::start(&mut writer, path)?;
+            Ok((writer, Some(checkpoints)))
         })
         .await?;
         let (readers, jobs) = crossbeam_channel::unbounded();
+        let mut reader_threads = Vec::new();
         for _ in 0..READERS {
-            start("store-reader", path, jobs.clone(), &active, connection::open_reader).await?;
+            let open = |path: &Path| Ok((connection::open_reader(path)?, None));
+            reader_threads.push(start("store-reader", path, jobs.clone(), &active, open).await?);
         }
         Ok(Self {
             shared: Arc::new(Shared {
@@ -81,6 +112,10 @@ impl SqliteStore {
                 readers,
                 batches: crossbeam_channel::unbounded(),
                 active,
+                writes: WriteHealth::default(),
+                min_lock_wait: options.min_lock_wait,
+                reader_threads,
+                writer_thread: Some(writer_thread),
             }),
         })
     }
@@ -92,6 +127,10 @@ impl SqliteStore {
             open,
             max: open,
         }
+    }
+
+    pub(crate) fn writes(&self) -> &WriteHealth {
+        &self.shared.writes
     }
 
     /// Sends a job to a thread and awaits its result. `work` also gets a function that returns whether the caller has given up.
@@ -131,15 +170,28 @@ impl SqliteStore {
         lock_wait: Duration,
         work: impl FnOnce(&Transaction<'_>) -> std::result::Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
-        self.call(&self.shared.writer, move |connection, is_cancelled| {
-            connection.busy_timeout(lock_wait)?;
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            if is_cancelled() {
-                return Err(StoreError::Timeout.into());
-            }
-            let result = work(&transaction)?;
-            transaction.commit()?;
-            Ok(result)
+        let lock_wait = lock_wait.max(self.shared.min_lock_wait);
+        let outcome = self
+            .call(&self.shared.writer, move |connection, is_cancelled| {
+                connection.busy_timeout(lock_wait)?;
+                let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                if is_cancelled() {
+                    return Err(StoreError::Timeout.into());
+                }
+                let result = work(&transaction)?;
+                transaction.commit()?;
+                Ok(result)
+            })
+            .await;
+        self.shared.writes.observe(&outcome);
+        outcome
+    }
+
+    /// Copies the log into the file, so that the file alone is complete.
+    pub(crate) async fn close(&self) -> Result<()> {
+        self.call(&self.shared.writer, |connection, _| {
+            connection.busy_timeout(TOKEN_LOCK_WAIT)?;
+            Ok(checkpoint::finish(connection)?)
         })
         .await
     }
@@ -170,20 +222,20 @@ pub(super) fn job_failed() -> StoreError {
     StoreError::Unavailable("a thread of the store panicked in this call".into())
 }
 
-/// Starts a thread; returns when its connection is open.
+/// Starts a thread; returns when its connection is open. `open` may return another thread that ends with the connection.
 async fn start(
     name: &str,
     path: &Path,
     jobs: Receiver<Job>,
     active: &Arc<AtomicU32>,
-    open: impl FnOnce(&Path) -> Result<Connection> + Send + 'static,
-) -> Result<()> {
+    open: impl FnOnce(&Path) -> Result<(Connection, Option<JoinHandle<()>>)> + Send + 'static,
+) -> Result<JoinHandle<()>> {
     let (opened, answer) = oneshot::channel();
     let path = path.to_owned();
     let active = active.clone();
     let body = move || {
-        let mut connection = match open(&path) {
-            Ok(connection) => connection,
+        let (mut connection, other) = match open(&path) {
+            Ok(opened) => opened,
             Err(error) => return drop(opened.send(Err(error))),
         };
         drop(opened.send(Ok(())));
@@ -195,12 +247,15 @@ async fn start(
             }
             active.fetch_sub(1, Ordering::Relaxed);
         }
+        drop(connection);
+        other.into_iter().for_each(join);
     };
-    std::thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(body)
         .map_err(|e| StoreError::Unavailable(format!("cannot start a thread for the store: {e}")))?;
     answer
         .await
-        .map_err(|_| StoreError::Unavailable("a thread of the store ended while it started".into()))?
+        .map_err(|_| StoreError::Unavailable("a thread of the store ended while it started".into()))??;
+    Ok(thread)
 }

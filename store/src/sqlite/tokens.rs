@@ -1,6 +1,7 @@
 //! The ledger: writes batches, reads tokens, lists and counts.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use rusqlite::{Connection, OptionalExtension, Row, Statement, TransactionBehavior, params};
@@ -26,11 +27,14 @@ impl SqliteStore {
         let (reply, answer) = oneshot::channel();
         let (batches, waiting) = &self.shared.batches;
         let (waiting, path) = (waiting.clone(), self.shared.path.clone());
+        let lock_wait = TOKEN_LOCK_WAIT.max(self.shared.min_lock_wait);
         batches.send(Batch { entries, reply }).map_err(|_| thread_ended())?;
         send(&self.shared.writer, move |connection| {
-            commit_waiting(connection, &waiting, &path);
+            commit_waiting(connection, &waiting, lock_wait, &path);
         })?;
-        answer.await.map_err(|_| job_failed())?
+        let outcome = answer.await.map_err(|_| job_failed())?;
+        self.shared.writes.observe(&outcome);
+        outcome
     }
 
     pub(crate) async fn token(&self, jti: Uuid, expires_at: Option<i64>) -> Result<Option<StoredToken>> {
@@ -120,14 +124,15 @@ impl SqliteStore {
 
 /// Records all waiting batches in one transaction; otherwise callers would wait for each other's syncs. Each caller sends such a
 /// job; a job that finds no batch has nothing to do, because an earlier job recorded its batch.
-fn commit_waiting(connection: &mut Connection, waiting: &Receiver<Batch>, path: &Path) {
+fn commit_waiting(connection: &mut Connection, waiting: &Receiver<Batch>, lock_wait: Duration, path: &Path) {
     let batches: Vec<_> = waiting.try_iter().collect();
-    let together = record(connection, &batches).map_err(|failure| failure.into_store_error(path));
+    let together = record(connection, lock_wait, &batches).map_err(|failure| failure.into_store_error(path));
     // If a row was rejected, each batch is recorded separately, so that only the batch with that row fails.
     let separately = batches.len() > 1 && matches!(together, Err(StoreError::Conflict(_) | StoreError::Corrupt(_)));
     for batch in batches {
         let outcome = if separately {
-            record(connection, std::slice::from_ref(&batch)).map_err(|failure| failure.into_store_error(path))
+            record(connection, lock_wait, std::slice::from_ref(&batch))
+                .map_err(|failure| failure.into_store_error(path))
         } else {
             together.clone()
         };
@@ -137,12 +142,12 @@ fn commit_waiting(connection: &mut Connection, waiting: &Receiver<Batch>, path: 
 }
 
 /// Records batches in one transaction. Batches whose callers have given up, even while the lock was awaited, are skipped.
-fn record(connection: &mut Connection, batches: &[Batch]) -> std::result::Result<(), Failure> {
+fn record(connection: &mut Connection, lock_wait: Duration, batches: &[Batch]) -> std::result::Result<(), Failure> {
     let wanted = || batches.iter().filter(|batch| !batch.reply.is_closed()).peekable();
     if wanted().peek().is_none() {
         return Ok(());
     }
-    connection.busy_timeout(TOKEN_LOCK_WAIT)?;
+    connection.busy_timeout(lock_wait)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut insert = transaction.prepare_cached(
         "INSERT INTO tokens (jti, expires_at, client_id, scope, aud, format, secret_hash)

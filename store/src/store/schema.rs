@@ -1,7 +1,9 @@
 //! Schema and maintenance.
 
+use std::path::Path;
+
 use super::Store;
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::migrations;
 use crate::reports::Maintenance;
 
@@ -23,6 +25,24 @@ impl Store {
     /// The schema version that this binary requires.
     pub fn required_schema_version(&self) -> i64 {
         migrations::latest(self.kind())
+    }
+
+    /// Copies the whole database into an empty file, consistently and while it is in use (SQLite). Postgres has `pg_dump`.
+    pub async fn copy_into(&self, file: &Path) -> Result<()> {
+        match self {
+            Self::Postgres(_) => Err(StoreError::Corrupt(
+                "a Postgres database is copied by pg_dump".to_owned(),
+            )),
+            Self::Sqlite(store) => store.copy_into(file).await,
+        }
+    }
+
+    /// Completes the database file at the end of a process (SQLite): without the write-ahead log next to it, it has everything.
+    pub async fn close(&self) -> Result<()> {
+        match self {
+            Self::Postgres(_) => Ok(()),
+            Self::Sqlite(store) => store.close().await,
+        }
     }
 
     /// Creates partitions ahead of use and deletes expired rows, in small steps that never hold a lock for long.

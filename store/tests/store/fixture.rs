@@ -33,6 +33,7 @@ pub fn options(location: Location) -> StoreOptions {
         pooler: Pooler::None,
         connect_timeout: Duration::from_secs(2),
         idle_timeout: Duration::from_mins(1),
+        min_lock_wait: Duration::ZERO,
         acquire_timeout: Duration::from_millis(250),
     }
 }

@@ -173,7 +173,7 @@ async fn terminated_or_read_only_session_is_replaced() {
         outcome = writer.commit(&issue(&[token("ci", NOW, 60)])).await;
     }
     assert!(
-        matches!(&outcome, Err(StoreError::Unavailable(text)) if text.contains("25006")),
+        matches!(&outcome, Err(StoreError::NotWritable(text)) if text.contains("25006")),
         "{outcome:?}"
     );
     let back = format!("BEGIN READ WRITE; {} = off; COMMIT", set.replace("CURRENT", &name));

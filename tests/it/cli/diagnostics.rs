@@ -62,14 +62,17 @@ async fn doctor_passes_on_a_healthy_server(kind: Kind) {
     assert_eq!(found["ok"], true, "{found}");
     let checks: Vec<_> = found["checks"].as_array().unwrap().iter().collect();
     let names: Vec<_> = checks.iter().map(|check| check["check"].as_str().unwrap()).collect();
-    assert_eq!(names, ["configuration", "files", "store", "clock", "schema", "keys"]);
+    assert_eq!(
+        names,
+        ["configuration", "files", "store", "clock", "schema", "writes", "keys"]
+    );
     for check in checks {
         let skipped = kind == Kind::Postgres && check["check"] == "files";
         assert_eq!(check["status"], if skipped { "skipped" } else { "ok" }, "{check}");
         assert!(check["detail"].as_str().unwrap().len() > 3, "{check}");
     }
     let table = stdout_of(&server.setup, &["doctor"]);
-    assert_eq!(table.lines().count(), 7, "{table}");
+    assert_eq!(table.lines().count(), 8, "{table}");
 }
 
 /// What the doctor says of one thing.

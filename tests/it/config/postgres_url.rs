@@ -18,7 +18,7 @@ async fn elsewhere(change: impl Fn(&str) -> String) -> Setup {
     setup.with("OAUTH2_DATABASE_URL", url)
 }
 
-fn sentences(setup: &Setup, words: &[&str], serve: bool) {
+pub(super) fn sentences(setup: &Setup, words: &[&str], serve: bool) {
     let commands = [
         &["migrate"][..],
         &["client", "list"],

@@ -12,6 +12,7 @@ pub mod process;
 pub mod server;
 mod setup;
 mod shared;
+mod tmpfs;
 
 pub use credentials::Credentials;
 pub use kind::Kind;
@@ -20,3 +21,4 @@ pub use postgres::Postgres;
 pub use process::{Output, Process};
 pub use server::{DedicatedServer, Server};
 pub use setup::Setup;
+pub use tmpfs::Tmpfs;

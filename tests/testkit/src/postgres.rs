@@ -41,28 +41,26 @@ impl Postgres {
         Self::launch(durable, false)
     }
 
+    /// Starts a standby that follows this server.
+    pub fn standby(&self) -> Postgres {
+        let mut standby = Self::without_data(false);
+        let copied = standby
+            .command(standby.binaries.join("pg_basebackup"))
+            .args(["-h", "127.0.0.1", "-U", "postgres", "-R", "-c", "fast", "-p"])
+            .arg(self.port.to_string())
+            .arg("-D")
+            .arg(standby.data())
+            .status();
+        assert!(copied.expect("pg_basebackup").success(), "pg_basebackup failed");
+        let (port, directory) = (standby.port, standby.directory.path().display().to_string());
+        standby.configure(&format!("port = {port}\nunix_socket_directories = '{directory}'"));
+        standby.resume();
+        standby
+    }
+
     fn launch(durable: bool, is_shared: bool) -> Postgres {
-        let directory = tempfile::Builder::new()
-            .prefix("oauth2-pg-")
-            .tempdir()
-            .expect("a temporary directory");
-        // initdb does not run as root.
-        let owner = (id("-u", None) == 0).then(|| (id("-u", Some("postgres")), id("-g", Some("postgres"))));
-        if let Some((uid, gid)) = owner {
-            chown(directory.path(), Some(uid), Some(gid)).expect("chown of the data directory");
-        }
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|l| l.local_addr())
-            .expect("a free port")
-            .port();
-        let mut server = Postgres {
-            binaries: binaries(),
-            directory,
-            port,
-            owner,
-            shell: None,
-            is_shared,
-        };
+        let mut server = Self::without_data(is_shared);
+        let (port, directory) = (server.port, server.directory.path().display().to_string());
         let data = server.data();
         let status = server
             .command(server.binaries.join("initdb"))
@@ -81,12 +79,11 @@ impl Postgres {
             .stdout(Stdio::null())
             .status();
         assert!(status.expect("initdb must be installed").success(), "initdb failed");
-        let config = format!(
-            "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{}'\nmax_connections = 200\n\
-             fsync = {}\nlog_min_messages = fatal\n",
-            server.directory.path().display(),
+        server.configure(&format!(
+            "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{directory}'\nmax_connections = 200\n\
+             fsync = {}\nlog_min_messages = fatal",
             if durable { "on" } else { "off" },
-        );
+        ));
         // The first line that matches applies; the lines of initdb trust every role.
         let access = data.join("pg_hba.conf");
         let rest = std::fs::read_to_string(&access).unwrap();
@@ -95,13 +92,40 @@ impl Postgres {
             format!("host all {PASSWORD_ROLE} 127.0.0.1/32 scram-sha-256\n{rest}"),
         )
         .unwrap();
-        let mut file = std::fs::OpenOptions::new()
-            .append(true)
-            .open(data.join("postgresql.conf"))
-            .unwrap();
-        file.write_all(config.as_bytes()).unwrap();
         server.resume();
         server
+    }
+
+    /// A server with a directory and a port, without data.
+    fn without_data(is_shared: bool) -> Postgres {
+        let directory = tempfile::Builder::new()
+            .prefix("oauth2-pg-")
+            .tempdir()
+            .expect("a temporary directory");
+        // initdb does not run as root.
+        let owner = (id("-u", None) == 0).then(|| (id("-u", Some("postgres")), id("-g", Some("postgres"))));
+        if let Some((uid, gid)) = owner {
+            chown(directory.path(), Some(uid), Some(gid)).expect("chown of the data directory");
+        }
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|l| l.local_addr())
+            .expect("a free port")
+            .port();
+        Postgres {
+            binaries: binaries(),
+            directory,
+            port,
+            owner,
+            shell: None,
+            is_shared,
+        }
+    }
+
+    /// Appends to `postgresql.conf`, where the last line of a setting applies.
+    fn configure(&self, settings: &str) {
+        let path = self.data().join("postgresql.conf");
+        let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+        file.write_all(format!("{settings}\n").as_bytes()).unwrap();
     }
 
     fn data(&self) -> PathBuf {
@@ -132,11 +156,7 @@ impl Postgres {
     /// Appends to `postgresql.conf`, prepends to `pg_hba.conf`, and restarts the server.
     pub fn reconfigure(&mut self, settings: &str, access_rules: &str) {
         self.stop();
-        let mut file = std::fs::OpenOptions::new()
-            .append(true)
-            .open(self.data().join("postgresql.conf"))
-            .unwrap();
-        file.write_all(format!("{settings}\n").as_bytes()).unwrap();
+        self.configure(settings);
         let rules = self.data().join("pg_hba.conf");
         let rest = std::fs::read_to_string(&rules).unwrap();
         std::fs::write(&rules, format!("{access_rules}\n{rest}")).unwrap();

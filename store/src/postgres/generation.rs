@@ -1,0 +1,43 @@
+//! Generations of connections: once a session was found read-only, all sessions of its age are closed rather than reused.
+//!
+//! A session keeps the default that it began with. When a database turns read-only, or writable again, the sessions in the pool
+//! would each fail one more request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The current generation; clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Generations(Arc<AtomicU64>);
+
+/// The generation of one connection.
+#[derive(Debug)]
+pub(super) struct Generation {
+    current: Arc<AtomicU64>,
+    own: u64,
+}
+
+impl Generations {
+    /// The generation of a connection that is opened now.
+    pub(super) fn now(&self) -> Generation {
+        Generation {
+            own: self.0.load(Ordering::Relaxed),
+            current: Arc::clone(&self.0),
+        }
+    }
+}
+
+impl Generation {
+    /// Whether a session of this age was found read-only.
+    pub(super) fn is_over(&self) -> bool {
+        self.current.load(Ordering::Relaxed) != self.own
+    }
+
+    /// Ends this generation. Later ones go on.
+    pub(super) fn end(&self) {
+        // An error: another connection has ended it.
+        let _ = self
+            .current
+            .compare_exchange(self.own, self.own + 1, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,209 @@
+//! Copies of an embedded store, restores, and a start next to the files of a store that was lost.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use oauth2_testkit::{DedicatedServer, Kind, Output, Setup};
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::cli::{rejected, stdout_of};
+use crate::{setup, start};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A directory `data/` with copies of these files, for a server on another machine with the same issuer.
+async fn restored(from: &Setup, files: &[(&Path, &str)]) -> Setup {
+    let other = setup(Kind::Sqlite)
+        .await
+        .with("OAUTH2_ISSUER", format!("http://127.0.0.1:{}", from.public));
+    let data = other.directory().join("data");
+    std::fs::create_dir(&data).unwrap();
+    for (file, name) in files {
+        std::fs::copy(file, data.join(name)).unwrap();
+    }
+    other
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn file_is_complete_after_a_clean_stop() {
+    let mut server = start(Kind::Sqlite).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    let (token, revoked) = (server.token(&client).await, server.token(&client).await);
+    server.revoke(&client, &revoked).await;
+    server.process.signal("TERM");
+    assert!(server.process.wait(PATIENCE).await.success());
+    let data = server.setup.directory().join("data");
+    let log = std::fs::metadata(data.join("oauth2.db-wal")).map_or(0, |log| log.len());
+    assert_eq!(log, 0, "nothing is left in the log");
+
+    // The files that the README names.
+    let (database, key) = (data.join("oauth2.db"), data.join("key_encryption_key"));
+    let copy = restored(&server.setup, &[(&database, "oauth2.db"), (&key, "key_encryption_key")]).await;
+    let again = DedicatedServer::start(copy).await;
+    assert!(again.is_active(&client, &token).await);
+    assert!(!again.is_active(&client, &revoked).await);
+    again.token(&client).await;
+}
+
+#[tokio::test]
+async fn subcommand_completes_the_file() {
+    let setup = crate::cli::migrated(Kind::Sqlite).await;
+    for id in ["a", "b"] {
+        setup.json(&["client", "create", "--id", id, "--json"]);
+        let log = setup.directory().join("data/oauth2.db-wal");
+        assert!(!log.exists(), "no server runs: the log is copied and deleted");
+    }
+    let copy = restored(&setup, &[(&setup.database_file(), "oauth2.db")]).await;
+    let listed = copy.json(&["client", "list", "--json"]);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backup_of_a_serving_server_restores_everything() {
+    let server = start(Kind::Sqlite).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    let (token, revoked) = (server.token(&client).await, server.token(&client).await);
+    server.revoke(&client, &revoked).await;
+    let target = server.setup.directory().join("copies");
+    std::fs::create_dir(&target).unwrap();
+    let file = target.join("oauth2.db");
+    let name = file.to_str().unwrap();
+    // Under load: the copy is one moment of the database.
+    let load = async {
+        loop {
+            server.token(&client).await;
+        }
+    };
+    let backup = async {
+        let command = server.setup.command(&["backup", name]);
+        tokio::task::spawn_blocking(move || {
+            let mut command = command;
+            Output::of(&mut command)
+        })
+        .await
+        .unwrap()
+    };
+    let output = tokio::select! {
+        output = backup => output,
+        () = load => unreachable!(),
+    };
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{}", output.stdout);
+    assert!(output.stdout.contains("data/key_encryption_key"), "{}", output.stdout);
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    assert_eq!(std::fs::read_dir(&target).unwrap().count(), 1, "no draft is left");
+
+    // An existing file is replaced on request only, by a new one.
+    rejected(&server.setup.run(&["backup", name]), 2, &[name, "--force"]);
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
+    let second = server.setup.json(&["backup", name, "--force", "--json"]);
+    assert_eq!(second["bytes"].as_u64(), Some(std::fs::metadata(&file).unwrap().len()));
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    let database = server.setup.database_file();
+    rejected(
+        &server.setup.run(&["backup", database.to_str().unwrap(), "--force"]),
+        2,
+        &["the database itself"],
+    );
+    let nowhere = target.join("missing/oauth2.db");
+    rejected(
+        &server.setup.run(&["backup", nowhere.to_str().unwrap()]),
+        3,
+        &["cannot be written"],
+    );
+
+    let key = server.setup.directory().join("data/key_encryption_key");
+    let copy = restored(&server.setup, &[(&file, "oauth2.db"), (&key, "key_encryption_key")]).await;
+    let again = DedicatedServer::start(copy).await;
+    assert!(again.is_active(&client, &token).await);
+    assert!(!again.is_active(&client, &revoked).await, "a revocation is restored");
+    again.token(&client).await;
+    let keys = async |server: &DedicatedServer| server.get_json(server.url("/.well-known/jwks.json")).await;
+    assert_eq!(keys(&again).await, keys(&server).await);
+}
+
+#[tokio::test]
+async fn backup_of_postgres_names_pg_dump() {
+    let setup = setup(Kind::Postgres).await;
+    rejected(&setup.run(&["backup", "copy.db"]), 2, &["pg_dump"]);
+    assert!(!setup.directory().join("copy.db").exists());
+}
+
+#[tokio::test]
+async fn backup_without_a_store_makes_nothing() {
+    let setup = setup(Kind::Sqlite).await;
+    rejected(&setup.run(&["backup", "copy.db"]), 3, &["there is no store"]);
+    assert!(!setup.directory().join("copy.db").exists() && !setup.directory().join("data").exists());
+}
+
+/// A database that is missing, empty, or a copy without its log, next to generated secrets: never a new issuer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn start_next_to_secrets_of_a_lost_database_is_refused() {
+    let mut server = start(Kind::Sqlite).await;
+    server.process.kill();
+    let data = server.setup.directory().join("data");
+    let key = data.join("key_encryption_key");
+    let without_log = server.setup.directory().join("copy.db");
+    // What a copy of the file alone has after the process was killed.
+    std::fs::copy(server.setup.database_file(), &without_log).unwrap();
+    let empty = server.setup.directory().join("empty");
+    std::fs::write(&empty, "").unwrap();
+    let lost: [&[(&Path, &str)]; 4] = [
+        &[(&without_log, "oauth2.db"), (&key, "key_encryption_key")],
+        &[(&empty, "oauth2.db"), (&key, "key_encryption_key")],
+        &[(&key, "admin_token")],
+        &[(&data.join("oauth2.db-wal"), "oauth2.db-wal")],
+    ];
+    for files in lost {
+        let setup = restored(&server.setup, files).await;
+        for command in [&["serve"][..], &["migrate"], &["doctor"]] {
+            let output = setup.run(command);
+            let text = format!("{}{}", output.stdout, output.stderr);
+            assert_eq!(output.code, 3, "{files:?} {command:?}: {text}");
+            let is_named =
+                text.contains("restore the database") || command[0] == "doctor" && text.contains("no schema");
+            assert!(is_named, "{files:?} {command:?}: {text}");
+        }
+        assert_eq!(setup.run(&["client", "create", "--id", "x"]).code, 3);
+        for (file, name) in files {
+            let (file, copy) = (
+                std::fs::read(file).unwrap(),
+                std::fs::read(setup.directory().join("data").join(name)),
+            );
+            assert!(name.ends_with(".db") || file == copy.unwrap(), "{name} is as it was");
+        }
+    }
+
+    // As the message says: without these files it is a new issuer.
+    let setup = restored(&server.setup, &[(&key, "key_encryption_key")]).await;
+    assert_eq!(setup.run(&["serve"]).code, 3);
+    std::fs::rename(
+        setup.directory().join("data/key_encryption_key"),
+        setup.directory().join("old_key"),
+    )
+    .unwrap();
+    let new = DedicatedServer::start(setup).await;
+    assert_eq!(
+        stdout_of(&new.setup, &["client", "list"]).lines().count(),
+        2,
+        "the demo client"
+    );
+}
+
+/// A start that was killed at any moment can be repeated.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interrupted_first_start_can_be_repeated() {
+    for pause in [5, 15, 30, 60, 120] {
+        let setup = setup(Kind::Sqlite).await;
+        let mut process = setup.spawn();
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        process.kill();
+        drop(process);
+        let server = DedicatedServer::start(setup).await;
+        let response = server.http.get(server.url("/ready")).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+}

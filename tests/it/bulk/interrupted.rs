@@ -1,0 +1,203 @@
+//! Long jobs of the command line while others use the database: they wait, or say how far they came and how to go on.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use oauth2_testkit::{DedicatedServer, Kind, Output, Setup};
+use serde_json::{Value, json};
+
+use super::{csv, import};
+use crate::cli::{migrated, rejected};
+use crate::start;
+
+/// Longer than an administrative request waits for a lock.
+const LOCKED: Duration = Duration::from_secs(6);
+
+fn file(setup: &Setup, name: &str, text: &str) -> PathBuf {
+    let path = setup.directory().join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// Runs a subcommand on a thread of its own.
+fn spawn(setup: &Setup, arguments: &[&str]) -> tokio::task::JoinHandle<Output> {
+    let mut command = setup.command(arguments);
+    tokio::task::spawn_blocking(move || Output::of(&mut command))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_wait_for_the_lock_of_another_process() {
+    let server = start(Kind::Sqlite).await;
+    let client = server.register(json!({"client_id": "ci", "scope": "read"})).await;
+    let mut tokens = String::new();
+    for _ in 0..20 {
+        let _ = writeln!(tokens, "{}", server.token(&client).await);
+    }
+    let (clients, tokens) = (
+        file(&server.setup, "clients.csv", &csv(3000)),
+        file(&server.setup, "tokens", &tokens),
+    );
+    // Of another issuer, because a server that has not the new key would not sign.
+    let mut other = start(Kind::Sqlite).await;
+    other.process.kill();
+    let mut setup = other.setup.clone();
+    let current = std::fs::read_to_string(setup.directory().join("data/key_encryption_key")).unwrap();
+    setup.set("OAUTH2_KEY_ENCRYPTION_KEY", format!("{}=", "A".repeat(43)));
+    setup.set("OAUTH2_KEY_ENCRYPTION_KEY_PREVIOUS", current.trim());
+    let other_holder = setup.sqlite();
+    other_holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    let holder = server.setup.sqlite();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let locked = Instant::now();
+    let jobs = [
+        spawn(
+            &server.setup,
+            &["client", "import", clients.to_str().unwrap(), "--json"],
+        ),
+        spawn(
+            &server.setup,
+            &["token", "revoke", "--file", tokens.to_str().unwrap(), "--json"],
+        ),
+        spawn(
+            &server.setup,
+            &["token", "issue", "--client", "ci", "--count", "2500", "--out", "issued"],
+        ),
+        spawn(&setup, &["key", "rewrap", "--json"]),
+    ];
+    tokio::time::sleep(LOCKED).await;
+    for holder in [&holder, &other_holder] {
+        holder.execute_batch("ROLLBACK").unwrap();
+    }
+    // The server writes meanwhile.
+    let load = async {
+        loop {
+            server.request_token(&client, &[]).await;
+        }
+    };
+    let all = futures_util::future::join_all(jobs);
+    let outputs = tokio::select! {
+        outputs = all => outputs,
+        () = load => unreachable!(),
+    };
+    assert!(locked.elapsed() >= LOCKED);
+    for output in outputs {
+        let output = output.unwrap();
+        assert_eq!(output.code, 0, "{} {}", output.stdout, output.stderr);
+    }
+    let issued = std::fs::read_to_string(server.setup.directory().join("issued")).unwrap();
+    assert_eq!(issued.lines().count(), 2500);
+    assert_eq!(
+        import(&server.setup, &["--dry-run", "--format", "csv"], &csv(3000))["refused"],
+        0
+    );
+    for token in std::fs::read_to_string(&tokens).unwrap().lines() {
+        assert!(!server.is_active(&client, token).await);
+    }
+    assert!(server.is_active(&client, issued.lines().last().unwrap()).await);
+}
+
+/// The purge of a server, with a hundred thousand expired rows, runs next to an import and a bulk issuance.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_succeed_during_a_purge_under_load() {
+    let mut server = start(Kind::Sqlite).await;
+    let client = server.register(json!({"client_id": "ci", "scope": "read"})).await;
+    server.process.kill();
+    server
+        .setup
+        .sql(
+            "INSERT INTO tokens (jti, expires_at, client_id, scope, aud, format)
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
+             SELECT randomblob(16), 1000, 'ci', '', '', 0 FROM n",
+        )
+        .await;
+    server.start_again().await;
+    let clients = file(&server.setup, "clients.csv", &csv(3000));
+    let jobs = [
+        spawn(
+            &server.setup,
+            &["client", "import", clients.to_str().unwrap(), "--json"],
+        ),
+        spawn(
+            &server.setup,
+            &["token", "issue", "--client", "ci", "--count", "5000", "--out", "issued"],
+        ),
+    ];
+    let load = async {
+        loop {
+            let requests = (0..8).map(|_| server.request_token(&client, &[]));
+            futures_util::future::join_all(requests).await;
+        }
+    };
+    let all = futures_util::future::join_all(jobs);
+    let outputs = tokio::select! {
+        outputs = all => outputs,
+        () = load => unreachable!(),
+    };
+    for output in outputs {
+        let output = output.unwrap();
+        assert_eq!(output.code, 0, "{} {}", output.stdout, output.stderr);
+    }
+    is_purged(&server).await;
+}
+
+async fn is_purged(server: &DedicatedServer) {
+    let purged = async {
+        loop {
+            let left: i64 = server
+                .setup
+                .sqlite()
+                .query_row("SELECT count(*) FROM tokens WHERE expires_at = 1000", [], |row| {
+                    row.get(0)
+                })
+                .unwrap();
+            if left == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), purged)
+        .await
+        .expect("the purge ends");
+}
+
+/// A chunk in the middle fails, as it would on a full disk: what was written stays, and the same command continues.
+#[tokio::test]
+async fn failed_import_says_how_far_it_came() {
+    let setup = migrated(Kind::Sqlite).await;
+    let fail = "CREATE TRIGGER fail BEFORE INSERT ON clients WHEN NEW.client_id = 'client-001500' BEGIN SELECT RAISE(ABORT, 'x'); END";
+    setup.sql(fail).await;
+    let output = setup.run_with_input(&["client", "import", "-", "--json", "--format", "csv"], &csv(2500));
+    rejected(
+        &output,
+        2,
+        &["1000 of 2500 clients were imported before", "run the command again"],
+    );
+    setup.sql("DROP TRIGGER fail").await;
+    let counts = import(&setup, &["--format", "csv"], &csv(2500));
+    let of = |name: &str| counts.get(name).and_then(Value::as_u64);
+    assert_eq!((of("created"), of("unchanged")), (Some(1500), Some(1000)), "{counts}");
+}
+
+#[tokio::test]
+async fn failed_revocation_says_how_far_it_came() {
+    let setup = migrated(Kind::Sqlite).await;
+    setup
+        .sql("CREATE TRIGGER fail BEFORE INSERT ON revocations WHEN NEW.id > 1200 OR (SELECT count(*) FROM revocations) > 1200 BEGIN SELECT RAISE(ABORT, 'x'); END")
+        .await;
+    let mut ids = String::new();
+    for _ in 0..1500 {
+        let _ = writeln!(ids, "{}", uuid::Uuid::now_v7());
+    }
+    let ids = file(&setup, "ids", &ids);
+    let command = ["token", "revoke", "--file", ids.to_str().unwrap(), "--json"];
+    rejected(
+        &setup.run(&command),
+        2,
+        &["1000 tokens were revoked before", "run the command again"],
+    );
+    setup.sql("DROP TRIGGER fail").await;
+    assert_eq!(setup.json(&command)["revoked"], 1500);
+}
