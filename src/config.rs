@@ -17,6 +17,7 @@ pub mod issuer;
 pub mod key;
 pub mod limits;
 pub mod log;
+mod names;
 mod parse;
 pub mod permissions;
 pub mod print;
@@ -68,9 +69,11 @@ pub struct Config {
     pub server: Server,
     /// The management listener.
     pub management: Listener,
+    /// Host names by which the management listener is reached.
+    pub management_hosts: Vec<String>,
     /// The store and its connections.
     pub database: Database,
-    /// `iss` of every token and base of the metadata URLs (RFC 8414 section 2); never ends with `/`.
+    /// `iss` of every token (RFC 8414 section 2), as it was given.
     pub issuer: String,
     /// Access tokens of clients without settings of their own.
     pub tokens: Tokens,
@@ -92,6 +95,13 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// Whether warnings are errors, as the command line asks for by `--strict`.
     pub strict: bool,
+}
+
+impl Config {
+    /// The URL below which clients reach the public endpoints.
+    pub fn endpoint_base(&self) -> String {
+        issuer::endpoint_base(&self.issuer, self.server.path_prefix.as_deref())
+    }
 }
 
 /// Reads the process environment and the file, and resolves them.
@@ -133,6 +143,7 @@ pub fn resolve(input: &Input) -> Result<Config, ConfigErrors> {
 fn read_sections(values: &mut Values, input: &Input) -> Option<Config> {
     let server = Server::read(values, input.parallelism);
     let management = Listener::read_management(values, server.as_ref().map(|server| &server.listener));
+    let management_hosts = server::read_management_hosts(values);
     let database = Database::read(values, &input.directory);
     let issuer = issuer::read(values, server.as_ref().map(|server| &server.listener));
     let secrets = Secrets::read(values, database.as_ref());
@@ -145,6 +156,7 @@ fn read_sections(values: &mut Values, input: &Input) -> Option<Config> {
     Some(Config {
         server: server?,
         management: management?,
+        management_hosts: management_hosts?,
         database: database?,
         issuer: issuer?,
         tokens: tokens?,

@@ -2,6 +2,8 @@
 //!
 //! - [`oauth`], [`wellknown`], [`ops`], [`admin`]: the endpoints by surface; each module lists its URLs.
 //! - [`routes`]: the listeners, and the table of all endpoints. [`endpoint`]: how a surface declares its endpoints.
+//! - [`connection`]: connections beneath HTTP, and their deadlines.
+//! - [`hosts`], [`prefix`]: which hosts and paths are this server's. [`cors`], [`compression`]: what browsers and scrapers ask for.
 //! - [`middleware`]: what every request passes. [`metrics`]: what it counts.
 //! - [`error`]: the table from errors to statuses; [`reason`]: the closed sets of error reasons.
 //! - [`extract`], [`client_address`], [`response`]: what handlers share.
@@ -12,14 +14,19 @@ use std::time::{Duration, Instant};
 pub mod admin;
 pub mod api_document;
 pub mod client_address;
+pub mod compression;
+pub mod connection;
+pub mod cors;
 pub mod endpoint;
 pub mod error;
 pub mod error_responses;
 pub mod extract;
+pub mod hosts;
 pub mod metrics;
 pub mod middleware;
 pub mod oauth;
 pub mod ops;
+pub mod prefix;
 pub mod reason;
 pub mod response;
 pub mod routes;

@@ -12,6 +12,8 @@ use super::services::Services;
 use crate::config::Config;
 use crate::config::embedded::ServerSecrets;
 use crate::http::api_document;
+use crate::http::cors::Cors;
+use crate::http::hosts::AllowedHosts;
 use crate::http::metrics::HttpMetrics;
 use crate::http::oauth::admission::Admission;
 use crate::http::ops::openapi::ApiDocument;
@@ -57,6 +59,8 @@ pub(super) struct ServerDeps<'a> {
 pub(super) struct HandlerData {
     http_metrics: Data<HttpMetrics>,
     metadata: Data<Metadata>,
+    cors: Data<Cors>,
+    hosts: Data<AllowedHosts>,
     api_document: Data<ApiDocument>,
     key_documents: Data<KeyDocuments>,
     admission: Data<Admission>,
@@ -113,7 +117,13 @@ impl HandlerData {
         let admin_token = deps.secrets.admin_token.as_ref();
         Self {
             http_metrics: Data::from(http_metrics),
-            metadata: Data::new(Metadata::new(&config.issuer, config.keys.max_age)),
+            metadata: Data::new(Metadata::new(
+                &config.issuer,
+                &config.endpoint_base(),
+                config.keys.max_age,
+            )),
+            cors: Data::new(Cors::new(&config.server.cors_origins)),
+            hosts: Data::new(AllowedHosts::new(config.management_hosts.clone())),
             api_document: Data::new(ApiDocument::new(&api_document::document())),
             key_documents: Data::new(KeyDocuments {
                 keys: Arc::clone(deps.keys),
@@ -144,11 +154,18 @@ impl HandlerData {
         }
     }
 
+    /// The counters of requests and connections.
+    pub(super) fn http_metrics(&self) -> &HttpMetrics {
+        &self.http_metrics
+    }
+
     /// Makes the services extractable.
     pub(super) fn register(&self, config: &mut ServiceConfig) {
         config
             .app_data(self.http_metrics.clone())
             .app_data(self.metadata.clone())
+            .app_data(self.cors.clone())
+            .app_data(self.hosts.clone())
             .app_data(self.api_document.clone())
             .app_data(self.key_documents.clone())
             .app_data(self.admission.clone())

@@ -1,27 +1,20 @@
 //! The two listeners.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use actix_web::HttpServer;
+use actix_http::Request;
+use actix_service::{Service, apply_fn_factory};
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
-
-use std::sync::Arc;
 
 use super::composition::Composition;
 use super::descriptors;
 use crate::config::{Config, Listener};
 use crate::failure::Failure;
-use crate::http::{middleware, routes};
+use crate::http::connection::serve::{self, Limits};
+use crate::http::{compression, endpoint, hosts, middleware, prefix, routes};
 use crate::service::ledger_access::{GroupCommit, LedgerAccess};
-
-/// How long the head of a request may take.
-const HEAD_DEADLINE: Duration = Duration::from_secs(5);
-
-/// How long an idle connection is kept: longer than load balancers keep theirs (60 s is usual), so that they close it, and no
-/// request is sent on a connection that the server is closing.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// Seconds that requests in flight may take after the listeners have closed.
 const DRAIN_LIMIT: u64 = 4;
@@ -32,25 +25,32 @@ pub(super) fn public(config: &Config, composition: &Composition) -> Result<Serve
         composition.handlers.clone(),
         Arc::clone(&composition.actors.token_stores),
     );
-    let server = HttpServer::new(move || {
+    let limits = Limits {
+        workers: config.server.workers,
+        // A listener at its limit accepts no more, so that descriptors are left for the management listener.
+        connections: (descriptors::public_connections() / config.server.workers).max(1),
+        idle: config.server.keep_alive,
+        shutdown_seconds: DRAIN_LIMIT,
+        closed: handlers.http_metrics().closed_connections(endpoint::Listener::Public),
+    };
+    let path_prefix = config.server.path_prefix.clone();
+    let app = move || {
         let ledger = GroupCommit(token_stores.for_this_worker());
-        actix_web::App::new()
+        let app = actix_web::App::new()
             .app_data(Data::new(ledger))
             .configure(|config| handlers.register(config))
             .wrap(from_fn(middleware::observe))
-            .configure(routes::public)
-    });
-    let server = server
-        .workers(config.server.workers)
-        // Per worker. A listener at its limit accepts no more, so that descriptors are left for the management listener.
-        .max_connections((descriptors::public_connections() / config.server.workers).max(1))
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_DEADLINE)
-        .shutdown_timeout(DRAIN_LIMIT);
-    let bound = server.disable_signals().bind(address(&config.server.listener));
-    Ok(bound
-        .map_err(|error| bind_error("OAUTH2_SERVER_PORT", &config.server.listener, &error))?
-        .run())
+            .configure(routes::public);
+        let path_prefix = path_prefix.clone();
+        apply_fn_factory(app, move |mut request: Request, service| {
+            if let Some(path_prefix) = &path_prefix {
+                prefix::strip(&mut request, path_prefix);
+            }
+            service.call(request)
+        })
+    };
+    serve::bind(app, address(&config.server.listener), &limits)
+        .map_err(|error| bind_error("OAUTH2_SERVER_PORT", &config.server.listener, &error))
 }
 
 /// The listener for operators and monitoring.
@@ -59,7 +59,16 @@ pub(super) fn management(config: &Config, composition: &Composition) -> Result<S
         composition.handlers.clone(),
         Arc::clone(&composition.actors.token_stores),
     );
-    let server = HttpServer::new(move || {
+    let limits = Limits {
+        workers: 1,
+        connections: descriptors::MANAGEMENT_CONNECTIONS,
+        idle: config.server.keep_alive,
+        shutdown_seconds: 1,
+        closed: handlers
+            .http_metrics()
+            .closed_connections(endpoint::Listener::Management),
+    };
+    let app = move || {
         // Bulk issuance shares the token stores of the workers of the public listener.
         let ledger = token_stores
             .mailboxes()
@@ -72,19 +81,13 @@ pub(super) fn management(config: &Config, composition: &Composition) -> Result<S
                 }
                 handlers.register(config);
             })
+            .wrap(from_fn(compression::compress))
+            .wrap(from_fn(hosts::check))
             .wrap(from_fn(middleware::observe))
             .configure(routes::management)
-    });
-    let server = server
-        .workers(1)
-        .max_connections(descriptors::MANAGEMENT_CONNECTIONS)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_DEADLINE)
-        .shutdown_timeout(1);
-    let bound = server.disable_signals().bind(address(&config.management));
-    Ok(bound
-        .map_err(|error| bind_error("OAUTH2_MANAGEMENT_PORT", &config.management, &error))?
-        .run())
+    };
+    serve::bind(app, address(&config.management), &limits)
+        .map_err(|error| bind_error("OAUTH2_MANAGEMENT_PORT", &config.management, &error))
 }
 
 fn address(listener: &Listener) -> (&str, u16) {

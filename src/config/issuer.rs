@@ -36,6 +36,17 @@ pub(super) fn read(values: &mut Values, listener: Option<&Listener>) -> Option<S
     Some(issuer)
 }
 
+/// The URL below which clients reach the public endpoints: the issuer without a slash at its end, or its host with the path prefix.
+pub(super) fn endpoint_base(issuer: &str, path_prefix: Option<&str>) -> String {
+    let base = issuer.trim_end_matches('/');
+    let Some(prefix) = path_prefix else {
+        return base.to_owned();
+    };
+    let host = base.find("://").map_or(0, |scheme| scheme + 3);
+    let end = base[host..].find('/').map_or(base.len(), |path| host + path);
+    format!("{}{prefix}", &base[..end])
+}
+
 fn parse(text: &str) -> Result<String, String> {
     const EXPECTED: &str = "must be an https URL (http on loopback only) without user, query or fragment";
     let plain = text
@@ -60,4 +71,19 @@ fn parse(text: &str) -> Result<String, String> {
     }
     // Clients compare the issuer byte by byte (RFC 8414 section 3.3), so a trailing slash stays.
     Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_prefix_takes_the_place_of_the_path_of_the_issuer() {
+        let base = |issuer, prefix| endpoint_base(issuer, prefix);
+        assert_eq!(base("https://a.example/", None), "https://a.example");
+        assert_eq!(base("https://a.example/t", None), "https://a.example/t");
+        assert_eq!(base("https://a.example", Some("/t")), "https://a.example/t");
+        assert_eq!(base("https://a.example/t/", Some("/t")), "https://a.example/t");
+        assert_eq!(base("https://a.example:8/t/u", Some("/v")), "https://a.example:8/v");
+    }
 }

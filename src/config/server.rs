@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::key::Fallback::{Derived, Value};
 use super::key::{Key, key};
+use super::names;
 use super::parse::{duration, number};
 use super::values::Values;
 
@@ -35,12 +36,33 @@ const DRAIN_DELAY: Key = key(
     "Seconds (or `500ms`, `2s`) from SIGTERM until the public listener closes, 0 to 3600. Meanwhile `/ready` answers 503, so \
      that load balancers stop sending requests.",
 );
+const KEEP_ALIVE: Key = key(
+    "OAUTH2_SERVER_KEEP_ALIVE",
+    "server.keep_alive",
+    Value("75"),
+    "Seconds (or `500ms`, `2s`) that an idle connection is kept, 1 to 3600. Set it above the idle timeout of a load balancer, so \
+     that no request is sent on a connection that the server is closing.",
+);
 const TRUSTED_PROXIES: Key = key(
     "OAUTH2_SERVER_TRUSTED_PROXIES",
     "server.trusted_proxies",
     Derived("none"),
     "Networks of trusted proxies, separated by commas. Only their `X-Forwarded-For` or `Forwarded` header sets the address of \
      a client.",
+);
+const CORS_ORIGINS: Key = key(
+    "OAUTH2_SERVER_CORS_ORIGINS",
+    "server.cors_origins",
+    Derived("none"),
+    "Origins, separated by commas, whose scripts may request tokens from a browser (CORS), such as `https://app.example`. Metadata \
+     and keys are readable by scripts of every origin.",
+);
+const PATH_PREFIX: Key = key(
+    "OAUTH2_SERVER_PATH_PREFIX",
+    "server.path_prefix",
+    Derived("none"),
+    "Path below which the public endpoints are served, such as `/auth`, for a proxy that does not remove it; the metadata then \
+     names the endpoints below it. They are served without it as well.",
 );
 const MANAGEMENT_HOST: Key = key(
     "OAUTH2_MANAGEMENT_HOST",
@@ -55,14 +77,26 @@ const MANAGEMENT_PORT: Key = key(
     "Port of the management listener.",
 );
 
+const MANAGEMENT_HOSTS: Key = key(
+    "OAUTH2_MANAGEMENT_HOSTS",
+    "management.hosts",
+    Derived("none"),
+    "Host names, separated by commas, by which the management listener is reached, such as `oauth2,*.svc.cluster.local`. Requests \
+     for another name than these and `localhost` are rejected with 421; addresses always work. `*`: every name.",
+);
+
 pub(super) const KEYS: &[Key] = &[
     HOST,
     PORT,
     WORKERS,
     DRAIN_DELAY,
+    KEEP_ALIVE,
     TRUSTED_PROXIES,
+    CORS_ORIGINS,
+    PATH_PREFIX,
     MANAGEMENT_HOST,
     MANAGEMENT_PORT,
+    MANAGEMENT_HOSTS,
 ];
 
 /// An address to listen on.
@@ -136,8 +170,14 @@ pub struct Server {
     pub workers: usize,
     /// Time from SIGTERM until the public listener closes; `/ready` answers 503 meanwhile.
     pub drain_delay: Duration,
+    /// How long an idle connection is kept, on both listeners.
+    pub keep_alive: Duration,
     /// Proxies whose forwarding headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
+    /// Origins whose scripts may request tokens.
+    pub cors_origins: Vec<String>,
+    /// The path below which the public endpoints are served.
+    pub path_prefix: Option<String>,
 }
 
 impl Server {
@@ -146,14 +186,33 @@ impl Server {
         let listener = Listener::read(values, &HOST, &PORT);
         let workers = values.optional(&WORKERS, |text| number(text, 1, 1024));
         let trusted_proxies = values.optional(&TRUSTED_PROXIES, parse_networks);
+        let cors_origins = values.optional(&CORS_ORIGINS, names::origins);
+        let path_prefix = values.optional(&PATH_PREFIX, names::path_prefix);
         let drain_delay = values.get(&DRAIN_DELAY, |text| duration(text, 3600));
+        let keep_alive = values.get(&KEEP_ALIVE, |text| {
+            let parsed = duration(text, 3600)?;
+            if parsed < Duration::from_secs(1) {
+                return Err("must be at least one second".to_owned());
+            }
+            Ok(parsed)
+        });
         Some(Self {
             listener: listener?,
             workers: workers?.unwrap_or(parallelism),
             drain_delay: drain_delay?,
+            keep_alive: keep_alive?,
             trusted_proxies: trusted_proxies?.unwrap_or_default(),
+            cors_origins: cors_origins?.unwrap_or_default(),
+            path_prefix: path_prefix?,
         })
     }
+}
+
+/// Reads the host names of the management listener.
+pub(super) fn read_management_hosts(values: &mut Values) -> Option<Vec<String>> {
+    values
+        .optional(&MANAGEMENT_HOSTS, names::hosts)
+        .map(Option::unwrap_or_default)
 }
 
 /// Networks and addresses, separated by commas.

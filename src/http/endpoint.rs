@@ -44,6 +44,17 @@ impl Surface {
     }
 }
 
+/// Whose scripts may use an endpoint from a page of another origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origins {
+    /// Nobody's.
+    None,
+    /// Those of configured origins.
+    Configured,
+    /// Anybody's.
+    Any,
+}
+
 /// A URL and a method.
 #[derive(Debug, Clone, Copy)]
 pub struct Endpoint {
@@ -55,9 +66,21 @@ pub struct Endpoint {
     pub listener: Listener,
     /// The headers of its responses.
     pub surface: Surface,
+    /// Which scripts may use it.
+    pub origins: Origins,
 }
 
 impl Endpoint {
+    /// The methods that it takes, for the `Allow` header.
+    pub fn allowed_methods(&self) -> &'static [&'static str] {
+        match self.method {
+            "GET" => &["GET", "HEAD"],
+            "POST" => &["POST"],
+            "PATCH" => &["PATCH"],
+            _ => &["DELETE"],
+        }
+    }
+
     /// Whether a path is this endpoint's.
     pub fn matches(&self, path: &str) -> bool {
         if !self.path.contains('{') {
@@ -82,12 +105,12 @@ fn matches_segment(wanted: &str, given: &str) -> bool {
 /// Declares the endpoints of a module: their table (`ENDPOINTS`), their routes (`configure`) and their part of the API document
 /// (`Api`).
 ///
-/// `endpoints! { surface: Api, scope: "", Public: POST "/oauth/token" => token::post; }`: `scope` is the prefix under which the
-/// module's routes are mounted.
+/// `endpoints! { surface: Api, scope: "", Public: POST "/oauth/token" => token::post, origins: Configured; }`: `scope` is the prefix
+/// under which the module's routes are mounted. Without `origins`, no script of another origin may use the endpoint.
 macro_rules! endpoints {
     (
         surface: $surface:ident, scope: $scope:literal,
-        $($listener:ident: $method:ident $path:literal => $($handler:ident)::+;)+
+        $($listener:ident: $method:ident $path:literal => $($handler:ident)::+ $(, origins: $origins:ident)?;)+
     ) => {
         /// The endpoints of this module.
         pub const ENDPOINTS: &[$crate::http::endpoint::Endpoint] = &[
@@ -96,6 +119,7 @@ macro_rules! endpoints {
                 path: $path,
                 listener: $crate::http::endpoint::Listener::$listener,
                 surface: $crate::http::endpoint::Surface::$surface,
+                origins: $crate::http::endpoint::origins!($($origins)?),
             }),+
         ];
 
@@ -118,6 +142,17 @@ macro_rules! endpoints {
     };
 }
 pub(crate) use endpoints;
+
+/// The origins of an endpoint, or the default.
+macro_rules! origins {
+    () => {
+        $crate::http::endpoint::Origins::None
+    };
+    ($origins:ident) => {
+        $crate::http::endpoint::Origins::$origins
+    };
+}
+pub(crate) use origins;
 
 /// A route of this method. `GET` includes `HEAD`.
 pub fn route(method: &str) -> actix_web::Route {

@@ -28,6 +28,10 @@ pub enum Failure {
     SlowBody,
     /// There is nothing at the URL.
     NoSuchUrl,
+    /// There is nothing at the URL, but there is at the same path without a slash at its end: this endpoint.
+    SlashAtEnd(&'static str),
+    /// The management listener does not answer for the host of the request.
+    UnknownHost,
     /// The URL takes other methods: these.
     MethodNotAllowed(String),
     /// A handler panicked.
@@ -101,6 +105,19 @@ impl Failure {
                 "the body did not arrive in time",
             ),
             Self::NoSuchUrl => Row::rejected(S::NOT_FOUND, "not_found", R::NotFound, "there is nothing at this URL"),
+            Self::SlashAtEnd(path) => Row::rejected(
+                S::NOT_FOUND,
+                "not_found",
+                R::NotFound,
+                format!("there is nothing at this URL; without the slash at its end it is {path}"),
+            ),
+            Self::UnknownHost => Row::rejected(
+                S::MISDIRECTED_REQUEST,
+                "invalid_request",
+                R::UnknownHost,
+                "the host of this request is not one of this listener; use its address, or add the name to \
+                 OAUTH2_MANAGEMENT_HOSTS",
+            ),
             Self::MethodNotAllowed(_) => Row::rejected(
                 S::METHOD_NOT_ALLOWED,
                 "invalid_request",
@@ -317,6 +334,8 @@ mod tests {
             Failure::TooLarge,
             Failure::SlowBody,
             Failure::NoSuchUrl,
+            Failure::SlashAtEnd("/health"),
+            Failure::UnknownHost,
             Failure::MethodNotAllowed(String::new()),
             Failure::Panicked,
             OAuthError::INVALID_CLIENT.into(),

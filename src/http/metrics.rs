@@ -1,6 +1,7 @@
 //! The metrics of requests: bound to the table of endpoints and the closed sets of reasons before the first request, so that a
 //! request costs a few atomic additions and never makes a series.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use oauth2_actors::metrics::{ByLabel, Exporter, SECONDS, bind};
@@ -8,7 +9,8 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, BoundHistogram};
 
 use super::client_address::Ignored;
-use super::endpoint::Endpoint;
+use super::connection::Closed;
+use super::endpoint::{Endpoint, Listener};
 use super::reason::{ErrorReason, RejectReason, ShedReason};
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -20,6 +22,8 @@ pub struct HttpMetrics {
     endpoints: Vec<EndpointMetrics>,
     /// Headers that name a client's address and were not believed.
     pub ignored_proxy_headers: ByLabel<Ignored>,
+    public_connections: Arc<ByLabel<Closed>>,
+    management_connections: Arc<ByLabel<Closed>>,
 }
 
 #[derive(Debug)]
@@ -60,10 +64,25 @@ impl HttpMetrics {
             "proxy_header_ignored",
             "Failed authentications whose header that names the client's address was not believed, by reason",
         );
+        let closed = counter(
+            "connections_closed",
+            "Connections closed by a deadline, or for another connection, by reason",
+        );
+        let closed = |listener| Arc::new(ByLabel::new(&closed, "reason", &[("listener", listener)]));
         Self {
             endpoints: endpoints.map(metrics).collect(),
             ignored_proxy_headers: ByLabel::new(&ignored, "reason", &[]),
+            public_connections: closed("public"),
+            management_connections: closed("management"),
         }
+    }
+
+    /// The counters of connections of a listener that were closed by a deadline.
+    pub fn closed_connections(&self, listener: Listener) -> Arc<ByLabel<Closed>> {
+        Arc::clone(match listener {
+            Listener::Management => &self.management_connections,
+            Listener::Public | Listener::Both => &self.public_connections,
+        })
     }
 
     /// Counts a response. `class` is the first digit of its status.

@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
+use super::cors::Cors;
 use super::error::{Failure, Reason};
 use super::metrics::HttpMetrics;
 use super::reason::{ErrorReason, RejectReason, ShedReason};
@@ -51,6 +52,7 @@ static DELAYED: Semaphore = Semaphore::const_new(MAX_DELAYED);
 pub async fn observe(
     metrics: web::Data<HttpMetrics>,
     metadata: web::Data<Metadata>,
+    cors: web::Data<Cors>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
@@ -101,7 +103,9 @@ pub async fn observe(
         "responded"
     );
     metrics.response(number, usize::from(status.as_u16() / 100), elapsed);
+    let origin = cors.allowed_origin(endpoint, response.request().headers());
     let headers = response.headers_mut();
+    cors.append_headers(endpoint, origin, headers);
     headers.insert(REQUEST_ID.clone(), id);
     endpoint.surface.append_headers(headers);
     if reason == Some(ErrorReason::Rejected(RejectReason::AuthFailures)) {

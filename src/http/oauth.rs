@@ -10,7 +10,7 @@ pub mod token;
 
 endpoints! {
     surface: Api, scope: "",
-    Public: POST "/oauth/token" => token::post;
+    Public: POST "/oauth/token" => token::post, origins: Configured;
     Public: POST "/oauth/introspect" => introspect::post;
     Public: POST "/oauth/introspect/batch" => introspect_batch::post;
     Public: POST "/oauth/revoke" => revoke::post;

@@ -29,6 +29,8 @@ pub enum RejectReason {
     SlowBody,
     /// There is no such URL or object.
     NotFound,
+    /// The management listener does not answer for the host.
+    UnknownHost,
     /// The URL takes other methods.
     MethodNotAllowed,
     /// No valid bearer token.

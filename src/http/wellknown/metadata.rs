@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use actix_web::dev::Url;
-use actix_web::http::Method;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use oauth2_store::model::{GrantType, SigningAlg};
@@ -22,11 +21,14 @@ const PATH: &str = "/.well-known/oauth-authorization-server";
 /// Where clients of `OpenID` Connect Discovery look, whatever the issuer.
 const OPENID_PATH: &str = "/.well-known/openid-configuration";
 
-/// Where they look for an issuer with a path (`OpenID` Connect Discovery 1.0 section 4).
-pub const ISSUER_WITH_OPENID_PATH: &str = "/{issuer_path:.+}/.well-known/openid-configuration";
-
-/// Where clients of an issuer with a path look for the document of RFC 8414 (its section 3.1).
-pub const PATH_WITH_ISSUER: &str = "/.well-known/oauth-authorization-server/{issuer_path:.+}";
+/// Where clients look for the documents of an issuer with a path: after the well-known path (RFC 8414 section 3.1) or before it
+/// (`OpenID` Connect Discovery 1.0 section 4). Both are served for both documents, since clients confuse them.
+pub const PATHS_WITH_ISSUER: [&str; 4] = [
+    "/.well-known/oauth-authorization-server/{issuer_path:.+}",
+    "/.well-known/openid-configuration/{issuer_path:.+}",
+    "/{issuer_path:.+}/.well-known/oauth-authorization-server",
+    "/{issuer_path:.+}/.well-known/openid-configuration",
+];
 
 /// The authorization server metadata (RFC 8414 section 2), and where the PASETO keys are.
 #[derive(Debug, Serialize, ToSchema)]
@@ -66,16 +68,14 @@ pub struct Metadata {
     document: JsonDocument,
     openid: JsonDocument,
     max_age: Duration,
-    /// [`PATH_WITH_ISSUER`] for this issuer, as requests are matched; `None` for an issuer without a path.
-    path_with_issuer: Option<String>,
-    /// [`ISSUER_WITH_OPENID_PATH`] for this issuer.
-    issuer_with_openid_path: Option<String>,
+    /// [`PATHS_WITH_ISSUER`] for this issuer, as requests are matched, each with the path of its document; none for an issuer
+    /// without a path.
+    paths_with_issuer: Vec<(String, &'static str)>,
 }
 
 impl Metadata {
-    /// The metadata of an issuer. `max_age`: how long it may be cached.
-    pub fn new(issuer: &str, max_age: Duration) -> Self {
-        let base = issuer.trim_end_matches('/');
+    /// The metadata of an issuer. `base`: the URL below which clients reach the endpoints. `max_age`: how long it may be cached.
+    pub fn new(issuer: &str, base: &str, max_age: Duration) -> Self {
         let metadata = MetadataDocument {
             issuer,
             token_endpoint: format!("{base}/oauth/token"),
@@ -100,29 +100,32 @@ impl Metadata {
                 .map(|alg| alg.as_str())
                 .collect(),
         });
-        let issuer_path = base
+        let issuer_path = issuer
+            .trim_end_matches('/')
             .split_once("://")
             .and_then(|(_, rest)| rest.split_once('/'))
             .map(|(_, path)| path);
         let routed = |path: String| path.parse().ok().map(|uri| Url::new(uri).path().to_owned());
+        let paths = issuer_path.into_iter().flat_map(|path| {
+            [PATH, OPENID_PATH].into_iter().flat_map(move |document| {
+                let (inserted, appended) = (format!("{document}/{path}"), format!("/{path}{document}"));
+                [inserted, appended].map(|path| (path, document))
+            })
+        });
         Self {
             document,
             openid,
             max_age,
-            path_with_issuer: issuer_path.and_then(|path| routed(format!("{PATH}/{path}"))),
-            issuer_with_openid_path: issuer_path.and_then(|path| routed(format!("/{path}{OPENID_PATH}"))),
+            paths_with_issuer: paths
+                .filter_map(|(path, document)| Some((routed(path)?, document)))
+                .collect(),
         }
     }
 
     /// The path that a request is counted under: each document is one endpoint at both of its paths.
     pub fn canonical_path<'a>(&self, path: &'a str) -> &'a str {
-        if self.path_with_issuer.as_deref() == Some(path) {
-            PATH
-        } else if self.issuer_with_openid_path.as_deref() == Some(path) {
-            OPENID_PATH
-        } else {
-            path
-        }
+        let known = self.paths_with_issuer.iter().find(|(known, _)| known == path);
+        known.map_or(path, |(_, document)| document)
     }
 }
 
@@ -150,18 +153,13 @@ pub async fn get_openid(metadata: Data<Metadata>, request: HttpRequest) -> HttpR
     respond(&metadata.openid, &request, metadata.max_age)
 }
 
-/// The documents at [`PATH_WITH_ISSUER`] and [`ISSUER_WITH_OPENID_PATH`]; there is nothing for any other issuer.
+/// The documents at [`PATHS_WITH_ISSUER`]; there is nothing for any other issuer.
 pub async fn get_with_issuer_path(metadata: Data<Metadata>, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    let path = Some(request.match_info().as_str());
-    let document = if metadata.path_with_issuer.as_deref() == path {
-        &metadata.document
-    } else if metadata.issuer_with_openid_path.as_deref() == path {
-        &metadata.openid
-    } else {
-        return Err(Failure::NoSuchUrl);
+    let path = request.match_info().as_str();
+    let document = match metadata.canonical_path(path) {
+        PATH => &metadata.document,
+        OPENID_PATH => &metadata.openid,
+        _ => return Err(Failure::NoSuchUrl),
     };
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Err(Failure::MethodNotAllowed("GET, HEAD".to_owned()));
-    }
     Ok(respond(document, &request, metadata.max_age))
 }
