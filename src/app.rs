@@ -6,14 +6,13 @@
 //! - [`direct`]: the same services for a subcommand, without actors.
 //! - [`bootstrap`], [`embedded_store`], [`first_run`], [`store_lock`]: what a start prepares. [`keys`]: how keys are published and
 //!   rotated.
-//! - [`logging`], [`gauges`]: logs, and metrics that are read at each scrape.
+//! - [`signals`]: what each signal does. [`logging`], [`gauges`]: logs, and metrics that are read at each scrape.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use oauth2_actors::runtime::clock::{Clock, StoreClock, SystemClock};
 use oauth2_store::{Store, StoreOptions};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{Config, embedded};
@@ -32,11 +31,13 @@ mod keys;
 mod listeners;
 mod logging;
 pub mod services;
+mod signals;
 mod store_lock;
 
 use bootstrap::Bootstrap;
 use composition::Composition;
 use first_run::Banner;
+use signals::Signals;
 
 pub use crate::http::api_document::text as api_document;
 
@@ -55,6 +56,8 @@ pub fn serve(config: Config, options: ServeOptions) -> Result<(), Failure> {
 }
 
 async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
+    // First: a signal during the start must not end the process half-way.
+    let signals = Signals::new()?;
     embedded_store::check_files(&config)?;
     embedded::create_data_directory(&config)?;
     let _lock = store_lock::lock(&config)?;
@@ -63,7 +66,7 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
         ..config.database.options().clone()
     })
     .await?;
-    let served = run_on(&config, options, &store).await;
+    let served = run_on(&config, options, &store, signals).await;
     if let Err(error) = store.close().await {
         tracing::warn!(%error, "the write-ahead log is kept: it could not be copied into the database");
     }
@@ -71,14 +74,18 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
 }
 
 /// Serves from an open store.
-async fn run_on(config: &Config, options: ServeOptions, store: &Store) -> Result<(), Failure> {
+async fn run_on(
+    config: &Config,
+    options: ServeOptions,
+    store: &Store,
+    mut signals: Signals,
+) -> Result<(), Failure> {
     let is_new = embedded_store::create_schema(config, store, options.migrate).await? > 0;
     let secrets = embedded::provide(config, bootstrap::may_hold_keys(config, store).await)?;
     let clock = Arc::new(StoreClock::new(Arc::new(SystemClock)));
     let now_ms = clock.unix_ms() as i64;
     let (prepared, when_prepared) = watch::channel(false);
     let server = Composition::new(config, store.clone(), &secrets, clock, &when_prepared)?;
-    let mut signals = Signals::new()?;
 
     let public = listeners::public(config, &server)?;
     let management = listeners::management(config, &server)?;
@@ -118,10 +125,9 @@ async fn run_on(config: &Config, options: ServeOptions, store: &Store) -> Result
         () = signals.stop() => {}
         failure = server.escalated() => return Err(failure),
     }
-    tokio::select! {
-        () = server.drain(&handles, config.server.drain_delay) => {}
-        () = signals.stop() => tracing::warn!("second signal to stop: stopping without further wait"),
-    }
+    // A further signal ends the wait for load balancers. Requests in flight are finished in any case: supervisors and terminals may
+    // well send a signal twice.
+    server.drain(&handles, config.server.drain_delay, signals.stop()).await;
     Ok(())
 }
 
@@ -143,28 +149,5 @@ fn banner(config: &Config) -> Banner<'_> {
         management: config.management.authority(),
         data,
         demo_secret,
-    }
-}
-
-/// The signals that stop the process.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(Failure::environment);
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn stop(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }

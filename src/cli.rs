@@ -53,7 +53,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve until SIGTERM or SIGINT.
+    /// Serve until SIGTERM, SIGINT or SIGQUIT.
     Serve {
         /// Do not migrate the schema; fail if its version is not this program's.
         #[arg(long)]

@@ -161,11 +161,19 @@ impl Composition {
         Failure::GaveUp(format!("the actor {actor} exceeded its restart limit"))
     }
 
-    /// Goes not ready, accepts requests for `delay` more, lets requests in flight finish, then closes.
-    pub(super) async fn drain(&self, [public, management]: &[ServerHandle; 2], delay: Duration) {
+    /// Goes not ready, accepts requests for `delay` more or until `hurry`, lets requests in flight finish, then closes.
+    pub(super) async fn drain(
+        &self,
+        [public, management]: &[ServerHandle; 2],
+        delay: Duration,
+        hurry: impl Future<Output = ()>,
+    ) {
         tracing::info!(delay_ms = delay.as_millis() as u64, "draining");
         self.readiness.accepting.store(false, Ordering::Release);
-        tokio::time::sleep(delay).await;
+        // An error means that the signal came first.
+        if tokio::time::timeout(delay, hurry).await.is_ok() {
+            tracing::warn!("closing the listeners without further wait");
+        }
         public.stop(true).await;
         for mailbox in self.actors.token_stores.mailboxes() {
             drain(mailbox).await;

@@ -59,6 +59,7 @@ mod properties;
 mod quotas;
 mod revoke;
 mod shutdown;
+mod signals;
 mod token;
 mod token_verification;
 mod write_failure;

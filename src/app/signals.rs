@@ -1,0 +1,94 @@
+//! The signals that a server receives. None ends the process at once.
+
+use std::io::IsTerminal;
+use std::task::Poll;
+
+use rustix::process::Signal as Number;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::failure::Failure;
+
+/// Signals that drain the server: from service managers, terminals, and a failing power supply.
+const STOP: [(Number, &str); 4] = [
+    (Number::TERM, "SIGTERM"),
+    (Number::INT, "SIGINT"),
+    (Number::QUIT, "SIGQUIT"),
+    (Number::POWER, "SIGPWR"),
+];
+
+/// Signals that would end a process that does not handle them, and that mean nothing to this server: from log rotation, timers,
+/// closed pipes and limits. A write beyond a limit of file sizes then fails with an error.
+const IGNORED: [(Number, &str); 9] = [
+    (Number::USR1, "SIGUSR1"),
+    (Number::USR2, "SIGUSR2"),
+    (Number::PIPE, "SIGPIPE"),
+    (Number::ALARM, "SIGALRM"),
+    (Number::VTALARM, "SIGVTALRM"),
+    (Number::PROF, "SIGPROF"),
+    (Number::IO, "SIGIO"),
+    (Number::XCPU, "SIGXCPU"),
+    (Number::XFSZ, "SIGXFSZ"),
+];
+
+const HANG_UP: (Number, &str) = (Number::HUP, "SIGHUP");
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Stop,
+    Nothing,
+}
+
+/// The signals of a server, from the moment this is made.
+pub(super) struct Signals(Vec<Handled>);
+
+struct Handled {
+    signal: Signal,
+    name: &'static str,
+    meaning: Meaning,
+}
+
+impl Signals {
+    /// Handles every signal from now on.
+    pub(super) fn new() -> Result<Self, Failure> {
+        // Log rotation and service managers send SIGHUP to a daemon, which has no terminal. Where there is one, it was closed.
+        let hang_up = if std::io::stdin().is_terminal() {
+            Meaning::Stop
+        } else {
+            Meaning::Nothing
+        };
+        let stop = STOP.map(|number| (number, Meaning::Stop));
+        let ignored = IGNORED.map(|number| (number, Meaning::Nothing));
+        let all = stop.into_iter().chain(ignored).chain([(HANG_UP, hang_up)]);
+        let handled = all.map(|((number, name), meaning)| {
+            Ok(Handled {
+                signal: signal(SignalKind::from_raw(number.as_raw()))?,
+                name,
+                meaning,
+            })
+        });
+        let handled: std::io::Result<_> = handled.collect();
+        handled.map(Self).map_err(Failure::environment)
+    }
+
+    /// Waits for a signal to stop. Logs the others.
+    pub(super) async fn stop(&mut self) {
+        std::future::poll_fn(|context| {
+            for handled in &mut self.0 {
+                while let Poll::Ready(Some(())) = handled.signal.poll_recv(context) {
+                    let signal = handled.name;
+                    if handled.meaning == Meaning::Stop {
+                        tracing::info!(signal, "signal to stop");
+                        return Poll::Ready(());
+                    }
+                    tracing::info!(
+                        signal,
+                        "signal ignored: the configuration is read at the start, logs go to stderr"
+                    );
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+}
