@@ -1,9 +1,9 @@
-# make run | test | lint | bench | loadtest | compare | help
+# make run | test | check-clients | lint | bench | loadtest | compare | help
 
-.PHONY: help run setup test lint openapi deny bench loadtest compare clean
+.PHONY: help run setup test check-clients lint openapi deny bench loadtest compare clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 run: ## Build and start the server on ./data
 	cargo run --release
@@ -13,6 +13,10 @@ setup: ## Install what the tests need and this machine lacks
 
 test: setup ## Run every test, on SQLite and on a private Postgres
 	OUTSIDE_PYTHON=$(CURDIR)/target/outside/bin/python cargo test --workspace --locked --no-fail-fast
+
+check-clients: ## Run client and verifier libraries for Java, Go, Node, Python and Rust, nginx and Apache against the server
+	@scripts/setup --clients
+	@scripts/check-clients
 
 lint: ## Formatting and lints, as they must be
 	cargo fmt --all -- --check

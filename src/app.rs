@@ -74,12 +74,7 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
 }
 
 /// Serves from an open store.
-async fn run_on(
-    config: &Config,
-    options: ServeOptions,
-    store: &Store,
-    mut signals: Signals,
-) -> Result<(), Failure> {
+async fn run_on(config: &Config, options: ServeOptions, store: &Store, mut signals: Signals) -> Result<(), Failure> {
     let is_new = embedded_store::create_schema(config, store, options.migrate).await? > 0;
     let secrets = embedded::provide(config, bootstrap::may_hold_keys(config, store).await)?;
     let clock = Arc::new(StoreClock::new(Arc::new(SystemClock)));

@@ -301,10 +301,17 @@ impl Keyring {
         })
     }
 
-    /// The JWK set (RFC 7517 section 5): EC and RSA before OKP, which some verifiers cannot read, and newest first.
+    /// The JWK set (RFC 7517 section 5), newest first within a type of key.
+    ///
+    /// Some verifiers stop at the first key that they cannot read, or cannot use for the algorithm of the token. So the keys of the
+    /// default algorithm come first, then RSA, then OKP.
     pub fn jwks(&self) -> JwkSet {
         let mut keys: Vec<_> = self.jwt.iter().rev().collect();
-        keys.sort_by_key(|key| key.algorithm == SigningAlg::EdDsa);
+        keys.sort_by_key(|key| match key.algorithm {
+            SigningAlg::Es256 => 0,
+            SigningAlg::Rs256 | SigningAlg::Ps256 | SigningAlg::Hs256 => 1,
+            SigningAlg::EdDsa => 2,
+        });
         JwkSet {
             keys: keys.into_iter().filter_map(|key| key.jwk.clone()).collect(),
         }
@@ -325,7 +332,7 @@ impl Keyring {
 /// The published keys of JWT (RFC 7517 section 5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct JwkSet {
-    /// Newest first.
+    /// EC, then RSA, then OKP; newest first.
     pub keys: Vec<Jwk>,
 }
 

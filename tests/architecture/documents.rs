@@ -71,3 +71,30 @@ fn every_metric_is_described() {
     names.retain(|name| !is_described(name));
     assert!(names.is_empty(), "not in docs/metrics.md: {names:?}");
 }
+
+/// `make check-clients` runs the files, so what the pages show works.
+#[test]
+fn blocks_of_pages_are_lines_of_checked_files() {
+    let mut pages = Vec::new();
+    files(&root().join("docs/frameworks"), "md", &mut pages);
+    let mut compared = 0;
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        // A comment that names the file, then the fenced block.
+        for rest in text.split("<!-- tests/clients/").skip(1) {
+            let (file, rest) = rest.split_once(" -->\n```").unwrap();
+            let block = rest
+                .split_once('\n')
+                .and_then(|(_language, rest)| rest.split_once("```\n"));
+            let (block, _) = block.unwrap();
+            let checked = std::fs::read_to_string(root().join("tests/clients").join(file)).unwrap();
+            assert!(
+                checked.contains(block),
+                "{} differs from {file}:\n{block}",
+                shown(&page)
+            );
+            compared += 1;
+        }
+    }
+    assert!(compared > 15, "{compared}");
+}

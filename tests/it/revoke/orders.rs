@@ -47,6 +47,7 @@ async fn store_of(server: &Server) -> Store {
         acquire_timeout: wait,
         password_file: None,
         pooler: Pooler::None,
+        min_lock_wait: Duration::ZERO,
     };
     Store::open(&options).await.unwrap()
 }

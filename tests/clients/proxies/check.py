@@ -1,0 +1,250 @@
+"""Runs nginx and Apache, with the configuration of docs/frameworks, in front of an API. Standard library only.
+
+usage: check.py FIXTURE DIRECTORY
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+HERE = Path(__file__).parent
+START_DEADLINE = 20.0
+failed = False
+
+NGINX = """\
+load_module /usr/lib/nginx/modules/ngx_http_js_module.so;
+daemon off;
+worker_processes 1;
+pid {directory}/nginx.pid;
+error_log {directory}/error.log;
+{user}
+events {{}}
+http {{
+    access_log off;
+    js_path {directory};
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    include {directory}/oauth2.conf;
+}}
+"""
+
+# Apache's module requires https of the authorization server, which a proxy of ours terminates as one of theirs would.
+TLS = """\
+server {{
+    listen 127.0.0.1:{port} ssl;
+    ssl_certificate {directory}/certificate.pem;
+    ssl_certificate_key {directory}/key.pem;
+    location / {{
+        proxy_pass {issuer};
+    }}
+}}
+"""
+
+APACHE = """\
+ServerRoot {directory}
+ServerName localhost
+Listen 127.0.0.1:{port}
+PidFile {directory}/apache.pid
+ErrorLog {directory}/error.log
+{user}
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authn_core_module /usr/lib/apache2/modules/mod_authn_core.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule authz_user_module /usr/lib/apache2/modules/mod_authz_user.so
+LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
+LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
+LoadModule auth_openidc_module /usr/lib/apache2/modules/mod_auth_openidc.so
+DefaultRuntimeDir {directory}
+OIDCCABundlePath {certificate}
+Include {directory}/oauth2.conf
+"""
+
+
+class Backend(BaseHTTPRequestHandler):
+    """The API behind the proxy: it answers with the client that the proxy names."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({"client_id": self.headers.get("X-Client-Id"), "claim": self.headers.get("OIDC_CLAIM_client_id")}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def check(library: str, what: str, run: Callable[[], object]) -> None:
+    global failed
+    try:
+        run()
+    except Exception as error:
+        failed = True
+        print(f"FAILED proxies {library}: {what}: {type(error).__name__}: {error}")
+    else:
+        print(f"ok proxies {library}: {what}")
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def get(port: int, path: str, token: str | None) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+@contextmanager
+def running(command: list[str], port: int, directory: Path) -> Iterator[None]:
+    with (directory / "output").open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        deadline = time.monotonic() + START_DEADLINE
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError as error:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    logs = [file.read_text() for file in [directory / "output", directory / "error.log"] if file.exists()]
+                    raise RuntimeError(f"it does not start: {' '.join(logs)}") from error
+                time.sleep(0.02)
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+class Checks:
+    def __init__(self, fixture: Json, directory: Path, backend: int) -> None:
+        self.fixture, self.directory, self.backend = fixture, directory, backend
+
+    def token(self, name: str, scope: str = "read") -> str:
+        issuer = urllib.parse.urlsplit(self.fixture["issuer"])
+        connection = http.client.HTTPConnection(issuer.netloc, timeout=30)
+        form = urllib.parse.urlencode({"grant_type": "client_credentials", "scope": scope, **self.fixture["clients"][name]})
+        connection.request("POST", "/oauth/token", form, {"Content-Type": "application/x-www-form-urlencoded"})
+        token: str = json.load(connection.getresponse())["access_token"]
+        return token
+
+    def configuration(self, file: Path, target: Path, port: int, https: str = "") -> None:
+        """Copies the configuration of a page, with this run's addresses and credentials."""
+        api = self.fixture["clients"]["api"]
+        credentials = base64.b64encode(f"{api['client_id']}:{api['client_secret']}".encode()).decode()
+        text = file.read_text()
+        for documented, actual in {
+            "http://127.0.0.1:8080": self.fixture["issuer"],
+            "iss:https://auth.example": f"iss:{self.fixture['issuer']}",
+            "https://auth.example": https,
+            "127.0.0.1:8000": f"127.0.0.1:{port}",
+            "127.0.0.1:9000": f"127.0.0.1:{self.backend}",
+            "YXBpOnNlY3JldA==": credentials,
+            "OIDCOAuthClientSecret secret": f"OIDCOAuthClientSecret {api['client_secret']}",
+        }.items():
+            text = text.replace(documented, actual)
+        target.write_text(text)
+
+    def protects(self, library: str, port: int, clients: list[str], named: str) -> None:
+        def accepts(client: str) -> None:
+            token = self.token(client)
+            status, body = get(port, "/api/", token)
+            assert status == 200, f"it answers {status}"
+            assert json.loads(body)[named] == client, f"the API is given {body!r}"
+            start = token.rindex(".") + 1 if "." in token else len(token) - 1
+            changed = token[:start] + ("B" if token[start] == "A" else "A") + token[start + 1 :]
+            assert get(port, "/api/", changed)[0] == 401, "a changed token is accepted"
+
+        def rejects() -> None:
+            assert get(port, "/api/", None)[0] == 401, "a request without a token is accepted"
+            assert get(port, "/api/", self.token("other-audience"))[0] in [401, 403], "another audience is accepted"
+            assert get(port, "/api/", self.token("es256", "write"))[0] in [401, 403], "another scope is accepted"
+
+        for client in clients:
+            check(library, f"accepts {client}, and no changed token", lambda: accepts(client))
+        check(library, "rejects no token, another audience and another scope", rejects)
+
+    @contextmanager
+    def running_nginx(self, directory: Path, port: int) -> Iterator[None]:
+        """nginx with the file oauth2.conf of a directory."""
+        user = "user root;" if os.getuid() == 0 else ""
+        (directory / "nginx.conf").write_text(NGINX.format(directory=directory, user=user))
+        command = ["/usr/sbin/nginx", "-p", str(directory), "-e", str(directory / "error.log"), "-c", str(directory / "nginx.conf")]
+        with running(command, port, directory):
+            yield
+
+    def nginx(self) -> None:
+        directory, port = self.directory / "nginx", free_port()
+        directory.mkdir()
+        shutil.copy(HERE / "nginx/oauth2.js", directory)
+        self.configuration(HERE / "nginx/oauth2.conf", directory / "oauth2.conf", port)
+        with self.running_nginx(directory, port):
+            self.protects("nginx with njs", port, ["opaque", "es256", "eddsa"], "client_id")
+
+    @contextmanager
+    def https(self) -> Iterator[tuple[str, Path]]:
+        """The server behind TLS: its URL and the certificate."""
+        directory, port = self.directory / "tls", free_port()
+        directory.mkdir()
+        certificate = directory / "certificate.pem"
+        request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=auth.example"]
+        request += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(directory / "key.pem"), "-out", str(certificate)]
+        subprocess.run(request, check=True, capture_output=True)
+        (directory / "oauth2.conf").write_text(TLS.format(directory=directory, port=port, issuer=self.fixture["issuer"]))
+        with self.running_nginx(directory, port):
+            yield f"https://127.0.0.1:{port}", certificate
+
+    def apache(self, https: tuple[str, Path], page: str, clients: list[str]) -> None:
+        directory, port = self.directory / page, free_port()
+        directory.mkdir()
+        self.configuration(HERE / f"apache/{page}.conf", directory / "oauth2.conf", port, https[0])
+        user = "User www-data\nGroup www-data" if os.getuid() == 0 else ""
+        text = APACHE.format(directory=directory, port=port, user=user, certificate=https[1])
+        (directory / "apache.conf").write_text(text)
+        command = ["/usr/sbin/apache2", "-f", str(directory / "apache.conf"), "-DFOREGROUND"]
+        with running(command, port, directory):
+            self.protects(f"Apache with mod_auth_openidc ({page})", port, clients, "claim")
+
+
+def main() -> int:
+    fixture: Json = json.loads(Path(sys.argv[1]).read_text())
+    backend = ThreadingHTTPServer(("127.0.0.1", 0), Backend)
+    threading.Thread(target=backend.serve_forever, daemon=True).start()
+    directory = Path(sys.argv[2])
+    checks = Checks(fixture, directory, backend.server_address[1])
+    check("nginx with njs", "runs with the configuration of the page", checks.nginx)
+    with checks.https() as https:
+        for page, clients in {"jwt": ["es256", "es256-jwt", "rs256"], "introspection": ["opaque", "eddsa"]}.items():
+            what = f"runs with the configuration of the page ({page})"
+            check("Apache with mod_auth_openidc", what, lambda: checks.apache(https, page, clients))
+    return 1 if failed else 0
+
+
+sys.exit(main())
