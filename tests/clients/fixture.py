@@ -41,6 +41,9 @@ CLIENTS: dict[str, Json] = {
     "api": {"introspection_audiences": [AUDIENCE]},
 }
 
+PASSPHRASE = "correct horse"
+"""Of the keys whose names end with `-encrypted`."""
+
 IMPORT_DEADLINE = 10.0
 """Seconds after which a running server must sign with a key that was imported as published. It follows within a second."""
 
@@ -77,6 +80,11 @@ class Server:
         command = [self.binary, "key", "import", str(file), "--published", "--json"]
         if algorithm in ["EdDSA", "RS256"]:
             command += ["--alg", algorithm]
+        if file.name.endswith("-encrypted"):
+            passphrase = self.directory / "passphrase"
+            passphrase.write_text(f"{PASSPHRASE}\n")
+            passphrase.chmod(0o600)
+            command += ["--passphrase-file", str(passphrase)]
         done = subprocess.run(command, cwd=self.directory, env=self.environment, capture_output=True, text=True, timeout=60)
         if done.returncode != 0:
             raise ValueError(f"exit code {done.returncode}: {done.stderr.strip()}")
