@@ -65,8 +65,8 @@ func zitadelLifecycle(ctx context.Context, fixture report.Fixture) error {
 }
 
 func isActive(ctx context.Context, fixture report.Fixture, token string, want bool) error {
-	api := fixture.Clients["api"]
-	server, err := rs.NewResourceServerClientCredentials(ctx, fixture.Issuer, api.ID, api.Secret)
+	issuer, api := fixture.Issuer, fixture.Clients["api"]
+	server, err := rs.NewResourceServerClientCredentials(ctx, issuer, api.ID, api.Secret)
 	if err != nil {
 		return err
 	}

@@ -95,8 +95,8 @@ func middlewareV3(fixture report.Fixture, algorithm validatorv3.SignatureAlgorit
 		validator, err := validatorv3.New(
 			validatorv3.WithKeyFunc(keys.KeyFunc),
 			validatorv3.WithAlgorithm(algorithm),
-			validatorv3.WithIssuer(fixture.Issuer),
-			validatorv3.WithAudience(fixture.Audience))
+			validatorv3.WithIssuer(issuer.String()),
+			validatorv3.WithAudience("https://api.example"))
 		if err != nil {
 			return err
 		}

@@ -93,7 +93,8 @@ public final class SpringChecks {
 
     private void getsToken(ClientAuthenticationMethod method) throws Exception {
         Fixture.Client client = fixture.client("es256-jwt");
-        ClientRegistration registration = ClientRegistrations.fromIssuerLocation(fixture.issuer())
+        String issuer = fixture.issuer();
+        ClientRegistration registration = ClientRegistrations.fromIssuerLocation(issuer)
                 .registrationId("oauth2-server")
                 .clientId(client.id())
                 .clientSecret(client.secret())
@@ -110,7 +111,8 @@ public final class SpringChecks {
 
     private void introspects() throws Exception {
         Fixture.Client api = fixture.client("api");
-        var introspector = SpringOpaqueTokenIntrospector.withIntrospectionUri(fixture.issuer() + "/oauth/introspect")
+        String issuer = fixture.issuer();
+        var introspector = SpringOpaqueTokenIntrospector.withIntrospectionUri(issuer + "/oauth/introspect")
                 .clientId(api.id())
                 .clientSecret(api.secret())
                 .build();
