@@ -204,7 +204,7 @@ fn rsa_key(jwk: &Jwk) -> Result<Material, ImportError> {
     if n.len() * 8 < MIN_RSA_BITS {
         return Err(rsa_size_error("that is too small"));
     }
-    let [p, q, dp, dq, qi] =
+    let [first, second, dp, dq, qi] =
         if let (Some(_), Some(_), Some(_), Some(_), Some(_)) = (&jwk.p, &jwk.q, &jwk.dp, &jwk.dq, &jwk.qi) {
             [
                 read("p", &jwk.p)?,
@@ -221,8 +221,8 @@ fn rsa_key(jwk: &Jwk) -> Result<Material, ImportError> {
     checked_rsa(rsa::KeyPair::from_components(&KeyPairComponents {
         public_key: PublicKeyComponents { n, e },
         d,
-        p,
-        q,
+        p: first,
+        q: second,
         dP: dp,
         dQ: dq,
         qInv: qi,

@@ -22,25 +22,25 @@ pub(super) fn recover(n: &[u8], e: &[u8], d: &[u8]) -> Option<Factors> {
         return None;
     }
     // e * d - 1 is a multiple of the order of every base.
-    let k = &e * &d - &one;
-    let twos = k.trailing_zeros().filter(|twos| *twos > 0)?;
-    let odd = &k >> twos;
+    let multiple = &e * &d - &one;
+    let twos = multiple.trailing_zeros().filter(|twos| *twos > 0)?;
+    let odd = &multiple >> twos;
     let minus_one = &n - &one;
     for base in 2..ATTEMPTS + 2 {
-        let mut x = BigUint::from(base).modpow(&odd, &n);
+        let mut root = BigUint::from(base).modpow(&odd, &n);
         for _ in 0..twos {
-            if x == one || x == minus_one {
+            if root == one || root == minus_one {
                 break;
             }
-            let square = &x * &x % &n;
+            let square = &root * &root % &n;
             if square == one {
                 // A root of 1 that is neither 1 nor -1 shares a factor with n.
-                let p = greatest_common_divisor(&x - &one, n.clone());
-                return factors(p, &n, &d);
+                let factor = greatest_common_divisor(&root - &one, n.clone());
+                return factors(factor, &n, &d);
             }
-            x = square;
+            root = square;
         }
-        if x == zero {
+        if root == zero {
             return None;
         }
     }
