@@ -1,6 +1,7 @@
 use clap::{CommandFactory, Parser};
 
-use super::Cli;
+use super::rejected::{CHANGES, Invocation};
+use super::{Cli, command};
 
 #[test]
 fn the_command_line_is_well_formed() {
@@ -101,4 +102,26 @@ fn every_subcommand_has_an_example_that_parses() {
         help.contains("Example: ") && help.contains("oauth2_server client top"),
         "{help}"
     );
+}
+
+#[test]
+fn every_change_is_a_subcommand() {
+    for change in CHANGES {
+        let root = command();
+        let mut found = &root;
+        for name in change.split(' ') {
+            let next = found.find_subcommand(name);
+            found = next.unwrap_or_else(|| panic!("there is no subcommand {change}"));
+        }
+    }
+}
+
+#[test]
+fn an_invocation_names_its_target() {
+    let of = |line: &str| Invocation::of(&command().get_matches_from(line.split(' ')));
+    let update = of("oauth2_server client update ci --scope a");
+    assert!(update.is_change());
+    assert_eq!(update.target(), Some(("client", "ci")));
+    assert_eq!(of("oauth2_server key revoke k1").target(), Some(("key", "k1")));
+    assert!(!of("oauth2_server client show ci").is_change());
 }

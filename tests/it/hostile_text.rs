@@ -256,7 +256,10 @@ async fn rejections_of_hostile_text_are_well_formed(kind: Kind) {
 async fn listings_of_hostile_names_keep_their_lines(kind: Kind) {
     let server = shared(kind).await;
     let prefix = unique("listed");
-    let texts: Vec<String> = HOSTILE.chunks(4).map(<[&str]>::concat).collect();
+    let texts: Vec<String> = HOSTILE
+        .chunks(4)
+        .map(|part| part.iter().copied().collect::<String>())
+        .collect();
     for (index, text) in texts.iter().enumerate() {
         let name: String = text.chars().filter(|c| !c.is_control()).collect();
         let new = json!({"client_id": format!("{prefix}-{index}"), "client_name": name, "claims": {"t": text}});
