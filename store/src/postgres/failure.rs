@@ -113,7 +113,7 @@ pub(super) fn to_store_error(error: &Error) -> StoreError {
         "3D000" => StoreError::Corrupt(format!("{text}: create the database, or change the database URL")),
         "42501" => StoreError::NotWritable(format!("{text}: grant it to the user in the database URL")),
         "53100" => StoreError::NotWritable(format!("the disk of the database server is full: {text}")),
-        "25006" => StoreError::NotWritable(format!("{} (SQLSTATE {code})", READ_ONLY)),
+        "25006" => StoreError::NotWritable(format!("{READ_ONLY} (SQLSTATE {code})")),
         "42P01" => StoreError::Corrupt(format!("{text}: run `oauth2_server migrate`")),
         _ if proves_pooler(code) => backends::undeclared_pooler(),
         _ if breaks_connection(code) => StoreError::Unavailable(text),
