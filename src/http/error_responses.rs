@@ -56,6 +56,12 @@ const ROWS: &[Row] = &[
     ("Conflict", 409, "The request conflicts with the stored state.", &[]),
     ("TooLarge", 413, "The body is larger than this URL accepts.", &[]),
     (
+        "Misdirected",
+        421,
+        "The management listener does not answer for this host.",
+        &[],
+    ),
+    (
         "TooManyRequests",
         429,
         "A limit of the client is exceeded, or the caller failed to authenticate too often.",
@@ -110,7 +116,9 @@ sets! {
     /// Of endpoints without authentication.
     PublicErrors: Unavailable;
     /// Of every endpoint of the admin API.
-    AdminErrors: Unauthorized Forbidden TooManyRequests ServerError Unavailable;
+    AdminErrors: Unauthorized Forbidden Misdirected TooManyRequests ServerError Unavailable;
+    /// Of endpoints of the management listener without authentication.
+    HostErrors: Misdirected;
     /// Of endpoints with a query or path that may be invalid.
     BadRequest: BadRequest;
     /// Of endpoints with an object in the path.

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header;
+use actix_web::http::uri::Authority;
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, ResponseError};
@@ -58,7 +59,7 @@ pub async fn check(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let header = request.headers().get(header::HOST);
     // A request target in absolute form takes precedence over the header (RFC 9112 section 3.2.2).
-    let target = request.uri().authority().map(|authority| authority.as_str());
+    let target = request.uri().authority().map(Authority::as_str);
     let allowed = header.is_none_or(|host| host.is_empty() || host.to_str().is_ok_and(|host| hosts.allows(host)))
         && target.is_none_or(|host| hosts.allows(host));
     if allowed {

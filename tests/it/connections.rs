@@ -173,7 +173,8 @@ async fn stuck_connections_do_not_stop_the_listeners() {
         let response = server.http.get(server.management_url("/health")).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
     }
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // The deadlines alone would free them in batches, in more than a minute.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     for listener in ["public", "management"] {
         let evicted = server
             .metric(

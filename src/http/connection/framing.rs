@@ -17,9 +17,10 @@ const LINES: [&[u8]; 5] = [
 ];
 
 /// Where the next byte belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum At {
     /// Before a request.
+    #[default]
     Start,
     /// At the beginning of a line of a head, of which bytes may be held back.
     Line,
@@ -62,8 +63,8 @@ struct Head {
     unknown: bool,
 }
 
-/// Follows the requests of one connection.
-#[derive(Debug)]
+/// Follows the requests of one connection, from its first byte.
+#[derive(Debug, Default)]
 pub struct Framing {
     at: At,
     head: Head,
@@ -71,15 +72,6 @@ pub struct Framing {
 }
 
 impl Framing {
-    /// The framing of a new connection.
-    pub fn new() -> Self {
-        Self {
-            at: At::Start,
-            head: Head::default(),
-            passed: 0,
-        }
-    }
-
     /// What is being read.
     pub fn reading(&self) -> Reading {
         match self.at {

@@ -26,7 +26,7 @@ impl Stream {
     pub fn new(socket: TcpStream, watch: Rc<Watch>) -> Self {
         Self {
             socket,
-            framing: Framing::new(),
+            framing: Framing::default(),
             held: Vec::new(),
             watch,
         }

@@ -18,7 +18,7 @@ use super::{BODY_DEADLINE, Closed, HEAD_DEADLINE, HEAD_GRACE, WRITE_DEADLINE, WR
 const COMPARED: usize = 64;
 
 /// How long a connection may wait for a handler: longer than any takes.
-const RESPONSE_LIMIT: Duration = Duration::from_secs(60);
+const RESPONSE_LIMIT: Duration = Duration::from_mins(1);
 
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

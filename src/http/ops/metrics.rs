@@ -8,12 +8,12 @@ use oauth2_actors::runtime::mailbox::Mailbox;
 
 use crate::http::admin_deadline;
 use crate::http::error::Failure;
-use crate::http::error_responses::PublicErrors;
+use crate::http::error_responses::{HostErrors, PublicErrors};
 
 /// Exports every metric in the Prometheus text format.
 #[utoipa::path(
     get, path = "/metrics", operation_id = "getMetrics", tag = "Operations",
-    responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain"), PublicErrors),
+    responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain"), HostErrors, PublicErrors),
 )]
 pub async fn get(metrics: Data<Mailbox<Metrics>>) -> Result<HttpResponse, Failure> {
     let text = metrics.ask(Scrape, admin_deadline())?.await?;

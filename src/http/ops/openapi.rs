@@ -6,6 +6,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Value;
 
+use crate::http::error_responses::HostErrors;
 use crate::http::wellknown::document::{NotModified, respond};
 use crate::service::document::JsonDocument;
 
@@ -29,6 +30,7 @@ impl ApiDocument {
     responses(
         (status = 200, description = "The document (OpenAPI 3.1).", body = Object),
         NotModified,
+        HostErrors,
     ),
 )]
 pub async fn get(document: Data<ApiDocument>, request: HttpRequest) -> HttpResponse {

@@ -2,7 +2,7 @@ use super::*;
 
 /// Follows `text` in pieces of `size` bytes, as the stream does: what passed, and the framing after it.
 fn follow(text: &str, size: usize) -> (String, Framing) {
-    let mut framing = Framing::new();
+    let mut framing = Framing::default();
     let (mut passed, mut held) = (Vec::new(), Vec::new());
     for piece in text.as_bytes().chunks(size) {
         held.extend_from_slice(piece);
