@@ -19,11 +19,11 @@ fn connect(port: u16) -> TcpStream {
     stream
 }
 
-/// Sends `begin`, then `more` again and again, until the server closes. Returns what it answered.
-fn trickle(port: u16, begin: &str, more: &str, limit: Duration) -> String {
+/// Sends `first`, then `more` again and again, until the server closes. Returns what it answered.
+fn trickle(port: u16, first: &str, more: &str, limit: Duration) -> String {
     let mut stream = connect(port);
     stream.set_read_timeout(Some(TRICKLE)).unwrap();
-    stream.write_all(begin.as_bytes()).unwrap();
+    stream.write_all(first.as_bytes()).unwrap();
     let (began, mut answer, mut buffer) = (Instant::now(), Vec::new(), [0; 4096]);
     loop {
         match stream.read(&mut buffer) {
@@ -38,7 +38,7 @@ fn trickle(port: u16, begin: &str, more: &str, limit: Duration) -> String {
         }
         assert!(
             began.elapsed() < limit,
-            "still open after {limit:?}: {begin:?}: {}",
+            "still open after {limit:?}: {first:?}: {}",
             String::from_utf8_lossy(&answer)
         );
     }
