@@ -6,7 +6,7 @@ import { FIXED_RATE, SCENARIOS } from './lib/catalogue.js';
 import { clientInTurn, prefixOf, random, registerClients, removeClients } from './lib/clients.js';
 import { config } from './lib/config.js';
 import { fail } from './lib/failure.js';
-import { excludeFromResults } from './lib/http.js';
+import { excludeFromResults, reason } from './lib/http.js';
 import { fetchDocument, issue } from './lib/oauth.js';
 import { plan } from './lib/plan.js';
 import { checkPool, fillPool } from './lib/pool.js';
@@ -82,7 +82,7 @@ export function setup() {
   const data = { prefix: prefixOf(runId), seed: `ltseed_${random(32)}` };
   if (!config.external) {
     const metadata = fetchDocument('metadata');
-    if (metadata === undefined) fail(`BASE_URL ${config.baseUrl} does not return authorization server metadata`);
+    if (metadata === undefined) fail(`BASE_URL ${config.baseUrl} does not return authorization server metadata${reason()}`);
     data.issuer = metadata.issuer;
   }
   if (config.own) registerClients(data);
@@ -103,8 +103,8 @@ function prepare(data) {
   if (withClients.length > 0 && issue(clientInTurn(data, 0)) === undefined) {
     fail(
       config.own
-        ? `BASE_URL ${config.baseUrl} issues no token for a client that was just registered at ADMIN_URL ${config.adminUrl}`
-        : 'the server issues no token for CLIENT_ID; check CLIENT_SECRET',
+        ? `BASE_URL ${config.baseUrl} issues no token for a client that was just registered at ADMIN_URL ${config.adminUrl}${reason()}`
+        : `the server issues no token for CLIENT_ID; check CLIENT_SECRET${reason()}`,
     );
   }
   if (withClients.some((name) => SCENARIOS[name].pool)) {

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use oauth2_actors::runtime::clock::{Clock, StoreClock, SystemClock};
+use oauth2_actors::runtime::clock::{Clock, StoreClock};
 use oauth2_store::{Store, StoreOptions};
 use tokio::sync::watch;
 
@@ -77,7 +77,7 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
 async fn run_on(config: &Config, options: ServeOptions, store: &Store, mut signals: Signals) -> Result<(), Failure> {
     let is_new = embedded_store::create_schema(config, store, options.migrate).await? > 0;
     let secrets = embedded::provide(config, bootstrap::may_hold_keys(config, store).await)?;
-    let clock = Arc::new(StoreClock::new(Arc::new(SystemClock)));
+    let clock = Arc::new(StoreClock::of_this_machine());
     let now_ms = clock.unix_ms() as i64;
     let (prepared, when_prepared) = watch::channel(false);
     let server = Composition::new(config, store.clone(), &secrets, clock, &when_prepared)?;

@@ -1,6 +1,7 @@
 //! The use cases. HTTP and the command line both parse a request, call one of these, and render the answer.
 //!
-//! - Tokens: [`issue`] (one to a client, many to an operator), [`verify`], [`introspect`], [`inspect`], [`revoke`], [`records`].
+//! - Tokens: [`issue`] (one to a client, many to an operator), [`verify`], [`introspect`], [`inspect`], [`revoke`], [`cut_offs`],
+//!   [`records`].
 //! - Clients and limits: [`authenticate`], [`clients`], [`limits`], [`quotas`].
 //! - Operation: [`operators`], [`keys`], [`audit`], [`readiness`], [`diagnosis`].
 //! - Two ports: [`store_access`] and [`ledger_access`]. Published state: [`views`], [`published_keys`].
@@ -13,6 +14,7 @@ pub mod authenticate;
 pub mod clients;
 pub mod compress;
 pub mod cursor;
+pub mod cut_offs;
 pub mod diagnosis;
 pub mod document;
 pub mod error;

@@ -75,22 +75,25 @@ pub struct RevocationCache {
     polling: SingleFlight,
 }
 
-/// Applies the log since `from` to a view, and moves the id clock past its cut-offs. Returns where the next read begins. The view's
-/// freshness is the caller's to stamp.
+/// Applies the log since `from` to a view, and moves the id clock past its cut-offs. Returns where the next read begins; `None` if a
+/// cut-off that the view may hold was lowered: begin again, with an empty view. The view's freshness is the caller's to stamp.
 pub async fn read_log(
     store: &Store,
     from: LogPosition,
     view: &RevocationView,
     ids: &IdClock,
-) -> Result<LogPosition, StoreError> {
+) -> Result<Option<LogPosition>, StoreError> {
     let (revocations, position) = store.revocations_since(from).await?;
+    if from != LogPosition::default() && position.is_corrected(&from) {
+        return Ok(None);
+    }
     for chunk in revocations.chunks(YIELD_EVERY) {
         for revocation in chunk {
             apply(ids, view, revocation);
         }
         tokio::task::yield_now().await;
     }
-    Ok(position)
+    Ok(Some(position))
 }
 
 impl RevocationCache {
@@ -111,13 +114,22 @@ impl RevocationCache {
             let (deps, view) = (self.deps.clone(), Arc::clone(&self.view));
             async move { read_log(&deps.store, from, &view, &deps.ids).await }
         };
-        self.polling
-            .run(ctx, job, move |read, actor, _| actor.finish_poll(read, sent));
+        self.polling.run(ctx, job, move |read, actor, ctx| {
+            if matches!(read, Ok(None)) {
+                tracing::info!("a revocation cut-off was corrected; loading all revocations");
+                actor.view = Arc::new(RevocationView::new(actor.view.generation));
+                actor.position = None;
+                actor.poll(ctx);
+            } else {
+                actor.finish_poll(read, sent);
+            }
+        });
     }
 
-    fn finish_poll(&mut self, read: Result<LogPosition, StoreError>, sent: Instant) {
+    fn finish_poll(&mut self, read: Result<Option<LogPosition>, StoreError>, sent: Instant) {
         let position = match read {
-            Ok(position) => position,
+            Ok(Some(position)) => position,
+            Ok(None) => return,
             Err(error) => {
                 tracing::debug!(%error, "the revocation log could not be read");
                 if matches!(error, StoreError::Timeout) {

@@ -3,15 +3,17 @@
 //! - [`mailbox`]: deadlines and spans of messages. [`permits`]: bounds and figures of a mailbox.
 //! - [`supervisor`]: restarts behind the same handle. [`placement`]: on which thread. [`system`]: all actors of a process.
 //! - [`schedule`]: background jobs of an actor.
-//! - [`clock`]: time and token ids, as values that tests can set.
+//! - [`clock`]: time and token ids, as values that tests can set; [`store_clock`], [`wall_clock`].
 
 pub mod clock;
 pub mod mailbox;
 pub mod permits;
 pub mod placement;
 pub mod schedule;
+pub mod store_clock;
 pub mod supervisor;
 pub mod system;
+pub mod wall_clock;
 
 pub use clock::{Clock, IdClock, ManualClock, StoreClock, SystemClock};
 pub use mailbox::{Envelope, Mailbox, Pending, ReplySender, Request};

@@ -19,13 +19,16 @@ use tokio::sync::watch;
 
 use crate::directory::Directory;
 use crate::freshness::STALENESS_BUDGET;
-use crate::runtime::clock::{Clock, StoreClock};
+use crate::runtime::clock::{Clock, IdClock, Reservation, StoreClock};
 use crate::runtime::mailbox::{Envelope, Request};
 use crate::runtime::schedule::{SingleFlight, Wake, follow, when_ready};
 use oauth2_store::StoreError;
 use oauth2_store::{LogPosition, Maintenance, Store};
 
+mod clock_watch;
 pub mod handle;
+
+use clock_watch::ClockWatch;
 
 /// Interval at which the log of changes of clients and keys is read.
 const REFRESH: Duration = Duration::from_millis(250);
@@ -78,6 +81,8 @@ pub struct Deps {
     pub default_lifetime: u32,
     /// The store's clock; this actor measures its difference from the local clock.
     pub clock: Arc<StoreClock>,
+    /// Token ids; this actor agrees on their time with the store.
+    pub ids: Arc<IdClock>,
     /// Where the figures of maintenance are published.
     pub maintenance: Arc<MaintenanceFigures>,
     /// Days that audit rows are kept; `None`: they are never deleted.
@@ -86,6 +91,16 @@ pub struct Deps {
     pub wake: Wake,
     /// Wakes the revocation cache: deleting a client or revoking a key writes a revocation too.
     pub wake_revocations: Wake,
+}
+
+impl Deps {
+    /// Measures the store's clock, and agrees with the store on the time of ids. Answers by how much the clock was set, and what to write.
+    async fn read_time(&self) -> Result<(Option<i64>, Option<Reservation>), StoreError> {
+        let sent = self.clock.local_ms();
+        let time = self.store.time().await?;
+        let step = self.clock.observe(time.now_ms, sent);
+        Ok((step, self.ids.agree(&time)))
+    }
 }
 
 impl fmt::Debug for Deps {
@@ -113,6 +128,8 @@ pub struct StoreGateway {
     refreshed: watch::Sender<Option<Instant>>,
     retry: SingleFlight,
     outage: Option<Outage>,
+    clock_watch: ClockWatch,
+    reserving: SingleFlight,
     maintaining: SingleFlight,
     probing: SingleFlight,
     /// Whether the log says that writes fail.
@@ -131,6 +148,8 @@ impl StoreGateway {
             refreshed: watch::Sender::new(None),
             retry: SingleFlight::default(),
             outage: None,
+            clock_watch: ClockWatch::default(),
+            reserving: SingleFlight::default(),
             maintaining: SingleFlight::default(),
             probing: SingleFlight::default(),
             is_write_failure_logged: false,
@@ -142,18 +161,30 @@ impl StoreGateway {
         let job = || {
             let (deps, from, refreshed) = (self.deps.clone(), self.position, self.refreshed.clone());
             async move {
+                // No request is served before the first refresh: ids must be agreed on by then.
+                let first = match from {
+                    None => Some(deps.read_time().await?),
+                    Some(_) => None,
+                };
                 let began = Instant::now();
                 let position = deps.directory.refresh(&deps.store, from).await?;
                 refreshed.send_replace(Some(began));
-                let sent = deps.clock.local_ms();
-                deps.clock.observe(deps.store.ping().await?, sent);
-                Ok(position)
+                let (step, reservation) = match first {
+                    Some(read) => read,
+                    None => deps.read_time().await?,
+                };
+                Ok((position, step, reservation))
             }
         };
-        self.refreshing.run(ctx, job, |position, actor, ctx| {
-            match position {
-                Ok(position) => {
+        self.refreshing.run(ctx, job, |refreshed, actor, ctx| {
+            match refreshed {
+                Ok((position, step, reservation)) => {
                     actor.position = Some(position);
+                    let deps = &actor.deps;
+                    actor.clock_watch.report(&deps.clock, step, deps.ids.ahead_ms());
+                    if let Some(reservation) = reservation {
+                        actor.reserve_ids(reservation, ctx);
+                    }
                     if actor.outage.take().is_some_and(|outage| outage.is_logged) {
                         tracing::info!("the store is reachable again");
                     }
@@ -201,6 +232,22 @@ impl StoreGateway {
             }
             _ => {}
         }
+    }
+
+    /// Writes to the store how far ids may go. Reads do not wait for it: the file of an embedded store may be locked for long.
+    fn reserve_ids(&mut self, reservation: Reservation, ctx: &mut Context<Self>) {
+        let store = self.deps.store.clone();
+        let Reservation {
+            reserved_ms,
+            known,
+            slew,
+        } = reservation;
+        let job = || async move { store.reserve_ids(reserved_ms, known, slew).await };
+        self.reserving.run(ctx, job, |reserved, _, _| {
+            if let Err(error) = reserved {
+                tracing::debug!(%error, "the time of token ids could not be saved");
+            }
+        });
     }
 
     /// Logs an outage once, not at every attempt, and only once it exceeds the staleness budget.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use oauth2_actors::directory::Directory;
 use oauth2_actors::runtime::schedule::Wake;
-use oauth2_actors::runtime::{ManualClock, Policy, StoreClock, supervise};
+use oauth2_actors::runtime::{IdClock, ManualClock, Policy, StoreClock, supervise};
 use oauth2_actors::store_gateway::handle::StoreGatewayHandle;
 use oauth2_actors::store_gateway::{Deps, StoreGateway};
 use oauth2_store::Store;
@@ -42,6 +42,7 @@ impl Fixture {
             prepared: watch::channel(true).1,
             default_lifetime: 3600,
             clock: Arc::new(StoreClock::new(Arc::new(ManualClock::at(NOW_MS)))),
+            ids: Arc::new(IdClock::new(Arc::new(ManualClock::at(NOW_MS)))),
             maintenance: Arc::default(),
             audit_days: None,
             wake: wake.clone(),

@@ -2,6 +2,7 @@
 import http from 'k6/http';
 import { sleep } from 'k6';
 import { config } from './config.js';
+import { reasonOf } from './error_types.js';
 import { requestParams } from './http.js';
 
 // Concurrent requests. Each is a transaction; the server commits waiting transactions together.
@@ -24,7 +25,7 @@ function request(method, path, body) {
 
 // The error message for a response that ends the run.
 export function describeFailure(response) {
-  if (response.status === 0) return `the admin API at ADMIN_URL ${config.adminUrl} does not respond`;
+  if (response.status === 0) return `the admin API at ADMIN_URL ${config.adminUrl} does not respond${reasonOf(response)}`;
   if (response.status === 401) return 'the admin API returned 401: ADMIN_TOKEN is not its admin token';
   if (response.status === 403) return 'the admin API returned 403: ADMIN_TOKEN lacks the scope oauth2.admin';
   if (response.status === 404) return `the admin API was not found at ADMIN_URL ${config.adminUrl}: it returned 404`;

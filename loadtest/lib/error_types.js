@@ -80,3 +80,19 @@ export function errorTypeOf(response) {
   }
   return `${Math.floor(status / 100)}xx other`;
 }
+
+// The certificate errors of k6 (https://grafana.com/docs/k6/latest/javascript-api/error-codes/).
+const UNTRUSTED = 1310;
+const OTHER_HOST = 1311;
+
+// Why a request failed, for the error of a run that cannot begin: a clause with its separator. Without the server's own text, which may
+// hold anything.
+export function reasonOf(response) {
+  const { status, error_code: code } = response;
+  if (status !== 0) return `: it answers ${errorTypeOf(response)}`;
+  if (code === UNTRUSTED) {
+    return ': its certificate is not trusted; set SSL_CERT_FILE to the certificate of its authority, or K6_INSECURE_SKIP_TLS_VERIFY=true';
+  }
+  if (code === OTHER_HOST) return ': its certificate is for another host name';
+  return `: ${connectionError(code)}`;
+}

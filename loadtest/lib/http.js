@@ -2,7 +2,7 @@
 import http from 'k6/http';
 import { Counter } from 'k6/metrics';
 import { config } from './config.js';
-import { WRONG, errorTypeOf } from './error_types.js';
+import { WRONG, errorTypeOf, reasonOf } from './error_types.js';
 
 const errors = new Counter('request_errors');
 const wrong = new Counter('wrong_answers');
@@ -36,10 +36,16 @@ export function requestParams(endpoint, name, status, headers) {
   };
 }
 
+let lastReason = '';
+
+// Why the last request of this VU failed, to be appended to an error: a clause with its separator, or nothing.
+export const reason = () => lastReason;
+
 // Whether the response has the expected status; otherwise counts an error by type.
 export function expectStatus(response, status) {
   if ([].concat(status).includes(response.status)) return true;
   errors.add(1, { type: errorTypeOf(response) });
+  lastReason = reasonOf(response);
   return false;
 }
 

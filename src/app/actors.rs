@@ -117,6 +117,7 @@ impl Deps<'_> {
             prepared: self.prepared.clone(),
             default_lifetime: self.config.tokens.access_token_lifetime,
             clock: Arc::clone(self.clock),
+            ids: Arc::clone(self.ids),
             maintenance: Arc::clone(&maintenance),
             audit_days: self.config.audit.retention_days,
             wake: Wake::default(),

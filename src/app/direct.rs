@@ -9,8 +9,8 @@ use oauth2_actors::directory::Directory;
 use oauth2_actors::metrics::{Exporter, Instruments};
 use oauth2_actors::quota_keeper::{self, Counters};
 use oauth2_actors::revocation_cache::{PublishedRevocations, read_log};
-use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock, SystemClock};
-use oauth2_store::{LogPosition, Store, StoreOptions};
+use oauth2_actors::runtime::clock::{Clock, IdClock, Reservation, StoreClock};
+use oauth2_store::{LogPosition, Store, StoreError, StoreOptions};
 use tokio::sync::Mutex;
 
 use super::services::{Base, Services};
@@ -98,10 +98,9 @@ impl Direct {
     }
 
     async fn new(config: &Config, store: Store) -> Result<Self, Failure> {
-        let clock = Arc::new(StoreClock::new(Arc::new(SystemClock)));
-        let sent = clock.local_ms();
-        clock.observe(store.ping().await?, sent);
+        let clock = Arc::new(StoreClock::of_this_machine());
         let ids = Arc::new(IdClock::new(Arc::clone(&clock) as Arc<dyn Clock>));
+        read_time(&store, &clock, &ids).await?;
         let wrapper = wrapper(config);
         let keys = Arc::new(ArcSwap::from_pointee(PublishedKeys::none()));
         let verified = Arc::new(VerifiedTokens::new(TOKEN_CACHE as u64));
@@ -148,13 +147,18 @@ impl Direct {
     /// Reads what the verification and the issuance of a client's tokens depend on, as servers follow it: the client, the keys, the
     /// revocations, and the store's clock.
     pub async fn refresh(&self, client_id: &str) -> Result<(), ServiceError> {
-        let sent_ms = self.clock.local_ms();
-        self.clock.observe(self.store.ping().await?, sent_ms);
+        read_time(&self.store, &self.clock, &self.ids).await?;
         let sent = Instant::now();
-        let revocations = self.views.revocations.load_full();
         let mut position = self.position.lock().await;
-        *position = read_log(&self.store, *position, &revocations, &self.ids).await?;
-        revocations.freshness().stamp(sent);
+        *position = loop {
+            let revocations = self.views.revocations.load_full();
+            if let Some(read) = read_log(&self.store, *position, &revocations, &self.ids).await? {
+                revocations.freshness().stamp(sent);
+                break read;
+            }
+            self.views.revocations.store(Arc::default());
+            *position = LogPosition::default();
+        };
         Ok(self.views.directory.read_one(&self.store, client_id).await?)
     }
 
@@ -165,7 +169,10 @@ impl Direct {
         let client = self.services.clients.find(client_id, self.deadline()).await?;
         let lifetime = client.access_token_lifetime.unwrap_or(self.default_lifetime);
         self.store.extend_key_retention(lifetime.into()).await?;
-        self.refresh(client_id).await
+        self.refresh(client_id).await?;
+        // The ids that follow; the next read of the time reserves for the ones after them.
+        self.ids.new_id()?;
+        Ok(read_time(&self.store, &self.clock, &self.ids).await?)
     }
 
     /// Saves how many tokens this process issued to clients with quotas.
@@ -186,6 +193,24 @@ impl Direct {
     /// The store's clock, Unix seconds.
     pub fn now(&self) -> i64 {
         (self.clock.unix_ms() / 1000) as i64
+    }
+}
+
+/// Reads the store's clock, and agrees with its servers on the time of token ids.
+async fn read_time(store: &Store, clock: &StoreClock, ids: &IdClock) -> Result<(), StoreError> {
+    let sent_ms = clock.local_ms();
+    let time = store.time().await?;
+    clock.observe(time.now_ms, sent_ms);
+    match ids.agree(&time) {
+        Some(reservation) => {
+            let Reservation {
+                reserved_ms,
+                known,
+                slew,
+            } = reservation;
+            store.reserve_ids(reserved_ms, known, slew).await
+        }
+        None => Ok(()),
     }
 }
 

@@ -129,6 +129,7 @@ fn process(exporter: &Exporter, sources: &Arc<Sources>) {
         "Revoked token ids and cut-offs in memory",
         |sources| sources.readiness.views.revocations.load().len() as f64,
     );
+    clock(exporter, sources);
     gauge(exporter, sources, "clients", "Registered clients", |sources| {
         sources.readiness.views.directory.len() as f64
     });
@@ -151,6 +152,39 @@ fn process(exporter: &Exporter, sources: &Arc<Sources>) {
         "rate_limiter_evictions",
         "Buckets of failed authentications that were evicted before they were full",
         move || limits.load().failure_evictions(),
+    );
+}
+
+fn clock(exporter: &Exporter, sources: &Arc<Sources>) {
+    gauge(
+        exporter,
+        sources,
+        "clock_difference_seconds",
+        "By how much the store's clock is ahead of this machine's",
+        |sources| sources.clock.status().difference_ms as f64 / 1000.0,
+    );
+    gauge(
+        exporter,
+        sources,
+        "token_ids_ahead_seconds",
+        "By how much token ids are ahead of the store's clock, which was set back",
+        |sources| sources.readiness.ids.ahead_ms() as f64 / 1000.0,
+    );
+    gauge(
+        exporter,
+        sources,
+        "cutoffs_ahead",
+        "Cut-offs that revoke tokens that are issued now",
+        |sources| {
+            let issued_ms = sources.readiness.ids.id_ms();
+            sources.readiness.views.revocations.load().cut_offs_after(issued_ms) as f64
+        },
+    );
+    let steps = Arc::clone(&sources.clock);
+    exporter.counter(
+        "clock_steps",
+        "How often the store's clock was set by more than a second",
+        move || steps.status().steps,
     );
 }
 

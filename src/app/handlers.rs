@@ -23,6 +23,7 @@ use crate::http::wellknown::metadata::Metadata;
 use crate::service::audit::AuditLog;
 use crate::service::authenticate::Authenticate;
 use crate::service::clients::Clients;
+use crate::service::cut_offs::CutOffs;
 use crate::service::introspect::Introspect;
 use crate::service::issue::Issue;
 use crate::service::issue::provision::Provision;
@@ -67,6 +68,7 @@ pub(super) struct HandlerData {
     issue: Data<Issue>,
     introspect: Data<Introspect>,
     revoke: Data<Revoke>,
+    cut_offs: Data<CutOffs>,
     operators: Data<Operators>,
     clients: Data<Clients>,
     quotas: Data<QuotaControl>,
@@ -136,6 +138,7 @@ impl HandlerData {
                 verify: Arc::clone(&services.verify),
             }),
             revoke: Data::from(Arc::clone(&services.revoke)),
+            cut_offs: Data::from(Arc::clone(&services.cut_offs)),
             operators: Data::new(Operators {
                 admin_token: admin_token.map(|token| secret::hash(token.expose())),
                 verify: Arc::clone(&services.verify),
@@ -172,6 +175,7 @@ impl HandlerData {
             .app_data(self.issue.clone())
             .app_data(self.introspect.clone())
             .app_data(self.revoke.clone())
+            .app_data(self.cut_offs.clone())
             .app_data(self.operators.clone())
             .app_data(self.clients.clone())
             .app_data(self.quotas.clone())

@@ -12,6 +12,7 @@ use crate::protocol::token_spec::TokenDefaults;
 use crate::service::audit::AuditLog;
 use crate::service::clients::Clients;
 use crate::service::clients::registration::RegistrationDefaults;
+use crate::service::cut_offs::CutOffs;
 use crate::service::error::ServiceError;
 use crate::service::issue::mint::Mint;
 use crate::service::issue::provision::Provision;
@@ -76,6 +77,8 @@ pub struct Services {
     pub records: Arc<Records>,
     /// Revocation.
     pub revoke: Arc<Revoke>,
+    /// Revocation cut-offs.
+    pub cut_offs: Arc<CutOffs>,
     /// The audit log.
     pub audit: Arc<AuditLog>,
 }
@@ -101,6 +104,7 @@ impl Services {
             fingerprints: Arc::clone(&fingerprints),
         });
         let verify = Arc::new(Verify {
+            ids: Arc::clone(&base.ids),
             keys: Arc::clone(&base.keys),
             verified: Arc::clone(&base.verified),
             issued,
@@ -154,6 +158,9 @@ impl Services {
                 verify: Arc::clone(&verify),
                 clock: Arc::clone(&base.clock),
                 instruments: Arc::clone(&base.instruments),
+            }),
+            cut_offs: Arc::new(CutOffs {
+                store: base.store.clone(),
             }),
             audit: Arc::new(AuditLog {
                 store: base.store.clone(),

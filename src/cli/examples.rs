@@ -93,6 +93,12 @@ pub const EXAMPLES: &[(&str, &str, &str)] = &[
         "Revoke every token of a file",
         "token revoke --file leaked.txt",
     ),
+    ("token cutoffs", "List revocation cut-offs", "token cutoffs"),
+    (
+        "token correct-cutoff",
+        "Correct a cut-off that revokes new tokens",
+        "token correct-cutoff 17",
+    ),
     ("key", "List signing keys", "key list"),
     ("key list", "List signing keys and their states", "key list"),
     ("key rotate", "Rotate the key of ES256", "key rotate --alg ES256"),

@@ -17,6 +17,7 @@ use crate::service::revoke::CutOff;
 use crate::service::token_ref::TokenRef;
 
 mod argument;
+mod cutoffs;
 mod inspect;
 mod issue;
 mod revoke_file;
@@ -49,6 +50,10 @@ pub enum Command {
     },
     /// Revoke one token, the tokens of a file, or every token issued so far to a client or by this server.
     Revoke(Revoke),
+    /// List revocation cut-offs, newest first: up to when the tokens of a client, a user, a key or the issuer are revoked.
+    Cutoffs(cutoffs::List),
+    /// Correct a cut-off that was taken with a clock ahead of the store's, so that it does not revoke new tokens.
+    CorrectCutoff(cutoffs::Correct),
 }
 
 #[derive(Args)]
@@ -102,6 +107,8 @@ pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
             Some(file) => revoke_file::run(config, file, revoke.json).await,
             None => self::revoke(config, &revoke).await,
         },
+        Command::Cutoffs(list) => cutoffs::list(config, &list).await,
+        Command::CorrectCutoff(correct) => cutoffs::correct(config, &correct).await,
         Command::Issue(issue) => issue::run(config, &issue).await,
         Command::Inspect(inspect) => inspect::run(config, &inspect).await,
     }

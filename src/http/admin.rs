@@ -24,6 +24,7 @@ pub mod audit;
 pub mod client_import;
 pub mod client_usage;
 pub mod clients;
+pub mod cutoffs;
 pub mod keys;
 pub mod token_issue;
 pub mod tokens;
@@ -47,6 +48,8 @@ endpoints! {
     Management: POST "/admin/v1/tokens:revoke-all" => tokens::revoke_all;
     Management: GET "/admin/v1/tokens/{jti}" => tokens::show;
     Management: POST "/admin/v1/tokens/{jti}/revoke" => tokens::revoke;
+    Management: GET "/admin/v1/cutoffs" => cutoffs::list;
+    Management: POST "/admin/v1/cutoffs/{id}/correct" => cutoffs::correct;
     Management: GET "/admin/v1/keys" => keys::list;
     Management: POST "/admin/v1/keys/rotate" => keys::rotate;
     Management: POST "/admin/v1/keys/{kid}/revoke" => keys::revoke;

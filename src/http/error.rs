@@ -209,7 +209,6 @@ fn service_row(error: &ServiceError) -> Row<'_> {
         ServiceError::Stale => Row::unavailable(ShedReason::Stale),
         ServiceError::NoSigningKey(_) => Row::unavailable(ShedReason::NoKeys),
         ServiceError::QuotaUnknown => Row::unavailable(ShedReason::QuotaUnknown),
-        ServiceError::Id(IdError::ClockBehind) => Row::unavailable(ShedReason::Clock),
         ServiceError::Id(IdError::Randomness(_)) | ServiceError::Randomness(_) => {
             Row::unavailable(ShedReason::Internal)
         }
@@ -319,7 +318,6 @@ mod tests {
             ServiceError::Stale,
             ServiceError::NoSigningKey("ES256"),
             ServiceError::QuotaUnknown,
-            ServiceError::Id(IdError::ClockBehind),
         ];
         for error in asks.into_iter().chain(stores).chain(others) {
             let response = Failure::from(error.clone()).error_response();

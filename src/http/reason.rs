@@ -73,8 +73,6 @@ pub enum ShedReason {
     NoKeys,
     /// The use of a quota is not known.
     QuotaUnknown,
-    /// The clock is wrong.
-    Clock,
     /// A defect.
     Internal,
 }

@@ -210,7 +210,7 @@ impl Keyring {
     /// Encodes and signs a PASETO access token, with the key that signs at the time of its `jti`. [`SignError::NoKey`] if no key
     /// signs then.
     pub fn sign_paseto(&self, claims: &Claims) -> Result<String, SignError> {
-        let issued_ms = uuid_v7_ms(&claims.jti) as i64;
+        let issued_ms = claims.issued_ms();
         let missing = SignError::NoKey(KeyAlgorithm::PasetoV4Public.as_str());
         let key = self.paseto_signer(issued_ms).ok_or(missing)?;
         let mut message = Vec::with_capacity(512);
@@ -226,7 +226,7 @@ impl Keyring {
 
     /// Encodes and signs a JWT access token. Otherwise like [`Self::sign_paseto`].
     pub fn sign_jwt(&self, claims: &Claims, alg: SigningAlg, typ: TokenTyp) -> Result<String, SignError> {
-        let issued_ms = uuid_v7_ms(&claims.jti) as i64;
+        let issued_ms = claims.issued_ms();
         let key = self.jwt_signer(alg, issued_ms).ok_or(SignError::NoKey(alg.as_str()))?;
         let mut message = Vec::with_capacity(512);
         claims::write_jwt(claims, &mut message);
@@ -353,27 +353,29 @@ pub struct PublishedPasetoKey {
     pub paserk: String,
 }
 
-/// Whether `exp`, `iat` and `jti` are consistent, as in every token of this server: `iat` is the timestamp of `jti`, and the
+/// Whether `exp`, `iat` and `jti` are consistent, as in every token of this server: `iat` is not after the timestamp of `jti`, and the
 /// lifetime is within the limit.
 pub fn has_consistent_times(claims: &Claims) -> bool {
     let lifetime = claims.exp.saturating_sub(claims.iat);
     (1..=MAX_TOKEN_LIFETIME).contains(&lifetime)
         && claims.jti.get_version_num() == 7
-        && (uuid_v7_ms(&claims.jti) / 1000) as i64 == claims.iat
+        && (uuid_v7_ms(&claims.jti) / 1000) as i64 >= claims.iat
 }
 
 /// The key that signs at a time: the newest activated one, or, if that is not unwrapped here, the latest unwrapped key before it
-/// until its grace period ends. `keys` are in the order in which they sign.
+/// until its grace period ends. `keys` are in the order in which they sign. The oldest key signs from the beginning: if it was made with
+/// a clock that was set back since, there is no other.
 fn active<'a, K>(
-    keys: impl DoubleEndedIterator<Item = &'a K>,
+    keys: impl DoubleEndedIterator<Item = &'a K> + Clone,
     window: impl Fn(&K) -> SigningWindow,
     at_ms: i64,
     grace_ms: i64,
 ) -> Option<&'a K> {
     let mut retired_at_ms = None;
+    let oldest = keys.clone().next();
     for key in keys.rev() {
         let SigningWindow { from_ms, unwrapped } = window(key);
-        if from_ms > at_ms {
+        if from_ms > at_ms && !oldest.is_some_and(|oldest| std::ptr::eq(oldest, key)) {
             continue;
         }
         if unwrapped {

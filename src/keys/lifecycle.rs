@@ -127,13 +127,15 @@ pub enum Step<'a> {
 /// The state of every key. `keys` are in the order in which they sign, as the store returns them. `now_ms`: Unix milliseconds.
 pub fn key_states<'a>(keys: &'a [StoredKey], now_ms: i64, timing: &KeyTiming) -> Vec<KeyState<'a>> {
     let state = |(index, key): (usize, &'a StoredKey)| {
+        // The oldest key of an algorithm signs from the beginning: see `Keyring`.
+        let is_oldest = !keys[..index].iter().any(|other| other.algorithm == key.algorithm);
         let mut newer = keys[index + 1..]
             .iter()
             .filter(|other| other.algorithm == key.algorithm);
         let successor = newer.next().filter(|next| next.signs_from_ms <= now_ms);
         let phase = match successor {
             Some(_) => Phase::Retired,
-            None if key.signs_from_ms <= now_ms => Phase::Signing,
+            None if key.signs_from_ms <= now_ms || is_oldest => Phase::Signing,
             None => Phase::Published,
         };
         let retired_at_ms = successor.map(|successor| successor.signs_from_ms);

@@ -4,15 +4,22 @@
 use std::time::Duration;
 
 use oauth2_actors::runtime::clock::{Clock, SystemClock};
-use oauth2_store::Store;
+use oauth2_store::{Store, StoreError};
 use serde::Serialize;
 
+use super::cut_offs::revokes_new_tokens;
 use super::error::{Result, ServiceError};
 use crate::keys::keyring::Keyring;
 use crate::keys::wrapping::KeyWrapper;
 
 /// A store whose clock differs by more gives tokens another lifetime than the configured one.
 const MAX_CLOCK_DIFFERENCE_MS: u64 = 2_000;
+
+/// Ids that are less ahead of the clock are not reported, milliseconds: a correction of a cut-off moves them by as much.
+const MAX_IDS_AHEAD_MS: u64 = 30_000;
+
+/// Cut-offs that are checked, newest first.
+const CUT_OFFS: usize = 1000;
 
 /// Diagnoses a store.
 #[derive(Debug)]
@@ -71,7 +78,12 @@ impl Diagnosis {
         };
         let schema = self.schema().await;
         let is_current = schema.status == Status::Ok;
-        let mut checks = vec![self.connection(), clock(clock_ms), schema];
+        let clock = if is_current {
+            self.clock().await
+        } else {
+            difference(clock_ms)
+        };
+        let mut checks = vec![self.connection(), clock, schema];
         if is_current {
             checks.push(self.writes().await);
             let keys = self.keys().await;
@@ -88,6 +100,40 @@ impl Diagnosis {
             Status::Ok,
             format!("{} responds{protection}", self.store.kind()),
         )
+    }
+
+    /// Compares the store's clock with this machine's, with the token ids that were given, and with the cut-offs.
+    async fn clock(&self) -> Check {
+        let read =
+            async { Ok::<_, StoreError>((self.store.time().await?, self.store.cut_offs(i64::MAX, CUT_OFFS).await?)) };
+        let (time, cut_offs) = match read.await {
+            Ok(read) => read,
+            Err(error) => return Check::new("clock", Status::Failed, error.to_string()),
+        };
+        let mut check = difference(time.now_ms);
+        let ahead_ms = time.id_ms().saturating_sub(time.now_ms);
+        if ahead_ms > MAX_IDS_AHEAD_MS {
+            let detail = format!(
+                "; it was set back: token ids are {} s ahead of it and run at half speed until it has caught up",
+                ahead_ms / 1000
+            );
+            check.detail.push_str(&detail);
+            if check.status == Status::Ok {
+                check.status = Status::Warning;
+            }
+        }
+        let harmful = cut_offs
+            .iter()
+            .filter(|cut_off| revokes_new_tokens(cut_off, &time))
+            .count();
+        if harmful > 0 {
+            let detail = format!(
+                "; {harmful} cut-offs are later than every token id and revoke new tokens; run: oauth2_server token cutoffs"
+            );
+            check.detail.push_str(&detail);
+            check.status = Status::Failed;
+        }
+        check
     }
 
     async fn schema(&self) -> Check {
@@ -151,7 +197,8 @@ impl Diagnosis {
     }
 }
 
-fn clock(store_ms: u64) -> Check {
+/// Compares the store's clock with this machine's.
+fn difference(store_ms: u64) -> Check {
     let difference = SystemClock.unix_ms().abs_diff(store_ms);
     let status = if difference > MAX_CLOCK_DIFFERENCE_MS {
         Status::Failed

@@ -131,6 +131,9 @@ pub enum NotFound {
     /// The record of a token. Stateless tokens have none.
     #[error("there is no record of token {0}; stateless tokens have none")]
     Token(Uuid),
+    /// A revocation cut-off.
+    #[error("there is no revocation cut-off {0}")]
+    CutOff(i64),
 }
 
 /// A limit that is exhausted, and when a retry is worthwhile.

@@ -88,7 +88,9 @@ impl Issue {
         deadline: Instant,
     ) -> Result<IssuedToken> {
         let jti = self.ids.new_token_id(client.version)?;
-        let spec = request.decide(client, &self.defaults, jti)?;
+        let spec = request
+            .decide(client, &self.defaults, jti)?
+            .issued_by(self.ids.unix_ms());
         let reusable = self.reuse.lookup(client, &spec);
         if let Some((token, expires_in)) = reusable.as_ref().and_then(|lookup| self.reuse.find(lookup)) {
             self.views.fresh(deadline)?;

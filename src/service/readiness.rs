@@ -7,13 +7,29 @@ use std::time::Duration;
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
 use oauth2_actors::runtime::supervisor::ActorStatus;
 use oauth2_store::Store;
+use serde::Serialize;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
 use super::published_keys::KeysHandle;
 use super::views::Views;
 
 /// Views that the store confirmed longer ago make the process not ready.
 const BUDGET: Duration = Duration::from_secs(2);
+
+/// Ids that are less ahead of the clock are not reported, milliseconds: a correction of a cut-off moves them by as much.
+const REPORTED_MS: u64 = 30_000;
+
+/// How the clock is wrong, or was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ClockNotice {
+    /// By how much the store's clock is ahead of this machine's, milliseconds.
+    pub difference_ms: i64,
+    /// By how much the store's clock was set last while this process ran, milliseconds.
+    pub last_step_ms: i64,
+    /// By how much token ids are ahead of the store's clock, because it was set back, milliseconds. Tokens are issued by the clock.
+    pub ids_ahead_ms: u64,
+}
 
 /// The readiness of this process.
 #[derive(Debug)]
@@ -45,10 +61,21 @@ impl Readiness {
             ("accepting", self.accepting.load(Ordering::Acquire)),
             ("store", self.is_store_up()),
             ("writes", self.store.write_health().is_writable()),
-            ("clock", self.clock.is_synchronized() && self.ids.can_issue()),
+            ("clock", self.clock.is_synchronized() && self.clock.status().is_steady),
             ("keys", self.keys.load().keyring.can_sign(self.clock.unix_ms() as i64)),
             ("actors", self.actors.iter().all(running)),
         ]
+    }
+
+    /// What is wrong with the clock or was: `None` if it is right.
+    pub fn clock_notice(&self) -> Option<ClockNotice> {
+        let (status, ids_ahead_ms) = (self.clock.status(), self.ids.ahead_ms());
+        let is_right = self.clock.is_synchronized() && status.is_steady && ids_ahead_ms <= REPORTED_MS;
+        (!is_right).then_some(ClockNotice {
+            difference_ms: status.difference_ms,
+            last_step_ms: status.step_ms,
+            ids_ahead_ms,
+        })
     }
 
     /// Whether the store confirmed clients and revocations recently.

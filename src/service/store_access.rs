@@ -84,12 +84,12 @@ impl StoreAccess {
         }
     }
 
-    /// The time of a revocation cut-off, Unix milliseconds: not before any token issued on this node, even if the clock was
-    /// set back.
+    /// The time of a revocation cut-off, Unix milliseconds: that of token ids, so not before any token issued so far, even if the
+    /// clock was set back.
     pub async fn cutoff_ms(&self) -> Result<u64> {
         match self {
             Self::Gateway(gateway) => Ok(uuid_v7_ms(&gateway.ids.new_id()?)),
-            Self::Direct(store) => Ok(store.ping().await?),
+            Self::Direct(store) => Ok(store.time().await?.id_ms()),
         }
     }
 

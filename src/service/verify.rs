@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use oauth2_actors::metrics::{Instruments, Proof};
 use oauth2_actors::revocation_cache::Subject;
-use oauth2_actors::runtime::clock::{Clock, StoreClock};
+use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
 use oauth2_store::model::token::uuid_v7_ms;
 use oauth2_store::model::{Client, Ledger, SigningAlg, StoredToken, TokenFormat};
 use uuid::Uuid;
@@ -46,6 +46,8 @@ pub struct Verify {
     pub views: Views,
     /// The store's clock.
     pub clock: Arc<StoreClock>,
+    /// Token ids.
+    pub ids: Arc<IdClock>,
     /// Issuer and default format.
     pub defaults: Arc<TokenDefaults>,
     /// Rows of opaque tokens.
@@ -237,7 +239,8 @@ impl Verify {
             sub: stored.user_id.map_or_else(|| Arc::clone(&record.client_id), Into::into),
             aud: record.audience,
             exp: record.expires_at,
-            iat: (uuid_v7_ms(&record.jti) / 1000) as i64,
+            // After the clock was set back, ids are ahead of it, and a row has no other time.
+            iat: ((uuid_v7_ms(&record.jti) / 1000) as i64).min(self.now()),
             jti: record.jti,
             client_id: record.client_id,
             scope: record.scope,
@@ -257,7 +260,9 @@ impl Verify {
         if self.views.revocations.load().is_revoked(subject) {
             return TokenState::Revoked;
         }
-        let timely = claims.exp > now && claims.iat <= now + CLOCK_SKEW;
+        // An id later than any that was given would be later than future cut-offs, too.
+        let is_given = self.ids.may_have_given(uuid_v7_ms(&claims.jti));
+        let timely = claims.exp > now && claims.iat <= now + CLOCK_SKEW && is_given;
         let client = self.views.directory.client(&claims.client_id);
         if timely && client.is_some_and(|client| !client.disabled && self.may_have_signed(&client, token)) {
             TokenState::Active

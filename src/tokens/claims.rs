@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use oauth2_store::model::StaticClaims;
+use oauth2_store::model::token::uuid_v7_ms;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -53,7 +54,7 @@ pub struct Claims {
     pub aud: Arc<str>,
     /// Expiry, Unix seconds.
     pub exp: i64,
-    /// Issued at, Unix seconds: the timestamp of `jti`, rounded down.
+    /// Issued at, Unix seconds: the timestamp of `jti`, rounded down, or the clock's if that was set back.
     pub iat: i64,
     /// Token id, a UUIDv7.
     pub jti: Uuid,
@@ -64,6 +65,14 @@ pub struct Claims {
     /// Private claims registered for the client (RFC 7519 section 4.3): a JSON object without its braces. No name equals one of
     /// the other claims.
     pub extra: Option<Arc<str>>,
+}
+
+impl Claims {
+    /// When the token was issued, Unix milliseconds: the timestamp of its `jti`, or, if that is ahead of the clock, the end of the second
+    /// `iat`.
+    pub fn issued_ms(&self) -> i64 {
+        (uuid_v7_ms(&self.jti) as i64).min(self.iat.saturating_mul(1000).saturating_add(999))
+    }
 }
 
 impl Claims {

@@ -4,7 +4,9 @@
 
 pub mod audit;
 pub mod client;
+pub mod cut_off;
 pub mod decision;
+pub mod id_clock;
 pub mod key;
 pub mod log;
 pub mod page;
@@ -18,7 +20,9 @@ mod names;
 
 pub use audit::{AuditEntry, AuditFilter, AuditPosition, AuditRow, Change};
 pub use client::{Client, ClientSecret, GrantType, SecretHash};
+pub use cut_off::CutOff;
 pub use decision::Decision;
+pub use id_clock::{Slew, StoreTime};
 pub use key::{KeyAlgorithm, KeyRevocation, StoredKey};
 pub use page::Page;
 pub use policy::{Endpoint, Mode, Period, Policy, Quotas, Rate, RateLimits, StaticClaims};

@@ -47,7 +47,8 @@ pub(super) fn hash(bytes: &[u8]) -> Result<[u8; 32]> {
         .map_err(|_| StoreError::Corrupt(format!("a hash has {} bytes instead of 32", bytes.len())))
 }
 
-/// The range of possible expiries (exclusive, inclusive) of a token with this id, given the maximum token lifetime.
+/// The range of possible expiries (exclusive, inclusive) of a token with this id, given the maximum token lifetime. After the clock was
+/// set back, ids are ahead of it: tokens that expire soon are then below the range.
 pub(super) fn expiry_range(jti: &Uuid) -> (i64, i64) {
     let issued = (uuid_v7_ms(jti) / 1000) as i64;
     (issued - 60, issued + MAX_TOKEN_LIFETIME + 60)

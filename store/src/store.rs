@@ -28,6 +28,7 @@ macro_rules! dispatch {
 
 mod audit;
 mod clients;
+mod id_clock;
 mod keys;
 mod quotas;
 mod revocations;

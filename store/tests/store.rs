@@ -23,6 +23,8 @@ mod both;
 mod clients;
 #[path = "store/fixture.rs"]
 mod fixture;
+#[path = "store/id_clock.rs"]
+mod id_clock;
 #[path = "store/keys.rs"]
 mod keys;
 #[path = "store/logs_on_postgres.rs"]
@@ -31,6 +33,8 @@ mod logs_on_postgres;
 mod on_postgres;
 #[path = "store/on_sqlite.rs"]
 mod on_sqlite;
+#[path = "store/restored.rs"]
+mod restored;
 #[path = "store/revocations.rs"]
 mod revocations;
 #[path = "store/upgrade.rs"]

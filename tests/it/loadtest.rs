@@ -3,6 +3,7 @@
 mod adapters;
 mod comparison;
 mod comparison_harness;
+mod external;
 mod harness;
 mod limits;
 

@@ -97,6 +97,13 @@ impl RevocationView {
         self.len() == 0
     }
 
+    /// The number of cut-offs after a time, Unix milliseconds.
+    pub fn cut_offs_after(&self, ms: u64) -> usize {
+        let of = |map: &DashMap<Box<str>, u64>| map.iter().filter(|cutoff| **cutoff > ms).count();
+        let issuer = usize::from(self.issuer.load(Ordering::Acquire) > ms);
+        issuer + of(&self.clients) + of(&self.users) + of(&self.keys)
+    }
+
     /// Adds a revocation. A cut-off is never lowered.
     pub(super) fn apply(&self, revocation: &Revocation) {
         let raise = |map: &DashMap<Box<str>, u64>, id: &str| {

@@ -1,16 +1,20 @@
-//! Time and token ids, passed in as values so that tests can set them.
+//! Time and token ids, passed in as values so that tests can set them: here the ids, next to it the clocks.
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
+use oauth2_store::model::id_clock::RESERVE_MS;
 use oauth2_store::model::token::with_client_version;
+use oauth2_store::model::{Slew, StoreTime};
 use thiserror::Error;
 use uuid::{Builder, Uuid};
 
-/// The most that ids may be ahead of the clock, in milliseconds. Introspection accepts a token issued this far in the future,
-/// since the clocks of nodes may differ by as much.
+pub use super::store_clock::{ClockStatus, StoreClock};
+pub use super::wall_clock::{Clock, ManualClock, MonotonicClock, SystemClock};
+
+/// The most that an id of another node may be ahead of the ids of this one, in milliseconds.
 const MAX_SKEW_MS: u64 = 30_000;
 
 /// Bytes of randomness in an id; 74 of their bits survive under the version and variant.
@@ -20,120 +24,24 @@ const RANDOM_BYTES: usize = 10;
 /// the call is negligible.
 const POOL_BYTES: usize = RANDOM_BYTES * 409;
 
-/// A wall clock.
-pub trait Clock: std::fmt::Debug + Send + Sync {
-    /// Milliseconds since 1970-01-01T00:00:00Z.
-    fn unix_ms(&self) -> u64;
-}
-
-impl<C: Clock + ?Sized> Clock for Arc<C> {
-    fn unix_ms(&self) -> u64 {
-        (**self).unix_ms()
-    }
-}
-
-/// The operating system's clock.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn unix_ms(&self) -> u64 {
-        // A clock set before 1970 reads as 1970: ids then stand still rather than wrap.
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |elapsed| elapsed.as_millis() as u64)
-    }
-}
-
-/// A clock that moves only when it is set.
-#[derive(Debug, Default)]
-pub struct ManualClock(AtomicU64);
-
-impl ManualClock {
-    /// A clock that shows `unix_ms`.
-    pub fn at(unix_ms: u64) -> Self {
-        Self(AtomicU64::new(unix_ms))
-    }
-
-    /// Sets the clock, forwards or back.
-    pub fn set(&self, unix_ms: u64) {
-        self.0.store(unix_ms, Ordering::SeqCst);
-    }
-
-    /// Moves the clock forwards.
-    pub fn advance(&self, ms: u64) {
-        self.0.fetch_add(ms, Ordering::SeqCst);
-    }
-}
-
-impl Clock for ManualClock {
-    fn unix_ms(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-/// The store's clock: this machine's, corrected by their last measured difference. All nodes of a store use it, so that a
-/// token issued by one node and a revocation by another are ordered.
-#[derive(Debug)]
-pub struct StoreClock {
-    local: Arc<dyn Clock>,
-    offset_ms: AtomicI64,
-}
-
-impl StoreClock {
-    /// `local`, until a difference is measured.
-    pub fn new(local: Arc<dyn Clock>) -> Self {
-        Self {
-            local,
-            offset_ms: AtomicI64::new(0),
-        }
-    }
-
-    /// The clock of this machine.
-    pub fn local_ms(&self) -> u64 {
-        self.local.unix_ms()
-    }
-
-    /// Measures the difference: the store's clock showed `store_ms` at some time between `sent_ms` and now, both of this
-    /// machine's clock. A difference within the round trip changes nothing.
-    pub fn observe(&self, store_ms: u64, sent_ms: u64) {
-        let (sent, received) = (sent_ms as i64, self.local.unix_ms() as i64);
-        let (lowest, highest) = (store_ms as i64 - received, store_ms as i64 - sent);
-        let known = self.offset_ms.load(Ordering::Relaxed);
-        if !(lowest - 1..=highest + 1).contains(&known) {
-            self.offset_ms.store(i64::midpoint(lowest, highest), Ordering::Relaxed);
-        }
-    }
-
-    /// Whether this machine's clock differs from the store's by 30 s at most.
-    pub fn is_synchronized(&self) -> bool {
-        self.offset_ms.load(Ordering::Relaxed).unsigned_abs() <= MAX_SKEW_MS
-    }
-}
-
-impl Clock for StoreClock {
-    fn unix_ms(&self) -> u64 {
-        self.local
-            .unix_ms()
-            .saturating_add_signed(self.offset_ms.load(Ordering::Relaxed))
-    }
-}
-
 /// Why no id can be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum IdError {
     /// The operating system's random number generator failed; an id must not be guessable.
     #[error("no randomness from the operating system: {0}")]
     Randomness(getrandom::Error),
-    /// The clock was set back so far that a token with a later time would be rejected as issued in the future.
-    #[error("the clock is more than 30 s behind the last token id")]
-    ClockBehind,
 }
 
-/// Makes `UUIDv7` ids (RFC 9562 section 5.7) whose timestamps never decrease, also when the clock is set back.
+/// Makes `UUIDv7` ids (RFC 9562 section 5.7) whose timestamps never decrease, also when the clock is set back. Then they are ahead of
+/// the clock: the time of issue is the clock's.
 pub struct IdClock {
     clock: Arc<dyn Clock>,
     floor: AtomicU64,
+    /// No id of any node has a later time, as far as this node has read.
+    reserved: AtomicU64,
+    slew: ArcSwap<Slew>,
+    /// The latest cut-off that was reported as ahead of every id.
+    reported: AtomicU64,
 }
 
 impl std::fmt::Debug for IdClock {
@@ -144,12 +52,26 @@ impl std::fmt::Debug for IdClock {
     }
 }
 
+/// What a node writes to the store about ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reservation {
+    /// No id has a later time until the next reservation.
+    pub reserved_ms: u64,
+    /// How ids ran, as the store knew.
+    pub known: Slew,
+    /// How they run.
+    pub slew: Slew,
+}
+
 impl IdClock {
     /// Ids with the time of `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
             floor: AtomicU64::new(0),
+            reserved: AtomicU64::new(0),
+            slew: ArcSwap::default(),
+            reported: AtomicU64::new(0),
         }
     }
 
@@ -160,7 +82,7 @@ impl IdClock {
 
     /// A new id: 48 bits of milliseconds, 74 random bits.
     pub fn new_id(&self) -> Result<Uuid, IdError> {
-        let now = self.clock.unix_ms();
+        let now = self.running_ms();
         // Most ids of a millisecond find the floor raised already, and write to no cache line that other cores share.
         // Sequentially consistent with `advance_past`: an id made after it returned sees its floor.
         let floor = self.floor.load(Ordering::SeqCst);
@@ -169,31 +91,73 @@ impl IdClock {
         } else {
             self.floor.fetch_max(now, Ordering::SeqCst).max(now)
         };
-        if stamp > now.saturating_add(MAX_SKEW_MS + 1) {
-            return Err(IdError::ClockBehind);
-        }
         let random = random_bytes()?;
         Ok(Builder::from_unix_timestamp_millis(stamp, &random).into_uuid())
     }
 
-    /// Whether ids can be made: the clock is not more than 30 s behind the last id.
-    pub fn can_issue(&self) -> bool {
-        self.floor.load(Ordering::Relaxed) <= self.clock.unix_ms().saturating_add(MAX_SKEW_MS + 1)
+    /// The time of the clock, Unix milliseconds: when a token is issued.
+    pub fn unix_ms(&self) -> u64 {
+        self.clock.unix_ms()
     }
 
-    /// Makes every later id have a timestamp after `ms`, so that a token issued after a revocation is beyond its cut-off. A
-    /// value more than 30 s ahead of the clock is ignored with a warning: one bad row must not move the ids of this node into
-    /// the far future.
+    /// The time of the next id, Unix milliseconds.
+    pub fn id_ms(&self) -> u64 {
+        self.running_ms().max(self.floor.load(Ordering::Relaxed))
+    }
+
+    /// By how much ids are ahead of the clock, milliseconds.
+    pub fn ahead_ms(&self) -> u64 {
+        self.id_ms().saturating_sub(self.clock.unix_ms())
+    }
+
+    /// Whether an id with this time may have been given by a node of this store, Unix milliseconds.
+    pub fn may_have_given(&self, ms: u64) -> bool {
+        ms <= self
+            .id_ms()
+            .saturating_add(MAX_SKEW_MS)
+            .max(self.reserved.load(Ordering::Relaxed))
+    }
+
+    /// Agrees with the other nodes on the time of ids. Answers what to write to the store, if anything.
+    pub fn agree(&self, time: &StoreTime) -> Option<Reservation> {
+        let slew = time.needed_slew();
+        if **self.slew.load() != slew {
+            // An id that is made meanwhile is not earlier than the last one: the floor keeps them in order.
+            self.slew.store(Arc::new(slew));
+        }
+        let last = self.floor.load(Ordering::SeqCst);
+        let reserved_ms = if last > 0 && last + RESERVE_MS / 2 > time.reserved_ms {
+            last + RESERVE_MS
+        } else {
+            time.reserved_ms
+        };
+        self.reserved.fetch_max(reserved_ms, Ordering::SeqCst);
+        let reservation = Reservation {
+            reserved_ms,
+            known: time.slew,
+            slew,
+        };
+        (reserved_ms != time.reserved_ms || slew != time.slew).then_some(reservation)
+    }
+
+    /// Makes every later id have a timestamp after `ms`, so that a token issued after a revocation is beyond its cut-off. A value that
+    /// no id can have reached is ignored with a warning: one bad row must not move the ids of this node into the far future.
     pub fn advance_past(&self, ms: u64) {
-        let now = self.clock.unix_ms();
-        if ms > now.saturating_add(MAX_SKEW_MS) {
-            tracing::warn!(
-                ahead_ms = ms - now,
-                "ignored a revocation cut-off far ahead of the clock"
-            );
+        if !self.may_have_given(ms) {
+            // The log may return a row more than once.
+            if self.reported.fetch_max(ms, Ordering::Relaxed) < ms {
+                tracing::warn!(
+                    ahead_ms = ms.saturating_sub(self.clock.unix_ms()),
+                    "a revocation cut-off is ahead of every token id: it revokes new tokens too; see: oauth2_server token cutoffs"
+                );
+            }
             return;
         }
         self.floor.fetch_max(ms + 1, Ordering::SeqCst);
+    }
+
+    fn running_ms(&self) -> u64 {
+        self.slew.load().id_ms(self.clock.unix_ms())
     }
 }
 
@@ -257,32 +221,47 @@ mod tests {
         assert_eq!(stamp(ids.new_id().unwrap()), START + 1);
     }
 
-    #[test]
-    fn a_clock_set_far_back_issues_no_ids() {
-        let clock = Arc::new(ManualClock::at(START));
-        let ids = IdClock::new(Arc::clone(&clock) as Arc<dyn Clock>);
-        ids.new_id().unwrap();
-        clock.set(START - MAX_SKEW_MS - 2);
-        assert_eq!(ids.new_id(), Err(IdError::ClockBehind));
-        clock.set(START - MAX_SKEW_MS);
-        assert_eq!(stamp(ids.new_id().unwrap()), START);
+    fn read(now_ms: u64, reserved_ms: u64, slew: Slew) -> StoreTime {
+        StoreTime {
+            now_ms,
+            reserved_ms,
+            slew,
+        }
     }
 
     #[test]
-    fn only_a_difference_beyond_the_round_trip_is_applied() {
-        let local = Arc::new(ManualClock::at(START));
-        let clock = StoreClock::new(Arc::clone(&local) as Arc<dyn Clock>);
-        // Sent at START, received 100 ms later: any time in between may be the same moment.
-        local.advance(100);
-        for shown in [START, START + 50, START + 100] {
-            clock.observe(shown, START);
-            assert_eq!(clock.unix_ms(), START + 100);
+    fn ids_go_on_when_the_clock_is_set_back_and_nodes_agree_on_their_time() {
+        const HOUR: u64 = 3_600_000;
+        let clock = Arc::new(ManualClock::at(START));
+        let node = || IdClock::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let (first, second) = (node(), node());
+        let last = stamp(first.new_id().unwrap());
+        let reserved = first.agree(&read(START, 0, Slew::default())).unwrap().reserved_ms;
+        assert_eq!(reserved, START + RESERVE_MS);
+        assert_eq!(first.agree(&read(START, reserved, Slew::default())), None);
+        clock.set(START - HOUR);
+        let stored = read(START - HOUR, reserved, Slew::default());
+        let changed = first.agree(&stored).unwrap();
+        assert_eq!(
+            second.agree(&stored),
+            Some(Reservation {
+                reserved_ms: reserved,
+                ..changed
+            })
+        );
+        for node in [&first, &second] {
+            assert!(stamp(node.new_id().unwrap()) > last);
+            assert_eq!((node.unix_ms(), node.ahead_ms()), (START - HOUR, HOUR + RESERVE_MS));
         }
-        clock.observe(START + 20_050, START);
-        assert_eq!((clock.unix_ms(), clock.is_synchronized()), (START + 20_100, true));
-        clock.observe(START - 40_000, START + 100);
-        assert_eq!((clock.unix_ms(), clock.is_synchronized()), (START - 40_000, false));
-        assert_eq!(clock.local_ms(), START + 100);
+        // A cut-off by one node covers the tokens of the other.
+        clock.advance(1000);
+        let token = stamp(second.new_id().unwrap());
+        assert!(stamp(first.new_id().unwrap()) >= token);
+        // The store has the reservation and the slew: nothing further is written until ids need more.
+        let stored = read(START - HOUR + 1000, reserved + RESERVE_MS, changed.slew);
+        assert_eq!(first.agree(&stored), None);
+        clock.advance(3 * HOUR);
+        assert_eq!(first.ahead_ms(), 0, "caught up");
     }
 
     #[test]

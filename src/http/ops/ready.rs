@@ -8,7 +8,7 @@ use actix_web::web::Data;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::service::readiness::Readiness;
+use crate::service::readiness::{ClockNotice, Readiness};
 
 /// Whether the process should get requests.
 #[derive(Debug, Serialize, ToSchema)]
@@ -18,6 +18,9 @@ pub struct ReadinessView {
     status: &'static str,
     /// Every check, and whether it passes.
     checks: BTreeMap<&'static str, bool>,
+    /// How the clock is wrong, or was; absent if it is right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<ClockNotice>,
 }
 
 /// Reports whether the process should get requests, and which checks fail.
@@ -41,5 +44,6 @@ pub async fn get(readiness: Data<Readiness>) -> HttpResponse {
         .json(ReadinessView {
             status: if ready { "ready" } else { "not_ready" },
             checks,
+            clock: readiness.clock_notice(),
         })
 }

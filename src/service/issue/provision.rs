@@ -144,7 +144,9 @@ impl Provision {
             if index % YIELD_EVERY == YIELD_EVERY - 1 {
                 tokio::task::yield_now().await;
             }
-            let spec = grant.decide(&client, &self.defaults, self.ids.new_token_id(client.version)?)?;
+            let spec = grant
+                .decide(&client, &self.defaults, self.ids.new_token_id(client.version)?)?
+                .issued_by(self.ids.unix_ms());
             let unsigned = self.mint.prepare(&spec)?;
             entries.extend(unsigned.entry());
             tokens.push(ProvisionedToken {

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use oauth2_store::model::token::uuid_v7_ms;
 use oauth2_store::model::{Client, TokenFormat};
 
 use crate::protocol::token_spec::TokenSpec;
@@ -47,7 +46,7 @@ impl Reuse {
         Some(ReuseLookup {
             fingerprint: self.verify.fingerprints.of(&text),
             percent,
-            now_ms: uuid_v7_ms(&claims.jti),
+            now_ms: claims.issued_ms() as u64,
         })
     }
 
@@ -67,7 +66,7 @@ impl Reuse {
         let reusable = Reusable {
             token: token.into(),
             expires_at: spec.claims.exp,
-            until_ms: uuid_v7_ms(&spec.claims.jti) + u64::from(spec.lifetime) * 10 * u64::from(lookup.percent),
+            until_ms: spec.claims.issued_ms() as u64 + u64::from(spec.lifetime) * 10 * u64::from(lookup.percent),
         };
         self.tokens.insert(lookup.fingerprint, reusable);
     }

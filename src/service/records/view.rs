@@ -43,7 +43,8 @@ impl<'a> RecordView<'a> {
             scope: &token.record.scope,
             aud: &token.record.audience,
             token_format: token.record.format,
-            iat: (uuid_v7_ms(&token.record.jti) / 1000) as i64,
+            // After the clock was set back, ids are ahead of it.
+            iat: ((uuid_v7_ms(&token.record.jti) / 1000) as i64).min(token.record.expires_at - 1),
             exp: token.record.expires_at,
             active,
         }

@@ -11,7 +11,7 @@ pub struct AuditEntry {
     pub actor: String,
     /// The kind of change, as `<object>.<verb>`: `client.create`, `client.update`, `client.delete`, `client.rotate_secret`,
     /// `key.create`, `key.rotate`, `key.import`, `key.revoke`, `key.remove`, `key.rewrap`, `token.issue`, `token.revoke`,
-    /// `revocation.cutoff`; or a rejection: `auth.failed`, `operator.rejected`, `change.rejected`.
+    /// `revocation.cutoff`, `revocation.correct`; or a rejection: `auth.failed`, `operator.rejected`, `change.rejected`.
     pub action: &'static str,
     /// Further details as JSON; never a secret or a token.
     pub detail: serde_json::Value,

@@ -77,7 +77,8 @@ names! {
     }
 }
 
-/// One row of the ledger to be written. There is no `iat` column: it is the time in the `jti`, rounded down to seconds.
+/// One row of the ledger to be written. There is no `iat` column: it is the time in the `jti`, rounded down to seconds, unless the clock
+/// was set back.
 #[derive(Debug, Clone)]
 pub struct TokenRecord {
     /// Token id, a UUIDv7.

@@ -11,21 +11,45 @@ use super::snapshot::{position, snapshot};
 use super::timeouts::{LONG, LONG_STATEMENT, ORDINARY};
 use crate::error::Result;
 use crate::model::log::LogPosition;
-use crate::model::{AuditEntry, Revocation};
+use crate::model::{AuditEntry, CutOff, Revocation};
 use crate::row;
+
+/// Table expression with a sum that differs when a cut-off was corrected.
+macro_rules! corrections {
+    () => {
+        " CROSS JOIN (SELECT coalesce(sum(revocation_id), 0)::bigint AS corrections FROM cutoff_corrections) n"
+    };
+}
 
 /// The position is read in the same statement as the rows, and so in the same snapshot.
 const ALL: &str = concat!(
-    "SELECT s.floor, s.run, r.target_kind, r.target_id, r.cutoff_ms, r.client_version, r.expires_at FROM ",
+    "SELECT s.floor, s.run, n.corrections,
+        r.target_kind, r.target_id, coalesce(c.cutoff_ms, r.cutoff_ms), r.client_version, r.expires_at FROM ",
     snapshot!(),
-    " LEFT JOIN revocations r ON true ORDER BY r.id"
+    corrections!(),
+    " LEFT JOIN revocations r ON true LEFT JOIN cutoff_corrections c ON c.revocation_id = r.id ORDER BY r.id"
 );
 
 const SINCE: &str = concat!(
-    "SELECT s.floor, s.run, r.target_kind, r.target_id, r.cutoff_ms, r.client_version, r.expires_at FROM ",
+    "SELECT s.floor, s.run, n.corrections,
+        r.target_kind, r.target_id, coalesce(c.cutoff_ms, r.cutoff_ms), r.client_version, r.expires_at FROM ",
     snapshot!(),
-    " LEFT JOIN revocations r ON r.txid >= $1 AND r.txid < s.ceiling ORDER BY r.id"
+    corrections!(),
+    " LEFT JOIN revocations r ON r.txid >= $1 AND r.txid < s.ceiling
+      LEFT JOIN cutoff_corrections c ON c.revocation_id = r.id ORDER BY r.id"
 );
+
+const CUT_OFFS: &str =
+    "SELECT r.target_kind, r.target_id, coalesce(c.cutoff_ms, r.cutoff_ms), r.client_version, r.expires_at, r.id, r.cutoff_ms
+    FROM revocations r LEFT JOIN cutoff_corrections c ON c.revocation_id = r.id
+    WHERE r.target_kind <> 'token' AND r.id < $1 ORDER BY r.id DESC LIMIT $2";
+
+const CORRECT: &str = "WITH corrected AS (
+        INSERT INTO cutoff_corrections (revocation_id, cutoff_ms)
+        SELECT id, $2::bigint FROM revocations WHERE id = $1::bigint AND target_kind <> 'token' AND cutoff_ms > $2
+        ON CONFLICT (revocation_id) DO NOTHING RETURNING revocation_id)
+    INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
+    SELECT $3, $4, $5, r.target_kind, r.target_id, $6 FROM corrected JOIN revocations r ON r.id = revocation_id";
 
 impl PostgresStore {
     pub(crate) async fn revoke(
@@ -98,7 +122,7 @@ impl PostgresStore {
                 let rows = connection.query(SINCE, &[&from.at]).await?;
                 revocations(&rows)
             })?;
-            if read.1.is_comparable(&from) {
+            if read.1.is_comparable(&from) && !read.1.is_corrected(&from) {
                 return Ok(read);
             }
         }
@@ -109,16 +133,57 @@ impl PostgresStore {
             revocations(&rows)
         })
     }
+
+    pub(crate) async fn cut_offs(&self, before: i64, limit: usize) -> Result<Vec<CutOff>> {
+        with_connection!(self, LONG, |connection| {
+            connection.begin(LONG_STATEMENT).await?;
+            let rows = connection.query(CUT_OFFS, &[&before, &(limit as i64)]).await?;
+            connection.commit().await?;
+            let cut_off = |r: &Row| {
+                Ok(CutOff {
+                    id: r.try_get(5)?,
+                    revocation: read(r, 0)?,
+                    written_ms: r.try_get::<_, i64>(6)? as u64,
+                })
+            };
+            rows.iter().map(cut_off).collect()
+        })
+    }
+
+    pub(crate) async fn correct_cut_off(
+        &self,
+        cut_off: &CutOff,
+        cutoff_ms: u64,
+        now_ms: u64,
+        audit: &AuditEntry,
+    ) -> Result<bool> {
+        with_connection!(self, ORDINARY, |connection| {
+            let params: [&dyn Param; 6] = [
+                &cut_off.id,
+                &(cutoff_ms as i64),
+                &Seconds((now_ms / 1000) as i64),
+                &audit.actor,
+                &audit.action,
+                &audit.detail,
+            ];
+            Ok(connection.execute(CORRECT, &params).await? == 1)
+        })
+    }
 }
 
 fn revocations(rows: &[Row]) -> std::result::Result<(Vec<Revocation>, LogPosition), Failure> {
     let mut found = Vec::with_capacity(rows.len());
     for r in rows {
-        if r.try_get::<_, Option<&str>>(2)?.is_some() {
-            found.push(read(r, 2)?);
+        if r.try_get::<_, Option<&str>>(3)?.is_some() {
+            found.push(read(r, 3)?);
         }
     }
-    Ok((found, position(rows)?))
+    let corrections = rows.first().map_or(Ok(0), |first| first.try_get(2))?;
+    let position = LogPosition {
+        corrections,
+        ..position(rows)?
+    };
+    Ok((found, position))
 }
 
 /// The revocation in the five columns from `first` on.

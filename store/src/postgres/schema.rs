@@ -84,8 +84,20 @@ async fn migrate(connection: &mut Connection) -> std::result::Result<usize, Fail
         let params: [&dyn Param; 3] = [&i64::from(step.version()), &step.name(), &checksum];
         connection.execute(insert, &params).await?;
     }
+    for table in ["client_secrets", "revocations", "audit_log"] {
+        connection.batch(&advance_sequence(table)).await?;
+    }
     connection.commit().await?;
     Ok(steps.len())
+}
+
+/// Moves the sequence of a table's ids past its rows. It is behind them only if rows were restored without it.
+fn advance_sequence(table: &str) -> String {
+    format!(
+        "SELECT setval(ids.name::regclass, ids.last) FROM (SELECT pg_get_serial_sequence('{table}', 'id') AS name, max(id) AS last
+             FROM {table}) ids
+         WHERE ids.last > coalesce(pg_sequence_last_value(ids.name::regclass), 0)"
+    )
 }
 
 async fn version(connection: &mut Connection) -> std::result::Result<Option<i64>, Failure> {

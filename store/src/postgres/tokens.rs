@@ -180,7 +180,7 @@ impl PostgresStore {
             } else {
                 let (after, until) = row::expiry_range(&jti);
                 let sql = "SELECT jti, expires_at, client_id, user_id, scope, aud, format, secret_hash FROM tokens
-                           WHERE jti = $1 AND expires_at > $2 AND expires_at <= $3 LIMIT 1";
+                           WHERE jti = $1 AND expires_at > least($2::timestamptz, now()) AND expires_at <= $3 LIMIT 1";
                 connection.query(sql, &[&jti, &Seconds(after), &Seconds(until)]).await?
             };
             rows.first().map(read).transpose()

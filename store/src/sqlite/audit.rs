@@ -47,7 +47,10 @@ impl SqliteStore {
     pub(crate) async fn changes_position(&self) -> Result<LogPosition> {
         self.read(|t| {
             let at = t.query_row("SELECT coalesce(max(id), 0) FROM audit_log", [], |r| r.get(0))?;
-            Ok(LogPosition { at, run: 0 })
+            Ok(LogPosition {
+                at,
+                ..LogPosition::default()
+            })
         })
         .await
     }

@@ -8,7 +8,7 @@ use super::threads::SqliteStore;
 use super::timeouts::ADMIN_LOCK_WAIT;
 use crate::error::Result;
 use crate::model::log::LogPosition;
-use crate::model::{AuditEntry, Revocation, RevocationTarget};
+use crate::model::{AuditEntry, CutOff, Revocation, RevocationTarget};
 use crate::row;
 
 impl SqliteStore {
@@ -55,18 +55,71 @@ impl SqliteStore {
 
     pub(crate) async fn revocations_since(&self, from: LogPosition) -> Result<(Vec<Revocation>, LogPosition)> {
         self.read(move |t| {
+            let corrections = t
+                .prepare_cached("SELECT coalesce(sum(revocation_id), 0) FROM cutoff_corrections")?
+                .query_row([], |r| r.get(0))?;
+            let mut position = LogPosition { corrections, ..from };
+            let after = if position.is_corrected(&from) { 0 } else { from.at };
             let mut select = t.prepare_cached(
-                "SELECT id, target_kind, target_id, cutoff_ms, client_version, expires_at
-                 FROM revocations WHERE id > ?1 ORDER BY id",
+                "SELECT r.id, r.target_kind, r.target_id, coalesce(c.cutoff_ms, r.cutoff_ms), r.client_version, r.expires_at
+                 FROM revocations r LEFT JOIN cutoff_corrections c ON c.revocation_id = r.id WHERE r.id > ?1 ORDER BY r.id",
             )?;
-            let mut rows = select.query([from.at])?;
-            let (mut found, mut position) = (Vec::new(), from);
+            let mut rows = select.query([after])?;
+            let mut found = Vec::new();
             while let Some(r) = rows.next()? {
                 position.at = r.get(0)?;
                 let kind = r.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
                 found.push(row::revocation(kind, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?)?);
             }
             Ok((found, position))
+        })
+        .await
+    }
+
+    pub(crate) async fn cut_offs(&self, before: i64, limit: usize) -> Result<Vec<CutOff>> {
+        self.read(move |t| {
+            let mut select = t.prepare_cached(
+                "SELECT r.id, r.target_kind, r.target_id, coalesce(c.cutoff_ms, r.cutoff_ms), r.client_version, r.expires_at,
+                     r.cutoff_ms
+                 FROM revocations r LEFT JOIN cutoff_corrections c ON c.revocation_id = r.id
+                 WHERE r.target_kind <> 'token' AND r.id < ?1 ORDER BY r.id DESC LIMIT ?2",
+            )?;
+            let mut rows = select.query([before, limit as i64])?;
+            let mut found = Vec::new();
+            while let Some(r) = rows.next()? {
+                let kind = r.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+                found.push(CutOff {
+                    id: r.get(0)?,
+                    revocation: row::revocation(kind, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?)?,
+                    written_ms: r.get::<_, i64>(6)? as u64,
+                });
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    pub(crate) async fn correct_cut_off(
+        &self,
+        cut_off: &CutOff,
+        cutoff_ms: u64,
+        now_ms: u64,
+        audit: &AuditEntry,
+    ) -> Result<bool> {
+        let (cut_off, audit) = (cut_off.clone(), audit.clone());
+        self.write(ADMIN_LOCK_WAIT, move |t| {
+            let corrected = t
+                .prepare_cached(
+                    "INSERT INTO cutoff_corrections (revocation_id, cutoff_ms)
+                     SELECT id, ?2 FROM revocations WHERE id = ?1 AND target_kind <> 'token' AND cutoff_ms > ?2
+                     ON CONFLICT (revocation_id) DO NOTHING",
+                )?
+                .execute([cut_off.id, cutoff_ms as i64])?;
+            if corrected == 1 {
+                let (kind, id) = row::target(&cut_off.revocation.target);
+                append_audit(t, (now_ms / 1000) as i64, &audit, kind, &id)?;
+            }
+            Ok(corrected == 1)
         })
         .await
     }

@@ -4,7 +4,7 @@ use super::Store;
 use super::audit::log_audit;
 use crate::error::Result;
 use crate::model::log::LogPosition;
-use crate::model::{AuditEntry, Revocation};
+use crate::model::{AuditEntry, CutOff, Revocation};
 use crate::row;
 
 impl Store {
@@ -29,9 +29,31 @@ impl Store {
     }
 
     /// Rows appended to the revocation log since `from`, and the position to continue from. No row is ever skipped, in any
-    /// order of commits; a row may be returned more than once. If `from` belongs to another run of the database, all rows are
-    /// returned.
+    /// order of commits; a row may be returned more than once. If `from` belongs to another run of the database, or a cut-off was
+    /// corrected since ([`LogPosition::is_corrected`]), all rows are returned.
     pub async fn revocations_since(&self, from: LogPosition) -> Result<(Vec<Revocation>, LogPosition)> {
         dispatch!(self.revocations_since(from))
+    }
+
+    /// Up to `limit` cut-offs whose id is below `before`, newest first.
+    pub async fn cut_offs(&self, before: i64, limit: usize) -> Result<Vec<CutOff>> {
+        dispatch!(self.cut_offs(before, limit))
+    }
+
+    /// Appends a correction: the cut-off with this id counts with `cutoff_ms`, which is earlier. `Ok(false)`: there is no such cut-off, it
+    /// is not later, or it was corrected before.
+    pub async fn correct_cut_off(
+        &self,
+        cut_off: &CutOff,
+        cutoff_ms: u64,
+        now_ms: u64,
+        audit: &AuditEntry,
+    ) -> Result<bool> {
+        let is_corrected = dispatch!(self.correct_cut_off(cut_off, cutoff_ms, now_ms, audit))?;
+        if is_corrected {
+            let (kind, id) = row::target(&cut_off.revocation.target);
+            log_audit(audit, kind, &id);
+        }
+        Ok(is_corrected)
     }
 }

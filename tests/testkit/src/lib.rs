@@ -4,6 +4,7 @@
 
 pub mod authority;
 mod credentials;
+pub mod fake_time;
 mod kind;
 pub mod pgbouncer;
 pub mod ports;
@@ -15,6 +16,7 @@ mod shared;
 mod tmpfs;
 
 pub use credentials::Credentials;
+pub use fake_time::FakeTime;
 pub use kind::Kind;
 pub use pgbouncer::Pgbouncer;
 pub use postgres::Postgres;

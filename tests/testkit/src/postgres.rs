@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::process::signal;
+use crate::process::{Output, signal};
 
 /// The path on Debian, with a directory per major version.
 const VERSIONS: &str = "/usr/lib/postgresql";
@@ -25,6 +25,8 @@ pub struct Postgres {
     owner: Option<(u32, u32)>,
     /// A shell that stops the server when its own stdin closes, at the latest when the test process ends.
     shell: Option<Child>,
+    /// The environment of its programs, in addition to that of the test.
+    environment: Vec<(String, String)>,
     /// Whether the shell removes the directory, because a static is never dropped.
     is_shared: bool,
 }
@@ -117,6 +119,7 @@ impl Postgres {
             port,
             owner,
             shell: None,
+            environment: Vec::new(),
             is_shared,
         }
     }
@@ -136,6 +139,7 @@ impl Postgres {
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.directory.path());
+        command.envs(self.environment.iter().map(|(key, value)| (key, value)));
         if let Some((uid, gid)) = self.owner {
             command.uid(uid).gid(gid);
         }
@@ -161,6 +165,31 @@ impl Postgres {
         let rest = std::fs::read_to_string(&rules).unwrap();
         std::fs::write(&rules, format!("{access_rules}\n{rest}")).unwrap();
         self.resume();
+    }
+
+    /// Restarts the server with these variables in its environment.
+    pub fn restart_with(&mut self, environment: &[(&str, String)]) {
+        self.stop();
+        let owned = |(key, value): &(&str, String)| ((*key).to_owned(), value.clone());
+        self.environment = environment.iter().map(owned).collect();
+        self.resume();
+    }
+
+    /// A dump of a database of this server by `pg_dump`, as SQL.
+    pub fn dump(&self, url: &str) -> String {
+        let dumped = Output::of(self.command(self.binaries.join("pg_dump")).arg(url));
+        assert_eq!(dumped.code, 0, "{}", dumped.stderr);
+        dumped.stdout
+    }
+
+    /// Restores a dump into a new database of this server by `psql`, and returns its URL.
+    pub async fn restore(&self, dump: &str) -> String {
+        let url = self.database().await;
+        let mut psql = self.command(self.binaries.join("psql"));
+        psql.args(["-q", "-X", "-v", "ON_ERROR_STOP=1", &url]);
+        let restored = Output::with_input(&mut psql, dump);
+        assert_eq!(restored.code, 0, "{}", restored.stderr);
+        url
     }
 
     /// The port that the server listens on.
