@@ -61,9 +61,8 @@ async fn corrected_cut_off_counts_with_its_new_time(kind: &str) {
     let (rows, after) = f.store.revocations_since(before).await.unwrap();
     assert!(after.is_corrected(&before));
     assert_eq!(rows, [cut_off(10), cut_off(500)], "all rows");
-    let (rows, next) = f.store.revocations_since(after).await.unwrap();
+    let (_, next) = f.store.revocations_since(after).await.unwrap();
     assert!(!next.is_corrected(&after));
-    assert!(rows.len() < 2, "{rows:?}");
     let corrected = &f.store.cut_offs(i64::MAX, 1).await.unwrap()[0];
     assert_eq!((corrected.revocation.cutoff_ms, corrected.written_ms), (500, 9000));
     let newest = &f
