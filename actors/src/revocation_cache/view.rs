@@ -101,7 +101,8 @@ impl RevocationView {
     pub fn cut_offs_after(&self, ms: u64) -> usize {
         let of = |map: &DashMap<Box<str>, u64>| map.iter().filter(|cutoff| **cutoff > ms).count();
         let issuer = usize::from(self.issuer.load(Ordering::Acquire) > ms);
-        issuer + of(&self.clients) + of(&self.users) + of(&self.keys)
+        let clients = self.clients.iter().filter(|cutoff| cutoff.ms > ms).count();
+        issuer + clients + of(&self.users) + of(&self.keys)
     }
 
     /// Adds a revocation. A cut-off is never lowered.

@@ -31,10 +31,7 @@ async fn reservations_only_grow_and_one_node_decides_the_slew(kind: &str) {
 
 async fn corrected_cut_off_counts_with_its_new_time(kind: &str) {
     let f = Fixture::migrated(kind).await;
-    let cut_off = |cutoff_ms| Revocation {
-        target: RevocationTarget::Client("ci".into()),
-        cutoff_ms,
-    };
+    let cut_off = |cutoff_ms| Revocation::of_client("ci", cutoff_ms, 0);
     for cutoff_ms in [10, 9000] {
         f.store
             .revoke(&cut_off(cutoff_ms), NOW as u64 * 1000, &audit("revocation.cutoff"))

@@ -10,10 +10,7 @@ use crate::fixture::{NOW, audit, client, issue, key, options, token};
 const AHEAD: &str = "DO $$ BEGIN FOR i IN 1..5000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$";
 
 fn cut_off(ms: u64) -> Revocation {
-    Revocation {
-        target: RevocationTarget::Client(format!("c{ms}")),
-        cutoff_ms: ms,
-    }
+    Revocation::of_client(format!("c{ms}"), ms, 0)
 }
 
 async fn open(url: String) -> Store {
