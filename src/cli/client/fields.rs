@@ -36,7 +36,7 @@ pub(super) struct Fields {
     /// Display name.
     #[arg(long)]
     name: Option<String>,
-    /// A grant that the client may use; may repeat. By default client_credentials, but none for a client that only introspects tokens:
+    /// A grant that the client may use; may repeat. By default the client credentials grant, but none for a client that only introspects tokens:
     /// with --introspection-audience, without --scope and --audience.
     #[arg(long = "grant", value_name = "GRANT")]
     grants: Vec<String>,

@@ -36,6 +36,7 @@ const CHUNK: usize = 1000;
 const ATTEMPTS: u32 = 3;
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "one per flag")]
 pub struct Import {
     /// File of clients; `-` is stdin.
     file: PathBuf,

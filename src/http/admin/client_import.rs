@@ -31,6 +31,7 @@ const NAMED: usize = 10;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "one per parameter")]
 struct ImportQuery {
     /// Check every row and change nothing.
     #[serde(default)]
