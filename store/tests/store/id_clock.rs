@@ -1,7 +1,7 @@
 //! The time of ids that nodes agree on, and corrections of cut-offs.
 
 use oauth2_store::LogPosition;
-use oauth2_store::model::{Revocation, RevocationTarget, Slew};
+use oauth2_store::model::{AuditFilter, AuditPosition, Revocation, RevocationTarget, Slew};
 
 use crate::fixture::{Fixture, NOW, audit};
 
@@ -64,7 +64,7 @@ async fn corrected_cut_off_counts_with_its_new_time(kind: &str) {
     assert_eq!((corrected.revocation.cutoff_ms, corrected.written_ms), (500, 9000));
     let newest = &f
         .store
-        .audit(&Default::default(), oauth2_store::model::AuditPosition::Newest, 1)
+        .audit(&AuditFilter::default(), AuditPosition::Newest, 1)
         .await
         .unwrap()[0];
     assert_eq!((&*newest.action, &*newest.target_id), ("revocation.correct", "ci"));
