@@ -11,11 +11,8 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
+use crate::strict_json::parsed;
 use crate::{shared, unique};
-
-mod strict;
-
-use strict::parsed;
 
 on_both_stores!(
     claims_and_names_do_not_change_the_structure_of_answers,

@@ -62,6 +62,7 @@ mod restore;
 mod revoke;
 mod shutdown;
 mod signals;
+mod strict_json;
 mod token;
 mod token_verification;
 mod write_failure;

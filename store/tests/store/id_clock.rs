@@ -1,7 +1,7 @@
 //! The time of ids that nodes agree on, and corrections of cut-offs.
 
 use oauth2_store::LogPosition;
-use oauth2_store::model::{AuditFilter, AuditPosition, Revocation, RevocationTarget, Slew};
+use oauth2_store::model::{AuditFilter, AuditPosition, Revocation, Slew};
 
 use crate::fixture::{Fixture, NOW, audit};
 

@@ -1,6 +1,6 @@
 //! A database that was dumped and restored into a younger cluster, whose transaction ids are lower than those of its rows.
 
-use oauth2_store::model::{AuditFilter, AuditPosition, AuditRow, Change, KeyAlgorithm, Revocation, RevocationTarget};
+use oauth2_store::model::{AuditFilter, AuditPosition, AuditRow, Change, KeyAlgorithm, Revocation};
 use oauth2_store::{Location, LogPosition, Store};
 use oauth2_testkit::postgres::{Postgres, connect};
 
