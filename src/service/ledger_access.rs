@@ -22,13 +22,13 @@ pub enum LedgerAccess {
     /// Group commit by a token store actor.
     GroupCommit(GroupCommit),
     /// Batches of one writer.
-    Batch(Mutex<LedgerWriter>),
+    Batch(Box<Mutex<LedgerWriter>>),
 }
 
 impl LedgerAccess {
     /// Batches of a writer.
     pub fn batch(writer: LedgerWriter) -> Self {
-        Self::Batch(Mutex::new(writer))
+        Self::Batch(Box::new(Mutex::new(writer)))
     }
 
     /// Commits all entries; answers after the commit. After an error some of them may be committed.
