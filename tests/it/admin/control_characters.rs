@@ -1,6 +1,8 @@
 //! Control characters in every text parameter of the admin API: rejected with the parameter's name, and never with a sentence of the
 //! database.
 
+use std::fmt::Write as _;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth2_testkit::Kind;
@@ -32,145 +34,111 @@ fn cursor(list: &str, position: &str) -> String {
     URL_SAFE_NO_PAD.encode([text.as_bytes(), &sum].concat())
 }
 
+/// The parameter that the response names, the method, the path and the JSON body. `{x}` is the text with a control character, encoded
+/// as its place requires; `{id}` is a client.
+const CASES: &[(&str, &str, &str, &str)] = &[
+    ("client", "GET", "/clients/{x}", ""),
+    ("client", "PATCH", "/clients/{x}", "{}"),
+    ("client", "DELETE", "/clients/{x}", ""),
+    ("client", "POST", "/clients/{x}/disable", ""),
+    ("client", "POST", "/clients/{x}/enable", ""),
+    ("client", "POST", "/clients/{x}/rotate-secret", ""),
+    ("client", "GET", "/clients/{x}/usage", ""),
+    ("client", "GET", "/clients/{x}/tokens", ""),
+    ("client", "POST", "/clients/{x}/tokens:revoke-all", ""),
+    ("jti", "GET", "/tokens/{x}", ""),
+    ("jti", "POST", "/tokens/{x}/revoke", ""),
+    ("kid", "POST", "/keys/{x}/revoke", ""),
+    ("prefix", "GET", "/clients?prefix={x}", ""),
+    ("cursor", "GET", "/clients?cursor={x}", ""),
+    ("cursor", "GET", "/clients?cursor={clients}", ""),
+    ("cursor", "GET", "/audit?cursor={audit}", ""),
+    ("cursor", "GET", "/clients/{id}/tokens?cursor={tokens of {id}}", ""),
+    ("limit", "GET", "/clients?limit={x}", ""),
+    ("client_id", "GET", "/audit?client_id={x}", ""),
+    ("kind", "GET", "/audit?kind={x}", ""),
+    ("since", "GET", "/audit?since={x}", ""),
+    ("until", "GET", "/audit?until={x}", ""),
+    ("client_id", "POST", "/clients", r#"{"client_id": "{x}"}"#),
+    ("client_name", "POST", "/clients", r#"{"client_name": "{x}"}"#),
+    (
+        "client_secret",
+        "POST",
+        "/clients",
+        r#"{"client_secret": "a-secret-of-more-than-32-characters-{x}"}"#,
+    ),
+    ("scope", "POST", "/clients", r#"{"scope": "{x}"}"#),
+    (
+        "audience",
+        "POST",
+        "/clients",
+        r#"{"audience": ["https://a.example/{x}"]}"#,
+    ),
+    (
+        "introspection_audiences",
+        "POST",
+        "/clients",
+        r#"{"introspection_audiences": ["https://a.example/{x}"]}"#,
+    ),
+    ("grant_types", "POST", "/clients", r#"{"grant_types": ["{x}"]}"#),
+    ("token_format", "POST", "/clients", r#"{"token_format": "{x}"}"#),
+    ("client_name", "PATCH", "/clients/{id}", r#"{"client_name": "{x}"}"#),
+    ("scope", "PATCH", "/clients/{id}", r#"{"scope": "{x}"}"#),
+    ("client_id", "POST", "/tokens:issue", r#"{"client_id": "{x}"}"#),
+    (
+        "scope",
+        "POST",
+        "/tokens:issue",
+        r#"{"client_id": "{id}", "scope": "{x}"}"#,
+    ),
+    (
+        "",
+        "POST",
+        "/tokens:issue",
+        r#"{"client_id": "{id}", "audience": "https://a.example/{x}"}"#,
+    ),
+    ("", "POST", "/keys/rotate", r#"{"algorithm": "{x}"}"#),
+    ("", "POST", "/clients", r#"{"{x}": 1}"#),
+];
+
+/// The path of a case.
+fn path(template: &str, text: &str, id: &str) -> String {
+    let encoded = text.bytes().fold(String::new(), |mut encoded, byte| {
+        let _ = write!(encoded, "%{byte:02X}");
+        encoded
+    });
+    template
+        .replace("{tokens of {id}}", &cursor(&format!("tokens of {id}"), text))
+        .replace("{clients}", &cursor("clients", text))
+        .replace("{audit}", &cursor("audit", text))
+        .replace("{id}", id)
+        .replace("{x}", &encoded)
+}
+
+/// The JSON body of a case.
+fn body(template: &str, text: &str, id: &str) -> String {
+    let encoded = Value::from(text).to_string();
+    template.replace("{id}", id).replace("{x}", encoded.trim_matches('"'))
+}
+
 async fn control_characters_are_rejected(kind: Kind) {
     let server = shared(kind).await;
     let client = server
         .register(json!({"client_id": unique("plain"), "scope": "read"}))
         .await;
-    let id = &client.id;
     for control in CONTROLS {
         let text = format!("a{control}b");
-        let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let uri = format!("https://api.example/{text}");
-        let none = || Value::Null;
-        let paged = |list: &str| cursor(list, &text);
-        let cases: Vec<(&str, Method, String, Value)> = vec![
-            ("client", Method::GET, format!("/clients/{encoded}"), none()),
-            ("client", Method::PATCH, format!("/clients/{encoded}"), json!({})),
-            ("client", Method::DELETE, format!("/clients/{encoded}"), none()),
-            ("client", Method::POST, format!("/clients/{encoded}/disable"), none()),
-            ("client", Method::POST, format!("/clients/{encoded}/enable"), none()),
-            (
-                "client",
-                Method::POST,
-                format!("/clients/{encoded}/rotate-secret"),
-                none(),
-            ),
-            ("client", Method::GET, format!("/clients/{encoded}/usage"), none()),
-            ("client", Method::GET, format!("/clients/{encoded}/tokens"), none()),
-            (
-                "client",
-                Method::POST,
-                format!("/clients/{encoded}/tokens:revoke-all"),
-                none(),
-            ),
-            ("jti", Method::GET, format!("/tokens/{encoded}"), none()),
-            ("jti", Method::POST, format!("/tokens/{encoded}/revoke"), none()),
-            ("kid", Method::POST, format!("/keys/{encoded}/revoke"), none()),
-            ("prefix", Method::GET, format!("/clients?prefix={encoded}"), none()),
-            ("cursor", Method::GET, format!("/clients?cursor={encoded}"), none()),
-            (
-                "cursor",
-                Method::GET,
-                format!("/clients?cursor={}", paged("clients")),
-                none(),
-            ),
-            (
-                "cursor",
-                Method::GET,
-                format!("/audit?cursor={}", paged("audit")),
-                none(),
-            ),
-            (
-                "cursor",
-                Method::GET,
-                format!("/clients/{id}/tokens?cursor={}", paged(&format!("tokens of {id}"))),
-                none(),
-            ),
-            ("limit", Method::GET, format!("/clients?limit={encoded}"), none()),
-            ("client_id", Method::GET, format!("/audit?client_id={encoded}"), none()),
-            ("kind", Method::GET, format!("/audit?kind={encoded}"), none()),
-            ("since", Method::GET, format!("/audit?since={encoded}"), none()),
-            ("until", Method::GET, format!("/audit?until={encoded}"), none()),
-            (
-                "client_id",
-                Method::POST,
-                "/clients".to_owned(),
-                json!({"client_id": text}),
-            ),
-            (
-                "client_name",
-                Method::POST,
-                "/clients".to_owned(),
-                json!({"client_name": text}),
-            ),
-            (
-                "client_secret",
-                Method::POST,
-                "/clients".to_owned(),
-                json!({"client_secret": format!("{}{text}", "s".repeat(40))}),
-            ),
-            ("scope", Method::POST, "/clients".to_owned(), json!({"scope": text})),
-            (
-                "audience",
-                Method::POST,
-                "/clients".to_owned(),
-                json!({"audience": [uri]}),
-            ),
-            (
-                "introspection_audiences",
-                Method::POST,
-                "/clients".to_owned(),
-                json!({"introspection_audiences": [uri]}),
-            ),
-            (
-                "grant_types",
-                Method::POST,
-                "/clients".to_owned(),
-                json!({"grant_types": [text]}),
-            ),
-            (
-                "token_format",
-                Method::POST,
-                "/clients".to_owned(),
-                json!({"token_format": text}),
-            ),
-            (
-                "client_name",
-                Method::PATCH,
-                format!("/clients/{id}"),
-                json!({"client_name": text}),
-            ),
-            ("scope", Method::PATCH, format!("/clients/{id}"), json!({"scope": text})),
-            (
-                "client_id",
-                Method::POST,
-                "/tokens:issue".to_owned(),
-                json!({"client_id": text}),
-            ),
-            (
-                "scope",
-                Method::POST,
-                "/tokens:issue".to_owned(),
-                json!({"client_id": id, "scope": text}),
-            ),
-            (
-                "",
-                Method::POST,
-                "/tokens:issue".to_owned(),
-                json!({"client_id": id, "audience": uri}),
-            ),
-            ("", Method::POST, "/keys/rotate".to_owned(), json!({"algorithm": text})),
-            ("", Method::POST, "/clients".to_owned(), json!({(text.clone()): 1})),
-        ];
-        for (name, method, path, body) in cases {
-            let mut request = server.admin(method.clone(), &path);
-            if !body.is_null() {
-                request = request.json(&body);
-            }
-            let response = request.send().await.unwrap();
+        for (name, method, path_template, body_template) in CASES {
+            let path = path(path_template, &text, &client.id);
+            let request = server.admin(Method::from_bytes(method.as_bytes()).unwrap(), &path);
+            let request = request.header("content-type", "application/json");
+            let response = request
+                .body(body(body_template, &text, &client.id))
+                .send()
+                .await
+                .unwrap();
             let (status, text) = (response.status(), response.text().await.unwrap());
-            let case = format!("{control:?} {method} {path}: {status} {text}");
+            let case = format!("{control:?} {method} {path} {body_template}: {status} {text}");
             assert!(
                 [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND].contains(&status),
                 "{case}"
