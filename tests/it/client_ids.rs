@@ -189,7 +189,8 @@ async fn ids_are_listed_and_imported_verbatim(kind: Kind) {
     let setup = migrated(kind).await;
     let mut sorted = IDS;
     sorted.sort_unstable();
-    let rows: String = IDS.iter().map(|id| format!("{}\n", json!({"client_id": id}))).collect();
+    let rows: Vec<_> = IDS.iter().map(|id| json!({"client_id": id}).to_string()).collect();
+    let rows = rows.join("\n");
     let secrets = setup.directory().join("secrets.csv");
     let arguments = [
         "client",

@@ -228,8 +228,8 @@ async fn chunk_is_written_with_an_audit_row_per_client(kind: &str) {
     changed.scope = "admin".into();
     changed.disabled = true;
     let new = ["deleted", "new", "other"].map(|id| entry(&client(id)));
-    let changes = [entry(&changed)];
-    let appended = f.store.write_clients(&new, &changes, &[], at + 500).await.unwrap();
+    let entries = [entry(&changed)];
+    let appended = f.store.write_clients(&new, &entries, &[], at + 500).await.unwrap();
     let cutoff = Revocation::of_client("deleted", at + 500, 2);
     assert_eq!(appended, std::slice::from_ref(&cutoff));
 

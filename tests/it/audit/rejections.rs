@@ -176,7 +176,7 @@ async fn check_row(server: &Server, recorded: &[Value], (reason, jti, id): &Reje
         .await;
     assert_eq!(metric, Some(1.0), "{reason}");
     if let Some(jti) = jti {
-        let by_credential = list(&server, &format!("?credential={jti}")).await.1;
+        let by_credential = list(server, &format!("?credential={jti}")).await.1;
         let by_token = server
             .setup
             .json(&["audit", "list", "--jti", jti, "--kind", "operator", "--json"]);

@@ -370,10 +370,10 @@ async fn kid_is_kept_verbatim(kind: Kind) {
             "kty": "EC", "crv": "P-256", "kid": kid, "d": URL_SAFE_NO_PAD.encode(d), "x": URL_SAFE_NO_PAD.encode(&point[1..33]),
             "y": URL_SAFE_NO_PAD.encode(&point[33..]),
         });
-        let taken = server
+        let output = server
             .setup
             .run_with_input(&["key", "import", "-", "--published", "--json"], &jwk.to_string());
-        assert_eq!(taken.code, 0, "{}", taken.stderr);
+        assert_eq!(output.code, 0, "{}", output.stderr);
         until("the server signs with it", async || {
             kid_of(&server.token(&client).await) == kid
         })
@@ -381,7 +381,15 @@ async fn kid_is_kept_verbatim(kind: Kind) {
         let token = server.token(&client).await;
         assert!(server.is_active(&client, &token).await);
         assert!(published(&server).await.contains(&kid.to_owned()));
-        let encoded: String = kid.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let encoded = format!(
+            "%{}",
+            hex::encode_upper(kid)
+                .as_bytes()
+                .chunks(2)
+                .map(|c| std::str::from_utf8(c).unwrap())
+                .collect::<Vec<_>>()
+                .join("%")
+        );
         let revoked = server
             .admin(Method::POST, &format!("/keys/{encoded}/revoke"))
             .send()
