@@ -41,7 +41,7 @@ const IDS: [&str; 15] = [
 ];
 
 /// Every byte but letters and digits percent-encoded.
-fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     let encode = |byte: u8| {
         if byte.is_ascii_alphanumeric() {
             char::from(byte).to_string()

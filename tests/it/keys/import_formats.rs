@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{kid_of, published, until};
 use crate::cli::migrated;
+use crate::client_ids::encoded;
 use crate::start;
 
 on_both_stores!(kid_is_kept_verbatim);
@@ -381,15 +382,7 @@ async fn kid_is_kept_verbatim(kind: Kind) {
         let token = server.token(&client).await;
         assert!(server.is_active(&client, &token).await);
         assert!(published(&server).await.contains(&kid.to_owned()));
-        let encoded = format!(
-            "%{}",
-            hex::encode_upper(kid)
-                .as_bytes()
-                .chunks(2)
-                .map(|c| std::str::from_utf8(c).unwrap())
-                .collect::<Vec<_>>()
-                .join("%")
-        );
+        let encoded = encoded(kid);
         let revoked = server
             .admin(Method::POST, &format!("/keys/{encoded}/revoke"))
             .send()
