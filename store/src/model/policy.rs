@@ -226,6 +226,9 @@ impl StaticClaims {
     }
 }
 
+/// Beyond the largest signed integer.
+const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
+
 /// Writes a number as every store returns it: Postgres has neither exponents nor a negative zero in JSON.
 fn normalize(value: &mut Value) {
     match value {
@@ -233,9 +236,10 @@ fn normalize(value: &mut Value) {
             let float = number.as_f64().unwrap_or_default();
             if float == 0.0 {
                 *value = 0.0.into();
-            } else if float.fract() == 0.0 && float.abs() >= 1e16 && float.abs() < 9e18 {
+            } else if float.abs() >= 1e16 && (-TWO_TO_63..TWO_TO_63).contains(&float) {
+                // From 2^53 on, every such number is an integer.
                 *value = (float as i64).into();
-            } else if float.fract() == 0.0 && (9e18..1.8e19).contains(&float) {
+            } else if (TWO_TO_63..2.0 * TWO_TO_63).contains(&float) {
                 *value = (float as u64).into();
             }
         }
@@ -324,6 +328,14 @@ mod tests {
         ] {
             assert!(text.parse::<Rate>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_of_claims_are_written_without_exponents() {
+        let text = r#"{"a":[1e16,-1e17,9.3e18,1.8e19,-0.0,1.5,1e20,9007199254740993]}"#;
+        let claims: StaticClaims = serde_json::from_str(text).unwrap();
+        let expected = r#""a":[10000000000000000,-100000000000000000,9300000000000000000,18000000000000000000,0.0,1.5,1e+20,9007199254740993]"#;
+        assert_eq!(claims.members().map(AsRef::as_ref), Some(expected));
     }
 
     #[test]
