@@ -189,8 +189,7 @@ async fn ids_are_listed_and_imported_verbatim(kind: Kind) {
     let setup = migrated(kind).await;
     let mut sorted = IDS;
     sorted.sort_unstable();
-    let rows: Vec<_> = IDS.iter().map(|id| json!({"client_id": id}).to_string()).collect();
-    let rows = rows.join("\n");
+    let rows = IDS.map(|id| format!("{}\n", json!({"client_id": id}))).concat();
     let secrets = setup.directory().join("secrets.csv");
     let arguments = [
         "client",
