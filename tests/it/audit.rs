@@ -116,7 +116,7 @@ async fn changes_are_filtered_by_time_client_and_kind(kind: Kind) {
         ("?since=yesterday", "since"),
         ("?until=-1", "until"),
         ("?kind=A", "kind"),
-        ("?client_id=a%20b", "client_id"),
+        ("?client_id=%C3%A4", "client_id"),
         ("?limit=0", "limit"),
         ("?colour=red", "takes"),
     ] {

@@ -58,7 +58,10 @@ async fn disabled_client_is_rejected_at_every_endpoint(kind: Kind) {
     let api = "https://api.example";
     let owner = server.register(json!({"audience": [api]})).await;
     let token = server.token(&owner).await;
-    let resource = server.register(json!({"introspection_audiences": [api]})).await;
+    let grants = ["client_credentials"];
+    let resource = server
+        .register(json!({"introspection_audiences": [api], "grant_types": grants}))
+        .await;
     let own = server.token(&resource).await;
     assert!(is_active(&server, &resource, &token).await);
     change(&server, &resource, json!({"disabled": true})).await;

@@ -183,7 +183,6 @@ async fn rejections_of_hostile_text_are_well_formed(kind: Kind) {
             (Method::GET, format!("/audit?kind={segment}"), json!({})),
             (Method::GET, format!("/audit?cursor={segment}"), json!({})),
             (Method::GET, format!("/audit?jti={segment}"), json!({})),
-            (Method::GET, format!("/clients?prefix={segment}"), json!({})),
             (Method::POST, "/tokens:issue".to_owned(), json!({ "client_id": text })),
             (
                 Method::POST,

@@ -23,20 +23,12 @@ pub struct Change {
 impl Change {
     /// Whether more than the fields changes: only an overwrite writes that.
     pub fn is_overwrite(&self) -> bool {
-        self.replaces_secrets() || self.before.created_at != self.after.created_at
+        self.before.secrets != self.after.secrets || self.before.created_at != self.after.created_at
     }
 
-    fn replaces_secrets(&self) -> bool {
-        self.before.secrets != self.after.secrets
-    }
-
-    /// As [`detail`], and whether the secrets are replaced.
+    /// As [`detail`].
     pub fn detail(&self) -> Value {
-        let mut detail = detail(Some(&self.before), Some(&self.after));
-        if self.replaces_secrets() {
-            detail["secrets_replaced"] = true.into();
-        }
-        detail
+        detail(Some(&self.before), Some(&self.after))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::slice::from_ref;
 use std::time::{Duration, Instant};
 
-use oauth2_store::model::{AuditEntry, AuditFilter, AuditPosition, AuditRow, Change, Client, Revocation};
+use oauth2_store::model::{AuditEntry, AuditFilter, AuditPosition, AuditRow, Change, Client, ClientSecret, Revocation};
 use oauth2_store::{LoadedRow, LogPosition, StoreError};
 
 use crate::fixture::{Fixture, NOW, audit, client};
@@ -360,10 +360,15 @@ async fn every_column_round_trips(kind: &str) {
     all.sort_by(|a, b| a.client_id.cmp(&b.client_id));
     assert_eq!(all, expected);
 
+    let secret = |byte, expires_at| ClientSecret {
+        hash: [byte; 32],
+        expires_at,
+    };
     // An overwrite also sets the time of creation and the secrets.
     let replacement = Client {
         version: 2,
         created_at: NOW - 77,
+        secrets: [secret(9, None), secret(8, Some(NOW + 5))].into(),
         ..client("full")
     };
     assert_ne!(replacement.secrets, expected[1].secrets);

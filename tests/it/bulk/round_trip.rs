@@ -260,10 +260,11 @@ async fn existing_clients_are_skipped_or_overwritten(kind: Kind) {
         assert!(tokio::time::Instant::now() < deadline, "{rows:?}");
         rows = audit();
     }
-    let change = json!({"scope": {"old": "old", "new": "new"}});
-    let overwrites = rows.iter().filter(|row| row["detail"]["secrets_replaced"] == true);
-    let overwrites: Vec<&Value> = overwrites.map(|row| &row["detail"]["changes"]).collect();
-    assert_eq!(overwrites, [&change], "{rows:?}");
+    let changes = rows.iter().map(|row| &row["detail"]["changes"]);
+    let overwrites: Vec<&Value> = changes.filter(|changes| changes["scope"]["new"] == "new").collect();
+    assert_eq!(overwrites.len(), 1, "{rows:?}");
+    let secrets = &overwrites[0]["secrets"];
+    assert_ne!(secrets["old"][0]["id"], secrets["new"][0]["id"], "{rows:?}");
     assert_eq!(rows.len(), 2, "a skipped client has no row: {rows:?}");
 }
 
