@@ -1,6 +1,7 @@
 //! The token stores of a process, and which worker asks which.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use actix::Arbiter;
 
@@ -14,6 +15,8 @@ use crate::runtime::system::ActorSystem;
 #[derive(Debug)]
 pub struct TokenStores {
     token_stores: Vec<(Option<ThreadAssigner>, Mailbox<TokenStore>)>,
+    /// Held while a worker takes a token store: workers start at the same time, and two must not take the same one.
+    taking: Mutex<()>,
     next: AtomicUsize,
 }
 
@@ -35,12 +38,14 @@ impl TokenStores {
         };
         Self {
             token_stores: (0..workers.min(limit).max(1)).map(start).collect(),
+            taking: Mutex::new(()),
             next: AtomicUsize::new(0),
         }
     }
 
     /// The token store for the worker on whose thread this is called.
     pub fn for_this_worker(&self) -> Mailbox<TokenStore> {
+        let _taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
         // One that has no thread yet, or whose worker ended and is replaced by this one.
         let unassigned = self.token_stores.iter().find_map(|(assigner, mailbox)| {
             let assigner = assigner.as_ref().filter(|assigner| !assigner.is_assigned())?;
