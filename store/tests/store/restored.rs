@@ -10,7 +10,8 @@ use crate::fixture::{NOW, audit, client, issue, key, options, token};
 const AHEAD: &str = "DO $$ BEGIN FOR i IN 1..5000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$";
 
 fn cut_off(ms: u64) -> Revocation {
-    Revocation::of_client(format!("c{ms}"), ms, 0)
+    // The version of a client that was not changed.
+    Revocation::of_client(format!("c{ms}"), ms, 1)
 }
 
 async fn open(url: String) -> Store {

@@ -200,14 +200,18 @@ async fn failed_admin_authentications_are_limited_and_aggregated(kind: Kind) {
         }
     }
     assert!(limited > 0, "100 a minute are allowed");
-    let retry = server
-        .http
-        .get(server.management_url("/admin/v1/keys"))
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(retry.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert!(retry.headers().contains_key("retry-after"));
+    let mut attempts = ATTEMPTS;
+    let limited_response = loop {
+        attempts += 1;
+        let url = server.management_url("/admin/v1/keys");
+        let response = server.http.get(url).send().await.unwrap();
+        // An attempt may have become free meanwhile.
+        if response.status() != StatusCode::UNAUTHORIZED {
+            break response;
+        }
+    };
+    assert_eq!(limited_response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(limited_response.headers().contains_key("retry-after"));
     // Neither an operator with a right token nor a client of the public listener is affected.
     assert_eq!(
         call(&server, &admin, Method::GET, "/keys", json!({})).await,
@@ -229,7 +233,7 @@ async fn failed_admin_authentications_are_limited_and_aggregated(kind: Kind) {
         .iter()
         .map(|row| row["detail"]["failures"].as_u64().unwrap_or(1))
         .sum();
-    assert_eq!(count, ATTEMPTS + 1);
+    assert_eq!(count, attempts);
     // The failures of at most two minutes.
     assert!(items.len() <= 122, "{}", items.len());
     let aggregate = items
