@@ -14,7 +14,7 @@ use crate::runtime::system::ActorSystem;
 /// The token stores of a process: one per worker, on that worker's thread, or fewer, on threads of their own.
 #[derive(Debug)]
 pub struct TokenStores {
-    token_stores: Vec<(Option<ThreadAssigner>, Mailbox<TokenStore>)>,
+    all: Vec<(Option<ThreadAssigner>, Mailbox<TokenStore>)>,
     /// Held while a worker takes a token store: workers start at the same time, and two must not take the same one.
     taking: Mutex<()>,
     next: AtomicUsize,
@@ -37,7 +37,7 @@ impl TokenStores {
             (assigner, system.supervise_on(placement, "token_store", policy, factory))
         };
         Self {
-            token_stores: (0..workers.min(limit).max(1)).map(start).collect(),
+            all: (0..workers.min(limit).max(1)).map(start).collect(),
             taking: Mutex::new(()),
             next: AtomicUsize::new(0),
         }
@@ -47,7 +47,7 @@ impl TokenStores {
     pub fn for_this_worker(&self) -> Mailbox<TokenStore> {
         let _taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
         // One that has no thread yet, or whose worker ended and is replaced by this one.
-        let unassigned = self.token_stores.iter().find_map(|(assigner, mailbox)| {
+        let unassigned = self.all.iter().find_map(|(assigner, mailbox)| {
             let assigner = assigner.as_ref().filter(|assigner| !assigner.is_assigned())?;
             Some((assigner, mailbox))
         });
@@ -55,12 +55,12 @@ impl TokenStores {
             assigner.assign(thread);
             return mailbox.clone();
         }
-        let index = self.next.fetch_add(1, Ordering::Relaxed) % self.token_stores.len();
-        self.token_stores[index].1.clone()
+        let index = self.next.fetch_add(1, Ordering::Relaxed) % self.all.len();
+        self.all[index].1.clone()
     }
 
     /// The mailboxes of all token stores; there is at least one.
     pub fn mailboxes(&self) -> impl Iterator<Item = &Mailbox<TokenStore>> {
-        self.token_stores.iter().map(|(_, mailbox)| mailbox)
+        self.all.iter().map(|(_, mailbox)| mailbox)
     }
 }
