@@ -75,7 +75,7 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
 
 /// Serves from an open store.
 async fn run_on(config: &Config, options: ServeOptions, store: &Store, mut signals: Signals) -> Result<(), Failure> {
-    let is_new = embedded_store::create_schema(config, store, options.migrate).await? > 0;
+    embedded_store::create_schema(config, store, options.migrate).await?;
     let secrets = embedded::provide(config, bootstrap::may_hold_keys(config, store).await)?;
     let clock = Arc::new(StoreClock::of_this_machine());
     let now_ms = clock.unix_ms() as i64;
@@ -99,21 +99,21 @@ async fn run_on(config: &Config, options: ServeOptions, store: &Store, mut signa
         bootstrap.run_until_reachable().await?;
         prepared.send_replace(true);
         server.loaded().await;
-        if is_new
-            && config.server.listener.is_loopback()
+        if config.server.listener.is_loopback()
             && let Some(data) = config.database.data_directory()
+            && first_run::had_no_client(store).await?
         {
             first_run::create_demo_client(&server.services.clients, &data).await?;
         }
-        Ok::<_, Failure>(())
+        banner(config, store).await
     };
-    tokio::select! {
+    let banner = tokio::select! {
         started = start => started?,
         () = signals.stop() => return Ok(()),
         failure = server.escalated() => return Err(failure),
-    }
+    };
     // Listening first: the printed command works, and a wait for `/ready` ends.
-    banner(config).print();
+    banner.print();
     server.readiness.accepting.store(true, Ordering::Release);
 
     tokio::select! {
@@ -126,23 +126,26 @@ async fn run_on(config: &Config, options: ServeOptions, store: &Store, mut signa
     Ok(())
 }
 
-fn banner(config: &Config) -> Banner<'_> {
-    let demo_secret = config
+async fn banner<'a>(config: &'a Config, store: &Store) -> Result<Banner<'a>, Failure> {
+    let secret_file = config
         .database
         .data_directory()
-        .map(|data| first_run::secret_file(&data))
-        .filter(|file| file.exists());
+        .map(|data| first_run::secret_file(&data));
+    let demo_secret = match secret_file.filter(|file| file.exists()) {
+        Some(file) if first_run::has_demo_client(store).await? => Some(file),
+        _ => None,
+    };
     let data = if let Some(path) = config.database.sqlite_path() {
         path.display().to_string()
     } else {
         let url = config.entries.iter().find(|entry| entry.key.path == "database.url");
         url.and_then(|entry| entry.value.clone()).unwrap_or_default()
     };
-    Banner {
+    Ok(Banner {
         issuer: &config.issuer,
         public: config.server.listener.authority(),
         management: config.management.authority(),
         data,
         demo_secret,
-    }
+    })
 }

@@ -25,8 +25,9 @@ CREATE TABLE log_epochs (
 INSERT INTO log_epochs SELECT 0, system_identifier FROM pg_control_system();
 
 -- The position of rows that this transaction appends. The first transaction in another cluster begins an epoch. The epoch is looked up once
--- a transaction: `set_config` with `true` ends with it, so it is safe behind a transaction pooler.
-CREATE FUNCTION log_position() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+-- a transaction: `set_config` with `true` ends with it, so it is safe behind a transaction pooler. With the rights of the owner: the role of a
+-- server of the version before has none on the table of epochs.
+CREATE FUNCTION log_position() RETURNS bigint LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     known text := nullif(current_setting('oauth2_server.log_epoch', true), '');
     here  bigint;

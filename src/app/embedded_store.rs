@@ -20,7 +20,7 @@ pub(super) fn check_files(config: &Config) -> Result<(), Failure> {
     if std::fs::metadata(database).is_ok_and(|found| found.len() > 0) {
         return Ok(());
     }
-    let mut files = generated_secrets(database);
+    let mut files = generated_secrets(config, database);
     let mut log = database.as_os_str().to_owned();
     log.push("-wal");
     let log = PathBuf::from(log);
@@ -46,7 +46,7 @@ pub(super) async fn create_schema(config: &Config, store: &Store, may_migrate: b
     if store.schema_version().await?.is_some() {
         return Ok(0);
     }
-    refuse(database, "has no tables", &generated_secrets(database))?;
+    refuse(database, "has no tables", &generated_secrets(config, database))?;
     if !may_migrate {
         let expected = store.required_schema_version();
         return Err(StoreError::Corrupt(format!(
@@ -57,17 +57,21 @@ pub(super) async fn create_schema(config: &Config, store: &Store, may_migrate: b
     Ok(store.migrate().await?)
 }
 
-/// The secrets that a server generated next to its database.
-fn generated_secrets(database: &Path) -> Vec<PathBuf> {
+/// The secrets that a server generated next to its database. What the configuration gives was not generated, wherever it lies.
+fn generated_secrets(config: &Config, database: &Path) -> Vec<PathBuf> {
     let Some(directory) = database.parent() else {
         return Vec::new();
     };
     let names = [
-        embedded::KEY_ENCRYPTION_KEY_FILE,
-        embedded::ADMIN_TOKEN_FILE,
-        first_run::SECRET_FILE,
+        (
+            embedded::KEY_ENCRYPTION_KEY_FILE,
+            config.secrets.key_encryption_key.is_none(),
+        ),
+        (embedded::ADMIN_TOKEN_FILE, config.secrets.admin_token.is_none()),
+        (first_run::SECRET_FILE, true),
     ];
-    let paths = names.iter().map(|name| directory.join(name));
+    let generated = names.iter().filter(|(_, is_generated)| *is_generated);
+    let paths = generated.map(|(name, _)| directory.join(name));
     paths.filter(|path| path.exists()).collect()
 }
 

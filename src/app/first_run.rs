@@ -2,7 +2,11 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
+
+use oauth2_store::model::{AuditFilter, AuditPosition};
+use oauth2_store::{Store, StoreError};
 
 use crate::config::embedded;
 use crate::failure::Failure;
@@ -25,6 +29,21 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Where the demo client's secret is.
 pub(super) fn secret_file(data: &Path) -> PathBuf {
     data.join(SECRET_FILE)
+}
+
+/// Whether the store never had a client, also if an earlier start was interrupted before it made one.
+pub(super) async fn had_no_client(store: &Store) -> Result<bool, StoreError> {
+    let created = AuditFilter {
+        kind: Some("client".to_owned()),
+        ..AuditFilter::default()
+    };
+    let clients = store.load_clients("", 1).await?;
+    Ok(clients.is_empty() && store.audit(&created, AuditPosition::Newest, 1).await?.is_empty())
+}
+
+/// Whether the store has the demo client.
+pub(super) async fn has_demo_client(store: &Store) -> Result<bool, StoreError> {
+    Ok(store.client(DEMO).await?.is_some())
 }
 
 /// Registers the demo client of a new store. The file with its secret is written first: a start that is interrupted between the two
@@ -69,10 +88,16 @@ pub(super) struct Banner<'a> {
 }
 
 impl Banner<'_> {
-    /// Prints the banner in one write, as plain text. A closed stdout is no failure.
+    /// Prints the banner in one write, as plain text. A closed stdout is no failure, and one that nobody reads delays the start by a
+    /// second at most.
     pub(super) fn print(&self) {
-        let mut stdout = io::stdout().lock();
-        let _ = stdout.write_all(self.text().as_bytes()).and_then(|()| stdout.flush());
+        let (text, (printed, wait)) = (self.text(), mpsc::channel());
+        std::thread::spawn(move || {
+            let mut stdout = io::stdout().lock();
+            let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+            let _ = printed.send(());
+        });
+        let _ = wait.recv_timeout(Duration::from_secs(1));
     }
 
     fn text(&self) -> String {

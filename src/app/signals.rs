@@ -16,19 +16,20 @@ const STOP: [(Number, &str); 4] = [
     (Number::POWER, "SIGPWR"),
 ];
 
-/// Signals that would end a process that does not handle them, and that mean nothing to this server: from log rotation, timers,
-/// closed pipes and limits. A write beyond a limit of file sizes then fails with an error.
-const IGNORED: [(Number, &str); 9] = [
+/// Signals that would end a process that does not handle them, and that mean nothing to this server: from log rotation and timers.
+const IGNORED: [(Number, &str); 7] = [
     (Number::USR1, "SIGUSR1"),
     (Number::USR2, "SIGUSR2"),
-    (Number::PIPE, "SIGPIPE"),
     (Number::ALARM, "SIGALRM"),
     (Number::VTALARM, "SIGVTALRM"),
     (Number::PROF, "SIGPROF"),
     (Number::IO, "SIGIO"),
     (Number::XCPU, "SIGXCPU"),
-    (Number::XFSZ, "SIGXFSZ"),
 ];
+
+/// A write beyond a limit of file sizes: it fails with an error. Not logged: the write may be that of a log line. For the same reason
+/// SIGPIPE, which the standard library ignores, is not handled here.
+const FAILED_WRITE: (Number, &str) = (Number::XFSZ, "SIGXFSZ");
 
 const HANG_UP: (Number, &str) = (Number::HUP, "SIGHUP");
 
@@ -36,7 +37,10 @@ const HANG_UP: (Number, &str) = (Number::HUP, "SIGHUP");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Stop,
+    /// Logged.
     Nothing,
+    /// Not even logged.
+    FailedWrite,
 }
 
 /// The signals of a server, from the moment this is made.
@@ -59,7 +63,8 @@ impl Signals {
         };
         let stop = STOP.map(|number| (number, Meaning::Stop));
         let ignored = IGNORED.map(|number| (number, Meaning::Nothing));
-        let all = stop.into_iter().chain(ignored).chain([(HANG_UP, hang_up)]);
+        let others = [(HANG_UP, hang_up), (FAILED_WRITE, Meaning::FailedWrite)];
+        let all = stop.into_iter().chain(ignored).chain(others);
         let handled = all.map(|((number, name), meaning)| {
             Ok(Handled {
                 signal: signal(SignalKind::from_raw(number.as_raw()))?,
@@ -77,14 +82,17 @@ impl Signals {
             for handled in &mut self.0 {
                 while let Poll::Ready(Some(())) = handled.signal.poll_recv(context) {
                     let signal = handled.name;
-                    if handled.meaning == Meaning::Stop {
-                        tracing::info!(signal, "signal to stop");
-                        return Poll::Ready(());
+                    match handled.meaning {
+                        Meaning::Stop => {
+                            tracing::info!(signal, "signal to stop");
+                            return Poll::Ready(());
+                        }
+                        Meaning::Nothing => tracing::info!(
+                            signal,
+                            "signal ignored: the configuration is read at the start, logs go to stderr"
+                        ),
+                        Meaning::FailedWrite => {}
                     }
-                    tracing::info!(
-                        signal,
-                        "signal ignored: the configuration is read at the start, logs go to stderr"
-                    );
                 }
             }
             Poll::Pending

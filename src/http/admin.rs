@@ -14,7 +14,7 @@ use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
 use super::admin_deadline;
 use super::endpoint::endpoints;
 use super::error::Failure;
-use super::extract::{By, bearer};
+use super::extract::{By, bearer, path_parameter};
 use super::oauth::admission::Admission;
 use crate::service::operator::Operator;
 use crate::service::operators::Operators;
@@ -113,10 +113,12 @@ fn record(operators: &Operators, admission: &Admission, operator: &Operator, req
     let named = [("client_id", "client"), ("kid", "key"), ("jti", "token")];
     let target = named
         .into_iter()
-        .find_map(|(parameter, kind)| Some((kind, request.match_info().get(parameter)?)));
+        .find(|(parameter, _)| request.match_info().get(parameter).is_some());
+    // Decoded, as the log is searched by it.
+    let id = target.map(|_| path_parameter(request)).unwrap_or_default();
     let change = RejectedChange {
         request: &pattern(request),
-        target: target.unwrap_or(("issuer", "")),
+        target: target.map_or(("issuer", ""), |(_, kind)| (kind, &*id)),
         error: failure.code(),
         description: &failure.to_string(),
     };

@@ -205,5 +205,7 @@ async fn interrupted_first_start_can_be_repeated() {
         let server = DedicatedServer::start(setup).await;
         let response = server.http.get(server.url("/ready")).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
+        let demo = server.setup.run(&["client", "show", "demo"]);
+        assert_eq!(demo.code, 0, "after {pause} ms: {}", demo.stderr);
     }
 }

@@ -83,6 +83,26 @@ fn snapshot(data: &Path) -> Vec<(&'static str, String, u32)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn demo_client_is_made_after_a_start_that_found_its_port_taken() {
+    let setup = setup(Kind::Sqlite).await;
+    let taken = std::net::TcpListener::bind(("127.0.0.1", setup.public)).unwrap();
+    let failed = setup.run(&[]);
+    assert_eq!(failed.code, 3, "{}", failed.stderr);
+    drop(taken);
+    let (_, line) = curl(&setup.spawn());
+    assert_eq!(paste(&line)["token_type"], "Bearer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_demo_client_is_not_made_again() {
+    let mut server = start(Kind::Sqlite).await;
+    assert_eq!(server.setup.run(&["client", "delete", "demo"]).code, 0);
+    server.process.kill();
+    server.start_again().await;
+    assert_eq!(server.setup.run(&["client", "show", "demo"]).code, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn postgres_store_has_no_demo_client() {
     let server = start(Kind::Postgres).await;
     let listed = server.setup.json(&["client", "list", "--json"]);

@@ -76,7 +76,8 @@ async fn signals_without_meaning_are_ignored() {
         server.token(&client).await;
     }
     let log = server.process.complete_log().await;
-    for name in names {
+    // A line about a write that failed would fail itself, and so on.
+    for name in names.into_iter().filter(|name| !["PIPE", "XFSZ"].contains(name)) {
         let line = log
             .lines()
             .find(|line| line.contains(&format!("\"signal\":\"SIG{name}\"")));

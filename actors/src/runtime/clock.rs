@@ -17,6 +17,9 @@ pub use super::wall_clock::{Clock, ManualClock, MonotonicClock, SystemClock};
 /// The most that an id of another node may be ahead of the ids of this one, in milliseconds.
 const MAX_SKEW_MS: u64 = 30_000;
 
+/// The last id may be this much ahead of the time of ids, milliseconds, before all nodes are told so.
+const FOLLOWS_MS: u64 = 250;
+
 /// Bytes of randomness in an id; 74 of their bits survive under the version and variant.
 const RANDOM_BYTES: usize = 10;
 
@@ -120,12 +123,20 @@ impl IdClock {
 
     /// Agrees with the other nodes on the time of ids. Answers what to write to the store, if anything.
     pub fn agree(&self, time: &StoreTime) -> Option<Reservation> {
-        let slew = time.needed_slew();
+        let mut slew = time.needed_slew();
+        let last = self.floor.load(Ordering::SeqCst);
+        let now_ms = self.clock.unix_ms();
+        // This node knows its last id: after a step that is too small for the store to notice, others must not fall behind it.
+        if last > slew.id_ms(now_ms) + FOLLOWS_MS {
+            slew = Slew {
+                from_ms: now_ms,
+                ahead_ms: last - now_ms,
+            };
+        }
         if **self.slew.load() != slew {
             // An id that is made meanwhile is not earlier than the last one: the floor keeps them in order.
             self.slew.store(Arc::new(slew));
         }
-        let last = self.floor.load(Ordering::SeqCst);
         let reserved_ms = if last > 0 && last + RESERVE_MS / 2 > time.reserved_ms {
             last + RESERVE_MS
         } else {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::material::{
-    ImportError, MIN_RSA_BITS, Material, Missing, checked_rsa, import_error, missing, rsa_size_error,
+    ImportError, MAX_RSA_BITS, MIN_RSA_BITS, Material, Missing, checked_rsa, import_error, missing, rsa_size_error,
 };
 use super::rsa_factors;
 use crate::tokens::BASE64URL;
@@ -203,6 +203,9 @@ fn rsa_key(jwk: &Jwk) -> Result<Material, ImportError> {
     let (n, e, d) = (read("n", &jwk.n)?, read("e", &jwk.e)?, read("d", &jwk.d)?);
     if n.len() * 8 < MIN_RSA_BITS {
         return Err(rsa_size_error("that is too small"));
+    }
+    if n.len() * 8 > MAX_RSA_BITS {
+        return Err(rsa_size_error("that is too large"));
     }
     let [first, second, dp, dq, qi] =
         if let (Some(_), Some(_), Some(_), Some(_), Some(_)) = (&jwk.p, &jwk.q, &jwk.dp, &jwk.dq, &jwk.qi) {

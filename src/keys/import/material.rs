@@ -57,7 +57,7 @@ pub(super) enum Material {
 
 /// Allowed sizes of an RSA key, bits.
 pub(super) const MIN_RSA_BITS: usize = 2048;
-const MAX_RSA_BITS: usize = 8192;
+pub(super) const MAX_RSA_BITS: usize = 8192;
 
 /// An RSA key that was read, if its size is allowed.
 pub(super) fn checked_rsa<E: std::fmt::Display>(read: Result<rsa::KeyPair, E>) -> Result<Material, ImportError> {

@@ -1,7 +1,7 @@
 //! Bulk import and export of clients: one JSON object a line, or CSV with a header.
 //!
 //! What a row does to a client that exists is chosen for the whole import ([`ExistingClients`]). By default it changes the client as
-//! an update does: what it leaves out stays as it is, so an old file cannot enable a client that was disabled since. The same text
+//! an update does: what it leaves out stays as it is, so a line without `disabled` cannot enable a client that was disabled since. The same text
 //! can be imported again and changes nothing. Exports can be imported.
 
 use std::collections::HashMap;

@@ -3,6 +3,8 @@
 //! Each step runs under a lock, on one node at a time. A step waits at most 100 ms for a table, because requests queue behind
 //! it; a failed step is repeated in the next round.
 
+use std::sync::Arc;
+
 use time::{Date, OffsetDateTime};
 
 use super::connection::Connection;
@@ -27,7 +29,10 @@ const ATTEMPTS: u32 = 4;
 
 impl PostgresStore {
     pub(crate) async fn maintain(&self, now: i64, horizon: i64) -> Result<Maintenance> {
-        with_connection!(self, MAINTENANCE, |connection| {
+        // Creating partitions takes rights that requests do not need: a failure says nothing about their writes.
+        let mut store = self.clone();
+        store.writes = Arc::default();
+        with_connection!(store, MAINTENANCE, |connection| {
             round(connection, now, horizon).await
         })
     }

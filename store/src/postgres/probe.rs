@@ -11,9 +11,10 @@ const STATE: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_re
     (SELECT coalesce(string_agg(privilege || ' on ' || name, ', '), '') FROM (VALUES
         ('tokens', 'INSERT'), ('revocations', 'INSERT'), ('audit_log', 'INSERT'),
         ('clients', 'INSERT'), ('clients', 'UPDATE'), ('clients', 'DELETE'),
-        ('client_secrets', 'INSERT'), ('client_secrets', 'DELETE'),
-        ('signing_keys', 'INSERT'), ('signing_keys', 'UPDATE'),
-        ('quota_usage', 'INSERT'), ('quota_usage', 'UPDATE')) AS needed (name, privilege)
+        ('client_secrets', 'INSERT'), ('client_secrets', 'UPDATE'), ('client_secrets', 'DELETE'),
+        ('signing_keys', 'INSERT'), ('signing_keys', 'UPDATE'), ('signing_keys', 'DELETE'),
+        ('quota_usage', 'INSERT'), ('quota_usage', 'UPDATE'), ('id_clock', 'SELECT'), ('id_clock', 'UPDATE'),
+        ('cutoff_corrections', 'SELECT'), ('cutoff_corrections', 'INSERT'), ('log_epochs', 'SELECT')) AS needed (name, privilege)
      WHERE NOT has_table_privilege(name, privilege))";
 
 /// Rows of a thorough probe: of 260 bytes each, they fill two pages.

@@ -82,7 +82,7 @@ impl PostgresStore {
                 &audit.actor,
                 &audit.action,
                 &audit.detail,
-                &Seconds((cutoff_ms / 1000) as i64 - row::CHANGE_SPREADS_IN),
+                &Seconds((now_ms / 1000) as i64 - row::CHANGE_SPREADS_IN),
             ];
             let rows = connection.query(sql, &params).await?;
             rows.iter().map(|r| read(r, 0)).collect()

@@ -26,7 +26,7 @@ impl SqliteStore {
                     let version = t.prepare_cached("SELECT version FROM clients WHERE client_id = ?1")?;
                     revocation.client_version = optional(version, id)?.unwrap_or(0);
                 }
-                RevocationTarget::Issuer => appended = changed_clients(t, revocation.cutoff_ms)?,
+                RevocationTarget::Issuer => appended = changed_clients(t, revocation.cutoff_ms, now_ms)?,
                 _ => {}
             }
             let (kind, id) = row::target(&revocation.target);
@@ -141,12 +141,12 @@ pub(super) fn append_revocation(t: &Connection, revocation: &Revocation) -> std:
 }
 
 /// Cut-offs of the clients that changed so recently that a node may still issue by what they were.
-fn changed_clients(t: &Connection, cutoff_ms: u64) -> std::result::Result<Vec<Revocation>, Failure> {
+fn changed_clients(t: &Connection, cutoff_ms: u64, now_ms: u64) -> std::result::Result<Vec<Revocation>, Failure> {
     let mut select = t.prepare_cached(
         "SELECT client_id, version FROM clients WHERE version > 1 AND client_id IN (
              SELECT target_id FROM audit_log WHERE at >= ?1 AND target_kind = 'client')",
     )?;
-    let since = (cutoff_ms / 1000) as i64 - row::CHANGE_SPREADS_IN;
+    let since = (now_ms / 1000) as i64 - row::CHANGE_SPREADS_IN;
     let found = select.query_map([since], |r| {
         Ok(Revocation::of_client(r.get::<_, String>(0)?, cutoff_ms, r.get(1)?))
     })?;
