@@ -173,11 +173,9 @@ impl Framing {
         let line = &mut line[..length];
         self.at = At::Line;
         if line.is_empty() {
+            // Empty lines before a request line are skipped (RFC 9112 section 2.2).
             if self.head.begun {
                 self.end_of_head();
-            } else {
-                // Empty lines before a request line are skipped (RFC 9112 section 2.2).
-                self.at = At::Start;
             }
         } else if !self.head.begun {
             self.head.begun = true;
