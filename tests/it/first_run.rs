@@ -89,7 +89,8 @@ async fn demo_client_is_made_after_a_start_that_found_its_port_taken() {
     let failed = setup.run(&[]);
     assert_eq!(failed.code, 3, "{}", failed.stderr);
     drop(taken);
-    let (_, line) = curl(&setup.spawn());
+    let process = setup.spawn();
+    let (_, line) = curl(&process);
     assert_eq!(paste(&line)["token_type"], "Bearer");
 }
 
