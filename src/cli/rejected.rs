@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::service::rejections::RejectedChange;
 
 /// The subcommands that change something.
-pub const CHANGES: [&str; 13] = [
+pub const CHANGES: [&str; 14] = [
     "client create",
     "client delete",
     "client disable",
@@ -21,6 +21,7 @@ pub const CHANGES: [&str; 13] = [
     "key revoke",
     "key rewrap",
     "key rotate",
+    "token correct-cutoff",
     "token issue",
     "token revoke",
 ];
