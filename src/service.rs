@@ -5,8 +5,8 @@
 //! - Clients and limits: [`authenticate`], [`clients`], [`limits`], [`quotas`].
 //! - Operation: [`operators`], [`keys`], [`audit`], [`readiness`], [`diagnosis`].
 //! - Two ports: [`store_access`] and [`ledger_access`]. Published state: [`views`], [`published_keys`].
-//! - [`error`]: why a use case was rejected or failed; [`operator`]: who performs an administrative one; [`rejections`]: what the audit log
-//!   keeps of a rejected one.
+//! - [`error`]: reasons of rejections and failures; [`operator`]: the operator of an administrative use case; [`rejections`]: their rows in
+//!   the audit log.
 //! - Shared values: [`cursor`], [`document`], [`limit_status`], [`page`], [`token_ref`], [`schema`].
 
 pub mod audit;

@@ -155,7 +155,7 @@ fn warn_if_exposed(config: &Config, file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The flag that adds what is missing.
+/// The flag that supplies the missing input.
 fn hint(missing: Option<Missing>) -> &'static str {
     match missing {
         Some(Missing::Algorithm) => "; set --alg",

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const OTHERS_READ: u32 = 0o004;
 const OTHERS_WRITE: u32 = 0o002;
 
-/// Only the owner of an entry may replace it, whoever can write to the directory.
+/// The sticky bit: only the owner of an entry may replace it, even if others can write to the directory.
 const STICKY: u32 = 0o1000;
 
 /// How users other than the file's owner and group can read or replace a file: a clause that follows its path, with the mode. `None` if

@@ -56,7 +56,7 @@ endpoints! {
     Management: GET "/admin/v1/audit" => audit::list;
 }
 
-/// The middleware that authenticates operators, and records the changes that they request in vain.
+/// The middleware that authenticates operators, and records rejected changes.
 pub async fn authenticate(
     operators: Data<Operators>,
     admission: Data<Admission>,

@@ -1,4 +1,4 @@
-//! Compresses what is large and repetitive: published documents, and the lists of the management listener. Never what holds a token:
+//! Compresses large, repetitive responses: published documents, and the lists of the management listener. Never a response with a token:
 //! its length after compression could tell a part of it (the BREACH attack), and it would cost more than it saves.
 
 use actix_web::body::{BoxBody, MessageBody, to_bytes};
@@ -32,7 +32,7 @@ pub fn accepts_gzip(headers: &HeaderMap) -> bool {
     any
 }
 
-/// The middleware of the management listener: compresses what was read, if the client takes that.
+/// The middleware of the management listener: compresses responses to GET if the client accepts gzip.
 pub async fn compress(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

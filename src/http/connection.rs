@@ -28,7 +28,7 @@ const HEAD_GRACE: Duration = Duration::from_secs(1);
 /// first.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long what was written may wait until the client reads any of it.
+/// How long a written response may wait until the client reads any of it.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long it may wait until the client reads all of it.

@@ -190,6 +190,18 @@ pub fn path_parameter(request: &HttpRequest) -> String {
     request.match_info().load().unwrap_or_default()
 }
 
+/// The query of a list without filters.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct PageQuery {
+    /// Items per page, 100 by default.
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<usize>,
+    /// `next_cursor` of the previous page.
+    pub cursor: Option<String>,
+}
+
 /// The token id in the path.
 #[derive(Debug, IntoParams)]
 #[into_params(names("jti"), parameter_in = Path)]

@@ -1,4 +1,4 @@
-//! Compresses what is published or listed.
+//! Compresses documents and lists.
 
 use std::io::Write;
 

@@ -78,7 +78,7 @@ impl Operator {
     }
 }
 
-/// The actor of what is done with a token of this client.
+/// The actor of changes that are authenticated by a token of this client.
 pub fn client_actor(client_id: &str) -> String {
     format!("client:{client_id}")
 }

@@ -1,5 +1,5 @@
-//! Authenticates operators: who may use the admin API. Callers that may not are logged, recorded and limited; so are the changes that
-//! operators requested in vain.
+//! Authenticates operators of the admin API. Rejected callers and rejected changes are logged and recorded; rejected callers are also
+//! rate limited.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -118,8 +118,8 @@ impl Revoke {
         Ok(unrecorded)
     }
 
-    /// Revokes every token issued so far to a client, or by this issuer, and those that another node issues afterwards because it
-    /// has not read of the last change of a client. Answers the cut-off, Unix milliseconds.
+    /// Revokes every token issued so far to a client, or by this issuer. This includes tokens that another node issues later by an
+    /// outdated version of the client. Answers the cut-off, Unix milliseconds.
     pub async fn everything_of(&self, operator: &Operator, whose: CutOff, deadline: Instant) -> Result<u64> {
         let target = match whose {
             CutOff::Issuer => RevocationTarget::Issuer,
@@ -153,7 +153,7 @@ impl Revoke {
                 store.revoke(&revocation, now_ms, &audit).await
             })
             .await?;
-        // The first row is what was asked for.
+        // The first row is the requested revocation.
         if let Some(revocation) = appended.first() {
             self.instruments.token_revoked(&revocation.target);
         }

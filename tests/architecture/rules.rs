@@ -33,6 +33,18 @@ pub const SHARED_BY_ACTORS: &[Row] = &[
     ("directory", &["error", "freshness"]),
 ];
 
+/// What a backend may name.
+const BACKEND: &[&str] = &[
+    "columns",
+    "error",
+    "migrations",
+    "model",
+    "options",
+    "reports",
+    "row",
+    "write_health",
+];
+
 /// Package `oauth2-store`: `store -> postgres, sqlite -> row -> model -> columns`. The model lists the columns of a table next to
 /// the struct whose fields they hold.
 pub const STORE: &[Row] = &[
@@ -48,32 +60,8 @@ pub const STORE: &[Row] = &[
     ("columns", &["error"]),
     ("row", &["error", "model"]),
     ("migrations", &["error"]),
-    (
-        "postgres",
-        &[
-            "columns",
-            "error",
-            "migrations",
-            "model",
-            "options",
-            "reports",
-            "row",
-            "write_health",
-        ],
-    ),
-    (
-        "sqlite",
-        &[
-            "columns",
-            "error",
-            "migrations",
-            "model",
-            "options",
-            "reports",
-            "row",
-            "write_health",
-        ],
-    ),
+    ("postgres", BACKEND),
+    ("sqlite", BACKEND),
     (
         "store",
         &[

@@ -2,12 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use oauth2_testkit::server::json as body_of;
-use oauth2_testkit::{Kind, Server};
+use oauth2_testkit::{Kind, Server, until};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -143,18 +143,14 @@ async fn id_of_any_printable_characters_works_everywhere(kind: Kind) {
 
         // On Postgres, rows appear when the transactions of other tests that began before them have ended.
         let query = format!("/audit?kind=client&client_id={}", encoded(id));
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
+        until(Duration::from_secs(20), &format!("audit rows of {id}"), async || {
             let (status, audit) = raw(&server, "GET", &query, "");
             assert_eq!(status, 200);
             let rows = audit["items"].as_array().unwrap();
             let has = |action: &str| rows.iter().any(|row| row["action"] == action);
-            if has("client.create") && has("client.update") {
-                break;
-            }
-            assert!(Instant::now() < deadline, "{id}: {audit}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            has("client.create") && has("client.update")
+        })
+        .await;
 
         let shown = server.setup.json(&["client", "show", "--json", "--", id]);
         assert_eq!((&shown["client_id"], &shown["client_name"]), (&json!(id), &json!("N")));

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use oauth2_testkit::server::json;
-use oauth2_testkit::{Credentials, DedicatedServer, FakeTime, Kind, Postgres, Server, Setup};
+use oauth2_testkit::{Credentials, DedicatedServer, FakeTime, Kind, Postgres, Server, Setup, until};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -17,21 +17,8 @@ const HOUR: i64 = 3600;
 /// Twice the two seconds within which a step is noticed.
 const NOTICED: Duration = Duration::from_secs(4);
 
-/// Waits until a condition holds.
-async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let wait = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    assert!(
-        tokio::time::timeout(NOTICED, wait).await.is_ok(),
-        "not within {NOTICED:?}: {what}"
-    );
-}
-
 async fn until_steps(server: &Server, steps: f64) {
-    until("the step is counted", async || {
+    until(NOTICED, "the step is counted", async || {
         server.metric("oauth2_server_clock_steps_total", &[]).await == Some(steps)
     })
     .await;
@@ -43,7 +30,7 @@ async fn ready(server: &Server) -> (StatusCode, Value) {
 }
 
 async fn until_ready(server: &Server) {
-    until("ready", async || ready(server).await.0 == StatusCode::OK).await;
+    until(NOTICED, "ready", async || ready(server).await.0 == StatusCode::OK).await;
 }
 
 /// A token, requested once: a step of the clock fails no request.
@@ -141,7 +128,7 @@ async fn host_clock_that_is_set_back_heals_in_seconds() {
     revoke_all_of(&server, after).await;
     assert_eq!(server.setup.run(&["token", "revoke", "--client", &opaque.id]).code, 0);
     assert!(!server.is_active(after, &late[1]).await);
-    until("the cut-off of the command line", async || {
+    until(NOTICED, "the cut-off of the command line", async || {
         !server.is_active(opaque, &late[2]).await
     })
     .await;
@@ -185,7 +172,7 @@ async fn database_clock_that_is_set_heals_on_every_node() {
     let second = DedicatedServer::start(first.setup.second_node()).await;
     let clients = clients(&first).await;
     let [cut, after, opaque, last] = &clients;
-    until("the second node has the clients", async || {
+    until(NOTICED, "the second node has the clients", async || {
         second.request_token(last, &[]).await.status() == StatusCode::OK
     })
     .await;
@@ -226,7 +213,10 @@ async fn database_clock_that_is_set_heals_on_every_node() {
     for server in [&first, &second] {
         until_steps(server, 3.0).await;
         for (client, token) in &early {
-            until("revoked on every node", async || !server.is_active(client, token).await).await;
+            until(NOTICED, "revoked on every node", async || {
+                !server.is_active(client, token).await
+            })
+            .await;
         }
     }
 }
@@ -246,7 +236,7 @@ async fn cut_off_ahead_of_every_id_is_corrected(kind: Kind) {
          VALUES ('client', '{id}', {cutoff_ms}, {expires_at})"
     );
     server.setup.sql(&row).await;
-    until("the cut-off is read", async || {
+    until(NOTICED, "the cut-off is read", async || {
         !server.is_active(&client, &before).await
     })
     .await;
@@ -272,7 +262,7 @@ async fn cut_off_ahead_of_every_id_is_corrected(kind: Kind) {
         (&corrected["corrected_from_ms"], &corrected["revokes_new_tokens"]),
         (&json!(cutoff_ms), &json!(false))
     );
-    until("new tokens are active", async || {
+    until(NOTICED, "new tokens are active", async || {
         let token = server.token(&client).await;
         server.is_active(&client, &token).await
     })
@@ -283,7 +273,7 @@ async fn cut_off_ahead_of_every_id_is_corrected(kind: Kind) {
     assert_eq!(server.metric("oauth2_server_cutoffs_ahead", &[]).await, Some(0.0));
     assert_eq!(doctor(&server.setup).0, "ok");
 
-    // A cut-off that holds is not lowered, from HTTP or the command line; what is none is not found.
+    // A cut-off in the past is not lowered, from HTTP or the command line; an unknown id is not found.
     let again = server.admin(Method::POST, &correct).send().await.unwrap();
     assert_eq!(again.status(), StatusCode::CONFLICT);
     let output = server

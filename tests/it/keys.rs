@@ -115,13 +115,9 @@ async fn restart(server: &mut DedicatedServer) {
     server.start_again().await;
 }
 
-/// Waits for something that has to happen.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !holds().await {
-        assert!(Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+/// Waits for an event, with a patience that only a fault exceeds.
+async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
+    oauth2_testkit::until(Duration::from_secs(30), what, holds).await;
 }
 
 async fn verification_survives_a_hundred_rotations_under_load(store: Kind) {

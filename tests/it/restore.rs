@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use oauth2_testkit::server::json;
-use oauth2_testkit::{DedicatedServer, Postgres, Setup};
+use oauth2_testkit::{DedicatedServer, Postgres, Setup, until};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -11,18 +11,6 @@ use crate::BINARY;
 
 /// Twice the second within which nodes follow each other.
 const FOLLOWED: Duration = Duration::from_secs(2);
-
-async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let wait = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    assert!(
-        tokio::time::timeout(FOLLOWED, wait).await.is_ok(),
-        "not within {FOLLOWED:?}: {what}"
-    );
-}
 
 /// The targets of the audit log, newest first.
 async fn audited(server: &DedicatedServer, query: &str) -> (Vec<Value>, Value) {
@@ -71,7 +59,7 @@ async fn servers_follow_a_restored_database() {
         audited(&second, "").await.0,
         [json!("three"), json!("two"), json!("one")]
     );
-    until("the new client", async || {
+    until(FOLLOWED, "the new client", async || {
         second.request_token(&three, &[]).await.status() == StatusCode::OK
     })
     .await;
@@ -87,7 +75,7 @@ async fn servers_follow_a_restored_database() {
     assert_eq!(response.status(), StatusCode::OK);
     let response = first.admin(Method::POST, "/clients/one/disable").send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
-    until("the disabled client", async || {
+    until(FOLLOWED, "the disabled client", async || {
         second.request_token(&one, &[]).await.status() == StatusCode::UNAUTHORIZED
     })
     .await;

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use oauth2_testkit::{Credentials, DedicatedServer, Kind, Output, Process, Server};
+use oauth2_testkit::{Credentials, DedicatedServer, Kind, Output, Process, Server, until};
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -56,14 +56,10 @@ impl Half {
 
 /// Waits until the public listener is closed.
 async fn closed(server: &Server) {
-    let closed = async {
-        while TcpStream::connect(("127.0.0.1", server.setup.public)).is_ok() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, closed)
-        .await
-        .expect("the listener closes");
+    until(PATIENCE, "the listener closes", async || {
+        TcpStream::connect(("127.0.0.1", server.setup.public)).is_err()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

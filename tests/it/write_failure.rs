@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use oauth2_testkit::postgres::connect;
 use oauth2_testkit::server::json;
-use oauth2_testkit::{Credentials, DedicatedServer, Kind, Postgres, Setup, Tmpfs};
+use oauth2_testkit::{Credentials, DedicatedServer, Kind, Postgres, Setup, Tmpfs, until};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -35,18 +35,8 @@ async fn failing(server: &DedicatedServer) -> Vec<String> {
 
 /// Waits until `/ready` says that writes fail, and nothing else; or that all is well again.
 async fn until_failing(server: &DedicatedServer, expected: &[&str], within: Duration) {
-    let wait = async {
-        while failing(server).await != expected {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let in_time = tokio::time::timeout(within, wait).await.is_ok();
-    assert!(
-        in_time,
-        "{:?}, not {expected:?}: {}",
-        failing(server).await,
-        server.process.stderr()
-    );
+    let what = format!("/ready fails {expected:?} only");
+    until(within, &what, async || failing(server).await == expected).await;
     let writable = server.metric("oauth2_server_store_writable", &[]).await;
     assert_eq!(writable, Some(f64::from(u8::from(expected.is_empty()))));
 }
@@ -171,7 +161,7 @@ async fn full_disk_is_reported_on_postgres() {
     until_failing(&server, &["writes"], Duration::from_secs(1)).await;
     assert!(server.is_active(&client, &token).await, "reads go on");
     doctor_reports(&server.setup, &["full"]);
-    // Nothing but the disk's space ends it.
+    // Nothing but the disk's space ends it: not a probe, of which there is one a second.
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(failing(&server).await, ["writes"]);
     disk.free();

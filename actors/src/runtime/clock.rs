@@ -17,7 +17,7 @@ pub use super::wall_clock::{Clock, ManualClock, MonotonicClock, SystemClock};
 /// The most that an id of another node may be ahead of the ids of this one, in milliseconds.
 const MAX_SKEW_MS: u64 = 30_000;
 
-/// The last id may be this much ahead of the time of ids, milliseconds, before all nodes are told so.
+/// A last id further ahead of the time of ids than this, milliseconds, is published to all nodes.
 const FOLLOWS_MS: u64 = 250;
 
 /// Bytes of randomness in an id; 74 of their bits survive under the version and variant.

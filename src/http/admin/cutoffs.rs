@@ -8,22 +8,11 @@ use utoipa::IntoParams;
 use crate::http::admin_deadline;
 use crate::http::error::Failure;
 use crate::http::error_responses::{AdminErrors, BadRequest, ConflictError, NotFoundError};
-use crate::http::extract::{By, page_size, query};
+use crate::http::extract::{By, PageQuery, page_size, query};
 use crate::http::response::json;
 use crate::service::cut_offs::{CutOffView, CutOffs};
 use crate::service::error::ServiceError;
 use crate::service::page::PageView;
-
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    /// Cut-offs per page, 100 by default.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<usize>,
-    /// `next_cursor` of the previous page.
-    cursor: Option<String>,
-}
 
 /// The cut-off in the path.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -37,12 +26,12 @@ pub struct CutOffPath {
 /// Lists the revocation cut-offs whose tokens may be unexpired, newest first.
 #[utoipa::path(
     get, path = "/admin/v1/cutoffs", operation_id = "listCutOffs", tag = "Tokens",
-    params(ListQuery),
+    params(PageQuery),
     responses((status = 200, description = "A page of cut-offs.", body = PageView<CutOffView>), AdminErrors, BadRequest),
     security(("operator" = [])),
 )]
 pub async fn list(cut_offs: Data<CutOffs>, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    let ListQuery { limit, cursor } = query(&request, "limit (a number) and cursor")?;
+    let PageQuery { limit, cursor } = query(&request, "limit (a number) and cursor")?;
     let listed = cut_offs
         .list(cursor.as_deref(), page_size(limit)?, admin_deadline())
         .await?;

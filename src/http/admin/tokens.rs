@@ -2,35 +2,24 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::http::admin_deadline;
 use crate::http::error::Failure;
 use crate::http::error_responses::{AdminErrors, BadRequest, NotFoundError};
-use crate::http::extract::{By, ClientId, TokenId, page_size, query};
+use crate::http::extract::{By, ClientId, PageQuery, TokenId, page_size, query};
 use crate::http::response::json;
 use crate::service::page::PageView;
 use crate::service::records::Records;
 use crate::service::records::view::RecordView;
 use crate::service::revoke::{CutOff, Revoke};
 
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    /// Tokens per page, 100 by default.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<usize>,
-    /// `next_cursor` of the previous page.
-    cursor: Option<String>,
-}
-
 /// Lists a client's unexpired recorded tokens, newest first.
 #[utoipa::path(
     get, path = "/admin/v1/clients/{client_id}/tokens", operation_id = "listTokens", tag = "Tokens",
-    params(ClientId, ListQuery),
+    params(ClientId, PageQuery),
     responses((status = 200, description = "A page of tokens.", body = PageView<RecordView>), AdminErrors, BadRequest, NotFoundError),
     security(("operator" = [])),
 )]
@@ -39,7 +28,7 @@ pub async fn list(
     request: HttpRequest,
     ClientId(client_id): ClientId,
 ) -> Result<HttpResponse, Failure> {
-    let ListQuery { limit, cursor } = query(&request, "limit (a number) and cursor")?;
+    let PageQuery { limit, cursor } = query(&request, "limit (a number) and cursor")?;
     let page = records
         .list(&client_id, cursor.as_deref(), page_size(limit)?, admin_deadline())
         .await?;

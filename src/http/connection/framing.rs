@@ -7,7 +7,7 @@
 /// The longest line, bytes, that is held back until it is complete.
 const LONGEST_HELD: usize = 512;
 
-/// The beginnings of the lines that matter. The first stands for a request line.
+/// Prefixes of the lines that framing depends on. The first is of a request line.
 const LINES: [&[u8]; 5] = [
     b"connect ",
     b"connection:",
@@ -24,7 +24,7 @@ enum At {
     Start,
     /// At the beginning of a line of a head, of which bytes may be held back.
     Line,
-    /// In a line of a head that does not matter.
+    /// In a line of a head that framing does not depend on.
     RestOfLine,
     /// In a body with this many bytes left.
     Body(u64),
@@ -98,7 +98,7 @@ impl Framing {
                         self.line(&mut rest[..end]);
                         next += end + 1;
                     }
-                    None if !matters(rest) => {
+                    None if !may_frame(rest) => {
                         // A line feed alone is the end of a head, so this is not it.
                         self.head.begun = true;
                         self.at = At::RestOfLine;
@@ -180,7 +180,7 @@ impl Framing {
         } else if !self.head.begun {
             self.head.begun = true;
             self.head.unknown = line.starts_with(b"CONNECT ");
-        } else if matters(line)
+        } else if may_frame(line)
             && let Some(colon) = memchr::memchr(b':', line)
         {
             let (name, value) = line.split_at_mut(colon);
@@ -214,8 +214,8 @@ impl Framing {
     }
 }
 
-/// Whether a line, or the beginning of one, may be one of those that matter.
-fn matters(line: &[u8]) -> bool {
+/// Whether a line or a prefix of a line may be one that framing depends on.
+fn may_frame(line: &[u8]) -> bool {
     // Most lines are told apart by their first byte.
     if !matches!(line.first(), Some(b'c' | b'C' | b'u' | b'U' | b't' | b'T' | b'\r')) {
         return false;

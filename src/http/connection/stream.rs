@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::framing::Framing;
 use super::watch::Watch;
 
-/// A socket that tells the watch of its connection what is read and written, and hides offers to upgrade.
+/// A socket that reports reads and writes to the watch of its connection, and hides offers to upgrade.
 #[derive(Debug)]
 pub struct Stream {
     socket: TcpStream,
@@ -64,7 +64,7 @@ impl AsyncRead for Stream {
             let already = buffer.filled().len();
             let read = Pin::new(&mut this.socket).poll_read(context, buffer);
             if !matches!(read, Poll::Ready(Ok(()))) || buffer.filled().len() == already {
-                // The end of the stream within a head: what is held back is of no use.
+                // The end of the stream within a head: the held bytes are discarded.
                 buffer.set_filled(begin);
                 return read;
             }

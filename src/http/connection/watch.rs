@@ -178,8 +178,8 @@ impl Watch {
         (self.deadline.get(), closed)
     }
 
-    /// The rank of a connection that may give way, lowest first: those that wait for the rest of a request or for a client that does
-    /// not read come before idle ones. `None`: it waits for this server.
+    /// The order in which connections are evicted, lowest first: an incomplete request or an unread response, then idle ones. `None`: a
+    /// request is being served.
     fn rank(&self) -> Option<(bool, Instant)> {
         let stuck = self.is_blocked() || matches!(self.phase.get(), Phase::Head | Phase::Body);
         let idle = self.phase.get() == Phase::Request || self.responded.get();

@@ -128,7 +128,7 @@ pub(super) fn traditional(info: &str, body: &[u8], passphrase: Option<&[u8]>) ->
     let mut bytes = [0; 16];
     hex::decode_to_slice(iv.trim(), &mut bytes).map_err(|_| damaged())?;
     let passphrase = passphrase.ok_or_else(without_passphrase)?;
-    // OpenSSL's EVP_BytesToKey: MD5 of what was derived before, the passphrase, and the first half of the IV.
+    // OpenSSL's EVP_BytesToKey: MD5 of the bytes derived so far, the passphrase, and the first half of the IV.
     let (mut key, mut last) = (Vec::new(), Vec::new());
     while key.len() < cipher.key_length {
         let mut md5 = Md5::new();

@@ -115,7 +115,7 @@ impl Provision {
         Ok(client)
     }
 
-    /// The detail of the audit row. It lists every id, so that whoever holds a token finds who had it issued.
+    /// The detail of the audit row. It lists every id: an auditor with a token finds the operator who issued it.
     fn detail(&self, client: &Client, granted: Option<(Arc<str>, Arc<str>)>, tokens: &[ProvisionedToken]) -> Value {
         let (scope, audience) = granted.unwrap_or_default();
         json!({

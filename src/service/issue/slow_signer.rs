@@ -18,7 +18,7 @@ pub struct SlowSigner {
 }
 
 impl SlowSigner {
-    /// A pool of so many threads, at least one.
+    /// A pool of `threads` threads, at least one.
     pub fn new(threads: usize) -> Self {
         let threads = threads.max(1);
         Self {
@@ -69,7 +69,7 @@ mod tests {
         let soon = Instant::now() + Duration::from_millis(20);
         let stuck = signer.run(move || blocked.recv().is_ok(), soon);
         assert_eq!(stuck.await, Err(AskError::Deadline));
-        // The work still runs, so whoever comes next waits for the thread.
+        // The work still runs, so the next caller waits for the thread.
         assert_eq!(signer.run(|| 1, soon).await, Err(AskError::Deadline));
         let all = signer.queued.available_permits() as u32;
         let held = signer.queued.acquire_many(all).await;

@@ -3,7 +3,7 @@
 //! Ids must stay in the order of revocation cut-offs, on every node and after a restart. So their time never goes back, although the
 //! store's clock may. When that is found behind the ids, ids run at half speed until it has caught up.
 
-/// How far ahead of the last id the store is told that ids may be given, milliseconds.
+/// Reservations of id times end this long after the last id, milliseconds.
 pub const RESERVE_MS: u64 = 10_000;
 
 /// Nodes follow the store's clock within this, milliseconds. Only a clock that is further behind the ids was set back.

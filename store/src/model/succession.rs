@@ -30,7 +30,7 @@ pub fn check_key_limit(known: &[StoredKey], key: &StoredKey) -> Result<(), Strin
     ))
 }
 
-/// The error of adding a revoked key. Its tokens are revoked, and whoever obtained the private key could sign again.
+/// The error of adding a revoked key. Its tokens are revoked, and a holder of the leaked private key could sign again.
 pub fn revoked_key_error(key: &StoredKey) -> String {
     format!(
         "the key {} was revoked and cannot be added again: use another key",

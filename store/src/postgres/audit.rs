@@ -21,8 +21,8 @@ use crate::row;
 /// Rows deleted by one statement.
 const CHUNK: u64 = 5000;
 
-/// The common part of all reads; positions are `(txid, id)`, where `txid` is a position of [`snapshot`](super::snapshot). Where
-/// transaction ids were set back, rows may be beyond those that this server has reached; their transactions have ended, too.
+/// The common part of all reads; positions are `(txid, id)`, where `txid` is a position of [`snapshot`](super::snapshot). After a
+/// restore into a cluster with lower transaction ids, rows may be beyond the snapshot: their transactions have ended in the old cluster.
 macro_rules! select {
     ($rest:literal) => {
         concat!(

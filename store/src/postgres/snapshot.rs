@@ -3,8 +3,8 @@
 //! A position is a transaction id such that every transaction below it had ended in the snapshot in which the log was read.
 //! So a row that commits late is never before the position; rows at or after the position may be returned again.
 //!
-//! Transaction ids count within one cluster. The upper bits of a position, from the 48th on, are the epoch: the number of the cluster
-//! among those that the logs lived in. Rows of earlier clusters come first, whatever their transaction ids are.
+//! Transaction ids count within one cluster. The upper bits of a position, from the 48th on, are the epoch: it
+//! numbers the clusters that have held this database. Rows of an earlier cluster precede those of a later one.
 
 use tokio_postgres::Row;
 

@@ -33,7 +33,7 @@ async fn revoke(f: &Fixture, target: RevocationTarget) -> Vec<Revocation> {
     assert_eq!(
         log[log.len() - appended.len()..],
         appended,
-        "nodes read what was returned"
+        "nodes read the returned rows"
     );
     appended
 }

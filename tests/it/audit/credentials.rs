@@ -1,4 +1,4 @@
-//! By which credential operators act, and who issued it.
+//! The credential of each action of an operator, and the operator who issued that credential.
 
 use oauth2_testkit::Kind;
 use oauth2_testkit::server::json as body_of;

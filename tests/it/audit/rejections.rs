@@ -1,8 +1,8 @@
 //! What operators and others were refused.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use oauth2_testkit::{Credentials, Kind, Server};
+use oauth2_testkit::{Credentials, Kind, Server, until};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -15,6 +15,8 @@ on_both_stores!(
     rejected_changes_are_recorded,
 );
 
+const PATIENCE: Duration = Duration::from_secs(20);
+
 const MISSING_KID: &str = "no-such-key";
 
 /// Calls the admin API with a bearer token.
@@ -26,17 +28,15 @@ pub(super) async fn call(server: &Server, token: &str, method: Method, path: &st
 
 /// The rows of a query, once there are `count`.
 pub(super) async fn rows(server: &Server, query: &str, count: usize) -> Vec<Value> {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
+    let mut rows = Vec::new();
+    until(PATIENCE, &format!("{count} rows of {query}"), async || {
         let (status, page) = list(server, query).await;
         assert_eq!(status, StatusCode::OK, "{page}");
-        let items = page["items"].as_array().unwrap();
-        if items.len() >= count {
-            return items.clone();
-        }
-        assert!(Instant::now() < deadline, "{count} rows of {query}: {page}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        rows.clone_from(page["items"].as_array().unwrap());
+        rows.len() >= count
+    })
+    .await;
+    rows
 }
 
 /// The `jti` of a token that a client presents itself.
@@ -117,9 +117,10 @@ async fn rejected_callers_of_the_admin_api_are_recorded(kind: Kind) {
     let client = server.register(short).await;
     let token = server.token(&client).await;
     let id_of_token = jti(&server, &client, &token).await;
-    while server.is_active(&client, &token).await {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until(PATIENCE, "the token expires", async || {
+        !server.is_active(&client, &token).await
+    })
+    .await;
     let status = call(&server, &token, Method::POST, "/keys/rotate", json!({})).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     expected.push(("expired", Some(id_of_token), Some("ops-expired".to_owned())));

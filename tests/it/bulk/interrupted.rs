@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use oauth2_testkit::{DedicatedServer, Kind, Output, Setup};
+use oauth2_testkit::{DedicatedServer, Kind, Output, Setup, until};
 use serde_json::{Value, json};
 
 use super::{csv, import};
@@ -143,27 +143,14 @@ async fn jobs_succeed_during_a_purge_under_load() {
 }
 
 async fn is_purged(server: &DedicatedServer) {
-    let purged = async {
-        loop {
-            let left: i64 = server
-                .setup
-                .sqlite()
-                .query_row("SELECT count(*) FROM tokens WHERE expires_at = 1000", [], |row| {
-                    row.get(0)
-                })
-                .unwrap();
-            if left == 0 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), purged)
-        .await
-        .expect("the purge ends");
+    let sql = "SELECT count(*) FROM tokens WHERE expires_at = 1000";
+    until(Duration::from_secs(30), "the purge ends", async || {
+        server.setup.sqlite().query_row(sql, [], |row| row.get(0)) == Ok(0_i64)
+    })
+    .await;
 }
 
-/// A chunk in the middle fails, as it would on a full disk: what was written stays, and the same command continues.
+/// A chunk in the middle fails, as on a full disk: written rows stay, and the same command continues.
 #[tokio::test]
 async fn failed_import_says_how_far_it_came() {
     let setup = migrated(Kind::Sqlite).await;

@@ -56,7 +56,7 @@ async fn exposed_secret_files_are_named() {
         write(&setup, "token", TOKEN, mode);
         check(&setup, &[], &[]);
     }
-    // Whoever can write to a directory can replace what is in it.
+    // Users who can write to a directory can replace its files.
     let open = setup.directory().join("open");
     fs::create_dir(&open).unwrap();
     write(&setup, "open/token", TOKEN, 0o600);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use oauth2_testkit::postgres::{PASSWORD_ROLE, connect};
-use oauth2_testkit::{DedicatedServer, Kind, Postgres, Setup};
+use oauth2_testkit::{DedicatedServer, Kind, Postgres, Setup, until};
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -53,14 +53,10 @@ async fn standby_is_named_and_awaited() {
     let process = setup.spawn();
     let http = reqwest::Client::new();
     let ready = format!("http://127.0.0.1:{}/ready", setup.public);
-    let waiting = async {
-        while !process.stderr().contains("waiting for the store") {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .expect("the log says what the server waits for");
+    until(PATIENCE, "the log says that the server waits", async || {
+        process.stderr().contains("waiting for the store")
+    })
+    .await;
     let response = http.get(&ready).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     let checks: serde_json::Value = response.json().await.unwrap();

@@ -1,9 +1,10 @@
 //! `TOKEN_URL` mode against this server, and servers that k6 does not trust.
 
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use oauth2_testkit::authority::Authority;
-use oauth2_testkit::{Kind, ports};
+use oauth2_testkit::{Kind, ports, until};
 use serde_json::json;
 
 use super::harness::LoadtestHarness;
@@ -65,9 +66,10 @@ async fn an_untrusted_certificate_is_named() {
         .stderr(Stdio::null())
         .spawn();
     let _server = TlsServer(server.unwrap());
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    until(Duration::from_secs(30), "openssl listens", async || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+    })
+    .await;
     let base = format!("https://127.0.0.1:{port}");
     let token = format!("{base}/token");
     let client = [("CLIENT_ID", "a"), ("CLIENT_SECRET", "of-no-server-0123456789")];

@@ -14,6 +14,7 @@ pub mod server;
 mod setup;
 mod shared;
 mod tmpfs;
+mod until;
 
 pub use credentials::Credentials;
 pub use fake_time::FakeTime;
@@ -24,3 +25,4 @@ pub use process::{Output, Process};
 pub use server::{DedicatedServer, Server};
 pub use setup::Setup;
 pub use tmpfs::Tmpfs;
+pub use until::until;

@@ -12,7 +12,7 @@ pub struct Tmpfs {
 }
 
 impl Tmpfs {
-    /// Mounts a tmpfs of so many megabytes at a directory, which is created. `options`: further mount options.
+    /// Creates a directory and mounts a tmpfs of `megabytes` on it. `options`: further mount options.
     pub fn mount(path: &Path, megabytes: u32, options: &str) -> Tmpfs {
         std::fs::create_dir_all(path).expect("a directory");
         let options = format!("size={megabytes}m,{options}");
