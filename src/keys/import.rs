@@ -7,7 +7,6 @@ use pasetors::version4::V4;
 
 use super::generate::{self, NewKey};
 
-mod der;
 mod encrypted;
 mod jwk;
 mod material;
@@ -70,21 +69,23 @@ pub fn read(text: &str, options: ImportOptions<'_>) -> Result<NewKey, ImportErro
 }
 
 fn assign(material: &Material, algorithm: Option<KeyAlgorithm>) -> Result<NewKey, ImportError> {
-    use KeyAlgorithm::{EdDsa, Es256, PasetoV4Public, Ps256, Rs256};
+    use KeyAlgorithm::{Ed25519, EdDsa, Es256, PasetoV4Public, Ps256, Rs256};
     let unencodable = || import_error("holds a key that cannot be encoded");
     let ambiguous = |reason| missing(Missing::Algorithm, reason);
     match (material, algorithm) {
-        (Material::Ed25519(pair), Some(algorithm @ (EdDsa | PasetoV4Public))) => {
+        (Material::Ed25519(pair), Some(algorithm @ (EdDsa | Ed25519 | PasetoV4Public))) => {
             generate::ed25519(algorithm, pair).ok_or_else(unencodable)
         }
         (Material::P256(pair), None | Some(Es256)) => generate::p256(pair).ok_or_else(unencodable),
         (Material::Rsa(pair), Some(algorithm @ (Rs256 | Ps256))) => {
             generate::rsa(algorithm, pair).ok_or_else(unencodable)
         }
-        (Material::Ed25519(_), None) => Err(ambiguous("is an Ed25519 key, which can sign EdDSA or v4.public")),
+        (Material::Ed25519(_), None) => Err(ambiguous(
+            "is an Ed25519 key, which can sign EdDSA, Ed25519 or v4.public",
+        )),
         (Material::Rsa(_), None) => Err(ambiguous("is an RSA key, which can sign RS256 or PS256")),
         (Material::Ed25519(_), Some(other)) => Err(import_error(format!(
-            "is an Ed25519 key, which cannot sign {other}; allowed: EdDSA, v4.public"
+            "is an Ed25519 key, which cannot sign {other}; allowed: EdDSA, Ed25519, v4.public"
         ))),
         (Material::P256(_), Some(other)) => Err(import_error(format!(
             "is a P-256 key, which cannot sign {other}; allowed: ES256"

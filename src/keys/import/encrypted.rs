@@ -1,28 +1,21 @@
 //! Private keys that are encrypted with a passphrase: PKCS #8 with PBES2 (RFC 8018), and PEM of OpenSSL's traditional form (RFC 1421).
 
-use std::num::NonZeroU32;
-
 use aws_lc_rs::cipher::{
     AES_128, AES_192, AES_256, Algorithm, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey,
 };
 use aws_lc_rs::iv::FixedLength;
-use aws_lc_rs::pbkdf2::{self, PBKDF2_HMAC_SHA1, PBKDF2_HMAC_SHA256, PBKDF2_HMAC_SHA384, PBKDF2_HMAC_SHA512};
 use md5::{Digest, Md5};
+use pkcs8::der::{self, ErrorKind, SecretDocument};
+use pkcs8::pkcs5::pbes2::{Kdf, ScryptParams};
+use pkcs8::{EncryptedPrivateKeyInfoRef, pkcs5};
 
-use super::der::{Elements, OCTET_STRING, OID};
 use super::material::{ImportError, Missing, import_error, missing};
 
-/// More rounds than any tool uses: a file must not occupy the processor for minutes.
+/// More rounds of PBKDF2 than any tool uses: a file must not occupy the processor for minutes.
 const MAX_ROUNDS: u32 = 20_000_000;
 
-/// Object identifiers, the content of their DER.
-const PBES2: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05, 0x0d];
-const PBKDF2: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05, 0x0c];
-const SCRYPT: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0xda, 0x47, 0x04, 0x0b];
-/// The last byte says which: HMAC with SHA-1, SHA-256, SHA-384, SHA-512.
-const HMAC: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x02];
-/// The last byte says which: AES-128, AES-192 or AES-256 in CBC mode.
-const AES: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01];
+/// More work of scrypt than any tool uses, as N · r · p. Each takes 128 bytes of memory: 512 MiB in all.
+const MAX_SCRYPT: u64 = 1 << 22;
 
 /// A cipher in CBC mode.
 #[derive(Clone, Copy)]
@@ -45,10 +38,10 @@ const AES_256_CBC: Cipher = Cipher {
 };
 
 /// How to convert a key that is encrypted in another way.
-const CONVERT: &str = "supported: AES in CBC mode with PBKDF2; convert it with `openssl pkcs8 -topk8 -v2 aes-256-cbc`";
+const CONVERT: &str = "supported: AES, with PBKDF2 or scrypt; convert it with `openssl pkcs8 -topk8 -v2 aes-256-cbc`";
 
 fn unsupported(what: &str) -> ImportError {
-    import_error(format!("is encrypted with {what}, which is not supported; {CONVERT}"))
+    import_error(format!("is encrypted {what}, which is not supported; {CONVERT}"))
 }
 
 fn damaged() -> ImportError {
@@ -66,54 +59,40 @@ fn wrong_passphrase() -> ImportError {
 
 /// Decrypts an `EncryptedPrivateKeyInfo` (RFC 5958 section 3).
 pub(super) fn pkcs8(der: &[u8], passphrase: Option<&[u8]>) -> Result<Vec<u8>, ImportError> {
-    let mut info = Elements(der).sequence().ok_or_else(damaged)?;
-    let mut scheme = info.sequence().ok_or_else(damaged)?;
-    let encrypted = info.expect(OCTET_STRING).ok_or_else(damaged)?;
-    if scheme.expect(OID) != Some(PBES2) {
-        return Err(unsupported("PBES1 or PKCS #12"));
-    }
-    let mut parameters = scheme.sequence().ok_or_else(damaged)?;
-    let mut derivation = parameters.sequence().ok_or_else(damaged)?;
-    let mut encryption = parameters.sequence().ok_or_else(damaged)?;
-    match derivation.expect(OID) {
-        Some(PBKDF2) => {}
-        Some(SCRYPT) => return Err(unsupported("scrypt")),
-        _ => return Err(unsupported("an unknown key derivation")),
-    }
-    let cipher = match encryption.expect(OID).and_then(|oid| oid.strip_prefix(AES)) {
-        Some([0x02]) => AES_128_CBC,
-        Some([0x16]) => AES_192_CBC,
-        Some([0x2a]) => AES_256_CBC,
-        _ => return Err(unsupported("a cipher other than AES-CBC")),
+    let info = EncryptedPrivateKeyInfoRef::try_from(der).map_err(|error| match error {
+        pkcs8::Error::Asn1(error) if is_unknown(&error) => unsupported("by another scheme"),
+        _ => damaged(),
+    })?;
+    let scheme = info
+        .encryption_algorithm
+        .pbes2()
+        .ok_or_else(|| unsupported("with PBES1"))?;
+    let is_excessive = match &scheme.kdf {
+        Kdf::Pbkdf2(parameters) => parameters.iteration_count > MAX_ROUNDS,
+        Kdf::Scrypt(parameters) => scrypt_work(parameters) > MAX_SCRYPT,
+        _ => return Err(unsupported("with an unknown key derivation")),
     };
-    let iv = encryption.expect(OCTET_STRING).ok_or_else(damaged)?;
-    let mut derivation = derivation.sequence().ok_or_else(damaged)?;
-    let salt = derivation.expect(OCTET_STRING).ok_or_else(damaged)?;
-    let rounds = derivation.integer().and_then(NonZeroU32::new).ok_or_else(damaged)?;
-    if rounds.get() > MAX_ROUNDS {
-        return Err(import_error(format!(
-            "is encrypted with more than {MAX_ROUNDS} rounds of PBKDF2"
-        )));
+    if is_excessive {
+        return Err(import_error(
+            "is encrypted with more rounds of key derivation than are allowed",
+        ));
     }
-    // An optional length of the key, then the hash; without one it is SHA-1.
-    let mut after = derivation;
-    if after.integer().is_some() {
-        derivation = after;
-    }
-    let hash = match derivation.sequence().and_then(|mut hash| hash.expect(OID)) {
-        None => PBKDF2_HMAC_SHA1,
-        Some(oid) => match oid.strip_prefix(HMAC) {
-            Some([0x07]) => PBKDF2_HMAC_SHA1,
-            Some([0x09]) => PBKDF2_HMAC_SHA256,
-            Some([0x0a]) => PBKDF2_HMAC_SHA384,
-            Some([0x0b]) => PBKDF2_HMAC_SHA512,
-            _ => return Err(unsupported("PBKDF2 with an unknown hash")),
-        },
-    };
     let passphrase = passphrase.ok_or_else(without_passphrase)?;
-    let mut key = vec![0; cipher.key_length];
-    pbkdf2::derive(hash, rounds, salt, passphrase, &mut key);
-    decrypt(cipher, &key, iv, encrypted)
+    let decrypted = info.decrypt(passphrase).map_err(|error| match error {
+        pkcs8::Error::EncryptedPrivateKey(pkcs5::Error::UnsupportedAlgorithm { .. }) => unsupported("with a cipher"),
+        _ => wrong_passphrase(),
+    })?;
+    Ok(decrypted.as_bytes().to_vec())
+}
+
+/// Whether the parameters could be read, and name an algorithm that is not implemented.
+fn is_unknown(error: &der::Error) -> bool {
+    matches!(error.kind(), ErrorKind::OidUnknown { .. } | ErrorKind::Value { .. })
+}
+
+fn scrypt_work(parameters: &ScryptParams) -> u64 {
+    let lanes = u64::from(parameters.block_size) * u64::from(parameters.parallelization);
+    parameters.cost_parameter.saturating_mul(lanes)
 }
 
 /// Decrypts the content of a PEM block with the headers `Proc-Type: 4,ENCRYPTED` and `DEK-Info`. `info`: the value of the latter.
@@ -123,7 +102,7 @@ pub(super) fn traditional(info: &str, body: &[u8], passphrase: Option<&[u8]>) ->
         "AES-128-CBC" => AES_128_CBC,
         "AES-192-CBC" => AES_192_CBC,
         "AES-256-CBC" => AES_256_CBC,
-        _ => return Err(unsupported("a cipher other than AES-CBC")),
+        _ => return Err(unsupported("with a cipher other than AES-CBC")),
     };
     let mut bytes = [0; 16];
     hex::decode_to_slice(iv.trim(), &mut bytes).map_err(|_| damaged())?;
@@ -142,19 +121,13 @@ pub(super) fn traditional(info: &str, body: &[u8], passphrase: Option<&[u8]>) ->
     decrypt(cipher, &key, &bytes, body)
 }
 
-fn decrypt(cipher: Cipher, key: &[u8], iv: &[u8], encrypted: &[u8]) -> Result<Vec<u8>, ImportError> {
-    let iv: [u8; 16] = iv.try_into().map_err(|_| damaged())?;
+fn decrypt(cipher: Cipher, key: &[u8], iv: &[u8; 16], encrypted: &[u8]) -> Result<Vec<u8>, ImportError> {
     let mut buffer = encrypted.to_vec();
     let key = UnboundCipherKey::new(cipher.algorithm, key).and_then(PaddedBlockDecryptingKey::cbc_pkcs7);
     let key = key.map_err(|_| damaged())?;
-    let plain = key.decrypt(&mut buffer, DecryptionContext::Iv128(FixedLength::from(iv)));
+    let plain = key.decrypt(&mut buffer, DecryptionContext::Iv128(FixedLength::from(*iv)));
     let plain = plain.map_err(|_| wrong_passphrase())?.to_vec();
-    // One wrong passphrase in 256 leaves valid padding. What is decrypted is always a sequence.
-    let mut elements = Elements(&plain);
-    let is_sequence = elements.sequence().is_some() && elements.next().is_none();
-    if is_sequence {
-        Ok(plain)
-    } else {
-        Err(wrong_passphrase())
-    }
+    // One wrong passphrase in 256 leaves valid padding. A key is always a sequence.
+    SecretDocument::try_from(&plain[..]).map_err(|_| wrong_passphrase())?;
+    Ok(plain)
 }
