@@ -18,6 +18,7 @@ mod audit;
 mod backup;
 mod client;
 mod configuration;
+mod destination;
 mod doctor;
 mod examples;
 mod flags;

@@ -22,7 +22,7 @@ pub enum Command {
     List(Json),
     /// Rotate signing keys: publish new ones, which sign when no verifier can be without them.
     Rotate {
-        /// Algorithm: v4.public, EdDSA, ES256, RS256 or PS256; by default each that has keys.
+        /// Algorithm: v4.public, EdDSA, Ed25519, ES256, RS256 or PS256; by default each that has keys.
         #[arg(long, value_name = "ALG")]
         alg: Option<KeyAlgorithm>,
         #[command(flatten)]
@@ -46,7 +46,7 @@ pub enum Command {
 pub struct Import {
     /// File with the private key; `-` is stdin.
     file: PathBuf,
-    /// Algorithm, if the file does not determine it: v4.public, EdDSA, ES256, RS256 or PS256.
+    /// Algorithm, if the file does not determine it: v4.public, EdDSA, Ed25519, ES256, RS256 or PS256.
     #[arg(long, value_name = "ALG")]
     alg: Option<KeyAlgorithm>,
     /// Which key of a JWK Set is imported.

@@ -1,13 +1,9 @@
 //! Writes answers to stdout: JSON for scripts, aligned text for people.
 
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 
 use serde::Serialize;
-use tempfile::NamedTempFile;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -133,28 +129,6 @@ pub fn date(seconds: i64) -> String {
         .ok()
         .and_then(|date| date.format(&Rfc3339).ok());
     date.unwrap_or_else(|| seconds.to_string())
-}
-
-/// Creates a file that only its owner can read. `force`: replace an existing one. The replacement is a new file too: an existing one
-/// may be readable by others, or open in another process.
-pub fn new_file(path: &Path, force: bool) -> Result<File, Failure> {
-    let created = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if force && error.kind() == io::ErrorKind::AlreadyExists => replace(path),
-        other => other,
-    };
-    created.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            Failure::Invalid(format!("{} exists already; name another file", path.display()))
-        }
-        _ => Failure::Environment(format!("{} cannot be written: {error}", path.display())),
-    })
-}
-
-/// A new, empty file in the place of an existing one.
-fn replace(path: &Path) -> io::Result<File> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let temporary = NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
-    temporary.persist(path).map_err(|error| error.error)
 }
 
 fn aligned(titles: &[&str], rows: &[Vec<String>]) -> String {

@@ -7,6 +7,7 @@ use crate::app::direct::{Direct, operator};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::service::rejections::RejectedChange;
+use crate::service::token_ref::TokenRef;
 
 /// The subcommands that change something.
 pub const CHANGES: [&str; 14] = [
@@ -26,8 +27,13 @@ pub const CHANGES: [&str; 14] = [
     "token revoke",
 ];
 
-/// The arguments that name an object, and its kind.
-const TARGETS: [(&str, &str); 3] = [("id", "client"), ("client", "client"), ("kid", "key")];
+/// The arguments that name an object, and its kind. A token is named by its id.
+const TARGETS: [(&str, &str); 4] = [
+    ("id", "client"),
+    ("client", "client"),
+    ("kid", "key"),
+    ("token", "token"),
+];
 
 /// A subcommand as it was called.
 #[derive(Debug, Clone, Default)]
@@ -46,7 +52,12 @@ impl Invocation {
         }
         let value = |(name, kind): (&str, &'static str)| {
             let value = matches.try_get_one::<String>(name).ok()??;
-            Some((kind, value.clone()))
+            let id = match kind {
+                // It may be a whole token, which is recorded nowhere.
+                "token" => TokenRef::parse(value)?.jti.to_string(),
+                _ => value.clone(),
+            };
+            Some((kind, id))
         };
         Self {
             subcommand: names.join(" "),

@@ -71,7 +71,9 @@ pub fn to_stored(key: &NewKey, wrapper: &KeyWrapper, times: KeyTimes) -> Result<
 
 fn new_key(algorithm: KeyAlgorithm) -> Option<NewKey> {
     match algorithm {
-        KeyAlgorithm::PasetoV4Public | KeyAlgorithm::EdDsa => ed25519(algorithm, &Ed25519KeyPair::generate().ok()?),
+        KeyAlgorithm::PasetoV4Public | KeyAlgorithm::EdDsa | KeyAlgorithm::Ed25519 => {
+            ed25519(algorithm, &Ed25519KeyPair::generate().ok()?)
+        }
         KeyAlgorithm::Es256 => p256(&EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).ok()?),
         KeyAlgorithm::Rs256 | KeyAlgorithm::Ps256 => {
             rsa(algorithm, &rsa::KeyPair::generate(rsa::KeySize::Rsa2048).ok()?)

@@ -310,7 +310,7 @@ impl Keyring {
         keys.sort_by_key(|key| match key.algorithm {
             SigningAlg::Es256 => 0,
             SigningAlg::Rs256 | SigningAlg::Ps256 | SigningAlg::Hs256 => 1,
-            SigningAlg::EdDsa => 2,
+            SigningAlg::EdDsa | SigningAlg::Ed25519 => 2,
         });
         JwkSet {
             keys: keys.into_iter().filter_map(|key| key.jwk.clone()).collect(),

@@ -1,4 +1,4 @@
-//! JWT access tokens (RFC 9068): signed with `EdDSA` (RFC 8037), `ES256`, `RS256` or `PS256`, or authenticated with `HS256`
+//! JWT access tokens (RFC 9068): signed with `EdDSA` (RFC 8037), `Ed25519` (RFC 9864), `ES256`, `RS256` or `PS256`, or authenticated with `HS256`
 //! (RFC 7518).
 //!
 //! A key signs with one algorithm and has one fixed header per token type ([`TokenTyp`]). The key that verifies a token is found by
@@ -21,7 +21,7 @@ use super::{BASE64URL, SignError};
 #[derive(Debug)]
 pub enum Signer {
     /// Ed25519.
-    EdDsa(Ed25519KeyPair),
+    Ed25519(Ed25519KeyPair),
     /// ECDSA on P-256 with SHA-256, and the public key.
     Es256(Box<(EcdsaKeyPair, ParsedPublicKey)>),
     /// RSA with either padding, and the public key.
@@ -35,7 +35,7 @@ pub enum Signer {
 impl Signer {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         let signature = match self {
-            Self::EdDsa(key) => key.try_sign(message).map(|s| s.as_ref().to_vec()),
+            Self::Ed25519(key) => key.try_sign(message).map(|s| s.as_ref().to_vec()),
             Self::Es256(key) => key.0.sign(&SystemRandom::new(), message).map(|s| s.as_ref().to_vec()),
             Self::Rsa(key, encoding) => {
                 let mut signature = vec![0; key.0.public_modulus_len()];
@@ -59,7 +59,7 @@ impl Signer {
             return false;
         };
         match self {
-            Self::EdDsa(key) => key
+            Self::Ed25519(key) => key
                 .try_sign(signed.as_bytes())
                 .is_ok_and(|expected| verify_slices_are_equal(expected.as_ref(), &signature).is_ok()),
             Self::Es256(key) => key.1.verify_sig(signed.as_bytes(), &signature).is_ok(),
@@ -161,7 +161,7 @@ impl JwkParameters {
         let encode = |bytes: &[u8]| BASE64URL.encode(bytes);
         match algorithm {
             KeyAlgorithm::PasetoV4Public => None,
-            KeyAlgorithm::EdDsa => Some(Self::Okp {
+            KeyAlgorithm::EdDsa | KeyAlgorithm::Ed25519 => Some(Self::Okp {
                 crv: "Ed25519",
                 kty: "OKP",
                 x: encode(public_key),

@@ -30,6 +30,7 @@ CLIENTS: dict[str, Json] = {
     "rs256-jwt": JWT | {"signing_alg": "RS256", "token_typ": "JWT"},
     "es256": JWT | {"signing_alg": "ES256"},
     "eddsa": JWT | {"signing_alg": "EdDSA"},
+    "ed25519": JWT | {"signing_alg": "Ed25519"},
     "rs256": JWT | {"signing_alg": "RS256"},
     "ps256": JWT | {"signing_alg": "PS256"},
     "hs256": JWT | {"signing_alg": "HS256"},

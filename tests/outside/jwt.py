@@ -34,7 +34,7 @@ from common import (
     run_and_exit,
 )
 
-# RFC 9864 deprecates the name EdDSA in favour of Ed25519 for this curve; tokens use the name that verifiers support.
+# RFC 9864 deprecates the name EdDSA in favour of Ed25519 for this curve; most verifiers know the former only.
 warnings.simplefilter("ignore", SecurityWarning)
 
 PublicKey = ECKey | OKPKey

@@ -1,13 +1,13 @@
 //! `client export`: all clients, as `client import` reads them.
 
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::text_format::Format;
 use crate::app::direct::Direct;
-use crate::cli::output;
+use crate::cli::destination::{self, Destination};
 use crate::cli::progress::Progress;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -35,17 +35,12 @@ pub struct Export {
 pub async fn run(config: &Config, export: &Export) -> Result<(), Failure> {
     let format = Format::of(export.format, &export.file)?;
     let direct = Direct::open(config).await?;
-    let to_stdout = export.file == Path::new("-");
-    let out: Box<dyn Write> = if to_stdout {
-        Box::new(BufWriter::new(io::stdout()))
-    } else {
-        Box::new(BufWriter::new(output::new_file(&export.file, export.force)?))
-    };
-    let cannot_write =
-        |error: io::Error| Failure::Environment(format!("{} cannot be written: {error}", export.file.display()));
+    let to_stdout = destination::is_stdout(&export.file);
+    let mut out = Destination::new(&export.file, export.force)?;
+    let cannot_write = |error: io::Error| destination::cannot_write(&export.file, &error);
     // The reader of stdout has read enough, as in `… | head -1`.
     let is_closed = |error: &io::Error| to_stdout && error.kind() == io::ErrorKind::BrokenPipe;
-    let mut writer = ClientWriter::new(out, format).map_err(cannot_write)?;
+    let mut writer = ClientWriter::new(&mut out, format).map_err(cannot_write)?;
     let (mut after, mut count, mut progress) = (String::new(), 0, Progress::new("clients", None));
     loop {
         let page = direct
@@ -68,7 +63,8 @@ pub async fn run(config: &Config, export: &Export) -> Result<(), Failure> {
         Err(error) if is_closed(&error) => return Ok(()),
         flushed => flushed.map_err(cannot_write)?,
     }
-    drop(progress);
+    drop((progress, writer));
+    out.publish()?;
     if !to_stdout {
         let _ = writeln!(
             io::stderr().lock(),

@@ -46,7 +46,7 @@ pub(super) struct Fields {
     /// Format of its access tokens: paseto, jwt or opaque.
     #[arg(long)]
     format: Option<String>,
-    /// Signature algorithm of its JWTs: EdDSA, ES256, RS256, PS256, or HS256 with the shared secret.
+    /// Signature algorithm of its JWTs: EdDSA, Ed25519, ES256, RS256, PS256, or HS256 with the shared secret.
     #[arg(long)]
     signing_alg: Option<String>,
     /// `typ` of its JWTs: at+jwt or JWT.

@@ -74,6 +74,12 @@ struct Counts {
     skipped: u64,
 }
 
+impl Counts {
+    fn done(&self) -> u64 {
+        self.created + self.updated + self.unchanged + self.skipped
+    }
+}
+
 /// Rows that are judged or written together.
 #[derive(Default)]
 struct Chunk {
@@ -223,7 +229,7 @@ impl Importer<'_> {
         let mut progress = Progress::new("clients", Some(total));
         loop {
             let chunk = self.fill(&mut reader, |_, _| Ok(()))?;
-            let done = counts.created + counts.updated + counts.unchanged;
+            let done = counts.done();
             let plan = self.write_chunk(&chunk.rows, secrets.as_mut()).await;
             let plan = plan.map_err(|failure| self.interrupted(failure, done, total))?;
             counts.created += plan.new.len() as u64;
@@ -232,7 +238,7 @@ impl Importer<'_> {
             counts.skipped += plan.skipped;
             self.rejected.extend(chunk.rejected)?;
             self.rejected.extend(plan.rejected)?;
-            progress.show(counts.created + counts.updated + counts.unchanged + counts.skipped);
+            progress.show(counts.done());
             if chunk.is_last {
                 self.rejected.flush()?;
                 return Ok(counts);
@@ -271,13 +277,12 @@ impl Importer<'_> {
     /// Adds to a failure how far the import came. What was written is consistent, and is found unchanged by another import.
     fn interrupted(&self, failure: Failure, done: u64, total: u64) -> Failure {
         let file = if self.options.secrets_out.is_some() {
-            " with another file for --secrets-out, and keep this one"
+            " with another file for --secrets-out, and keep this one: if both name a client, the secret of the later file is valid"
         } else {
             ""
         };
-        let text = format!(
-            "{failure}; {done} of {total} clients were imported before; to continue, run the command again{file}"
-        );
+        let text =
+            format!("{failure}; {done} of {total} rows were imported before; to continue, run the command again{file}");
         failure.with_text(text)
     }
 

@@ -1,14 +1,15 @@
 //! `token issue`: bulk issuance. Each token is recorded before it is written out.
 
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::app::direct::{Direct, operator};
+use crate::cli::destination::{self, Destination};
+use crate::cli::flags;
 use crate::cli::progress::Progress;
-use crate::cli::{flags, output};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::protocol::grants::client_credentials::Request;
@@ -60,7 +61,7 @@ pub async fn run(config: &Config, options: &Issue) -> Result<(), Failure> {
     direct.refresh_for_issuance(&options.client).await?;
     let checked = provision.check(order(1), direct.deadline()).await;
     checked.map_err(|error| flags::failure(error, &[]))?;
-    let mut out = open(options)?;
+    let mut out = Destination::new(&options.out, options.force)?;
     let mut progress = Progress::new("tokens", Some(options.count));
     let mut written = 0;
     while written < options.count {
@@ -75,8 +76,10 @@ pub async fn run(config: &Config, options: &Issue) -> Result<(), Failure> {
         let issued = issued
             .await
             .map_err(|error| interrupted(flags::failure(error, &[]), written, options.count))?;
-        write(&mut out, &issued, options.format)
-            .map_err(|error| interrupted(cannot_write(&options.out, &error), written, options.count))?;
+        let handed_out = write(&mut out, &issued, options.format)
+            .map_err(|error| destination::cannot_write(&options.out, &error))
+            .and_then(|()| out.publish());
+        handed_out.map_err(|failure| interrupted(failure, written, options.count))?;
         written += u64::from(count);
         progress.show(written);
         // After the tokens are handed out: they are recorded already.
@@ -84,7 +87,7 @@ pub async fn run(config: &Config, options: &Issue) -> Result<(), Failure> {
         saved.map_err(|error| interrupted(flags::failure(error, &[]), written, options.count))?;
     }
     drop(progress);
-    if options.out != Path::new("-") {
+    if !destination::is_stdout(&options.out) {
         let _ = writeln!(
             io::stderr().lock(),
             "{written} tokens for {} were written to {}",
@@ -93,13 +96,6 @@ pub async fn run(config: &Config, options: &Issue) -> Result<(), Failure> {
         );
     }
     Ok(())
-}
-
-fn open(options: &Issue) -> Result<Box<dyn Write>, Failure> {
-    if options.out == Path::new("-") {
-        return Ok(Box::new(BufWriter::new(io::stdout())));
-    }
-    Ok(Box::new(BufWriter::new(output::new_file(&options.out, options.force)?)))
 }
 
 fn write(out: &mut impl Write, issued: &[ProvisionedToken], format: Format) -> io::Result<()> {
@@ -114,7 +110,7 @@ fn write(out: &mut impl Write, issued: &[ProvisionedToken], format: Format) -> i
             }
         }
     }
-    out.flush()
+    Ok(())
 }
 
 /// Adds to a failure how far the command came.
@@ -127,8 +123,4 @@ fn interrupted(failure: Failure, written: u64, count: u64) -> Failure {
         "{failure}; {written} tokens were written before; to continue, run the command with --count {left} and another file for --out"
     );
     failure.with_text(text)
-}
-
-fn cannot_write(path: &Path, error: &io::Error) -> Failure {
-    Failure::Environment(format!("{} cannot be written: {error}", path.display()))
 }

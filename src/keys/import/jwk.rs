@@ -137,14 +137,8 @@ fn key(value: &Value) -> Result<JwkKey, ImportError> {
             "is a key that is not for signatures, by its {member}"
         )));
     }
-    let algorithm = match jwk.alg.as_deref() {
-        Some("Ed25519") => Some(KeyAlgorithm::EdDsa),
-        Some(name) => Some(
-            name.parse()
-                .map_err(|_| import_error("has an unsupported alg; supported: EdDSA, Ed25519, ES256, RS256, PS256"))?,
-        ),
-        None => None,
-    };
+    let unsupported = |_| import_error("has an unsupported alg; supported: EdDSA, Ed25519, ES256, RS256, PS256");
+    let algorithm = jwk.alg.as_deref().map(str::parse).transpose().map_err(unsupported)?;
     Ok(JwkKey {
         material,
         algorithm,

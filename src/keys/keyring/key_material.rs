@@ -24,6 +24,7 @@ pub(super) fn paseto_key(key: &StoredKey, private: Option<&[u8]>) -> Option<pase
 pub(super) fn jwt_signer(key: &StoredKey, private: Option<&[u8]>) -> Option<(jwt::Signer, SigningAlg)> {
     let (algorithm, verification): (_, &'static dyn VerificationAlgorithm) = match key.algorithm {
         KeyAlgorithm::EdDsa | KeyAlgorithm::PasetoV4Public => (SigningAlg::EdDsa, &ED25519),
+        KeyAlgorithm::Ed25519 => (SigningAlg::Ed25519, &ED25519),
         KeyAlgorithm::Es256 => (SigningAlg::Es256, &ECDSA_P256_SHA256_FIXED),
         KeyAlgorithm::Rs256 => (SigningAlg::Rs256, &RSA_PKCS1_2048_8192_SHA256),
         KeyAlgorithm::Ps256 => (SigningAlg::Ps256, &RSA_PSS_2048_8192_SHA256),
@@ -32,7 +33,9 @@ pub(super) fn jwt_signer(key: &StoredKey, private: Option<&[u8]>) -> Option<(jwt
         return Some((jwt::Signer::Public(Box::new(parsed(verification, key)?)), algorithm));
     };
     let signer = match key.algorithm {
-        KeyAlgorithm::EdDsa | KeyAlgorithm::PasetoV4Public => jwt::Signer::EdDsa(ed25519(key, private)?),
+        KeyAlgorithm::EdDsa | KeyAlgorithm::Ed25519 | KeyAlgorithm::PasetoV4Public => {
+            jwt::Signer::Ed25519(ed25519(key, private)?)
+        }
         KeyAlgorithm::Es256 => {
             let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, private).ok()?;
             let public = matching(verification, pair.public_key(), key)?;

@@ -7,8 +7,10 @@ names! {
     KeyAlgorithm {
         /// PASETO `v4.public`.
         PasetoV4Public = "v4.public",
-        /// JWT, Ed25519.
+        /// JWT, Ed25519, by the name of RFC 8037.
         EdDsa = "EdDSA",
+        /// JWT, Ed25519, by its fully-specified name (RFC 9864). A JWK names one algorithm, so it is a key of its own.
+        Ed25519 = "Ed25519",
         /// JWT, ECDSA P-256 with SHA-256.
         Es256 = "ES256",
         /// JWT, RSASSA-PKCS1-v1_5 with SHA-256.

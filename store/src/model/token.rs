@@ -26,8 +26,10 @@ names! {
 names! {
     /// Signature or MAC algorithm of a JWT access token.
     SigningAlg {
-        /// Ed25519 (RFC 8037).
+        /// Ed25519, by the name of RFC 8037.
         EdDsa = "EdDSA",
+        /// Ed25519, by its fully-specified name (RFC 9864).
+        Ed25519 = "Ed25519",
         /// ECDSA on P-256 with SHA-256 (RFC 7518).
         Es256 = "ES256",
         /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518).
@@ -49,6 +51,7 @@ impl SigningAlg {
     pub const fn key_algorithm(self) -> Option<KeyAlgorithm> {
         match self {
             Self::EdDsa => Some(KeyAlgorithm::EdDsa),
+            Self::Ed25519 => Some(KeyAlgorithm::Ed25519),
             Self::Es256 => Some(KeyAlgorithm::Es256),
             Self::Rs256 => Some(KeyAlgorithm::Rs256),
             Self::Ps256 => Some(KeyAlgorithm::Ps256),

@@ -15,7 +15,7 @@ import { check, exit, Fixture, rejected, require, verifies } from './report.mjs'
 
 const fixture = new Fixture(process.argv[2]);
 const { issuer, audience } = fixture;
-const everyAlgorithm = ['es256-jwt', 'es256', 'eddsa', 'rs256', 'ps256'];
+const everyAlgorithm = ['es256-jwt', 'es256', 'eddsa', 'ed25519', 'rs256', 'ps256'];
 
 // Verification.
 

@@ -160,7 +160,7 @@ async fn failed_import_says_how_far_it_came() {
     rejected(
         &output,
         2,
-        &["1000 of 2500 clients were imported before", "run the command again"],
+        &["1000 of 2500 rows were imported before", "run the command again"],
     );
     setup.sql("DROP TRIGGER fail").await;
     let counts = import(&setup, &["--format", "csv"], &csv(2500));

@@ -1,6 +1,7 @@
 //! Secrets and unmentioned fields in imports, and files of exports.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::ExitStatusExt;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use oauth2_testkit::{Credentials, Kind};
@@ -16,6 +17,7 @@ on_both_stores!(
     hash_is_not_a_secret,
     short_secret_of_an_imported_hash_does_not_authenticate,
     replaced_export_is_a_new_private_file,
+    failed_export_leaves_the_existing_file,
 );
 
 /// A client that was disabled in an emergency stays disabled when an old file is imported again.
@@ -169,4 +171,29 @@ async fn replaced_export_is_a_new_private_file(kind: Kind) {
     assert_eq!(after.mode() & 0o777, 0o600);
     assert_ne!(after.ino(), before.ino());
     assert!(std::fs::read_to_string(&file).unwrap().contains("\"ci\""));
+}
+
+/// The signal of a process that writes beyond its limit.
+const SIGXFSZ: i32 = 25;
+
+/// A file is complete or not there: the existing one stays until the new one is complete.
+async fn failed_export_leaves_the_existing_file(kind: Kind) {
+    let setup = migrated(kind).await;
+    let lines: String = (0..2_000)
+        .map(|number| format!("{{\"client_id\": \"client-{number}\", \"client_secret_sha256\": \"{number:064}\"}}\n"))
+        .collect();
+    import(&setup, &["--format", "jsonl"], &lines);
+    let file = setup.directory().join("clients.jsonl");
+    std::fs::write(&file, "old").unwrap();
+    let failed = |arguments: &str| {
+        // A process that writes beyond this size is ended by a signal.
+        let script = format!("ulimit -c 0; exec prlimit --fsize=262144 \"$0\" client export {arguments}");
+        let status = setup.script(&script).output().unwrap().status;
+        assert_eq!(status.signal(), Some(SIGXFSZ), "{arguments}");
+    };
+    failed("clients.jsonl --force --with-secret-hashes");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "old");
+    let new = setup.directory().join("new.jsonl");
+    failed("new.jsonl");
+    assert!(!new.exists());
 }

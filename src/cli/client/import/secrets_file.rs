@@ -1,20 +1,27 @@
 //! The file of generated secrets: a client id and its secret per line, as CSV.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::cli::output;
+use crate::cli::destination;
 use crate::failure::Failure;
 
 /// The file.
 pub struct SecretsFile(File);
 
 impl SecretsFile {
-    /// A new file, which only its owner can read.
+    /// A new file, which only its owner can read. It is at its path from the start: its secrets are those of stored clients, however
+    /// the command ends.
     pub fn create(path: &Path) -> Result<Self, Failure> {
-        Ok(Self(output::new_file(path, false)?))
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let file = file.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => destination::exists(path),
+            _ => destination::cannot_write(path, &error),
+        });
+        Ok(Self(file?))
     }
 
     /// Appends secrets and syncs them to disk. Returns where they begin, for [`Self::discard`].
