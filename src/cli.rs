@@ -24,12 +24,14 @@ mod examples;
 mod flags;
 mod healthcheck;
 mod key;
+mod management;
 mod migrate;
 mod output;
 mod progress;
 mod rejected;
 mod shell;
 mod token;
+mod top;
 
 use arguments::Json;
 use rejected::Invocation;
@@ -83,6 +85,8 @@ enum Command {
     Doctor(Json),
     /// Check whether a server on this machine is ready.
     Healthcheck,
+    /// Show rates, latencies, actors and the busiest clients of a server on this machine, live.
+    Top(top::Top),
     /// Print shell completions.
     Completions(shell::Completions),
     /// Print the manual page.
@@ -147,6 +151,7 @@ fn execute(config: &Config, command: Option<Command>) -> Result<(), Failure> {
         Some(Command::Audit(command)) => block_on(audit::run(config, command)),
         Some(Command::Doctor(json)) => block_on(doctor::run(config, json)),
         Some(Command::Healthcheck) => healthcheck::run(&config.management),
+        Some(Command::Top(options)) => top::run(config, &options),
         // Returned above.
         Some(Command::Completions(_) | Command::Man(_) | Command::Openapi) => Ok(()),
     }

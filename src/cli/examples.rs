@@ -15,6 +15,11 @@ pub const EXAMPLES: &[(&str, &str, &str)] = &[
         "Copy the database while the server runs",
         "backup /var/backups/oauth2.db",
     ),
+    (
+        "top",
+        "Show the next five seconds as JSON, and end",
+        "top --interval 5 --views 1 --json",
+    ),
     ("config", "Print the values in effect", "config print"),
     (
         "config check",

@@ -131,7 +131,8 @@ pub fn date(seconds: i64) -> String {
     date.unwrap_or_else(|| seconds.to_string())
 }
 
-fn aligned(titles: &[&str], rows: &[Vec<String>]) -> String {
+/// Columns under their titles, as text.
+pub fn aligned(titles: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows
             .iter()
