@@ -30,6 +30,8 @@ mod handlers;
 mod keys;
 mod listeners;
 mod logging;
+#[cfg(test)]
+mod metrics_page;
 pub mod services;
 mod signals;
 mod store_lock;

@@ -95,6 +95,7 @@ impl AuditWriter {
 
 async fn write(deps: &Deps, all: bool) -> Result<(), StoreError> {
     let entries = deps.failures.take_due((deps.clock.unix_ms() / 1000) as i64, all);
+    let writing = deps.failures.writing(entries.len());
     for (written, entry) in entries.iter().enumerate() {
         let row = row(entry);
         match deps
@@ -112,6 +113,7 @@ async fn write(deps: &Deps, all: bool) -> Result<(), StoreError> {
                 );
             }
             Err(error) => {
+                drop(writing);
                 deps.failures.put_back(&entries[written..]);
                 return Err(error);
             }

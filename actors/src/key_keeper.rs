@@ -46,6 +46,10 @@ impl fmt::Debug for Step {
 /// Returns the steps that are due for these keys at a time (Unix milliseconds).
 pub type Plan = Arc<dyn Fn(&[StoredKey], i64) -> Vec<Step> + Send + Sync>;
 
+/// Called at each check with the keys, the longest token lifetime in seconds, and the time (Unix milliseconds), before anything is
+/// changed.
+pub type ObserveKeys = Arc<dyn Fn(&[StoredKey], i64, i64) + Send + Sync>;
+
 /// What each incarnation of the actor is built from.
 #[derive(Clone)]
 pub struct Deps {
@@ -61,6 +65,8 @@ pub struct Deps {
     pub prepared: watch::Receiver<bool>,
     /// Decides which steps are due.
     pub plan: Plan,
+    /// For metrics.
+    pub observe: ObserveKeys,
 }
 
 impl fmt::Debug for Deps {
@@ -117,12 +123,13 @@ impl KeyKeeper {
 async fn take_due_steps(deps: Deps) -> Result<Vec<String>, StoreError> {
     let keys = deps.store.keys().await?;
     let longest = i64::from(deps.directory.longest_lifetime().max(deps.default_lifetime));
+    let now_ms = deps.clock.unix_ms() as i64;
+    (deps.observe)(&keys, longest, now_ms);
     if keys.iter().any(|key| key.token_lifetime < longest) {
         // Extended before anything is planned: the next check plans with it.
         deps.store.extend_key_retention(longest).await?;
         return Ok(Vec::new());
     }
-    let now_ms = deps.clock.unix_ms() as i64;
     let mut failures = Vec::new();
     for step in (deps.plan)(&keys, now_ms) {
         match take_step(&deps.store, step, now_ms).await {

@@ -6,27 +6,23 @@
 //! - On restart: nothing is lost. The registry and the instruments belong to the actor's factory, so counters never decrease.
 //! - When full: the scrape fails at once.
 
-use std::fmt;
-use std::sync::{Arc, Mutex};
-
 use actix::prelude::*;
-use opentelemetry::metrics::MeterProvider;
-use opentelemetry_sdk::metrics::SdkMeterProvider;
-use prometheus::{Encoder, Registry, TextEncoder};
 
 use crate::runtime::mailbox::{Envelope, Request};
 
+pub mod catalogue;
+mod exporter;
 mod instruments;
 mod labels;
+mod mailboxes;
 mod operators;
 mod process;
 
-pub use instruments::{Instruments, Proof, SECONDS, watch_mailboxes};
+pub use exporter::Exporter;
+pub use instruments::{Instruments, Proof};
 pub use labels::{ByLabel, Label, bind};
+pub use mailboxes::watch_mailboxes;
 pub use operators::OperatorRejection;
-
-/// Prefix of every name.
-const NAMESPACE: &str = "oauth2_server";
 
 /// Renders `/metrics`, in the Prometheus exposition format 0.0.4.
 #[derive(Debug)]
@@ -34,81 +30,6 @@ pub struct Scrape;
 
 impl Request for Scrape {
     type Reply = String;
-}
-
-/// The registry, shared by all incarnations of the actor.
-#[derive(Clone)]
-pub struct Exporter {
-    registry: Registry,
-    provider: SdkMeterProvider,
-    /// The text of the last scrape, in case the next one fails.
-    last: Arc<Mutex<String>>,
-}
-
-impl fmt::Debug for Exporter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exporter").finish_non_exhaustive()
-    }
-}
-
-impl Exporter {
-    /// A registry that exports OpenTelemetry instruments. Fails if the exporter cannot be built.
-    pub fn new() -> Result<Self, String> {
-        let registry = Registry::new();
-        let exporter = opentelemetry_prometheus::exporter()
-            .with_registry(registry.clone())
-            .with_namespace(NAMESPACE)
-            .scope_info_enabled(false)
-            .without_target_info()
-            .build()
-            .map_err(|error| error.to_string())?;
-        let provider = SdkMeterProvider::builder().with_reader(exporter).build();
-        let exporter = Self {
-            registry,
-            provider,
-            last: Arc::default(),
-        };
-        process::register(&exporter.meter());
-        Ok(exporter)
-    }
-
-    /// The meter that instruments are created with.
-    pub fn meter(&self) -> opentelemetry::metrics::Meter {
-        self.provider.meter("oauth2_server")
-    }
-
-    /// Registers a gauge whose value is read at each scrape.
-    pub fn gauge(&self, name: &'static str, help: &'static str, value: impl Fn() -> f64 + Send + Sync + 'static) {
-        let _ = self
-            .meter()
-            .f64_observable_gauge(name)
-            .with_description(help)
-            .with_callback(move |observer| observer.observe(value(), &[]))
-            .build();
-    }
-
-    /// Registers a counter whose value is read at each scrape.
-    pub fn counter(&self, name: &'static str, help: &'static str, value: impl Fn() -> u64 + Send + Sync + 'static) {
-        let _ = self
-            .meter()
-            .u64_observable_counter(name)
-            .with_description(help)
-            .with_callback(move |observer| observer.observe(value(), &[]))
-            .build();
-    }
-
-    fn scrape(&self) -> String {
-        let mut text = Vec::with_capacity(64 * 1024);
-        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
-            tracing::warn!(%error, "metrics could not be rendered; the last scrape is repeated");
-            return self.last.lock().map(|last| last.clone()).unwrap_or_default();
-        }
-        let text = String::from_utf8_lossy(&text).into_owned();
-        if let Ok(mut last) = self.last.lock() {
-            last.clone_from(&text);
-        }
-        text
-    }
 }
 
 /// The actor.

@@ -20,12 +20,13 @@ use crate::runtime::mailbox::{Envelope, Request};
 use crate::runtime::schedule::{SingleFlight, when_ready};
 use oauth2_store::Store;
 use oauth2_store::StoreError;
-use oauth2_store::model::{MAX_EXPIRING_ROWS, Window};
+use oauth2_store::model::{MAX_EXPIRING_ROWS, Quotas, Window};
 
 mod counters;
+mod recent;
 mod unexpired;
 
-pub use counters::{Counters, MAX_UNSAVED, QuotaError, Reservation, UnexpiredTotals, WindowUsage};
+pub use counters::{ClientTotals, Counters, MAX_UNSAVED, QuotaError, Reservation, WindowUsage};
 
 /// Interval of saves.
 const SAVE: Duration = Duration::from_millis(250);
@@ -46,6 +47,9 @@ const BACKFILL_PAUSE: Duration = Duration::from_secs(10);
 /// Rows per statement.
 const CHUNK: usize = 3000;
 
+/// Finds the quotas of a client, if it has any.
+pub type QuotasOf = Arc<dyn Fn(&str) -> Option<Quotas> + Send + Sync>;
+
 /// What each incarnation of the actor is built from.
 #[derive(Clone)]
 pub struct Deps {
@@ -61,6 +65,8 @@ pub struct Deps {
     pub unexpired_threshold: u64,
     /// Called after each save with its duration and whether it succeeded.
     pub observe_save: Arc<dyn Fn(Duration, bool) + Send + Sync>,
+    /// The quotas of a client, if it has any.
+    pub quotas: QuotasOf,
 }
 
 impl Deps {
@@ -222,7 +228,9 @@ impl Actor for QuotaKeeper {
             ctx.run_interval(SAVE, Self::save);
             ctx.run_interval(PURGE, |actor, ctx| actor.purge(ctx));
             ctx.run_interval(SWEEP, |actor, _| {
-                actor.deps.counters.sweep(actor.deps.unexpired_threshold, actor.now());
+                let deps = &actor.deps;
+                deps.counters
+                    .sweep(deps.unexpired_threshold, &*deps.quotas, actor.now());
             });
         });
     }

@@ -11,10 +11,11 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::directory::Directory;
@@ -23,7 +24,7 @@ use crate::runtime::clock::{Clock, IdClock, Reservation, StoreClock};
 use crate::runtime::mailbox::{Envelope, Request};
 use crate::runtime::schedule::{SingleFlight, Wake, follow, when_ready};
 use oauth2_store::StoreError;
-use oauth2_store::{LogPosition, Maintenance, Store};
+use oauth2_store::{LedgerFigures, LogPosition, Maintenance, Store};
 
 mod clock_watch;
 pub mod handle;
@@ -59,13 +60,15 @@ impl<T: Send + 'static> Request for Call<T> {
     type Reply = Result<T, StoreError>;
 }
 
-/// Figures of the last maintenance, for metrics.
+/// Figures of maintenance, for metrics.
 #[derive(Debug, Default)]
 pub struct MaintenanceFigures {
-    /// Partitions without the default partition.
-    pub partitions: AtomicU64,
-    /// Rows in the default partition.
-    pub default_partition_rows: AtomicU64,
+    /// The state of the ledger after the last round, whether it succeeded or not.
+    pub ledger: ArcSwap<LedgerFigures>,
+    /// When a round last succeeded by the store's clock, Unix seconds; 0 before the first.
+    pub succeeded_at: AtomicI64,
+    /// The longest token lifetime for which partitions are kept, seconds.
+    pub horizon: AtomicU32,
 }
 
 /// What each incarnation of the actor is built from.
@@ -275,38 +278,38 @@ impl StoreGateway {
         }
         let (store, now) = (self.deps.store.clone(), (self.deps.clock.unix_ms() / 1000) as i64);
         let audit_before = self.deps.audit_days.map(|days| now - i64::from(days) * 86_400);
+        let figures = Arc::clone(&self.deps.maintenance);
+        figures.horizon.store(horizon, Ordering::Relaxed);
         let job = || async move {
-            if let Some(before) = audit_before {
-                store.purge_audit(before).await?;
+            let done = maintain(&store, audit_before, now, horizon).await;
+            if done.is_ok() {
+                figures.succeeded_at.store(now, Ordering::Relaxed);
             }
-            store.maintain(now, horizon.into()).await
+            // Also after a failure: they show what is left undone.
+            match store.ledger_figures(now).await {
+                Ok(ledger) => figures.ledger.store(Arc::new(ledger)),
+                Err(error) => tracing::debug!(%error, "the state of the ledger could not be read"),
+            }
+            done
         };
         self.maintaining.run(ctx, job, move |done, actor, _| {
             actor.last_maintenance = Some((Instant::now(), horizon));
             match done {
-                Ok(done) => actor.publish_maintenance(&done),
+                Ok(done) if done != Maintenance::default() => tracing::info!(?done, "store maintenance"),
+                Ok(_) => {}
                 // Reported once, by `watch_writes`.
                 Err(error @ StoreError::NotWritable(_)) => tracing::debug!(%error, "store maintenance failed"),
                 Err(error) => tracing::warn!(%error, "store maintenance failed"),
             }
         });
     }
+}
 
-    fn publish_maintenance(&self, done: &Maintenance) {
-        let figures = &self.deps.maintenance;
-        figures.partitions.store(done.partitions.into(), Ordering::Relaxed);
-        figures
-            .default_partition_rows
-            .store(done.default_partition_rows, Ordering::Relaxed);
-        if (Maintenance {
-            partitions: 0,
-            default_partition_rows: 0,
-            ..*done
-        }) != Maintenance::default()
-        {
-            tracing::info!(?done, "store maintenance");
-        }
+async fn maintain(store: &Store, audit_before: Option<i64>, now: i64, horizon: u32) -> Result<Maintenance, StoreError> {
+    if let Some(before) = audit_before {
+        store.purge_audit(before).await?;
     }
+    store.maintain(now, horizon.into()).await
 }
 
 impl Actor for StoreGateway {

@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -32,6 +33,31 @@ pub struct Commit(pub LedgerEntry);
 
 impl Request for Commit {
     type Reply = Result<(), StoreError>;
+}
+
+/// Whether a token store waits for the database, for metrics. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct CommitFlag(Arc<AtomicBool>);
+
+impl CommitFlag {
+    /// Whether a commit is in flight.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self) -> InFlight<'_> {
+        self.0.store(true, Ordering::Relaxed);
+        InFlight(self)
+    }
+}
+
+/// Clears the flag, also when the actor is dropped during a commit.
+struct InFlight<'a>(&'a CommitFlag);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::Relaxed);
+    }
 }
 
 /// Called after each commit with its number of rows and its duration.
@@ -63,13 +89,15 @@ pub struct TokenStore {
     queue: Vec<(LedgerEntry, ReplySender<Result<(), StoreError>>)>,
     /// `None` while a group is being committed.
     writer: Option<LedgerWriter>,
+    committing: CommitFlag,
 }
 
 impl TokenStore {
-    /// An actor with an idle writer.
-    pub fn new(deps: Deps) -> Self {
+    /// An actor with an idle writer. `committing` is set during its commits.
+    pub fn new(deps: Deps, committing: CommitFlag) -> Self {
         Self {
             queue: Vec::new(),
+            committing,
             writer: Some(deps.store.ledger_writer()),
             deps,
         }
@@ -87,8 +115,11 @@ impl TokenStore {
             .then(|mut writer, actor: &mut Self, _| {
                 let group = actor.take_group();
                 let observe = Arc::clone(&actor.deps.observe_commit);
+                let committing = actor.committing.clone();
                 async move {
+                    let in_flight = committing.set();
                     commit(&mut writer, group, &observe).await;
+                    drop(in_flight);
                     writer
                 }
                 .into_actor(actor)

@@ -1,13 +1,14 @@
 //! Starts every actor with its dependencies. Adding an actor to the server changes this file.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use oauth2_actors::audit_writer::{self, AuditWriter, Failures};
 use oauth2_actors::directory::Directory;
 use oauth2_actors::key_keeper::{self, KeyKeeper};
 use oauth2_actors::metrics::{Exporter, Instruments, Metrics};
-use oauth2_actors::quota_keeper::{self, Counters, QuotaKeeper};
+use oauth2_actors::quota_keeper::{self, Counters, QuotaKeeper, QuotasOf};
 use oauth2_actors::rate_limiter::{FailureOptions, Limits, PublishedLimits, RateLimiter};
 use oauth2_actors::revocation_cache::{self, PublishedRevocations, RevocationCache};
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 use super::keys;
 use crate::config::Config;
 use crate::keys::wrapping::KeyWrapper;
+use crate::service::quotas;
 
 /// Mailbox capacity of a token store: at 50 000 tokens per second, a tenth of a second of work.
 const TOKEN_STORE_MAILBOX: usize = 5000;
@@ -55,6 +57,8 @@ pub(super) struct Actors {
     pub(super) counters: Arc<Counters>,
     pub(super) audit_writer: Mailbox<AuditWriter>,
     pub(super) failures: Arc<Failures>,
+    /// Retired keys to be removed before their last token expires.
+    pub(super) removed_early: Arc<AtomicU64>,
     pub(super) metrics: Mailbox<Metrics>,
 }
 
@@ -67,7 +71,7 @@ impl Actors {
         let token_stores = Arc::new(deps.token_stores(&mut system));
         let (revocation_cache, revocations) = deps.revocation_cache(&mut system, wake_revocations);
         let limits = deps.rate_limiter(&mut system);
-        deps.key_keeper(&mut system);
+        let removed_early = deps.key_keeper(&mut system);
         let (audit_writer, failures) = deps.audit_writer(&mut system);
         let (quota_keeper, counters) = deps.quota_keeper(&mut system);
         let exporter = deps.exporter.clone();
@@ -84,6 +88,7 @@ impl Actors {
             counters,
             audit_writer,
             failures,
+            removed_early,
             metrics,
         }
     }
@@ -178,7 +183,8 @@ impl Deps<'_> {
         published
     }
 
-    fn key_keeper(&self, system: &mut ActorSystem) {
+    fn key_keeper(&self, system: &mut ActorSystem) -> Arc<AtomicU64> {
+        let removed_early = Arc::default();
         let deps = key_keeper::Deps {
             store: self.store.clone(),
             directory: Arc::clone(self.directory),
@@ -186,8 +192,10 @@ impl Deps<'_> {
             clock: Arc::clone(self.clock),
             prepared: self.prepared.clone(),
             plan: keys::plan(self.config, self.wrapper.clone(), self.directory),
+            observe: keys::observe(self.config, &removed_early),
         };
         system.supervise("key_keeper", Policy::default(), move |_| KeyKeeper::new(deps.clone()));
+        removed_early
     }
 
     fn quota_keeper(&self, system: &mut ActorSystem) -> (Mailbox<QuotaKeeper>, Arc<Counters>) {
@@ -199,11 +207,17 @@ impl Deps<'_> {
             prepared: self.prepared.clone(),
             unexpired_threshold: self.config.quotas.unexpired_threshold,
             observe_save: Arc::new(move |elapsed, done| instruments.quota_save(elapsed, done)),
+            quotas: self.quotas(),
         };
         let actor = system.supervise("quota_keeper", Policy::default(), move |_| {
             QuotaKeeper::new(deps.clone())
         });
         (actor, counters)
+    }
+
+    fn quotas(&self) -> QuotasOf {
+        let (directory, defaults) = (Arc::clone(self.directory), self.config.quotas.quotas);
+        Arc::new(move |client_id| quotas::effective(&*directory.client(client_id)?, defaults))
     }
 
     fn audit_writer(&self, system: &mut ActorSystem) -> (Mailbox<AuditWriter>, Arc<Failures>) {

@@ -135,6 +135,8 @@ impl Composition {
             limits: Arc::clone(&actors.limits),
             counters: Arc::clone(&actors.counters),
             keys,
+            removed_early: Arc::clone(&actors.removed_early),
+            failures: Arc::clone(&actors.failures),
             timing: config.keys,
             clock,
         };
@@ -175,8 +177,8 @@ impl Composition {
             tracing::warn!("closing the listeners without further wait");
         }
         public.stop(true).await;
-        for mailbox in self.actors.token_stores.mailboxes() {
-            drain(mailbox).await;
+        for handle in self.actors.token_stores.handles() {
+            drain(&handle.mailbox).await;
         }
         self.save_counts().await;
         drain(&self.actors.store_gateway).await;

@@ -1,16 +1,18 @@
 //! Gauges and counters that are read at each scrape.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use oauth2_actors::audit_writer::Failures;
 use oauth2_actors::metrics::Exporter;
+use oauth2_actors::metrics::catalogue::{Metric, keys, limits, process, store, tokens};
 use oauth2_actors::quota_keeper::Counters;
 use oauth2_actors::rate_limiter::PublishedLimits;
 use oauth2_actors::runtime::clock::{Clock, StoreClock};
 use oauth2_actors::store_gateway::MaintenanceFigures;
-use oauth2_store::Store;
 use oauth2_store::model::KeyAlgorithm;
-use opentelemetry::KeyValue;
+use oauth2_store::{ErrorClass, Store};
+use opentelemetry::metrics::Meter;
 
 use super::logging;
 use crate::keys::lifecycle::{KeyState, KeyTiming, Phase, key_states};
@@ -26,241 +28,223 @@ pub(super) struct Sources {
     pub(super) verified: Arc<VerifiedTokens>,
     pub(super) limits: PublishedLimits,
     pub(super) counters: Arc<Counters>,
+    pub(super) failures: Arc<Failures>,
     pub(super) keys: KeysHandle,
+    pub(super) removed_early: Arc<AtomicU64>,
     pub(super) timing: KeyTiming,
     pub(super) clock: Arc<StoreClock>,
 }
 
 /// Registers the gauges.
 pub(super) fn register(exporter: &Exporter, sources: Sources) {
-    let sources = Arc::new(sources);
-    store(exporter, &sources);
-    process(exporter, &sources);
-    logs(exporter);
-    tokens(exporter, &sources);
-    signing_keys(exporter, &sources);
+    let register = Register {
+        meter: exporter.meter(),
+        sources: Arc::new(sources),
+    };
+    register.store();
+    register.files();
+    register.maintenance();
+    register.views();
+    register.clock();
+    register.clients();
+    register.tokens();
+    register.signing_keys();
+    process::LOG_LINES_DROPPED.observe(&register.meter, || logging::dropped_lines() as f64);
 }
 
-fn gauge(
-    exporter: &Exporter,
-    sources: &Arc<Sources>,
-    name: &'static str,
-    help: &'static str,
-    value: fn(&Sources) -> f64,
-) {
-    let sources = Arc::clone(sources);
-    exporter.gauge(name, help, move || value(&sources));
+struct Register {
+    meter: Meter,
+    sources: Arc<Sources>,
 }
 
-fn store(exporter: &Exporter, sources: &Arc<Sources>) {
-    gauge(
-        exporter,
-        sources,
-        "db_connections_active",
-        "Store connections in use",
-        |sources| sources.store.pool_use().active.into(),
-    );
-    gauge(
-        exporter,
-        sources,
-        "db_connections_open",
-        "Store connections open",
-        |sources| sources.store.pool_use().open.into(),
-    );
-    gauge(
-        exporter,
-        sources,
-        "db_connections_max",
-        "Store connections allowed",
-        |sources| sources.store.pool_use().max.into(),
-    );
-    gauge(
-        exporter,
-        sources,
-        "token_partitions",
-        "Partitions of the ledger without the default partition (Postgres)",
-        |sources| sources.maintenance.partitions.load(Ordering::Relaxed) as f64,
-    );
-    gauge(
-        exporter,
-        sources,
-        "token_default_partition_rows",
-        "Tokens in the default partition (Postgres)",
-        |sources| sources.maintenance.default_partition_rows.load(Ordering::Relaxed) as f64,
-    );
-}
+impl Register {
+    fn value(&self, row: &Metric, value: fn(&Sources) -> f64) {
+        let sources = Arc::clone(&self.sources);
+        row.observe(&self.meter, move || value(&sources));
+    }
 
-fn process(exporter: &Exporter, sources: &Arc<Sources>) {
-    gauge(
-        exporter,
-        sources,
-        "ready",
-        "1 while /ready responds with 200",
-        |sources| flag(sources.readiness.is_ready()),
-    );
-    gauge(
-        exporter,
-        sources,
-        "store_up",
-        "1 while the store confirms clients and revocations",
-        |sources| flag(sources.readiness.is_store_up()),
-    );
-    gauge(
-        exporter,
-        sources,
-        "store_writable",
-        "1 while the store accepts writes",
-        |sources| flag(sources.store.write_health().is_writable()),
-    );
-    gauge(
-        exporter,
-        sources,
-        "revocation_lag_seconds",
-        "Seconds since the published revocations last agreed with the store; NaN before the first time",
-        |sources| {
-            let revocations = sources.readiness.views.revocations.load();
+    fn store(&self) {
+        self.value(&store::CONNECTIONS_ACTIVE, |from| from.store.pool_use().active.into());
+        self.value(&store::CONNECTIONS_OPEN, |from| from.store.pool_use().open.into());
+        self.value(&store::CONNECTIONS_MAX, |from| from.store.pool_use().max.into());
+        self.value(&store::STORE_UP, |from| flag(from.readiness.is_store_up()));
+        self.value(&store::STORE_WRITABLE, |from| {
+            flag(from.store.write_health().is_writable())
+        });
+        let sources = Arc::clone(&self.sources);
+        store::STORE_ERRORS.observe_each(&self.meter, move |observe| {
+            for class in ErrorClass::ALL {
+                let count = sources.store.error_counts().of(*class);
+                observe(count as f64, &[("class", class.as_str())]);
+            }
+        });
+    }
+
+    /// Of an embedded store.
+    fn files(&self) {
+        if self.sources.store.file().is_none() {
+            return;
+        }
+        let sources = Arc::clone(&self.sources);
+        store::CHECKPOINTS.observe_each(&self.meter, move |observe| {
+            let found = sources.store.file_figures().unwrap_or_default();
+            let counts = [found.checkpoints_failed, found.checkpoints_done];
+            for (outcome, count) in limits::OUTCOMES.iter().zip(counts) {
+                observe(count as f64, &[("outcome", outcome)]);
+            }
+        });
+        self.value(&store::WAL_BYTES, |from| {
+            from.store.file_figures().unwrap_or_default().log_bytes as f64
+        });
+        self.value(&store::DISK_FREE, |from| {
+            disk(&from.store).map_or(f64::NAN, |[free, _]| free)
+        });
+        self.value(&store::DISK_SIZE, |from| {
+            disk(&from.store).map_or(f64::NAN, |[_, size]| size)
+        });
+    }
+
+    fn maintenance(&self) {
+        self.value(&store::TOKEN_PARTITIONS, |from| {
+            from.maintenance.ledger.load().partition_starts.len() as f64
+        });
+        self.value(&store::PARTITIONS_AHEAD, |from| {
+            let (ledger, now) = (from.maintenance.ledger.load(), from.now());
+            ledger.partition_starts.iter().filter(|start| **start > now).count() as f64
+        });
+        self.value(&store::PARTITIONS_NEEDED, |from| {
+            let horizon = from.maintenance.horizon.load(Ordering::Relaxed);
+            from.store.partitions_needed(from.now(), horizon.into()).into()
+        });
+        self.value(&store::DEFAULT_PARTITION_ROWS, |from| {
+            from.maintenance.ledger.load().default_partition_rows as f64
+        });
+        self.value(&store::PURGE_ROWS_WAITING, |from| {
+            from.maintenance.ledger.load().purge_rows_waiting as f64
+        });
+        self.value(&store::MAINTENANCE_SUCCESS, |from| {
+            from.maintenance.succeeded_at.load(Ordering::Relaxed) as f64
+        });
+    }
+
+    fn views(&self) {
+        self.value(&process::READY, |from| flag(from.readiness.is_ready()));
+        self.value(&store::REVOCATION_LAG, |from| {
+            let revocations = from.readiness.views.revocations.load();
             revocations.freshness().age().map_or(f64::NAN, |age| age.as_secs_f64())
-        },
-    );
-    gauge(
-        exporter,
-        sources,
-        "revocations_held",
-        "Revoked token ids and cut-offs in memory",
-        |sources| sources.readiness.views.revocations.load().len() as f64,
-    );
-    clock(exporter, sources);
-    gauge(exporter, sources, "clients", "Registered clients", |sources| {
-        sources.readiness.views.directory.len() as f64
-    });
-    gauge(
-        exporter,
-        sources,
-        "rate_limiter_keys",
-        "Pairs of client and address with failed authentications",
-        |sources| sources.limits.load().failure_buckets() as f64,
-    );
-    gauge(
-        exporter,
-        sources,
-        "rate_limited_clients",
-        "Buckets of clients with a rate limit, without full ones",
-        |sources| sources.limits.load().client_buckets() as f64,
-    );
-    let limits = Arc::clone(&sources.limits);
-    exporter.counter(
-        "rate_limiter_evictions",
-        "Buckets of failed authentications that were evicted before they were full",
-        move || limits.load().failure_evictions(),
-    );
-}
+        });
+        self.value(&store::REVOCATIONS_HELD, |from| {
+            from.readiness.views.revocations.load().len() as f64
+        });
+        self.value(&store::CLIENTS, |from| from.readiness.views.directory.len() as f64);
+        self.value(&store::CUTOFFS_AHEAD, |from| {
+            let issued_ms = from.readiness.ids.id_ms();
+            from.readiness.views.revocations.load().cut_offs_after(issued_ms) as f64
+        });
+    }
 
-fn clock(exporter: &Exporter, sources: &Arc<Sources>) {
-    gauge(
-        exporter,
-        sources,
-        "clock_difference_seconds",
-        "By how much the store's clock is ahead of this machine's",
-        |sources| sources.clock.status().difference_ms as f64 / 1000.0,
-    );
-    gauge(
-        exporter,
-        sources,
-        "token_ids_ahead_seconds",
-        "By how much token ids are ahead of the store's clock, which was set back",
-        |sources| sources.readiness.ids.ahead_ms() as f64 / 1000.0,
-    );
-    gauge(
-        exporter,
-        sources,
-        "cutoffs_ahead",
-        "Cut-offs that revoke tokens that are issued now",
-        |sources| {
-            let issued_ms = sources.readiness.ids.id_ms();
-            sources.readiness.views.revocations.load().cut_offs_after(issued_ms) as f64
-        },
-    );
-    let steps = Arc::clone(&sources.clock);
-    exporter.counter(
-        "clock_steps",
-        "How often the store's clock was set by more than a second",
-        move || steps.status().steps,
-    );
-}
+    fn clock(&self) {
+        self.value(&store::CLOCK_DIFFERENCE, |from| {
+            from.clock.status().difference_ms as f64 / 1000.0
+        });
+        self.value(&store::CLOCK_STEPS, |from| from.clock.status().steps as f64);
+        self.value(&store::IDS_AHEAD, |from| from.readiness.ids.ahead_ms() as f64 / 1000.0);
+    }
 
-fn logs(exporter: &Exporter) {
-    exporter.counter(
-        "log_lines_dropped",
-        "Log lines dropped because stderr was not read in time",
-        logging::dropped_lines,
-    );
-}
+    fn clients(&self) {
+        self.value(&limits::RATE_LIMITER_KEYS, |from| {
+            from.limits.load().failure_buckets() as f64
+        });
+        self.value(&limits::RATE_LIMITED_CLIENTS, |from| {
+            from.limits.load().client_buckets() as f64
+        });
+        self.value(&limits::RATE_LIMITER_EVICTIONS, |from| {
+            from.limits.load().failure_evictions() as f64
+        });
+        self.value(&limits::CLIENTS_OVER_QUOTA, |from| {
+            from.counters.totals().clients_over_quota as f64
+        });
+        self.value(&limits::CLIENTS_NOT_CACHING, |from| {
+            from.counters.totals().clients_above_threshold as f64
+        });
+        self.value(&limits::BUSIEST_CLIENT_SHARE, |from| {
+            from.counters.totals().busiest_shares[0]
+        });
+        self.value(&limits::BUSIEST_TEN_CLIENTS_SHARE, |from| {
+            from.counters.totals().busiest_shares[1]
+        });
+        self.value(&limits::AUDIT_BACKLOG, |from| from.failures.backlog() as f64);
+    }
 
-fn tokens(exporter: &Exporter, sources: &Arc<Sources>) {
-    gauge(
-        exporter,
-        sources,
-        "verified_tokens",
-        "Tokens in the cache of verified tokens",
-        |sources| sources.verified.len() as f64,
-    );
-    gauge(
-        exporter,
-        sources,
-        "still_valid_tokens",
-        "Unexpired tokens, as this node knows them",
-        |sources| sources.counters.unexpired_totals().tokens as f64,
-    );
-    gauge(
-        exporter,
-        sources,
-        "still_valid_tokens_max",
-        "The most unexpired tokens of one client",
-        |sources| sources.counters.unexpired_totals().largest as f64,
-    );
-    gauge(
-        exporter,
-        sources,
-        "clients_not_caching",
-        "Clients with more unexpired tokens than OAUTH2_QUOTAS_STILL_VALID_TOKENS",
-        |sources| sources.counters.unexpired_totals().clients_above_threshold as f64,
-    );
-}
+    fn tokens(&self) {
+        self.value(&tokens::VERIFIED, |from| from.verified.len() as f64);
+        self.value(&tokens::STILL_VALID, |from| from.counters.totals().tokens as f64);
+        self.value(&tokens::STILL_VALID_MAX, |from| from.counters.totals().largest as f64);
+    }
 
-/// Signing keys by phase, and the age of the signing ones.
-fn signing_keys(exporter: &Exporter, sources: &Arc<Sources>) {
-    let (meter, by_phase) = (exporter.meter(), Arc::clone(sources));
-    let _ = meter
-        .u64_observable_gauge("signing_keys")
-        .with_description("Signing keys, by algorithm and phase of the lifecycle")
-        .with_callback(move |observer| {
-            let (keys, now_ms) = (by_phase.keys.load(), by_phase.clock.unix_ms() as i64);
-            let states = key_states(&keys.stored, now_ms, &by_phase.timing);
+    fn signing_keys(&self) {
+        self.keys(&keys::SIGNING_KEYS, |states, _, _, observe| {
             for algorithm in KeyAlgorithm::ALL {
+                let of_algorithm: Vec<_> = states
+                    .iter()
+                    .filter(|state| state.key.algorithm == *algorithm)
+                    .collect();
+                if of_algorithm.is_empty() {
+                    continue;
+                }
                 for phase in Phase::ALL {
-                    let matches = |state: &&KeyState<'_>| state.key.algorithm == *algorithm && state.phase == phase;
-                    let labels = [
-                        KeyValue::new("algorithm", algorithm.as_str()),
-                        KeyValue::new("state", phase.as_str()),
-                    ];
-                    observer.observe(states.iter().filter(matches).count() as u64, &labels);
+                    let count = of_algorithm.iter().filter(|state| state.phase == phase).count();
+                    let labels = [("algorithm", algorithm.as_str()), ("state", phase.as_str())];
+                    observe(count as f64, &labels);
                 }
             }
-        })
-        .build();
-    let by_age = Arc::clone(sources);
-    let _ = meter
-        .f64_observable_gauge("signing_key_age_seconds")
-        .with_description("Seconds since the signing key of an algorithm was activated")
-        .with_callback(move |observer| {
-            let (keys, now_ms) = (by_age.keys.load(), by_age.clock.unix_ms() as i64);
-            let states = key_states(&keys.stored, now_ms, &by_age.timing);
+        });
+        self.keys(&keys::SIGNING_KEY_AGE, |states, now_ms, _, observe| {
             for signing in states.iter().filter(|state| state.phase == Phase::Signing) {
-                let age = (now_ms - signing.key.signs_from_ms) as f64 / 1000.0;
-                observer.observe(age, &[KeyValue::new("algorithm", signing.key.algorithm.as_str())]);
+                let age_ms = now_ms - signing.key.signs_from_ms;
+                observe(age_ms as f64 / 1000.0, &[("algorithm", signing.key.algorithm.as_str())]);
             }
-        })
-        .build();
+        });
+        self.keys(&keys::ROTATION_DUE, |states, now_ms, timing, observe| {
+            let Some(rotation) = timing.rotation else { return };
+            for signing in states.iter().filter(|state| state.phase == Phase::Signing) {
+                let due_ms = signing.key.signs_from_ms + rotation.as_millis() as i64 - now_ms;
+                observe(due_ms as f64 / 1000.0, &[("algorithm", signing.key.algorithm.as_str())]);
+            }
+        });
+        self.value(&keys::REMOVED_EARLY, |from| {
+            from.removed_early.load(Ordering::Relaxed) as f64
+        });
+    }
+
+    fn keys(&self, row: &Metric, each: fn(&[KeyState<'_>], i64, &KeyTiming, &mut Observe<'_>)) {
+        let sources = Arc::clone(&self.sources);
+        row.observe_each(&self.meter, move |observe| {
+            let (keys, now_ms) = (sources.keys.load(), sources.clock.unix_ms() as i64);
+            each(
+                &key_states(&keys.stored, now_ms, &sources.timing),
+                now_ms,
+                &sources.timing,
+                observe,
+            );
+        });
+    }
+}
+
+type Observe<'a> = dyn FnMut(f64, &[(&'static str, &'static str)]) + 'a;
+
+impl Sources {
+    /// The store's clock, Unix seconds.
+    fn now(&self) -> i64 {
+        (self.clock.unix_ms() / 1000) as i64
+    }
+}
+
+/// The free space for this process and the size of the file system of an embedded store, bytes.
+fn disk(store: &Store) -> Option<[f64; 2]> {
+    let found = rustix::fs::statvfs(store.file()?).ok()?;
+    let bytes = |blocks: u64| blocks as f64 * found.f_frsize as f64;
+    Some([bytes(found.f_bavail), bytes(found.f_blocks)])
 }
 
 fn flag(set: bool) -> f64 {

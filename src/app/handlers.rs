@@ -84,7 +84,7 @@ impl HandlerData {
     /// Wires the services that only a server has.
     pub(super) fn new(deps: &ServerDeps<'_>) -> Self {
         let (config, services, actors) = (deps.config, deps.services, deps.actors);
-        let http_metrics = Arc::new(HttpMetrics::new(deps.exporter, ENDPOINTS.iter().copied()));
+        let http_metrics = Arc::new(HttpMetrics::new(deps.exporter, &ENDPOINTS));
         let admission = Admission {
             authenticate: Authenticate {
                 directory: Arc::clone(&deps.views.directory),

@@ -1,11 +1,12 @@
 //! The signing keys of a process: opened and published when they change, published again and removed in time.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use oauth2_actors::directory::{ApplyKeys, Directory};
-use oauth2_actors::key_keeper::{self, Plan};
+use oauth2_actors::key_keeper::{self, ObserveKeys, Plan};
 use oauth2_store::model::{KeyAlgorithm, SigningAlg};
 
 use crate::config::Config;
@@ -38,6 +39,15 @@ pub(super) fn apply(
         *logged = errors;
         keys.store(Arc::new(PublishedKeys::new(keyring, stored)));
         verified.clear();
+    })
+}
+
+/// Publishes how many retired keys are to be removed before their last token expires.
+pub(super) fn observe(config: &Config, removed_early: &Arc<AtomicU64>) -> ObserveKeys {
+    let (timing, removed_early) = (config.keys, Arc::clone(removed_early));
+    Arc::new(move |keys, longest_lifetime, now_ms| {
+        let count = lifecycle::removed_early(keys, longest_lifetime, now_ms, &timing);
+        removed_early.store(count as u64, Ordering::Relaxed);
     })
 }
 

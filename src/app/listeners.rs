@@ -39,7 +39,7 @@ pub(super) fn public(config: &Config, composition: &Composition) -> Result<Serve
         let app = actix_web::App::new()
             .app_data(Data::new(ledger))
             .configure(|config| handlers.register(config))
-            .wrap(from_fn(middleware::observe))
+            .wrap(from_fn(middleware::observe::<true>))
             .configure(routes::public);
         let path_prefix = path_prefix.clone();
         apply_fn_factory(app, move |mut request: Request, service| {
@@ -71,9 +71,9 @@ pub(super) fn management(config: &Config, composition: &Composition) -> Result<S
     let app = move || {
         // Bulk issuance shares the token stores of the workers of the public listener.
         let ledger = token_stores
-            .mailboxes()
+            .handles()
             .next()
-            .map(|mailbox| LedgerAccess::GroupCommit(GroupCommit(mailbox.clone())));
+            .map(|handle| LedgerAccess::GroupCommit(GroupCommit(handle.clone())));
         actix_web::App::new()
             .configure(|config| {
                 if let Some(ledger) = ledger {
@@ -83,7 +83,7 @@ pub(super) fn management(config: &Config, composition: &Composition) -> Result<S
             })
             .wrap(from_fn(compression::compress))
             .wrap(from_fn(hosts::check))
-            .wrap(from_fn(middleware::observe))
+            .wrap(from_fn(middleware::observe::<false>))
             .configure(routes::management)
     };
     serve::bind(app, address(&config.management), &limits)

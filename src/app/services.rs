@@ -102,6 +102,7 @@ impl Services {
             slow_signer: SlowSigner::new(base.slow_signers),
             issued: Arc::clone(&issued),
             fingerprints: Arc::clone(&fingerprints),
+            instruments: Arc::clone(&base.instruments),
         });
         let verify = Arc::new(Verify {
             ids: Arc::clone(&base.ids),

@@ -30,7 +30,7 @@ pub mod token_issue;
 pub mod tokens;
 
 endpoints! {
-    surface: Api, scope: "/admin/v1",
+    surface: Api, scope: "/admin/v1", group: Admin,
     Management: GET "/admin/v1/clients" => clients::list;
     Management: POST "/admin/v1/clients" => clients::create;
     Management: POST "/admin/v1/clients:import" => client_import::post;

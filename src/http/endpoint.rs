@@ -1,6 +1,7 @@
 //! How endpoints are declared: each once, by [`endpoints!`](crate::http::endpoint::endpoints).
 
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use strum::{IntoStaticStr, VariantArray};
 
 /// The listener of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,36 @@ impl Surface {
     }
 }
 
+/// A group of endpoints whose errors are counted together: `endpoint` in metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Group {
+    /// Issues tokens.
+    Token,
+    /// Introspects tokens, one by one and in batches.
+    Introspection,
+    /// Revokes tokens.
+    Revocation,
+    /// Metadata and public keys.
+    Metadata,
+    /// The admin API.
+    Admin,
+    /// Health, readiness, metrics, the API document.
+    Ops,
+    /// Requests that match no endpoint of their listener.
+    Other,
+}
+
+impl Group {
+    /// Every group, in the order of declaration.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
+    /// The name in metrics.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// Whose scripts may use an endpoint from a page of another origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origins {
@@ -68,6 +99,8 @@ pub struct Endpoint {
     pub surface: Surface,
     /// Which scripts may use it.
     pub origins: Origins,
+    /// What its errors are counted as.
+    pub group: Group,
 }
 
 impl Endpoint {
@@ -105,12 +138,13 @@ fn matches_segment(wanted: &str, given: &str) -> bool {
 /// Declares the endpoints of a module: their table (`ENDPOINTS`), their routes (`configure`) and their part of the API document
 /// (`Api`).
 ///
-/// `endpoints! { surface: Api, scope: "", Public: POST "/oauth/token" => token::post, origins: Configured; }`: `scope` is the prefix
-/// under which the module's routes are mounted. Without `origins`, no script of another origin may use the endpoint.
+/// `endpoints! { surface: Api, scope: "", group: Token, Public: POST "/oauth/token" => token::post, origins: Configured; }`: `scope` is the prefix
+/// under which the module's routes are mounted. Without `origins`, no script of another origin may use the endpoint. `group` is that
+/// of all endpoints of the module, or of one.
 macro_rules! endpoints {
     (
-        surface: $surface:ident, scope: $scope:literal,
-        $($listener:ident: $method:ident $path:literal => $($handler:ident)::+ $(, origins: $origins:ident)?;)+
+        surface: $surface:ident, scope: $scope:literal, group: $group:ident,
+        $($listener:ident: $method:ident $path:literal => $($handler:ident)::+ $(, origins: $origins:ident)? $(, group: $own:ident)?;)+
     ) => {
         /// The endpoints of this module.
         pub const ENDPOINTS: &[$crate::http::endpoint::Endpoint] = &[
@@ -120,6 +154,7 @@ macro_rules! endpoints {
                 listener: $crate::http::endpoint::Listener::$listener,
                 surface: $crate::http::endpoint::Surface::$surface,
                 origins: $crate::http::endpoint::origins!($($origins)?),
+                group: $crate::http::endpoint::group!($group $($own)?),
             }),+
         ];
 
@@ -153,6 +188,17 @@ macro_rules! origins {
     };
 }
 pub(crate) use origins;
+
+/// The group of an endpoint: that of its module, or its own.
+macro_rules! group {
+    ($module:ident) => {
+        $crate::http::endpoint::Group::$module
+    };
+    ($module:ident $own:ident) => {
+        $crate::http::endpoint::Group::$own
+    };
+}
+pub(crate) use group;
 
 /// A route of this method. `GET` includes `HEAD`.
 pub fn route(method: &str) -> actix_web::Route {

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use super::cors::Cors;
+use super::endpoint::Listener;
 use super::error::{Failure, Reason};
 use super::metrics::HttpMetrics;
 use super::reason::{ErrorReason, RejectReason, ShedReason};
@@ -48,8 +49,8 @@ const MAX_DELAYED: usize = 10_000;
 
 static DELAYED: Semaphore = Semaphore::const_new(MAX_DELAYED);
 
-/// The middleware of both listeners.
-pub async fn observe(
+/// The middleware of the public listener (`PUBLIC`) or the management listener.
+pub async fn observe<const PUBLIC: bool>(
     metrics: web::Data<HttpMetrics>,
     metadata: web::Data<Metadata>,
     cors: web::Data<Cors>,
@@ -59,7 +60,8 @@ pub async fn observe(
     let started = Instant::now();
     // The path as it is routed: percent-encoding aside.
     let path = metadata.canonical_path(request.match_info().unprocessed());
-    let number = routes::endpoint(request.method(), path);
+    let listener = if PUBLIC { Listener::Public } else { Listener::Management };
+    let number = routes::endpoint(listener, request.method(), path);
     let endpoint = &ENDPOINTS[number];
     let id = request_id(request.headers());
     let span = tracing::debug_span!(

@@ -9,9 +9,9 @@ pub mod revoke;
 pub mod token;
 
 endpoints! {
-    surface: Api, scope: "",
-    Public: POST "/oauth/token" => token::post, origins: Configured;
+    surface: Api, scope: "", group: Introspection,
+    Public: POST "/oauth/token" => token::post, origins: Configured, group: Token;
     Public: POST "/oauth/introspect" => introspect::post;
     Public: POST "/oauth/introspect/batch" => introspect_batch::post;
-    Public: POST "/oauth/revoke" => revoke::post;
+    Public: POST "/oauth/revoke" => revoke::post, group: Revocation;
 }

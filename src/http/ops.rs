@@ -8,7 +8,7 @@ pub mod openapi;
 pub mod ready;
 
 endpoints! {
-    surface: Api, scope: "",
+    surface: Api, scope: "", group: Ops,
     Both: GET "/health" => health::get;
     Both: GET "/ready" => ready::get;
     Management: GET "/metrics" => metrics::get;

@@ -3,6 +3,7 @@
 use oauth2_actors::metrics::Label;
 use strum::{IntoStaticStr, VariantArray};
 
+use super::endpoint::Group;
 use crate::protocol::error::ErrorCode;
 
 /// Why a request was rejected: the caller's fault, or the client's limit.
@@ -84,6 +85,74 @@ pub enum ErrorReason {
     Rejected(RejectReason),
     /// 5xx.
     Shed(ShedReason),
+}
+
+/// A reason, and where it occurs.
+pub trait Reason: Label + 'static {
+    /// The groups of endpoints whose requests can fail for this reason. Only these pairs are exported; a debug build panics when another one
+    /// occurs, and a release build counts it as [`Self::UNDECLARED`] of the group `other`.
+    fn groups(self) -> &'static [Group];
+
+    /// Every reason, in the order of [`Label::index`].
+    const ALL: &'static [Self];
+
+    /// What a pair that is not declared is counted as.
+    const UNDECLARED: Self;
+}
+
+/// The endpoints that authenticate clients.
+const CLIENTS: &[Group] = &[Group::Token, Group::Introspection, Group::Revocation];
+
+/// The endpoints that ask the store. Requests below `/admin` that match no endpoint are authenticated, too.
+const STORE: &[Group] = &[
+    Group::Token,
+    Group::Introspection,
+    Group::Revocation,
+    Group::Admin,
+    Group::Other,
+];
+
+impl Reason for RejectReason {
+    fn groups(self) -> &'static [Group] {
+        use Group::{Admin, Introspection, Ops, Other, Revocation, Token};
+        match self {
+            // Of the group `other`: only as UNDECLARED.
+            Self::InvalidRequest => &[Token, Introspection, Revocation, Admin, Other],
+            Self::InvalidClient | Self::RateLimited => CLIENTS,
+            Self::UnsupportedGrantType | Self::QuotaExceeded => &[Token],
+            // Bulk issuance decides by the same rules as the token endpoint.
+            Self::UnauthorizedClient | Self::InvalidScope | Self::InvalidTarget => &[Token, Admin],
+            Self::InvalidClientMetadata | Self::Conflict => &[Admin],
+            Self::TooLarge | Self::SlowBody => &[Token, Introspection, Revocation, Admin],
+            Self::NotFound | Self::Unauthorized | Self::Forbidden => &[Admin, Other],
+            Self::UnknownHost => &[Admin, Ops, Other],
+            Self::MethodNotAllowed => &[Other],
+            Self::AuthFailures => STORE,
+        }
+    }
+
+    const ALL: &'static [Self] = Self::VARIANTS;
+    const UNDECLARED: Self = Self::InvalidRequest;
+}
+
+impl Reason for ShedReason {
+    fn groups(self) -> &'static [Group] {
+        use Group::{Admin, Introspection, Metadata, Ops, Other, Revocation, Token};
+        match self {
+            Self::Full | Self::Deadline | Self::Crashed | Self::Stopped => {
+                &[Token, Introspection, Revocation, Admin, Ops, Other]
+            }
+            Self::StoreUnavailable | Self::StoreTimeout | Self::StoreNotWritable | Self::StoreCorrupt | Self::Stale => {
+                STORE
+            }
+            Self::NoKeys => &[Token, Metadata, Admin],
+            Self::QuotaUnknown => &[Token],
+            Self::Internal => Group::ALL,
+        }
+    }
+
+    const ALL: &'static [Self] = Self::VARIANTS;
+    const UNDECLARED: Self = Self::Internal;
 }
 
 impl From<ErrorCode> for RejectReason {

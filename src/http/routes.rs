@@ -8,7 +8,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
 use super::cors::Cors;
-use super::endpoint::{Endpoint, Listener, Origins, Surface, route};
+use super::endpoint::{Endpoint, Group, Listener, Origins, Surface, route};
 use super::error::Failure;
 use super::extract::By;
 use super::oauth::admission::Admission;
@@ -31,13 +31,14 @@ static UNMATCHED: Endpoint = Endpoint {
     listener: Listener::Both,
     surface: Surface::Api,
     origins: Origins::None,
+    group: Group::Other,
 };
 
 /// The number of [`UNMATCHED`].
 const UNMATCHED_NUMBER: usize = 0;
 
-/// The number of the endpoint that a request is counted as. Only known ones, so that no request makes a new series.
-pub fn endpoint(method: &Method, path: &str) -> usize {
+/// The number of the endpoint that a request to a listener is counted as. Only those that it serves, so that no request makes a series.
+pub fn endpoint(listener: Listener, method: &Method, path: &str) -> usize {
     let method = if *method == Method::HEAD {
         "GET"
     } else {
@@ -45,7 +46,9 @@ pub fn endpoint(method: &Method, path: &str) -> usize {
     };
     ENDPOINTS
         .iter()
-        .position(|endpoint| endpoint.method == method && endpoint.matches(path))
+        .position(|endpoint| {
+            endpoint.method == method && endpoint.listener.includes(listener) && endpoint.matches(path)
+        })
         .unwrap_or(UNMATCHED_NUMBER)
 }
 
@@ -135,19 +138,22 @@ mod tests {
 
     #[test]
     fn requests_are_counted_as_the_endpoint_they_match() {
-        let path = |method: Method, path| ENDPOINTS[endpoint(&method, path)].path;
-        assert_eq!(path(Method::POST, "/oauth/token"), "/oauth/token");
-        assert_eq!(path(Method::GET, "/oauth/token"), "unmatched");
-        assert_eq!(path(Method::HEAD, "/health"), "/health");
+        let public = |method: Method, path| ENDPOINTS[endpoint(Listener::Public, &method, path)].path;
+        assert_eq!(public(Method::POST, "/oauth/token"), "/oauth/token");
+        assert_eq!(public(Method::GET, "/oauth/token"), "unmatched");
+        assert_eq!(public(Method::HEAD, "/health"), "/health");
+        assert_eq!(public(Method::GET, "/admin/v1/clients"), "unmatched");
+        let management = |method: Method, path| ENDPOINTS[endpoint(Listener::Management, &method, path)].path;
         assert_eq!(
-            path(Method::GET, "/admin/v1/clients/a%2Fb"),
+            management(Method::GET, "/admin/v1/clients/a%2Fb"),
             "/admin/v1/clients/{client_id}"
         );
         assert_eq!(
-            path(Method::POST, "/admin/v1/tokens:revoke-all"),
+            management(Method::POST, "/admin/v1/tokens:revoke-all"),
             "/admin/v1/tokens:revoke-all"
         );
-        assert_eq!(path(Method::GET, "/admin/v1/clients/"), "unmatched");
+        assert_eq!(management(Method::GET, "/admin/v1/clients/"), "unmatched");
+        assert_eq!(management(Method::POST, "/oauth/token"), "unmatched");
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub mod metadata;
 pub mod paseto_keys;
 
 endpoints! {
-    surface: Api, scope: "",
+    surface: Api, scope: "", group: Metadata,
     Public: GET "/.well-known/oauth-authorization-server" => metadata::get, origins: Any;
     Public: GET "/.well-known/openid-configuration" => metadata::get_openid, origins: Any;
     Public: GET "/.well-known/jwks.json" => jwks::get, origins: Any;

@@ -178,6 +178,16 @@ pub fn due_steps<'a>(keys: &'a [StoredKey], used: &[KeyAlgorithm], now_ms: i64, 
     remove.chain(publish).collect()
 }
 
+/// How many retired keys are to be removed before the last token that they may have signed expires. `longest_lifetime`: of any token,
+/// seconds.
+pub fn removed_early(keys: &[StoredKey], longest_lifetime: i64, now_ms: i64, timing: &KeyTiming) -> usize {
+    let is_early = |state: &KeyState<'_>| state.phase == Phase::Retired && state.key.token_lifetime < longest_lifetime;
+    key_states(keys, now_ms, timing)
+        .iter()
+        .filter(|state| is_early(state))
+        .count()
+}
+
 fn millis(duration: Duration) -> i64 {
     // No overflow: configured durations are a few years at most.
     duration.as_millis() as i64

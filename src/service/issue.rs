@@ -124,7 +124,7 @@ impl Issue {
         let unsigned = self.mint.prepare(spec)?;
         let entry = unsigned.entry();
         let commit = entry.map(|entry| ledger.commit(entry, deadline)).transpose()?;
-        let token = self.mint.sign(unsigned, deadline).await?;
+        let token = self.mint.sign(unsigned, Some(ledger.committing()), deadline).await?;
         if let Some(commit) = commit {
             commit.done().await?;
         }

@@ -5,8 +5,9 @@
 
 use std::time::Instant;
 
-use oauth2_actors::runtime::mailbox::{Mailbox, Pending};
-use oauth2_actors::token_store::{self, TokenStore};
+use oauth2_actors::runtime::mailbox::Pending;
+use oauth2_actors::token_store::workers::Handle;
+use oauth2_actors::token_store::{self, CommitFlag};
 use oauth2_store::model::LedgerEntry;
 use oauth2_store::{LedgerWriter, StoreError};
 use tokio::sync::Mutex;
@@ -54,12 +55,17 @@ impl LedgerAccess {
 
 /// The token store actor that commits for one worker.
 #[derive(Debug, Clone)]
-pub struct GroupCommit(pub Mailbox<TokenStore>);
+pub struct GroupCommit(pub Handle);
 
 impl GroupCommit {
     /// Queues an entry. Fails at once when the actor takes no more.
     pub fn commit(&self, entry: LedgerEntry, deadline: Instant) -> Result<Commit> {
-        Ok(Commit(self.0.ask(token_store::Commit(entry), deadline)?))
+        Ok(Commit(self.0.mailbox.ask(token_store::Commit(entry), deadline)?))
+    }
+
+    /// Whether a commit is in flight.
+    pub fn committing(&self) -> &CommitFlag {
+        &self.0.committing
     }
 }
 

@@ -47,21 +47,27 @@ pub struct QuotaUse {
 #[derive(Debug, Default)]
 pub struct SavedUse(HashMap<String, Vec<Usage>>);
 
+/// A client's quotas; `None` if it has none. `defaults`: those of clients that have none of their own.
+pub fn effective(client: &Client, defaults: Quotas) -> Option<Quotas> {
+    let own = client.policy.as_deref();
+    if own.is_none() && defaults == Quotas::default() {
+        return None;
+    }
+    let given = own.map_or(Quotas::default(), |policy| policy.quotas);
+    let quotas = Quotas {
+        hour: given.hour.or(defaults.hour),
+        day: given.day.or(defaults.day),
+        month: given.month.or(defaults.month),
+    };
+    (quotas != Quotas::default()).then_some(quotas)
+}
+
 impl QuotaControl {
     /// A client's quotas, and whether they are enforced; `None` if it has none.
     pub fn effective(&self, client: &Client) -> Option<(Quotas, Mode)> {
+        let quotas = effective(client, self.defaults)?;
         let own = client.policy.as_deref();
-        if own.is_none() && self.defaults == Quotas::default() {
-            return None;
-        }
-        let given = own.map_or(Quotas::default(), |policy| policy.quotas);
-        let quotas = Quotas {
-            hour: given.hour.or(self.defaults.hour),
-            day: given.day.or(self.defaults.day),
-            month: given.month.or(self.defaults.month),
-        };
-        let mode = own.and_then(|policy| policy.quota_mode).unwrap_or(self.mode);
-        (quotas != Quotas::default()).then_some((quotas, mode))
+        Some((quotas, own.and_then(|policy| policy.quota_mode).unwrap_or(self.mode)))
     }
 
     /// Counts a token if the client has quotas. The count is undone when the reservation is dropped without being kept.

@@ -1,5 +1,8 @@
 //! Errors of store verbs.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use strum::{IntoStaticStr, VariantArray};
 use thiserror::Error;
 
 /// Result of every store verb.
@@ -28,4 +31,64 @@ pub enum StoreError {
     /// The stored data or the store's configuration is invalid: a retry cannot succeed.
     #[error("the store is unusable: {0}")]
     Corrupt(String),
+}
+
+/// The class of a failure, as metrics label it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum ErrorClass {
+    /// [`StoreError::Unavailable`].
+    Unavailable,
+    /// [`StoreError::Timeout`].
+    Timeout,
+    /// [`StoreError::NotWritable`].
+    NotWritable,
+    /// [`StoreError::Corrupt`].
+    Corrupt,
+    /// [`StoreError::Conflict`].
+    Conflict,
+    /// [`StoreError::InvalidValue`].
+    Other,
+}
+
+impl ErrorClass {
+    /// Every class, in the order of declaration.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
+    /// The name in metrics.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl StoreError {
+    /// The class of this failure.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Unavailable(_) => ErrorClass::Unavailable,
+            Self::Timeout => ErrorClass::Timeout,
+            Self::NotWritable(_) => ErrorClass::NotWritable,
+            Self::Corrupt(_) => ErrorClass::Corrupt,
+            Self::Conflict(_) => ErrorClass::Conflict,
+            Self::InvalidValue(_) => ErrorClass::Other,
+        }
+    }
+}
+
+/// How many verbs and batches of a store failed, by class.
+#[derive(Debug, Default)]
+pub struct ErrorCounts([AtomicU64; ErrorClass::VARIANTS.len()]);
+
+impl ErrorCounts {
+    /// The failures of a class.
+    pub fn of(&self, class: ErrorClass) -> u64 {
+        self.0[class as usize].load(Ordering::Relaxed)
+    }
+
+    /// Counts an outcome if it is a failure.
+    pub(crate) fn observe<T>(&self, outcome: &Result<T>) {
+        if let Err(error) = outcome {
+            self.0[error.class() as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }

@@ -17,10 +17,10 @@ mod sqlite;
 mod store;
 mod write_health;
 
-pub use error::{Result, StoreError};
+pub use error::{ErrorClass, ErrorCounts, Result, StoreError};
 pub use model::client::LoadedRow;
 pub use model::log::LogPosition;
 pub use options::{Location, Pooler, StoreOptions};
-pub use reports::{Maintenance, PoolUse};
+pub use reports::{FileFigures, LedgerFigures, Maintenance, PoolUse};
 pub use store::{LedgerWriter, Store, check_url, client_key_file};
 pub use write_health::WriteHealth;

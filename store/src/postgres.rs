@@ -32,4 +32,5 @@ mod url;
 pub use pool::PostgresStore;
 pub use tokens::LedgerWriter;
 
+pub(super) use maintenance::partitions_needed;
 pub(super) use url::{check as check_url, client_key_file};

@@ -7,23 +7,25 @@
 //!
 //! Each aggregate has one file here and one in each backend: a new verb is a method in these three.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::error::Result;
+use crate::error::{ErrorCounts, Result};
 use crate::options::{Location, StoreOptions};
-use crate::reports::PoolUse;
+use crate::reports::{FileFigures, PoolUse};
 use crate::write_health::WriteHealth;
 use crate::{postgres, sqlite};
 
-/// Calls a verb of the same name on the backend.
+/// Calls a verb of the same name on the backend, and counts its failure.
 macro_rules! dispatch {
-    ($self:ident.$verb:ident($($arg:expr),*)) => {
-        match $self {
+    ($self:ident.$verb:ident($($arg:expr),*)) => {{
+        let outcome = match $self {
             Store::Postgres(store) => store.$verb($($arg),*).await,
             Store::Sqlite(store) => store.$verb($($arg),*).await,
-        }
-    };
+        };
+        $self.error_counts().observe(&outcome);
+        outcome
+    }};
 }
 
 mod audit;
@@ -104,6 +106,30 @@ impl Store {
         let outcome = dispatch!(self.probe_writes(is_thorough));
         self.write_health().observe_probe(&outcome, began);
         outcome
+    }
+
+    /// How many verbs and batches failed in this process.
+    pub fn error_counts(&self) -> &ErrorCounts {
+        match self {
+            Self::Postgres(store) => &store.errors,
+            Self::Sqlite(store) => store.errors(),
+        }
+    }
+
+    /// The file of an embedded store.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Postgres(_) => None,
+            Self::Sqlite(store) => Some(store.path()),
+        }
+    }
+
+    /// Figures of the files of an embedded store.
+    pub fn file_figures(&self) -> Option<FileFigures> {
+        match self {
+            Self::Postgres(_) => None,
+            Self::Sqlite(store) => Some(store.file_figures()),
+        }
     }
 
     /// Number of connections now.

@@ -69,7 +69,7 @@ async fn management_listener_answers_for_known_hosts_only() {
     let counted = server
         .metric(
             "oauth2_server_reject_total",
-            &[("endpoint", "/metrics"), ("reason", "unknown_host")],
+            &[("endpoint", "ops"), ("reason", "unknown_host")],
         )
         .await;
     assert_eq!(counted, Some(5.0));

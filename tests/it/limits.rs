@@ -203,7 +203,7 @@ async fn wrong_secrets_do_not_lock_a_client_out(kind: Kind) {
     assert!(refused.iter().all(|wait| wait == "1"), "{refused:?}");
     let rejects = "oauth2_server_reject_total";
     let counted = server
-        .metric(rejects, &[("endpoint", "/oauth/token"), ("reason", "auth_failures")])
+        .metric(rejects, &[("endpoint", "token"), ("reason", "auth_failures")])
         .await;
     assert!((counted.unwrap() - refused.len() as f64).abs() < 0.5);
     // Another client's failures are its own.

@@ -51,6 +51,7 @@ mod introspect;
 mod keys;
 mod limits;
 mod loadtest;
+mod metrics;
 mod openapi;
 mod operations;
 mod outage;

@@ -103,7 +103,7 @@ async fn writes_are_shed_in_time_during_a_postgres_outage() {
         .await;
     }
     let shed = server
-        .metric("oauth2_server_shed_total", &[("endpoint", "/oauth/token")])
+        .metric("oauth2_server_shed_total", &[("endpoint", "token")])
         .await;
     assert!(shed.unwrap() >= 10.0);
 }

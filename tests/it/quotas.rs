@@ -121,7 +121,7 @@ async fn remaining_quota_is_reported_everywhere(kind: Kind) {
     let rejects = server
         .metric(
             "oauth2_server_reject_total",
-            &[("endpoint", "/oauth/token"), ("reason", "quota_exceeded")],
+            &[("endpoint", "token"), ("reason", "quota_exceeded")],
         )
         .await;
     assert!((rejects.unwrap() - 1.0).abs() < 0.5);

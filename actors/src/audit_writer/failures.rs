@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -138,6 +139,21 @@ pub struct Failures {
     /// By kind.
     pending: [Mutex<Pending>; RejectionKind::ALL.len()],
     rows_per_minute: usize,
+    /// Rows that were taken and are not known to be written.
+    writing: AtomicUsize,
+}
+
+/// Rows that are being written. They are no longer counted when it is dropped.
+#[derive(Debug)]
+pub(super) struct Writing<'a> {
+    failures: &'a Failures,
+    rows: usize,
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.failures.writing.fetch_sub(self.rows, Ordering::Relaxed);
+    }
 }
 
 impl Failures {
@@ -146,7 +162,23 @@ impl Failures {
         Self {
             pending: Default::default(),
             rows_per_minute,
+            writing: AtomicUsize::new(0),
         }
+    }
+
+    /// Rows in memory that are not in the store: those of single rejections, one per aggregate, and those being written.
+    pub fn backlog(&self) -> usize {
+        let pending = RejectionKind::ALL.map(|kind| {
+            let pending = self.lock(kind);
+            pending.rows.len() + usize::from(pending.aggregate.total > 0)
+        });
+        pending.iter().sum::<usize>() + self.writing.load(Ordering::Relaxed)
+    }
+
+    /// Counts rows that were taken until they are written.
+    pub(super) fn writing(&self, rows: usize) -> Writing<'_> {
+        self.writing.fetch_add(rows, Ordering::Relaxed);
+        Writing { failures: self, rows }
     }
 
     /// Records a rejection at `now` (Unix seconds). `rejection` is called only if it gets a row of its own. Returns whether it does.
@@ -289,6 +321,7 @@ mod tests {
             for _ in 0..5 {
                 record(&failures, KIND, Some("ci"), minute * 60);
             }
+            assert_eq!(failures.backlog(), 3, "two rows, and the aggregate");
             let entries = failures.take_due(minute * 60 + 59, minute == 1);
             failures.put_back(&entries);
         }

@@ -32,7 +32,8 @@ pub enum OperatorRejection {
 }
 
 impl OperatorRejection {
-    const ALL: [Self; 12] = [
+    /// Every reason, in the order of declaration.
+    pub const ALL: [Self; 12] = [
         Self::NoToken,
         Self::UnknownToken,
         Self::Expired,

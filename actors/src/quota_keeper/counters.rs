@@ -1,11 +1,12 @@
 //! Used quotas and unexpired tokens of all clients.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 
+use super::recent::{Busiest, RecentCounts};
 use super::unexpired::UnexpiredCounts;
 use crate::freshness::Freshness;
 use oauth2_store::model::{Quotas, Usage, Window};
@@ -105,29 +106,42 @@ pub enum QuotaError {
 #[derive(Debug, Default)]
 pub struct Counters {
     clients: DashMap<Arc<str>, Arc<Counter>>,
-    unexpired: DashMap<Arc<str>, Arc<Mutex<UnexpiredCounts>>>,
+    issued: DashMap<Arc<str>, Arc<IssuedCounter>>,
     loaded: AtomicBool,
     backfill_claimed: AtomicBool,
     saved: Freshness,
-    totals: Totals,
+    totals: Mutex<ClientTotals>,
 }
 
-/// Unexpired tokens over all clients, as of the last sweep.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct UnexpiredTotals {
+/// The tokens of one client.
+#[derive(Debug, Default)]
+struct IssuedCounts {
+    unexpired: UnexpiredCounts,
+    recent: RecentCounts,
+}
+
+#[derive(Debug, Default)]
+struct IssuedCounter(Mutex<IssuedCounts>);
+
+impl IssuedCounter {
+    fn lock(&self) -> MutexGuard<'_, IssuedCounts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Figures over all clients, as of the last sweep.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ClientTotals {
     /// Unexpired tokens of all clients.
     pub tokens: u64,
     /// The most unexpired tokens of one client.
     pub largest: u64,
     /// Clients with more unexpired tokens than the threshold.
     pub clients_above_threshold: u64,
-}
-
-#[derive(Debug, Default)]
-struct Totals {
-    tokens: AtomicU64,
-    largest: AtomicU64,
-    clients_above_threshold: AtomicU64,
+    /// Clients that used up a quota of a current window.
+    pub clients_over_quota: u64,
+    /// Share of the busiest client, and of the ten busiest, in the tokens issued in the last full minute.
+    pub busiest_shares: [f64; 2],
 }
 
 impl Counters {
@@ -209,42 +223,31 @@ impl Counters {
 
     /// Counts an issued token as unexpired until `expires_at`. Times are Unix seconds.
     pub fn issued(&self, client_id: &Arc<str>, expires_at: i64, now: i64) {
-        let known = self.unexpired.get(&**client_id).map(|known| Arc::clone(&known));
-        let counts = known.unwrap_or_else(|| Arc::clone(&self.unexpired.entry(Arc::clone(client_id)).or_default()));
-        counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .add(expires_at, 1, now);
+        let known = self.issued.get(&**client_id).map(|known| Arc::clone(&known));
+        let counter = known.unwrap_or_else(|| Arc::clone(&self.issued.entry(Arc::clone(client_id)).or_default()));
+        let mut counts = counter.lock();
+        counts.unexpired.add(expires_at, 1, now);
+        counts.recent.add(now);
     }
 
     /// Counts unexpired tokens that were issued before this process started.
     pub(super) fn backfill(&self, client_id: &str, expires_at: i64, count: u64, now: i64) {
-        let counts = Arc::clone(&self.unexpired.entry(client_id.into()).or_default());
-        counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .add(expires_at, count, now);
+        let counter = Arc::clone(&self.issued.entry(client_id.into()).or_default());
+        counter.lock().unexpired.add(expires_at, count, now);
     }
 
     /// A client's number of unexpired tokens.
     pub fn unexpired(&self, client_id: &str, now: i64) -> u64 {
-        let known = self.unexpired.get(client_id).map(|known| Arc::clone(&known));
-        known.map_or(0, |counts| {
-            counts.lock().unwrap_or_else(PoisonError::into_inner).count(now)
-        })
+        let known = self.issued.get(client_id).map(|known| Arc::clone(&known));
+        known.map_or(0, |counter| counter.lock().unexpired.count(now))
     }
 
     /// The `limit` clients with the most unexpired tokens and their numbers, in descending order.
     pub fn top(&self, limit: usize, now: i64) -> Vec<(Arc<str>, u64)> {
         let mut all: Vec<_> = self
-            .unexpired
+            .issued
             .iter()
-            .map(|entry| {
-                (
-                    Arc::clone(entry.key()),
-                    entry.lock().unwrap_or_else(PoisonError::into_inner).count(now),
-                )
-            })
+            .map(|entry| (Arc::clone(entry.key()), entry.lock().unexpired.count(now)))
             .filter(|(_, count)| *count > 0)
             .collect();
         all.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -252,35 +255,33 @@ impl Counters {
         all
     }
 
-    /// Unexpired tokens over all clients, as of the last sweep.
-    pub fn unexpired_totals(&self) -> UnexpiredTotals {
-        let load = |total: &AtomicU64| total.load(Ordering::Relaxed);
-        UnexpiredTotals {
-            tokens: load(&self.totals.tokens),
-            largest: load(&self.totals.largest),
-            clients_above_threshold: load(&self.totals.clients_above_threshold),
-        }
+    /// Figures over all clients, as of the last sweep.
+    pub fn totals(&self) -> ClientTotals {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Computes the totals, and drops clients without unexpired tokens and clients without usage in the current month.
-    pub(super) fn sweep(&self, unexpired_threshold: u64, now: i64) {
-        let (mut tokens, mut largest, mut clients_above_threshold) = (0, 0, 0);
-        self.unexpired.retain(|_, counts| {
-            let count = counts.lock().unwrap_or_else(PoisonError::into_inner).count(now);
-            tokens += count;
-            largest = largest.max(count);
-            clients_above_threshold += u64::from(count > unexpired_threshold);
-            count > 0
+    /// Computes the totals, and drops clients without recent or unexpired tokens and clients without usage in the current month.
+    /// `quotas` are those of a client.
+    pub(super) fn sweep(&self, unexpired_threshold: u64, quotas: &dyn Fn(&str) -> Option<Quotas>, now: i64) {
+        let (mut totals, mut busiest) = (ClientTotals::default(), Busiest::default());
+        self.issued.retain(|_, counter| {
+            let mut counts = counter.lock();
+            let count = counts.unexpired.count(now);
+            busiest.add(counts.recent.last_minute(now));
+            totals.tokens += count;
+            totals.largest = totals.largest.max(count);
+            totals.clients_above_threshold += u64::from(count > unexpired_threshold);
+            count > 0 || !counts.recent.is_idle()
         });
-        self.clients.retain(|_, counter| {
+        totals.busiest_shares = busiest.shares();
+        self.clients.retain(|client_id, counter| {
             let mut counts = counter.lock();
             let dirty = counter.dirty.load(Ordering::Acquire);
-            roll_over(&mut counts, now).iter().any(|usage| usage.used > 0) || dirty || Arc::strong_count(counter) > 1
+            let usage = roll_over(&mut counts, now);
+            totals.clients_over_quota += u64::from(quotas(client_id).is_some_and(|quotas| is_used_up(&usage, &quotas)));
+            usage.iter().any(|usage| usage.used > 0) || dirty || Arc::strong_count(counter) > 1
         });
-        let store = |total: &AtomicU64, value| total.store(value, Ordering::Relaxed);
-        store(&self.totals.tokens, tokens);
-        store(&self.totals.largest, largest);
-        store(&self.totals.clients_above_threshold, clients_above_threshold);
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner) = totals;
     }
 
     /// Takes the unsaved counts, to save them.
@@ -346,6 +347,12 @@ impl Counters {
     pub(super) fn set_loaded(&self) {
         self.loaded.store(true, Ordering::Release);
     }
+}
+
+/// Whether a quota is used up.
+fn is_used_up(usage: &[WindowUsage; WINDOWS], quotas: &Quotas) -> bool {
+    let exceeds = |usage: &WindowUsage| usage.window.quota(quotas).is_some_and(|quota| usage.used >= quota);
+    usage.iter().any(exceeds)
 }
 
 /// Resets the counts of windows that have ended, and returns the usage of each current window.

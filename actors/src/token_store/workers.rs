@@ -5,16 +5,25 @@ use std::sync::{Mutex, PoisonError};
 
 use actix::Arbiter;
 
-use super::{Deps, TokenStore};
+use super::{CommitFlag, Deps, TokenStore};
 use crate::runtime::mailbox::Mailbox;
 use crate::runtime::placement::{ThreadAssigner, ThreadPlacement};
 use crate::runtime::supervisor::Policy;
 use crate::runtime::system::ActorSystem;
 
+/// A token store, and whether it is committing.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    /// Takes entries.
+    pub mailbox: Mailbox<TokenStore>,
+    /// Set while a commit is in flight.
+    pub committing: CommitFlag,
+}
+
 /// The token stores of a process: one per worker, on that worker's thread, or fewer, on threads of their own.
 #[derive(Debug)]
 pub struct TokenStores {
-    all: Vec<(Option<ThreadAssigner>, Mailbox<TokenStore>)>,
+    all: Vec<(Option<ThreadAssigner>, Handle)>,
     /// Held while a worker takes a token store: workers start at the same time, and two must not take the same one.
     taking: Mutex<()>,
     next: AtomicUsize,
@@ -32,9 +41,11 @@ impl TokenStores {
                 let (assigner, placement) = ThreadPlacement::assigned();
                 (Some(assigner), placement)
             };
-            let deps = deps.clone();
-            let factory = move |_: &mut _| TokenStore::new(deps.clone());
-            (assigner, system.supervise_on(placement, "token_store", policy, factory))
+            let (deps, committing) = (deps.clone(), CommitFlag::default());
+            let flag = committing.clone();
+            let factory = move |_: &mut _| TokenStore::new(deps.clone(), flag.clone());
+            let mailbox = system.supervise_on(placement, "token_store", policy, factory);
+            (assigner, Handle { mailbox, committing })
         };
         Self {
             all: (0..workers.min(limit).max(1)).map(start).collect(),
@@ -44,23 +55,23 @@ impl TokenStores {
     }
 
     /// The token store for the worker on whose thread this is called.
-    pub fn for_this_worker(&self) -> Mailbox<TokenStore> {
+    pub fn for_this_worker(&self) -> Handle {
         let _taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
         // One that has no thread yet, or whose worker ended and is replaced by this one.
-        let unassigned = self.all.iter().find_map(|(assigner, mailbox)| {
+        let unassigned = self.all.iter().find_map(|(assigner, handle)| {
             let assigner = assigner.as_ref().filter(|assigner| !assigner.is_assigned())?;
-            Some((assigner, mailbox))
+            Some((assigner, handle))
         });
-        if let (Some((assigner, mailbox)), Some(thread)) = (unassigned, Arbiter::try_current()) {
+        if let (Some((assigner, handle)), Some(thread)) = (unassigned, Arbiter::try_current()) {
             assigner.assign(thread);
-            return mailbox.clone();
+            return handle.clone();
         }
         let index = self.next.fetch_add(1, Ordering::Relaxed) % self.all.len();
         self.all[index].1.clone()
     }
 
-    /// The mailboxes of all token stores; there is at least one.
-    pub fn mailboxes(&self) -> impl Iterator<Item = &Mailbox<TokenStore>> {
-        self.all.iter().map(|(_, mailbox)| mailbox)
+    /// All token stores; there is at least one.
+    pub fn handles(&self) -> impl Iterator<Item = &Handle> {
+        self.all.iter().map(|(_, handle)| handle)
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use oauth2_actors::metrics::Instruments;
+use oauth2_actors::token_store::CommitFlag;
 use oauth2_store::model::{Ledger, LedgerEntry, TokenFormat, TokenRecord};
 
 use super::slow_signer::SlowSigner;
@@ -24,6 +26,8 @@ pub struct Mint {
     pub issued: Arc<IssuedTokens>,
     /// The key of that set.
     pub fingerprints: Arc<Fingerprints>,
+    /// Metrics.
+    pub instruments: Arc<Instruments>,
 }
 
 /// A token whose content is fixed and whose text is not made yet.
@@ -63,8 +67,14 @@ impl Mint {
         Ok(Unsigned { spec, secret })
     }
 
-    /// Makes the text of the token. RSA signatures wait for a thread of their own, until the deadline at most.
-    pub async fn sign(&self, unsigned: Unsigned<'_>, deadline: Instant) -> Result<String> {
+    /// Makes the text of the token. RSA signatures wait for a thread of their own, until the deadline at most. `committing` is that of
+    /// the token store that records the token.
+    pub async fn sign(
+        &self,
+        unsigned: Unsigned<'_>,
+        committing: Option<&CommitFlag>,
+        deadline: Instant,
+    ) -> Result<String> {
         let Unsigned { spec, secret } = unsigned;
         let claims = &spec.claims;
         if let Some(secret) = secret {
@@ -74,13 +84,36 @@ impl Mint {
             TokenFormat::Jwt if spec.signing_alg.is_slow() => {
                 let (keys, claims) = (self.keys.load_full(), claims.clone());
                 let (alg, typ) = (spec.signing_alg, spec.typ);
-                let sign = move || keys.keyring.sign_jwt(&claims, alg, typ);
+                let (instruments, committing) = (Arc::clone(&self.instruments), committing.cloned());
+                let sign = move || {
+                    timed(&instruments, committing.as_ref(), || {
+                        keys.keyring.sign_jwt(&claims, alg, typ)
+                    })
+                };
                 self.slow_signer.run(sign, deadline).await??
             }
-            TokenFormat::Jwt => self.keys.load().keyring.sign_jwt(claims, spec.signing_alg, spec.typ)?,
-            TokenFormat::Paseto | TokenFormat::Opaque => self.keys.load().keyring.sign_paseto(claims)?,
+            TokenFormat::Jwt => {
+                let keys = self.keys.load();
+                timed(&self.instruments, committing, || {
+                    keys.keyring.sign_jwt(claims, spec.signing_alg, spec.typ)
+                })?
+            }
+            TokenFormat::Paseto | TokenFormat::Opaque => {
+                let keys = self.keys.load();
+                timed(&self.instruments, committing, || keys.keyring.sign_paseto(claims))?
+            }
         };
         self.issued.insert(&self.fingerprints.of(&token));
         Ok(token)
     }
+}
+
+/// Signs, and records the time. Whether a commit is in flight is read once: the worker that signs is also the one that ends a commit, unless
+/// the signature is made on another thread.
+fn timed<T>(instruments: &Instruments, committing: Option<&CommitFlag>, sign: impl FnOnce() -> T) -> T {
+    let overlapped = committing.is_some_and(CommitFlag::is_set);
+    let started = Instant::now();
+    let signed = sign();
+    instruments.signed(started.elapsed(), overlapped);
+    signed
 }

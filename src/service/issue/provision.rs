@@ -150,7 +150,7 @@ impl Provision {
             let unsigned = self.mint.prepare(&spec)?;
             entries.extend(unsigned.entry());
             tokens.push(ProvisionedToken {
-                token: self.mint.sign(unsigned, deadline).await?,
+                token: self.mint.sign(unsigned, None, deadline).await?,
                 jti: spec.claims.jti,
                 expires_at: spec.claims.exp,
                 grant: spec.grant,

@@ -3,17 +3,19 @@
 //! Each step runs under a lock, on one node at a time. A step waits at most 100 ms for a table, because requests queue behind
 //! it; a failed step is repeated in the next round.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use time::{Date, OffsetDateTime};
 
 use super::connection::Connection;
 use super::failure::Failure;
+use super::param::Param;
 use super::pool::{PostgresStore, jitter, with_connection};
 use super::seconds::Seconds;
-use super::timeouts::MAINTENANCE;
+use super::timeouts::{LONG, MAINTENANCE};
 use crate::error::Result;
-use crate::reports::Maintenance;
+use crate::reports::{LedgerFigures, Maintenance};
 use crate::row;
 
 /// The advisory lock of a step. It is bound to the transaction, because a pooler may change the session between transactions.
@@ -36,14 +38,27 @@ impl PostgresStore {
             round(connection, now, horizon).await
         })
     }
+
+    pub(crate) async fn ledger_figures(&self, now: i64) -> Result<LedgerFigures> {
+        with_connection!(self, LONG, |connection| { figures(connection, now).await })
+    }
+}
+
+/// The slots from the present one to the last one that is needed, and those kept beyond it.
+fn needed(now: i64, horizon: i64) -> RangeInclusive<i64> {
+    now.div_euclid(SLOT)..=(now + horizon).div_euclid(SLOT) + AHEAD
+}
+
+/// How many slots after the present one are kept ready.
+pub(crate) fn partitions_needed(now: i64, horizon: i64) -> u32 {
+    let slots = needed(now, horizon);
+    (slots.end() - slots.start()) as u32
 }
 
 async fn round(connection: &mut Connection, now: i64, horizon: i64) -> std::result::Result<Maintenance, Failure> {
     let mut done = Maintenance::default();
     let slots = slots(connection).await?;
-    let first = now.div_euclid(SLOT);
-    let last = (now + horizon).div_euclid(SLOT) + AHEAD;
-    for slot in (first..=last).filter(|s| !slots.contains(s)) {
+    for slot in needed(now, horizon).filter(|s| !slots.contains(s)) {
         if has_strays(connection, slot).await? {
             continue;
         }
@@ -58,23 +73,26 @@ async fn round(connection: &mut Connection, now: i64, horizon: i64) -> std::resu
     let log = "DELETE FROM revocations WHERE id = ANY (ARRAY(
         SELECT id FROM revocations WHERE expires_at < $1 AND (SELECT pg_try_advisory_xact_lock($2)) LIMIT 5000))";
     done.revocations_deleted = purge(connection, log, now - row::RETENTION_GRACE).await?;
-    let found = figures(connection).await?;
-    Ok(Maintenance {
-        partitions: found.partitions,
-        default_partition_rows: found.default_partition_rows,
-        ..done
-    })
+    Ok(done)
 }
 
-async fn figures(connection: &mut Connection) -> std::result::Result<Maintenance, Failure> {
-    let partitions = slots(connection).await?.len() as u32;
-    // Counted up to a limit, beyond which the exact number does not matter.
-    let strays = "SELECT count(*) FROM (SELECT 1 FROM tokens_default LIMIT 100000) s";
-    let rows: i64 = connection.query_one(strays, &[]).await?.try_get(0)?;
-    Ok(Maintenance {
-        partitions,
-        default_partition_rows: rows as u64,
-        ..Maintenance::default()
+async fn figures(connection: &mut Connection, now: i64) -> std::result::Result<LedgerFigures, Failure> {
+    let partition_starts = slots(connection).await?.into_iter().map(|slot| slot * SLOT).collect();
+    let limit = LedgerFigures::COUNTED as i64;
+    let strays = "SELECT count(*) FROM (SELECT 1 FROM tokens_default LIMIT $1) s";
+    let strays: i64 = connection.query_one(strays, &[&limit]).await?.try_get(0)?;
+    // Rows of a partition wait until its whole slot may be dropped; those of the default partition are deleted one by one.
+    let before = now - row::RETENTION_GRACE;
+    let dropped = (before - 1).div_euclid(SLOT) * SLOT;
+    let waiting = "SELECT count(*) FROM (
+        SELECT 1 FROM tokens WHERE expires_at < $1
+        UNION ALL SELECT 1 FROM tokens_default WHERE expires_at >= $1 AND expires_at < $2 LIMIT $3) s";
+    let params: [&dyn Param; 3] = [&Seconds(dropped), &Seconds(before), &limit];
+    let waiting: i64 = connection.query_one(waiting, &params).await?.try_get(0)?;
+    Ok(LedgerFigures {
+        partition_starts,
+        default_partition_rows: strays as u64,
+        purge_rows_waiting: waiting as u64,
     })
 }
 

@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::opener::Opener;
 use super::timeouts::ORDINARY;
-use crate::error::{Result, StoreError};
+use crate::error::{ErrorCounts, Result, StoreError};
 use crate::options::StoreOptions;
 use crate::reports::PoolUse;
 use crate::write_health::WriteHealth;
@@ -30,6 +30,7 @@ pub struct PostgresStore {
     max_connections: u32,
     /// Whether the server accepts writes.
     pub(crate) writes: Arc<WriteHealth>,
+    pub(crate) errors: Arc<ErrorCounts>,
     /// Connections of ledger writers, which are outside the pool.
     pub(super) ledger_open: Arc<AtomicU32>,
     pub(super) ledger_active: Arc<AtomicU32>,
@@ -83,6 +84,7 @@ impl PostgresStore {
             acquire_timeout: options.acquire_timeout,
             max_connections: size + options.ledger_writers,
             writes: Arc::default(),
+            errors: Arc::default(),
             ledger_open: Arc::default(),
             ledger_active: Arc::default(),
             last_failure,

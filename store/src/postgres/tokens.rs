@@ -89,6 +89,7 @@ impl LedgerWriter {
         }
         .map_err(StoreError::from);
         self.store.writes.observe(&outcome);
+        self.store.errors.observe(&outcome);
         outcome
     }
 

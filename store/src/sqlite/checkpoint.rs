@@ -7,7 +7,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -32,19 +32,39 @@ const COPYING: u8 = 1;
 /// The thread has copied all pages that it found.
 const COPIED: u8 = 2;
 
+/// How checkpoints ended.
+#[derive(Debug, Default)]
+pub(super) struct CheckpointCounts {
+    done: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl CheckpointCounts {
+    /// Checkpoints that the writer finished.
+    pub(super) fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// Failures, of the thread or of the writer.
+    pub(super) fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+}
+
 /// Starts the thread, which commits of the writer wake. It ends with the writer's connection.
-pub(super) fn start(writer: &mut Connection, path: &Path) -> Result<JoinHandle<()>> {
+pub(super) fn start(writer: &mut Connection, path: &Path, counts: &Arc<CheckpointCounts>) -> Result<JoinHandle<()>> {
     let (wake, woken) = bounded(1);
     let state = Arc::new(AtomicU8::new(IDLE));
     let writer_state = Arc::clone(&state);
+    let (counts, writer_counts) = (Arc::clone(counts), Arc::clone(counts));
     let connection = connection::open_checkpointer(path)?;
     let thread = std::thread::Builder::new()
         .name("store-checkpoint".to_owned())
-        .spawn(move || checkpoint_when_woken(&connection, &woken, &state))
+        .spawn(move || checkpoint_when_woken(&connection, &woken, &state, &counts))
         .map_err(|e| StoreError::Unavailable(format!("cannot start a thread for the store: {e}")))?;
     writer
         .wal_hook(Some(move |log: &mut Wal, pages| {
-            after_commit(log, pages, &wake, &writer_state);
+            after_commit(log, pages, &wake, &writer_state, &writer_counts);
             Ok(())
         }))
         .map_err(|e| from_sqlite(&e, path))?;
@@ -59,7 +79,7 @@ pub(super) fn finish(writer: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Runs on the writer's thread after each commit.
-fn after_commit(log: &mut Wal, pages: i32, wake: &Sender<()>, state: &AtomicU8) {
+fn after_commit(log: &mut Wal, pages: i32, wake: &Sender<()>, state: &AtomicU8, counts: &CheckpointCounts) {
     match state.load(Ordering::Acquire) {
         IDLE if pages >= CHECKPOINT_AT => {
             state.store(COPYING, Ordering::Release);
@@ -72,15 +92,20 @@ fn after_commit(log: &mut Wal, pages: i32, wake: &Sender<()>, state: &AtomicU8) 
         _ => {}
     }
     // A reader or another process can prevent it; the next commit tries again.
-    if let Err(error) = log.checkpoint() {
-        tracing::debug!(%error, "the checkpoint failed");
+    match log.checkpoint() {
+        Ok(_) => _ = counts.done.fetch_add(1, Ordering::Relaxed),
+        Err(error) => {
+            counts.failed.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(%error, "the checkpoint failed");
+        }
     }
 }
 
-fn checkpoint_when_woken(connection: &Connection, woken: &Receiver<()>, state: &AtomicU8) {
+fn checkpoint_when_woken(connection: &Connection, woken: &Receiver<()>, state: &AtomicU8, counts: &CheckpointCounts) {
     for () in woken {
         let done = connection.wal_checkpoint_v2(DEFAULT_NAME, CheckpointMode::PASSIVE);
         if let Err(error) = &done {
+            counts.failed.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%error, "the checkpoint failed");
         }
         state.store(if done.is_ok() { COPIED } else { IDLE }, Ordering::Release);
@@ -101,7 +126,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("oauth2.db");
         let mut writer = connection::open_writer(&path, Duration::from_secs(1)).unwrap();
-        start(&mut writer, &path).unwrap();
+        let counts = Arc::default();
+        start(&mut writer, &path, &counts).unwrap();
         writer
             .execute_batch("PRAGMA synchronous = OFF; CREATE TABLE t (x BLOB)")
             .unwrap();
@@ -115,5 +141,6 @@ mod tests {
         }
         let log = std::fs::metadata(path.with_extension("db-wal")).unwrap().len();
         assert!(log < u64::from(2 * MAX_LOG_PAGES.unsigned_abs()) * 4096, "{log} bytes");
+        assert!(counts.done() > 0, "checkpoints are counted");
     }
 }

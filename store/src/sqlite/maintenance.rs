@@ -5,7 +5,7 @@ use rusqlite::params;
 use super::threads::SqliteStore;
 use super::timeouts::TOKEN_LOCK_WAIT;
 use crate::error::Result;
-use crate::reports::Maintenance;
+use crate::reports::{LedgerFigures, Maintenance};
 use crate::row;
 
 /// Rows deleted per step, which occupies the writer for well under 50 ms.
@@ -19,6 +19,21 @@ impl SqliteStore {
             tokens_deleted: self.purge(tokens, now - row::RETENTION_GRACE).await?,
             revocations_deleted: self.purge(log, now - row::RETENTION_GRACE).await?,
             ..Maintenance::default()
+        })
+    }
+
+    pub(crate) async fn ledger_figures(&self, now: i64) -> Result<LedgerFigures> {
+        let before = now - row::RETENTION_GRACE;
+        let sql = "SELECT count(*) FROM (SELECT 1 FROM tokens WHERE expires_at < ?1 LIMIT ?2)";
+        let waiting: i64 = self
+            .read(move |t| {
+                Ok(t.prepare_cached(sql)?
+                    .query_row(params![before, LedgerFigures::COUNTED as i64], |r| r.get(0))?)
+            })
+            .await?;
+        Ok(LedgerFigures {
+            purge_rows_waiting: waiting as u64,
+            ..LedgerFigures::default()
         })
     }
 

@@ -19,13 +19,14 @@ use crossbeam_channel::{Receiver, Sender};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
+use super::checkpoint::CheckpointCounts;
 use super::failure::Failure;
 use super::timeouts::{ADMIN_LOCK_WAIT, TOKEN_LOCK_WAIT};
 use super::{checkpoint, connection};
-use crate::error::{Result, StoreError};
+use crate::error::{ErrorCounts, Result, StoreError};
 use crate::model::LedgerEntry;
 use crate::options::StoreOptions;
-use crate::reports::PoolUse;
+use crate::reports::{FileFigures, PoolUse};
 use crate::write_health::WriteHealth;
 
 /// Number of reader threads.
@@ -54,6 +55,8 @@ pub(super) struct Shared {
     pub(super) batches: (Sender<Batch>, Receiver<Batch>),
     active: Arc<AtomicU32>,
     pub(super) writes: WriteHealth,
+    pub(super) errors: ErrorCounts,
+    checkpoints: Arc<CheckpointCounts>,
     /// The least time that a write waits for the lock of another process.
     pub(super) min_lock_wait: Duration,
     reader_threads: Vec<JoinHandle<()>>,
@@ -93,10 +96,12 @@ impl SqliteStore {
         let (writer, jobs) = crossbeam_channel::unbounded();
         // The writer opens first: it creates the file that the readers open.
         let wait = options.connect_timeout.min(ADMIN_LOCK_WAIT);
+        let checkpoints = Arc::new(CheckpointCounts::default());
+        let counts = Arc::clone(&checkpoints);
         let writer_thread = start("store-writer", path, jobs, &active, move |path| {
             let mut writer = connection::open_writer(path, wait)?;
-            let checkpoints = checkpoint::start(&mut writer, path)?;
-            Ok((writer, Some(checkpoints)))
+            let thread = checkpoint::start(&mut writer, path, &counts)?;
+            Ok((writer, Some(thread)))
         })
         .await?;
         let (readers, jobs) = crossbeam_channel::unbounded();
@@ -113,6 +118,8 @@ impl SqliteStore {
                 batches: crossbeam_channel::unbounded(),
                 active,
                 writes: WriteHealth::default(),
+                errors: ErrorCounts::default(),
+                checkpoints,
                 min_lock_wait: options.min_lock_wait,
                 reader_threads,
                 writer_thread: Some(writer_thread),
@@ -131,6 +138,25 @@ impl SqliteStore {
 
     pub(crate) fn writes(&self) -> &WriteHealth {
         &self.shared.writes
+    }
+
+    pub(crate) fn errors(&self) -> &ErrorCounts {
+        &self.shared.errors
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    pub(crate) fn file_figures(&self) -> FileFigures {
+        let mut log = self.shared.path.clone().into_os_string();
+        log.push("-wal");
+        FileFigures {
+            checkpoints_done: self.shared.checkpoints.done(),
+            checkpoints_failed: self.shared.checkpoints.failed(),
+            // Without a log there is no file.
+            log_bytes: std::fs::metadata(log).map_or(0, |file| file.len()),
+        }
     }
 
     /// Sends a job to a thread and awaits its result. `work` also gets a function that returns whether the caller has given up.

@@ -34,6 +34,7 @@ impl SqliteStore {
         })?;
         let outcome = answer.await.map_err(|_| job_failed())?;
         self.shared.writes.observe(&outcome);
+        self.shared.errors.observe(&outcome);
         outcome
     }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 use super::Store;
 use crate::error::{Result, StoreError};
 use crate::migrations;
-use crate::reports::Maintenance;
+use crate::postgres;
+use crate::reports::{LedgerFigures, Maintenance};
 
 impl Store {
     /// Migrates the schema to the version of this binary; returns the number of migrations applied. Nodes may call it
@@ -49,5 +50,18 @@ impl Store {
     /// `horizon` is the longest lifetime, in seconds, of a token issued now.
     pub async fn maintain(&self, now: i64, horizon: i64) -> Result<Maintenance> {
         dispatch!(self.maintain(now, horizon))
+    }
+
+    /// The state of the ledger at `now`, Unix seconds.
+    pub async fn ledger_figures(&self, now: i64) -> Result<LedgerFigures> {
+        dispatch!(self.ledger_figures(now))
+    }
+
+    /// How many partitions for times after the present one [`Self::maintain`] keeps; 0 on SQLite.
+    pub fn partitions_needed(&self, now: i64, horizon: i64) -> u32 {
+        match self {
+            Self::Postgres(_) => postgres::partitions_needed(now, horizon),
+            Self::Sqlite(_) => 0,
+        }
     }
 }

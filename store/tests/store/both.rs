@@ -317,9 +317,11 @@ async fn maintenance_purges_expired_rows(kind: &str) {
             .await
             .unwrap();
     }
+    assert_eq!(f.store.ledger_figures(NOW).await.unwrap().purge_rows_waiting, 5200);
     let done = f.store.maintain(NOW, 3600).await.unwrap();
     assert_eq!(done.tokens_deleted, 5200);
     assert_eq!(done.revocations_deleted, 2);
+    assert_eq!(f.store.ledger_figures(NOW).await.unwrap().purge_rows_waiting, 0);
     assert_eq!(
         f.store.revocations_since(LogPosition::default()).await.unwrap().0.len(),
         2

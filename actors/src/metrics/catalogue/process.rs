@@ -1,0 +1,20 @@
+//! The process.
+
+use super::row::{LabelSet, Values, counter, gauge};
+
+const VERSION: LabelSet = LabelSet {
+    name: "version",
+    values: Values::From("the running version"),
+};
+
+crate::catalogue! {
+    READY = gauge("ready", &[], "1 while /ready answers 200");
+    CPU_SECONDS = counter("process_cpu_seconds", &[], "Processor time of the process, user and system");
+    THREADS = gauge("process_threads", &[], "Threads of the process");
+    RESIDENT_MEMORY = gauge("process_resident_memory_bytes", &[], "Resident memory of the process");
+    OPEN_FDS = gauge("process_open_fds", &[], "Open file descriptors of the process");
+    MAX_FDS = gauge("process_max_fds", &[], "File descriptors that the process may open");
+    START_TIME = gauge("process_start_time_seconds", &[], "Start of the process");
+    LOG_LINES_DROPPED = counter("log_lines_dropped", &[], "Log lines dropped because stderr was not read in time");
+    BUILD_INFO = gauge("build_info", &[VERSION], "Always 1; the label is the running version").detail();
+}

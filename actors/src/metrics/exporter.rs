@@ -1,0 +1,66 @@
+//! The registry, and how it becomes text.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use opentelemetry::metrics::MeterProvider;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use prometheus::{Encoder, Registry, TextEncoder};
+
+use super::catalogue::NAMESPACE;
+use super::process;
+
+/// The registry, shared by all incarnations of the actor.
+#[derive(Clone)]
+pub struct Exporter {
+    registry: Registry,
+    provider: SdkMeterProvider,
+    /// The text of the last scrape, in case the next one fails.
+    last: Arc<Mutex<String>>,
+}
+
+impl fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exporter").finish_non_exhaustive()
+    }
+}
+
+impl Exporter {
+    /// A registry that exports OpenTelemetry instruments. Fails if the exporter cannot be built.
+    pub fn new() -> Result<Self, String> {
+        let registry = Registry::new();
+        let exporter = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .with_namespace(NAMESPACE)
+            .scope_info_enabled(false)
+            .without_target_info()
+            .build()
+            .map_err(|error| error.to_string())?;
+        let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+        let exporter = Self {
+            registry,
+            provider,
+            last: Arc::default(),
+        };
+        process::register(&exporter.meter());
+        Ok(exporter)
+    }
+
+    /// The meter that instruments are created with.
+    pub fn meter(&self) -> opentelemetry::metrics::Meter {
+        self.provider.meter("oauth2_server")
+    }
+
+    pub(super) fn scrape(&self) -> String {
+        let mut text = Vec::with_capacity(64 * 1024);
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::warn!(%error, "metrics could not be rendered; the last scrape is repeated");
+            return self.last.lock().map(|last| last.clone()).unwrap_or_default();
+        }
+        let text = String::from_utf8_lossy(&text).into_owned();
+        if let Ok(mut last) = self.last.lock() {
+            last.clone_from(&text);
+        }
+        text
+    }
+}
