@@ -194,6 +194,11 @@ fn logs(exporter: &Exporter) {
         "Log lines dropped because stderr was not read in time",
         logging::dropped_lines,
     );
+    exporter.counter(
+        "log_lines_suppressed",
+        "Warnings and errors left out of the log because the same one was logged too often",
+        logging::flood::suppressed_lines,
+    );
 }
 
 fn tokens(exporter: &Exporter, sources: &Arc<Sources>) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use oauth2_actors::runtime::spans;
 use oauth2_store::model::{Ledger, LedgerEntry, TokenFormat, TokenRecord};
 
 use super::slow_signer::SlowSigner;
@@ -67,6 +68,8 @@ impl Mint {
     pub async fn sign(&self, unsigned: Unsigned<'_>, deadline: Instant) -> Result<String> {
         let Unsigned { spec, secret } = unsigned;
         let claims = &spec.claims;
+        let mut span = spans::child("sign token");
+        span.set("oauth2.token.format", spec.format.as_str());
         if let Some(secret) = secret {
             return Ok(opaque::format(claims.jti, claims.exp, &secret));
         }
