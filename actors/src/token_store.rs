@@ -151,7 +151,10 @@ async fn commit(
         return;
     }
     let mut span = spans::linked("commit tokens", replies.iter().map(ReplySender::span));
-    span.set("db.system.name", if database == "postgres" { "postgresql" } else { database });
+    span.set(
+        "db.system.name",
+        if database == "postgres" { "postgresql" } else { database },
+    );
     span.set("db.operation.batch.size", entries.len() as i64);
     for reply in &mut replies {
         reply.span_mut().link(&span);

@@ -31,8 +31,8 @@ use exporters::Exporters;
 use logs::LogExport;
 use queue::{Queue, Queued};
 
-use crate::config::telemetry::{Root, Sampling};
 use crate::config::Telemetry as Options;
+use crate::config::telemetry::{Root, Sampling};
 use crate::failure::Failure;
 
 /// Name of the instrumentation scope.
@@ -88,7 +88,9 @@ impl Telemetry {
             .thread_name("telemetry")
             .enable_all()
             .build()
-            .map_err(|error| Failure::Environment(format!("cannot start the thread that exports telemetry: {error}")))?;
+            .map_err(|error| {
+                Failure::Environment(format!("cannot start the thread that exports telemetry: {error}"))
+            })?;
         let exporters = Exporters::new(options, runtime.handle().clone())?;
         let batching = options.batching;
         if let Some(url) = &options.traces {
@@ -178,8 +180,7 @@ impl Telemetry {
                 traces = shown(&options.traces),
                 metrics = shown(&options.metrics),
                 logs = shown(&options.logs),
-                protocol = ?options.protocol,
-                sampling = ?options.sampling,
+                protocol = options.protocol.as_str(),
                 "exporting telemetry"
             );
         }

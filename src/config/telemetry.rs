@@ -183,6 +183,16 @@ pub enum Protocol {
     Http,
 }
 
+impl Protocol {
+    /// Its name in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http/protobuf",
+        }
+    }
+}
+
 /// The decision for a request without one by its caller.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Root {
@@ -337,7 +347,11 @@ fn read_sampling(values: &mut Values) -> Option<Sampling> {
             "always_on" => Root::AlwaysOn,
             "always_off" => Root::AlwaysOff,
             "traceidratio" => Root::Ratio(0.0),
-            _ => return Err("must be always_on, always_off, traceidratio, or one of these behind parentbased_".to_owned()),
+            _ => {
+                return Err(
+                    "must be always_on, always_off, traceidratio, or one of these behind parentbased_".to_owned(),
+                );
+            }
         };
         Ok(Sampling { parent_based, root })
     });

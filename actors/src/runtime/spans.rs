@@ -177,7 +177,9 @@ pub struct Span(Option<Box<SdkSpan>>);
 
 impl Span {
     fn start(tracing: &Tracing, builder: SpanBuilder, parent: Option<&SpanContext>) -> Self {
-        let parent = parent.map_or_else(Parent::new, |parent| Parent::new().with_remote_span_context(parent.clone()));
+        let parent = parent.map_or_else(Parent::new, |parent| {
+            Parent::new().with_remote_span_context(parent.clone())
+        });
         Self(Some(Box::new(tracing.tracer.build_with_context(builder, &parent))))
     }
 
@@ -332,5 +334,73 @@ impl Ask {
         if let (Some(asked), Some(work)) = (&mut self.0, work.context()) {
             asked.span.link(work);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn context(id: &str) -> Context {
+        Context::new(RequestId::new(id.as_bytes()).unwrap(), None)
+    }
+
+    fn current() -> Option<String> {
+        with_current(|current| current.request_id().map(str::to_owned))
+    }
+
+    #[tokio::test]
+    async fn a_context_belongs_to_its_future_only() {
+        let one = context("one").around(async {
+            assert_eq!(current().as_deref(), Some("one"));
+            tokio::task::yield_now().await;
+            let nested = context("nested").around(async { current() }).await;
+            assert_eq!((nested.as_deref(), current().as_deref()), (Some("nested"), Some("one")));
+        });
+        let two = context("two").around(async {
+            tokio::task::yield_now().await;
+            assert_eq!(current().as_deref(), Some("two"));
+        });
+        tokio::join!(one, two, async { assert_eq!(current(), None) });
+        assert_eq!(current(), None);
+    }
+
+    #[test]
+    fn a_panic_leaves_no_context_behind() {
+        let panics = context("one").around(async { panic!("on purpose") });
+        let caught = catch_unwind(AssertUnwindSafe(|| panics.now_or_never()));
+        assert!(caught.is_err() && current().is_none());
+    }
+
+    #[test]
+    fn request_ids_are_short_and_plain() {
+        assert_eq!(RequestId::new(b"a-Z_0.9").unwrap().as_str(), "a-Z_0.9");
+        assert!(RequestId::new(&[b'a'; 64]).is_some());
+        for wrong in [&b""[..], &[b'a'; 65], b"a b", b"a\n", "\u{e4}".as_bytes()] {
+            assert!(RequestId::new(wrong).is_none(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_traced_unless_it_is_enabled() {
+        let sampled = SpanContext::new(
+            TraceId::from(1),
+            SpanId::from(1),
+            opentelemetry::TraceFlags::SAMPLED,
+            true,
+            opentelemetry::trace::TraceState::NONE,
+        );
+        assert!(!is_enabled());
+        assert!(server(Some(&sampled), || "never".into(), Vec::new).is_none());
+        assert!(child("never").context().is_none());
+        assert!(
+            linked("never", std::iter::once(&Ask::start("never", "nobody")))
+                .context()
+                .is_none()
+        );
     }
 }

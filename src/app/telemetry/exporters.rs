@@ -180,9 +180,7 @@ async fn send(connector: &Connector, request: Request<Bytes>) -> Result<Response
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     parts.uri = path.parse()?;
     parts.headers.insert(header::HOST, HeaderValue::from_str(&authority)?);
-    let response = sender
-        .send_request(Request::from_parts(parts, Full::new(body)))
-        .await?;
+    let response = sender.send_request(Request::from_parts(parts, Full::new(body))).await?;
     let (parts, body) = response.into_parts();
     let body = Limited::new(body, MAX_RESPONSE).collect().await?.to_bytes();
     Ok(Response::from_parts(parts, body))

@@ -31,7 +31,9 @@ pub(super) struct Queue<T> {
 
 impl<T> fmt::Debug for Queue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").field("what", &self.what).finish_non_exhaustive()
+        f.debug_struct("Queue")
+            .field("what", &self.what)
+            .finish_non_exhaustive()
     }
 }
 
@@ -96,7 +98,12 @@ impl<T: Send + 'static> Queue<T> {
                 self.dropped.fetch_add(count as u64, Ordering::Relaxed);
                 if reported.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
                     reported = Some(Instant::now());
-                    tracing::warn!(what = self.what, count, why, "the collector did not accept telemetry; it is dropped");
+                    tracing::warn!(
+                        what = self.what,
+                        count,
+                        why,
+                        "the collector did not accept telemetry; it is dropped"
+                    );
                 }
             }
             if is_last {

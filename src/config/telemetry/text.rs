@@ -7,7 +7,10 @@ use crate::config::secret::Secret;
 /// The URL of a collector.
 pub(super) fn endpoint(text: &str) -> Result<String, String> {
     let usable = |url: &Url| {
-        matches!(url.scheme(), "http" | "https") && url.host().is_some() && url.username().is_empty() && url.password().is_none()
+        matches!(url.scheme(), "http" | "https")
+            && url.host().is_some()
+            && url.username().is_empty()
+            && url.password().is_none()
     };
     match Url::parse(text) {
         Ok(url) if usable(&url) => Ok(text.to_owned()),
@@ -26,12 +29,18 @@ pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
         }
         Ok((name.to_owned(), decoded(value.trim()).ok_or_else(wrong)?))
     };
-    text.split(',').filter(|part| !part.trim().is_empty()).map(pair).collect()
+    text.split(',')
+        .filter(|part| !part.trim().is_empty())
+        .map(pair)
+        .collect()
 }
 
 /// Headers, in the same notation.
 pub(super) fn headers(text: &str) -> Result<Vec<(String, Secret)>, String> {
-    let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let is_name = |name: &str| {
+        name.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
     let is_value = |value: &str| value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     let header = |(name, value): (String, String)| {
         if is_name(&name) && is_value(&value) {
