@@ -387,3 +387,6 @@ fn exporter_name(text: &str) -> Result<bool, String> {
         _ => Err("must be otlp or none".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;

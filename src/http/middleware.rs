@@ -13,7 +13,8 @@ use actix_web::middleware::Next;
 use actix_web::{Error, web};
 use base64::Engine;
 use futures_util::FutureExt;
-use oauth2_actors::runtime::spans::{self, RequestId, Span};
+use oauth2_actors::runtime::request_id::RequestId;
+use oauth2_actors::runtime::spans::{self, Span};
 use tokio::sync::Semaphore;
 
 use super::cors::Cors;

@@ -5,7 +5,8 @@
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::HeaderMap;
 use actix_web::http::{Method, StatusCode, Version};
-use oauth2_actors::runtime::spans::{self, RequestId, Span};
+use oauth2_actors::runtime::request_id::RequestId;
+use oauth2_actors::runtime::spans::{self, Span};
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use opentelemetry::{Context, KeyValue};

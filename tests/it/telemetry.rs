@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use oauth2_testkit::postgres::connect;
 use oauth2_testkit::{Credentials, DedicatedServer, Kind, Setup};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::setup;
+use crate::{setup, start};
 
 mod collector;
 
@@ -17,6 +18,7 @@ on_both_stores!(
     callers_and_the_ratio_decide_what_is_traced,
     collector_that_fails_costs_no_request,
     nothing_is_exported_by_default,
+    flood_of_errors_is_limited_in_the_log,
 );
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -276,4 +278,43 @@ async fn nothing_is_exported_by_default(kind: Kind) {
         }
     }
     assert!(collector.received().spans.is_empty());
+}
+
+/// Every request meets a fault that is logged as an error: the table of tokens is gone.
+async fn flood_of_errors_is_limited_in_the_log(kind: Kind) {
+    let mut server = start(kind).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    let hide = "ALTER TABLE tokens RENAME TO hidden_tokens";
+    match server.setup.database_url() {
+        Some(url) => connect(url).await.batch_execute(hide).await.unwrap(),
+        None => rusqlite::Connection::open(server.setup.database_file())
+            .and_then(|store| store.execute_batch(hide))
+            .unwrap(),
+    }
+    let started = Instant::now();
+    for _ in 0..100 {
+        assert!(server.request_token(&client, &[]).await.status().is_server_error());
+    }
+    let may_be_logged = 20 + started.elapsed().as_secs() as usize + 2;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert!(server.request_token(&client, &[]).await.status().is_server_error());
+    let suppressed = server
+        .metric("oauth2_server_log_lines_suppressed_total", &[])
+        .await
+        .unwrap();
+    let log = server.process.complete_log().await;
+    let lines: Vec<serde_json::Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let lines: Vec<_> = lines
+        .iter()
+        .filter(|line| line["message"] == "the store is unusable")
+        .collect();
+    assert!((20..=may_be_logged).contains(&lines.len()), "{} lines", lines.len());
+    assert!(lines.iter().all(|line| line["request_id"].is_string()), "{lines:?}");
+    assert_eq!(suppressed as usize, 101 - lines.len());
+    let said: u64 = lines.iter().filter_map(|line| line["suppressed"].as_u64()).sum();
+    assert_eq!(
+        said as usize,
+        101 - lines.len(),
+        "each line that was left out is counted in a later one"
+    );
 }

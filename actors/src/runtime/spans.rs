@@ -25,8 +25,7 @@ use opentelemetry_sdk::trace::{
     IdGenerator, RandomIdGenerator, Sampler, SamplingDecision, SdkTracer, ShouldSample, Span as SdkSpan,
 };
 
-/// Longest request id.
-pub const MAX_REQUEST_ID: usize = 64;
+use crate::runtime::request_id::RequestId;
 
 static TRACING: OnceLock<Tracing> = OnceLock::new();
 
@@ -61,43 +60,6 @@ impl IdGenerator for Ids {
 
     fn new_span_id(&self) -> SpanId {
         self.0.new_span_id()
-    }
-}
-
-/// The id of a request in its response and in log lines: 1 to 64 ASCII letters, digits, `-`, `_` and `.`.
-#[derive(Debug, Clone, Copy)]
-pub struct RequestId {
-    length: u8,
-    bytes: [u8; MAX_REQUEST_ID],
-}
-
-impl Default for RequestId {
-    /// `-`.
-    fn default() -> Self {
-        let mut bytes = [0; MAX_REQUEST_ID];
-        bytes[0] = b'-';
-        Self { length: 1, bytes }
-    }
-}
-
-impl RequestId {
-    /// The id, if it is well-formed.
-    pub fn new(id: &[u8]) -> Option<Self> {
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-        if !(1..=MAX_REQUEST_ID).contains(&id.len()) || !id.iter().all(plain) {
-            return None;
-        }
-        let mut bytes = [0; MAX_REQUEST_ID];
-        bytes[..id.len()].copy_from_slice(id);
-        Some(Self {
-            length: id.len() as u8,
-            bytes,
-        })
-    }
-
-    /// The id.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
     }
 }
 
@@ -374,15 +336,6 @@ mod tests {
         let panics = context("one").around(async { panic!("on purpose") });
         let caught = catch_unwind(AssertUnwindSafe(|| panics.now_or_never()));
         assert!(caught.is_err() && current().is_none());
-    }
-
-    #[test]
-    fn request_ids_are_short_and_plain() {
-        assert_eq!(RequestId::new(b"a-Z_0.9").unwrap().as_str(), "a-Z_0.9");
-        assert!(RequestId::new(&[b'a'; 64]).is_some());
-        for wrong in [&b""[..], &[b'a'; 65], b"a b", b"a\n", "\u{e4}".as_bytes()] {
-            assert!(RequestId::new(wrong).is_none(), "{wrong:?}");
-        }
     }
 
     #[test]
