@@ -164,10 +164,15 @@ impl std::fmt::Debug for Client {
 #[async_trait]
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let connector = self.connector.clone();
-        let sent = tokio::time::timeout(self.timeout, async move { send(&connector, request).await });
-        // Made here, on a thread that may have no runtime; polled there.
-        self.runtime.spawn(sent).await??
+        let (connector, timeout) = (self.connector.clone(), self.timeout);
+        // On that runtime: the thread that waits may have none.
+        let sent = async move { tokio::time::timeout(timeout, send(&connector, request)).await };
+        let sent = self.runtime.spawn(sent).await??;
+        // The exporter's own error does not say why.
+        if let Err(error) = &sent {
+            tracing::debug!(%error, "a connection to the collector failed");
+        }
+        sent
     }
 }
 
