@@ -6,11 +6,13 @@
 //! - [`direct`]: the same services for a subcommand, without actors.
 //! - [`bootstrap`], [`embedded_store`], [`first_run`], [`store_lock`]: what a start prepares. [`keys`]: how keys are published and
 //!   rotated.
-//! - [`signals`]: what each signal does. [`logging`], [`gauges`]: logs, and metrics that are read at each scrape.
+//! - [`signals`]: what each signal does. [`logging`], [`gauges`]: logs, and metrics that are read at each scrape. [`telemetry`]: their
+//!   export over OTLP, and traces.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use oauth2_actors::metrics::Exporter;
 use oauth2_actors::runtime::clock::{Clock, StoreClock};
 use oauth2_store::{Store, StoreOptions};
 use tokio::sync::watch;
@@ -35,11 +37,13 @@ mod metrics_page;
 pub mod services;
 mod signals;
 mod store_lock;
+mod telemetry;
 
 use bootstrap::Bootstrap;
 use composition::Composition;
 use first_run::Banner;
 use signals::Signals;
+use telemetry::Telemetry;
 
 pub use crate::http::api_document::text as api_document;
 
@@ -52,12 +56,17 @@ pub struct ServeOptions {
 
 /// Serves until a signal ends it, or until an actor exceeds its restart limit.
 pub fn serve(config: Config, options: ServeOptions) -> Result<(), Failure> {
+    let mut telemetry = Telemetry::start(&config.telemetry)?;
     // Dropped last, so that every line is written.
-    let _logs = logging::init(&config.log);
-    actix_web::rt::System::new().block_on(run(config, options))
+    let _logs = logging::init(&config.log, telemetry.log_export());
+    Telemetry::log_start(&config.telemetry);
+    let metrics = telemetry.metrics()?;
+    let served = actix_web::rt::System::new().block_on(run(config, options, &metrics));
+    telemetry.stop(&metrics);
+    served
 }
 
-async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
+async fn run(config: Config, options: ServeOptions, metrics: &Exporter) -> Result<(), Failure> {
     // First: a signal during the start must not end the process half-way.
     let signals = Signals::new()?;
     embedded_store::check_files(&config)?;
@@ -68,7 +77,7 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
         ..config.database.options().clone()
     })
     .await?;
-    let served = run_on(&config, options, &store, signals).await;
+    let served = run_on(&config, options, &store, metrics, signals).await;
     if let Err(error) = store.close().await {
         tracing::warn!(%error, "the write-ahead log is kept: it could not be copied into the database");
     }
@@ -76,13 +85,19 @@ async fn run(config: Config, options: ServeOptions) -> Result<(), Failure> {
 }
 
 /// Serves from an open store.
-async fn run_on(config: &Config, options: ServeOptions, store: &Store, mut signals: Signals) -> Result<(), Failure> {
+async fn run_on(
+    config: &Config,
+    options: ServeOptions,
+    store: &Store,
+    metrics: &Exporter,
+    mut signals: Signals,
+) -> Result<(), Failure> {
     embedded_store::create_schema(config, store, options.migrate).await?;
     let secrets = embedded::provide(config, bootstrap::may_hold_keys(config, store).await)?;
     let clock = Arc::new(StoreClock::of_this_machine());
     let now_ms = clock.unix_ms() as i64;
     let (prepared, when_prepared) = watch::channel(false);
-    let server = Composition::new(config, store.clone(), &secrets, clock, &when_prepared)?;
+    let server = Composition::new(config, store.clone(), &secrets, clock, &when_prepared, metrics)?;
 
     let public = listeners::public(config, &server)?;
     let management = listeners::management(config, &server)?;

@@ -1,4 +1,4 @@
-//! The configuration: environment variables `OAUTH2_*`, then an optional TOML file, then defaults.
+//! The configuration: environment variables `OAUTH2_*` and `OTEL_*`, then an optional TOML file, then defaults.
 //!
 //! Each section is one file, which holds its keys, its struct, and how it is read and checked. [`TABLE`] joins the keys of all
 //! sections; any other name is rejected. [`resolve`] is a pure function of its [`Input`] and reports every error, not only
@@ -27,6 +27,7 @@ pub mod secrets;
 pub mod server;
 mod signing_keys;
 pub mod table;
+pub mod telemetry;
 pub mod tokens;
 mod values;
 
@@ -42,6 +43,7 @@ pub use quotas::Quotas;
 pub use secret::Secret;
 pub use secrets::Secrets;
 pub use server::{Listener, Server};
+pub use telemetry::Telemetry;
 pub use tokens::Tokens;
 
 use crate::keys::lifecycle::KeyTiming;
@@ -60,6 +62,7 @@ pub const TABLE: Table = Table(&[
     quotas::KEYS,
     audit::KEYS,
     log::KEYS,
+    telemetry::KEYS,
 ]);
 
 /// A complete and valid configuration.
@@ -89,6 +92,8 @@ pub struct Config {
     pub audit: Audit,
     /// Level and format of the log.
     pub log: Log,
+    /// Export of traces, metrics and logs.
+    pub telemetry: Telemetry,
     /// Every key with its value (secrets redacted) and its origin, in the order of [`TABLE`].
     pub entries: Vec<Entry>,
     /// Warnings for stderr, one sentence each: keys that were set but have no effect, files with secrets that every user can read.
@@ -153,6 +158,7 @@ fn read_sections(values: &mut Values, input: &Input) -> Option<Config> {
     let quotas = Quotas::read(values);
     let audit = Audit::read(values);
     let log = Log::read(values);
+    let telemetry = Telemetry::read(values, &input.directory);
     Some(Config {
         server: server?,
         management: management?,
@@ -166,6 +172,7 @@ fn read_sections(values: &mut Values, input: &Input) -> Option<Config> {
         quotas: quotas?,
         audit: audit?,
         log: log?,
+        telemetry: telemetry?,
         entries: values.entries(),
         warnings: values.warnings(input),
         strict: false,

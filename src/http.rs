@@ -28,6 +28,7 @@ pub mod oauth;
 pub mod ops;
 pub mod prefix;
 pub mod reason;
+pub mod request_span;
 pub mod response;
 pub mod routes;
 pub mod wellknown;

@@ -1,6 +1,7 @@
 //! The only module that works around actix's pitfalls.
 //!
-//! - [`mailbox`]: deadlines and spans of messages. [`permits`]: bounds and figures of a mailbox.
+//! - [`mailbox`]: deadlines of messages. [`permits`]: bounds and figures of a mailbox. [`spans`]: spans, and the request in progress;
+//!   [`request_id`].
 //! - [`supervisor`]: restarts behind the same handle. [`placement`]: on which thread. [`system`]: all actors of a process.
 //! - [`schedule`]: background jobs of an actor.
 //! - [`clock`]: time and token ids, as values that tests can set; [`store_clock`], [`wall_clock`].
@@ -9,7 +10,9 @@ pub mod clock;
 pub mod mailbox;
 pub mod permits;
 pub mod placement;
+pub mod request_id;
 pub mod schedule;
+pub mod spans;
 pub mod store_clock;
 pub mod supervisor;
 pub mod system;

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::runtime::mailbox::{Envelope, ReplySender, Request};
 use crate::runtime::schedule::when_ready;
+use crate::runtime::spans;
 use oauth2_store::StoreError;
 use oauth2_store::model::LedgerEntry;
 use oauth2_store::{LedgerWriter, Store};
@@ -33,6 +34,7 @@ pub struct Commit(pub LedgerEntry);
 
 impl Request for Commit {
     type Reply = Result<(), StoreError>;
+    const SPAN: &'static str = "wait for commit";
 }
 
 /// Whether a token store waits for the database, for metrics. Clones share it.
@@ -114,11 +116,11 @@ impl TokenStore {
             .into_actor(self)
             .then(|mut writer, actor: &mut Self, _| {
                 let group = actor.take_group();
-                let observe = Arc::clone(&actor.deps.observe_commit);
+                let (observe, database) = (Arc::clone(&actor.deps.observe_commit), actor.deps.store.kind());
                 let committing = actor.committing.clone();
                 async move {
                     let in_flight = committing.set();
-                    commit(&mut writer, group, &observe).await;
+                    commit(&mut writer, group, &observe, database).await;
                     drop(in_flight);
                     writer
                 }
@@ -170,13 +172,31 @@ impl Handler<Envelope<Commit>> for TokenStore {
 
 type Group = (Vec<LedgerEntry>, Vec<ReplySender<Result<(), StoreError>>>);
 
-async fn commit(writer: &mut LedgerWriter, (entries, replies): Group, observe: &ObserveCommit) {
+async fn commit(
+    writer: &mut LedgerWriter,
+    (entries, mut replies): Group,
+    observe: &ObserveCommit,
+    database: &'static str,
+) {
     if entries.is_empty() {
         return;
+    }
+    let mut span = spans::linked("commit tokens", replies.iter().map(ReplySender::span));
+    span.set(
+        "db.system.name",
+        if database == "postgres" { "postgresql" } else { database },
+    );
+    span.set("db.operation.batch.size", entries.len() as i64);
+    for reply in &mut replies {
+        reply.span_mut().link(&span);
     }
     let started = Instant::now();
     let done = writer.commit(&entries).await;
     observe(entries.len(), started.elapsed());
+    if let Err(error) = &done {
+        span.fail(class(error));
+    }
+    drop(span);
     match done {
         // The store rejected the group. One entry may be at fault: commit each by itself, so that the others do not fail with it.
         Err(StoreError::Conflict(_) | StoreError::InvalidValue(_) | StoreError::Corrupt(_)) if entries.len() > 1 => {
@@ -188,5 +208,17 @@ async fn commit(writer: &mut LedgerWriter, (entries, replies): Group, observe: &
             }
         }
         done => replies.into_iter().for_each(|reply| reply.send(done.clone())),
+    }
+}
+
+/// The `error.type` of a span.
+fn class(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Unavailable(_) => "unavailable",
+        StoreError::Timeout => "timeout",
+        StoreError::NotWritable(_) => "not_writable",
+        StoreError::InvalidValue(_) => "invalid_value",
+        StoreError::Conflict(_) => "conflict",
+        StoreError::Corrupt(_) => "corrupt",
     }
 }

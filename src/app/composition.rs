@@ -60,8 +60,8 @@ impl Composition {
         secrets: &ServerSecrets,
         clock: Arc<StoreClock>,
         prepared: &watch::Receiver<bool>,
+        exporter: &Exporter,
     ) -> Result<Self, Failure> {
-        let exporter = Exporter::new().map_err(Failure::environment)?;
         let instruments = Arc::new(Instruments::new(&exporter.meter(), store.kind()));
         let keys = Arc::new(ArcSwap::from_pointee(PublishedKeys::none()));
         let verified = Arc::new(VerifiedTokens::new(VERIFIED_TOKENS));
@@ -76,7 +76,7 @@ impl Composition {
             clock: &clock,
             ids: &ids,
             directory: &directory,
-            exporter: &exporter,
+            exporter,
             instruments: &instruments,
         });
         let views = Views {
@@ -116,7 +116,7 @@ impl Composition {
         let handlers = HandlerData::new(&ServerDeps {
             config,
             secrets,
-            exporter: &exporter,
+            exporter,
             instruments: &instruments,
             actors: &actors,
             services: &services,
@@ -140,7 +140,7 @@ impl Composition {
             timing: config.keys,
             clock,
         };
-        gauges::register(&exporter, sources);
+        gauges::register(exporter, sources);
         Ok(Self {
             actors,
             services,

@@ -50,6 +50,7 @@ pub(super) fn register(exporter: &Exporter, sources: Sources) {
     register.tokens();
     register.signing_keys();
     process::LOG_LINES_DROPPED.observe(&register.meter, || logging::dropped_lines() as f64);
+    process::LOG_LINES_SUPPRESSED.observe(&register.meter, || logging::flood::suppressed_lines() as f64);
 }
 
 struct Register {

@@ -1,6 +1,6 @@
-//! Logs on stderr: text on a terminal, else one JSON object per line.
+//! Logs on stderr: text on a terminal, else one JSON object per line ([`format`]).
 //!
-//! A thread of its own writes them, so that a reader that stalls never blocks a request.
+//! A thread of its own writes them, so that a reader that stalls never blocks a request. Repeated warnings are limited ([`flood`]).
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
@@ -10,10 +10,18 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::telemetry::logs::LogExport;
 use crate::config::{self, Log, LogFormat};
 
-/// Suppressed unless the configuration names them: `actix_http` logs malformed requests of peers as errors.
-const QUIET: &str = "actix_http=off,actix_server=warn,refinery_core=warn,tokio_postgres=warn";
+pub(super) mod flood;
+mod format;
+
+use flood::Flood;
+use format::{Json, WithOrigin};
+
+/// Suppressed unless the configuration names them: `actix_http` logs malformed requests of peers as errors, and the lines of the libraries
+/// that export telemetry would be exported, too.
+const QUIET: &str = "actix_http=off,actix_server=warn,refinery_core=warn,tokio_postgres=warn,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn";
 
 /// Lines that wait for stderr, of about 300 bytes each. Further lines are dropped and counted.
 const QUEUE: usize = 8192;
@@ -27,7 +35,9 @@ pub(super) fn dropped_lines() -> u64 {
 
 /// Starts logging for the process. A stderr that is full or closed loses lines; it never fails a request. When the guard is dropped, at
 /// the end of the process, waiting lines are written, for a second at most.
-pub(super) fn init(log: &Log) -> WorkerGuard {
+///
+/// `export`: exports every line, too.
+pub(super) fn init(log: &Log, export: Option<LogExport>) -> WorkerGuard {
     let (writer, guard) = NonBlockingBuilder::default()
         .buffered_lines_limit(QUEUE)
         .lossy(true)
@@ -46,12 +56,16 @@ pub(super) fn init(log: &Log) -> WorkerGuard {
         .log_internal_errors(false);
     // The directives of the configuration come later, so they win; the configuration has checked that they parse.
     let filter = EnvFilter::new(format!("{QUIET},{}", log.level));
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry()
+        .with(filter)
+        .with(Flood::default())
+        .with(export);
     // An error means that logging was set up before, which is then used.
     let _ = if json {
-        registry.with(layer.json().flatten_event(true)).try_init()
+        registry.with(layer.event_format(Json)).try_init()
     } else {
-        registry.with(layer.with_target(false)).try_init()
+        let layer = layer.with_target(false).fmt_fields(WithOrigin::default());
+        registry.with(layer).try_init()
     };
     // The message of a panic may contain a secret: only its location is logged.
     std::panic::set_hook(Box::new(|panic| {

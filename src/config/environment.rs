@@ -2,9 +2,17 @@
 
 const PREFIX: &str = "OAUTH2_";
 
-/// Whether the name has the prefix of configuration variables.
+/// The prefix of the OpenTelemetry specification, which other programs use, too.
+const SHARED_PREFIX: &str = "OTEL_";
+
+/// Whether the name has a prefix of configuration variables.
 pub fn has_prefix(name: &str) -> bool {
-    name.starts_with(PREFIX)
+    name.starts_with(PREFIX) || is_shared(name)
+}
+
+/// Whether unknown names with this prefix are not errors: they may be meant for others.
+pub fn is_shared(name: &str) -> bool {
+    name.starts_with(SHARED_PREFIX)
 }
 
 /// Whether Kubernetes injected the variable: it announces every Service of the namespace to every container, and the

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Everything a configuration depends on.
 pub struct Input<'a> {
-    /// The process environment; names that do not begin with `OAUTH2_` are ignored.
+    /// The process environment; names that do not begin with `OAUTH2_` or `OTEL_` are ignored.
     pub environment: BTreeMap<OsString, OsString>,
     /// The path (for messages) and the text of the configuration file.
     pub file: Option<(PathBuf, String)>,

@@ -104,7 +104,9 @@ impl Values {
             }
             let (name, origin) = (name.to_string(), Origin::Environment(name.into_owned()));
             let Some((key, is_file_form)) = found else {
-                self.reject_unknown(name, origin, Notation::Variable);
+                if !environment::is_shared(&name) {
+                    self.reject_unknown(name, origin, Notation::Variable);
+                }
                 continue;
             };
             let Some(text) = value.to_str() else {

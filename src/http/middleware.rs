@@ -1,4 +1,4 @@
-//! What every request passes: its id, its metrics, the headers of its surface, and what happens when a handler panics.
+//! What every request passes: its id, its span, its metrics, the headers of its surface, and what happens when a handler panics.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::LazyLock;
@@ -7,19 +7,22 @@ use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
 use base64::Engine;
 use futures_util::FutureExt;
+use oauth2_actors::runtime::request_id::RequestId;
+use oauth2_actors::runtime::spans::{self, Span};
 use tokio::sync::Semaphore;
-use tracing::Instrument;
 
 use super::cors::Cors;
-use super::endpoint::Listener;
+use super::endpoint::{Endpoint, Listener};
 use super::error::{Failure, Reason};
 use super::metrics::HttpMetrics;
 use super::reason::{ErrorReason, RejectReason, ShedReason};
+use super::request_span;
 use super::routes::{self, ENDPOINTS};
 use super::wellknown::metadata::Metadata;
 use crate::tokens::BASE64URL;
@@ -49,7 +52,8 @@ const MAX_DELAYED: usize = 10_000;
 
 static DELAYED: Semaphore = Semaphore::const_new(MAX_DELAYED);
 
-/// The middleware of the public listener (`PUBLIC`) or the management listener.
+/// The middleware of the public listener (`PUBLIC`) or the management listener. Each request runs in the context of its id and, if it
+/// is sampled, of its span.
 pub async fn observe<const PUBLIC: bool>(
     metrics: web::Data<HttpMetrics>,
     metadata: web::Data<Metadata>,
@@ -64,24 +68,33 @@ pub async fn observe<const PUBLIC: bool>(
     let number = routes::endpoint(listener, request.method(), path);
     let endpoint = &ENDPOINTS[number];
     let id = request_id(request.headers());
-    let span = tracing::debug_span!(
-        "request",
-        id = id.to_str().unwrap_or_default(),
-        endpoint = endpoint.path
-    );
+    let span = request_span::start(&request, endpoint, &id);
+    let context = spans::Context::new(id, span.as_ref());
+    let answer = answer(&metrics, &cors, (number, endpoint), (started, span), request, next);
+    let mut response = context.around(answer).await?;
+    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+        response.headers_mut().insert(REQUEST_ID.clone(), id);
+    }
+    Ok(response)
+}
 
-    let answered = AssertUnwindSafe(next.call(request))
-        .catch_unwind()
-        .instrument(span)
-        .await;
+async fn answer<B: MessageBody + 'static>(
+    metrics: &HttpMetrics,
+    cors: &Cors,
+    (number, endpoint): (usize, &'static Endpoint),
+    (started, mut span): (Instant, Option<Span>),
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let answered = AssertUnwindSafe(next.call(request)).catch_unwind().await;
     let Ok(answered) = answered else {
         metrics.error(number, ErrorReason::Shed(ShedReason::Internal));
         metrics.response(number, 5, started.elapsed());
-        tracing::error!(
-            id = id.to_str().unwrap_or_default(),
-            endpoint = endpoint.path,
-            "a handler panicked"
-        );
+        if let Some(span) = &mut span {
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            request_span::finish(span, status, Some(ErrorReason::Shed(ShedReason::Internal)));
+        }
+        tracing::error!(endpoint = endpoint.path, "a handler panicked");
         return Err(Failure::Panicked.into());
     };
     let mut response = answered?;
@@ -97,7 +110,6 @@ pub async fn observe<const PUBLIC: bool>(
     let elapsed = started.elapsed();
     // Not louder for errors: there may be many, the metrics count them, and their cause is logged once.
     tracing::debug!(
-        id = id.to_str().unwrap_or_default(),
         endpoint = endpoint.path,
         status = status.as_u16(),
         ?reason,
@@ -105,10 +117,12 @@ pub async fn observe<const PUBLIC: bool>(
         "responded"
     );
     metrics.response(number, usize::from(status.as_u16() / 100), elapsed);
+    if let Some(mut span) = span {
+        request_span::finish(&mut span, status, reason);
+    }
     let origin = cors.allowed_origin(endpoint, response.request().headers());
     let headers = response.headers_mut();
     cors.append_headers(endpoint, origin, headers);
-    headers.insert(REQUEST_ID.clone(), id);
     endpoint.surface.append_headers(headers);
     if reason == Some(ErrorReason::Rejected(RejectReason::AuthFailures)) {
         delay().await;
@@ -122,21 +136,16 @@ async fn delay() {
     }
 }
 
-/// The caller's request id if it is harmless, else a new one.
-fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let harmless = |value: &&HeaderValue| {
-        let bytes = value.as_bytes();
-        (1..=64).contains(&bytes.len()) && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
-    };
+/// The caller's request id if it is well-formed, else a new one.
+fn request_id(headers: &HeaderMap) -> RequestId {
     headers
         .get(&REQUEST_ID)
-        .filter(harmless)
-        .cloned()
+        .and_then(|id| RequestId::new(id.as_bytes()))
         .unwrap_or_else(new_id)
 }
 
 /// `<process>-<count in base 32>`, written without the formatter, since every request has one.
-fn new_id() -> HeaderValue {
+fn new_id() -> RequestId {
     const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let mut count = COUNT.fetch_add(1, Ordering::Relaxed);
     // 64 bits are 13 digits.
@@ -153,5 +162,5 @@ fn new_id() -> HeaderValue {
     at -= 1 + PROCESS_ID;
     id[at..at + PROCESS_ID].copy_from_slice(&*PROCESS);
     id[at + PROCESS_ID] = b'-';
-    HeaderValue::from_bytes(&id[at..]).unwrap_or(HeaderValue::from_static("-"))
+    RequestId::new(&id[at..]).unwrap_or_default()
 }

@@ -8,6 +8,7 @@ use oauth2_actors::directory::Directory;
 use oauth2_actors::metrics::Instruments;
 use oauth2_actors::rate_limiter::PublishedLimits;
 use oauth2_actors::runtime::clock::{Clock, StoreClock};
+use oauth2_actors::runtime::spans;
 use oauth2_store::model::{Client, Mode};
 use serde_json::json;
 
@@ -37,6 +38,7 @@ impl Authenticate {
     /// asynchronous.
     #[expect(clippy::unused_async, reason = "assertions and certificates will wait for I/O")]
     pub async fn client(&self, credentials: &Credentials<'_>, address: impl FnOnce() -> IpAddr) -> Result<Arc<Client>> {
+        let mut span = spans::child("authenticate client");
         let (mut authenticated, mut client_id) = (None, "");
         // Every reading is compared, so that the time depends on the header alone. A failure counts against the known client.
         for secret in credentials.secrets() {
@@ -49,10 +51,19 @@ impl Authenticate {
             }
         }
         match authenticated {
-            Some(client) => Ok(client),
+            Some(client) => {
+                span.set_with("oauth2.client_id", || client.client_id.to_string());
+                Ok(client)
+            }
             // A directory that was never loaded knows no client: that is our fault, not the caller's.
-            None if self.directory.freshness().age().is_none() => Err(ServiceError::Stale),
-            None => Err(self.failed(client_id, address())),
+            None if self.directory.freshness().age().is_none() => {
+                span.fail("stale");
+                Err(ServiceError::Stale)
+            }
+            None => {
+                span.fail("invalid_client");
+                Err(self.failed(client_id, address()))
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use oauth2_actors::metrics::Instruments;
 use oauth2_actors::rate_limiter::PublishedLimits;
+use oauth2_actors::runtime::spans;
 use oauth2_store::model::{Client, Decision, Endpoint, Mode, RateLimits, Window};
 
 use super::error::{Limit, LimitExceeded, Result, ServiceError};
@@ -34,6 +35,7 @@ impl RateControl {
         let (Some(rate), Some(cost)) = (own.or(self.defaults.at(endpoint)), NonZeroU32::new(cost)) else {
             return Ok(Vec::new());
         };
+        let mut span = spans::child("check rate limit");
         let spent = self.buckets.load().spend(&client.client_id, endpoint, rate, cost);
         let (limit, remaining) = (u64::from(rate.burst().get()), u64::from(spent.remaining));
         let status = LimitStatus {
@@ -50,6 +52,7 @@ impl RateControl {
             (Some(_), Mode::Observe) => Decision::Observed,
             (Some(_), Mode::Enforce) => Decision::Limited,
         };
+        span.set("oauth2.decision", decision.as_str());
         self.instruments.rate_limit(endpoint, decision);
         match spent.wait.filter(|_| decision == Decision::Limited) {
             None => Ok(with_room_for_quotas(status)),

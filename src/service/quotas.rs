@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use oauth2_actors::metrics::Instruments;
 use oauth2_actors::quota_keeper::{Counters, QuotaError, Reservation, WindowUsage};
 use oauth2_actors::runtime::clock::{Clock, StoreClock};
+use oauth2_actors::runtime::spans;
 use oauth2_store::model::{Client, Decision, Mode, Quotas, Usage};
 
 use super::error::{InvalidMetadata, Limit, LimitExceeded, Result, ServiceError};
@@ -75,19 +76,23 @@ impl QuotaControl {
         let Some((quotas, mode)) = self.effective(client) else {
             return Ok(None);
         };
+        let mut span = spans::child("check quota");
+        let mut count = |decision: Decision| {
+            span.set("oauth2.decision", decision.as_str());
+            self.instruments.quota(decision);
+        };
         let now = self.now();
         match self
             .counters
             .reserve(&client.client_id, &quotas, mode == Mode::Enforce, now)
         {
             Ok((reserved, over)) => {
-                self.instruments
-                    .quota(if over { Decision::Observed } else { Decision::Allowed });
+                count(if over { Decision::Observed } else { Decision::Allowed });
                 append_status(status, &reserved.usage, &quotas, now);
                 Ok(Some(reserved))
             }
             Err(QuotaError::Exceeded { usage, resets_at }) => {
-                self.instruments.quota(Decision::Limited);
+                count(Decision::Limited);
                 append_status(status, &usage, &quotas, now);
                 Err(ServiceError::LimitExceeded(Box::new(LimitExceeded {
                     limit: Limit::Quota,

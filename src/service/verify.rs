@@ -11,6 +11,7 @@ use std::time::Instant;
 use oauth2_actors::metrics::{Instruments, Proof};
 use oauth2_actors::revocation_cache::Subject;
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
+use oauth2_actors::runtime::spans;
 use oauth2_store::model::token::uuid_v7_ms;
 use oauth2_store::model::{Client, Ledger, SigningAlg, StoredToken, TokenFormat};
 use uuid::Uuid;
@@ -152,7 +153,9 @@ impl Verify {
             return keyring.recognize(token).map(Arc::new);
         }
         self.instruments.proof(Proof::Miss);
+        let span = spans::child("verify token");
         let verified = Arc::new(keyring.verify(token)?);
+        drop(span);
         // Expired tokens are rarely presented again.
         if verified.claims.exp > self.now() {
             self.verified.insert(fingerprint, Arc::clone(&verified));

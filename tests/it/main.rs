@@ -64,6 +64,7 @@ mod revoke;
 mod shutdown;
 mod signals;
 mod strict_json;
+mod telemetry;
 mod token;
 mod token_verification;
 mod write_failure;

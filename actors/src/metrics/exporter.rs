@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use opentelemetry::metrics::MeterProvider;
-use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
 use prometheus::{Encoder, Registry, TextEncoder};
 
 use super::catalogue::NAMESPACE;
@@ -28,6 +28,11 @@ impl fmt::Debug for Exporter {
 impl Exporter {
     /// A registry that exports OpenTelemetry instruments. Fails if the exporter cannot be built.
     pub fn new() -> Result<Self, String> {
+        Self::with(|provider| provider)
+    }
+
+    /// As [`Self::new`], after `extend` has added further readers of the same instruments.
+    pub fn with(extend: impl FnOnce(MeterProviderBuilder) -> MeterProviderBuilder) -> Result<Self, String> {
         let registry = Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
@@ -36,7 +41,7 @@ impl Exporter {
             .without_target_info()
             .build()
             .map_err(|error| error.to_string())?;
-        let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+        let provider = extend(SdkMeterProvider::builder().with_reader(exporter)).build();
         let exporter = Self {
             registry,
             provider,
@@ -44,6 +49,12 @@ impl Exporter {
         };
         process::register(&exporter.meter());
         Ok(exporter)
+    }
+
+    /// Exports to further readers now, and waits for that.
+    pub fn flush(&self) {
+        // What failed is dropped: the process ends.
+        let _ = self.provider.force_flush();
     }
 
     /// The meter that instruments are created with.

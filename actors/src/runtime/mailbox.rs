@@ -18,6 +18,7 @@ use tokio::time::Sleep;
 
 use crate::error::AskError;
 use crate::runtime::permits::{MailboxStats, Permit, Permits, Shared, WatchedMailbox};
+use crate::runtime::spans;
 
 /// How often a waiting caller checks whether its actor was given up. A frozen actor's thread cannot wake its callers, and
 /// letting the supervisor wake them would cost every ask a registration; nearly all get their reply before the first check.
@@ -27,15 +28,17 @@ const DEATH_CHECK: Duration = Duration::from_millis(100);
 pub trait Request: Send + 'static {
     /// The reply.
     type Reply: Send + 'static;
+
+    /// The name of the span from the ask to the reply.
+    const SPAN: &'static str = "ask actor";
 }
 
-/// A message in the mailbox, with its deadline, its span and the way to reply. Dropping it fails the caller's ask with
+/// A message in the mailbox, with its deadline and the way to reply. Dropping it fails the caller's ask with
 /// [`AskError::Crashed`], or with [`AskError::Deadline`] once that has passed.
 #[derive(Debug)]
 pub struct Envelope<M: Request> {
     message: M,
     reply: ReplySender<M::Reply>,
-    span: tracing::Span,
     enqueued_at: Instant,
 }
 
@@ -59,27 +62,20 @@ impl<M: Request> Envelope<M> {
         self.reply.is_abandoned()
     }
 
-    /// The caller's span.
-    pub fn span(&self) -> &tracing::Span {
-        &self.span
-    }
-
     /// Takes the message out, to reply later. Its permit stays taken until the [`ReplySender`] drops.
     pub fn into_parts(self) -> (M, ReplySender<M::Reply>) {
         self.record_dequeued();
         (self.message, self.reply)
     }
 
-    /// Handles the message now, within the caller's span, and replies. An abandoned message is dropped, not executed.
+    /// Handles the message now, in the context of its request, and replies. An abandoned message is dropped, not executed.
     pub fn reply_with(self, handle: impl FnOnce(M) -> M::Reply) {
         if self.is_abandoned() {
             return;
         }
         self.record_dequeued();
-        let Self {
-            message, reply, span, ..
-        } = self;
-        let result = span.in_scope(|| handle(message));
+        let Self { message, reply, .. } = self;
+        let result = reply.ask.scope(|| handle(message));
         reply.send(result);
     }
 
@@ -87,6 +83,7 @@ impl<M: Request> Envelope<M> {
         let permits = &self.reply.permit.0;
         permits.taken.fetch_add(1, Ordering::Relaxed);
         permits.shared.stats.record_wait(self.enqueued_at);
+        self.reply.ask.dequeued();
     }
 }
 
@@ -96,14 +93,17 @@ pub struct ReplySender<R> {
     sender: oneshot::Sender<R>,
     permit: Permit,
     deadline: Instant,
+    ask: spans::Ask,
 }
 
 impl<R> ReplySender<R> {
     /// Replies; without effect when the caller is gone.
     pub fn send(self, reply: R) {
-        let Self { sender, permit, .. } = self;
-        // The permit is returned first: a caller that asks again on its reply must find room.
-        drop(permit);
+        let Self {
+            sender, permit, ask, ..
+        } = self;
+        // The permit is returned first: a caller that asks again on its reply must find room. The span ends before its parent.
+        drop((permit, ask));
         drop(sender.send(reply));
     }
 
@@ -114,6 +114,16 @@ impl<R> ReplySender<R> {
             done = work => Some(done),
             () = self.sender.closed() => None,
         }
+    }
+
+    /// The span of the message.
+    pub(crate) fn span(&self) -> &spans::Ask {
+        &self.ask
+    }
+
+    /// The span of the message.
+    pub(crate) fn span_mut(&mut self) -> &mut spans::Ask {
+        &mut self.ask
     }
 
     /// As [`Envelope::is_abandoned`].
@@ -214,8 +224,8 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
                 sender,
                 permit,
                 deadline,
+                ask: spans::Ask::start(M::SPAN, self.shared.name),
             },
-            span: tracing::Span::current(),
             enqueued_at: now,
         };
         match actor.addr.try_send(envelope) {

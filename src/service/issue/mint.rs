@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use oauth2_actors::metrics::Instruments;
 use oauth2_actors::token_store::CommitFlag;
+use oauth2_actors::runtime::spans;
 use oauth2_store::model::{Ledger, LedgerEntry, TokenFormat, TokenRecord};
 
 use super::slow_signer::SlowSigner;
@@ -77,6 +78,8 @@ impl Mint {
     ) -> Result<String> {
         let Unsigned { spec, secret } = unsigned;
         let claims = &spec.claims;
+        let mut span = spans::child("sign token");
+        span.set("oauth2.token.format", spec.format.as_str());
         if let Some(secret) = secret {
             return Ok(opaque::format(claims.jti, claims.exp, &secret));
         }

@@ -16,5 +16,12 @@ crate::catalogue! {
     MAX_FDS = gauge("process_max_fds", &[], "File descriptors that the process may open");
     START_TIME = gauge("process_start_time_seconds", &[], "Start of the process");
     LOG_LINES_DROPPED = counter("log_lines_dropped", &[], "Log lines dropped because stderr was not read in time");
+    LOG_LINES_SUPPRESSED = counter(
+        "log_lines_suppressed", &[], "Warnings and errors left out of the log because the same place logged too many"
+    );
+    SPANS_DROPPED = counter("spans_dropped", &[], "Spans not exported: the queue was full, or the collector failed").detail();
+    LOG_RECORDS_DROPPED = counter(
+        "log_records_dropped", &[], "Log records not exported: the queue was full, or the collector failed"
+    ).detail();
     BUILD_INFO = gauge("build_info", &[VERSION], "Always 1; the label is the running version").detail();
 }
