@@ -225,7 +225,7 @@ mod tests {
     fn published_and_stored_keys_verify_every_algorithm_and_no_tampered_token() {
         let (stored, ring) = keyring();
         let (mut published, mut from_store) = (PublicKeys::default(), PublicKeys::default());
-        assert_eq!(published.add_document(&json!(ring.jwks()).to_string()), Ok(4));
+        assert_eq!(published.add_document(&json!(ring.jwks()).to_string()), Ok(5));
         assert_eq!(published.add_document(&json!(ring.paseto_keys()).to_string()), Ok(1));
         from_store.add_stored(&stored);
         for keys in [&mut published, &mut from_store] {

@@ -55,7 +55,7 @@ fn the_shared_secret_is_not_published() {
     let published = published(&ring);
     let shared = ring.jwt.iter().find(|key| key.algorithm == SigningAlg::Hs256).unwrap();
     assert!(!published.contains(&*shared.kid) && !published.contains("HS256"));
-    assert_eq!(ring.jwks().keys.len(), 4);
+    assert_eq!(ring.jwks().keys.len(), 5);
 }
 
 #[test]
