@@ -5,7 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use opentelemetry::metrics::Meter;
 
-use super::catalogue::process::{BUILD_INFO, CPU_SECONDS, MAX_FDS, OPEN_FDS, RESIDENT_MEMORY, START_TIME, THREADS};
+use super::catalogue::process::{
+    BUILD_INFO, CPU_SECONDS, CPUS, MAX_FDS, OPEN_FDS, RESIDENT_MEMORY, START_TIME, THREADS,
+};
 
 /// The kernel's page size. Linux on x86-64 and on nearly every arm64 has pages of 4 KiB.
 const PAGE_BYTES: f64 = 4096.0;
@@ -23,6 +25,9 @@ pub(super) fn register(meter: &Meter) {
     CPU_SECONDS.observe(meter, || {
         let [user, system] = stat([UTIME, STIME]);
         (user + system) / TICKS_PER_SECOND
+    });
+    CPUS.observe(meter, || {
+        std::thread::available_parallelism().map_or(f64::NAN, |cpus| cpus.get() as f64)
     });
     THREADS.observe(meter, || {
         let [threads] = stat([NUM_THREADS]);

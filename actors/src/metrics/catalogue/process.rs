@@ -10,6 +10,7 @@ const VERSION: LabelSet = LabelSet {
 crate::catalogue! {
     READY = gauge("ready", &[], "1 while /ready answers 200");
     CPU_SECONDS = counter("process_cpu_seconds", &[], "Processor time of the process, user and system");
+    CPUS = gauge("process_cpus", &[], "Processors that the process may use").notes("By its affinity and its cgroup.");
     THREADS = gauge("process_threads", &[], "Threads of the process");
     RESIDENT_MEMORY = gauge("process_resident_memory_bytes", &[], "Resident memory of the process");
     OPEN_FDS = gauge("process_open_fds", &[], "Open file descriptors of the process");
