@@ -102,7 +102,7 @@ async fn trace_of_a_token_request_is_complete(kind: Kind) {
         received.logs.iter().any(|log| log.body == "stopped"),
         "what waits is exported at the end"
     );
-    let log = server.process.complete_log().await;
+    let log = server.process.stderr();
     let line = log
         .lines()
         .find(|line| line.contains("\"responded\"") && line.contains(&issued));
