@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use oauth2_testkit::postgres::connect;
 use oauth2_testkit::{Credentials, DedicatedServer, Kind, Setup};
 use reqwest::StatusCode;
 use serde_json::json;
@@ -102,7 +101,7 @@ async fn trace_of_a_token_request_is_complete(kind: Kind) {
         received.logs.iter().any(|log| log.body == "stopped"),
         "what waits is exported at the end"
     );
-    let log = server.process.complete_log().await;
+    let log = server.process.stderr();
     let line = log
         .lines()
         .find(|line| line.contains("\"responded\"") && line.contains(&issued));
@@ -284,13 +283,7 @@ async fn nothing_is_exported_by_default(kind: Kind) {
 async fn flood_of_errors_is_limited_in_the_log(kind: Kind) {
     let mut server = start(kind).await;
     let client = server.register(json!({"scope": "read"})).await;
-    let hide = "ALTER TABLE tokens RENAME TO hidden_tokens";
-    match server.setup.database_url() {
-        Some(url) => connect(url).await.batch_execute(hide).await.unwrap(),
-        None => rusqlite::Connection::open(server.setup.database_file())
-            .and_then(|store| store.execute_batch(hide))
-            .unwrap(),
-    }
+    server.setup.sql("ALTER TABLE tokens RENAME TO hidden_tokens").await;
     let started = Instant::now();
     for _ in 0..100 {
         assert!(server.request_token(&client, &[]).await.status().is_server_error());

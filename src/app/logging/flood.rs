@@ -55,16 +55,12 @@ impl<S: Subscriber> Layer<S> for Flood {
         let bucket = buckets
             .entry(event.metadata().callsite())
             .or_insert_with(|| Bucket::full(now));
-        match bucket.take(now) {
-            Some(suppressed) => {
-                BEFORE.set(suppressed);
-                true
-            }
-            None => {
-                SUPPRESSED.fetch_add(1, Ordering::Relaxed);
-                false
-            }
+        if let Some(suppressed) = bucket.take(now) {
+            BEFORE.set(suppressed);
+            return true;
         }
+        SUPPRESSED.fetch_add(1, Ordering::Relaxed);
+        false
     }
 }
 

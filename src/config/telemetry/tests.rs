@@ -11,9 +11,12 @@ fn resolved(environment: &[(&str, &str)]) -> Result<Telemetry, String> {
         file: None,
         directory: PathBuf::from("/work-dir"),
         parallelism: 1,
-        read_secret: &|path| match path == Path::new("/work-dir/headers") {
-            true => Ok("authorization=Bearer%20abc\n".to_owned()),
-            false => Err(io::Error::from(io::ErrorKind::NotFound)),
+        read_secret: &|path| {
+            if path == Path::new("/work-dir/headers") {
+                Ok("authorization=Bearer%20abc\n".to_owned())
+            } else {
+                Err(io::Error::from(io::ErrorKind::NotFound))
+            }
         },
         exposure: &|_| None,
     };
