@@ -12,28 +12,28 @@ function(config, name)
 
   local tiles = [
     panel.stat(
-      'Failed authentications',
+      'Failed authentications now',
       'Failed client authentications per second.',
       [query.target(query.rate('oauth2_server_auth_failures_total'), 'failures')],
       'ops',
       { thresholds: [[null, colors.good], [thresholds.authFailuresPerSecond, colors.warning], [thresholds.authFailuresPerSecond * 10, colors.bad]] }
     ),
     panel.stat(
-      'Over a rate limit',
+      'Over a rate limit now',
       'Requests per second that were answered with 429 because of the rate limit of their client.',
       [query.target(query.rate('oauth2_server_rate_limit_decisions_total', '', 'decision="limited"'), 'limited')],
       'reqps',
       { thresholds: [[null, colors.good], [thresholds.rateLimitedPerSecond, colors.warning]] }
     ),
     panel.stat(
-      'Clients over a quota',
+      'Clients over a quota now',
       'Clients that have used up a quota of the hour, day or month.',
       [query.target(query.max('oauth2_server_clients_over_quota'), 'clients')],
       'none',
       { thresholds: [[null, colors.good], [1, colors.warning]] }
     ),
     panel.stat(
-      'Clients that do not cache',
+      'Not caching now',
       'Clients with more than OAUTH2_QUOTAS_STILL_VALID_TOKENS unexpired tokens: they request a token for every call.',
       [query.target(query.max('oauth2_server_clients_not_caching'), 'clients')],
       'none',
@@ -47,7 +47,7 @@ function(config, name)
       { decimals: 0, max: 1, thresholds: [[null, colors.good], [0.5, colors.notice], [0.8, colors.warning]] }
     ),
     panel.stat(
-      'Rejected operators',
+      'Rejected operators now',
       'Requests per second to the admin API of callers that are no operators.',
       [query.target(query.rate('oauth2_server_operator_rejections_total'), 'rejected')],
       'reqps',

@@ -120,7 +120,7 @@ function(config, name)
 
   local commits = [
     panel.heatmap(
-      'Tokens per commit',
+      'Distribution of tokens per commit',
       'Commits per second, by the number of token rows that they hold.',
       batch,
       'none',

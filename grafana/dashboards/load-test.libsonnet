@@ -13,36 +13,36 @@ function(config, name)
   local k6Rate(metric, labels='', extra='') = 'sum%s (rate(%s[$__rate_interval]))' % [query.by(labels), k6(metric, extra)];
 
   local tiles = [
-    panel.stat('Requests of k6', 'Requests per second that k6 sent.', [query.target(k6Rate('k6_http_reqs_total'), 'requests')], 'reqps'),
+    panel.stat('Requests of k6 now', 'Requests per second that k6 sent.', [query.target(k6Rate('k6_http_reqs_total'), 'requests')], 'reqps'),
     panel.stat(
-      'Failed for k6',
+      'Failed for k6 now',
       'Share of the requests that k6 counts as failed: another status than the scenario expects, or none.',
       [query.target('avg(%s)' % k6('k6_http_req_failed_rate'), 'failed')],
       'percentunit',
       { decimals: 2, thresholds: [[null, colors.good], [0.001, colors.warning], [0.01, colors.bad]] }
     ),
     panel.stat(
-      'p99 for k6',
+      'p99 for k6 now',
       'The highest p99 of all requests that k6 measured, from the first byte sent to the last received.',
       [query.target('max(%s)' % k6('k6_http_req_duration_p99'), 'p99')],
       's',
       { thresholds: [[null, colors.good], [slo.seconds('token') / 2, colors.warning], [slo.seconds('token'), colors.bad]] }
     ),
     panel.stat(
-      'Iterations dropped',
+      'Iterations dropped now',
       'Iterations per second that k6 could not start. Above 0 the target rate was not reached, and latencies are too good.',
       [query.target('(%s) or vector(0)' % k6Rate('k6_dropped_iterations_total'), 'dropped')],
       'ops',
       { thresholds: [[null, colors.good], [0.01, colors.bad]] }
     ),
     panel.stat(
-      'Virtual users',
+      'Virtual users now',
       'Virtual users of k6. At their maximum, k6 waits for the server.',
       [query.target('sum(k6_vus)', 'users')],
       'short'
     ),
     panel.stat(
-      'Answered by the server',
+      'Answered by the server now',
       'Requests per second that the server answered, those of other clients and of Prometheus included.',
       [query.target(query.rate(requests), 'requests')],
       'reqps'
@@ -109,7 +109,7 @@ function(config, name)
       's',
       { h: 7 }
     ),
-    panel.heatmap('Token latency in the server', 'Token requests per second, by the time that they took in the server.', duration, 's', { h: 7, extra: slo.routes('token') }),
+    panel.heatmap('Distribution of token latency in the server', 'Token requests per second, by the time that they took in the server.', duration, 's', { h: 7, extra: slo.routes('token') }),
   ];
 
   local generator = [

@@ -74,7 +74,7 @@ function(config, name)
     std.flattenArrays([
       [
         panel.stat(
-          '%s, 30 days' % kind.title,
+          '%s %s, 30 days' % [slo.title(endpoint), kind.title],
           'Share of the requests to the %s endpoint in the last 30 days that were %s.' % [endpoint, kind.good],
           [query.target(slo[kind.id](endpoint, '30d'), kind.id)],
           'percentunit',
@@ -87,14 +87,14 @@ function(config, name)
           }
         ),
         panel.stat(
-          '%s, budget left' % kind.title,
+          '%s %s, budget left' % [slo.title(endpoint), kind.title],
           'What is left of the error budget for %s of the %s endpoint.' % [kind.title, endpoint],
           [query.target(slo.budget(kind.id, endpoint), 'left')],
           'percentunit',
           { w: 4, h: 4, decimals: 1, max: 1, thresholds: slo.budgetSteps }
         ),
         panel.stat(
-          '%s, burn rate' % kind.title,
+          '%s %s, burn rate' % [slo.title(endpoint), kind.title],
           'How many times faster than allowed the error budget for %s of the %s endpoint was spent in the last hour. An alert pages at 14.4.' % [kind.title, endpoint],
           [query.target(slo.burnRate(kind.id, endpoint, '1h'), 'burn rate')],
           'none',
@@ -105,7 +105,7 @@ function(config, name)
     ]) +
     [
       panel.timeseries(
-        'Burn rate: ' + kind.title,
+        '%s burn rate: %s' % [slo.title(endpoint), kind.title],
         'How many times faster than allowed the error budget is spent, by the window of the mean. Alerts: 14.4 in 1h and 5m, and 6 in 6h and 30m, page; 3 and 1 open a ticket. The dashed line is 14.4.',
         [query.target(slo.burnRate(kind.id, endpoint, burn.window), burn.window) for burn in burns],
         'none',
@@ -121,7 +121,7 @@ function(config, name)
     ] +
     [
       panel.timeseries(
-        'Requests that count',
+        slo.title(endpoint) + ' requests that count',
         'Requests to the %s endpoint per second that count for availability, and those that spend a budget. Means of 5 minutes.' % endpoint,
         [
           query.target('sum(%s)' % query.recorded('job_endpoint:oauth2_server_availability_events:rate5m', 'endpoint="%s"' % endpoint), 'requests'),

@@ -36,7 +36,7 @@ function(config, name)
       { thresholds: [[null, colors.good], [thresholds.mailboxDepth / 2, colors.warning], [thresholds.mailboxDepth, colors.bad]] }
     ),
     panel.stat(
-      'Messages shed',
+      'Messages shed now',
       'Messages to actors per second that got no reply: the mailbox was full, the deadline passed, or the actor crashed.',
       [query.target(query.rate('oauth2_server_actor_sheds_total'), 'shed')],
       'ops',
@@ -265,7 +265,7 @@ function(config, name)
     ),
     panel.timeseries(
       'Steps of the clock',
-      'How often the clock of the store was set by more than a second, in the last five minutes or the interval of the points.',
+      'How often the clock of the store was set by more than a second, per point of the graph.',
       [query.target('sum by (instance) (increase(%s[$__rate_interval]))' % query.series('oauth2_server_clock_steps_total'), '{{instance}}')],
       'short',
       { w: 6, h: 6, calcs: ['lastNotNull'] }
