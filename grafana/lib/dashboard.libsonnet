@@ -74,7 +74,6 @@ local labelVariable(name, label, definition) = {
       fiscalYearStartMonth: 0,
       liveNow: false,
       weekStart: '',
-      style: 'dark',
       timezone: 'browser',
       refresh: c.refresh,
       time: { from: 'now-' + o.range, to: 'now' },

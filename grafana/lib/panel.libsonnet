@@ -92,7 +92,6 @@ local base(type, title, description, targets, unit, options) = {
             showPoints: o.points,
             pointSize: 5,
             spanNulls: false,
-            insertNulls: false,
             axisBorderShow: false,
             axisPlacement: 'auto',
             axisLabel: '',
@@ -182,7 +181,7 @@ local base(type, title, description, targets, unit, options) = {
         legend: { show: true },
         rowsFrame: { layout: 'auto' },
         showValue: 'never',
-        tooltip: { mode: 'single', show: true, yHistogram: true },
+        tooltip: { mode: 'single', yHistogram: true },
         yAxis: { axisPlacement: 'left', unit: unit, reverse: false },
       },
     },
@@ -194,7 +193,7 @@ local base(type, title, description, targets, unit, options) = {
       fieldConfig+: {
         defaults+: {
           color: { mode: 'thresholds' },
-          custom: { fillOpacity: 70, lineWidth: 0, spanNulls: false, insertNulls: false, hideFrom: { legend: false, tooltip: false, viz: false } },
+          custom: { fillOpacity: 70, lineWidth: 0, spanNulls: false, hideFrom: { legend: false, tooltip: false, viz: false } },
         },
       },
       options: {
@@ -233,7 +232,6 @@ local base(type, title, description, targets, unit, options) = {
         cellHeight: 'sm',
         showHeader: true,
         sortBy: [],
-        footer: { show: false, countRows: false, fields: '', reducer: ['sum'] },
       },
       transformations: [
         { id: 'merge', options: {} },
