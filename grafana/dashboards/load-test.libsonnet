@@ -12,18 +12,25 @@ function(config, name)
   local slo = (import '../lib/objectives.libsonnet')(config);
   local k6Rate(metric, labels='', extra='') = 'sum%s (rate(%s[$__rate_interval]))' % [query.by(labels), k6(metric, extra)];
 
+  // Failed requests have a series only after the first of them.
+  local k6Failed(labels='') = '(%s or 0 * %s) / %s' % [
+    k6Rate('k6_http_reqs_total', labels, 'expected_response="false"'),
+    k6Rate('k6_http_reqs_total', labels),
+    k6Rate('k6_http_reqs_total', labels),
+  ];
+
   local tiles = [
     panel.stat('Requests of k6 now', 'Requests per second that k6 sent.', [query.target(k6Rate('k6_http_reqs_total'), 'requests')], 'reqps'),
     panel.stat(
       'Failed for k6 now',
       'Share of the requests that k6 counts as failed: another status than the scenario expects, or none.',
-      [query.target('avg(%s)' % k6('k6_http_req_failed_rate'), 'failed')],
+      [query.target(k6Failed(), 'failed')],
       'percentunit',
       { decimals: 2, thresholds: [[null, colors.good], [0.001, colors.warning], [0.01, colors.bad]] }
     ),
     panel.stat(
       'p99 for k6 now',
-      'The highest p99 of all requests that k6 measured, from the first byte sent to the last received.',
+      'The highest p99 of a kind of requests since the run began, from the first byte sent to the last received.',
       [query.target('max(%s)' % k6('k6_http_req_duration_p99'), 'p99')],
       's',
       { thresholds: [[null, colors.good], [slo.seconds('token') / 2, colors.warning], [slo.seconds('token'), colors.bad]] }
@@ -62,14 +69,21 @@ function(config, name)
       'Requests per second that the server answered, by route.',
       [query.target(query.rate(requests, 'route'), '{{route}}')],
       'reqps',
-      { stack: true, hideZero: true }
+      { stack: true, hideZero: true, overrides: panel.colored(panel.routes) }
+    ),
+    panel.timeseries(
+      'Wrong answers',
+      'Responses per second with the expected status and wrong content, such as a revoked token that is reported active. A single one is too many.',
+      [query.target('(%s) or vector(0)' % k6Rate('k6_wrong_answers_total'), 'wrong')],
+      'ops',
+      { w: 8, h: 7, overrides: [panel.fixed('wrong', colors.bad)] }
     ),
     panel.timeseries(
       'Failed for k6',
       'Share of the requests that k6 counts as failed, by scenario.',
-      [query.target('max by (scenario) (%s)' % k6('k6_http_req_failed_rate'), '{{scenario}}')],
+      [query.target(k6Failed('scenario'), '{{scenario}}')],
       'percentunit',
-      { h: 7 }
+      { w: 8, h: 7 }
     ),
     panel.timeseries(
       'Rejected and shed by the server',
@@ -79,14 +93,14 @@ function(config, name)
         query.target(query.rate('oauth2_server_shed_total'), 'shed'),
       ],
       'reqps',
-      { h: 7, overrides: [panel.fixed('rejected', colors.warning), panel.fixed('shed', colors.bad)] }
+      { w: 8, h: 7, overrides: [panel.fixed('rejected', colors.warning), panel.fixed('shed', colors.bad)] }
     ),
   ];
 
   local latency = [
     panel.timeseries(
       'Latency for k6',
-      'The highest p99 that k6 measured, by scenario. It includes the network and what k6 itself takes.',
+      'The highest p99 that k6 measured since the run began, by scenario. It includes the network and what k6 itself takes.',
       [query.target('max by (scenario) (%s)' % k6('k6_http_req_duration_p99'), '{{scenario}}')],
       's',
       { line: { value: slo.seconds('token'), color: colors.bad } }
@@ -100,7 +114,7 @@ function(config, name)
     ),
     panel.timeseries(
       'Connecting and waiting',
-      'The highest p99 that k6 measured of the phases of a request: waiting for a free connection, connecting, and waiting for the first byte.',
+      'The highest p99 that k6 measured since the run began, of the phases of a request: waiting for a free connection, connecting, and waiting for the first byte.',
       [
         query.target('max(%s)' % k6('k6_http_req_blocked_p99'), 'blocked'),
         query.target('max(%s)' % k6('k6_http_req_connecting_p99'), 'connecting'),
@@ -172,7 +186,7 @@ function(config, name)
       'Messages queued or in flight in the fullest mailbox, by actor.',
       [query.target(query.max('oauth2_server_actor_mailbox_depth', 'actor'), '{{actor}}')],
       'short',
-      { w: 6, h: 7 }
+      { w: 6, h: 7, overrides: panel.colored(panel.actors) }
     ),
   ];
 

@@ -15,14 +15,14 @@ function(config, name)
       [
         panel.stat(
           slo.title(endpoint) + ' availability',
-          'Share of requests to the %s endpoint in the last hour that were not answered with 5xx; 4xx do not count. Objective: %s %% over 30 days. From the recording rules.' % [endpoint, slo.of(endpoint).availability * 100],
+          'Share of requests to the %s endpoint in the last hour that were not answered with 5xx; 4xx do not count. Objective: %s over 30 days. From the recording rules.' % [endpoint, slo.percent(slo.of(endpoint).availability)],
           [query.target(slo.availability(endpoint, '1h'), 'availability')],
           'percentunit',
           { decimals: 3, max: 1, thresholds: slo.steps(slo.of(endpoint).availability) }
         ),
         panel.stat(
           slo.title(endpoint) + ' in time',
-          'Share of requests to the %s endpoint in the last hour that were answered within %s s. Objective: %s %% over 30 days. From the recording rules.' % [endpoint, slo.of(endpoint).latency.seconds, slo.of(endpoint).latency.ratio * 100],
+          'Share of requests to the %s endpoint in the last hour that were answered within %s s. Objective: %s over 30 days. From the recording rules.' % [endpoint, slo.of(endpoint).latency.seconds, slo.percent(slo.of(endpoint).latency.ratio)],
           [query.target(slo.latency(endpoint, '1h'), 'in time')],
           'percentunit',
           { decimals: 3, max: 1, thresholds: slo.steps(slo.of(endpoint).latency.ratio) }
@@ -123,7 +123,7 @@ function(config, name)
       'Requests answered per second, by the matched route. Requests that match none have the route "unmatched".',
       [query.target(query.rate(requests, 'route'), '{{route}}')],
       'reqps',
-      { stack: true, hideZero: true }
+      { stack: true, hideZero: true, overrides: panel.colored(panel.routes) }
     ),
     panel.timeseries(
       'Requests by status',
@@ -165,7 +165,7 @@ function(config, name)
   ] + [
     panel.timeseries(
       slo.title(endpoint) + ' latency',
-      'Time from the head of the request to its response. The dashed line is the threshold of the objective: %s %% of the requests in %s s.' % [slo.of(endpoint).latency.ratio * 100, slo.of(endpoint).latency.seconds],
+      'Time from the head of the request to its response. The dashed line is the threshold of the objective: %s of the requests in %s s.' % [slo.percent(slo.of(endpoint).latency.ratio), slo.of(endpoint).latency.seconds],
       query.percentiles(duration, slo.routes(endpoint)),
       's',
       { w: 8, line: { value: slo.seconds(endpoint), color: colors.bad } }

@@ -111,6 +111,7 @@ function(config, name)
         'none',
         {
           w: 8,
+          h: 9,
           decimals: 2,
           line: { value: 14.4, color: colors.bad },
           overrides: [panel.fixed(burn.window, burn.color) for burn in burns],
@@ -129,7 +130,7 @@ function(config, name)
           query.target('sum(%s)' % query.recorded('job_endpoint:oauth2_server_latency_errors:rate5m', 'endpoint="%s"' % endpoint), 'too late'),
         ],
         'reqps',
-        { w: 8, overrides: [panel.fixed('requests', colors.neutral), panel.fixed('too late', colors.warning)] }
+        { w: 8, h: 9, overrides: [panel.fixed('requests', colors.neutral), panel.fixed('too late', colors.warning)] }
       ),
     ];
 
@@ -142,10 +143,10 @@ function(config, name)
       dashboard.row('Summary', summary),
       dashboard.row('Error budgets', budgets),
     ] + [
-      dashboard.row('%s: %s %% available, %s %% within %s s' % [
+      dashboard.row('%s: %s available, %s within %s s' % [
         slo.title(endpoint),
-        slo.of(endpoint).availability * 100,
-        slo.of(endpoint).latency.ratio * 100,
+        slo.percent(slo.of(endpoint).availability),
+        slo.percent(slo.of(endpoint).latency.ratio),
         slo.of(endpoint).latency.seconds,
       ], endpointRow(endpoint))
       for endpoint in slo.names

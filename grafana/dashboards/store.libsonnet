@@ -70,13 +70,15 @@ function(config, name)
       'Mailbox depth',
       'Messages queued or in flight, by actor, in the fullest instance.',
       [query.target(query.max('oauth2_server_actor_mailbox_depth', 'actor'), '{{actor}}')],
-      'short'
+      'short',
+      { overrides: panel.colored(panel.actors) }
     ),
     panel.timeseries(
       'Mailbox wait, p99',
       'Time within which 99 % of the messages were taken out of the mailbox, by actor.',
       [query.target(query.quantile('0.99', wait, 'actor'), '{{actor}}')],
-      's'
+      's',
+      { overrides: panel.colored(panel.actors) }
     ),
     panel.heatmap(
       'Mailbox wait of the token stores',
@@ -97,7 +99,7 @@ function(config, name)
       'Restarts of the actor, and attempts, per second.',
       [query.target(query.rate('oauth2_server_actor_restarts_total', 'actor'), '{{actor}}')],
       'ops',
-      { w: 8, hideZero: true }
+      { w: 8, hideZero: true, overrides: panel.colored(panel.actors) }
     ),
   ];
 
@@ -128,7 +130,7 @@ function(config, name)
       'Errors of the store per second, by class.',
       [query.target(query.rate('oauth2_server_store_errors_total', 'class'), '{{class}}')],
       'ops',
-      { w: 8, hideZero: true }
+      { w: 8, hideZero: true, overrides: panel.colored(panel.storeErrors) }
     ),
     panel.timeseries(
       'Commit duration',

@@ -37,5 +37,27 @@
     used: 'blue',
     failed: 'red',
     done: 'green',
+    // Actors.
+    token_store: 'blue',
+    store_gateway: 'green',
+    revocation_cache: 'purple',
+    rate_limiter: 'orange',
+    quota_keeper: 'yellow',
+    audit_writer: 'light-blue',
+    key_keeper: 'light-green',
+    metrics: 'light-purple',
+    // Routes.
+    '/oauth/token': 'blue',
+    '/oauth/introspect': 'purple',
+    '/oauth/introspect/batch': 'light-purple',
+    '/oauth/revoke': 'yellow',
+    unmatched: 'red',
+    // Classes of store errors.
+    unavailable: 'red',
+    timeout: 'orange',
+    not_writable: 'purple',
+    corrupt: 'dark-red',
+    conflict: 'yellow',
+    other: 'blue',
   },
 }

@@ -10,6 +10,8 @@ function(config) {
   names: std.sort(std.objectFields(objectives), function(name) std.get(rank, name, 9)),
   title(name): std.asciiUpper(name[0]) + name[1:],
   of(name): objectives[name],
+  // A share in percent, as text without the noise of binary fractions.
+  percent(share): '%g %%' % (std.round(share * 1000000) / 10000),
   // The series of the endpoint's requests.
   routes(name): if std.length(std.findSubstr('|', objectives[name].routes)) > 0
   then 'route=~"%s"' % objectives[name].routes

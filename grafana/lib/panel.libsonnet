@@ -61,6 +61,10 @@ local base(type, title, description, targets, unit, options) = {
       { id: 'custom.stacking', value: { mode: 'none', group: 'A' } },
     ],
   },
+  // The values of labels that have colours.
+  actors: ['token_store', 'store_gateway', 'revocation_cache', 'rate_limiter', 'quota_keeper', 'audit_writer', 'key_keeper', 'metrics'],
+  routes: ['/oauth/token', '/oauth/introspect', '/oauth/introspect/batch', '/oauth/revoke', 'unmatched'],
+  storeErrors: ['unavailable', 'timeout', 'not_writable', 'corrupt', 'conflict', 'other'],
   // Colours by name for series whose legend is a label, such as {{status}}.
   colored(names):: [fixed(name, colors.series[name]) for name in names],
 

@@ -94,12 +94,12 @@ def end(process):
 class Server:
     def __init__(self, stack, name="server", database=None, options=None):
         """On SQLite in its own directory, or on the database of a URL."""
-        self.name = name
+        self.name, self.directory = name, stack.directory / name
         public, management = free_ports(2)
         self.url, self.management = f"http://127.0.0.1:{public}", f"http://127.0.0.1:{management}"
         self.target = f"127.0.0.1:{management}"
         self.token = secrets.token_hex(32)
-        environment = {
+        self.environment = {
             "PATH": os.environ["PATH"],
             "OAUTH2_SERVER_PORT": str(public),
             "OAUTH2_MANAGEMENT_PORT": str(management),
@@ -109,7 +109,8 @@ class Server:
             **({"OAUTH2_DATABASE_URL": database} if database else {}),
             **(options or {}),
         }
-        self.process = stack.start(name, [server_binary()], environment)
+        self.command = [server_binary()]
+        self.process = stack.start(name, self.command, self.environment)
         stack.wait_for(name, self.process, lambda: is_up(f"{self.url}/ready"))
 
     def metrics(self):
@@ -140,9 +141,9 @@ class Postgres:
             binaries / "postgres", "-D", data, "-p", self.port, "-c", "listen_addresses=127.0.0.1",
             "-c", f"unix_socket_directories={self.directory}", "-c", "max_connections=100", "-c", "fsync=off",
         ]  # fmt: skip
-        process = stack.start("postgres", command, directory=self.directory, user=user)
+        self.process = stack.start("postgres", command, directory=self.directory, user=user)
         probe = [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
-        stack.wait_for("postgres", process, lambda: subprocess.run(probe).returncode == 0)
+        stack.wait_for("postgres", self.process, lambda: subprocess.run(probe).returncode == 0)
         self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
 
 
