@@ -10,3 +10,5 @@
 + (import 'alerts/abuse.libsonnet')
 + (import 'alerts/actors.libsonnet')
 + (import 'alertmanager.libsonnet')
+// Read only where it is used: rules and alerts need no dashboards.
++ { grafanaDashboards+:: ((import '../grafana/dashboards.libsonnet') + { _config+:: $._config }).grafanaDashboards }

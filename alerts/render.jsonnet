@@ -11,6 +11,17 @@ local yaml(value) = header + std.manifestYamlDoc(value, quote_keys=false) + '\n'
 local rules = blocks(mixin.prometheusRules.groups);
 local alerts = blocks(mixin.prometheusAlerts.groups);
 
+local tests = {
+  slo: import 'tests/source/slo.libsonnet',
+  targets: import 'tests/source/targets.libsonnet',
+  saturation: import 'tests/source/saturation.libsonnet',
+  store: import 'tests/source/store.libsonnet',
+  keys: import 'tests/source/keys.libsonnet',
+  abuse: import 'tests/source/abuse.libsonnet',
+  actors: import 'tests/source/actors.libsonnet',
+};
+
+{ ['tests/%s.yaml' % theme]: yaml(tests[theme]) for theme in std.objectFields(tests) }
 {
   'oauth2-server.rules.yaml': yaml({ groups: rules }),
   'oauth2-server.alerts.yaml': yaml({ groups: alerts }),
