@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import traffic
-from dashboards import ROOT, annotations, fill_in, load_all, panels, queries, values_of
+from dashboards import ROOT, annotations, fill_in, load_all, queries, values_of
 from live import RULES, k6
 from stack import Postgres, Prometheus, Server, Stack, end, is_up
 
@@ -97,7 +97,6 @@ def save(prometheus, start, stop):
     start, stop = start // step * step, stop // step * step
     for name, dashboard in load_all().items():
         values = values_of(dashboard, {"__range": f"{int(stop - start)}s", "__rate_interval": f"{max(4 * SCRAPE, step + SCRAPE)}s"})
-        ids = {panel["title"]: panel["id"] for panel in panels(dashboard)}
         answers = {}
         for query in queries(name, dashboard):
             expr = fill_in(query.expr, values)
@@ -105,7 +104,7 @@ def save(prometheus, start, stop):
                 result = [{"metric": each["metric"], "values": [each["value"]]} for each in prometheus.instant(expr, stop)]
             else:
                 result = prometheus.range(expr, start, stop, step)
-            answers[f"{ids[query.panel]} {query.ref}"] = [
+            answers[f"{query.panel} {query.ref}"] = [
                 {"metric": each["metric"], "points": [[at, None if text == "NaN" else float(text)] for at, text in each["values"]]}
                 for each in result
             ]
@@ -113,7 +112,7 @@ def save(prometheus, start, stop):
         for annotation in annotations(dashboard):
             for each in prometheus.range(fill_in(annotation["expr"], values), start, stop, step):
                 marks |= {float(text) / 1000 for _, text in each["values"]}
-        data = {"dashboard": dashboard, "answers": answers, "start": start, "end": stop, "annotations": sorted(marks)}
+        data = {"answers": answers, "start": start, "end": stop, "annotations": sorted(marks)}
         (DATA / name).write_text(json.dumps(data).replace("Infinity", "1e308"))
 
 
@@ -133,8 +132,9 @@ def draw(only=None):
     for path in sorted(DATA.glob("oauth2-*.json")):
         if only and only not in path.name:
             continue
-        data = path.read_text()
-        rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in json.loads(data)["dashboard"]["panels"])
+        dashboard = load_all()[path.name]
+        data = json.dumps({"dashboard": dashboard, **json.loads(path.read_text())})
+        rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in dashboard["panels"])
         page = path.with_suffix(".html")
         page.write_text(PAGE.format(style=style, data=data, script=script))
         picture = PICTURES / f"{path.stem.removeprefix('oauth2-')}.png"

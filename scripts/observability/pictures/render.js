@@ -19,7 +19,7 @@ const make = (tag, className, parent) => parent.appendChild(Object.assign(docume
 function seriesOf(panel) {
   const list = [];
   for (const target of panel.targets) {
-    for (const series of answers[`${panel.id} ${target.refId}`]) {
+    for (const series of (answers[`${panel.title} ${target.refId}`] ?? [])) {
       const filled = target.legendFormat.replace(/\{\{(\w+)\}\}/g, (_, label) => series.metric[label] ?? '');
       list.push({ name: filled || JSON.stringify(series.metric), ref: target.refId, metric: series.metric, points: series.points });
     }
@@ -227,7 +227,14 @@ function states(panel, body) {
   const rows = list.map((series, index) => {
     const [times] = aligned([series]);
     const step = times[1] - times[0];
-    const bars = series.points.map(([time, value]) => value === null ? '' : `<rect x="${((time - step - start) / (end - start)) * 100}%" width="${(step / (end - start)) * 100 + 0.25}%" y="${index * 50 + 8}%" height="34%" fill="${alpha(stepColor(thresholds, value), 0.7)}"/>`);
+    // Neighbours with the same value are one bar.
+    const runs = [];
+    for (const [time, value] of series.points) {
+      const previous = runs.at(-1);
+      if (previous && previous.value === value && time - previous.to <= step * 1.5) previous.to = time;
+      else runs.push({ value, from: time - step, to: time });
+    }
+    const bars = runs.map(({ value, from, to }) => `<rect x="${((from - start) / (end - start)) * 100}%" width="${((to - from) / (end - start)) * 100}%" y="${index * 50 + 8}%" height="34%" fill="${alpha(stepColor(thresholds, value), 0.7)}"/>`);
     const last = mappings[0]?.options[String(reduce(series, 'lastNotNull'))];
     return bars.join('') + `<text x="10" y="${index * 50 + 29}%" fill="#fff" font-size="13">${series.name}: ${last?.text ?? ''}</text>`;
   });
@@ -239,7 +246,7 @@ function table(panel, body) {
   const organize = panel.transformations.find((step) => step.id === 'organize').options;
   const rows = new Map();
   const labels = Object.keys(organize.indexByName).filter((field) => !field.startsWith('Value'));
-  const all = panel.targets.flatMap((target) => answers[`${panel.id} ${target.refId}`].map((series) => ({ ref: target.refId, ...series })));
+  const all = panel.targets.flatMap((target) => (answers[`${panel.title} ${target.refId}`] ?? []).map((series) => ({ ref: target.refId, ...series })));
   for (const series of all) {
     const key = labels.filter((label) => all.every((each) => label in each.metric)).map((label) => series.metric[label]).join('|');
     const row = rows.get(key) ?? rows.set(key, {}).get(key);
