@@ -17,6 +17,7 @@ import dashboards
 import forms
 import lint
 import live
+import selftest
 import units
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "types"))
@@ -54,6 +55,7 @@ def static(report, loaded):
     report.line("units", failures, f"{checked} queries compute what the unit of their panel says")
     failures, names = catalogue.check(loaded)
     report.line("catalogue", failures, f"{names} documented metrics are in a panel or have a reason")
+    report.line("selftest", selftest.check(loaded), f"{len(selftest.BREAKS)} deliberate mistakes are noticed")
     failures, files = forms.check(loaded)
     report.line("forms", failures, f"{files} files for provisioning, sidecars and Grafana Operator agree with the dashboards")
 

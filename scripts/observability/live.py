@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import traffic
-from dashboards import ROOT, annotations, fill_in, label_variables, parse, queries, selectors, values_of
+from dashboards import ROOT, Query, annotations, fill_in, label_variables, parse, queries, selectors, values_of
 from stack import Postgres, Prometheus, Server, Stack
 
 RULES = ROOT / "alerts/oauth2-server.rules.yaml"
@@ -56,7 +56,7 @@ class Run:
     """A server under load, scraped each second."""
 
     def __init__(self, stack, store, seconds):
-        self.store = store
+        self.store, self.absent = store, absent_on(store)
         self.server = Server(stack, database=Postgres(stack).url if store == "postgres" else None)
         self.prometheus = Prometheus(stack, {"oauth2-0": self.server.target}, [RULES])
         stack.wait_for("prometheus", self.prometheus.process, lambda: self.prometheus.instant("up == 1", time.time()))
@@ -81,32 +81,57 @@ class Run:
         return self.prometheus.range(expr, self.start, self.end, STEP)
 
 
+def judge(run, query, dashboard):
+    """Why a query is useless, or None; and its result."""
+    metrics = {each.name for each in selectors(parse(query.expr, dashboard))}
+    missing = metrics - run.names - set(run.absent)
+    if missing:
+        return f"no such metric: {', '.join(sorted(missing))}", []
+    try:
+        result = run.answer(query, dashboard)
+    except ValueError as error:
+        return f"{error}: {query.expr}", []
+    if has_number(result) or any(run.absent.get(metric) == run.store for metric in metrics):
+        return None, result
+    return f"{'only NaN' if result else 'no series'}: {query.expr}", result
+
+
+# Queries that must be judged useless, so that the check is known to be able to fail.
+CANARIES = {
+    "no such metric": 'sum(rate(oauth2_server_http_request_total{job=~"$job"}[$__rate_interval]))',
+    "no series": 'sum(rate(oauth2_server_http_requests_total{job=~"$job", code="200"}[$__rate_interval]))',
+    "only NaN": '0 * sum(rate(oauth2_server_http_requests_total{job=~"$job"}[$__rate_interval])) / 0',
+    "invalid parameter": 'sum(rate(oauth2_server_http_requests_total{job=~"$job"}[$__rate_interval])) by',
+}
+
+
+def canaries(run, dashboard):
+    for expected, expr in CANARIES.items():
+        try:
+            why, _ = judge(run, Query("canary", expected, "A", expr, False, "time_series"), dashboard)
+        except ValueError:
+            # The parser rejects it before Prometheus does.
+            why = "invalid parameter"
+        if not (why or "").startswith(expected):
+            yield f"a broken query passes: {expr}"
+
+
 def check(dashboards, store, seconds):
     """Returns the failures, by dashboard the number of queries, and the queries that answered only 0."""
     failures, counts, zeros = [], {}, []
-    absent = absent_on(store)
     with tempfile.TemporaryDirectory(prefix="check-dashboards-") as directory, Stack(Path(directory)) as stack:
         run = Run(stack, store, seconds)
-        for metric, kind in absent.items():
+        failures += canaries(run, next(iter(dashboards.values())))
+        for metric, kind in run.absent.items():
             if kind == store and metric in run.names:
                 failures.append(f"{metric} exists on {store}: remove it from {NOT_ON_STORE.name}")
         for name, dashboard in dashboards.items():
             counts[name] = 0
             for query in queries(name, dashboard):
                 counts[name] += 1
-                metrics = {each.name for each in selectors(parse(query.expr, dashboard))}
-                missing = metrics - run.names - set(absent)
-                if missing:
-                    failures.append(f"{query}: no such metric: {', '.join(sorted(missing))}")
-                    continue
-                try:
-                    result = run.answer(query, dashboard)
-                except ValueError as error:
-                    failures.append(f"{query}: {error}: {query.expr}")
-                    continue
-                if not has_number(result):
-                    if not any(absent.get(metric) == store for metric in metrics):
-                        failures.append(f"{query}: {'only NaN' if result else 'no series'}: {query.expr}")
+                why, result = judge(run, query, dashboard)
+                if why:
+                    failures.append(f"{query}: {why}")
                 elif is_zero(result):
                     zeros.append(str(query))
             failures += check_rest(name, dashboard, run)
