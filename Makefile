@@ -1,9 +1,9 @@
-# make run | test | check-clients | check-alerts | lint | bench | loadtest | compare | help
+# make run | test | check-clients | check-alerts | check-dashboards | observability | lint | bench | loadtest | compare | help
 
-.PHONY: help run setup test check-clients check-alerts check-alerts-live lint openapi deny bench loadtest compare clean
+.PHONY: help run setup test check-clients check-alerts check-alerts-live check-dashboards observability lint openapi deny bench loadtest compare clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 run: ## Build and start the server on ./data
 	cargo run --release
@@ -25,6 +25,14 @@ check-alerts: ## Check rules, alerts, their tests, routes and runbooks
 check-alerts-live: ## Cause each fault on a real server and check which alerts fire; writes docs/alerts.md
 	@scripts/setup --observability
 	@scripts/check-alerts --live
+
+check-dashboards: ## Check the Grafana dashboards: source, types, rules, and every query against Prometheus and a server under load
+	@scripts/setup --observability
+	@scripts/check-dashboards
+
+observability: ## Generate alerts/*.yaml and grafana/json from Jsonnet
+	@scripts/setup --observability
+	@scripts/observability/generate
 
 lint: ## Formatting and lints, as they must be
 	cargo fmt --all -- --check
