@@ -1,8 +1,8 @@
 """Faults of the process: gone, restarting, frozen actors, full mailboxes, descriptors, its log."""
 
+import asyncio
+import json
 import os
-import resource
-import socket
 import subprocess
 import sys
 import threading
@@ -10,16 +10,15 @@ import time
 import urllib.parse
 from pathlib import Path
 
+import traffic
 from database import Database
-from proxy import Proxy
-from stack import end
-from table import ERRORS, NOT_READY, fault
+from table import ERRORS, NOT_READY, RESTART, fault
 
 FREEZE = Path(__file__).with_name("freeze.py")
 STORE = {"OAuth2CommitSlow", "OAuth2DeadlinesMissed", "OAuth2RevocationLag", "HighLatency", "LatencyBudgetBurn", "DatabaseConnectionPoolExhausted"}
 
 
-@fault("The only scrape target is gone", {"OAuth2TargetDown", "OAuth2TargetAbsent"})
+@fault("The only scrape target is gone", {"OAuth2TargetDown", "OAuth2TargetAbsent"}, RESTART)
 def target_gone(scene):
     scene.serve()
     yield
@@ -28,7 +27,7 @@ def target_gone(scene):
     scene.node.start()
 
 
-@fault("The process is killed again and again", {"OAuth2ProcessCrashLoop"}, {"OAuth2TargetDown", "OAuth2TargetAbsent"})
+@fault("The process is killed again and again", {"OAuth2ProcessCrashLoop"}, RESTART)
 def process_killed(scene):
     scene.serve()
     yield
@@ -72,97 +71,95 @@ class Frozen:
 def actor_crash_loop(scene):
     scene.serve()
     yield
-    node, chosen, frozen = scene.node, None, []
-    restarts = lambda: sum(node.metric("actor_restarts_total").values())  # noqa: E731
-    # The thread of an actor that a restart gives another one; not that of the metrics, which answers the scrape.
-    for thread in sorted(threads(node.process)):
-        known, count = threads(node.process), restarts()
-        one = Frozen(scene, thread)
-        try:
-            if scene.wait(lambda: restarts() > count, 4):
-                chosen = threads(node.process) - known
-                frozen.append(one)
-                break
-        except OSError:
-            pass
-        one.thaw()
-        scene.wait(lambda: not scene.alerts(), 20)
-    if not chosen:
-        raise RuntimeError("no thread of an actor was found")
-    for _ in range(3):
-        known, count = threads(node.process), restarts()
-        frozen.append(Frozen(scene, chosen.pop()))
-        if not scene.wait(lambda: restarts() > count, 5):
+    node, frozen = scene.node, []
+
+    def freeze(thread):
+        """Freezes a thread until its actor is restarted; returns the actor and its new thread."""
+        known, before = threads(node.process), node.metric("actor_restarts_total")
+        frozen.append(Frozen(scene, thread))
+
+        def restarted():
+            return [actor for actor, count in node.metric("actor_restarts_total").items() if count > before.get(actor, 0)]
+
+        if not scene.wait(restarted, 6):
             raise RuntimeError("the frozen actor was not restarted")
-        scene.wait(lambda: threads(node.process) - known, 5)
-        chosen = threads(node.process) - known
+        # An actor on the thread of a worker gets no new one.
+        scene.wait(lambda: threads(node.process) - known, 3)
+        return restarted()[0], threads(node.process) - known
+
+    # The actors started in the order of src/app/actors.rs; the last one answers the scrape, the two before it write audit rows and quotas.
+    actor, created = freeze(sorted(threads(node.process))[-4])
+    for _ in range(3):
+        again, created = freeze(created.pop())
+        if again != actor:
+            raise RuntimeError(f"{again} was restarted instead of {actor}")
     yield
     for one in frozen:
         one.thaw()
 
 
+class Waiting:
+    """Requests of operators that all wait for the store at the same time, each on its own connection, at most one a second on each."""
+
+    def __init__(self, node, path, count):
+        self.address = urllib.parse.urlsplit(node.management)
+        self.request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {node.token}\r\n\r\n".encode()
+        self.is_running, self.count = True, count
+        self.thread = threading.Thread(target=lambda: asyncio.run(self.run()), daemon=True)
+        self.thread.start()
+
+    async def run(self):
+        await asyncio.gather(*(self.wait(number) for number in range(self.count)))
+
+    async def wait(self, number):
+        await asyncio.sleep(number / self.count * 3)
+        while self.is_running:
+            try:
+                reader, writer = await asyncio.open_connection(self.address.hostname, self.address.port)
+                while self.is_running:
+                    writer.write(self.request)
+                    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+                    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                    await reader.readexactly(length)
+                    await asyncio.sleep(1)
+                writer.close()
+            except (OSError, EOFError, ValueError, asyncio.TimeoutError):
+                await asyncio.sleep(1)
+
+    def stop(self):
+        self.is_running = False
+        self.thread.join(15)
+
+
 @fault(
     "The mailbox of an actor is full",
     {"OAuth2MailboxFilling", "OAuth2Shedding", *ERRORS},
-    STORE | NOT_READY | {"OAuth2StoreUnavailable", "OAuth2StoreNotWritable", "OAuth2TargetDown", "OAuth2TargetAbsent"},
-    weight=2,
+    STORE | NOT_READY | {"OAuth2StoreUnavailable", "OAuth2StoreNotWritable"},
 )
 def mailbox_full(scene):
     database = Database(scene.stack)
-    proxy = Proxy(database.port)
-    scene.stack.callback(proxy.close)
-    url = database.url.replace(str(database.port), str(proxy.port))
-    scene.serve({"OAUTH2_DATABASE_URL": url, "OAUTH2_DATABASE_ACQUIRE_TIMEOUT_MS": "5000"})
-    client, secret = scene.register("opaque", token_format="opaque")
-    import base64
-
-    import traffic
-
-    token = traffic.Caller(scene.node).token(client, secret)
-    basic = base64.b64encode(f"{client}:{secret}".encode()).decode()
-    script = scene.stack.directory / "introspect.lua"
-    script.write_text(
-        f'wrk.method = "POST"\nwrk.body = "token={token}"\nwrk.headers["Authorization"] = "Basic {basic}"\n'
-        'wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"\n'
-    )
+    scene.serve({"OAUTH2_DATABASE_URL": database.url, "OAUTH2_DATABASE_ACQUIRE_TIMEOUT_MS": "5000"})
     yield
-    proxy.delay = 0.15
-    # Each introspection of an opaque token is a message to the store gateway, which waits for a connection.
-    command = ["wrk", "-t1", "-c1200", "-d60s", "--timeout", "10s", "-s", script, f"{scene.node.url}/oauth/introspect"]
-    process = scene.stack.start("wrk", command)
+    session = database.hold("LOCK TABLE tokens IN ACCESS EXCLUSIVE MODE")
+    waiting = Waiting(scene.node, "/admin/v1/clients/load/tokens?limit=1", 1040)
+    scene.stack.callback(waiting.stop)
     yield
-    end(process)
-    proxy.delay = 0.0
+    waiting.stop()
+    session.terminate()
 
 
-@fault("Connections use up the file descriptors", {"OAuth2FileDescriptorsHigh"})
+@fault("The limit of file descriptors is low for the connections that are open", {"OAuth2FileDescriptorsHigh"})
 def file_descriptors(scene):
-    scene.serve(prefix=["prlimit", "--nofile=400:400"])
-    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    assert soft > 500, "the run needs 500 file descriptors"
-    address = urllib.parse.urlsplit(scene.node.url)
+    scene.serve()
+    limit = ["prlimit", "--pid", str(scene.node.process.pid)]
     yield
-    connections = []
-    stopped = threading.Event()
-
-    def keep_open():
-        # A connection without a request is closed after some seconds.
-        while not stopped.is_set():
-            while connections:
-                connections.pop().close()
-            connections.extend(socket.create_connection((address.hostname, address.port)) for _ in range(290))
-            stopped.wait(4)
-        while connections:
-            connections.pop().close()
-
-    thread = threading.Thread(target=keep_open, daemon=True)
-    thread.start()
+    used = sum(scene.node.metric("process_open_fds").values())
+    subprocess.run([*limit, f"--nofile={round(used / 0.9)}:"], check=True)
     yield
-    stopped.set()
-    thread.join()
+    subprocess.run([*limit, "--nofile=4096:"], check=True)
 
 
-@fault("Nobody reads the log", {"OAuth2LogLinesDropped"})
+@fault("Nobody reads the log", {"OAuth2LogLinesDropped"}, {"LatencyBudgetBurn"})
 def log_not_read(scene):
     fifo = scene.stack.directory / "log"
     os.mkfifo(fifo)
@@ -177,9 +174,18 @@ def log_not_read(scene):
                     return
 
     threading.Thread(target=read, daemon=True).start()
-    scene.serve({"OAUTH2_LOG_LEVEL": "trace"}, prefix=["sh", "-c", f'exec "$0" 2>{fifo}'])
+    scene.serve(prefix=["sh", "-c", f'exec "$0" 2>{fifo}'])
     yield
     reading.clear()
+    # Each client has a line in the log, of which 8192 wait in memory.
+    for part in range(7):
+        clients = "".join(json.dumps({"client_id": f"imported-{part}-{number}"}) + "\n" for number in range(1500))
+        headers = {"Authorization": f"Bearer {scene.node.token}", "Content-Type": "application/x-ndjson"}
+        status, answer = traffic.Caller(scene.node).send(
+            scene.node.management, "POST", "/admin/v1/clients:import?generate_secrets=true", clients, headers
+        )  # fmt: skip
+        if status != 200:
+            raise RuntimeError(f"{status} {answer}")
     yield
     reading.set()
 
@@ -200,7 +206,7 @@ def quiet_hour(scene):
     scene.register("other", token_format="jwt")
     yield
     # What happens in an hour besides requests: a rotation of keys, a changed client, a mistake.
-    for command in (["key", "rotate"], ["client", "update", "other", "--scope", "read write"], ["doctor"]):
+    for command in (["key", "rotate"], ["client", "update", "other", "--scope", "read write"]):
         done = scene.node.run(*command)
         if done.returncode != 0:
             raise RuntimeError(f"{command}: {done.stderr}")

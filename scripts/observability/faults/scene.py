@@ -12,12 +12,12 @@ from pathlib import Path
 import traffic
 from stack import ROOT, Prometheus, Stack, end, free_ports, get, is_up, server_binary
 
-# The rules of alerts/, with windows of at most twenty seconds. What a value may be stays, but for values that follow from times of the
-# server which a test cannot shorten, and for latency, which on a busy machine is not what is tested.
+# The rules of alerts/, with windows of at most twenty seconds. Thresholds stay, but for those that depend on times of the server which a test
+# cannot shorten, and for latency: this machine does other things at the same time.
 CONFIG = """{
   timeScale: 60, longestWindow: 20, shortestWindow: 4,
-  thresholds+: { pageErrors: 3, keyOverdueSeconds: 5, maintenanceAgeSeconds: 300 },
-  objectives+: { [name]+: { latency+: { seconds: '0.5' } } for name in ['token', 'introspection', 'revocation'] },
+  thresholds+: { pageErrors: 3, keyOverdueSeconds: 5, maintenanceAgeSeconds: 300, commitSeconds: 0.4 },
+  objectives+: { [name]+: { latency: { ratio: 0.9, seconds: '0.5' } } for name in ['token', 'introspection', 'revocation'] },
 }"""
 BASELINE_SECONDS = 12
 HOLD_SECONDS = 6

@@ -6,7 +6,7 @@ import time
 
 from database import Database
 from proxy import Proxy
-from table import ERRORS, NOT_READY, fault
+from table import ERRORS, NOT_READY, RESTART, fault
 
 # Which of these fire before the others end them depends on the moment.
 SLOW = {"OAuth2CommitSlow", "OAuth2DeadlinesMissed", "OAuth2RevocationLag", "HighLatency", "LatencyBudgetBurn", "OAuth2Shedding", "DatabaseConnectionPoolExhausted"}
@@ -60,7 +60,7 @@ def postgres_slow(scene):
 
 @fault(
     "A session locks the table of tokens",
-    {"OAuth2CommitSlow", "OAuth2DeadlinesMissed", "OAuth2Shedding", "HighLatency", "LatencyBudgetBurn", *ERRORS},
+    {"OAuth2CommitSlow", "OAuth2DeadlinesMissed", "OAuth2Shedding", *ERRORS},
     SLOW | NOT_READY | {"OAuth2StoreNotWritable"},
 )
 def postgres_locked(scene):
@@ -108,6 +108,7 @@ def disk_full(scene):
 @fault(
     "Partitions are not made ahead: a session holds a lock that keeps them from being attached",
     {"OAuth2PartitionsMissing"},
+    RESTART,
     recovery=150,
 )
 def partitions_not_made(scene):

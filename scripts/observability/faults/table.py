@@ -10,6 +10,8 @@ FAULTS = {}
 # What a service without its store answers.
 ERRORS = {"HighErrorRate", "ErrorBudgetBurn"}
 NOT_READY = {"OAuth2NotReady", "OAuth2NoInstanceReady"}
+# What a restart of the only server may cause, depending on how long it takes.
+RESTART = ERRORS | {"OAuth2TargetDown", "OAuth2TargetAbsent", "OAuth2Shedding"}
 
 
 @dataclass
