@@ -44,7 +44,7 @@ def postgres_read_only(scene):
 
 @fault(
     "Postgres answers slowly",
-    {"OAuth2CommitSlow", "HighLatency", "LatencyBudgetBurn"},
+    {"OAuth2CommitSlow", "LatencyBudgetBurn"},
     SLOW | ERRORS | {"OAuth2StoreNotWritable"},
 )
 def postgres_slow(scene):
