@@ -16,7 +16,7 @@ local rateSteps = [[null, colors.good], [1, colors.notice], [3, colors.warning],
 
 function(config, name)
   local slo = (import '../lib/objectives.libsonnet')(config);
-  local recorded(kind, what) = 'job_endpoint:oauth2_server_%s_%s' % [kind, what];
+  local recorded(kind, what) = slo.name('%s_%s' % [kind, what]);
   local kinds = [
     { id: 'availability', title: 'availability', good: 'not answered with 5xx', bad: 'answered with 5xx' },
     { id: 'latency', title: 'latency', good: 'answered in time', bad: 'answered too late' },
@@ -125,9 +125,9 @@ function(config, name)
         slo.title(endpoint) + ' requests that count',
         'Requests to the %s endpoint per second that count for availability, and those that spend a budget. Means of 5 minutes.' % endpoint,
         [
-          query.target('sum(%s)' % query.recorded('job_endpoint:oauth2_server_availability_events:rate5m', 'endpoint="%s"' % endpoint), 'requests'),
-          query.target('sum(%s)' % query.recorded('job_endpoint:oauth2_server_availability_errors:rate5m', 'endpoint="%s"' % endpoint), '5xx'),
-          query.target('sum(%s)' % query.recorded('job_endpoint:oauth2_server_latency_errors:rate5m', 'endpoint="%s"' % endpoint), 'too late'),
+          query.target('sum(%s)' % query.recorded(slo.name('availability_events:rate5m'), 'endpoint="%s"' % endpoint), 'requests'),
+          query.target('sum(%s)' % query.recorded(slo.name('availability_errors:rate5m'), 'endpoint="%s"' % endpoint), '5xx'),
+          query.target('sum(%s)' % query.recorded(slo.name('latency_errors:rate5m'), 'endpoint="%s"' % endpoint), 'too late'),
         ],
         'reqps',
         { w: 8, h: 9, overrides: [panel.fixed('requests', colors.neutral), panel.fixed('too late', colors.warning)] }

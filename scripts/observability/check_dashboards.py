@@ -57,7 +57,7 @@ def static(report, loaded):
     report.line("catalogue", failures, f"{names} documented metrics are in a panel or have a reason")
     report.line("selftest", selftest.check(loaded), f"{len(selftest.BREAKS)} deliberate mistakes are noticed")
     failures, files = forms.check(loaded)
-    report.line("forms", failures, f"{files} files for provisioning, sidecars and Grafana Operator agree with the dashboards")
+    report.line("forms", failures, f"{files} other forms agree with the dashboards: provisioning, sidecar, Grafana Operator, mixin")
 
 
 def main():
