@@ -9,7 +9,6 @@
 
   // By the text of the legend. Series that are not listed here get Grafana's palette by their name.
   series: {
-    '1xx': 'light-blue',
     '2xx': 'green',
     '3xx': 'blue',
     '4xx': 'orange',

@@ -54,7 +54,7 @@ def static(report, loaded):
     failures, checked = units.check(loaded)
     report.line("units", failures, f"{checked} queries compute what the unit of their panel says")
     failures, names = catalogue.check(loaded)
-    report.line("catalogue", failures, f"{names} documented metrics are in a panel or have a reason")
+    report.line("catalogue", failures, f"{names} metrics for people are in a panel or have a reason")
     report.line("selftest", selftest.check(loaded), f"{len(selftest.BREAKS)} deliberate mistakes are noticed")
     failures, files = forms.check(loaded)
     report.line("forms", failures, f"{files} other forms agree with the dashboards: provisioning, sidecar, Grafana Operator, mixin")
