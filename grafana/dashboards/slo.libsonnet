@@ -27,7 +27,12 @@ function(config, name)
       'Objectives',
       'The objective of each endpoint, what it was in the last 30 days, what is left of its error budget, and how fast the budget was spent in the last hour (1: it lasts exactly 30 days).',
       [
-        query.instant('label_replace(endpoint:oauth2_server_availability:objective, "slo", "availability", "", "") or label_replace(endpoint:oauth2_server_latency:objective, "slo", "latency", "", "")', '', 'table'),
+        query.instant(
+          std.join(' or ', [
+            'label_replace(max by (endpoint) (endpoint:oauth2_server_%s:objective), "slo", "%s", "", "")' % [kind.id, kind.id]
+            for kind in kinds
+          ]), '', 'table'
+        ),
         query.instant(
           std.join(' or ', [
             'label_replace(1 - max by (endpoint) (%s), "slo", "%s", "", "")' % [query.recorded(recorded(kind.id, 'errors:ratio_rate30d')), kind.id]

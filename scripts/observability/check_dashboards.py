@@ -79,7 +79,8 @@ def main():
         report.line(f"live {store}", others, f"{sum(counts.values()) - len(zeros)} queries with more than zeros, {len(zeros)} with 0 only")
         if options.zeros:
             print(*(f"  0 only: {query}" for query in zeros), sep="\n")
-    print(f"\ncheck-dashboards: {report.passed} passed, {report.failed} failed; {time.monotonic() - began:.0f} s")
+    print(f"\nin {time.monotonic() - began:.0f} s")
+    print(f"check-dashboards: {report.passed} passed, {report.failed} failed")
     return 1 if report.failed else 0
 
 
