@@ -1,9 +1,9 @@
-# make run | test | check-clients | check-dashboards | observability | lint | bench | loadtest | compare | help
+# make run | test | check-clients | check-alerts | check-dashboards | observability | lint | bench | loadtest | compare | help
 
-.PHONY: help run setup test check-clients check-dashboards observability lint openapi deny bench loadtest compare clean
+.PHONY: help run setup test check-clients check-alerts check-alerts-live check-dashboards observability lint openapi deny bench loadtest compare clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 run: ## Build and start the server on ./data
 	cargo run --release
@@ -17,6 +17,14 @@ test: setup ## Run every test, on SQLite and on a private Postgres
 check-clients: ## Run client and verifier libraries for Java, Go, Node, Python and Rust, nginx and Apache against the server
 	@scripts/setup --clients
 	@scripts/check-clients
+
+check-alerts: ## Check rules, alerts, their tests, routes and runbooks
+	@scripts/setup --observability
+	@scripts/check-alerts
+
+check-alerts-live: ## Cause each fault on a real server and check which alerts fire; writes docs/alerts.md
+	@scripts/setup --observability
+	@scripts/check-alerts --live
 
 check-dashboards: ## Check the Grafana dashboards: source, types, rules, and every query against Prometheus and a server under load
 	@scripts/setup --observability

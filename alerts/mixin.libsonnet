@@ -10,5 +10,4 @@
 + (import 'alerts/abuse.libsonnet')
 + (import 'alerts/actors.libsonnet')
 + (import 'alertmanager.libsonnet')
-// Read only where it is used: rules and alerts need no dashboards.
-+ { grafanaDashboards+:: ((import '../grafana/dashboards.libsonnet') + { _config+:: $._config }).grafanaDashboards }
++ (import '../grafana/dashboards.libsonnet')
