@@ -83,14 +83,14 @@ function(config, name)
       'Token requests per second that were answered with 4xx, by reason.',
       [query.target(query.rate('oauth2_server_reject_total', 'reason', 'endpoint="token"'), '{{reason}}')],
       'reqps',
-      { w: 8, stack: true, hideZero: true }
+      { w: 8, stack: true, hideZero: true, overrides: panel.colored(panel.rejections) }
     ),
     panel.timeseries(
       'Shed by reason',
       'Token requests per second that were answered with 503, by reason.',
       [query.target(query.rate('oauth2_server_shed_total', 'reason', 'endpoint="token"'), '{{reason}}')],
       'reqps',
-      { w: 8, stack: true, hideZero: true }
+      { w: 8, stack: true, hideZero: true, overrides: panel.colored(panel.sheds) }
     ),
     panel.timeseries(
       'Deadlines missed',

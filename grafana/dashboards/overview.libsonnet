@@ -160,7 +160,7 @@ function(config, name)
         query.target(query.rate('oauth2_server_deadlines_missed_total'), 'deadlines missed'),
       ],
       'reqps',
-      { w: 8, hideZero: true }
+      { w: 8, hideZero: true, overrides: panel.colored(panel.sheds) }
     ),
   ] + [
     panel.timeseries(
@@ -184,7 +184,7 @@ function(config, name)
       'Requests per second that were answered with 4xx because of their content or a limit, by reason.',
       [query.target(query.rate('oauth2_server_reject_total', 'reason'), '{{reason}}')],
       'reqps',
-      { w: 12, h: 7, stack: true, hideZero: true }
+      { w: 12, h: 7, stack: true, hideZero: true, overrides: panel.colored(panel.rejections) }
     ),
   ];
 
