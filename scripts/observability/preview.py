@@ -57,7 +57,7 @@ def wave(server, prefix, seconds):
         if token and sent % 3 == 0:
             caller.public("/oauth/introspect", {"token": token}, client, secret)
         sent += 1
-        time.sleep(1 / (25 + 18 * math.sin(passed / seconds * 4 * math.pi)))
+        time.sleep(1 / (16 + 11 * math.sin(passed / seconds * 4 * math.pi)))
 
 
 def collect(minutes):
@@ -74,7 +74,7 @@ def collect(minutes):
         prometheus = Prometheus(stack, {name: server.target for name, server in servers.items()}, [RULES], f"{SCRAPE}s")
         stack.wait_for("prometheus", prometheus.process, lambda: len(prometheus.instant("up == 1", time.time())) == 3)
         began = time.time()
-        load = k6(servers["oauth2-0"], prometheus, stack.directory, seconds, {"RATE": "8"})
+        load = k6(servers["oauth2-0"], prometheus, stack.directory, seconds, {"RATE": "6"})
         for name, server in servers.items():
             traffic.start(server, seconds, f"probe-{name}")
             threading.Thread(target=wave, args=(server, f"wave-{name}", seconds), daemon=True).start()
