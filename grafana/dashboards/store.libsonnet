@@ -190,7 +190,14 @@ function(config, name)
       'Partitions ahead',
       'Partitions of the token ledger for times after now, and how many the maintenance wants. 0 on SQLite.',
       [
-        query.target(query.min('oauth2_server_token_partitions_ahead'), 'ahead'),
+        // Instances on SQLite need none.
+        query.target(
+          'min(%s and %s > 0) or %s' % [
+            query.series('oauth2_server_token_partitions_ahead'),
+            query.series('oauth2_server_token_partitions_needed'),
+            query.max('oauth2_server_token_partitions_ahead'),
+          ], 'ahead'
+        ),
         query.target(query.max('oauth2_server_token_partitions_needed'), 'needed'),
       ],
       'short',

@@ -88,8 +88,8 @@ def collect(minutes):
         if load.wait(seconds + 120) not in (0, 99):
             print((stack.directory / "k6.log").read_text()[-2000:])
         time.sleep(2 * SCRAPE)
-        # The load of the last seconds ends at its own time.
-        save(prometheus, began + 20, began + 10 + seconds)
+        # Without the seconds in which the load began and ended.
+        save(prometheus, began + 20, began + seconds - 5)
 
 
 def save(prometheus, start, stop):
