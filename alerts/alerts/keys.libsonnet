@@ -14,7 +14,7 @@
         alert(
           'OAuth2KeyRotationOverdue',
           'ticket',
-          '-min %s (%s) > %g' % [c.by(['algorithm']), gauge('signing_key_rotation_due_seconds'), c.seconds('%ds' % t.keyOverdueSeconds)],
+          '-min %s (%s) > %g' % [c.by(['algorithm']), gauge('signing_key_rotation_due_seconds'), t.keyOverdueSeconds],
           'A signing key is older than its rotation period.',
           'The rotation of the {{ $labels.algorithm }} key of {{ $labels.job }} has been due for {{ $value | humanizeDuration }}.',
           dashboard='issuance',

@@ -15,9 +15,9 @@
         alert(
           'OAuth2CpuSaturated',
           'ticket',
-          '%s\n/ %s > %g' % [rate('process_cpu_seconds_total'), gauge('process_cpus'), t.cpuRatio],
+          '%s / %g > %g' % [rate('process_cpu_seconds_total'), c.cpusPerInstance, t.cpuRatio],
           'An instance has no CPU time left.',
-          '{{ $labels.instance }} uses {{ $value | humanizePercentage }} of its CPUs. Latency rises from here on, not throughput.',
+          '{{ $labels.instance }} uses {{ $value | humanizePercentage }} of its %g CPUs. Latency rises from here on, not throughput.' % c.cpusPerInstance,
           dashboard='store',
           after='15m',
           variables=instance,

@@ -88,7 +88,7 @@
         alert(
           'OAuth2MaintenanceStale',
           'ticket',
-          'time() - max %s (%s) > %g' % [c.by(), gauge('maintenance_last_success_timestamp_seconds'), c.seconds('%ds' % t.maintenanceAgeSeconds)],
+          'time() - max %s (%s) > %g' % [c.by(), gauge('maintenance_last_success_timestamp_seconds'), t.maintenanceAgeSeconds],
           'The maintenance of the store does not succeed.',
           'No instance of {{ $labels.job }} has finished a round of maintenance for {{ $value | humanizeDuration }}; one is due every minute. Partitions are not created and expired rows not purged.',
           dashboard='store',
