@@ -17,8 +17,14 @@
     abuse: import 'dashboards/abuse.libsonnet',
     'load-test': import 'dashboards/load-test.libsonnet',
   },
+  // A label of the rules in front of `job`, such as cluster, is a variable of the dashboards.
+  local withLabels(dashboard) = std.foldr(
+    function(label, built) (import 'lib/cluster.libsonnet')(built, label),
+    std.filter(function(label) label != 'job', $._config.groupLabels),
+    dashboard
+  ),
   grafanaDashboards+:: {
-    ['oauth2-%s.json' % name]: dashboards[name]($._config, name)
+    ['oauth2-%s.json' % name]: withLabels(dashboards[name]($._config, name))
     for name in std.objectFields(dashboards)
   },
 }

@@ -179,14 +179,14 @@ function(config, name)
       'Requests per second that were answered with 4xx because of their content or a limit, by endpoint.',
       [query.target(query.rate('oauth2_server_reject_total', 'endpoint'), '{{endpoint}}')],
       'reqps',
-      { w: 12, stack: true, hideZero: true, overrides: panel.colored(['token', 'introspection', 'revocation', 'admin']) }
+      { w: 12, stack: true, hideZero: true, overrides: panel.colored(panel.endpoints) }
     ),
     panel.timeseries(
       'Rejected by reason',
       'Requests per second that were answered with 4xx because of their content or a limit, by reason.',
       [query.target(query.rate('oauth2_server_reject_total', 'reason'), '{{reason}}')],
       'reqps',
-      { w: 12, stack: true, hideZero: true }
+      { w: 12, stack: true, hideZero: true, overrides: panel.colored(panel.rejections) }
     ),
     panel.timeseries(
       'Requests that match no route',

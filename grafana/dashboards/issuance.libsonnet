@@ -40,7 +40,7 @@ function(config, name)
     ),
     panel.stat(
       'Signing overlapped',
-      'Share of the time spent on signing tokens that passed while their commits were under way. The rest adds to the latency.',
+      'Share of the time spent on signing tokens in which the token store had a commit in flight. The more, the less the store waits for signatures.',
       [query.target(overlap, 'overlapped')],
       'percentunit',
       { decimals: 0, max: 1 }
@@ -83,18 +83,18 @@ function(config, name)
       'Token requests per second that were answered with 4xx, by reason.',
       [query.target(query.rate('oauth2_server_reject_total', 'reason', 'endpoint="token"'), '{{reason}}')],
       'reqps',
-      { w: 8, stack: true, hideZero: true }
+      { w: 8, stack: true, hideZero: true, overrides: panel.colored(panel.rejections) }
     ),
     panel.timeseries(
       'Shed by reason',
       'Token requests per second that were answered with 503, by reason.',
       [query.target(query.rate('oauth2_server_shed_total', 'reason', 'endpoint="token"'), '{{reason}}')],
       'reqps',
-      { w: 8, stack: true, hideZero: true }
+      { w: 8, stack: true, hideZero: true, overrides: panel.colored(panel.sheds) }
     ),
     panel.timeseries(
       'Deadlines missed',
-      'Requests per second that were answered with 503 because their deadline passed, by endpoint.',
+      'Requests per second that were answered with 503 because a deadline passed, that of the request or of the store, by endpoint.',
       [query.target(query.rate('oauth2_server_deadlines_missed_total', 'endpoint'), '{{endpoint}}')],
       'reqps',
       { w: 8, overrides: panel.colored(['token', 'introspection', 'revocation', 'admin']) }
@@ -142,7 +142,7 @@ function(config, name)
     ),
     panel.timeseries(
       'Signing and commits',
-      'CPUs spent on signing tokens, and the part of it that passed while the commit of the token was under way.',
+      'CPUs spent on signing tokens, and the part of it in which the token store of the worker had a commit in flight.',
       [
         query.target(query.rate('oauth2_server_token_signing_seconds_total'), 'signing'),
         query.target(query.rate('oauth2_server_token_signing_overlapped_seconds_total'), 'overlapped with commits'),

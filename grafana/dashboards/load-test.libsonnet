@@ -1,4 +1,4 @@
-// A run of loadtest/ beside the server: what k6 sent and saw (by remote write), and what the server measured at the same time.
+// A run of loadtest/ next to the server: what k6 sent and saw (by remote write), and what the server measured at the same time.
 local colors = import '../lib/colors.libsonnet';
 local dashboard = import '../lib/dashboard.libsonnet';
 local panel = import '../lib/panel.libsonnet';
@@ -194,7 +194,7 @@ function(config, name)
     config,
     name,
     'Load test',
-    'A k6 run of loadtest/ beside the server. k6 sends its metrics by remote write: see "Live metrics in Prometheus" in loadtest/README.md.',
+    'A k6 run of loadtest/ next to the server. k6 sends its metrics by remote write: see "Live metrics in Prometheus" in loadtest/README.md.',
     [
       dashboard.row('Now', tiles),
       dashboard.row('Rates and errors', rates),

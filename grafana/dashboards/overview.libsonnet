@@ -130,7 +130,7 @@ function(config, name)
       'Requests answered per second, by class of the status. 4xx are errors of clients, 5xx of the server.',
       [query.target(query.rate(requests, 'status'), '{{status}}')],
       'reqps',
-      { stack: true, hideZero: true, overrides: panel.colored(['1xx', '2xx', '3xx', '4xx', '5xx']) }
+      { stack: true, hideZero: true, overrides: panel.colored(['2xx', '3xx', '4xx', '5xx']) }
     ),
     panel.timeseries(
       'Server errors by endpoint',
@@ -154,13 +154,13 @@ function(config, name)
     ),
     panel.timeseries(
       'Shed and missed deadlines',
-      'Requests per second that were answered with 503, by reason, and those of them whose deadline passed.',
+      'Requests per second that were answered with 503, by reason, and those of them for which a deadline passed.',
       [
         query.target(query.rate('oauth2_server_shed_total', 'reason'), '{{reason}}'),
         query.target(query.rate('oauth2_server_deadlines_missed_total'), 'deadlines missed'),
       ],
       'reqps',
-      { w: 8, hideZero: true }
+      { w: 8, hideZero: true, overrides: panel.colored(panel.sheds) }
     ),
   ] + [
     panel.timeseries(
@@ -184,7 +184,7 @@ function(config, name)
       'Requests per second that were answered with 4xx because of their content or a limit, by reason.',
       [query.target(query.rate('oauth2_server_reject_total', 'reason'), '{{reason}}')],
       'reqps',
-      { w: 12, h: 7, stack: true, hideZero: true }
+      { w: 12, h: 7, stack: true, hideZero: true, overrides: panel.colored(panel.rejections) }
     ),
   ];
 

@@ -16,7 +16,7 @@ local rateSteps = [[null, colors.good], [1, colors.notice], [3, colors.warning],
 
 function(config, name)
   local slo = (import '../lib/objectives.libsonnet')(config);
-  local recorded(kind, what) = 'job_endpoint:oauth2_server_%s_%s' % [kind, what];
+  local recorded(kind, what) = slo.name('%s_%s' % [kind, what]);
   local kinds = [
     { id: 'availability', title: 'availability', good: 'not answered with 5xx', bad: 'answered with 5xx' },
     { id: 'latency', title: 'latency', good: 'answered in time', bad: 'answered too late' },
@@ -27,7 +27,12 @@ function(config, name)
       'Objectives',
       'The objective of each endpoint, what it was in the last 30 days, what is left of its error budget, and how fast the budget was spent in the last hour (1: it lasts exactly 30 days).',
       [
-        query.instant('label_replace(endpoint:oauth2_server_availability:objective, "slo", "availability", "", "") or label_replace(endpoint:oauth2_server_latency:objective, "slo", "latency", "", "")', '', 'table'),
+        query.instant(
+          std.join(' or ', [
+            'label_replace(max by (endpoint) (endpoint:oauth2_server_%s:objective), "slo", "%s", "", "")' % [kind.id, kind.id]
+            for kind in kinds
+          ]), '', 'table'
+        ),
         query.instant(
           std.join(' or ', [
             'label_replace(1 - max by (endpoint) (%s), "slo", "%s", "", "")' % [query.recorded(recorded(kind.id, 'errors:ratio_rate30d')), kind.id]
@@ -125,9 +130,9 @@ function(config, name)
         slo.title(endpoint) + ' requests that count',
         'Requests to the %s endpoint per second that count for availability, and those that spend a budget. Means of 5 minutes.' % endpoint,
         [
-          query.target('sum(%s)' % query.recorded('job_endpoint:oauth2_server_availability_events:rate5m', 'endpoint="%s"' % endpoint), 'requests'),
-          query.target('sum(%s)' % query.recorded('job_endpoint:oauth2_server_availability_errors:rate5m', 'endpoint="%s"' % endpoint), '5xx'),
-          query.target('sum(%s)' % query.recorded('job_endpoint:oauth2_server_latency_errors:rate5m', 'endpoint="%s"' % endpoint), 'too late'),
+          query.target('sum(%s)' % query.recorded(slo.name('availability_events:rate5m'), 'endpoint="%s"' % endpoint), 'requests'),
+          query.target('sum(%s)' % query.recorded(slo.name('availability_errors:rate5m'), 'endpoint="%s"' % endpoint), '5xx'),
+          query.target('sum(%s)' % query.recorded(slo.name('latency_errors:rate5m'), 'endpoint="%s"' % endpoint), 'too late'),
         ],
         'reqps',
         { w: 8, h: 9, overrides: [panel.fixed('requests', colors.neutral), panel.fixed('too late', colors.warning)] }

@@ -58,8 +58,8 @@ function(config, name)
     ),
     panel.stat(
       'Store errors',
-      'Errors of the store per second, of all classes.',
-      [query.target(query.rate('oauth2_server_store_errors_total'), 'errors')],
+      'Errors of the store per second, of all classes but conflict: those are rejected requests to the admin API.',
+      [query.target(query.rate('oauth2_server_store_errors_total', '', 'class!="conflict"'), 'errors')],
       'ops',
       { thresholds: [[null, colors.good], [0.01, colors.warning], [1, colors.bad]] }
     ),
@@ -127,7 +127,7 @@ function(config, name)
     ),
     panel.timeseries(
       'Store errors by class',
-      'Errors of the store per second, by class.',
+      'Errors of the store per second, by class. conflict: requests to the admin API that were answered with 409.',
       [query.target(query.rate('oauth2_server_store_errors_total', 'class'), '{{class}}')],
       'ops',
       { w: 8, hideZero: true, overrides: panel.colored(panel.storeErrors) }
@@ -190,7 +190,14 @@ function(config, name)
       'Partitions ahead',
       'Partitions of the token ledger for times after now, and how many the maintenance wants. 0 on SQLite.',
       [
-        query.target(query.min('oauth2_server_token_partitions_ahead'), 'ahead'),
+        // Instances on SQLite need none.
+        query.target(
+          'min(%s and %s > 0) or %s' % [
+            query.series('oauth2_server_token_partitions_ahead'),
+            query.series('oauth2_server_token_partitions_needed'),
+            query.max('oauth2_server_token_partitions_ahead'),
+          ], 'ahead'
+        ),
         query.target(query.max('oauth2_server_token_partitions_needed'), 'needed'),
       ],
       'short',
@@ -216,7 +223,7 @@ function(config, name)
     panel.timeseries(
       'Time since maintenance',
       'Time since the maintenance of the ledger (partitions, purge) last succeeded, on the instance where it is longest ago.',
-      [query.target('time() - %s' % query.max('oauth2_server_maintenance_last_success_timestamp_seconds'), 'since success')],
+      [query.target('time() - min(%s > 0)' % query.series('oauth2_server_maintenance_last_success_timestamp_seconds'), 'since success')],
       's',
       { w: 6, h: 7, line: { value: thresholds.maintenanceAgeSeconds, color: colors.bad } }
     ),

@@ -9,7 +9,6 @@
 
   // By the text of the legend. Series that are not listed here get Grafana's palette by their name.
   series: {
-    '1xx': 'light-blue',
     '2xx': 'green',
     '3xx': 'blue',
     '4xx': 'orange',
@@ -52,6 +51,37 @@
     '/oauth/introspect/batch': 'light-purple',
     '/oauth/revoke': 'yellow',
     unmatched: 'red',
+    // Endpoints of reject_total and shed_total.
+    metadata: 'green',
+    ops: 'light-blue',
+    // Reasons of reject_total.
+    invalid_client: 'red',
+    auth_failures: 'dark-red',
+    rate_limited: 'orange',
+    quota_exceeded: 'yellow',
+    invalid_request: 'blue',
+    invalid_scope: 'light-blue',
+    invalid_target: 'purple',
+    unsupported_grant_type: 'light-purple',
+    unauthorized_client: 'light-red',
+    unauthorized: 'dark-orange',
+    forbidden: 'dark-purple',
+    not_found: 'green',
+    method_not_allowed: 'light-green',
+    unknown_host: 'dark-blue',
+    // Reasons of shed_total.
+    full: 'yellow',
+    deadline: 'orange',
+    crashed: 'red',
+    stopped: 'green',
+    store_unavailable: 'dark-red',
+    store_timeout: 'light-orange',
+    store_not_writable: 'purple',
+    store_corrupt: 'dark-purple',
+    stale: 'blue',
+    no_keys: 'light-blue',
+    quota_unknown: 'light-yellow',
+    internal: 'dark-orange',
     // Classes of store errors.
     unavailable: 'red',
     timeout: 'orange',

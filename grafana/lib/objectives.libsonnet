@@ -6,6 +6,10 @@ local rank = { token: 0, introspection: 1, revocation: 2 };
 
 function(config) {
   local objectives = config.objectives,
+  local level = config.level(['endpoint']),
+
+  // The name of a recorded series of the endpoints.
+  name(what): '%s:oauth2_server_%s' % [level, what],
 
   names: std.sort(std.objectFields(objectives), function(name) std.get(rank, name, 9)),
   title(name): std.asciiUpper(name[0]) + name[1:],
@@ -20,15 +24,15 @@ function(config) {
 
   // Where several jobs are chosen, the worst of them counts.
   availability(name, window):
-    '1 - max(%s)' % query.recorded('job_endpoint:oauth2_server_availability_errors:ratio_rate' + window, 'endpoint="%s"' % name),
+    '1 - max(%s)' % query.recorded(self.name('availability_errors:ratio_rate' + window), 'endpoint="%s"' % name),
   latency(name, window):
-    '1 - max(%s)' % query.recorded('job_endpoint:oauth2_server_latency_errors:ratio_rate' + window, 'endpoint="%s"' % name),
+    '1 - max(%s)' % query.recorded(self.name('latency_errors:ratio_rate' + window), 'endpoint="%s"' % name),
   budget(kind, name):
-    'min(%s)' % query.recorded('job_endpoint:oauth2_server_%s_budget:remaining30d' % kind, 'endpoint="%s"' % name),
+    'min(%s)' % query.recorded(self.name('%s_budget:remaining30d' % kind), 'endpoint="%s"' % name),
   // How many times faster than allowed the budget is being spent: at 1 it lasts exactly for the period.
   burnRate(kind, name, window):
     'max(%s / on (endpoint) group_left () (1 - endpoint:oauth2_server_%s:objective))' % [
-      query.recorded('job_endpoint:oauth2_server_%s_errors:ratio_rate%s' % [kind, window], 'endpoint="%s"' % name),
+      query.recorded(self.name('%s_errors:ratio_rate%s' % [kind, window]), 'endpoint="%s"' % name),
       kind,
     ],
 

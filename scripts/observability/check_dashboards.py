@@ -54,10 +54,10 @@ def static(report, loaded):
     failures, checked = units.check(loaded)
     report.line("units", failures, f"{checked} queries compute what the unit of their panel says")
     failures, names = catalogue.check(loaded)
-    report.line("catalogue", failures, f"{names} documented metrics are in a panel or have a reason")
+    report.line("catalogue", failures, f"{names} metrics for people are in a panel or have a reason")
     report.line("selftest", selftest.check(loaded), f"{len(selftest.BREAKS)} deliberate mistakes are noticed")
     failures, files = forms.check(loaded)
-    report.line("forms", failures, f"{files} files for provisioning, sidecars and Grafana Operator agree with the dashboards")
+    report.line("forms", failures, f"{files} other forms agree with the dashboards: provisioning, sidecar, Grafana Operator, mixin")
 
 
 def main():
@@ -79,7 +79,8 @@ def main():
         report.line(f"live {store}", others, f"{sum(counts.values()) - len(zeros)} queries with more than zeros, {len(zeros)} with 0 only")
         if options.zeros:
             print(*(f"  0 only: {query}" for query in zeros), sep="\n")
-    print(f"\ncheck-dashboards: {report.passed} passed, {report.failed} failed; {time.monotonic() - began:.0f} s")
+    print(f"\nin {time.monotonic() - began:.0f} s")
+    print(f"check-dashboards: {report.passed} passed, {report.failed} failed")
     return 1 if report.failed else 0
 
 

@@ -1,4 +1,4 @@
-"""The other forms in which the dashboards are installed: provisioning files, the ConfigMap of a sidecar, Grafana Operator."""
+"""The other forms of the dashboards: provisioning files, the ConfigMaps of a sidecar, Grafana Operator, the mixin of a fleet."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from dashboards import ROOT
+from dashboards import ROOT, parse, queries, selectors
 
 GRAFANA = ROOT / "grafana"
 PROVIDER = GRAFANA / "provisioning/dashboards/oauth2-server.yaml"
@@ -21,7 +21,8 @@ def check(dashboards):
     failures += provisioning()
     failures += config_maps(dashboards)
     failures += operator(dashboards)
-    return failures, 4
+    failures += fleet()
+    return failures, 5
 
 
 def provisioning():
@@ -81,3 +82,16 @@ def operator(dashboards):
         found.add(spec["configMapRef"]["key"])
     if found != set(dashboards):
         yield f"grafana-operator.yaml: the dashboards are {sorted(found)}"
+
+
+def fleet():
+    """The mixin with a label for clusters: each selector of the server has it."""
+    program = "((import 'alerts/mixin.libsonnet') + { _config+:: { groupLabels: ['cluster', 'job'] } }).grafanaDashboards"
+    jsonnet = ROOT / "target/tools/observability/jsonnet"
+    built = json.loads(subprocess.run([jsonnet, "-e", program], check=True, capture_output=True, text=True, cwd=ROOT).stdout)
+    for name, dashboard in built.items():
+        for query in queries(name, dashboard):
+            for selector in selectors(parse(query.expr, dashboard)):
+                own = "oauth2_server_" in selector.name and not selector.name.endswith(":objective")
+                if own and "cluster" not in {matcher.name for matcher in selector.matchers.matchers}:
+                    yield f"mixin with clusters: {query}: {selector.name} lacks cluster"

@@ -1,8 +1,8 @@
 """The rules of grafana/dashboard-linter, by their names, in strict mode: a warning is a failure.
 
-The linter itself is a Go program without a released module; these are its rules for Prometheus dashboards, and one more: titles are unique. Exceptions are in
-grafana/json/.lint, in its format: rule -> reason and entries of dashboard, panel and targetIdx. An exception that excuses nothing is
-a failure, too.
+The linter itself is a Go program without a released module; these are its rules for Prometheus dashboards, and two more: titles are
+unique, colours are of Grafana's palette. Exceptions are in grafana/json/.lint, in the linter's format: rule -> reason and entries of
+dashboard, panel and targetIdx. An exception that excuses nothing is a failure, too.
 """
 
 import re
@@ -14,6 +14,8 @@ from dashboards import BUILT_IN, JSON, fill_in, label_variables, panels, parse, 
 
 UNITS = set("none short percent percentunit bytes decbytes Bps s ms dtdurations dateTimeAsIso dateTimeFromNow ops reqps rps cps wps iops bool bool_yes_no".split())
 TEMPLATED = ("$datasource", "${datasource}")
+SHADES = ("", "super-light-", "light-", "semi-dark-", "dark-")
+COLORS = {shade + color for shade in SHADES for color in ("red", "orange", "yellow", "green", "blue", "purple")} | {"text", "transparent"}
 VARIABLE_QUERY = re.compile(r"^(label_names|label_values|metrics|query_result)\((.+)\)$")
 RANGED = ("rate", "irate", "increase")
 
@@ -49,7 +51,18 @@ def dashboard_rules(dashboard):
         yield "uneditable-dashboard-rule", "the dashboard is editable"
 
 
+def colors_of(value):
+    """All colours in the JSON of a panel."""
+    for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+        if key in ("fixedColor", "color") and isinstance(each, str):
+            yield each
+        elif isinstance(each, (dict, list)):
+            yield from colors_of(each)
+
+
 def panel_rules(panel):
+    for color in sorted(set(colors_of(panel.get("fieldConfig", {}))) - COLORS):
+        yield "palette-rule", f"{color} is not in Grafana's palette"
     if panel["datasource"].get("uid") not in TEMPLATED:
         yield "panel-datasource-rule", "does not use the chosen data source"
     if not panel.get("title") or not panel.get("description"):

@@ -57,7 +57,7 @@ def wave(server, prefix, seconds):
         if token and sent % 3 == 0:
             caller.public("/oauth/introspect", {"token": token}, client, secret)
         sent += 1
-        time.sleep(1 / (25 + 18 * math.sin(passed / seconds * 4 * math.pi)))
+        time.sleep(1 / (16 + 11 * math.sin(passed / seconds * 4 * math.pi)))
 
 
 def collect(minutes):
@@ -74,7 +74,7 @@ def collect(minutes):
         prometheus = Prometheus(stack, {name: server.target for name, server in servers.items()}, [RULES], f"{SCRAPE}s")
         stack.wait_for("prometheus", prometheus.process, lambda: len(prometheus.instant("up == 1", time.time())) == 3)
         began = time.time()
-        load = k6(servers["oauth2-0"], prometheus, stack.directory, seconds, {"RATE": "8"})
+        load = k6(servers["oauth2-0"], prometheus, stack.directory, seconds, {"RATE": "6"})
         for name, server in servers.items():
             traffic.start(server, seconds, f"probe-{name}")
             threading.Thread(target=wave, args=(server, f"wave-{name}", seconds), daemon=True).start()
@@ -88,8 +88,8 @@ def collect(minutes):
         if load.wait(seconds + 120) not in (0, 99):
             print((stack.directory / "k6.log").read_text()[-2000:])
         time.sleep(2 * SCRAPE)
-        # The load of the last seconds ends at its own time.
-        save(prometheus, began + 20, began + 10 + seconds)
+        # Without the seconds in which the load began and ended.
+        save(prometheus, began + 20, began + seconds - 5)
 
 
 def save(prometheus, start, stop):

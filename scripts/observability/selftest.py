@@ -61,8 +61,8 @@ BREAKS = [
 def check(dashboards):
     name = "oauth2-overview.json"
     for what, module, expected, change in BREAKS:
-        broken = copy.deepcopy(dashboards)
-        change(broken[name])
-        failures, _ = module.check(broken)
+        broken = copy.deepcopy(dashboards[name])
+        change(broken)
+        failures, _ = module.check({name: broken})
         if not any(expected in failure for failure in failures):
             yield f"{what}: {module.__name__} does not notice"

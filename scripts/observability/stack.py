@@ -1,5 +1,6 @@
 """Real servers, a real Prometheus and a private Postgres on loopback, for as long as a check runs."""
 
+import base64
 import contextlib
 import glob
 import json
@@ -106,7 +107,7 @@ class Server:
             "OAUTH2_SERVER_DRAIN_DELAY": "0",
             "OAUTH2_ADMIN_TOKEN": self.token,
             "OAUTH2_LOG_FORMAT": "json",
-            **({"OAUTH2_DATABASE_URL": database} if database else {}),
+            **(on_postgres(database) if database else {}),
             **(options or {}),
         }
         self.command = [server_binary()]
@@ -115,6 +116,10 @@ class Server:
 
     def metrics(self):
         return get(f"{self.management}/metrics").decode()
+
+
+def on_postgres(url):
+    return {"OAUTH2_DATABASE_URL": url, "OAUTH2_KEY_ENCRYPTION_KEY": base64.b64encode(secrets.token_bytes(32)).decode()}
 
 
 class Postgres:

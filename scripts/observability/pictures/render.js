@@ -4,7 +4,7 @@ const { dashboard, answers, start, end, annotations } = window.DATA;
 const CELL = 30, GAP = 8, WIDTH = document.body.clientWidth - 24;
 const NAMED = {
   green: '#73bf69', 'light-green': '#96d98d', 'dark-green': '#37872d', yellow: '#fade2a', 'light-yellow': '#ffee52', orange: '#ff9830',
-  red: '#f2495c', 'dark-red': '#c4162a', blue: '#5794f2', 'light-blue': '#8ab8ff', 'dark-blue': '#3274d9', purple: '#b877d9', 'dark-purple': '#8f3bb8',
+  red: '#f2495c', 'dark-red': '#c4162a', blue: '#5794f2', 'light-blue': '#8ab8ff', 'dark-blue': '#3274d9', 'light-orange': '#ffb357', 'light-red': '#ff7383', purple: '#b877d9', 'light-purple': '#ca95e5', 'dark-purple': '#8f3bb8',
   text: '#ccccdc', transparent: 'transparent',
 };
 const PALETTE = ['#7eb26d', '#eab839', '#6ed0e0', '#ef843c', '#e24d42', '#1f78c1', '#ba43a9', '#705da0', '#508642', '#cca300', '#447ebc', '#c15c17', '#890f02', '#0a437c', '#6d1f62', '#584477', '#b7dbab', '#f4d598', '#70dbed', '#f9ba8f', '#f29191', '#82b5d8', '#e5a8e2', '#aea2e0'];
@@ -126,7 +126,12 @@ function timeseries(panel, body) {
   legend(panel, list, body);
   // From the last to the first, so that the fill of a stack does not cover what is below.
   const order = list.map((_, index) => index).reverse();
+  // In a stack the fill of a series ends at the one below.
+  const position = (index) => order.indexOf(index) + 1;
+  const stacked = list.map((_, index) => index).filter((index) => isStacked(list[index]));
+  const bands = stacked.slice(1).map((index, below) => ({ series: [position(index), position(stacked[below])] }));
   const options = {
+    bands,
     width: host.clientWidth, height: host.clientHeight, legend: { show: false }, cursor: { show: false }, padding: [6, 8, 0, 0],
     scales: {
       x: { time: false, range: () => [start, end] },
