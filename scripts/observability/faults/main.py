@@ -12,6 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import client_faults  # noqa: E402, F401
+import runbook_commands  # noqa: E402
 import process_faults  # noqa: E402, F401
 import store_faults  # noqa: E402, F401
 import time_faults  # noqa: E402, F401
@@ -88,9 +89,16 @@ def main():
     faults = [fault for fault in FAULTS.values() if not options.only or fault.name in options.only]
     change = ""
     if options.broken:
-        change = """ + { prometheusAlerts: { groups: [group { rules: [
+        change = """ + { prometheusAlerts+:: { groups: [group { rules: [
             if rule.alert == '%s' then rule { expr: 'vector(0) > 1' } else rule for rule in group.rules
-        ] } for group in super.prometheusAlerts.groups] } }""" % re.sub(r"\W", "", options.broken)
+        ] } for group in super.groups] } }""" % re.sub(r"\W", "", options.broken)
+    if not options.only:
+        count, problems = runbook_commands.run()
+        for problem in problems:
+            print(f"check-alerts: the command fails: {problem}", file=sys.stderr)
+        if problems:
+            sys.exit(1)
+        print(f"check-alerts: {count} commands of runbooks work", flush=True)
     began = time.monotonic()
     with tempfile.NamedTemporaryFile(suffix=".yaml") as rules:
         render_rules(rules.name, change)
