@@ -9,7 +9,7 @@ use std::path::Path;
 pub mod audit;
 pub mod database;
 pub mod embedded;
-mod environment;
+pub mod environment;
 pub mod error;
 mod file;
 mod input;

@@ -160,9 +160,12 @@ impl Telemetry {
         });
         let exporter = exporter.map_err(Failure::environment)?;
         let (spans, logs) = (self.spans.clone(), self.logs.clone());
-        process::SPANS_DROPPED.observe(&exporter.meter(), move || spans.as_ref().map_or(0, |queue| queue.dropped()) as f64);
-        process::LOG_RECORDS_DROPPED
-            .observe(&exporter.meter(), move || logs.as_ref().map_or(0, |queue| queue.dropped()) as f64);
+        process::SPANS_DROPPED.observe(&exporter.meter(), move || {
+            spans.as_ref().map_or(0, |queue| queue.dropped()) as f64
+        });
+        process::LOG_RECORDS_DROPPED.observe(&exporter.meter(), move || {
+            logs.as_ref().map_or(0, |queue| queue.dropped()) as f64
+        });
         Ok(exporter)
     }
 

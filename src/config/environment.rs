@@ -61,3 +61,8 @@ pub fn system_user() -> String {
 pub fn may_colour(terminal: bool) -> bool {
     terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
+/// Whether the tests of generated documents write them, by `UPDATE_DOCS=1 cargo test documented`.
+#[cfg(test)]
+pub fn updates_documents() -> bool {
+    std::env::var_os("UPDATE_DOCS").is_some()
+}

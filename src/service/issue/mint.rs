@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use oauth2_actors::metrics::Instruments;
-use oauth2_actors::token_store::CommitFlag;
 use oauth2_actors::runtime::spans;
+use oauth2_actors::token_store::CommitFlag;
 use oauth2_store::model::{Ledger, LedgerEntry, TokenFormat, TokenRecord};
 
 use super::slow_signer::SlowSigner;
