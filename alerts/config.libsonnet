@@ -33,9 +33,6 @@
     databaseSizeLimit: null,
     databaseSizeSelector: 'job="postgres", datname="oauth2"',
 
-    // CPUs that an instance may use: its limit, or the machine's number. The server's own series do not say.
-    cpusPerInstance: 2,
-
     thresholds: {
       // Failures within the long window below which no burn rate pages: one failure of ten requests is not an outage.
       pageErrors: 10,

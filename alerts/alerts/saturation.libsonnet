@@ -15,9 +15,9 @@
         alert(
           'OAuth2CpuSaturated',
           'ticket',
-          '%s / %g > %g' % [rate('process_cpu_seconds_total'), c.cpusPerInstance, t.cpuRatio],
+          '%s / %s > %g' % [rate('process_cpu_seconds_total'), gauge('process_cpus'), t.cpuRatio],
           'An instance has no CPU time left.',
-          '{{ $labels.instance }} uses {{ $value | humanizePercentage }} of its %g CPUs. Latency rises from here on, not throughput.' % c.cpusPerInstance,
+          '{{ $labels.instance }} uses {{ $value | humanizePercentage }} of its CPUs. Latency rises from here on, not throughput.',
           dashboard='store',
           after='15m',
           variables=instance,

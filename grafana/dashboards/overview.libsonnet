@@ -221,9 +221,12 @@ function(config, name)
       { w: 8, h: 6 }
     ),
     panel.timeseries(
-      'Log lines dropped',
-      'Log lines per second that were dropped because stderr was not read in time.',
-      [query.target(query.rate('oauth2_server_log_lines_dropped_total', 'instance'), '{{instance}}')],
+      'Log lines left out',
+      'Log lines per second that were dropped because stderr was not read in time, and warnings and errors that were suppressed because the same place logged too many.',
+      [
+        query.target(query.rate('oauth2_server_log_lines_dropped_total', 'instance'), '{{instance}} dropped'),
+        query.target(query.rate('oauth2_server_log_lines_suppressed_total', 'instance'), '{{instance}} suppressed'),
+      ],
       'ops',
       { w: 8, h: 6 }
     ),

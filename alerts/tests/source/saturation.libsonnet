@@ -5,12 +5,14 @@ local shed(reason, values) = t.series('shed_total', values, { endpoint: 'token',
 t.file([
   t.test('the CPUs are busy', [
     t.series('process_cpu_seconds_total', '0+114x60'),
+    t.series('process_cpus', '2x60'),
   ], [
     t.silent('10m', 'OAuth2CpuSaturated'),
     t.fires('30m', 'OAuth2CpuSaturated', t.instance, '95%'),
   ]),
   t.test('the CPUs have time', [
     t.series('process_cpu_seconds_total', '0+60x60'),
+    t.series('process_cpus', '2x60'),
   ], [t.silent('30m', 'OAuth2CpuSaturated')]),
   t.test('the pool is in use', [
     t.series('db_connections_active', '2x5 10x40'),
