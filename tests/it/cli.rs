@@ -13,6 +13,7 @@ mod diagnostics;
 mod running_server;
 mod schema;
 mod tokens;
+mod top;
 mod usage;
 
 /// A running server notices a change within one second; the second one is for a busy machine.
