@@ -32,6 +32,8 @@ mod values;
 
 pub use audit::Audit;
 pub use database::Database;
+#[cfg(test)]
+pub use environment::is_docs_update;
 pub use environment::{may_colour, system_user};
 pub use error::{ConfigError, ConfigErrors};
 pub use input::Input;

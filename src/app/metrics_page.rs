@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use oauth2_actors::metrics::OperatorRejection;
 use oauth2_actors::metrics::catalogue::{Kind, Metric, SECTIONS, Stability, Values};
 
+use crate::config::is_docs_update;
 use crate::http::endpoint::Group;
 use crate::http::metrics::table;
 use crate::http::reason::{Reason, RejectReason, ShedReason};
@@ -21,10 +22,6 @@ fn path(document: &str) -> PathBuf {
 
 fn read(document: &str) -> String {
     std::fs::read_to_string(path(document)).unwrap_or_else(|error| panic!("{document}: {error}"))
-}
-
-fn is_update() -> bool {
-    std::env::var_os("UPDATE_DOCS").is_some()
 }
 
 fn sections() -> impl Iterator<Item = (&'static str, &'static [Metric])> {
@@ -125,7 +122,7 @@ fn every_metric_is_documented() {
         let (_, after) = rest.split_once(end).expect("the end mark of the block");
         page = format!("{before}{begin}{block}{end}{after}");
     }
-    if is_update() {
+    if is_docs_update() {
         std::fs::write(path(PAGE), page).unwrap();
     } else {
         assert_eq!(read(PAGE), page, "{PAGE}: run UPDATE_DOCS=1 cargo test documented");
@@ -147,7 +144,7 @@ fn every_documented_name_stays_or_is_in_the_changelog() {
         );
     }
     let list = now.into_iter().collect::<Vec<_>>().join("\n") + "\n";
-    if is_update() {
+    if is_docs_update() {
         std::fs::write(path(NAMES), list).unwrap();
     } else {
         assert_eq!(read(NAMES), list, "{NAMES}: run UPDATE_DOCS=1 cargo test documented");

@@ -2,6 +2,12 @@
 
 const PREFIX: &str = "OAUTH2_";
 
+/// Whether tests write the generated documents instead of comparing them.
+#[cfg(test)]
+pub fn is_docs_update() -> bool {
+    std::env::var_os("UPDATE_DOCS").is_some()
+}
+
 /// Whether the name has the prefix of configuration variables.
 pub fn has_prefix(name: &str) -> bool {
     name.starts_with(PREFIX)

@@ -334,7 +334,7 @@ fn every_key_is_documented() {
         let (begin, end) = ("<!-- keys -->\n", "<!-- /keys -->");
         let (before, rest) = text.split_once(begin).expect("the start mark of the table");
         let (table, after) = rest.split_once(end).expect("the end mark of the table");
-        if std::env::var_os("UPDATE_DOCS").is_some() {
+        if is_docs_update() {
             std::fs::write(&path, format!("{before}{begin}{}{end}{after}", TABLE.markdown())).unwrap();
             continue;
         }

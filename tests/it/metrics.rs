@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use oauth2_testkit::{DedicatedServer, Kind, Server, Setup};
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{BINARY, setup, start};
 
@@ -173,7 +173,7 @@ async fn names_and_labels_are_the_documented_ones(kind: Kind) {
         for (label, value) in &labels {
             let is_known = match sets.get(&(family.clone(), label.clone())) {
                 Some(values) => values.contains(value),
-                None if label == "route" => value == "unmatched" || document["paths"].get(value) != None::<&Value>,
+                None if label == "route" => value == "unmatched" || document["paths"].get(value).is_some(),
                 None => label == "le" || label == "version",
             };
             assert!(is_known, "{family}: {label}={value} is not documented");
