@@ -72,7 +72,7 @@ async fn management_listener_answers_for_known_hosts_only() {
             &[("endpoint", "ops"), ("reason", "unknown_host")],
         )
         .await;
-    assert_eq!(counted, Some(5.0));
+    assert_eq!(counted, Some(17.0));
     // The public listener serves whatever name leads to it.
     let public = server.http.get(server.url("/health")).header("host", "auth.example");
     assert_eq!(public.send().await.unwrap().status(), StatusCode::OK);

@@ -95,11 +95,12 @@ mod tests {
     #[test]
     fn shares_are_of_all_clients() {
         let mut busiest = Busiest::default();
-        assert_eq!(busiest.shares(), [0.0, 0.0]);
+        let thousandths = |busiest: &Busiest| busiest.shares().map(|share| (share * 1000.0).round() as u32);
+        assert_eq!(thousandths(&busiest), [0, 0]);
         for _ in 0..20 {
             busiest.add(1);
         }
         busiest.add(20);
-        assert_eq!(busiest.shares(), [0.5, 29.0 / 40.0]);
+        assert_eq!(thousandths(&busiest), [500, 725]);
     }
 }

@@ -8,6 +8,9 @@ use opentelemetry::metrics::{BoundHistogram, Meter};
 
 use crate::http::endpoint::{Endpoint, Group};
 
+/// `method` and `route`.
+type Labels = (&'static str, &'static str);
+
 /// A histogram for each endpoint, which endpoints of a group share.
 #[derive(Debug)]
 pub struct Durations(Vec<Arc<BoundHistogram<f64>>>);
@@ -16,8 +19,8 @@ impl Durations {
     /// The histograms of every endpoint.
     pub fn new(meter: &Meter, row: &Metric, endpoints: &[&Endpoint]) -> Self {
         let histogram = row.histogram(meter);
-        let mut bound: Vec<((&str, &str), Arc<BoundHistogram<f64>>)> = Vec::new();
-        let of = |labels: (&'static str, &'static str)| {
+        let mut bound: Vec<(Labels, Arc<BoundHistogram<f64>>)> = Vec::new();
+        let of = |labels: Labels| {
             if let Some((_, shared)) = bound.iter().find(|(known, _)| *known == labels) {
                 return Arc::clone(shared);
             }
@@ -35,7 +38,7 @@ impl Durations {
     }
 }
 
-fn labels(endpoint: &Endpoint) -> (&'static str, &'static str) {
+fn labels(endpoint: &Endpoint) -> Labels {
     match endpoint.group {
         Group::Token | Group::Introspection | Group::Revocation => (endpoint.method, endpoint.path),
         Group::Metadata | Group::Admin => ("any", endpoint.group.as_str()),

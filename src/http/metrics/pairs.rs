@@ -49,7 +49,7 @@ impl<R: Reason + Debug> Pairs<R> {
                     ?group,
                     ?reason,
                     "an error has a reason that its endpoint does not declare"
-                )
+                );
             });
         }
         if let Some(counter) = found.or_else(|| self.of(Group::Other, R::UNDECLARED)) {

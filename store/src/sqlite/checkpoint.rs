@@ -93,7 +93,7 @@ fn after_commit(log: &mut Wal, pages: i32, wake: &Sender<()>, state: &AtomicU8, 
     }
     // A reader or another process can prevent it; the next commit tries again.
     match log.checkpoint() {
-        Ok(_) => _ = counts.done.fetch_add(1, Ordering::Relaxed),
+        Ok(()) => _ = counts.done.fetch_add(1, Ordering::Relaxed),
         Err(error) => {
             counts.failed.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%error, "the checkpoint failed");

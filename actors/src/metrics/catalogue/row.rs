@@ -69,6 +69,7 @@ pub enum Stores {
 }
 
 /// A row of the table.
+#[must_use]
 #[derive(Debug, Clone, Copy)]
 pub struct Metric {
     /// Without the prefix, and without `_total`.
