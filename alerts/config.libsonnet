@@ -57,7 +57,7 @@
       keyOverdueSeconds: 3600,
       purgeRows: 50000,
       maintenanceAgeSeconds: 900,
-      auditBacklog: 1000,
+      auditBacklog: 5,
       revocationLagSeconds: 3,
       clockSkewSeconds: 5,
       diskFreeRatio: 0.15,

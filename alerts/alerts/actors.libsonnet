@@ -32,11 +32,11 @@
         alert(
           'OAuth2AuditBacklog',
           'ticket',
-          '%s > %g' % [metric('audit_backlog'), t.auditBacklog],
+          'min_over_time(%s[%s]) > %g' % [metric('audit_backlog'), c.duration('5m'), t.auditBacklog],
           'Audit rows are not written.',
           '{{ $value }} audit rows of {{ $labels.instance }} wait to be written. They are lost if the process crashes.',
           dashboard='store',
-          after='10m',
+          after='5m',
           variables=instance,
         ),
         alert(

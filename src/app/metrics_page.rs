@@ -143,7 +143,7 @@ fn every_documented_name_stays_or_is_in_the_changelog() {
             "{gone} was changed or removed: name `{name}` in the first section of CHANGELOG.md"
         );
     }
-    let list: String = now.iter().map(|line| format!("{line}\n")).collect();
+    let list = now.into_iter().collect::<Vec<_>>().join("\n") + "\n";
     if updates_documents() {
         std::fs::write(path(NAMES), list).unwrap();
     } else {

@@ -25,7 +25,7 @@ pub fn render(url: &str, view: &View) -> String {
         .map(|actor| {
             vec![
                 actor.actor.clone(),
-                actor.mailbox_depth.to_string(),
+                actor.depth.to_string(),
                 optional_rate(actor.messages_per_second),
                 seconds(actor.p99_wait_seconds),
                 actor.restarts.to_string(),

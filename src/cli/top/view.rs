@@ -23,12 +23,12 @@ pub struct View {
     pub resident_bytes: Option<f64>,
     pub tokens_per_second: Option<f64>,
     pub tokens_by_format: Vec<Rate>,
-    pub routes: Vec<Route>,
+    pub routes: Vec<Requests>,
     pub commits: Commits,
     pub connections_active: Option<f64>,
     pub connections_max: Option<f64>,
     pub revocation_lag_seconds: Option<f64>,
-    pub actors: Vec<Actor>,
+    pub actors: Vec<Mailbox>,
     pub rejected: Vec<Rate>,
     pub shed: Vec<Rate>,
     pub busiest_clients: Vec<Busiest>,
@@ -45,7 +45,7 @@ pub struct Rate {
 
 /// The requests of a route.
 #[derive(Debug, Serialize)]
-pub struct Route {
+pub struct Requests {
     pub route: String,
     pub per_second: f64,
     pub rejected_per_second: f64,
@@ -63,11 +63,11 @@ pub struct Commits {
     pub p99_seconds: Option<f64>,
 }
 
-/// An actor, or several of the same name together.
+/// The mailbox of an actor, or of several with the same name.
 #[derive(Debug, Serialize)]
-pub struct Actor {
+pub struct Mailbox {
     pub actor: String,
-    pub mailbox_depth: f64,
+    pub depth: f64,
     pub messages_per_second: Option<f64>,
     pub p99_wait_seconds: Option<f64>,
     pub restarts: f64,
@@ -129,11 +129,11 @@ fn rates(change: &Change<'_>, name: &str, label: &str) -> Vec<Rate> {
     change.rates_by(name, label).into_iter().map(rate).collect()
 }
 
-fn routes(change: &Change<'_>) -> Vec<Route> {
+fn routes(change: &Change<'_>) -> Vec<Requests> {
     let requests = change.rates_by("http_requests_total", "route").into_iter().take(ROUTES);
     let row = |(route, per_second): (&str, f64)| {
         let of = |status| change.rate("http_requests_total", &[("route", route), ("status", status)]);
-        Route {
+        Requests {
             route: route.to_owned(),
             per_second,
             rejected_per_second: of("4xx").unwrap_or(0.0),
@@ -145,14 +145,14 @@ fn routes(change: &Change<'_>) -> Vec<Route> {
     requests.map(row).collect()
 }
 
-fn actors(change: &Change<'_>) -> Vec<Actor> {
+fn actors(change: &Change<'_>) -> Vec<Mailbox> {
     let depths = change.after.by_label("actor_mailbox_depth", "actor");
-    let row = |(actor, mailbox_depth): (&str, f64)| {
+    let row = |(actor, depth): (&str, f64)| {
         let labels = [("actor", actor)];
         let total = |name| change.after.matching(name, &labels).unwrap_or(0.0);
-        Actor {
+        Mailbox {
             actor: actor.to_owned(),
-            mailbox_depth,
+            depth,
             messages_per_second: change.rate("actor_mailbox_wait_seconds_count", &labels),
             p99_wait_seconds: change.quantile("actor_mailbox_wait_seconds", &labels, 0.99),
             restarts: total("actor_restarts_total"),
