@@ -179,10 +179,9 @@ const SIGXFSZ: i32 = 25;
 /// A file is complete or not there: the existing one stays until the new one is complete.
 async fn failed_export_leaves_the_existing_file(kind: Kind) {
     let setup = migrated(kind).await;
-    let lines: String = (0..2_000)
-        .map(|number| format!("{{\"client_id\": \"client-{number}\", \"client_secret_sha256\": \"{number:064}\"}}\n"))
-        .collect();
-    import(&setup, &["--format", "jsonl"], &lines);
+    let line = |number| format!("{{\"client_id\": \"client-{number}\", \"client_secret_sha256\": \"{number:064}\"}}");
+    let lines: Vec<_> = (0..2_000).map(line).collect();
+    import(&setup, &["--format", "jsonl"], &lines.join("\n"));
     let file = setup.directory().join("clients.jsonl");
     std::fs::write(&file, "old").unwrap();
     let failed = |arguments: &str| {
