@@ -31,8 +31,19 @@ impl Destination {
         if is_stdout(path) {
             return Ok(of(Box::new(io::stdout()), None));
         }
-        if !force && path.symlink_metadata().is_ok() {
-            return Err(exists(path));
+        if let Ok(existing) = path.symlink_metadata() {
+            if !force {
+                return Err(Failure::Invalid(format!(
+                    "{} exists already; name another file, or replace it with --force",
+                    path.display()
+                )));
+            }
+            if !existing.is_file() {
+                return Err(Failure::Invalid(format!(
+                    "{} is not a regular file and cannot be replaced; use - for stdout",
+                    path.display()
+                )));
+            }
         }
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         // Its mode is 0600.

@@ -8,7 +8,7 @@ use actix_web::http::{Method, StatusCode, Version};
 use oauth2_actors::runtime::request_id::RequestId;
 use oauth2_actors::runtime::spans::{self, Span};
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
-use opentelemetry::trace::{SpanContext, TraceContextExt};
+use opentelemetry::trace::{SpanContext, TraceContextExt, TraceState};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
@@ -70,7 +70,16 @@ fn caller(headers: &HeaderMap) -> Option<SpanContext> {
         return None;
     };
     let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers));
-    Some(context.span().span_context().clone())
+    let span = context.span();
+    let caller = span.span_context();
+    // Without the caller's `tracestate`: it is arbitrary text, and would be exported with every span.
+    Some(SpanContext::new(
+        caller.trace_id(),
+        caller.span_id(),
+        caller.trace_flags(),
+        true,
+        TraceState::NONE,
+    ))
 }
 
 struct Headers<'a>(&'a HeaderMap);

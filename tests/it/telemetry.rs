@@ -47,7 +47,7 @@ async fn traced_token(server: &DedicatedServer, client: &Credentials, traceparen
         .post(server.url("/oauth/token?q=canary-in-a-query"))
         .header("authorization", client.basic())
         .header("traceparent", traceparent)
-        .header("tracestate", "vendor=1")
+        .header("tracestate", "vendor=canary-in-a-tracestate")
         .header("x-request-id", "request-of-the-trace")
         .form(&[("grant_type", "client_credentials")]);
     request.send().await.unwrap()
@@ -117,6 +117,7 @@ async fn trace_of_a_token_request_is_complete(kind: Kind) {
         basic.trim_start_matches("Basic "),
         "canary-in-a-query",
         "canary-in-a-header",
+        "canary-in-a-tracestate",
         &*wrong.secret,
     ];
     for secret in secrets {

@@ -68,6 +68,7 @@ impl Connector {
                 let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
                 Box::new(tls.connect(name, stream).await?)
             }
+            None if is_tls => return Err(io::Error::other("no authorities for TLS were loaded")),
             _ => Box::new(stream),
         };
         Ok(TokioIo::new(stream))

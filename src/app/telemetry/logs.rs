@@ -16,6 +16,9 @@ use crate::app::logging::flood;
 /// What is used by the export itself: a line of it would cause the next export.
 const OWN: [&str; 5] = ["h2", "hyper", "hyper_util", "tonic", "tower"];
 
+/// The modules of the export.
+const EXPORT: &str = "oauth2_server::app::telemetry";
+
 /// The layer that exports log lines.
 #[derive(Debug)]
 pub(in crate::app) struct LogExport(SdkLogger);
@@ -31,7 +34,7 @@ impl<S: Subscriber> Layer<S> for LogExport {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
         let library = metadata.target().split("::").next().unwrap_or_default();
-        if OWN.contains(&library) {
+        if OWN.contains(&library) || metadata.target().starts_with(EXPORT) {
             return;
         }
         let mut record = self.0.create_log_record();

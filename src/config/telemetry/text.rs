@@ -11,10 +11,18 @@ pub(super) fn endpoint(text: &str) -> Result<String, String> {
             && url.host().is_some()
             && url.username().is_empty()
             && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
     };
+    let text = text.trim();
     match Url::parse(text) {
-        Ok(url) if usable(&url) => Ok(text.to_owned()),
-        _ => Err("must be an http or https URL without credentials, such as http://collector:4317".to_owned()),
+        // The scheme in lower case, and the rest as it is.
+        Ok(url) if usable(&url) => Ok(format!("{}{}", url.scheme(), &text[url.scheme().len()..])),
+        _ => Err(
+            "must be an http or https URL without credentials and query, such as http://collector:4317; keys belong into \
+             OTEL_EXPORTER_OTLP_HEADERS"
+                .to_owned(),
+        ),
     }
 }
 
