@@ -14,6 +14,7 @@ use collector::{Collector, Received, Span, StallingCollector};
 
 on_both_stores!(
     trace_of_a_token_request_is_complete,
+    spans_and_metrics_arrive_over_grpc,
     callers_and_the_ratio_decide_what_is_traced,
     collector_that_fails_costs_no_request,
     nothing_is_exported_by_default,
@@ -53,13 +54,30 @@ async fn traced_token(server: &DedicatedServer, client: &Credentials, traceparen
     request.send().await.unwrap()
 }
 
-/// Over gRPC on Postgres, over HTTP on `SQLite`.
-async fn trace_of_a_token_request_is_complete(kind: Kind) {
-    let (collector, protocol) = match kind {
-        Kind::Sqlite => (Collector::http(), "http/protobuf"),
-        Kind::Postgres => (Collector::grpc(), "grpc"),
+/// Requests go on until both arrived: the receiver forwards what it gets, and is ready later than its port.
+async fn spans_and_metrics_arrive_over_grpc(kind: Kind) {
+    let collector = Collector::grpc();
+    let server = DedicatedServer::start(exporting(setup(kind).await, &collector.url, "grpc")).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    let arrived = async {
+        loop {
+            let response = traced_token(&server, &client, &sampled()).await;
+            assert_eq!(response.status(), StatusCode::OK);
+            let received = collector.received();
+            let has_metric = received.metrics.iter().any(|name| name == "oauth_token_issued");
+            if has_metric && received.spans.iter().any(|span| span.name == "POST /oauth/token") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     };
-    let setup = exporting(setup(kind).await, &collector.url, protocol).with("OAUTH2_LOG_LEVEL", "debug");
+    let arrived = tokio::time::timeout(Duration::from_secs(60), arrived).await;
+    arrived.expect("telemetry arrives over gRPC");
+}
+
+async fn trace_of_a_token_request_is_complete(kind: Kind) {
+    let collector = Collector::http();
+    let setup = exporting(setup(kind).await, &collector.url, "http/protobuf").with("OAUTH2_LOG_LEVEL", "debug");
     let mut server = DedicatedServer::start(setup).await;
     let client = server
         .register(json!({
@@ -67,6 +85,10 @@ async fn trace_of_a_token_request_is_complete(kind: Kind) {
             "rate_limits": {"token": "100/s"},
             "quotas": {"hour": 1000},
         }))
+        .await;
+    // What is exported before the collector is ready is dropped.
+    collector
+        .until(|received| !received.metrics.is_empty() && !received.logs.is_empty())
         .await;
     let response = traced_token(&server, &client, &sampled()).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -87,7 +109,7 @@ async fn trace_of_a_token_request_is_complete(kind: Kind) {
                 == 2
                 && received.spans.iter().any(|span| span.name == "commit tokens")
                 && received.metrics.iter().any(|name| name == "oauth_token_issued")
-                && !received.logs.is_empty()
+                && received.logs.iter().filter(|log| !log.trace.is_empty()).count() >= 2
         })
         .await;
     let issued = the_trace(&received, &client.id);
