@@ -71,7 +71,7 @@ async fn spans_and_metrics_arrive_over_grpc(kind: Kind) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    let arrived = tokio::time::timeout(Duration::from_secs(60), arrived).await;
+    let arrived = tokio::time::timeout(Duration::from_mins(1), arrived).await;
     arrived.expect("telemetry arrives over gRPC");
 }
 
