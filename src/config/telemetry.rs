@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::key::Fallback::{Derived, Value};
-use super::key::{Key, Secrecy, key, secret};
+use super::key::{Fallback, Key, Secrecy, key, secret};
 use super::parse::number;
 use super::secret::Secret;
 use super::values::Values;
@@ -22,42 +22,38 @@ const DISABLED: Key = key(
     Value("false"),
     "`true`: no telemetry is exported, whatever else is set.",
 );
-const ENDPOINT: Key = Key {
-    secrecy: Secrecy::Url,
-    ..key(
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "otel.exporter_otlp_endpoint",
-        Derived("none: nothing is exported"),
-        "URL of an OpenTelemetry collector. Traces, metrics and logs are exported to it; with `http/protobuf`, to `/v1/traces`, `/v1/metrics` and `/v1/logs` below it.",
-    )
-};
-const TRACES_ENDPOINT: Key = Key {
-    secrecy: Secrecy::Url,
-    ..key(
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-        "otel.exporter_otlp_traces_endpoint",
-        Derived("`OTEL_EXPORTER_OTLP_ENDPOINT`"),
-        "URL that traces are exported to, as it is.",
-    )
-};
-const METRICS_ENDPOINT: Key = Key {
-    secrecy: Secrecy::Url,
-    ..key(
-        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-        "otel.exporter_otlp_metrics_endpoint",
-        Derived("`OTEL_EXPORTER_OTLP_ENDPOINT`"),
-        "URL that metrics are exported to, as it is.",
-    )
-};
-const LOGS_ENDPOINT: Key = Key {
-    secrecy: Secrecy::Url,
-    ..key(
-        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
-        "otel.exporter_otlp_logs_endpoint",
-        Derived("`OTEL_EXPORTER_OTLP_ENDPOINT`"),
-        "URL that logs are exported to, as it is.",
-    )
-};
+/// A URL: errors and listings leave out its credentials.
+const fn url(env: &'static str, toml: &'static str, fallback: Fallback, help: &'static str) -> Key {
+    Key {
+        secrecy: Secrecy::Url,
+        ..key(env, toml, fallback, help)
+    }
+}
+
+const ENDPOINT: Key = url(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "otel.exporter_otlp_endpoint",
+    Derived("none: nothing is exported"),
+    "URL of an OpenTelemetry collector. Traces, metrics and logs are exported to it; with `http/protobuf`, to `/v1/traces`, `/v1/metrics` and `/v1/logs` below it.",
+);
+const TRACES_ENDPOINT: Key = url(
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "otel.exporter_otlp_traces_endpoint",
+    Derived("`OTEL_EXPORTER_OTLP_ENDPOINT`"),
+    "URL that traces are exported to, as it is.",
+);
+const METRICS_ENDPOINT: Key = url(
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    "otel.exporter_otlp_metrics_endpoint",
+    Derived("`OTEL_EXPORTER_OTLP_ENDPOINT`"),
+    "URL that metrics are exported to, as it is.",
+);
+const LOGS_ENDPOINT: Key = url(
+    "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+    "otel.exporter_otlp_logs_endpoint",
+    Derived("`OTEL_EXPORTER_OTLP_ENDPOINT`"),
+    "URL that logs are exported to, as it is.",
+);
 const TRACES_EXPORTER: Key = key(
     "OTEL_TRACES_EXPORTER",
     "otel.traces_exporter",
