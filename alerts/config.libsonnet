@@ -5,7 +5,7 @@
 
     // Which series belong to the server. Appears in every selector.
     selector: 'job="oauth2-server"',
-    // Labels that tell one deployment from another. Rules aggregate by them: a fleet of clusters adds 'cluster'.
+    // Labels that distinguish deployments. Rules aggregate by them: a fleet of clusters adds 'cluster'.
     groupLabels: ['job'],
 
     objectives: import 'objectives.libsonnet',

@@ -1,4 +1,4 @@
-"""Breaks a dashboard in one way after the other: each time the check that is for it must fail. Otherwise a check has gone blind."""
+"""Makes one mistake at a time in a dashboard: the check of that kind of mistake must fail."""
 
 import copy
 
@@ -38,7 +38,7 @@ def variable(name, key, value):
     return change
 
 
-# What is broken, the module that must notice, and a part of what it says.
+# A mistake, the module that must report it, and a part of its message.
 BREAKS = [
     ("no description", lint, "panel-title-description-rule", put("", "description")),
     ("a fixed data source", lint, "panel-datasource-rule", put({"type": "prometheus", "uid": "abc"}, "datasource")),

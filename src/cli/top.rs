@@ -44,6 +44,7 @@ pub fn run(config: &Config, options: &Top) -> Result<(), Failure> {
     let (mut before, mut scraped_at) = (scrape(&management)?, Instant::now());
     let mut shown = 0;
     while options.views.is_none_or(|views| shown < views) {
+        // The view is of this time; there is nothing else to wait for.
         thread::sleep(Duration::from_secs(options.interval));
         let after = scrape(&management)?;
         let change = Change {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oauth2_testkit::{Credentials, Kind, Output, Server, Setup};
+use oauth2_testkit::{Credentials, Kind, Output, Server, Setup, until};
 use reqwest::StatusCode;
 
 use crate::setup;
@@ -29,16 +29,7 @@ pub async fn migrated(kind: Kind) -> Setup {
 
 /// Waits until what was done at the command line shows over HTTP.
 async fn noticed(what: &str, shows: impl AsyncFn() -> bool) {
-    within(NOTICED, what, shows).await;
-}
-
-async fn within(patience: Duration, what: &str, shows: impl AsyncFn() -> bool) {
-    let waiting = tokio::time::timeout(patience, async {
-        while !shows().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    });
-    assert!(waiting.await.is_ok(), "not within {patience:?}: {what}");
+    until(NOTICED, what, shows).await;
 }
 
 /// Whether the server takes these credentials.

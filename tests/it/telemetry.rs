@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use oauth2_testkit::{Credentials, DedicatedServer, Kind, Setup};
+use oauth2_testkit::{Credentials, DedicatedServer, Kind, Setup, until};
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -59,20 +59,14 @@ async fn spans_and_metrics_arrive_over_grpc(kind: Kind) {
     let collector = Collector::grpc();
     let server = DedicatedServer::start(exporting(setup(kind).await, &collector.url, "grpc")).await;
     let client = server.register(json!({"scope": "read"})).await;
-    let arrived = async {
-        loop {
-            let response = traced_token(&server, &client, &sampled()).await;
-            assert_eq!(response.status(), StatusCode::OK);
-            let received = collector.received();
-            let has_metric = received.metrics.iter().any(|name| name == "oauth_token_issued");
-            if has_metric && received.spans.iter().any(|span| span.name == "POST /oauth/token") {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    let arrived = tokio::time::timeout(Duration::from_mins(1), arrived).await;
-    arrived.expect("telemetry arrives over gRPC");
+    until(Duration::from_mins(1), "telemetry arrives over gRPC", async || {
+        let response = traced_token(&server, &client, &sampled()).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let received = collector.received();
+        received.metrics.iter().any(|name| name == "oauth_token_issued")
+            && received.spans.iter().any(|span| span.name == "POST /oauth/token")
+    })
+    .await;
 }
 
 async fn trace_of_a_token_request_is_complete(kind: Kind) {
@@ -312,6 +306,7 @@ async fn flood_of_errors_is_limited_in_the_log(kind: Kind) {
         assert!(server.request_token(&client, &[]).await.status().is_server_error());
     }
     let may_be_logged = 20 + started.elapsed().as_secs() as usize + 2;
+    // Of the time itself: a line per second is allowed, and the next one says how many were left out.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert!(server.request_token(&client, &[]).await.status().is_server_error());
     let suppressed = server

@@ -217,7 +217,8 @@ pub fn child(name: &'static str) -> Span {
     })
 }
 
-/// A span of work for several requests: a trace of its own, with links to the spans of those that are sampled; nothing if none is.
+/// A span of work for several requests, in a trace of its own, with links to the spans of the sampled requests. No span is started if
+/// none of them is sampled.
 pub fn linked<'a>(name: &'static str, asks: impl Iterator<Item = &'a Ask>) -> Span {
     let Some(tracing) = TRACING.get() else {
         return Span::default();

@@ -6,10 +6,10 @@ import os
 
 class FakeClock:
     def __init__(self, path):
-        libraries = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
-        if not libraries:
+        found = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+        if not found:
             raise RuntimeError("libfaketime is missing: make setup")
-        self.path, self.library = path, libraries[0]
+        self.path, self.preload = path, found[0]
         self.set(0)
 
     def set(self, seconds):
@@ -21,7 +21,7 @@ class FakeClock:
 
     def environment(self):
         return {
-            "LD_PRELOAD": self.library,
+            "LD_PRELOAD": self.preload,
             "FAKETIME_TIMESTAMP_FILE": str(self.path),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",

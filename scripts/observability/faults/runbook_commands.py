@@ -1,5 +1,5 @@
-"""Runs the commands of docs/runbooks on a real server: those of the Diagnosis for real, those that change something with --help, which
-must know their flags."""
+"""Runs the commands of docs/runbooks on a real server. Commands of the section Diagnosis are run as they are; commands that change
+something are run with --help, which must list their flags."""
 
 import os
 import re

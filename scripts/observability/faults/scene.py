@@ -12,8 +12,8 @@ from pathlib import Path
 import traffic
 from stack import ROOT, Prometheus, Stack, end, free_ports, get, is_up, server_binary
 
-# The rules of alerts/, with windows of at most twenty seconds. Thresholds stay, but for those that depend on times of the server which a test
-# cannot shorten, and for latency: this machine does other things at the same time.
+# The rules of alerts/, with windows of at most 20 s. Two kinds of thresholds differ: those on intervals of the server that a test cannot
+# shorten, and those on latency, because the machine does other work at the same time.
 CONFIG = """{
   timeScale: 60, longestWindow: 20, shortestWindow: 4,
   thresholds+: { pageErrors: 3, keyOverdueSeconds: 5, maintenanceAgeSeconds: 300, commitSeconds: 0.4, mailboxDepth: 200 },

@@ -127,9 +127,13 @@ impl<'a> Exporters<'a> {
         }
     }
 
-    /// A channel that connects at the first export. tonic is told `http`, since TLS is the connector's.
+    /// A channel that connects at the first export. The scheme for tonic is always `http`, because the connector does TLS.
     fn channel(&self, url: &str) -> Result<Channel, Failure> {
-        let invalid = |error: &dyn std::fmt::Display| Failure::Invalid(format!("{url} is no URL for gRPC: {error}"));
+        let invalid = |error: &dyn std::fmt::Display| {
+            Failure::Invalid(format!(
+                "OTEL_EXPORTER_OTLP_ENDPOINT {url} is not usable for gRPC: {error}; allowed: http or https URLs such as http://collector:4317"
+            ))
+        };
         let address: Uri = url.parse().map_err(|error| invalid(&error))?;
         let plain = url.replacen("https:", "http:", 1);
         let endpoint = Endpoint::from_shared(plain)

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use oauth2_testkit::{Credentials, Kind, Server};
+use oauth2_testkit::{Credentials, Kind, Server, until};
 
-use super::{is_let_in, noticed, within};
+use super::{is_let_in, noticed};
 use crate::start;
 
 on_both_stores!(
@@ -117,6 +117,6 @@ async fn both_secrets_are_valid_during_the_overlap_only(kind: Kind) {
     let fourth = rotate("2");
     noticed("the fourth secret", async || is_let_in(&server, &fourth).await).await;
     let ended = async || !is_let_in(&server, &third).await;
-    within(Duration::from_secs(5), "the end of the overlap", ended).await;
+    until(Duration::from_secs(5), "the end of the overlap", ended).await;
     assert!(is_let_in(&server, &fourth).await);
 }
