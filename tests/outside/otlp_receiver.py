@@ -7,9 +7,11 @@ expects plain bodies, they are decompressed on the way.
 import argparse
 import gzip
 import pathlib
+import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -39,6 +41,18 @@ class Decompressor(BaseHTTPRequestHandler):
         pass
 
 
+def wait_until_open(port):
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--http", type=int, required=True, help="port of OtelTap")
@@ -47,6 +61,8 @@ def main():
     arguments = parser.parse_args()
     children = [subprocess.Popen([sys.executable, "-u", "-m", "oteltap", "--port", str(arguments.http)])]
     if arguments.grpc:
+        # Rotel acknowledges an export before it has passed it on: what it gets while OtelTap does not listen yet is lost.
+        wait_until_open(arguments.http)
         Decompressor.target = f"http://127.0.0.1:{arguments.http}"
         server = ThreadingHTTPServer(("127.0.0.1", 0), Decompressor)
         threading.Thread(target=server.serve_forever, daemon=True).start()
