@@ -14,7 +14,7 @@ use super::telemetry::logs::LogExport;
 use crate::config::{self, Log, LogFormat};
 
 pub(super) mod flood;
-mod format;
+pub(super) mod format;
 
 use flood::Flood;
 use format::{Json, WithOrigin};

@@ -284,6 +284,30 @@ async fn nothing_is_exported_by_default(kind: Kind) {
     assert!(collector.received().spans.is_empty());
 }
 
+/// The library that migrates a new store logs by the crate `log`.
+#[tokio::test]
+async fn lines_of_libraries_name_their_module() {
+    let setup = setup(Kind::Sqlite)
+        .await
+        .with("OAUTH2_LOG_LEVEL", "info,refinery_core=info");
+    let mut server = DedicatedServer::start(setup).await;
+    let log = server.process.complete_log().await;
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let of_library = |line: &serde_json::Value| {
+        line["target"]
+            .as_str()
+            .is_some_and(|target| target.starts_with("refinery_core"))
+    };
+    let lines: Vec<_> = lines.filter(of_library).collect();
+    assert!(!lines.is_empty(), "{log}");
+    for line in lines {
+        let names = line.as_object().unwrap().keys();
+        assert!(names.clone().all(|name| !name.starts_with("log.")), "{line}");
+    }
+}
+
 /// Every request meets a fault that is logged as an error: the table of tokens is gone.
 async fn flood_of_errors_is_limited_in_the_log(kind: Kind) {
     let mut server = start(kind).await;

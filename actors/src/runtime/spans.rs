@@ -100,10 +100,14 @@ impl Context {
         struct Swapped<'a>(&'a mut Context);
         impl Drop for Swapped<'_> {
             fn drop(&mut self) {
-                CURRENT.with_borrow_mut(|current| mem::swap(current, self.0));
+                swap(self.0);
             }
         }
-        CURRENT.with_borrow_mut(|current| mem::swap(current, self));
+        fn swap(context: &mut Context) {
+            // At the end of a thread there is none any more.
+            let _ = CURRENT.try_with(|current| mem::swap(&mut *current.borrow_mut(), context));
+        }
+        swap(self);
         let _swapped = Swapped(self);
         work()
     }
@@ -128,9 +132,10 @@ impl<F: Future> Future for InContext<F> {
     }
 }
 
-/// Reads the context of the request that this thread works for; it is empty for background work.
-pub fn with_current<T>(read: impl FnOnce(&Context) -> T) -> T {
-    CURRENT.with_borrow(read)
+/// Reads the context of the request that this thread works for; it is empty for background work. `None` while the thread ends: what it
+/// drops then may log.
+pub fn with_current<T>(read: impl FnOnce(&Context) -> T) -> Option<T> {
+    CURRENT.try_with(|current| read(&current.borrow())).ok()
 }
 
 /// A span, or nothing when the request is not sampled. It ends when it is dropped.
@@ -215,6 +220,7 @@ pub fn child(name: &'static str) -> Span {
         (Some(parent), Some(tracing)) => Span::start(tracing, SpanBuilder::from_name(name), Some(&**parent)),
         _ => Span::default(),
     })
+    .unwrap_or_default()
 }
 
 /// A span of work for several requests, in a trace of its own, with links to the spans of the sampled requests. No span is started if
@@ -250,7 +256,8 @@ struct Asked {
 impl Ask {
     /// Starts the span of a message that is queued now.
     pub(super) fn start(name: &'static str, actor: &'static str) -> Self {
-        let (request_id, is_sampled) = with_current(|current| (current.request_id, current.span.is_some()));
+        let current = with_current(|current| (current.request_id, current.span.is_some()));
+        let (request_id, is_sampled) = current.unwrap_or_default();
         if !is_sampled {
             return Self::default();
         }
@@ -313,7 +320,7 @@ mod tests {
     }
 
     fn current() -> Option<String> {
-        with_current(|current| current.request_id().map(str::to_owned))
+        with_current(|current| current.request_id().map(str::to_owned)).flatten()
     }
 
     #[tokio::test]

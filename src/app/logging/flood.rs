@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tracing::callsite::Identifier;
 use tracing::{Event, Level, Subscriber};
+use tracing_log::NormalizeEvent;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
@@ -41,7 +42,8 @@ pub(in crate::app) fn suppressed_before() -> u64 {
 /// The layer.
 #[derive(Debug, Default)]
 pub(super) struct Flood {
-    buckets: Mutex<HashMap<Identifier, Bucket>>,
+    /// By the place, and for libraries that use the crate `log`, which all share one place, by their module.
+    buckets: Mutex<HashMap<(Identifier, String), Bucket>>,
 }
 
 impl<S: Subscriber> Layer<S> for Flood {
@@ -50,10 +52,12 @@ impl<S: Subscriber> Layer<S> for Flood {
             BEFORE.set(0);
             return true;
         }
+        let library = event.normalized_metadata();
+        let library = library.map_or_else(String::new, |metadata| metadata.target().to_owned());
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let bucket = buckets
-            .entry(event.metadata().callsite())
+            .entry((event.metadata().callsite(), library))
             .or_insert_with(|| Bucket::full(now));
         if let Some(suppressed) = bucket.take(now) {
             BEFORE.set(suppressed);

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
+use tracing_log::NormalizeEvent;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{DefaultFields, FormatEvent, FormatFields, Writer};
@@ -26,6 +27,11 @@ fn for_each_origin(mut add: impl FnMut(&'static str, &str)) {
             add("span_id", &span.span_id().to_string());
         }
     });
+}
+
+/// Whether a field is where a library that uses the crate `log` logged its line: the target says that, and the rest are paths of the build.
+pub(in crate::app) fn is_origin_of_library(field: &Field) -> bool {
+    field.name().starts_with("log.")
 }
 
 /// One JSON object per line.
@@ -47,7 +53,8 @@ where
 }
 
 fn write_json(line: &mut Vec<u8>, event: &Event<'_>) -> serde_json::Result<()> {
-    let metadata = event.metadata();
+    let normalized = event.normalized_metadata();
+    let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
     let mut serializer = serde_json::Serializer::new(line);
     let mut map = serializer.serialize_map(None)?;
     let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
@@ -79,7 +86,7 @@ struct Fields<M: SerializeMap> {
 
 impl<M: SerializeMap> Fields<M> {
     fn add(&mut self, field: &Field, value: &(impl serde::Serialize + ?Sized)) {
-        if self.outcome.is_ok() {
+        if self.outcome.is_ok() && !is_origin_of_library(field) {
             self.outcome = self.map.serialize_entry(field.name(), value);
         }
     }

@@ -8,10 +8,12 @@ use opentelemetry::logs::{AnyValue, LogRecord, Logger, Severity};
 use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_log::NormalizeEvent;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use crate::app::logging::flood;
+use crate::app::logging::format::is_origin_of_library;
 
 /// What is used by the export itself: a line of it would cause the next export.
 const OWN: [&str; 5] = ["h2", "hyper", "hyper_util", "tonic", "tower"];
@@ -32,14 +34,15 @@ impl LogExport {
 
 impl<S: Subscriber> Layer<S> for LogExport {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let metadata = event.metadata();
+        let normalized = event.normalized_metadata();
+        let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         let library = metadata.target().split("::").next().unwrap_or_default();
         if OWN.contains(&library) || metadata.target().starts_with(EXPORT) {
             return;
         }
         let mut record = self.0.create_log_record();
         record.set_timestamp(SystemTime::now());
-        record.set_target(metadata.target());
+        record.set_target(metadata.target().to_owned());
         record.set_severity_text(metadata.level().as_str());
         record.set_severity_number(severity(*metadata.level()));
         event.record(&mut Fields(&mut record));
@@ -75,7 +78,7 @@ impl Fields<'_> {
     fn add(&mut self, field: &Field, value: impl Into<AnyValue>) {
         if field.name() == "message" {
             self.0.set_body(value.into());
-        } else {
+        } else if !is_origin_of_library(field) {
             self.0.add_attribute(field.name(), value.into());
         }
     }

@@ -54,6 +54,8 @@ fn one_endpoint_is_for_all_signals_and_others_override_it() {
     .unwrap();
     assert_eq!(http.traces.as_deref(), Some("http://c:4318/x/v1/traces"));
     assert_eq!((http.metrics, http.logs.as_deref()), (None, Some("https://logs/in")));
+    let upper = resolved(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "HTTPS://logs/IN")]).unwrap();
+    assert_eq!(upper.traces.as_deref(), Some("https://logs/IN"));
     let grpc = resolved(&[
         ("OTEL_TRACES_EXPORTER", "otlp"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
@@ -93,6 +95,13 @@ fn values_that_are_wrong_are_rejected_by_name() {
     ] {
         let error = resolved(&[(name, value)]).unwrap_err();
         assert!(error.contains(name) && error.contains("must be"), "{error}");
+    }
+    for url in ["http://user:pass-word@c:4318", "http://c:4318?api-key=pass-word"] {
+        let error = resolved(&[("OTEL_EXPORTER_OTLP_ENDPOINT", url)]).unwrap_err();
+        assert!(
+            error.contains("OTEL_EXPORTER_OTLP_HEADERS") && !error.contains("pass-word"),
+            "{error}"
+        );
     }
     let error = resolved(&[("OTEL_EXPORTER_OTLP_HEADERS", "secret-header")]).unwrap_err();
     assert!(!error.contains("secret-header"), "{error}");
