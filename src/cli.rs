@@ -29,6 +29,7 @@ mod migrate;
 mod output;
 mod progress;
 mod rejected;
+mod samples;
 mod shell;
 mod token;
 mod top;

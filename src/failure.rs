@@ -10,6 +10,9 @@ use crate::tokens::secret::NoRandomness;
 /// What ended the program. Each line of the text is one sentence for stderr.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
+    /// What was checked is not as it should be. Exit code 1.
+    #[error("{0}")]
+    Found(String),
     /// Usage, configuration, "no such client", a conflict: a retry of the same command fails again. Exit code 2.
     #[error("{0}")]
     Invalid(String),
@@ -30,6 +33,7 @@ impl Failure {
     /// The exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Found(_) => 1,
             Self::Invalid(_) => 2,
             Self::Environment(_) => 3,
             Self::GaveUp(_) => 70,
@@ -40,6 +44,7 @@ impl Failure {
     #[must_use]
     pub fn with_text(self, text: String) -> Self {
         match self {
+            Self::Found(_) => Self::Found(text),
             Self::Invalid(_) => Self::Invalid(text),
             Self::Environment(_) => Self::Environment(text),
             Self::GaveUp(_) => Self::GaveUp(text),

@@ -1,6 +1,6 @@
 //! The metrics actor.
 //!
-//! - Owns: the registry, the observable gauges and the text of `/metrics` ([`Scrape`]).
+//! - Owns: the registry, the observable gauges, the text of `/metrics` ([`Scrape`]), and what increased lately ([`LookBack`]).
 //! - Source of truth: [`Instruments`] and the registry, in this process.
 //! - Published: [`Instruments`], to which handlers add without a mailbox.
 //! - On restart: nothing is lost. The registry and the instruments belong to the actor's factory, so counters never decrease.
@@ -17,12 +17,14 @@ mod labels;
 mod mailboxes;
 mod operators;
 mod process;
+mod recent;
 
 pub use exporter::Exporter;
 pub use instruments::{Instruments, Proof};
 pub use labels::{ByLabel, Label, bind};
 pub use mailboxes::watch_mailboxes;
 pub use operators::OperatorRejection;
+pub use recent::{Increase, Increases};
 
 /// Renders `/metrics`, in the Prometheus exposition format 0.0.4.
 #[derive(Debug)]
@@ -30,6 +32,14 @@ pub struct Scrape;
 
 impl Request for Scrape {
     type Reply = String;
+}
+
+/// By how much each counter increased in the last minutes.
+#[derive(Debug)]
+pub struct LookBack;
+
+impl Request for LookBack {
+    type Reply = Increases;
 }
 
 /// The actor.
@@ -47,6 +57,10 @@ impl Metrics {
 
 impl Actor for Metrics {
     type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.run_interval(recent::STEP, |actor, _| actor.exporter.remember());
+    }
 }
 
 impl Handler<Envelope<Scrape>> for Metrics {
@@ -54,6 +68,14 @@ impl Handler<Envelope<Scrape>> for Metrics {
 
     fn handle(&mut self, envelope: Envelope<Scrape>, _: &mut Context<Self>) {
         envelope.reply_with(|Scrape| self.exporter.scrape());
+    }
+}
+
+impl Handler<Envelope<LookBack>> for Metrics {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<LookBack>, _: &mut Context<Self>) {
+        envelope.reply_with(|LookBack| self.exporter.look_back());
     }
 }
 

@@ -243,6 +243,8 @@ pub async fn diagnose(config: &Config) -> Result<Diagnosis, Failure> {
         store: open_store(config).await?,
         wrapper: wrapper(config),
         issuer: config.issuer.clone(),
+        key_timing: config.keys,
+        token_lifetime: config.tokens.access_token_lifetime,
     })
 }
 

@@ -1,4 +1,4 @@
-//! `doctor`: the checks that an operator would make by hand.
+//! `doctor`: what a person on call wants to know first, each check with the runbook to open.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -6,36 +6,43 @@ use std::path::Path;
 use serde_json::json;
 
 use super::arguments::Json;
+use super::management::Management;
 use super::output;
 use crate::app::direct;
 use crate::config::{Config, embedded};
 use crate::failure::Failure;
 use crate::service::diagnosis::{Check, Status};
 
+mod server;
+
+/// Runs every check. Fails if one fails; warnings do not.
 pub async fn run(config: &Config, json: Json) -> Result<(), Failure> {
     let mut checks = vec![configuration(config), files(config)];
     checks.extend(store(config).await);
+    checks.extend(server::check(&Management::new(&config.management)));
     let failed = checks.iter().filter(|check| check.status == Status::Failed).count();
     if json.json {
         output::json(&json!({ "ok": failed == 0, "checks": checks }))?;
     } else {
-        let row = |check: &Check| {
-            let status = match check.status {
-                Status::Ok => "ok",
-                Status::Warning => "warning",
-                Status::Skipped => "skipped",
-                Status::Failed => "FAILED",
-            };
-            vec![check.name.to_owned(), status.to_owned(), check.detail.clone()]
-        };
         let rows: Vec<_> = checks.iter().map(row).collect();
-        output::table(&["CHECK", "STATUS", "DETAIL"], &rows)?;
+        output::table(&["CHECK", "STATUS", "DETAIL", "RUNBOOK"], &rows)?;
     }
     match failed {
         0 => Ok(()),
-        1 => Err(Failure::Environment("1 check failed".to_owned())),
-        _ => Err(Failure::Environment(format!("{failed} checks failed"))),
+        1 => Err(Failure::Found("1 check failed".to_owned())),
+        _ => Err(Failure::Found(format!("{failed} checks failed"))),
     }
+}
+
+fn row(check: &Check) -> Vec<String> {
+    let status = match check.status {
+        Status::Ok => "ok",
+        Status::Warning => "warning",
+        Status::Skipped => "skipped",
+        Status::Failed => "FAILED",
+    };
+    let runbook = check.runbook.clone().unwrap_or_default();
+    vec![check.name.to_owned(), status.to_owned(), check.detail.clone(), runbook]
 }
 
 fn configuration(config: &Config) -> Check {
@@ -89,6 +96,9 @@ async fn store(config: &Config) -> Vec<Check> {
     }
     match direct::diagnose(config).await {
         Ok(diagnosis) => diagnosis.run().await,
-        Err(error) => vec![Check::new("store", Status::Failed, error.to_string())],
+        Err(error) => {
+            let check = Check::new("store", Status::Failed, error.to_string());
+            vec![check.with_runbook("OAuth2StoreUnavailable")]
+        }
     }
 }

@@ -128,7 +128,7 @@ pub const EXAMPLES: &[(&str, &str, &str)] = &[
         "Follow the changes of a client",
         "audit list --client ci --follow",
     ),
-    ("doctor", "Run every check", "doctor"),
+    ("doctor", "Run every check; the exit code is 1 if one fails", "doctor"),
     ("healthcheck", "Check readiness in a container", "healthcheck"),
     ("completions", "Print the completions for bash", "completions bash"),
     (

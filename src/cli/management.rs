@@ -1,6 +1,6 @@
 //! Requests to the management listener of a server on this machine.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -18,6 +18,7 @@ const MAX_BYTES: u64 = 4 << 20;
 /// A client of the management listener.
 pub struct Management {
     agent: Agent,
+    address: SocketAddr,
     base: String,
 }
 
@@ -45,10 +46,17 @@ impl Management {
             .max_redirects(0)
             .proxy(None)
             .user_agent(concat!("oauth2_server/", env!("CARGO_PKG_VERSION")));
+        let address = address(listener);
         Self {
             agent: config.build().into(),
-            base: format!("http://{}", address(listener)),
+            address,
+            base: format!("http://{address}"),
         }
+    }
+
+    /// Whether a process listens there.
+    pub fn is_there(&self) -> bool {
+        TcpStream::connect_timeout(&self.address, LIMIT).is_ok()
     }
 
     /// The URL of a path.

@@ -10,14 +10,13 @@ use serde_json::Value;
 use super::arguments::Json;
 use super::management::Management;
 use super::output;
+use super::samples::{Change, Samples};
 use crate::config::{Config, embedded};
 use crate::failure::Failure;
 
-mod samples;
 mod text;
 mod view;
 
-use samples::{Change, Samples};
 use view::{Busiest, View};
 
 /// Clients that are listed.

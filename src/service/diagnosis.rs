@@ -1,16 +1,19 @@
 //! Checks of a store that an operator asks for: does it respond, is its clock right, is its schema current, does it
-//! accept writes, can its keys sign.
-
-use std::time::Duration;
+//! accept writes, is its ledger maintained, can its keys sign and are they rotated.
 
 use oauth2_actors::runtime::clock::{Clock, SystemClock};
 use oauth2_store::{Store, StoreError};
-use serde::Serialize;
 
 use super::cut_offs::revokes_new_tokens;
-use super::error::{Result, ServiceError};
-use crate::keys::keyring::Keyring;
+use super::error::Result;
+use crate::keys::lifecycle::KeyTiming;
 use crate::keys::wrapping::KeyWrapper;
+
+mod check;
+mod keys;
+mod ledger;
+
+pub use check::{Check, RUNBOOKS, Status};
 
 /// A store whose clock differs by more gives tokens another lifetime than the configured one.
 const MAX_CLOCK_DIFFERENCE_MS: u64 = 2_000;
@@ -30,43 +33,10 @@ pub struct Diagnosis {
     pub wrapper: Result<Option<KeyWrapper>>,
     /// This issuer.
     pub issuer: String,
-}
-
-/// The outcome of a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// It passes.
-    Ok,
-    /// It passes, but something should be done.
-    Warning,
-    /// There is nothing to check.
-    Skipped,
-    /// It fails.
-    Failed,
-}
-
-/// A check and its outcome.
-#[derive(Debug, Serialize)]
-pub struct Check {
-    /// What was checked.
-    #[serde(rename = "check")]
-    pub name: &'static str,
-    /// The outcome.
-    pub status: Status,
-    /// For people.
-    pub detail: String,
-}
-
-impl Check {
-    /// A check with this outcome.
-    pub fn new(name: &'static str, status: Status, detail: impl Into<String>) -> Self {
-        Self {
-            name,
-            status,
-            detail: detail.into(),
-        }
-    }
+    /// When keys are rotated.
+    pub key_timing: KeyTiming,
+    /// The default lifetime of tokens, seconds.
+    pub token_lifetime: u32,
 }
 
 impl Diagnosis {
@@ -74,7 +44,10 @@ impl Diagnosis {
     pub async fn run(&self) -> Vec<Check> {
         let clock_ms = match self.store.ping().await {
             Ok(clock_ms) => clock_ms,
-            Err(error) => return vec![Check::new("store", Status::Failed, error.to_string())],
+            Err(error) => {
+                let check = Check::new("store", Status::Failed, error.to_string());
+                return vec![check.with_runbook("OAuth2StoreUnavailable")];
+            }
         };
         let schema = self.schema().await;
         let is_current = schema.status == Status::Ok;
@@ -83,11 +56,16 @@ impl Diagnosis {
         } else {
             difference(clock_ms)
         };
-        let mut checks = vec![self.connection(), clock, schema];
+        let mut checks = vec![self.connection(), clock.with_runbook("OAuth2ClockSkew"), schema];
         if is_current {
-            checks.push(self.writes().await);
-            let keys = self.keys().await;
-            checks.push(keys.unwrap_or_else(|error| Check::new("keys", Status::Failed, error.to_string())));
+            checks.push(self.writes().await.with_runbook("OAuth2StoreNotWritable"));
+            checks.extend(ledger::check(&self.store, clock_ms as i64 / 1000, self.token_lifetime).await);
+            let expected = keys::Expected {
+                wrapper: &self.wrapper,
+                issuer: &self.issuer,
+                timing: &self.key_timing,
+            };
+            checks.extend(keys::check(self.store.keys().await, &expected));
         }
         checks
     }
@@ -145,7 +123,7 @@ impl Diagnosis {
             Ok(None) => (Status::Failed, format!("there is no schema; {RUN}")),
             Err(error) => (Status::Failed, error.to_string()),
         };
-        Check::new("schema", status, detail)
+        Check::new("schema", status, detail).with_runbook("OAuth2StoreCorrupt")
     }
 
     /// Writes and takes it back: a store that responds may accept no writes.
@@ -154,46 +132,6 @@ impl Diagnosis {
             Ok(()) => Check::new("writes", Status::Ok, "the store accepts writes"),
             Err(error) => Check::new("writes", Status::Failed, error.to_string()),
         }
-    }
-
-    async fn keys(&self) -> Result<Check> {
-        let keys = self.store.keys().await?;
-        if keys.is_empty() {
-            return Ok(Check::new(
-                "keys",
-                Status::Skipped,
-                "there are none: the first start creates them",
-            ));
-        }
-        let wrapper = self.wrapper.clone()?.ok_or_else(|| {
-            ServiceError::Key("the key encryption key that unwraps the signing keys is missing".to_owned())
-        })?;
-        let (_, errors) = Keyring::open_lenient(&self.issuer, &wrapper, &keys, None, Duration::ZERO);
-        if !errors.is_empty() {
-            let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            let detail = format!(
-                "{} of {} signing keys cannot sign: {}",
-                errors.len(),
-                keys.len(),
-                reasons.join("; ")
-            );
-            return Ok(Check::new("keys", Status::Failed, detail));
-        }
-        let stale = keys.iter().filter(|key| !wrapper.is_current(key)).count();
-        if stale > 0 {
-            let detail = format!(
-                "{stale} of {} signing keys are wrapped under the previous key encryption key; run: oauth2_server key rewrap",
-                keys.len()
-            );
-            return Ok(Check::new("keys", Status::Warning, detail));
-        }
-        let previous = if wrapper.previous.is_some() {
-            "; OAUTH2_KEY_ENCRYPTION_KEY_PREVIOUS is not needed any more"
-        } else {
-            ""
-        };
-        let detail = format!("{} signing keys unwrap{previous}", keys.len());
-        Ok(Check::new("keys", Status::Ok, detail))
     }
 }
 

@@ -55,7 +55,7 @@ async fn until_shed(server: &DedicatedServer, client: &Credentials) {
 /// `doctor` fails and its line about writes has these words.
 fn doctor_reports(setup: &Setup, words: &[&str]) {
     let output = setup.run(&["doctor", "--json"]);
-    assert_eq!(output.code, 3, "{} {}", output.stdout, output.stderr);
+    assert_eq!(output.code, 1, "{} {}", output.stdout, output.stderr);
     let found: Value = serde_json::from_str(&output.stdout).unwrap();
     let failed: Vec<_> = found["checks"]
         .as_array()
@@ -63,8 +63,9 @@ fn doctor_reports(setup: &Setup, words: &[&str]) {
         .iter()
         .filter(|check| check["status"] == "failed")
         .collect();
-    assert_eq!(failed.len(), 1, "{found}");
     assert_eq!(failed[0]["check"], "writes", "{found}");
+    // Where a server runs, it says the same.
+    assert!(failed[1..].iter().all(|check| check["check"] == "server"), "{found}");
     for word in words {
         assert!(failed[0]["detail"].as_str().unwrap().contains(word), "{word}: {found}");
     }
@@ -120,7 +121,7 @@ async fn read_only_file_system_is_reported_by_doctor() {
     assert_eq!(setup.run(&["migrate"]).code, 0);
     disk.remount("ro");
     let output = setup.run(&["doctor"]);
-    assert_eq!(output.code, 3, "{} {}", output.stdout, output.stderr);
+    assert_eq!(output.code, 1, "{} {}", output.stdout, output.stderr);
     assert!(
         output.stdout.contains("permissions") || output.stdout.contains("read-only"),
         "{}",

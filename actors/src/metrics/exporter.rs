@@ -1,7 +1,8 @@
 //! The registry, and how it becomes text.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
@@ -9,6 +10,7 @@ use prometheus::{Encoder, Registry, TextEncoder};
 
 use super::catalogue::NAMESPACE;
 use super::process;
+use super::recent::{History, Increases};
 
 /// The registry, shared by all incarnations of the actor.
 #[derive(Clone)]
@@ -17,6 +19,7 @@ pub struct Exporter {
     provider: SdkMeterProvider,
     /// The text of the last scrape, in case the next one fails.
     last: Arc<Mutex<String>>,
+    history: Arc<Mutex<History>>,
 }
 
 impl fmt::Debug for Exporter {
@@ -46,6 +49,7 @@ impl Exporter {
             registry,
             provider,
             last: Arc::default(),
+            history: Arc::new(Mutex::new(History::new())),
         };
         process::register(&exporter.meter());
         Ok(exporter)
@@ -73,5 +77,19 @@ impl Exporter {
             last.clone_from(&text);
         }
         text
+    }
+
+    /// Remembers the counters as they are now.
+    pub(super) fn remember(&self) {
+        let families = self.registry.gather();
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.remember(&families, Instant::now());
+    }
+
+    /// By how much each counter increased in the last minutes.
+    pub(super) fn look_back(&self) -> Increases {
+        let families = self.registry.gather();
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.increases(&families, Instant::now())
     }
 }

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::samples::Change;
+use crate::cli::samples::Change;
 
 /// Routes that are shown, those with the most requests.
 const ROUTES: usize = 8;

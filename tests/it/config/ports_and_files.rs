@@ -29,7 +29,7 @@ fn unusable(setup: &Setup, words: &[&str]) {
         rejected(&setup.run(arguments), 3, words);
     }
     let doctor = setup.run(&["doctor"]);
-    assert_eq!(doctor.code, 3, "{}", doctor.stdout);
+    assert_eq!(doctor.code, 1, "{}", doctor.stdout);
     assert!(doctor.stdout.contains("FAILED"), "{}", doctor.stdout);
 }
 
