@@ -22,6 +22,7 @@ use crate::failure::Failure;
 
 mod actors;
 mod bootstrap;
+mod bus;
 mod composition;
 mod descriptors;
 pub mod direct;
@@ -94,6 +95,7 @@ async fn run_on(
 ) -> Result<(), Failure> {
     embedded_store::create_schema(config, store, options.migrate).await?;
     let secrets = embedded::provide(config, bootstrap::may_hold_keys(config, store).await)?;
+    bus::check(config, store).await?;
     let clock = Arc::new(StoreClock::of_this_machine());
     let now_ms = clock.unix_ms() as i64;
     let (prepared, when_prepared) = watch::channel(false);

@@ -22,6 +22,7 @@ mod parse;
 pub mod permissions;
 pub mod print;
 pub mod quotas;
+pub mod redis;
 pub mod secret;
 pub mod secrets;
 pub mod server;
@@ -40,6 +41,7 @@ pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use print::Entry;
 pub use quotas::Quotas;
+pub use redis::Redis;
 pub use secret::Secret;
 pub use secrets::Secrets;
 pub use server::{Listener, Server};
@@ -54,6 +56,7 @@ use values::Values;
 pub const TABLE: Table = Table(&[
     server::KEYS,
     database::KEYS,
+    redis::KEYS,
     issuer::KEYS,
     secrets::KEYS,
     signing_keys::KEYS,
@@ -76,6 +79,8 @@ pub struct Config {
     pub management_hosts: Vec<String>,
     /// The store and its connections.
     pub database: Database,
+    /// The Redis that nodes share, if there is one.
+    pub redis: Option<Redis>,
     /// `iss` of every token (RFC 8414 section 2), as it was given.
     pub issuer: String,
     /// Access tokens of clients without settings of their own.
@@ -150,6 +155,7 @@ fn read_sections(values: &mut Values, input: &Input) -> Option<Config> {
     let management = Listener::read_management(values, server.as_ref().map(|server| &server.listener));
     let management_hosts = server::read_management_hosts(values);
     let database = Database::read(values, &input.directory);
+    let redis = redis::read(values, database.as_ref(), &input.directory);
     let issuer = issuer::read(values, server.as_ref().map(|server| &server.listener));
     let secrets = Secrets::read(values, database.as_ref());
     let tokens = Tokens::read(values);
@@ -164,6 +170,7 @@ fn read_sections(values: &mut Values, input: &Input) -> Option<Config> {
         management: management?,
         management_hosts: management_hosts?,
         database: database?,
+        redis: redis?,
         issuer: issuer?,
         tokens: tokens?,
         secrets: secrets?,

@@ -112,6 +112,7 @@ fn commits(c: &mut Criterion) {
             acquire_timeout: LATER,
             password_file: None,
             pooler: Pooler::None,
+            listen_at: None,
         };
         let store = runtime.block_on(async {
             let store = Store::open(&options).await.unwrap();

@@ -4,6 +4,7 @@
 //!   actix's pitfalls.
 //! - [`store_gateway`], [`token_store`], [`revocation_cache`], [`rate_limiter`], [`quota_keeper`], [`key_keeper`],
 //!   [`audit_writer`], [`metrics`]: one actor per file. An actor names no other actor.
+//! - [`bus`]: the actor that tells other nodes what was committed here, by [`hints`].
 //! - [`directory`]: the clients and keys that request handlers read without a mailbox.
 //! - [`freshness`]: when a published view last agreed with the store.
 //! - [`error`]: why an actor did not reply.
@@ -11,9 +12,11 @@
 //! To add an actor: its file, its line here, and its `supervise` call in the server's composition root.
 
 pub mod audit_writer;
+pub mod bus;
 pub mod directory;
 pub mod error;
 pub mod freshness;
+pub mod hints;
 pub mod key_keeper;
 pub mod metrics;
 pub mod quota_keeper;

@@ -1,8 +1,8 @@
 //! The revocation cache.
 //!
 //! - Owns: the set of revoked token ids, and the cut-offs of clients, users, keys and the issuer.
-//! - Source of truth: the store's revocation log. The cache reads it every [`POLL`] and at each wake-up; a revocation by this
-//!   node is applied at once by [`Apply`], after the store has committed it.
+//! - Source of truth: the store's revocation log. The cache reads it at its pace ([`POLL`] without hints) and at each wake-up. A
+//!   revocation that this node, or one that hinted at it, has committed is applied at once by [`Apply`].
 //! - Published: [`RevocationView`], which handlers read without a mailbox. It carries when it last agreed with the store.
 //! - On restart: the new actor reads the whole log into a new view before it publishes that. Until then the old view stays
 //!   published and becomes stale.
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::runtime::clock::{Clock, IdClock};
 use crate::runtime::mailbox::{Envelope, Request};
-use crate::runtime::schedule::{SingleFlight, Wake, follow, when_ready};
+use crate::runtime::schedule::{Pace, SingleFlight, Wake, follow, when_ready};
 use oauth2_store::StoreError;
 use oauth2_store::model::{Revocation, RevocationTarget};
 use oauth2_store::{LogPosition, Store};
@@ -27,7 +27,7 @@ mod view;
 
 pub use view::{RevocationView, Subject};
 
-/// Interval at which the log is read.
+/// Interval at which the log is read where there are no hints.
 pub const POLL: Duration = Duration::from_millis(250);
 
 /// Interval at which revocations of expired tokens are dropped.
@@ -39,9 +39,9 @@ const YIELD_EVERY: usize = 10_000;
 /// The published view: handlers load it for each check.
 pub type PublishedRevocations = Arc<ArcSwap<RevocationView>>;
 
-/// Applies a revocation that this node has committed.
+/// Applies revocations that the store has committed.
 #[derive(Debug)]
-pub struct Apply(pub Revocation);
+pub struct Apply(pub Vec<Revocation>);
 
 impl Request for Apply {
     type Reply = ();
@@ -62,6 +62,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// The number of incarnations so far.
     pub generations: Arc<AtomicU64>,
+    /// How often the log is polled.
+    pub pace: Pace,
     /// Causes a read of the log before the next poll.
     pub wake: Wake,
 }
@@ -173,7 +175,7 @@ impl Actor for RevocationCache {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         when_ready(ctx, self.deps.prepared.clone(), |actor, ctx| {
-            follow(ctx, POLL, &actor.deps.wake, &actor.polling, Self::poll);
+            follow(ctx, &actor.deps.pace, &actor.deps.wake, &actor.polling, Self::poll);
         });
         ctx.run_interval(PURGE, |actor, _| actor.view.purge(actor.deps.clock.unix_ms()));
     }
@@ -183,10 +185,13 @@ impl Handler<Envelope<Apply>> for RevocationCache {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<Apply>, _: &mut Context<Self>) {
-        envelope.reply_with(|Apply(revocation)| {
+        envelope.reply_with(|Apply(revocations)| {
             // While a restarted actor still loads, handlers read the view of its predecessor: apply to both.
-            self.deps.published.load().apply(&revocation);
-            apply(&self.deps.ids, &self.view, &revocation);
+            let published = self.deps.published.load();
+            for revocation in &revocations {
+                published.apply(revocation);
+                apply(&self.deps.ids, &self.view, revocation);
+            }
         });
     }
 }
@@ -215,6 +220,7 @@ mod tests {
             acquire_timeout: wait,
             password_file: None,
             pooler: Pooler::None,
+            listen_at: None,
         };
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1));
         let deps = Deps {
@@ -224,6 +230,7 @@ mod tests {
             ids: Arc::new(IdClock::new(Arc::clone(&clock))),
             clock,
             generations: Arc::default(),
+            pace: Pace::every(POLL),
             wake: Wake::default(),
         };
         let (first, second) = (RevocationCache::new(deps.clone()), RevocationCache::new(deps.clone()));

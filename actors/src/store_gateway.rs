@@ -22,7 +22,7 @@ use crate::directory::Directory;
 use crate::freshness::STALENESS_BUDGET;
 use crate::runtime::clock::{Clock, IdClock, Reservation, StoreClock};
 use crate::runtime::mailbox::{Envelope, Request};
-use crate::runtime::schedule::{SingleFlight, Wake, follow, when_ready};
+use crate::runtime::schedule::{Pace, SingleFlight, Wake, follow, when_ready};
 use oauth2_store::StoreError;
 use oauth2_store::{LedgerFigures, LogPosition, Maintenance, Store};
 
@@ -31,8 +31,8 @@ pub mod handle;
 
 use clock_watch::ClockWatch;
 
-/// Interval at which the log of changes of clients and keys is read.
-const REFRESH: Duration = Duration::from_millis(250);
+/// Interval at which the log of changes of clients and keys is read where there are no hints.
+pub const REFRESH: Duration = Duration::from_millis(250);
 
 /// Pause before a failed refresh is retried while a change waits for it.
 const RETRY: Duration = Duration::from_millis(25);
@@ -90,6 +90,8 @@ pub struct Deps {
     pub maintenance: Arc<MaintenanceFigures>,
     /// Days that audit rows are kept; `None`: they are never deleted.
     pub audit_days: Option<u32>,
+    /// How often the log of changes is polled.
+    pub pace: Pace,
     /// Causes a refresh of the directory before the next poll.
     pub wake: Wake,
     /// Wakes the revocation cache: deleting a client or revoking a key writes a revocation too.
@@ -317,7 +319,13 @@ impl Actor for StoreGateway {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         when_ready(ctx, self.deps.prepared.clone(), |actor, ctx| {
-            follow(ctx, REFRESH, &actor.deps.wake, &actor.refreshing, Self::refresh);
+            follow(
+                ctx,
+                &actor.deps.pace,
+                &actor.deps.wake,
+                &actor.refreshing,
+                Self::refresh,
+            );
         });
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use oauth2_actors::revocation_cache::{Apply, Deps, PublishedRevocations, RevocationCache, Subject};
-use oauth2_actors::runtime::schedule::Wake;
+use oauth2_actors::runtime::schedule::{Pace, Wake};
 use oauth2_actors::runtime::{IdClock, ManualClock, Policy, Supervised, supervise};
 use oauth2_store::model::token::uuid_v7_ms;
 use oauth2_store::model::{AuditEntry, Revocation, RevocationTarget};
@@ -36,6 +36,7 @@ impl Fixture {
             ids: Arc::new(IdClock::new(clock.clone())),
             clock,
             generations: Arc::default(),
+            pace: Pace::every(Duration::from_millis(250)),
             wake: Wake::default(),
         };
         let own = deps.clone();
@@ -91,7 +92,7 @@ async fn token_issued_in_the_millisecond_of_an_applied_cut_off_but_after_it_is_n
         let before = f.issue();
         assert!(!f.is_revoked(before));
         let deadline = Instant::now() + PATIENCE;
-        let applied = f.cache.mailbox.ask(Apply(cut_off(target)), deadline).unwrap();
+        let applied = f.cache.mailbox.ask(Apply(vec![cut_off(target)]), deadline).unwrap();
         applied.await.unwrap();
         assert!(f.is_revoked(before), "in force when the reply comes");
         let after = f.issue();

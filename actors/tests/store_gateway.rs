@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use oauth2_actors::directory::Directory;
-use oauth2_actors::runtime::schedule::Wake;
+use oauth2_actors::runtime::schedule::{Pace, Wake};
 use oauth2_actors::runtime::{IdClock, ManualClock, Policy, StoreClock, supervise};
 use oauth2_actors::store_gateway::handle::StoreGatewayHandle;
 use oauth2_actors::store_gateway::{Deps, StoreGateway};
@@ -45,6 +45,7 @@ impl Fixture {
             ids: Arc::new(IdClock::new(Arc::new(ManualClock::at(NOW_MS)))),
             maintenance: Arc::default(),
             audit_days: None,
+            pace: Pace::every(Duration::from_millis(250)),
             wake: wake.clone(),
             wake_revocations: Wake::default(),
         };

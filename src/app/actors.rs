@@ -5,7 +5,9 @@ use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use oauth2_actors::audit_writer::{self, AuditWriter, Failures};
+use oauth2_actors::bus::{Bus, BusStatus};
 use oauth2_actors::directory::Directory;
+use oauth2_actors::hints::Outbox;
 use oauth2_actors::key_keeper::{self, KeyKeeper};
 use oauth2_actors::metrics::{Exporter, Instruments, Metrics};
 use oauth2_actors::quota_keeper::{self, Counters, QuotaKeeper, QuotasOf};
@@ -13,7 +15,7 @@ use oauth2_actors::rate_limiter::{FailureOptions, Limits, PublishedLimits, RateL
 use oauth2_actors::revocation_cache::{self, PublishedRevocations, RevocationCache};
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
 use oauth2_actors::runtime::mailbox::Mailbox;
-use oauth2_actors::runtime::schedule::Wake;
+use oauth2_actors::runtime::schedule::{Pace, Wake};
 use oauth2_actors::runtime::supervisor::Policy;
 use oauth2_actors::runtime::system::ActorSystem;
 use oauth2_actors::store_gateway::{self, MaintenanceFigures, StoreGateway};
@@ -22,6 +24,7 @@ use oauth2_actors::token_store::workers::TokenStores;
 use oauth2_store::{Location, Store};
 use tokio::sync::watch;
 
+use super::bus::{self, Follow};
 use super::keys;
 use crate::config::Config;
 use crate::keys::wrapping::KeyWrapper;
@@ -60,16 +63,26 @@ pub(super) struct Actors {
     /// Retired keys to be removed before their last token expires.
     pub(super) removed_early: Arc<AtomicU64>,
     pub(super) metrics: Mailbox<Metrics>,
+    /// The state of the bus, where nodes have one.
+    pub(super) bus: Option<Arc<BusStatus>>,
+    /// The hints that wait to be sent.
+    pub(super) outbox: Outbox,
 }
 
 impl Actors {
     /// Starts the actors.
     pub(super) fn start(deps: &Deps<'_>) -> Self {
         let mut system = ActorSystem::default();
-        let wake_revocations = Wake::default();
-        let (store_gateway, maintenance) = deps.store_gateway(&mut system, &wake_revocations);
+        let follow = Follow {
+            pace: Pace::every(revocation_cache::POLL),
+            wake: Wake::default(),
+            wake_revocations: Wake::default(),
+        };
+        let (store_gateway, maintenance) = deps.store_gateway(&mut system, &follow);
         let token_stores = Arc::new(deps.token_stores(&mut system));
-        let (revocation_cache, revocations) = deps.revocation_cache(&mut system, wake_revocations);
+        let (revocation_cache, revocations) = deps.revocation_cache(&mut system, &follow);
+        let outbox = Outbox::default();
+        let bus = deps.bus(&mut system, &outbox, &follow, &revocation_cache);
         let limits = deps.rate_limiter(&mut system);
         let removed_early = deps.key_keeper(&mut system);
         let (audit_writer, failures) = deps.audit_writer(&mut system);
@@ -90,6 +103,8 @@ impl Actors {
             failures,
             removed_early,
             metrics,
+            bus,
+            outbox,
         }
     }
 }
@@ -113,7 +128,7 @@ impl Deps<'_> {
     fn store_gateway(
         &self,
         system: &mut ActorSystem,
-        wake_revocations: &Wake,
+        follow: &Follow,
     ) -> (Mailbox<StoreGateway>, Arc<MaintenanceFigures>) {
         let maintenance = Arc::new(MaintenanceFigures::default());
         let deps = store_gateway::Deps {
@@ -125,8 +140,9 @@ impl Deps<'_> {
             ids: Arc::clone(self.ids),
             maintenance: Arc::clone(&maintenance),
             audit_days: self.config.audit.retention_days,
-            wake: Wake::default(),
-            wake_revocations: wake_revocations.clone(),
+            pace: follow.pace.clone(),
+            wake: follow.wake.clone(),
+            wake_revocations: follow.wake_revocations.clone(),
         };
         let actor = system.supervise("store_gateway", Policy::default(), move |_| {
             StoreGateway::new(deps.clone())
@@ -152,7 +168,7 @@ impl Deps<'_> {
     fn revocation_cache(
         &self,
         system: &mut ActorSystem,
-        wake: Wake,
+        follow: &Follow,
     ) -> (Mailbox<RevocationCache>, PublishedRevocations) {
         let published = PublishedRevocations::default();
         let deps = revocation_cache::Deps {
@@ -162,12 +178,38 @@ impl Deps<'_> {
             ids: Arc::clone(self.ids),
             clock: Arc::clone(self.clock) as Arc<dyn Clock>,
             generations: Arc::default(),
-            wake,
+            pace: follow.pace.clone(),
+            wake: follow.wake_revocations.clone(),
         };
         let actor = system.supervise("revocation_cache", Policy::default(), move |_| {
             RevocationCache::new(deps.clone())
         });
         (actor, published)
+    }
+
+    /// The bus, if this issuer may have other nodes.
+    fn bus(
+        &self,
+        system: &mut ActorSystem,
+        outbox: &Outbox,
+        follow: &Follow,
+        revocation_cache: &Mailbox<RevocationCache>,
+    ) -> Option<Arc<BusStatus>> {
+        let transport = bus::transport(self.config, self.store)?;
+        let status = Arc::new(BusStatus::default());
+        let deps = oauth2_actors::bus::Deps {
+            transport,
+            keys: bus::keys(self.wrapper),
+            node: bus::node(),
+            outbox: outbox.clone(),
+            apply: bus::apply(follow, revocation_cache),
+            status: Arc::clone(&status),
+            prepared: self.prepared.clone(),
+            clock: Arc::clone(self.clock),
+            pace: follow.pace.clone(),
+        };
+        system.supervise("bus", Policy::default(), move |_| Bus::new(deps.clone()));
+        Some(status)
     }
 
     fn rate_limiter(&self, system: &mut ActorSystem) -> PublishedLimits {

@@ -88,6 +88,7 @@ impl Composition {
             store: StoreAccess::Gateway(Gateway {
                 handle: StoreGatewayHandle(actors.store_gateway.clone()),
                 revocation_cache: actors.revocation_cache.clone(),
+                hints: actors.outbox.clone(),
                 directory,
                 ids: Arc::clone(&ids),
                 clock: Arc::clone(&clock),
@@ -139,6 +140,8 @@ impl Composition {
             failures: Arc::clone(&actors.failures),
             timing: config.keys,
             clock,
+            bus: actors.bus.clone(),
+            outbox: actors.outbox.clone(),
         };
         gauges::register(exporter, sources);
         Ok(Self {

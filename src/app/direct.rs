@@ -14,7 +14,7 @@ use oauth2_store::{LogPosition, Store, StoreError, StoreOptions};
 use tokio::sync::Mutex;
 
 use super::services::{Base, Services};
-use super::{embedded_store, keys};
+use super::{bus, embedded_store, keys};
 use crate::config::embedded::{self, SecretError};
 use crate::config::{Config, system_user};
 use crate::failure::Failure;
@@ -24,7 +24,7 @@ use crate::service::error::ServiceError;
 use crate::service::ledger_access::LedgerAccess;
 use crate::service::operator::Operator;
 use crate::service::published_keys::PublishedKeys;
-use crate::service::store_access::StoreAccess;
+use crate::service::store_access::{self, StoreAccess};
 use crate::service::views::Views;
 use crate::tokens::verified::VerifiedTokens;
 
@@ -120,7 +120,10 @@ impl Direct {
         let counters = Arc::new(Counters::default());
         let exporter = Exporter::new().map_err(Failure::environment)?;
         let base = Base {
-            store: StoreAccess::Direct(store.clone()),
+            store: StoreAccess::Direct(store_access::Direct {
+                store: store.clone(),
+                announce: bus::announce(config, &store, wrapper.as_ref().ok().and_then(Option::as_ref), &clock),
+            }),
             views: views.clone(),
             keys,
             wrapper,

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use oauth2_actors::audit_writer::Failures;
+use oauth2_actors::bus::BusStatus;
+use oauth2_actors::hints::{Outbox, Rejection};
 use oauth2_actors::metrics::Exporter;
-use oauth2_actors::metrics::catalogue::{Metric, keys, limits, process, store, tokens};
+use oauth2_actors::metrics::catalogue::{Metric, bus, keys, limits, process, store, tokens};
 use oauth2_actors::quota_keeper::Counters;
 use oauth2_actors::rate_limiter::PublishedLimits;
 use oauth2_actors::runtime::clock::{Clock, StoreClock};
@@ -33,6 +35,8 @@ pub(super) struct Sources {
     pub(super) removed_early: Arc<AtomicU64>,
     pub(super) timing: KeyTiming,
     pub(super) clock: Arc<StoreClock>,
+    pub(super) bus: Option<Arc<BusStatus>>,
+    pub(super) outbox: Outbox,
 }
 
 /// Registers the gauges.
@@ -49,6 +53,7 @@ pub(super) fn register(exporter: &Exporter, sources: Sources) {
     register.clients();
     register.tokens();
     register.signing_keys();
+    register.bus();
     process::LOG_LINES_DROPPED.observe(&register.meter, || logging::dropped_lines() as f64);
     process::LOG_LINES_SUPPRESSED.observe(&register.meter, || logging::flood::suppressed_lines() as f64);
 }
@@ -215,6 +220,26 @@ impl Register {
         });
         self.value(&keys::REMOVED_EARLY, |from| {
             from.removed_early.load(Ordering::Relaxed) as f64
+        });
+    }
+
+    fn bus(&self) {
+        let Some(status) = self.sources.bus.clone() else { return };
+        let value = |row: &Metric, value: fn(&BusStatus) -> f64| {
+            let status = Arc::clone(&status);
+            row.observe(&self.meter, move || value(&status));
+        };
+        value(&bus::BUS_UP, |status| flag(status.is_flowing()));
+        value(&bus::BUS_NODES, |status| status.nodes() as f64);
+        value(&bus::HINTS_SENT, |status| status.sent() as f64);
+        value(&bus::HINTS_RECEIVED, |status| status.received() as f64);
+        value(&bus::HINTS_DELAY, BusStatus::delay);
+        let sources = Arc::clone(&self.sources);
+        bus::MESSAGES_DROPPED.observe_each(&self.meter, move |observe| {
+            for reason in Rejection::ALL {
+                observe(status.rejected(reason) as f64, &[("reason", reason.as_str())]);
+            }
+            observe(sources.outbox.dropped() as f64, &[("reason", bus::FULL)]);
         });
     }
 

@@ -34,6 +34,16 @@ const POOLER: Key = key(
     "Pooler between the server and Postgres: `none`, or `transaction` for one in transaction mode, such as pgbouncer. A pooler \
      in transaction mode is rejected unless it is set here.",
 );
+const LISTEN_URL: Key = Key {
+    secrecy: Secrecy::Url,
+    ..key(
+        "OAUTH2_DATABASE_LISTEN_URL",
+        "database.listen_url",
+        Derived("`OAUTH2_DATABASE_URL`"),
+        "`postgres://…` URL of the same database without the pooler, for the one connection on which a node listens to the others. Not \
+         used with `OAUTH2_REDIS_URL`.",
+    )
+};
 const MAX_CONNECTIONS: Key = key(
     "OAUTH2_DATABASE_MAX_CONNECTIONS",
     "database.max_connections",
@@ -70,6 +80,7 @@ pub(super) const KEYS: &[Key] = &[
     URL,
     PASSWORD_FILE,
     POOLER,
+    LISTEN_URL,
     MAX_CONNECTIONS,
     MIN_CONNECTIONS,
     CONNECT_TIMEOUT,
@@ -113,6 +124,7 @@ impl Database {
             values.add_secret_file(&PASSWORD_FILE, None, path.clone());
         }
         let pooler = values.get(&POOLER, parse_pooler);
+        let listen_at = values.optional(&LISTEN_URL, parse_listen_url);
         let connect = values.get(&CONNECT_TIMEOUT, positive_duration);
         let idle = values.get(&IDLE_TIMEOUT, positive_duration);
         let acquire = values.get(&ACQUIRE_TIMEOUT_MS, |text| number::<u64>(text, 1, 60_000));
@@ -130,6 +142,7 @@ impl Database {
             min_connections: min?,
             password_file: password?,
             pooler: pooler?,
+            listen_at: listen_at?,
             connect_timeout: connect?,
             idle_timeout: idle?,
             min_lock_wait: Duration::ZERO,
@@ -180,6 +193,13 @@ fn parse_pooler(text: &str) -> Result<Pooler, String> {
         "transaction" => Ok(Pooler::Transaction),
         _ => Err("must be one of none, transaction".to_owned()),
     }
+}
+
+fn parse_listen_url(text: &str) -> Result<Location, String> {
+    if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
+        return Err("must begin with postgres:// or postgresql://".to_owned());
+    }
+    check_url(text).map(|()| Location::Postgres(text.to_owned()))
 }
 
 fn parse_url(text: &str, directory: &Path) -> Result<Location, String> {

@@ -29,6 +29,8 @@ pub struct Values {
     errors: Vec<ConfigError>,
     /// The files that hold secrets, each with the key or keys that say so.
     secret_files: Vec<(String, PathBuf)>,
+    /// Keys that were set in vain, each with the reason.
+    in_vain: Vec<String>,
 }
 
 impl Values {
@@ -40,6 +42,7 @@ impl Values {
             derived: HashMap::new(),
             errors: Vec::new(),
             secret_files: Vec::new(),
+            in_vain: Vec::new(),
         };
         if let Some((path, text)) = &input.file {
             values.add_file(path, text, input);
@@ -207,6 +210,12 @@ impl Values {
         self.reject(name, origin, problem);
     }
 
+    /// Records a warning of a key that was set. `problem` follows its name.
+    pub fn warn(&mut self, key: &'static Key, problem: &str) {
+        let name = self.settings.get(key.path).map_or(key.env, |setting| &*setting.name);
+        self.in_vain.push(format!("{name} {problem}"));
+    }
+
     /// Sets the value that [`Self::entries`] shows for a key without a fixed default when it is not set.
     pub fn set_derived(&mut self, key: &'static Key, text: String) {
         self.derived.insert(key.path, text);
@@ -253,13 +262,17 @@ impl Values {
         self.table.keys().map(entry).collect()
     }
 
-    /// A warning for each file with a secret that other users can read or replace, and one if keys are set that this version does not use.
+    /// A warning for each file with a secret that other users can read or replace, for each key that was set in vain, and one if keys are
+    /// set that this version does not use.
     pub fn warnings(&self, input: &Input) -> Vec<String> {
         let exposed = self.secret_files.iter().filter_map(|(name, path)| {
             let problem = (input.exposure)(path)?;
             Some(format!("{name}: {} {problem}", path.display()))
         });
-        exposed.chain(self.without_effect()).collect()
+        exposed
+            .chain(self.in_vain.iter().cloned())
+            .chain(self.without_effect())
+            .collect()
     }
 
     fn without_effect(&self) -> Option<String> {

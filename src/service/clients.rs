@@ -280,10 +280,11 @@ impl Clients {
     }
 
     async fn enforce(&self, cutoffs: impl IntoIterator<Item = Revocation>, deadline: Instant) -> Result<()> {
-        for cutoff in cutoffs {
-            self.store.enforce(cutoff, deadline).await?;
+        let cutoffs: Vec<_> = cutoffs.into_iter().collect();
+        if cutoffs.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.store.enforce(cutoffs, deadline).await
     }
 
     /// The store's clock, Unix seconds.

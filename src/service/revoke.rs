@@ -111,10 +111,11 @@ impl Revoke {
                 store.revoke_many(&rows, cutoff_ms).await
             })
             .await?;
-        for (revocation, _) in revocations {
+        let revocations: Vec<_> = revocations.into_iter().map(|(revocation, _)| revocation).collect();
+        for revocation in &revocations {
             self.instruments.token_revoked(&revocation.target);
-            self.store.enforce(revocation, deadline).await?;
         }
+        self.store.enforce(revocations, deadline).await?;
         Ok(unrecorded)
     }
 
@@ -157,10 +158,7 @@ impl Revoke {
         if let Some(revocation) = appended.first() {
             self.instruments.token_revoked(&revocation.target);
         }
-        for revocation in appended {
-            self.store.enforce(revocation, deadline).await?;
-        }
-        Ok(())
+        self.store.enforce(appended, deadline).await
     }
 
     /// Whether the record of the token's id is another client's. Holders of a shared secret can make tokens with any id, and a

@@ -3,11 +3,14 @@
 //! A server goes through the store gateway: bounded, with the deadline of the request, and what was committed holds on this node
 //! before the caller is answered. The command line has a store of its own and no caller that waits.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::future::BoxFuture;
 use oauth2_actors::directory::Directory;
+use oauth2_actors::hints::{Hint, Outbox};
 use oauth2_actors::revocation_cache::{Apply, RevocationCache};
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
 use oauth2_actors::runtime::mailbox::Mailbox;
@@ -24,7 +27,27 @@ pub enum StoreAccess {
     /// Through the actors of a server.
     Gateway(Gateway),
     /// Directly, on the command line. Deadlines are not observed: the store has bounds of its own.
-    Direct(Store),
+    Direct(Direct),
+}
+
+/// The store of a subcommand.
+#[derive(Clone)]
+pub struct Direct {
+    /// The store.
+    pub store: Store,
+    /// Tells the nodes of the store what was committed. It may fail: they read it from the store.
+    pub announce: Announce,
+}
+
+/// Sends hints to the nodes of a store.
+pub type Announce = Arc<dyn Fn(Vec<Hint>) -> BoxFuture<'static, ()> + Send + Sync>;
+
+impl fmt::Debug for Direct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Direct")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The actors and clocks of a server that a change of the store concerns.
@@ -34,6 +57,8 @@ pub struct Gateway {
     pub handle: StoreGatewayHandle,
     /// Holds the revocations of this node.
     pub revocation_cache: Mailbox<RevocationCache>,
+    /// What other nodes are told.
+    pub hints: Outbox,
     /// The clients of this node.
     pub directory: Arc<Directory>,
     /// The token ids of this node.
@@ -51,28 +76,45 @@ impl StoreAccess {
     {
         Ok(match self {
             Self::Gateway(gateway) => gateway.handle.call(deadline, verb).await?,
-            Self::Direct(store) => verb(store.clone()).await?,
+            Self::Direct(direct) => verb(direct.store.clone()).await?,
         })
     }
 
-    /// Runs a verb that changes a client or a key. When it answers, this node's directory has the change.
+    /// Runs a verb that changes a client or a key. When it answers, this node's directory has the change, and the others are told.
     pub async fn change<T, F>(&self, deadline: Instant, verb: impl FnOnce(Store) -> F + Send + 'static) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = std::result::Result<T, StoreError>> + 'static,
     {
         Ok(match self {
-            Self::Gateway(gateway) => gateway.handle.change(deadline, verb).await?,
-            Self::Direct(store) => verb(store.clone()).await?,
+            Self::Gateway(gateway) => {
+                let done = gateway.handle.change(deadline, verb).await?;
+                gateway.hints.push(Hint::Directory);
+                done
+            }
+            Self::Direct(direct) => {
+                let done = verb(direct.store.clone()).await?;
+                (direct.announce)(vec![Hint::Directory]).await;
+                done
+            }
         })
     }
 
-    /// Makes a committed revocation hold on this node at once. Other nodes, and servers beside the command line, read it from
-    /// the log.
-    pub async fn enforce(&self, revocation: Revocation, deadline: Instant) -> Result<()> {
+    /// Makes committed revocations hold on this node at once, and tells the others: they need not wait until they read the log.
+    pub async fn enforce(&self, revocations: Vec<Revocation>, deadline: Instant) -> Result<()> {
+        let hints: Vec<_> = revocations.iter().map(Hint::of).collect();
         match self {
-            Self::Gateway(gateway) => Ok(gateway.revocation_cache.ask(Apply(revocation), deadline)?.await?),
-            Self::Direct(_) => Ok(()),
+            Self::Gateway(gateway) => {
+                // First: the others must hear of it even if this node fails now.
+                for hint in hints {
+                    gateway.hints.push(hint);
+                }
+                Ok(gateway.revocation_cache.ask(Apply(revocations), deadline)?.await?)
+            }
+            Self::Direct(direct) => {
+                (direct.announce)(hints).await;
+                Ok(())
+            }
         }
     }
 
@@ -80,7 +122,7 @@ impl StoreAccess {
     pub async fn now_ms(&self) -> Result<u64> {
         match self {
             Self::Gateway(gateway) => Ok(gateway.clock.unix_ms()),
-            Self::Direct(store) => Ok(store.ping().await?),
+            Self::Direct(direct) => Ok(direct.store.ping().await?),
         }
     }
 
@@ -89,7 +131,7 @@ impl StoreAccess {
     pub async fn cutoff_ms(&self) -> Result<u64> {
         match self {
             Self::Gateway(gateway) => Ok(uuid_v7_ms(&gateway.ids.new_id()?)),
-            Self::Direct(store) => Ok(store.time().await?.id_ms()),
+            Self::Direct(direct) => Ok(direct.store.time().await?.id_ms()),
         }
     }
 

@@ -22,5 +22,5 @@ pub use model::client::LoadedRow;
 pub use model::log::LogPosition;
 pub use options::{Location, Pooler, StoreOptions};
 pub use reports::{FileFigures, LedgerFigures, Maintenance, PoolUse};
-pub use store::{LedgerWriter, Store, check_url, client_key_file};
+pub use store::{LedgerWriter, Notifications, Store, check_url, client_key_file};
 pub use write_health::WriteHealth;

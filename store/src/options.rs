@@ -19,6 +19,8 @@ pub struct StoreOptions {
     pub password_file: Option<PathBuf>,
     /// The kind of pooler between this process and the server (Postgres).
     pub pooler: Pooler,
+    /// Where to listen to other nodes (Postgres): the same database without the pooler. `None`: at the location itself.
+    pub listen_at: Option<Location>,
     /// Time limit for opening a connection.
     pub connect_timeout: Duration,
     /// Idle time after which a connection above the minimum is closed.
@@ -72,6 +74,7 @@ mod tests {
             min_connections: 0,
             password_file: None,
             pooler: Pooler::None,
+            listen_at: None,
             connect_timeout: Duration::ZERO,
             idle_timeout: Duration::ZERO,
             min_lock_wait: Duration::ZERO,

@@ -15,6 +15,7 @@ mod generation;
 mod id_clock;
 mod keys;
 mod maintenance;
+mod notifications;
 mod opener;
 mod param;
 mod pool;
@@ -29,6 +30,7 @@ mod tls;
 mod tokens;
 mod url;
 
+pub use notifications::Notifications;
 pub use pool::PostgresStore;
 pub use tokens::LedgerWriter;
 

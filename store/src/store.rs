@@ -32,11 +32,13 @@ mod audit;
 mod clients;
 mod id_clock;
 mod keys;
+mod notifications;
 mod quotas;
 mod revocations;
 mod schema;
 mod tokens;
 
+pub use crate::postgres::Notifications;
 pub use tokens::LedgerWriter;
 
 /// Checks a `postgres://` URL without opening a file or a connection. The error is a clause that follows the name of the

@@ -29,6 +29,7 @@ pub const SHARED_BY_ACTORS: &[Row] = &[
     ("lib", &[]),
     ("error", &[]),
     ("freshness", &[]),
+    ("hints", &[]),
     ("runtime", &["error"]),
     ("directory", &["error", "freshness"]),
 ];

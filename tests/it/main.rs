@@ -52,6 +52,7 @@ mod keys;
 mod limits;
 mod loadtest;
 mod metrics;
+mod nodes;
 mod openapi;
 mod operations;
 mod outage;

@@ -4,6 +4,7 @@
 //! package of the server.
 
 pub mod actors;
+pub mod bus;
 pub mod keys;
 pub mod limits;
 pub mod process;
@@ -15,12 +16,13 @@ pub(super) use row::NAMESPACE;
 pub use row::{Kind, LabelSet, Metric, SECONDS, Stability, Stores, Values, counter, gauge, histogram};
 
 /// The sections of the page that follow the one about requests: titles and rows.
-pub const SECTIONS: [(&str, &[Metric]); 6] = [
+pub const SECTIONS: [(&str, &[Metric]); 7] = [
     ("limits", limits::ALL),
     ("tokens", tokens::ALL),
     ("keys", keys::ALL),
     ("store", store::ALL),
     ("actors", actors::ALL),
+    ("bus", bus::ALL),
     ("process", process::ALL),
 ];
 

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::fut::{wrap_future, wrap_stream};
@@ -73,11 +74,33 @@ impl Wake {
     }
 }
 
-/// Calls `run` at once, then every `interval` and after each wake-up, for as long as the actor lives. `run` starts its work
+/// How often a log is polled. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Pace(Arc<AtomicU64>);
+
+impl Pace {
+    /// Polls at this interval, which is whole milliseconds.
+    pub fn every(interval: Duration) -> Self {
+        Self(Arc::new(AtomicU64::new(interval.as_millis() as u64)))
+    }
+
+    /// Polls at another interval, from the poll after the next. Returns whether it is another.
+    pub fn set(&self, interval: Duration) -> bool {
+        let ms = interval.as_millis() as u64;
+        self.0.swap(ms, Ordering::AcqRel) != ms
+    }
+
+    /// The interval.
+    pub fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Acquire))
+    }
+}
+
+/// Calls `run` at once, then at `pace` and after each wake-up, for as long as the actor lives. `run` starts its work
 /// through `flight`: a tick during a run is skipped, a wake-up during a run is served when that has ended.
 pub fn follow<A>(
     ctx: &mut Context<A>,
-    interval: Duration,
+    pace: &Pace,
     wake: &Wake,
     flight: &SingleFlight,
     run: fn(&mut A, &mut Context<A>),
@@ -99,7 +122,17 @@ pub fn follow<A>(
             .map(move |(), actor, ctx| run(actor, ctx))
             .finish(),
     );
-    ctx.run_interval(interval, run);
+    tick(ctx, pace.clone(), run);
+}
+
+fn tick<A>(ctx: &mut Context<A>, pace: Pace, run: fn(&mut A, &mut Context<A>))
+where
+    A: Actor<Context = Context<A>>,
+{
+    ctx.run_later(pace.get(), move |actor, ctx| {
+        run(actor, ctx);
+        tick(ctx, pace, run);
+    });
 }
 
 #[cfg(test)]
@@ -180,9 +213,9 @@ mod tests {
         let worker = Worker::new();
         let (wake, flight) = (Wake::default(), worker.flight.clone());
         let (started, release) = (Arc::clone(&worker.started), Arc::clone(&worker.release));
-        let (of_actor, never) = (wake.clone(), Duration::from_hours(1));
+        let (of_actor, never) = (wake.clone(), Pace::every(Duration::from_hours(1)));
         Worker::create(move |ctx| {
-            follow(ctx, never, &of_actor, &flight, Worker::work);
+            follow(ctx, &never, &of_actor, &flight, Worker::work);
             worker
         });
         // Taken permits count the runs: the first begins by itself.

@@ -22,6 +22,7 @@ pub async fn sqlite_store() -> (Store, TempDir) {
         acquire_timeout: PATIENCE,
         password_file: None,
         pooler: Pooler::None,
+        listen_at: None,
     };
     let store = Store::open(&options).await.unwrap();
     store.migrate().await.unwrap();

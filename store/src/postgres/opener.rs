@@ -10,7 +10,8 @@ use bb8_postgres::PostgresConnectionManager;
 use bb8_postgres::bb8::ManageConnection;
 use tokio_postgres::config::{Host, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, Error, SimpleQueryMessage};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, Error, SimpleQueryMessage, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::backends::{BACKEND_ID, Backends};
@@ -38,6 +39,9 @@ const BEGIN_POOLED_REMOTE_APPLY: &str =
 /// Number of connections opened to detect a pooler. While a pooler still opens connections of its own, it may give two of ours
 /// different backends, but hardly all of these.
 const PROBE_CONNECTIONS: usize = 4;
+
+/// What runs a connection.
+pub(super) type Driver = tokio_postgres::Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
 
 /// Opens connections for the pool.
 #[derive(Clone)]
@@ -178,6 +182,17 @@ impl Opener {
             }
         };
         Ok(Connection::new(claim, client, session, generation))
+    }
+
+    /// Opens a connection that the caller drives, outside the pool.
+    pub(super) async fn connect_alone(&self) -> Result<(Client, Driver)> {
+        let connected = self.config_with_password()?.connect(self.tls()?).await;
+        connected.map_err(
+            |error| match tls::describe_error(&error, &self.tls_options, &self.address) {
+                Some(text) => StoreError::Corrupt(text),
+                None => self.connect_error(&error),
+            },
+        )
     }
 
     /// Opens a few connections at the same time, and fails if they prove an undeclared pooler. Connections that cannot be opened

@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::opener::Opener;
 use super::timeouts::ORDINARY;
 use crate::error::{ErrorCounts, Result, StoreError};
-use crate::options::StoreOptions;
+use crate::options::{Location, Pooler, StoreOptions};
 use crate::reports::PoolUse;
 use crate::write_health::WriteHealth;
 
@@ -26,6 +26,8 @@ const ATTEMPTS: u32 = 3;
 pub struct PostgresStore {
     pub(super) pool: Pool<Opener>,
     pub(super) opener: Opener,
+    /// Opens the connection that listens to other nodes; `None` behind a pooler.
+    pub(super) listener: Option<Arc<Opener>>,
     pub(super) acquire_timeout: Duration,
     max_connections: u32,
     /// Whether the server accepts writes.
@@ -69,6 +71,16 @@ impl PostgresStore {
     pub(crate) async fn open(url: &str, options: &StoreOptions) -> Result<Self> {
         let last_failure = Arc::new(Mutex::new(None));
         let opener = Opener::new(url, options, last_failure.clone())?;
+        let listener = match &options.listen_at {
+            Some(Location::Postgres(url)) => {
+                let direct = StoreOptions {
+                    pooler: Pooler::None,
+                    ..options.clone()
+                };
+                Some(Arc::new(Opener::new(url, &direct, Arc::default())?))
+            }
+            _ => (options.pooler == Pooler::None).then(|| Arc::new(opener.clone())),
+        };
         let size = options.max_connections.saturating_sub(options.ledger_writers).max(1);
         let pool = Pool::builder()
             .max_size(size)
@@ -81,6 +93,7 @@ impl PostgresStore {
         Ok(Self {
             pool,
             opener,
+            listener,
             acquire_timeout: options.acquire_timeout,
             max_connections: size + options.ledger_writers,
             writes: Arc::default(),

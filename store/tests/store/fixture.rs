@@ -31,6 +31,7 @@ pub fn options(location: Location) -> StoreOptions {
         min_connections: 0,
         password_file: None,
         pooler: Pooler::None,
+        listen_at: None,
         connect_timeout: Duration::from_secs(2),
         idle_timeout: Duration::from_mins(1),
         min_lock_wait: Duration::ZERO,

@@ -50,6 +50,7 @@ async fn store_of(server: &Server) -> Store {
         acquire_timeout: wait,
         password_file: None,
         pooler: Pooler::None,
+        listen_at: None,
         min_lock_wait: Duration::ZERO,
     };
     Store::open(&options).await.unwrap()

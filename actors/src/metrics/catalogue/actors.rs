@@ -5,6 +5,7 @@ use super::row::{LabelSet, counter, gauge, histogram};
 const ACTOR: LabelSet = LabelSet::closed("actor", || {
     vec![
         "audit_writer",
+        "bus",
         "key_keeper",
         "metrics",
         "quota_keeper",

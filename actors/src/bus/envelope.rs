@@ -1,0 +1,158 @@
+//! The form of hints on their way: authenticated, versioned, bounded in size and age.
+//!
+//! `1.<MAC>.<JSON>`: the version, the HMAC-SHA-256 of the rest in base64url, and the content. It is text, because Postgres notifies of
+//! text only.
+
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use crate::hints::{Hint, Rejection};
+
+/// The most hints in one message: it stays below the 8000 bytes of a Postgres notification.
+pub(super) const MAX_HINTS: usize = 64;
+
+/// The longest message that is read, bytes.
+const MAX_BYTES: usize = 8000;
+
+/// A message that was sent longer ago is dropped, milliseconds. So is one from as far in the future.
+const MAX_AGE_MS: u64 = 10_000;
+
+const VERSION: &str = "1";
+
+/// What the keys of messages are derived for.
+const PURPOSE: &[u8] = b"oauth2_server hints 1";
+
+/// What a node sends. Without hints it says that the node is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Message {
+    /// The node that sent it.
+    pub(super) node: u64,
+    /// When, by the store's clock, Unix milliseconds.
+    pub(super) at: u64,
+    /// What it committed.
+    pub(super) hints: Vec<Hint>,
+}
+
+/// The keys that authenticate messages.
+#[derive(Debug, Clone)]
+pub struct HintKeys {
+    sign: hmac::Key,
+    verify: Vec<hmac::Key>,
+}
+
+impl HintKeys {
+    /// Derives the keys from the key encryption key and, while that is being replaced, the previous one. Until then nodes sign with the
+    /// previous one, which those that were not restarted yet know too.
+    pub fn derive(current: &[u8; 32], previous: Option<&[u8; 32]>) -> Self {
+        let derive = |key: &[u8; 32]| {
+            let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), PURPOSE);
+            hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
+        };
+        let sign = derive(previous.unwrap_or(current));
+        let verify = std::iter::once(current).chain(previous).map(derive).collect();
+        Self { sign, verify }
+    }
+
+    /// A message in its form on the way.
+    pub(super) fn seal(&self, message: &Message) -> serde_json::Result<String> {
+        let body = serde_json::to_string(message)?;
+        let mac = hmac::sign(&self.sign, body.as_bytes());
+        Ok(format!("{VERSION}.{}.{body}", URL_SAFE_NO_PAD.encode(mac)))
+    }
+
+    /// The message, if a node of this issuer sent it within [`MAX_AGE_MS`] of `now_ms`.
+    pub(super) fn open(&self, text: &str, now_ms: u64) -> Result<Message, Rejection> {
+        if text.len() > MAX_BYTES {
+            return Err(Rejection::Malformed);
+        }
+        let (version, rest) = text.split_once('.').ok_or(Rejection::Malformed)?;
+        if version != VERSION {
+            let is_number = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
+            return Err(if is_number {
+                Rejection::Version
+            } else {
+                Rejection::Malformed
+            });
+        }
+        let (mac, body) = rest.split_once('.').ok_or(Rejection::Malformed)?;
+        let mac = URL_SAFE_NO_PAD.decode(mac).map_err(|_| Rejection::Malformed)?;
+        let is_known = |key| hmac::verify(key, body.as_bytes(), &mac).is_ok();
+        if !self.verify.iter().any(is_known) {
+            return Err(Rejection::Forged);
+        }
+        let message: Message = serde_json::from_str(body).map_err(|_| Rejection::Malformed)?;
+        if message.at.abs_diff(now_ms) > MAX_AGE_MS {
+            return Err(Rejection::Old);
+        }
+        Ok(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use uuid::Uuid;
+
+    const NOW: u64 = 1_800_000_000_000;
+
+    fn keys(current: u8, previous: Option<u8>) -> HintKeys {
+        HintKeys::derive(&[current; 32], previous.map(|byte| [byte; 32]).as_ref())
+    }
+
+    fn message(hints: usize) -> Message {
+        let hint = |number: usize| Hint::Token {
+            jti: Uuid::from_u128(u128::MAX - number as u128),
+            expires_at: i64::MAX,
+        };
+        Message {
+            node: u64::MAX,
+            at: NOW,
+            hints: (0..hints).map(hint).collect(),
+        }
+    }
+
+    #[test]
+    fn the_largest_message_fits_into_a_notification() {
+        let (keys, message) = (keys(1, None), message(MAX_HINTS));
+        let sealed = keys.seal(&message).unwrap();
+        assert!(sealed.len() < MAX_BYTES, "{}", sealed.len());
+        assert_eq!(keys.open(&sealed, NOW), Ok(message));
+    }
+
+    #[test]
+    fn only_fresh_messages_of_this_version_and_key_are_read() {
+        let keys = keys(1, None);
+        let sealed = keys.seal(&message(1)).unwrap();
+        assert_eq!(self::keys(2, None).open(&sealed, NOW), Err(Rejection::Forged));
+        let tampered = sealed.replace("\"node\":1", "\"node\":2");
+        assert_eq!(keys.open(&tampered, NOW), Err(Rejection::Forged));
+        let (_, unsigned) = sealed.rsplit_once(".{").unwrap();
+        assert_eq!(keys.open(&format!("1..{{{unsigned}"), NOW), Err(Rejection::Forged));
+        assert_eq!(keys.open(&format!("2{}", &sealed[1..]), NOW), Err(Rejection::Version));
+        for text in ["", "1", "1.", "1.a", "x.a.b", "1.!.{}", &"1".repeat(MAX_BYTES + 1)] {
+            assert_eq!(keys.open(text, NOW), Err(Rejection::Malformed), "{text}");
+        }
+        assert!(keys.open(&sealed, NOW + MAX_AGE_MS).is_ok() && keys.open(&sealed, NOW - MAX_AGE_MS).is_ok());
+        for now in [NOW + MAX_AGE_MS + 1, NOW - MAX_AGE_MS - 1] {
+            assert_eq!(keys.open(&sealed, now), Err(Rejection::Old));
+        }
+    }
+
+    #[test]
+    fn nodes_understand_each_other_while_the_key_encryption_key_is_replaced() {
+        // Not restarted yet; restarted with both; restarted without the previous one.
+        let (before, during, after) = (keys(1, None), keys(2, Some(1)), keys(2, None));
+        for (from, to) in [
+            (&before, &during),
+            (&during, &before),
+            (&during, &during),
+            (&after, &during),
+        ] {
+            assert!(to.open(&from.seal(&message(1)).unwrap(), NOW).is_ok());
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What the bus publishes of itself.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::freshness::Freshness;
+use crate::hints::Rejection;
+
+/// A node whose last message is older is not counted, and hints that it would send do not flow. Every node sends at least each
+/// [`ALIVE`](super::ALIVE).
+const SILENT: Duration = Duration::from_millis(1500);
+
+/// Nodes that are remembered at most: one that runs sends twice a second, and forgotten ones are replaced.
+const MAX_NODES: usize = 4096;
+
+/// The state of the bus.
+#[derive(Debug, Default)]
+pub struct BusStatus {
+    /// When this node last received a message of its own: the whole way works.
+    own: Freshness,
+    nodes: Mutex<HashMap<u64, Instant>>,
+    sent: AtomicU64,
+    received: AtomicU64,
+    delay_ms: AtomicU64,
+    rejected: [AtomicU64; 4],
+}
+
+impl BusStatus {
+    /// Whether hints flow: what this node sends, it receives.
+    pub fn is_flowing(&self) -> bool {
+        self.own.is_within(SILENT)
+    }
+
+    /// Nodes that were heard lately; this one counts whether it is or not.
+    pub fn nodes(&self) -> usize {
+        let mut nodes = self.lock();
+        let now = Instant::now();
+        nodes.retain(|_, heard| now.duration_since(*heard) <= SILENT);
+        nodes.len() + 1
+    }
+
+    /// Hints that this node sent.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Hints of other nodes that this node received.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// The time from sending to receiving of all messages with hints of other nodes, added up, seconds.
+    pub fn delay(&self) -> f64 {
+        self.delay_ms.load(Ordering::Relaxed) as f64 / 1000.0
+    }
+
+    /// Messages that were dropped.
+    pub fn rejected(&self, why: Rejection) -> u64 {
+        self.rejected[why as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_sent(&self, hints: usize) {
+        self.sent.fetch_add(hints as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_rejected(&self, why: Rejection) {
+        self.rejected[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn hear_own(&self) {
+        self.own.stamp(Instant::now());
+    }
+
+    pub(super) fn hear(&self, node: u64, hints: usize, delay_ms: u64) {
+        self.received.fetch_add(hints as u64, Ordering::Relaxed);
+        if hints > 0 {
+            self.delay_ms.fetch_add(delay_ms * hints as u64, Ordering::Relaxed);
+        }
+        let mut nodes = self.lock();
+        if nodes.len() < MAX_NODES || nodes.contains_key(&node) {
+            nodes.insert(node, Instant::now());
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Instant>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,107 @@
+//! `[redis]`: the Redis that nodes share.
+
+use std::path::{Path, PathBuf};
+
+use oauth2_actors::bus::{RedisAddress, RedisOptions};
+
+use super::database::Database;
+use super::key::Fallback::{Derived, Value};
+use super::key::{Key, Secrecy, key, secret};
+use super::values::Values;
+
+const URL: Key = Key {
+    secrecy: Secrecy::Url,
+    ..key(
+        "OAUTH2_REDIS_URL",
+        "redis.url",
+        Derived("none: nodes notify each other through Postgres"),
+        "The Redis that nodes share, 7.0 or newer: `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, `redis+sentinel://HOST,HOST/NAME` or \
+         `redis+cluster://HOST,HOST`; `rediss` for TLS. For stores on Postgres.",
+    )
+};
+const PASSWORD: Key = secret(
+    "OAUTH2_REDIS_PASSWORD",
+    "redis.password",
+    "the URL's password",
+    "Password of Redis.",
+);
+const CA_FILE: Key = key(
+    "OAUTH2_REDIS_CA_FILE",
+    "redis.ca_file",
+    Derived("the system's certificate authorities"),
+    "PEM file with the certificate authorities that may sign the certificate of Redis.",
+);
+const PREFIX: Key = key(
+    "OAUTH2_REDIS_PREFIX",
+    "redis.prefix",
+    Value("oauth2_server:"),
+    "The beginning of the names of all keys and channels. Issuers that share a Redis need different ones.",
+);
+const REQUIRED: Key = key(
+    "OAUTH2_REDIS_REQUIRED",
+    "redis.required",
+    Value("false"),
+    "`true`: the server does not start with a Redis that cannot be used. `false`: it warns and starts.",
+);
+
+pub(super) const KEYS: &[Key] = &[URL, PASSWORD, CA_FILE, PREFIX, REQUIRED];
+
+/// The Redis that nodes share.
+#[derive(Debug, Clone)]
+pub struct Redis {
+    /// How it is reached.
+    pub options: RedisOptions,
+    /// Whether the server does not start without it.
+    pub is_required: bool,
+}
+
+/// `None`: invalid; `Some(None)`: none is configured, or the store has one node only.
+#[expect(
+    clippy::option_option,
+    reason = "as the other sections: an outer `None` is an error that is recorded"
+)]
+pub(super) fn read(values: &mut Values, database: Option<&Database>, directory: &Path) -> Option<Option<Redis>> {
+    let address = values.optional(&URL, RedisAddress::parse);
+    let password = values.optional(&PASSWORD, |text| Ok(text.to_owned()));
+    let authority = values.optional(&CA_FILE, |text| read_authority(&directory.join(text)));
+    let prefix = values.get(&PREFIX, parse_prefix);
+    let is_required = values.get(&REQUIRED, |text| {
+        text.parse().map_err(|_| "must be true or false".to_owned())
+    });
+    let (address, password, authority) = (address?, password?, authority?);
+    let (prefix, is_required) = (prefix?, is_required?);
+    let Some(address) = address else {
+        return Some(None);
+    };
+    if database.is_some_and(|database| database.kind() == "sqlite") {
+        values.warn(&URL, "has no effect: a store on SQLite has one node");
+        return Some(None);
+    }
+    let mut address = address.with_password(password);
+    if let Some(pem) = authority {
+        address = match address.with_authority(pem) {
+            Ok(address) => address,
+            Err(problem) => {
+                values.fail(&CA_FILE, &problem);
+                return None;
+            }
+        };
+    }
+    Some(Some(Redis {
+        options: RedisOptions { address, prefix },
+        is_required,
+    }))
+}
+
+fn read_authority(path: &PathBuf) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("cannot be read: {}: {error}", path.display()))
+}
+
+/// Names that are safe in a pattern of an access control list.
+fn parse_prefix(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:{}".contains(&byte);
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(is_plain) {
+        return Err("must be 1 to 64 letters, digits and _-.:{}".to_owned());
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,174 @@
+//! A Redis that cannot be used: by what was asked for, the server does not start, or warns and starts.
+
+use oauth2_testkit::authority::Authority;
+use oauth2_testkit::{Kind, Postgres, Redis, Setup, ports};
+
+use super::{Nodes, bus};
+use crate::cli::rejected;
+use crate::setup;
+
+const URL: &str = "OAUTH2_REDIS_URL";
+
+/// With Redis required the start fails with this exit code and these words; otherwise it warns once, and serves.
+async fn is_a_problem(setup: Setup, code: i32, words: &[&str]) {
+    let required = setup.clone().with("OAUTH2_REDIS_REQUIRED", "true");
+    rejected(&required.run(&[]), code, words);
+    let mut nodes = Nodes::of(setup, 1).await;
+    let client = nodes.first().register(serde_json::json!({"scope": "read"})).await;
+    nodes.first().token(&client).await;
+    assert_eq!(bus(nodes.first(), "up").await, 0);
+    let log = nodes.0[0].process.complete_log().await;
+    let warned: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("starting without Redis"))
+        .collect();
+    assert_eq!(warned.len(), 1, "{log}");
+    assert!(words.iter().all(|word| warned[0].contains(word)), "{}", warned[0]);
+    assert!(!log.contains("s3cret"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_password_and_missing_rights_are_named() {
+    let redis = Redis::start(&["--requirepass", "s3cret-of-redis"]);
+    let of = async |url: String| setup(Kind::Postgres).await.with(URL, url);
+    let wrong = redis.url().replace("redis://", "redis://:s3cret-wrong@");
+    is_a_problem(of(wrong).await, 2, &[URL, "rejects the user or the password"]).await;
+    is_a_problem(of(redis.url()).await, 2, &[URL, "requires a password"]).await;
+
+    let user = [
+        "--user",
+        "app",
+        "on",
+        ">s3cret-of-app",
+        "~oauth2_server:*",
+        "+@all",
+        "resetchannels",
+    ];
+    let redis = Redis::start(&user);
+    let app = redis.url().replace("redis://", "redis://app:s3cret-of-app@");
+    is_a_problem(of(app).await, 2, &[URL, "may not"]).await;
+
+    // The password in a file, and a user with just the rights that are documented.
+    let user = [
+        "--user",
+        "app",
+        "on",
+        ">s3cret-of-app",
+        "~oauth2_server:*",
+        "&oauth2_server:*",
+        "-@all",
+        "+publish",
+        "+subscribe",
+        "+ping",
+        "+info",
+        "+select",
+        "+hello",
+    ];
+    let redis = Redis::start(&user);
+    let file = redis.write_file("password", "s3cret-of-app\n");
+    let app = redis.url().replace("redis://", "redis://app@");
+    let setup = of(app).await.with("OAUTH2_REDIS_PASSWORD_FILE", file);
+    let nodes = Nodes::of(setup.with("OAUTH2_REDIS_REQUIRED", "true"), 2).await;
+    nodes.hear_each_other().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_a_redis_is_named() {
+    let of = async |url: String| setup(Kind::Postgres).await.with(URL, url);
+    let redis = Redis::start(&["--databases", "2"]);
+    is_a_problem(of(format!("{}/7", redis.url())).await, 2, &[URL, "index"]).await;
+    let free = ports::free();
+    is_a_problem(
+        of(format!("redis://127.0.0.1:{free}")).await,
+        3,
+        &[URL, "cannot be used"],
+    )
+    .await;
+    let postgres = Postgres::shared().port();
+    let other = of(format!("redis://127.0.0.1:{postgres}")).await;
+    let output = other.clone().with("OAUTH2_REDIS_REQUIRED", "true").run(&[]);
+    assert!(
+        matches!(output.code, 2 | 3) && output.stderr.contains(URL),
+        "{}",
+        output.stderr
+    );
+    for url in [
+        "redis://",
+        "http://127.0.0.1",
+        "redis+sentinel://127.0.0.1",
+        "redis://127.0.0.1/x",
+    ] {
+        rejected(&of(url.to_owned()).await.run(&["config", "check"]), 2, &[URL]);
+    }
+    rejected(
+        &of(redis.url())
+            .await
+            .with("OAUTH2_REDIS_PREFIX", "a b")
+            .run(&["config", "check"]),
+        2,
+        &["OAUTH2_REDIS_PREFIX"],
+    );
+    // One node: there is no one to tell.
+    let alone = setup(Kind::Sqlite).await.with(URL, redis.url());
+    assert!(alone.run(&["config", "check"]).stderr.contains("has no effect"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_is_verified_by_the_given_authority() {
+    let (authority, other) = (Authority::new("redis"), Authority::new("other"));
+    let certificate = authority.issue(&["127.0.0.1", "localhost"]);
+    let files = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = files.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (certificate, key) = (
+        write("certificate", &certificate.certificate),
+        write("key", &certificate.key),
+    );
+    let (right, wrong) = (
+        write("right", &authority.certificate),
+        write("wrong", &other.certificate),
+    );
+    let port = ports::free().to_string();
+    let redis = Redis::start(&[
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        &certificate,
+        "--tls-key-file",
+        &key,
+        "--tls-auth-clients",
+        "no",
+    ]);
+    let setup = setup(Kind::Postgres)
+        .await
+        .with(URL, format!("rediss://127.0.0.1:{port}"));
+    is_a_problem(
+        setup.clone().with("OAUTH2_REDIS_CA_FILE", wrong),
+        2,
+        &[URL, "certificate"],
+    )
+    .await;
+    let nodes = Nodes::of(
+        setup
+            .with("OAUTH2_REDIS_CA_FILE", right.clone())
+            .with("OAUTH2_REDIS_REQUIRED", "true"),
+        2,
+    )
+    .await;
+    nodes.hear_each_other().await;
+    let plain = nodes.first().setup.clone().with(URL, redis.url());
+    rejected(
+        &plain.run(&["config", "check"]),
+        2,
+        &["OAUTH2_REDIS_CA_FILE", "rediss://"],
+    );
+    let missing = plain.with("OAUTH2_REDIS_CA_FILE", "/nowhere.pem");
+    rejected(
+        &missing.run(&["config", "check"]),
+        2,
+        &["OAUTH2_REDIS_CA_FILE", "/nowhere.pem"],
+    );
+}
