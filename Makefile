@@ -1,6 +1,6 @@
-# make run | test | check-clients | check-alerts | check-dashboards | observability | lint | bench | loadtest | compare | help
+# make run | test | check-clients | check-alerts | check-dashboards | observability | lint | bench | loadtest | compare | proof | help
 
-.PHONY: help run setup test check-clients check-alerts check-alerts-live check-dashboards observability lint openapi deny bench loadtest compare clean
+.PHONY: help run setup test check-clients check-alerts check-alerts-live check-dashboards observability lint openapi deny bench loadtest compare proof clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -52,6 +52,11 @@ loadtest: ## Load a server of its own, or yours by BASE_URL, with k6: PROFILE=sm
 
 compare: ## Load another server and ours in turn: PEER=hydra; see loadtest/peers/README.md
 	@loadtest/peers/compare $(PEER)
+
+proof: ## Run load, chaos, alerts and benchmark here, and write proof/index.html
+	@scripts/setup
+	@scripts/setup --observability
+	@scripts/proof
 
 clean: ## Remove what was built
 	cargo clean

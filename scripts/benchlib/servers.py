@@ -94,12 +94,15 @@ class Server:
         self.process = self.processes.start([str(self.binary)], self.log, env=env, cwd=self.home,
                                             stdout=subprocess.PIPE if capture_stdout else None)
         while True:
-            response = get(self.port, "/ready")
-            if response is not None and response[0] == 200:
+            if self.is_ready():
                 return time.monotonic() - began
             if self.process.poll() is not None or time.monotonic() > began + 60:
                 raise BenchError(f"{self.name} did not become ready; see {self.log}")
             time.sleep(0.002)
+
+    def is_ready(self) -> bool:
+        response = get(self.port, "/ready")
+        return response is not None and response[0] == 200
 
     def stop(self) -> None:
         if self.process:

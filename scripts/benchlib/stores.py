@@ -37,7 +37,7 @@ class Postgres:
     """A private Postgres server. fsync and synchronous_commit are on, as by default, and set explicitly. The files of its
     write-ahead log exist from the beginning, as on a server that has run for a while: creating one under load delays commits."""
 
-    def __init__(self, processes: Processes, directory: Path) -> None:
+    def __init__(self, processes: Processes, directory: Path, log_files: int = LOG_FILES) -> None:
         if not (BINARIES / "initdb").exists():
             raise BenchError(f"no Postgres 15 in {BINARIES}; install postgresql-15 or set PG_BINARIES")
         self.processes = processes
@@ -51,11 +51,11 @@ class Postgres:
             [str(BINARIES / "initdb"), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "-D",
              str(self.data)], timeout=60, user=self.user, cwd=Path("/"))
         with open(self.data / "postgresql.conf", "a", encoding="ascii") as conf:
-            conf.write(CONFIGURATION.format(port=self.port, size=LOG_FILES * 16))
+            conf.write(CONFIGURATION.format(port=self.port, size=log_files * 16))
         # Opened by this process: the user `postgres` may not be able to write here.
         self.log = directory / "postgres.log"
         self.start()
-        for _ in range(LOG_FILES):
+        for _ in range(log_files):
             self.sql("SELECT pg_logical_emit_message(true, '', '')", "postgres")
             self.sql("SELECT pg_switch_wal()", "postgres")
         self.sql("CHECKPOINT", "postgres")
@@ -79,6 +79,12 @@ class Postgres:
         with open(self.data / "postgresql.conf", "a", encoding="ascii") as conf:
             conf.write(settings)
         self.start()
+
+    def crash(self) -> None:
+        """Stops the server as a crash does: without a checkpoint, and without a farewell to its clients."""
+        self.processes.run([str(BINARIES / "pg_ctl"), "stop", "-D", str(self.data), "-m", "immediate"], timeout=30, user=self.user,
+                           cwd=Path("/"))
+        self.processes.stop(self.process)
 
     @property
     def pid(self) -> int:

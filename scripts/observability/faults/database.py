@@ -36,6 +36,8 @@ class Database:
             "-c", f"unix_socket_directories={self.directory}", "-c", "max_connections=60", "-c", "fsync=off", "-c", "shared_buffers=16MB",
         ]  # fmt: skip
         self.process = self.stack.start("postgres", command, environment=self.environment, directory=self.directory, user=self.user)
+        # Before the SIGTERM of the stack, which would wait for the connections of servers that still run.
+        self.stack.callback(self.stop)
         probe = ["-q", "-h", "127.0.0.1", "-p", self.port]
         self.stack.wait_for("postgres", self.process, lambda: self.run("pg_isready", *probe, check=False).returncode == 0)
 

@@ -1,6 +1,7 @@
 """Causes each fault on a real server, and checks that exactly the expected alerts fire and resolve. Writes the matrix into docs/alerts.md."""
 
 import argparse
+import json
 import re
 import sys
 import tempfile
@@ -27,12 +28,13 @@ def arguments():
     parser = argparse.ArgumentParser(prog="check-alerts --live", description=__doc__)
     parser.add_argument("--only", action="append", choices=sorted(FAULTS), metavar="FAULT", help=f"one of: {', '.join(sorted(FAULTS))}")
     parser.add_argument("--jobs", type=int, default=6, help="how many faults at the same time (6)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to FILE, after each fault")
     parser.add_argument("--no-write", action="store_true", help="leave docs/alerts.md as it is")
     parser.add_argument("--break", dest="broken", metavar="ALERT", help="replace the expression of this alert by one that is never true: the check must fail")
     return parser.parse_args()
 
 
-def run_all(faults, rules, jobs):
+def run_all(faults, rules, jobs, file=None):
     """Plays the faults, the long ones first, as many at a time as `jobs` allows."""
     waiting = sorted(faults, key=lambda fault: -(fault.baseline + fault.recovery))
     results, lock = {}, threading.Lock()
@@ -48,8 +50,11 @@ def run_all(faults, rules, jobs):
                 result = play(fault, rules)
             except (Exception, SystemExit):
                 result = {"fired": {}, "resolved": None, "problems": [traceback.format_exc()]}
-            report(fault, result, time.monotonic() - began)
-            results[fault.name] = result
+            result["seconds"] = round(time.monotonic() - began)
+            report(fault, result)
+            with lock:
+                results[fault.name] = result
+                write_json(file, faults, results)
 
     workers = [threading.Thread(target=work) for _ in range(jobs)]
     for worker in workers:
@@ -59,10 +64,20 @@ def run_all(faults, rules, jobs):
     return results
 
 
-def report(fault, result, seconds):
+def write_json(file, faults, results):
+    """The results so far, in the order of the table of faults. A fault without a result was not caused yet."""
+    if file:
+        rows = [
+            {"name": fault.name, "title": fault.title, "expected": sorted(fault.expected), "companions": sorted(fault.companions), **results.get(fault.name, {})}
+            for fault in faults
+        ]
+        file.write_text(json.dumps({"faults": rows}, indent=1) + "\n")
+
+
+def report(fault, result):
     fired = ", ".join(f"{name} after {at} s" for name, at in sorted(result["fired"].items())) or "nothing"
     verdict = "FAILED" if result["problems"] else "ok"
-    print(f"check-alerts: {fault.name} ({seconds:.0f} s) {verdict}: {fired}; resolved after {result['resolved']} s", flush=True)
+    print(f"check-alerts: {fault.name} ({result['seconds']} s) {verdict}: {fired}; resolved after {result['resolved']} s", flush=True)
     for problem in result["problems"]:
         print(f"check-alerts: {fault.name}: {problem}", file=sys.stderr, flush=True)
 
@@ -102,7 +117,7 @@ def main():
     began = time.monotonic()
     with tempfile.NamedTemporaryFile(suffix=".yaml") as rules:
         render_rules(rules.name, change)
-        results = run_all(faults, rules.name, options.jobs)
+        results = run_all(faults, rules.name, options.jobs, options.json)
     failed = [name for name, result in results.items() if result["problems"]]
     print(f"check-alerts: {len(faults) - len(failed)} of {len(faults)} faults as expected, in {time.monotonic() - began:.0f} s")
     if failed:
