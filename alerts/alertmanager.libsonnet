@@ -23,6 +23,7 @@
     'OAuth2RevocationLag',
     'OAuth2MailboxFilling',
     'OAuth2AuditBacklog',
+    'OAuth2BusDown',
   ],
   local symptomsOfAll = ['OAuth2Shedding', 'OAuth2DeadlinesMissed', 'OAuth2CommitSlow', 'OAuth2MaintenanceStale'],
 

@@ -7,6 +7,7 @@
 + (import 'alerts/saturation.libsonnet')
 + (import 'alerts/store.libsonnet')
 + (import 'alerts/keys.libsonnet')
++ (import 'alerts/bus.libsonnet')
 + (import 'alerts/abuse.libsonnet')
 + (import 'alerts/actors.libsonnet')
 + (import 'alertmanager.libsonnet')

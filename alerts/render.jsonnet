@@ -17,6 +17,7 @@ local tests = {
   saturation: import 'tests/source/saturation.libsonnet',
   store: import 'tests/source/store.libsonnet',
   keys: import 'tests/source/keys.libsonnet',
+  bus: import 'tests/source/bus.libsonnet',
   abuse: import 'tests/source/abuse.libsonnet',
   actors: import 'tests/source/actors.libsonnet',
 };

@@ -11,6 +11,7 @@
 
 pub mod audit;
 pub mod authenticate;
+pub mod buckets;
 pub mod clients;
 pub mod compress;
 pub mod cursor;

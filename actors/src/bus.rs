@@ -19,17 +19,15 @@ use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 use crate::hints::{Hint, Outbox};
 use crate::runtime::clock::{Clock, StoreClock};
 use crate::runtime::schedule::{Pace, when_ready};
+use crate::shared_redis::RedisOptions;
 
 mod envelope;
 mod postgres_notify;
 mod redis;
-mod redis_address;
 mod status;
 
 pub use envelope::HintKeys;
 use envelope::{MAX_HINTS, Message};
-pub use redis::{RedisOptions, RedisProblem};
-pub use redis_address::RedisAddress;
 pub use status::BusStatus;
 
 /// How often a node says that it is there, at least.
@@ -68,14 +66,14 @@ impl Transport {
     async fn sender(&self) -> Result<Sender, String> {
         Ok(match self {
             Self::Postgres(store) => Sender::Postgres(postgres_notify::sender(store)),
-            Self::Redis(options) => Sender::Redis(options.sender().await?),
+            Self::Redis(options) => Sender::Redis(redis::sender(options).await?),
         })
     }
 
     async fn receiver(&self) -> Result<Receiver, String> {
         Ok(match self {
             Self::Postgres(store) => Receiver::Postgres(postgres_notify::receiver(store).await?),
-            Self::Redis(options) => Receiver::Redis(options.receiver().await?),
+            Self::Redis(options) => Receiver::Redis(redis::receiver(options).await?),
         })
     }
 

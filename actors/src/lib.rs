@@ -5,6 +5,7 @@
 //! - [`store_gateway`], [`token_store`], [`revocation_cache`], [`rate_limiter`], [`quota_keeper`], [`key_keeper`],
 //!   [`audit_writer`], [`metrics`]: one actor per file. An actor names no other actor.
 //! - [`bus`]: the actor that tells other nodes what was committed here, by [`hints`].
+//! - [`shared_redis`], [`issuer_key`]: what nodes share besides the store, and what only they can compute.
 //! - [`directory`]: the clients and keys that request handlers read without a mailbox.
 //! - [`freshness`]: when a published view last agreed with the store.
 //! - [`error`]: why an actor did not reply.
@@ -17,11 +18,13 @@ pub mod directory;
 pub mod error;
 pub mod freshness;
 pub mod hints;
+pub mod issuer_key;
 pub mod key_keeper;
 pub mod metrics;
 pub mod quota_keeper;
 pub mod rate_limiter;
 pub mod revocation_cache;
 pub mod runtime;
+pub mod shared_redis;
 pub mod store_gateway;
 pub mod token_store;

@@ -1,184 +1,197 @@
 //! The rate limiter.
 //!
-//! - Owns: a bucket per client and endpoint with a rate limit, and a bucket of failed authentications per client and address.
-//! - Source of truth: itself. Its counts need not outlive the process.
-//! - Published: [`Limits`], from which handlers spend without a mailbox.
-//! - On restart: the buckets are full again.
+//! - Owns: a bucket per client and endpoint with a rate limit, and a bucket of failed authentications per client and address. With Redis,
+//!   what it has leased of the clients' buckets that all nodes share ([`leases`]).
+//! - Source of truth: itself, or Redis. Its counts need not outlive the process.
+//! - Published: [`Limits`], from which handlers spend without a mailbox. Only for a new lease they ask ([`Refill`]).
+//! - On restart: the buckets are full again; those in Redis stay.
 //! - When full: clients with a rate limit are bounded by registration. The keys of failures are chosen by strangers: their table
 //!   has a fixed size, and evicts the bucket that is full again soonest.
 
-use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
-use std::num::NonZeroU32;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
-use dashmap::DashMap;
-use governor::clock::{Clock, DefaultClock};
-use governor::middleware::StateInformationMiddleware;
-use governor::state::keyed::DashMapStateStore;
-use governor::{Quota, RateLimiter as Governor};
+use redis::{RedisError, RedisResult};
 
-use oauth2_store::model::{Endpoint, Period, Rate};
+use crate::issuer_key::IssuerKey;
+use crate::runtime::mailbox::{Envelope, Request};
+use crate::shared_redis::{RedisOptions, describe};
 
 mod bucket_table;
+mod buckets_in_redis;
+mod leases;
+mod limits;
+mod refills;
+mod spent;
 
-use bucket_table::{BucketTable, SharedTable};
+use buckets_in_redis::Buckets;
+use leases::Grant;
+pub use leases::{Bucket, CountNodes, Leases};
+pub use limits::{FailureOptions, Limits, Outcome};
+use refills::Refills;
+pub use spent::Spent;
 
 /// Interval at which full buckets are dropped.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// How failed authentications are counted.
-#[derive(Debug, Clone, Copy)]
-pub struct FailureOptions {
-    /// Failures that a client may have per address.
-    pub rate: Rate,
-    /// The most pairs of client and address that are counted; 16 bytes each.
-    pub max_keys: usize,
-}
-
-/// The buckets of all clients with the same rate.
-type Clients = Governor<u64, DashMapStateStore<u64>, DefaultClock, StateInformationMiddleware>;
-
-/// The buckets.
-#[derive(Debug)]
-pub struct Limits {
-    failures: Governor<u64, SharedTable, DefaultClock>,
-    table: Arc<BucketTable>,
-    clients: DashMap<Rate, Arc<Clients>>,
-    hasher: RandomState,
-}
-
-/// The outcome of spending from a client's bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spent {
-    /// What is left in the bucket.
-    pub remaining: u32,
-    /// `None` if the cost was taken; otherwise how long until the bucket holds it.
-    pub wait: Option<Duration>,
-}
-
-impl Limits {
-    /// Full buckets.
-    pub fn new(options: FailureOptions) -> Self {
-        let table = Arc::new(BucketTable::new(options.max_keys));
-        Self {
-            failures: Governor::new(
-                quota(options.rate),
-                SharedTable(Arc::clone(&table)),
-                DefaultClock::default(),
-            ),
-            table,
-            clients: DashMap::new(),
-            hasher: RandomState::new(),
-        }
-    }
-
-    /// Counts a failed authentication of `client_id`, which need not exist, from `address`. `Some` if it exceeds the rate, with
-    /// the time until one more would not.
-    pub fn record_failure(&self, client_id: &str, address: IpAddr) -> Option<Duration> {
-        let key = BucketTable::key(&self.hasher, (client_id, network(address)));
-        let over = self.failures.check_key(&key).err()?;
-        Some(over.wait_time_from(DefaultClock::default().now()))
-    }
-
-    /// Takes `cost` from the client's bucket at an endpoint, or nothing if the bucket holds less. The bucket of a new rate is
-    /// full.
-    pub fn spend(&self, client_id: &str, endpoint: Endpoint, rate: Rate, cost: NonZeroU32) -> Spent {
-        let clients = self.clients.get(&rate).map(|clients| Arc::clone(&clients));
-        let clients = clients.unwrap_or_else(|| self.with_rate(rate));
-        let key = self.hasher.hash_one((client_id, endpoint));
-        // A cost above the bucket's capacity takes the whole bucket: otherwise it could never be met.
-        match clients.check_key_n(&key, cost.min(rate.burst())) {
-            Ok(Ok(state)) => Spent {
-                remaining: state.remaining_burst_capacity(),
-                wait: None,
-            },
-            Ok(Err(over)) => Spent {
-                remaining: 0,
-                wait: Some(over.wait_time_from(clients.clock().now())),
-            },
-            // Not reached: the cost is within the capacity.
-            Err(_) => Spent {
-                remaining: 0,
-                wait: Some(Duration::from_secs(1)),
-            },
-        }
-    }
-
-    /// As [`Self::record_failure`], of a caller of the admin API that is no operator. `client_id`: whose token it presented, if that is
-    /// known. Its buckets are others than those of the token endpoint.
-    pub fn record_operator_failure(&self, client_id: Option<&str>, address: IpAddr) -> Option<Duration> {
-        let key = BucketTable::key(&self.hasher, ("admin", client_id, network(address)));
-        let over = self.failures.check_key(&key).err()?;
-        Some(over.wait_time_from(DefaultClock::default().now()))
-    }
-
-    fn with_rate(&self, rate: Rate) -> Arc<Clients> {
-        let made = || Arc::new(Governor::dashmap(quota(rate)).with_middleware());
-        Arc::clone(&self.clients.entry(rate).or_insert_with(made))
-    }
-
-    /// Buckets of failed authentications in the table.
-    pub fn failure_buckets(&self) -> u64 {
-        self.table.len()
-    }
-
-    /// Buckets of failed authentications that were evicted before they were full.
-    pub fn failure_evictions(&self) -> u64 {
-        self.table.evicted()
-    }
-
-    /// Buckets of clients with a rate limit that are not full.
-    pub fn client_buckets(&self) -> usize {
-        self.clients.iter().map(|clients| clients.len()).sum()
-    }
-
-    /// Drops buckets that are full.
-    fn sweep(&self) {
-        self.table.sweep();
-        for clients in &self.clients {
-            clients.retain_recent();
-        }
-        // A second reference: a handler spends from it right now.
-        self.clients
-            .retain(|_, clients| !clients.is_empty() || Arc::strong_count(clients) > 1);
-    }
-}
-
-fn quota(rate: Rate) -> Quota {
-    let quota = match rate.per {
-        Period::Second => Quota::per_second(rate.count),
-        Period::Minute => Quota::per_minute(rate.count),
-        Period::Hour => Quota::per_hour(rate.count),
-    };
-    quota.allow_burst(rate.burst())
-}
-
-/// The network of one subscriber: an IPv4 address, or the /64 of an IPv6 address.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-    }
-}
+/// Pause before Redis is tried again.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// The published view: handlers load it for each request.
 pub type PublishedLimits = Arc<ArcSwap<Limits>>;
+
+/// Spends from a bucket that all nodes share, by a new lease. `None`: Redis does not respond.
+#[derive(Debug)]
+pub struct Refill(pub Bucket);
+
+impl Request for Refill {
+    type Reply = Option<Spent>;
+}
+
+/// What each incarnation of the actor is built from.
+#[derive(Clone)]
+pub struct Deps {
+    /// Where the buckets are published.
+    pub published: PublishedLimits,
+    /// How failed authentications are counted.
+    pub failures: FailureOptions,
+    /// Tells how many nodes there are, where there may be others.
+    pub nodes: Option<CountNodes>,
+    /// What only the nodes of this issuer can compute.
+    pub issuer: IssuerKey,
+    /// The Redis that holds the buckets that nodes share.
+    pub redis: Option<RedisOptions>,
+}
+
+impl fmt::Debug for Deps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deps")
+            .field("redis", &self.redis)
+            .finish_non_exhaustive()
+    }
+}
 
 /// The actor.
 #[derive(Debug)]
 pub struct RateLimiter {
     published: PublishedLimits,
+    sharing: Option<Sharing>,
+}
+
+/// What a node needs to share buckets with others.
+struct Sharing {
+    redis: RedisOptions,
+    buckets: Option<Buckets>,
+    leases: Arc<Leases>,
+    refills: Refills,
+    /// Whether the log says that Redis does not respond.
+    is_told: bool,
+}
+
+impl fmt::Debug for Sharing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sharing")
+            .field("leases", &self.leases)
+            .finish_non_exhaustive()
+    }
 }
 
 impl RateLimiter {
     /// An actor with full buckets, published at once.
-    pub fn new(published: PublishedLimits, options: FailureOptions) -> Self {
-        published.store(Arc::new(Limits::new(options)));
-        Self { published }
+    pub fn new(deps: &Deps) -> Self {
+        let nodes = deps.nodes.clone();
+        let leases = deps.redis.as_ref().map(|_| {
+            let nodes = nodes.clone().unwrap_or_else(|| CountNodes::by(|| 1));
+            Arc::new(Leases::new(&deps.issuer, nodes))
+        });
+        let sharing = deps.redis.clone().zip(leases.clone()).map(|(redis, leases)| Sharing {
+            redis,
+            buckets: None,
+            leases,
+            refills: Refills::default(),
+            is_told: false,
+        });
+        deps.published
+            .store(Arc::new(Limits::shared(deps.failures, nodes, leases)));
+        Self {
+            published: Arc::clone(&deps.published),
+            sharing,
+        }
+    }
+
+    /// Connects to Redis, until that succeeds.
+    fn connect(&mut self, ctx: &mut Context<Self>) {
+        let Some(sharing) = &self.sharing else { return };
+        let redis = sharing.redis.clone();
+        let connect = async move { Buckets::connect(&redis).await };
+        ctx.spawn(connect.into_actor(self).map(|connected, actor, ctx| {
+            let Some(sharing) = &mut actor.sharing else { return };
+            match connected {
+                Ok(buckets) => sharing.up(buckets),
+                Err(error) => {
+                    sharing.down(&error);
+                    ctx.run_later(RETRY, Self::connect);
+                }
+            }
+        }));
+    }
+
+    /// Asks for a lease of a bucket, for all who wait for one.
+    fn ask(&mut self, ctx: &mut Context<Self>, key: u64) {
+        let Some(sharing) = &mut self.sharing else { return };
+        let (Some(buckets), Some(bucket)) = (sharing.buckets.clone(), sharing.refills.needed(key)) else {
+            sharing.refills.answer_nobody(key);
+            return;
+        };
+        sharing.leases.count_asked();
+        let take = async move { buckets.take(&bucket).await };
+        let taken = take.into_actor(self);
+        ctx.spawn(taken.map(move |taken, actor, ctx| actor.taken(ctx, key, taken)));
+    }
+
+    fn taken(&mut self, ctx: &mut Context<Self>, key: u64, taken: RedisResult<Grant>) {
+        let Some(sharing) = &mut self.sharing else { return };
+        match taken {
+            Ok(grant) => {
+                let left = sharing.refills.distribute(key, &grant);
+                sharing.leases.keep(key, &grant, left);
+                if sharing.refills.is_waited_for(key) {
+                    self.ask(ctx, key);
+                }
+            }
+            Err(error) => {
+                sharing.refills.answer_nobody(key);
+                // The first failure; others that were on their way find that out themselves.
+                if sharing.buckets.take().is_some() {
+                    sharing.down(&error);
+                    ctx.run_later(RETRY, Self::connect);
+                }
+            }
+        }
+    }
+}
+
+impl Sharing {
+    fn up(&mut self, buckets: Buckets) {
+        self.buckets = Some(buckets);
+        self.leases.set_down(false);
+        if std::mem::take(&mut self.is_told) {
+            tracing::info!("rate limits are shared by all nodes again");
+        }
+    }
+
+    fn down(&mut self, error: &RedisError) {
+        self.leases.set_down(true);
+        if !std::mem::replace(&mut self.is_told, true) {
+            let why = describe(error);
+            tracing::warn!(
+                why,
+                "rate limits are not shared: each node allows its share of the rates"
+            );
+        }
     }
 }
 
@@ -187,79 +200,22 @@ impl Actor for RateLimiter {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.run_interval(SWEEP, |actor, _| actor.published.load().sweep());
+        self.connect(ctx);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+impl Handler<Envelope<Refill>> for RateLimiter {
+    type Result = ();
 
-    use super::*;
-
-    fn limits() -> Limits {
-        Limits::new(FailureOptions {
-            rate: "100/m".parse().unwrap(),
-            max_keys: 1024,
-        })
-    }
-
-    #[test]
-    fn failures_up_to_the_rate_are_allowed_and_the_next_exceeds_it() {
-        let (limits, address) = (limits(), IpAddr::from([192, 0, 2, 1]));
-        let within = (0..100)
-            .filter(|_| limits.record_failure("ci", address).is_none())
-            .count();
-        assert_eq!(within, 100);
-        let wait = limits.record_failure("ci", address).unwrap();
-        assert!(wait <= Duration::from_millis(600), "{wait:?}");
-        assert_eq!(limits.record_failure("other", address), None);
-        assert_eq!(limits.record_failure("ci", IpAddr::from([192, 0, 2, 2])), None);
-    }
-
-    #[test]
-    fn an_ipv6_subscriber_has_one_bucket() {
-        let of = |text: &str| network(text.parse().unwrap());
-        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
-        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
-        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
-    }
-
-    #[test]
-    fn a_client_has_a_bucket_per_endpoint_and_rate() {
-        let (limits, one) = (limits(), NonZeroU32::MIN);
-        let spend = |id, endpoint, rate: &str| limits.spend(id, endpoint, rate.parse().unwrap(), one).wait.is_none();
-        for _ in 0..2 {
-            assert!(spend("ci", Endpoint::Token, "1/h:2"));
+    fn handle(&mut self, envelope: Envelope<Refill>, ctx: &mut Context<Self>) {
+        let (Refill(bucket), reply) = envelope.into_parts();
+        let Some(sharing) = &mut self.sharing else {
+            reply.send(None);
+            return;
+        };
+        let key = bucket.key;
+        if sharing.refills.wait(bucket, reply) {
+            self.ask(ctx, key);
         }
-        assert!(!spend("ci", Endpoint::Token, "1/h:2"));
-        assert!(spend("ci", Endpoint::Introspection, "1/h:2") && spend("other", Endpoint::Token, "1/h:2"));
-        assert!(spend("ci", Endpoint::Token, "2/h:2"), "a new rate has a full bucket");
-        limits.sweep();
-        assert!(
-            !spend("ci", Endpoint::Token, "1/h:2"),
-            "a sweep keeps buckets that are not full"
-        );
-    }
-
-    #[test]
-    fn a_cost_above_the_capacity_takes_the_whole_bucket() {
-        let limits = limits();
-        let rate = "10/h".parse().unwrap();
-        let spend = |cost| limits.spend("ci", Endpoint::Introspection, rate, NonZeroU32::new(cost).unwrap());
-        assert_eq!(
-            spend(4),
-            Spent {
-                remaining: 6,
-                wait: None
-            }
-        );
-        assert!(spend(1000).wait.is_some(), "the bucket is not full");
-        assert_eq!(
-            spend(6),
-            Spent {
-                remaining: 0,
-                wait: None
-            }
-        );
     }
 }

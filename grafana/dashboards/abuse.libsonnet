@@ -128,18 +128,25 @@ function(config, name)
       { w: 8 }
     ),
     panel.timeseries(
+      'Decided by shares',
+      'Requests per second that were decided by the share of a rate that each instance allows while Redis does not respond. 0 without Redis.',
+      [query.target(query.rate('oauth2_server_rate_limit_shares_total', 'instance'), '{{instance}}')],
+      'reqps',
+      { w: 8, h: 7 }
+    ),
+    panel.timeseries(
       'Quotas by decision',
       'Tokens requested per second by clients with a quota: allowed, observed (over the quota, allowed) or limited (429).',
       [query.target(query.rate('oauth2_server_quota_decisions_total', 'decision'), '{{decision}}')],
       'ops',
-      { w: 12, h: 7, stack: true, overrides: panel.colored(['allowed', 'observed', 'limited']) }
+      { w: 8, h: 7, stack: true, overrides: panel.colored(['allowed', 'observed', 'limited']) }
     ),
     panel.timeseries(
       'Clients over a quota',
       'Clients that have used up a quota of the hour, day or month.',
       [query.target(query.max('oauth2_server_clients_over_quota'), 'clients')],
       'none',
-      { w: 12, h: 7, decimals: 0 }
+      { w: 8, h: 7, decimals: 0 }
     ),
   ];
 

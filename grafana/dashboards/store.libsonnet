@@ -147,6 +147,23 @@ function(config, name)
       { w: 8, line: { value: thresholds.revocationLagSeconds, color: colors.bad } }
     ),
     panel.timeseries(
+      'Nodes on the bus',
+      'Nodes that each instance hears, itself included, and whether its own messages arrive (1). Not exported on SQLite.',
+      [
+        query.target(query.min('oauth2_server_bus_nodes', 'instance'), '{{instance}}'),
+        query.target(query.min('oauth2_server_bus_up'), 'arrive'),
+      ],
+      'short',
+      { w: 8 }
+    ),
+    panel.timeseries(
+      'Messages dropped by the bus',
+      'Per second, by reason. forged: another issuer with the same prefix, or a stranger. Not exported on SQLite.',
+      [query.target(query.rate('oauth2_server_bus_messages_dropped_total', 'reason'), '{{reason}}')],
+      'ops',
+      { w: 8, hideZero: true }
+    ),
+    panel.timeseries(
       'Clock against the store',
       'By how much the clock of the store is ahead of that of the machine. Beyond 30 s the instance is not ready. Token ids ahead: after the clock was set back.',
       [

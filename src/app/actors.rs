@@ -11,7 +11,7 @@ use oauth2_actors::hints::Outbox;
 use oauth2_actors::key_keeper::{self, KeyKeeper};
 use oauth2_actors::metrics::{Exporter, Instruments, Metrics};
 use oauth2_actors::quota_keeper::{self, Counters, QuotaKeeper, QuotasOf};
-use oauth2_actors::rate_limiter::{FailureOptions, Limits, PublishedLimits, RateLimiter};
+use oauth2_actors::rate_limiter::{self, CountNodes, FailureOptions, Limits, PublishedLimits, RateLimiter};
 use oauth2_actors::revocation_cache::{self, PublishedRevocations, RevocationCache};
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
 use oauth2_actors::runtime::mailbox::Mailbox;
@@ -56,6 +56,7 @@ pub(super) struct Actors {
     pub(super) revocation_cache: Mailbox<RevocationCache>,
     pub(super) revocations: PublishedRevocations,
     pub(super) limits: PublishedLimits,
+    pub(super) rate_limiter: Mailbox<RateLimiter>,
     pub(super) quota_keeper: Mailbox<QuotaKeeper>,
     pub(super) counters: Arc<Counters>,
     pub(super) audit_writer: Mailbox<AuditWriter>,
@@ -83,7 +84,7 @@ impl Actors {
         let (revocation_cache, revocations) = deps.revocation_cache(&mut system, &follow);
         let outbox = Outbox::default();
         let bus = deps.bus(&mut system, &outbox, &follow, &revocation_cache);
-        let limits = deps.rate_limiter(&mut system);
+        let (rate_limiter, limits) = deps.rate_limiter(&mut system, bus.as_ref());
         let removed_early = deps.key_keeper(&mut system);
         let (audit_writer, failures) = deps.audit_writer(&mut system);
         let (quota_keeper, counters) = deps.quota_keeper(&mut system);
@@ -97,6 +98,7 @@ impl Actors {
             revocation_cache,
             revocations,
             limits,
+            rate_limiter,
             quota_keeper,
             counters,
             audit_writer,
@@ -212,17 +214,26 @@ impl Deps<'_> {
         Some(status)
     }
 
-    fn rate_limiter(&self, system: &mut ActorSystem) -> PublishedLimits {
+    fn rate_limiter(
+        &self,
+        system: &mut ActorSystem,
+        bus: Option<&Arc<BusStatus>>,
+    ) -> (Mailbox<RateLimiter>, PublishedLimits) {
         let failures = FailureOptions {
             rate: self.config.limits.failures,
             max_keys: self.config.limits.failure_keys,
         };
-        let published: PublishedLimits = Arc::new(ArcSwap::from_pointee(Limits::new(failures)));
-        let buckets = Arc::clone(&published);
-        system.supervise("rate_limiter", Policy::default(), move |_| {
-            RateLimiter::new(Arc::clone(&buckets), failures)
-        });
-        published
+        let nodes = bus.cloned().map(|bus| CountNodes::by(move || bus.sharing()));
+        let deps = rate_limiter::Deps {
+            published: Arc::new(ArcSwap::from_pointee(Limits::new(failures))),
+            failures,
+            nodes,
+            issuer: bus::issuer_key(self.wrapper),
+            redis: self.config.redis.as_ref().map(|redis| redis.options.clone()),
+        };
+        let published = Arc::clone(&deps.published);
+        let actor = system.supervise("rate_limiter", Policy::default(), move |_| RateLimiter::new(&deps));
+        (actor, published)
     }
 
     fn key_keeper(&self, system: &mut ActorSystem) -> Arc<AtomicU64> {

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use oauth2_actors::bus::{ApplyHints, HintKeys, RedisProblem, Transport};
+use oauth2_actors::bus::{ApplyHints, HintKeys, Transport};
 use oauth2_actors::hints::Hint;
+use oauth2_actors::issuer_key::IssuerKey;
 use oauth2_actors::revocation_cache::{Apply, RevocationCache};
 use oauth2_actors::runtime::clock::{Clock, StoreClock};
 use oauth2_actors::runtime::mailbox::Mailbox;
 use oauth2_actors::runtime::schedule::{Pace, Wake};
+use oauth2_actors::shared_redis::RedisProblem;
 use oauth2_store::Store;
 use oauth2_store::model::{Revocation, RevocationTarget};
 
@@ -35,9 +37,14 @@ pub(super) fn transport(config: &Config, store: &Store) -> Option<Transport> {
     store.can_listen().then(|| Transport::Postgres(store.clone()))
 }
 
-/// What authenticates hints: every node has the key encryption key.
+/// What only the nodes of this issuer can compute.
+pub(super) fn issuer_key(wrapper: &KeyWrapper) -> IssuerKey {
+    IssuerKey::new(wrapper.current, wrapper.previous)
+}
+
+/// What authenticates hints.
 pub(super) fn keys(wrapper: &KeyWrapper) -> HintKeys {
-    HintKeys::derive(&wrapper.current, wrapper.previous.as_ref())
+    HintKeys::derive(&issuer_key(wrapper))
 }
 
 /// An id for this process.

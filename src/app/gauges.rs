@@ -167,6 +167,15 @@ impl Register {
         self.value(&limits::RATE_LIMITER_EVICTIONS, |from| {
             from.limits.load().failure_evictions() as f64
         });
+        self.value(&limits::RATE_LIMIT_LEASES, |from| {
+            from.limits.load().leases().map_or(0.0, |leases| leases.asked() as f64)
+        });
+        self.value(&limits::RATE_LIMIT_SHARES, |from| {
+            from.limits
+                .load()
+                .leases()
+                .map_or(0.0, |leases| leases.fell_back() as f64)
+        });
         self.value(&limits::CLIENTS_OVER_QUOTA, |from| {
             from.counters.totals().clients_over_quota as f64
         });

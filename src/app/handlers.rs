@@ -22,6 +22,7 @@ use crate::http::wellknown::document::KeyDocuments;
 use crate::http::wellknown::metadata::Metadata;
 use crate::service::audit::AuditLog;
 use crate::service::authenticate::Authenticate;
+use crate::service::buckets::Buckets;
 use crate::service::clients::Clients;
 use crate::service::cut_offs::CutOffs;
 use crate::service::introspect::Introspect;
@@ -85,17 +86,21 @@ impl HandlerData {
     pub(super) fn new(deps: &ServerDeps<'_>) -> Self {
         let (config, services, actors) = (deps.config, deps.services, deps.actors);
         let http_metrics = Arc::new(HttpMetrics::new(deps.exporter, &ENDPOINTS));
+        let buckets = Buckets {
+            published: Arc::clone(&actors.limits),
+            rate_limiter: actors.rate_limiter.clone(),
+        };
         let admission = Admission {
             authenticate: Authenticate {
                 directory: Arc::clone(&deps.views.directory),
-                buckets: Arc::clone(&actors.limits),
+                buckets: buckets.clone(),
                 mode: config.limits.failures_mode,
                 failures: Arc::clone(&actors.failures),
                 clock: Arc::clone(deps.clock),
                 instruments: Arc::clone(deps.instruments),
             },
             rates: RateControl {
-                buckets: Arc::clone(&actors.limits),
+                buckets: buckets.clone(),
                 defaults: config.limits.rates,
                 mode: config.limits.mode,
                 instruments: Arc::clone(deps.instruments),
@@ -142,7 +147,7 @@ impl HandlerData {
             operators: Data::new(Operators {
                 admin_token: admin_token.map(|token| secret::hash(token.expose())),
                 verify: Arc::clone(&services.verify),
-                buckets: Arc::clone(&actors.limits),
+                buckets: buckets.clone(),
                 mode: config.limits.failures_mode,
                 failures: Arc::clone(&actors.failures),
             }),

@@ -19,6 +19,7 @@ mod server;
 pub async fn run(config: &Config, json: Json) -> Result<(), Failure> {
     let mut checks = vec![configuration(config), files(config)];
     checks.extend(store(config).await);
+    checks.extend(redis(config).await);
     checks.extend(server::check(&Management::new(&config.management)));
     let failed = checks.iter().filter(|check| check.status == Status::Failed).count();
     if json.json {
@@ -77,6 +78,21 @@ fn files(config: &Config) -> Check {
         ),
         _ => check(Status::Ok, format!("only the owner can read {directory_name}")),
     }
+}
+
+/// The Redis that nodes share. Without it the server runs as well, so it is a warning at most unless it is required.
+async fn redis(config: &Config) -> Option<Check> {
+    let redis = config.redis.as_ref()?;
+    let status = if redis.is_required {
+        Status::Failed
+    } else {
+        Status::Warning
+    };
+    let check = match redis.options.check().await {
+        Ok(version) => Check::new("redis", Status::Ok, format!("version {version} responds")),
+        Err(problem) => Check::new("redis", status, problem.text()),
+    };
+    Some(check.with_runbook("OAuth2BusDown"))
 }
 
 fn mode(path: &Path) -> Option<u32> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use oauth2_actors::bus::{RedisAddress, RedisOptions};
+use oauth2_actors::shared_redis::{RedisAddress, RedisOptions};
 
 use super::database::Database;
 use super::key::Fallback::{Derived, Value};

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use oauth2_actors::audit_writer::{Failures, Rejection, RejectionKind, Source};
 use oauth2_actors::directory::Directory;
 use oauth2_actors::metrics::Instruments;
-use oauth2_actors::rate_limiter::PublishedLimits;
 use oauth2_actors::runtime::clock::{Clock, StoreClock};
 use oauth2_actors::runtime::spans;
 use oauth2_store::model::{Client, Mode};
 use serde_json::json;
 
+use super::buckets::Buckets;
 use super::error::{Limit, LimitExceeded, Result, ServiceError};
 use crate::protocol::client_auth::Credentials;
 use crate::protocol::error::OAuthError;
@@ -22,7 +22,7 @@ pub struct Authenticate {
     /// The clients of this node.
     pub directory: Arc<Directory>,
     /// The buckets of failed authentications.
-    pub buckets: PublishedLimits,
+    pub buckets: Buckets,
     /// Whether those buckets are enforced.
     pub mode: Mode,
     /// Rejections on their way into the audit log.
@@ -70,7 +70,7 @@ impl Authenticate {
     /// Counts a failure and rejects what exceeds the bucket. The secret was compared before: a right one is never rejected, so
     /// nobody can lock a client out by failing in its name.
     fn failed(&self, client_id: &str, address: IpAddr) -> ServiceError {
-        let wait = self.buckets.load().record_failure(client_id, address);
+        let wait = self.buckets.record_failure(client_id, address);
         self.instruments.auth_failure(wait.is_some());
         let known = self.directory.client(client_id);
         let named = known.as_ref().map(|client| &*client.client_id);

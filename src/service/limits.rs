@@ -7,18 +7,18 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use oauth2_actors::metrics::Instruments;
-use oauth2_actors::rate_limiter::PublishedLimits;
 use oauth2_actors::runtime::spans;
 use oauth2_store::model::{Client, Decision, Endpoint, Mode, RateLimits, Window};
 
+use super::buckets::Buckets;
 use super::error::{Limit, LimitExceeded, Result, ServiceError};
 use super::limit_status::LimitStatus;
 
 /// Spends from the buckets of clients.
 #[derive(Debug)]
 pub struct RateControl {
-    /// The buckets of this node.
-    pub buckets: PublishedLimits,
+    /// The buckets.
+    pub buckets: Buckets,
     /// Rate limits of clients that have none of their own.
     pub defaults: RateLimits,
     /// Whether those clients' limits are enforced.
@@ -29,14 +29,14 @@ pub struct RateControl {
 
 impl RateControl {
     /// Spends `cost` from the client's bucket at an endpoint. Answers the state of that limit, if there is one.
-    pub fn spend(&self, client: &Client, endpoint: Endpoint, cost: u32) -> Result<Vec<LimitStatus>> {
+    pub async fn spend(&self, client: &Client, endpoint: Endpoint, cost: u32) -> Result<Vec<LimitStatus>> {
         let policy = client.policy.as_deref();
         let own = policy.and_then(|policy| policy.rate_limits.at(endpoint));
         let (Some(rate), Some(cost)) = (own.or(self.defaults.at(endpoint)), NonZeroU32::new(cost)) else {
             return Ok(Vec::new());
         };
         let mut span = spans::child("check rate limit");
-        let spent = self.buckets.load().spend(&client.client_id, endpoint, rate, cost);
+        let spent = self.buckets.spend(&client.client_id, endpoint, rate, cost).await;
         let (limit, remaining) = (u64::from(rate.burst().get()), u64::from(spent.remaining));
         let status = LimitStatus {
             name: endpoint.as_str(),

@@ -8,12 +8,12 @@ use std::time::Instant;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use oauth2_actors::audit_writer::{Failures, Rejection, RejectionKind, Source};
 use oauth2_actors::metrics::OperatorRejection;
-use oauth2_actors::rate_limiter::PublishedLimits;
 use oauth2_actors::runtime::clock::Clock;
 use oauth2_store::model::Mode;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::buckets::Buckets;
 use super::error::{Limit, LimitExceeded, Result, ServiceError};
 use super::operator::{Operator, client_actor};
 use super::rejections::{RejectedChange, RequestOrigin, bounded};
@@ -38,7 +38,7 @@ pub struct Operators {
     /// Verifies access tokens.
     pub verify: Arc<Verify>,
     /// The buckets of failed authentications.
-    pub buckets: PublishedLimits,
+    pub buckets: Buckets,
     /// Whether those buckets are enforced.
     pub mode: Mode,
     /// Rejections on their way into the audit log.
@@ -161,7 +161,7 @@ impl Operators {
         instruments.operator_rejected(reason);
         let client_id = presented.map(|presented| &*presented.client_id);
         let jti = presented.map(|presented| presented.jti.to_string());
-        let wait = self.buckets.load().record_operator_failure(client_id, origin.address);
+        let wait = self.buckets.record_operator_failure(client_id, origin.address);
         let source = Source {
             subject: client_id.map(str::to_owned),
             address: origin.address,

@@ -30,6 +30,8 @@ pub const SHARED_BY_ACTORS: &[Row] = &[
     ("error", &[]),
     ("freshness", &[]),
     ("hints", &[]),
+    ("issuer_key", &[]),
+    ("shared_redis", &[]),
     ("runtime", &["error"]),
     ("directory", &["error", "freshness"]),
 ];

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::hints::{Hint, Rejection};
+use crate::issuer_key::{DerivedKeys, IssuerKey};
 
 /// The most hints in one message: it stays below the 8000 bytes of a Postgres notification.
 pub(super) const MAX_HINTS: usize = 64;
@@ -43,16 +44,13 @@ pub struct HintKeys {
 }
 
 impl HintKeys {
-    /// Derives the keys from the key encryption key and, while that is being replaced, the previous one. Until then nodes sign with the
-    /// previous one, which those that were not restarted yet know too.
-    pub fn derive(current: &[u8; 32], previous: Option<&[u8; 32]>) -> Self {
-        let derive = |key: &[u8; 32]| {
-            let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), PURPOSE);
-            hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
-        };
-        let sign = derive(previous.unwrap_or(current));
-        let verify = std::iter::once(current).chain(previous).map(derive).collect();
-        Self { sign, verify }
+    /// The keys of an issuer. Nodes sign with the one that all of them know.
+    pub fn derive(issuer: &IssuerKey) -> Self {
+        let DerivedKeys { common, any } = issuer.derive(PURPOSE);
+        Self {
+            sign: common,
+            verify: any,
+        }
     }
 
     /// A message in its form on the way.
@@ -100,7 +98,7 @@ mod tests {
     const NOW: u64 = 1_800_000_000_000;
 
     fn keys(current: u8, previous: Option<u8>) -> HintKeys {
-        HintKeys::derive(&[current; 32], previous.map(|byte| [byte; 32]).as_ref())
+        HintKeys::derive(&IssuerKey::new([current; 32], previous.map(|byte| [byte; 32])))
     }
 
     fn message(hints: usize) -> Message {

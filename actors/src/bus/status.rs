@@ -1,7 +1,7 @@
 //! What the bus publishes of itself.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,8 @@ pub struct BusStatus {
     /// When this node last received a message of its own: the whole way works.
     own: Freshness,
     nodes: Mutex<HashMap<u64, Instant>>,
+    /// Nodes that were heard when hints flowed last.
+    known: AtomicU32,
     sent: AtomicU64,
     received: AtomicU64,
     delay_ms: AtomicU64,
@@ -39,6 +41,14 @@ impl BusStatus {
         let now = Instant::now();
         nodes.retain(|_, heard| now.duration_since(*heard) <= SILENT);
         nodes.len() + 1
+    }
+
+    /// Nodes that share what is shared: those that are heard, and if the bus is down those that were heard before.
+    pub fn sharing(&self) -> u32 {
+        if self.is_flowing() {
+            self.known.store(self.nodes() as u32, Ordering::Relaxed);
+        }
+        self.known.load(Ordering::Relaxed).max(1)
     }
 
     /// Hints that this node sent.

@@ -3,14 +3,16 @@
 use std::fmt;
 use std::time::Duration;
 
+use redis::cluster::ClusterClient;
+use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, TlsMode};
-use redis::{RedisConnectionInfo, TlsCertificates};
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use redis::{RedisConnectionInfo, TlsCertificates, TlsMode};
 use tokio::time::timeout;
 use url::Url;
 
 /// Limit of opening a connection, and of finding the server to open it to.
-pub(super) const CONNECT: Duration = Duration::from_secs(1);
+pub(crate) const CONNECT: Duration = Duration::from_secs(1);
 
 /// The port of a server, and of a Sentinel.
 const PORTS: [u16; 2] = [6379, 26_379];
@@ -138,6 +140,26 @@ impl RedisAddress {
         self.topology == Topology::Cluster
     }
 
+    /// A connection to a cluster that knows which server holds a key; `None` if it is none.
+    pub(super) async fn cluster(&self, response: Duration) -> redis::RedisResult<Option<ClusterConnection>> {
+        if !self.is_cluster() {
+            return Ok(None);
+        }
+        let hosts: Vec<_> = (0..self.hosts.len())
+            .map(|index| self.info(index))
+            .collect::<Result<_, _>>()?;
+        let mut builder = ClusterClient::builder(hosts)
+            .connection_timeout(CONNECT)
+            .response_timeout(response)
+            .retries(1);
+        if let Some(certificates) = self.certificates() {
+            builder = builder.certs(certificates);
+        }
+        let client = builder.build()?;
+        let connected = timeout(2 * CONNECT, client.get_async_connection()).await;
+        connected.unwrap_or_else(|_| Err(late("the cluster"))).map(Some)
+    }
+
     /// Clients of the servers to try, in order.
     pub(super) async fn clients(&self) -> redis::RedisResult<Vec<Client>> {
         match &self.topology {
@@ -170,6 +192,14 @@ impl RedisAddress {
     }
 
     fn client(&self, index: usize) -> redis::RedisResult<Client> {
+        let info = self.info(index)?;
+        match self.certificates() {
+            Some(certificates) => Client::build_with_tls(info, certificates),
+            None => Client::open(info),
+        }
+    }
+
+    fn info(&self, index: usize) -> redis::RedisResult<ConnectionInfo> {
         let mut login = RedisConnectionInfo::default().set_db(self.database);
         if let Some(user) = &self.user {
             login = login.set_username(user);
@@ -177,11 +207,7 @@ impl RedisAddress {
         if let Some(password) = &self.password {
             login = login.set_password(password);
         }
-        let info = self.endpoint(index).into_connection_info()?.set_redis_settings(login);
-        match self.certificates() {
-            Some(certificates) => Client::build_with_tls(info, certificates),
-            None => Client::open(info),
-        }
+        Ok(self.endpoint(index).into_connection_info()?.set_redis_settings(login))
     }
 
     fn endpoint(&self, index: usize) -> ConnectionAddr {
@@ -214,7 +240,7 @@ pub(super) fn limits(response: Duration) -> AsyncConnectionConfig {
 }
 
 /// A server that did not respond in time.
-pub(super) fn late(what: &str) -> redis::RedisError {
+pub(crate) fn late(what: &str) -> redis::RedisError {
     std::io::Error::new(std::io::ErrorKind::TimedOut, format!("{what} did not respond in time")).into()
 }
 

@@ -45,7 +45,7 @@ impl Admission {
         let header = authorization(request)?;
         let credentials = Credentials::from_form(header.as_ref(), form)?;
         let client = self.client(request, &credentials).await?;
-        let limits = self.rates.spend(&client, endpoint, 1)?;
+        let limits = self.rates.spend(&client, endpoint, 1).await?;
         Ok(Admitted { client, limits })
     }
 

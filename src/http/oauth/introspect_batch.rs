@@ -64,7 +64,8 @@ pub async fn post(
     }
     let limits = admission
         .rates
-        .spend(&caller, Endpoint::Introspection, batch.tokens.len() as u32)?;
+        .spend(&caller, Endpoint::Introspection, batch.tokens.len() as u32)
+        .await?;
     let introspections = introspect.many(&caller, &batch.tokens, deadline).await?;
     let mut text = Vec::with_capacity(2 + introspections.len() * 400);
     text.push(b'[');

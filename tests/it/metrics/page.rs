@@ -13,7 +13,11 @@ pub fn rows(kind: Kind) -> BTreeMap<String, (String, BTreeSet<String>)> {
         let name = cells[0].trim_matches(['|', ' ', '`']);
         let labels = cells[3].split(", ").map(|label| label.trim_matches('`').to_owned());
         let labels = labels.filter(|label| !label.is_empty()).collect();
-        if kind == Kind::Sqlite || !line.contains("SQLite only.") {
+        let other_store = match kind {
+            Kind::Sqlite => "Postgres only.",
+            Kind::Postgres => "SQLite only.",
+        };
+        if !line.contains(other_store) {
             rows.insert(name.to_owned(), (cells[1].to_owned(), labels));
         }
     }

@@ -3,6 +3,8 @@
 use oauth2_testkit::authority::Authority;
 use oauth2_testkit::{Kind, Postgres, Redis, Setup, ports};
 
+use serde_json::Value;
+
 use super::{Nodes, bus};
 use crate::cli::rejected;
 use crate::setup;
@@ -13,6 +15,15 @@ const URL: &str = "OAUTH2_REDIS_URL";
 async fn is_a_problem(setup: Setup, code: i32, words: &[&str]) {
     let required = setup.clone().with("OAUTH2_REDIS_REQUIRED", "true");
     rejected(&required.run(&[]), code, words);
+    // There is no schema yet: that fails.
+    let found: Value = serde_json::from_str(&setup.run(&["doctor", "--json"]).stdout).unwrap();
+    let checks = found["checks"].as_array().unwrap();
+    let redis = checks.iter().find(|check| check["check"] == "redis").unwrap();
+    assert_eq!(redis["status"], "warning", "{found}");
+    assert!(
+        redis["runbook"].as_str().unwrap().ends_with("OAuth2BusDown.md"),
+        "{found}"
+    );
     let mut nodes = Nodes::of(setup, 1).await;
     let client = nodes.first().register(serde_json::json!({"scope": "read"})).await;
     nodes.first().token(&client).await;
@@ -63,13 +74,24 @@ async fn wrong_password_and_missing_rights_are_named() {
         "+info",
         "+select",
         "+hello",
+        "+eval",
+        "+evalsha",
+        "+script|load",
+        "+get",
+        "+set",
+        "+time",
     ];
     let redis = Redis::start(&user);
     let file = redis.write_file("password", "s3cret-of-app\n");
     let app = redis.url().replace("redis://", "redis://app@");
     let setup = of(app).await.with("OAUTH2_REDIS_PASSWORD_FILE", file);
-    let nodes = Nodes::of(setup.with("OAUTH2_REDIS_REQUIRED", "true"), 2).await;
+    let mut nodes = Nodes::of(setup.with("OAUTH2_REDIS_REQUIRED", "true"), 2).await;
     nodes.hear_each_other().await;
+    let metadata = serde_json::json!({"scope": "read", "rate_limits": {"token": "100/s"}});
+    let client = nodes.first().register(metadata).await;
+    nodes.first().token(&client).await;
+    let log = nodes.0[0].process.complete_log().await;
+    assert!(!log.contains("not shared"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -105,7 +105,7 @@ impl Redis {
         let script = format!(
             "exec 3<&0; redis-server {file} --port {port} --bind 127.0.0.1 --dir '{directory}' --logfile '{directory}/log' {cluster} \
              {kind} \"$@\" </dev/null & server=$!; echo $server >'{directory}/process'; \
-             read -r _ <&3; kill -KILL $server 2>/dev/null; wait $server 2>/dev/null",
+             exec 2>/dev/null; read -r _ <&3; kill -KILL $server 2>/dev/null; wait $server 2>/dev/null",
             port = self.port,
         );
         let mut shell = Command::new("sh");

@@ -21,7 +21,7 @@ const REASON: LabelSet = LabelSet::closed("reason", || SHED_REASONS.to_vec());
 pub const SHED_REASONS: [&str; 3] = ["full", "deadline", "crashed"];
 
 /// Bucket bounds of a mailbox wait, in seconds.
-const WAIT_SECONDS: &[f64] = &[0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.025, 0.1, 0.5];
+const WAIT_SECONDS: &[f64] = &[0.000_1, 0.000_5, 0.001, 0.005, 0.025, 0.1, 0.5];
 
 crate::catalogue! {
     MAILBOX_DEPTH = gauge("actor_mailbox_depth", &[ACTOR], "Messages queued or in flight");

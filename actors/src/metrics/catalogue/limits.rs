@@ -23,6 +23,9 @@ crate::catalogue! {
         "The limit is per client and address, 100 per minute. Those `over` it are answered 429 where it is enforced.");
     RATE_LIMIT_DECISIONS = counter("rate_limit_decisions", &[DECISION, ENDPOINT], "Requests of clients with a rate limit, by decision").notes(
         "`observed` is over the limit and allowed, `limited` is answered 429.");
+    RATE_LIMIT_LEASES = counter("rate_limit_leases", &[], "Leases of buckets of rate limits that were asked of Redis").notes(
+        "0 without `OAUTH2_REDIS_URL`.").detail();
+    RATE_LIMIT_SHARES = counter("rate_limit_shares", &[], "Requests decided by this node's share of a rate, as Redis did not respond");
     RATE_LIMITER_KEYS = gauge("rate_limiter_keys", &[], "Pairs of client and address with failed authentications").notes(
         "Bounded by `OAUTH2_LIMITS_AUTH_FAILURE_KEYS`.").detail();
     RATE_LIMITER_EVICTIONS = counter("rate_limiter_evictions", &[],

@@ -66,6 +66,8 @@ pub enum Stores {
     Both,
     /// SQLite only.
     Sqlite,
+    /// Postgres only.
+    Postgres,
 }
 
 /// A row of the table.
@@ -146,6 +148,14 @@ impl Metric {
     pub const fn sqlite_only(self) -> Self {
         Self {
             stores: Stores::Sqlite,
+            ..self
+        }
+    }
+
+    /// One that is exported on Postgres only.
+    pub const fn postgres_only(self) -> Self {
+        Self {
+            stores: Stores::Postgres,
             ..self
         }
     }

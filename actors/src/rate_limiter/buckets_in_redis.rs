@@ -1,0 +1,110 @@
+//! The buckets that all nodes share, in Redis.
+
+use std::time::Duration;
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::cluster_async::ClusterConnection;
+use redis::{RedisResult, Script};
+use tokio::time::timeout;
+
+use super::leases::{Bucket, Grant};
+use crate::shared_redis::{CONNECT, RedisOptions, late};
+
+/// Limit of a response: later, a node decides by its share of the rate.
+pub(super) const RESPONSE: Duration = Duration::from_millis(20);
+
+/// Times in Redis are microseconds since then, so that a number of Lua holds them with a digit to spare: Unix time 1 790 000 000.
+const EPOCH: u64 = 1_790_000_000;
+
+/// Takes from a bucket, which is stored as the time at which it is full (the theoretical arrival time of the generic cell rate
+/// algorithm). It answers what was granted, what remains, the wait, when the bucket is full, and until then.
+const TAKE: &str = r"
+local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local cost, want, known = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local time = redis.call('TIME')
+local now = (tonumber(time[1]) - tonumber(ARGV[6])) * 1000000 + tonumber(time[2])
+local full = tonumber(redis.call('GET', KEYS[1]) or '0') or 0
+full = math.min(math.max(full, known, now), now + burst * interval)
+local held = math.floor((now + burst * interval - full) / interval + 0.000001)
+if held < cost then
+    return {0, held, math.ceil(full + cost * interval - burst * interval - now), math.floor(full), math.ceil(full - now)}
+end
+local granted = math.min(want, held)
+full = full + granted * interval
+redis.call('SET', KEYS[1], string.format('%.1f', full), 'PX', math.ceil((full - now) / 1000) + 1)
+return {granted, held - granted, 0, math.floor(full), math.ceil(full - now)}
+";
+
+/// A connection to the buckets. Clones share it.
+#[derive(Clone)]
+pub(super) struct Buckets {
+    connection: Connection,
+    script: Script,
+    prefix: String,
+}
+
+#[derive(Clone)]
+enum Connection {
+    One(ConnectionManager),
+    Cluster(ClusterConnection),
+}
+
+impl Buckets {
+    /// Connects. Fails unless the script runs.
+    pub(super) async fn connect(options: &RedisOptions) -> RedisResult<Self> {
+        let connection = if let Some(cluster) = options.cluster(RESPONSE).await? {
+            Connection::Cluster(cluster)
+        } else {
+            let config = ConnectionManagerConfig::new()
+                .set_number_of_retries(0)
+                .set_connection_timeout(Some(CONNECT))
+                .set_response_timeout(Some(RESPONSE));
+            let client = options.reachable().await?;
+            Connection::One(client.get_connection_manager_with_config(config).await?)
+        };
+        let buckets = Self {
+            connection,
+            script: Script::new(TAKE),
+            prefix: options.name(""),
+        };
+        // Loads it, and finds a server that accepts no writes.
+        buckets.run("bucket:probe", [1.0, 1.0, 1.0, 1.0, 0.0]).await?;
+        Ok(buckets)
+    }
+
+    /// Takes a lease of a bucket.
+    pub(super) async fn take(&self, bucket: &Bucket) -> RedisResult<Grant> {
+        let rate = bucket.rate;
+        let interval = f64::from(rate.per.seconds()) * 1e6 / f64::from(rate.count.get());
+        let arguments = [
+            interval,
+            rate.burst().get().into(),
+            bucket.cost.get().into(),
+            bucket.want.into(),
+            bucket.full_at as f64,
+        ];
+        let [granted, remaining, wait, full_at, refill] = self.run(&bucket.name, arguments).await?;
+        Ok(Grant {
+            granted: granted as u32,
+            remaining: remaining as u32,
+            wait: Duration::from_micros(wait),
+            full_at,
+            refill: Duration::from_micros(refill),
+        })
+    }
+
+    async fn run(&self, name: &str, arguments: [f64; 5]) -> RedisResult<[u64; 5]> {
+        let mut call = self.script.key(format!("{}{name}", self.prefix));
+        for argument in arguments {
+            call.arg(argument);
+        }
+        call.arg(EPOCH);
+        let answer = async {
+            match &self.connection {
+                Connection::One(connection) => call.invoke_async(&mut connection.clone()).await,
+                Connection::Cluster(connection) => call.invoke_async(&mut connection.clone()).await,
+            }
+        };
+        timeout(RESPONSE, answer).await.unwrap_or_else(|_| Err(late("Redis")))
+    }
+}

@@ -1,0 +1,328 @@
+//! Leases of the buckets that all nodes share: a node takes a part of a bucket from Redis at once, and spends it without asking.
+//!
+//! Everything that is spent was taken from the one bucket before, so the limit holds for all nodes together. What a node has leased and
+//! does not spend within [`VALID`] is lost to the client: at most a tenth of a second of its rate, or a tenth of its burst.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::hmac;
+use dashmap::DashMap;
+use oauth2_store::model::{Endpoint, Rate};
+
+use super::spent::Spent;
+use crate::issuer_key::IssuerKey;
+
+/// How long a lease is valid.
+const VALID: Duration = Duration::from_secs(1);
+
+/// An empty bucket is asked again after this time at the latest.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// A lease is what the rate gives in this part of a second, and this part of the burst at most.
+const PART: u32 = 10;
+
+/// What names of buckets are computed for.
+const PURPOSE: &[u8] = b"oauth2_server buckets 1";
+
+/// Tells how many nodes share a rate, this one included.
+#[derive(Clone)]
+pub struct CountNodes(Arc<dyn Fn() -> u32 + Send + Sync>);
+
+impl CountNodes {
+    /// Tells what this function returns, at least 1.
+    pub fn by(count: impl Fn() -> u32 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(count))
+    }
+
+    /// The number.
+    pub fn get(&self) -> NonZeroU32 {
+        NonZeroU32::new((self.0)()).unwrap_or(NonZeroU32::MIN)
+    }
+}
+
+impl fmt::Debug for CountNodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CountNodes").field(&self.get()).finish()
+    }
+}
+
+/// A bucket that is to be asked for more.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    /// Its number on this node.
+    pub(super) key: u64,
+    /// Its name in Redis, after the prefix: computable by the nodes of this issuer only.
+    pub(super) name: String,
+    /// Its rate.
+    pub(super) rate: Rate,
+    /// What is needed, at most the burst.
+    pub(super) cost: NonZeroU32,
+    /// What a lease should be.
+    pub(super) want: u32,
+    /// When it is full at the earliest, as this node knows: Redis may have lost it. Microseconds of Redis's clock.
+    pub(super) full_at: u64,
+}
+
+/// What Redis says of a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Grant {
+    /// Taken from it for this node; 0 if it holds less than was needed.
+    pub(super) granted: u32,
+    /// What it still holds.
+    pub(super) remaining: u32,
+    /// Until it holds what was needed; zero if that was granted.
+    pub(super) wait: Duration,
+    /// When it is full, microseconds of Redis's clock.
+    pub(super) full_at: u64,
+    /// Until then.
+    pub(super) refill: Duration,
+}
+
+/// What this node holds of a bucket.
+#[derive(Debug, Clone, Copy)]
+struct Lease {
+    left: u32,
+    valid_until: Instant,
+    /// What the bucket held when it was asked last.
+    remaining: u32,
+    /// It holds too little until then.
+    empty_until: Option<Instant>,
+    full_at: u64,
+    /// The bucket is full then: what is known of it is worth nothing any more.
+    forget_at: Instant,
+}
+
+/// The outcome of spending from a lease.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// It was decided here.
+    Spent(Spent),
+    /// The bucket must be asked.
+    Ask(Bucket),
+    /// Redis does not respond.
+    Down,
+}
+
+/// The leases of this node.
+pub struct Leases {
+    held: DashMap<u64, Lease>,
+    hasher: RandomState,
+    names: hmac::Key,
+    nodes: CountNodes,
+    /// Whether Redis does not respond: until it does, each node grants its share.
+    is_down: AtomicBool,
+    asked: AtomicU64,
+    fell_back: AtomicU64,
+}
+
+impl fmt::Debug for Leases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leases")
+            .field("held", &self.held.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Leases {
+    /// No leases, before Redis was asked first.
+    pub fn new(issuer: &IssuerKey, nodes: CountNodes) -> Self {
+        Self {
+            held: DashMap::new(),
+            hasher: RandomState::new(),
+            names: issuer.derive(PURPOSE).common,
+            nodes,
+            is_down: AtomicBool::new(true),
+            asked: AtomicU64::new(0),
+            fell_back: AtomicU64::new(0),
+        }
+    }
+
+    /// Nodes that share the rates, this one included.
+    pub(super) fn nodes(&self) -> NonZeroU32 {
+        self.nodes.get()
+    }
+
+    /// Whether Redis does not respond.
+    pub fn is_down(&self) -> bool {
+        self.is_down.load(Ordering::Acquire)
+    }
+
+    /// Times that Redis was asked for a lease.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Requests that were decided by this node's share of the rate.
+    pub fn fell_back(&self) -> u64 {
+        self.fell_back.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_down(&self, is_down: bool) {
+        self.is_down.store(is_down, Ordering::Release);
+    }
+
+    pub(super) fn count_asked(&self) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_fallback(&self) {
+        self.fell_back.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes `cost` from the lease of a bucket, if it holds that.
+    pub(super) fn take(&self, client_id: &str, endpoint: Endpoint, rate: Rate, cost: NonZeroU32) -> Taken {
+        if self.is_down() {
+            return Taken::Down;
+        }
+        // A cost above the bucket's capacity takes the whole bucket: otherwise it could never be met.
+        let cost = cost.min(rate.burst());
+        let key = self.hasher.hash_one((client_id, endpoint, rate));
+        let now = Instant::now();
+        let mut full_at = 0;
+        if let Some(mut lease) = self.held.get_mut(&key) {
+            if let Some(until) = lease.empty_until.filter(|until| *until > now) {
+                return Taken::Spent(Spent {
+                    remaining: lease.remaining,
+                    wait: Some(until - now),
+                });
+            }
+            if lease.valid_until > now && lease.left >= cost.get() {
+                lease.left -= cost.get();
+                return Taken::Spent(Spent {
+                    remaining: lease.left + lease.remaining,
+                    wait: None,
+                });
+            }
+            full_at = lease.full_at;
+        }
+        Taken::Ask(Bucket {
+            key,
+            name: self.name(client_id, endpoint, rate),
+            rate,
+            cost,
+            want: lease_size(rate).max(cost.get()),
+            full_at,
+        })
+    }
+
+    /// Keeps what is left of a grant, and what is known of its bucket.
+    pub(super) fn keep(&self, key: u64, grant: &Grant, left: u32) {
+        let now = Instant::now();
+        let lease = Lease {
+            left,
+            valid_until: now + VALID,
+            remaining: grant.remaining,
+            empty_until: (grant.granted == 0 && grant.remaining == 0).then(|| now + grant.wait.min(ASK_AGAIN)),
+            full_at: grant.full_at,
+            forget_at: now + grant.refill + VALID,
+        };
+        self.held.insert(key, lease);
+    }
+
+    /// Forgets buckets that are full.
+    pub(super) fn sweep(&self) {
+        let now = Instant::now();
+        self.held.retain(|_, lease| lease.forget_at > now);
+    }
+
+    fn name(&self, client_id: &str, endpoint: Endpoint, rate: Rate) -> String {
+        let of = format!("{}\0{rate}\0{client_id}", endpoint.as_str());
+        let mac = hmac::sign(&self.names, of.as_bytes());
+        let hex = mac.as_ref()[..16].iter().map(|byte| format!("{byte:02x}"));
+        format!("bucket:{}", hex.collect::<String>())
+    }
+}
+
+/// What a node leases at once.
+fn lease_size(rate: Rate) -> u32 {
+    let of_rate = rate.count.get() / rate.per.seconds() / PART;
+    of_rate.min(rate.burst().get() / PART).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn leases() -> Leases {
+        let leases = Leases::new(&IssuerKey::new([1; 32], None), CountNodes::by(|| 3));
+        leases.set_down(false);
+        leases
+    }
+
+    fn take(leases: &Leases, rate: &str, cost: u32) -> Taken {
+        let cost = NonZeroU32::new(cost).unwrap();
+        leases.take("ci", Endpoint::Token, rate.parse().unwrap(), cost)
+    }
+
+    fn ask(leases: &Leases, rate: &str, cost: u32) -> Bucket {
+        match take(leases, rate, cost) {
+            Taken::Ask(bucket) => bucket,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_lease_is_a_tenth_of_a_second_and_of_the_burst_at_most() {
+        for (rate, size) in [
+            ("1000/s", 100),
+            ("1000/s:50", 5),
+            ("100/m", 1),
+            ("1/h", 1),
+            ("600000/m", 1000),
+        ] {
+            assert_eq!(lease_size(rate.parse().unwrap()), size, "{rate}");
+        }
+    }
+
+    #[test]
+    fn what_was_leased_is_spent_without_asking() {
+        let leases = leases();
+        let bucket = ask(&leases, "100/s", 1);
+        assert_eq!(bucket.want, 10);
+        let grant = Grant {
+            granted: 10,
+            remaining: 90,
+            wait: Duration::ZERO,
+            full_at: 7,
+            refill: Duration::from_millis(100),
+        };
+        leases.keep(bucket.key, &grant, 9);
+        for left in (0..9).rev() {
+            let Taken::Spent(spent) = take(&leases, "100/s", 1) else {
+                panic!("{left}");
+            };
+            assert_eq!((spent.remaining, spent.wait), (90 + left, None));
+        }
+        assert_eq!(ask(&leases, "100/s", 1).full_at, 7, "what is known is told to Redis");
+        assert_eq!(ask(&leases, "100/s", 500).cost.get(), 100, "more than the bucket holds");
+        assert_ne!(
+            ask(&leases, "200/s", 1).name,
+            bucket.name,
+            "another rate is another bucket"
+        );
+    }
+
+    #[test]
+    fn an_empty_bucket_is_not_asked_again_at_once() {
+        let leases = leases();
+        let grant = Grant {
+            granted: 0,
+            remaining: 0,
+            wait: Duration::from_secs(5),
+            full_at: 7,
+            refill: Duration::from_mins(1),
+        };
+        leases.keep(ask(&leases, "1/m", 1).key, &grant, 0);
+        let Taken::Spent(Spent { wait: Some(wait), .. }) = take(&leases, "1/m", 1) else {
+            panic!("it was asked");
+        };
+        assert!(wait <= ASK_AGAIN);
+    }
+}

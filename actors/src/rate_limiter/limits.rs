@@ -1,0 +1,286 @@
+//! The buckets that handlers spend from.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::DashMapStateStore;
+use governor::{Quota, RateLimiter as Governor};
+use oauth2_store::model::{Endpoint, Period, Rate};
+
+use super::bucket_table::{BucketTable, SharedTable};
+use super::leases::{Bucket, CountNodes, Leases, Taken};
+use super::spent::Spent;
+
+/// How failed authentications are counted.
+#[derive(Debug, Clone, Copy)]
+pub struct FailureOptions {
+    /// Failures that a client may have per address.
+    pub rate: Rate,
+    /// The most pairs of client and address that are counted; 16 bytes each.
+    pub max_keys: usize,
+}
+
+/// The buckets of all clients with the same rate.
+type Clients = Governor<u64, DashMapStateStore<u64>, DefaultClock, StateInformationMiddleware>;
+
+/// The buckets.
+#[derive(Debug)]
+pub struct Limits {
+    failures: Governor<u64, SharedTable, DefaultClock>,
+    failure_burst: NonZeroU32,
+    table: Arc<BucketTable>,
+    clients: DashMap<Rate, Arc<Clients>>,
+    hasher: RandomState,
+    /// Tells how many nodes share the limit of failed authentications; `None`: this node alone.
+    nodes: Option<CountNodes>,
+    leases: Option<Arc<Leases>>,
+}
+
+/// The outcome of spending without waiting.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It was decided.
+    Spent(Spent),
+    /// All nodes share the bucket, and what this one leased of it is spent: ask by [`Refill`].
+    Ask(Bucket),
+}
+
+impl Limits {
+    /// Full buckets of this node alone.
+    pub fn new(options: FailureOptions) -> Self {
+        Self::shared(options, None, None)
+    }
+
+    /// Full buckets. `nodes`: tells how many nodes there are; `leases`: what this node leases from the buckets in Redis.
+    pub fn shared(options: FailureOptions, nodes: Option<CountNodes>, leases: Option<Arc<Leases>>) -> Self {
+        let table = Arc::new(BucketTable::new(options.max_keys));
+        Self {
+            failures: Governor::new(
+                quota(options.rate),
+                SharedTable(Arc::clone(&table)),
+                DefaultClock::default(),
+            ),
+            failure_burst: options.rate.burst(),
+            table,
+            clients: DashMap::new(),
+            hasher: RandomState::new(),
+            nodes,
+            leases,
+        }
+    }
+
+    /// Counts a failed authentication of `client_id`, which need not exist, from `address`. `Some` if it exceeds the rate, with
+    /// the time until one more would not.
+    pub fn record_failure(&self, client_id: &str, address: IpAddr) -> Option<Duration> {
+        self.failed(BucketTable::key(&self.hasher, (client_id, network(address))))
+    }
+
+    /// Counts a failure. Each node allows its share of the rate: a failure weighs as much as there are nodes.
+    fn failed(&self, key: u64) -> Option<Duration> {
+        let nodes = self.nodes.as_ref().map_or(NonZeroU32::MIN, CountNodes::get);
+        let weight = nodes.min(self.failure_burst);
+        match self.failures.check_key_n(&key, weight) {
+            Ok(decision) => Some(decision.err()?.wait_time_from(DefaultClock::default().now())),
+            // Not reached: the weight is within the capacity.
+            Err(_) => None,
+        }
+    }
+
+    /// As [`Self::spend_here`]; where all nodes share the client's bucket, from what this one has leased of it.
+    pub fn spend(&self, client_id: &str, endpoint: Endpoint, rate: Rate, cost: NonZeroU32) -> Outcome {
+        match self
+            .leases
+            .as_ref()
+            .map(|leases| leases.take(client_id, endpoint, rate, cost))
+        {
+            None => Outcome::Spent(self.spend_here(client_id, endpoint, rate, cost)),
+            Some(Taken::Spent(spent)) => Outcome::Spent(spent),
+            Some(Taken::Ask(bucket)) => Outcome::Ask(bucket),
+            Some(Taken::Down) => Outcome::Spent(self.spend_share(client_id, endpoint, rate, cost)),
+        }
+    }
+
+    /// Takes from this node's share of a rate, when Redis does not respond: what is taken weighs as much as there are nodes.
+    pub fn spend_share(&self, client_id: &str, endpoint: Endpoint, rate: Rate, cost: NonZeroU32) -> Spent {
+        let nodes = self.leases.as_ref().map_or(NonZeroU32::MIN, |leases| {
+            leases.count_fallback();
+            leases.nodes()
+        });
+        let spent = self.spend_here(client_id, endpoint, rate, cost.saturating_mul(nodes));
+        Spent {
+            remaining: spent.remaining / nodes,
+            ..spent
+        }
+    }
+
+    /// The leases, where all nodes share the buckets.
+    pub fn leases(&self) -> Option<&Arc<Leases>> {
+        self.leases.as_ref()
+    }
+
+    /// Takes `cost` from the client's bucket of this node at an endpoint, or nothing if the bucket holds less. The bucket of a new
+    /// rate is full.
+    fn spend_here(&self, client_id: &str, endpoint: Endpoint, rate: Rate, cost: NonZeroU32) -> Spent {
+        let clients = self.clients.get(&rate).map(|clients| Arc::clone(&clients));
+        let clients = clients.unwrap_or_else(|| self.with_rate(rate));
+        let key = self.hasher.hash_one((client_id, endpoint));
+        // A cost above the bucket's capacity takes the whole bucket: otherwise it could never be met.
+        match clients.check_key_n(&key, cost.min(rate.burst())) {
+            Ok(Ok(state)) => Spent {
+                remaining: state.remaining_burst_capacity(),
+                wait: None,
+            },
+            Ok(Err(over)) => Spent {
+                remaining: 0,
+                wait: Some(over.wait_time_from(clients.clock().now())),
+            },
+            // Not reached: the cost is within the capacity.
+            Err(_) => Spent {
+                remaining: 0,
+                wait: Some(Duration::from_secs(1)),
+            },
+        }
+    }
+
+    /// As [`Self::record_failure`], of a caller of the admin API that is no operator. `client_id`: whose token it presented, if that is
+    /// known. Its buckets are others than those of the token endpoint.
+    pub fn record_operator_failure(&self, client_id: Option<&str>, address: IpAddr) -> Option<Duration> {
+        self.failed(BucketTable::key(&self.hasher, ("admin", client_id, network(address))))
+    }
+
+    fn with_rate(&self, rate: Rate) -> Arc<Clients> {
+        let made = || Arc::new(Governor::dashmap(quota(rate)).with_middleware());
+        Arc::clone(&self.clients.entry(rate).or_insert_with(made))
+    }
+
+    /// Buckets of failed authentications in the table.
+    pub fn failure_buckets(&self) -> u64 {
+        self.table.len()
+    }
+
+    /// Buckets of failed authentications that were evicted before they were full.
+    pub fn failure_evictions(&self) -> u64 {
+        self.table.evicted()
+    }
+
+    /// Buckets of clients with a rate limit that are not full.
+    pub fn client_buckets(&self) -> usize {
+        self.clients.iter().map(|clients| clients.len()).sum()
+    }
+
+    /// Drops buckets that are full.
+    pub(super) fn sweep(&self) {
+        if let Some(leases) = &self.leases {
+            leases.sweep();
+        }
+        self.table.sweep();
+        for clients in &self.clients {
+            clients.retain_recent();
+        }
+        // A second reference: a handler spends from it right now.
+        self.clients
+            .retain(|_, clients| !clients.is_empty() || Arc::strong_count(clients) > 1);
+    }
+}
+
+fn quota(rate: Rate) -> Quota {
+    let quota = match rate.per {
+        Period::Second => Quota::per_second(rate.count),
+        Period::Minute => Quota::per_minute(rate.count),
+        Period::Hour => Quota::per_hour(rate.count),
+    };
+    quota.allow_burst(rate.burst())
+}
+
+/// The network of one subscriber: an IPv4 address, or the /64 of an IPv6 address.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits::new(FailureOptions {
+            rate: "100/m".parse().unwrap(),
+            max_keys: 1024,
+        })
+    }
+
+    #[test]
+    fn failures_up_to_the_rate_are_allowed_and_the_next_exceeds_it() {
+        let (limits, address) = (limits(), IpAddr::from([192, 0, 2, 1]));
+        let within = (0..100)
+            .filter(|_| limits.record_failure("ci", address).is_none())
+            .count();
+        assert_eq!(within, 100);
+        let wait = limits.record_failure("ci", address).unwrap();
+        assert!(wait <= Duration::from_millis(600), "{wait:?}");
+        assert_eq!(limits.record_failure("other", address), None);
+        assert_eq!(limits.record_failure("ci", IpAddr::from([192, 0, 2, 2])), None);
+    }
+
+    #[test]
+    fn an_ipv6_subscriber_has_one_bucket() {
+        let of = |text: &str| network(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+    }
+
+    #[test]
+    fn a_client_has_a_bucket_per_endpoint_and_rate() {
+        let (limits, one) = (limits(), NonZeroU32::MIN);
+        let spend = |id, endpoint, rate: &str| {
+            limits
+                .spend_here(id, endpoint, rate.parse().unwrap(), one)
+                .wait
+                .is_none()
+        };
+        for _ in 0..2 {
+            assert!(spend("ci", Endpoint::Token, "1/h:2"));
+        }
+        assert!(!spend("ci", Endpoint::Token, "1/h:2"));
+        assert!(spend("ci", Endpoint::Introspection, "1/h:2") && spend("other", Endpoint::Token, "1/h:2"));
+        assert!(spend("ci", Endpoint::Token, "2/h:2"), "a new rate has a full bucket");
+        limits.sweep();
+        assert!(
+            !spend("ci", Endpoint::Token, "1/h:2"),
+            "a sweep keeps buckets that are not full"
+        );
+    }
+
+    #[test]
+    fn a_cost_above_the_capacity_takes_the_whole_bucket() {
+        let limits = limits();
+        let rate = "10/h".parse().unwrap();
+        let spend = |cost| limits.spend_here("ci", Endpoint::Introspection, rate, NonZeroU32::new(cost).unwrap());
+        assert_eq!(
+            spend(4),
+            Spent {
+                remaining: 6,
+                wait: None
+            }
+        );
+        assert!(spend(1000).wait.is_some(), "the bucket is not full");
+        assert_eq!(
+            spend(6),
+            Spent {
+                remaining: 0,
+                wait: None
+            }
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! Who waits for a lease: one request to Redis per bucket at a time serves all of them.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::leases::{Bucket, Grant};
+use super::spent::Spent;
+use crate::runtime::mailbox::ReplySender;
+
+type Waiter = (Bucket, ReplySender<Option<Spent>>);
+
+/// Those who wait, by the number of the bucket, in the order of asking.
+#[derive(Debug, Default)]
+pub(super) struct Refills(HashMap<u64, VecDeque<Waiter>>);
+
+impl Refills {
+    /// Adds one who waits. Returns whether the bucket is to be asked now: it is the first.
+    pub(super) fn wait(&mut self, bucket: Bucket, reply: ReplySender<Option<Spent>>) -> bool {
+        let waiting = self.0.entry(bucket.key).or_default();
+        waiting.push_back((bucket, reply));
+        waiting.len() == 1
+    }
+
+    /// Whether someone waits for a bucket.
+    pub(super) fn is_waited_for(&self, key: u64) -> bool {
+        self.0.contains_key(&key)
+    }
+
+    /// What to ask of a bucket, so that it serves all who wait.
+    pub(super) fn needed(&self, key: u64) -> Option<Bucket> {
+        let waiting = self.0.get(&key)?;
+        let (first, _) = waiting.front()?;
+        let costs = waiting.iter().map(|(bucket, _)| bucket.cost.get());
+        let needed = costs.fold(0, u32::saturating_add);
+        Some(Bucket {
+            want: first.want.max(needed),
+            ..first.clone()
+        })
+    }
+
+    /// Gives out a grant in the order of asking. If there is none, those who need as much as was asked for are told so; others still
+    /// wait. Returns what is left of the grant.
+    pub(super) fn distribute(&mut self, key: u64, grant: &Grant) -> u32 {
+        let mut left = grant.granted;
+        let Some(waiting) = self.0.get_mut(&key) else {
+            return left;
+        };
+        let asked = waiting.front().map_or(0, |(bucket, _)| bucket.cost.get());
+        let mut still_waiting = VecDeque::new();
+        for (bucket, reply) in waiting.drain(..) {
+            let cost = bucket.cost.get();
+            let wait = if grant.granted > 0 && cost <= left && still_waiting.is_empty() {
+                left -= cost;
+                None
+            } else if grant.granted == 0 && cost >= asked {
+                Some(grant.wait)
+            } else {
+                still_waiting.push_back((bucket, reply));
+                continue;
+            };
+            reply.send(Some(Spent {
+                remaining: left + grant.remaining,
+                wait,
+            }));
+        }
+        if still_waiting.is_empty() {
+            self.0.remove(&key);
+        } else {
+            *waiting = still_waiting;
+        }
+        left
+    }
+
+    /// Tells all who wait for a bucket that Redis does not respond.
+    pub(super) fn answer_nobody(&mut self, key: u64) {
+        for (_, reply) in self.0.remove(&key).into_iter().flatten() {
+            reply.send(None);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The Redis that nodes share: how it is reached, and what is checked of it at the start.
+//!
+//! It makes nodes faster and fairer, and is never needed: whoever uses it has another way.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::cluster_async::ClusterConnection;
+use redis::{AsyncCommands, Client, ErrorKind, RedisError, RedisResult};
+
+mod address;
+
+pub use address::RedisAddress;
+use address::limits;
+pub(crate) use address::{CONNECT, late};
+
+/// Limit of a command.
+const RESPONSE: Duration = Duration::from_millis(500);
+
+/// The oldest version of Redis that is supported. Valkey counts as 7.2.
+const MIN_VERSION: u32 = 7;
+
+/// Slots of a cluster, each of which a server must hold.
+const SLOTS: u32 = 16_384;
+
+/// How nodes reach the Redis that they share.
+#[derive(Debug, Clone)]
+pub struct RedisOptions {
+    /// Where it is.
+    pub address: RedisAddress,
+    /// The beginning of every name of a key and of a channel.
+    pub prefix: String,
+}
+
+/// What is wrong with a Redis, as a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RedisProblem {
+    /// It cannot be reached now.
+    Unreachable(String),
+    /// It responds, and will not do as long as it or the configuration is not changed.
+    Unusable(String),
+}
+
+impl RedisProblem {
+    /// The sentence.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Unreachable(text) | Self::Unusable(text) => text,
+        }
+    }
+}
+
+impl RedisOptions {
+    /// Checks that a server responds, takes the password, and is new enough. Returns its version.
+    pub async fn check(&self) -> Result<String, RedisProblem> {
+        let mut connection = self.connect().await.map_err(|error| self.problem(&error))?;
+        let problem = |error: RedisError| self.problem(&error);
+        () = connection.publish(self.name("hints"), "").await.map_err(problem)?;
+        let info: RedisResult<String> = redis::cmd("INFO").arg("server").query_async(&mut connection).await;
+        // A user without the right to ask is not told.
+        let Ok(info) = info else {
+            return Ok("a version that INFO does not tell".to_owned());
+        };
+        let version = field(&info, "redis_version").unwrap_or_default();
+        let major: Option<u32> = version.split('.').next().and_then(|major| major.parse().ok());
+        if major.is_some_and(|major| major < MIN_VERSION) {
+            let text = format!(
+                "{} is Redis {version}; at least {MIN_VERSION}.0 is required",
+                self.address.hosts()
+            );
+            return Err(RedisProblem::Unusable(text));
+        }
+        if self.address.is_cluster() {
+            self.check_slots(&mut connection).await?;
+        }
+        Ok(version.to_owned())
+    }
+
+    /// A cluster without a slot rejects some keys.
+    async fn check_slots(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisProblem> {
+        let info: RedisResult<String> = redis::cmd("CLUSTER").arg("INFO").query_async(connection).await;
+        let info = info.map_err(|error| {
+            let text = format!("{} is not a cluster: {}", self.address.hosts(), describe(&error));
+            RedisProblem::Unusable(text)
+        })?;
+        let covered = field(&info, "cluster_slots_ok")
+            .and_then(|slots| slots.parse().ok())
+            .unwrap_or(0);
+        if covered < SLOTS {
+            let text = format!(
+                "the cluster at {} serves only {covered} of {SLOTS} slots",
+                self.address.hosts()
+            );
+            return Err(RedisProblem::Unusable(text));
+        }
+        Ok(())
+    }
+
+    fn problem(&self, error: &RedisError) -> RedisProblem {
+        let hosts = self.address.hosts();
+        let text = format!("Redis at {hosts} cannot be used: {}", describe(error));
+        let is_transient = error.is_timeout() || error.is_io_error() && !is_of_tls(error);
+        if is_transient || error.is_connection_dropped() {
+            RedisProblem::Unreachable(text)
+        } else {
+            RedisProblem::Unusable(text)
+        }
+    }
+
+    /// A connection to a cluster; `None` if Redis is none.
+    pub(crate) async fn cluster(&self, response: Duration) -> RedisResult<Option<ClusterConnection>> {
+        self.address.cluster(response).await
+    }
+
+    /// A name of a key or channel of this issuer.
+    pub(crate) fn name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// A connection to the first server that accepts one.
+    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+        let mut last = late("Redis");
+        for client in self.address.clients().await? {
+            match client
+                .get_multiplexed_async_connection_with_config(&limits(RESPONSE))
+                .await
+            {
+                Ok(connection) => return Ok(connection),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// A client of the first server that accepts a connection.
+    pub(crate) async fn reachable(&self) -> RedisResult<Client> {
+        let mut clients = self.address.clients().await?;
+        if clients.len() == 1 {
+            return Ok(clients.remove(0));
+        }
+        let mut last = late("the cluster");
+        for client in clients {
+            match client
+                .get_multiplexed_async_connection_with_config(&limits(RESPONSE))
+                .await
+            {
+                Ok(_) => return Ok(client),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// The value of a line `NAME:VALUE`.
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = info.lines().filter_map(|line| line.split_once(':'));
+    lines.find(|(known, _)| *known == name).map(|(_, value)| value.trim())
+}
+
+/// Whether the failure is of TLS, which a retry does not mend. The driver reports it as one of input and output.
+fn is_of_tls(error: &RedisError) -> bool {
+    let text = error.to_string();
+    [
+        "certificate",
+        "tls",
+        "handshake",
+        "InvalidContentType",
+        "corrupt message",
+    ]
+    .iter()
+    .any(|word| text.to_lowercase().contains(&word.to_lowercase()))
+}
+
+/// An error as a clause. It names no password: the driver repeats what the server says, and that names none.
+pub(crate) fn describe(error: &RedisError) -> String {
+    match error.kind() {
+        ErrorKind::AuthenticationFailed => "it rejects the user or the password".to_owned(),
+        ErrorKind::Parse => "what responds is not Redis".to_owned(),
+        _ => match (error.code(), error.detail()) {
+            (Some("NOAUTH"), _) => "it requires a password".to_owned(),
+            (Some("WRONGPASS"), _) => "it rejects the user or the password".to_owned(),
+            (Some("NOPERM"), Some(detail)) => format!("the user may not do what is needed: {detail}"),
+            (Some(code), Some(detail)) => format!("{code} {detail}"),
+            _ => error.to_string(),
+        },
+    }
+}

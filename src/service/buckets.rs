@@ -1,0 +1,46 @@
+//! Spends from the buckets of rate limits, on this node or by leases that it asks for.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use oauth2_actors::rate_limiter::{Outcome, PublishedLimits, RateLimiter, Refill, Spent};
+use oauth2_actors::runtime::mailbox::Mailbox;
+use oauth2_store::model::{Endpoint, Rate};
+
+/// How long a request waits for a lease: the limit of a response of Redis, and some for the mailbox.
+const LEASE: Duration = Duration::from_millis(25);
+
+/// The buckets. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Buckets {
+    /// What the rate limiter published.
+    pub published: PublishedLimits,
+    /// Asks for leases of the buckets that all nodes share.
+    pub rate_limiter: Mailbox<RateLimiter>,
+}
+
+impl Buckets {
+    /// Takes `cost` from a client's bucket at an endpoint. If all nodes share it and Redis does not respond, from this node's share.
+    pub async fn spend(&self, client_id: &str, endpoint: Endpoint, rate: Rate, cost: NonZeroU32) -> Spent {
+        let bucket = match self.published.load().spend(client_id, endpoint, rate, cost) {
+            Outcome::Spent(spent) => return spent,
+            Outcome::Ask(bucket) => bucket,
+        };
+        let spent = match self.rate_limiter.ask(Refill(bucket), Instant::now() + LEASE) {
+            Ok(asked) => asked.await.ok().flatten(),
+            Err(_) => None,
+        };
+        spent.unwrap_or_else(|| self.published.load().spend_share(client_id, endpoint, rate, cost))
+    }
+
+    /// Counts a failed authentication of a client. `Some` if it exceeds the limit, with the wait until one more would not.
+    pub fn record_failure(&self, client_id: &str, address: IpAddr) -> Option<Duration> {
+        self.published.load().record_failure(client_id, address)
+    }
+
+    /// As [`Self::record_failure`], of a caller of the admin API.
+    pub fn record_operator_failure(&self, client_id: Option<&str>, address: IpAddr) -> Option<Duration> {
+        self.published.load().record_operator_failure(client_id, address)
+    }
+}

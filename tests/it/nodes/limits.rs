@@ -1,0 +1,195 @@
+//! Rate limits of all nodes together: by leases from Redis, and by each node's share while Redis does not respond.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use oauth2_testkit::{Credentials, DedicatedServer, Redis, until};
+use serde_json::json;
+
+use super::{Nodes, PATIENCE, by_redis};
+
+/// A client with this rate at the token endpoint, which every node knows.
+async fn limited(nodes: &Nodes, rate: &str) -> Credentials {
+    let client = nodes
+        .first()
+        .register(json!({"scope": "read", "rate_limits": {"token": rate}}))
+        .await;
+    for node in nodes.others() {
+        // At another endpoint, so that nothing is spent.
+        let knows = async || {
+            node.post(&client, "/oauth/introspect", &[("token", "x")])
+                .await
+                .status()
+                == 200
+        };
+        until(PATIENCE, "the client is known", knows).await;
+    }
+    client
+}
+
+/// Requests tokens on every node at the same time. How many got which status.
+async fn statuses(nodes: &Nodes, client: &Credentials, requests_each: usize) -> BTreeMap<u16, usize> {
+    let each = nodes.0.iter().map(async |node| {
+        let mut statuses = Vec::new();
+        for _ in 0..requests_each {
+            statuses.push(node.request_token(client, &[]).await.status().as_u16());
+        }
+        statuses
+    });
+    let mut counts = BTreeMap::new();
+    for status in join_all(each).await.into_iter().flatten() {
+        *counts.entry(status).or_default() += 1;
+    }
+    counts
+}
+
+/// Only allowed and limited requests; how many were allowed.
+fn allowed(counts: &BTreeMap<u16, usize>) -> usize {
+    assert!(counts.keys().all(|status| [200, 429].contains(status)), "{counts:?}");
+    counts.get(&200).copied().unwrap_or(0)
+}
+
+async fn leases(node: &DedicatedServer) -> f64 {
+    node.metric("oauth2_server_rate_limit_leases_total", &[]).await.unwrap()
+}
+
+async fn shares(node: &DedicatedServer) -> f64 {
+    node.metric("oauth2_server_rate_limit_shares_total", &[]).await.unwrap()
+}
+
+/// Waits until a node asks Redis again.
+async fn asks_redis(nodes: &Nodes) {
+    for node in &nodes.0 {
+        let client = node
+            .register(json!({"scope": "read", "rate_limits": {"token": "1000/s"}}))
+            .await;
+        let asks = async || {
+            let before = shares(node).await;
+            node.request_token(&client, &[]).await;
+            shares(node).await <= before
+        };
+        until(PATIENCE, "Redis is asked", asks).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rate_holds_for_all_nodes_together() {
+    let redis = Redis::start(&[]);
+    let nodes = Nodes::start(3, &by_redis(&redis)).await;
+    nodes.hear_each_other().await;
+    asks_redis(&nodes).await;
+    // One request a minute is refilled: nothing, while the test runs.
+    let client = limited(&nodes, "60/h:60").await;
+    let began = Instant::now();
+    let counts = statuses(&nodes, &client, 40).await;
+    let refilled = began.elapsed().as_secs() as usize / 60 + 1;
+    assert!((60..=60 + refilled).contains(&allowed(&counts)), "{counts:?}");
+
+    // What one node spent, another says.
+    let client = limited(&nodes, "60/h:60").await;
+    for _ in 0..30 {
+        assert_eq!(nodes.first().request_token(&client, &[]).await.status(), 200);
+    }
+    let response = nodes.others()[0].request_token(&client, &[]).await;
+    let remaining = response.headers()["ratelimit"].to_str().unwrap();
+    assert!(remaining.contains(";r=29;"), "{remaining}");
+}
+
+/// A fast client's node takes several requests at once, and does not ask Redis for each. Together they are within the limit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_spare_questions_and_do_not_overrun() {
+    let redis = Redis::start(&[]);
+    let nodes = Nodes::start(2, &by_redis(&redis)).await;
+    nodes.hear_each_other().await;
+    asks_redis(&nodes).await;
+    let client = limited(&nodes, "200/s:200").await;
+    let before = leases(nodes.first()).await;
+    let began = Instant::now();
+    let mut total = 0;
+    for _ in 0..4 {
+        let counts = join_all((0..4).map(async |_| allowed(&statuses(&nodes, &client, 25).await))).await;
+        total += counts.into_iter().sum::<usize>();
+    }
+    let limit = 200 + (200.0 * began.elapsed().as_secs_f64()) as usize + 1;
+    assert!(total <= limit, "{total} of {limit}");
+    let asked = leases(nodes.first()).await - before;
+    assert!(asked > 0.0 && asked < 200.0, "{asked} questions for 400 requests");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_node_allows_its_share_while_redis_does_not_respond() {
+    let mut redis = Redis::start(&[]);
+    let nodes = Nodes::start(3, &by_redis(&redis)).await;
+    nodes.hear_each_other().await;
+    asks_redis(&nodes).await;
+    for is_hanging in [false, true] {
+        if is_hanging {
+            redis.pause();
+        } else {
+            redis.stop();
+        }
+        let client = limited(&nodes, "60/h:60").await;
+        let began = Instant::now();
+        // The first request of each node may find out that Redis does not respond: it is decided as well.
+        let counts = statuses(&nodes, &client, 40).await;
+        assert!(began.elapsed() < PATIENCE);
+        assert_eq!(allowed(&counts), 60, "20 each: {counts:?}");
+        if is_hanging {
+            redis.unpause();
+        } else {
+            redis.resume();
+        }
+        asks_redis(&nodes).await;
+        let client = limited(&nodes, "60/h:60").await;
+        let counts = statuses(&nodes, &client, 40).await;
+        assert!((60..=61).contains(&allowed(&counts)), "{counts:?}");
+    }
+}
+
+/// What Redis forgets or is told, the nodes that spent it remember.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_writes_to_redis_raises_no_limit() {
+    let redis = Redis::start(&[]);
+    let nodes = Nodes::start(2, &by_redis(&redis)).await;
+    nodes.hear_each_other().await;
+    asks_redis(&nodes).await;
+    let client = limited(&nodes, "60/h:60").await;
+    allowed(&statuses(&nodes, &client, 40).await);
+    let keys = redis.command(&["KEYS", "oauth2_server:bucket:*"]);
+    assert!(!keys.contains(&client.id), "names tell no client: {keys}");
+    for value in [None, Some("0"), Some("x"), Some("-1e300"), Some("1e300")] {
+        for key in keys.lines() {
+            match value {
+                None => redis.command(&["DEL", key]),
+                Some(value) => redis.command(&["SET", key, value]),
+            };
+        }
+        // Longer than an empty bucket is not asked again.
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        let counts = statuses(&nodes, &client, 5).await;
+        assert!(allowed(&counts) <= 1, "{value:?}: {counts:?}");
+    }
+    assert_eq!(redis.command(&["FLUSHALL"]), "OK");
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    let counts = statuses(&nodes, &client, 5).await;
+    assert!(allowed(&counts) <= 1, "{counts:?}");
+}
+
+/// With Redis or without: each node allows its share of failed authentications.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failed_authentications_are_limited_for_all_nodes_together() {
+    let failures = ("OAUTH2_LIMITS_AUTH_FAILURES", "60/h".to_owned());
+    let nodes = Nodes::start(3, &[failures]).await;
+    nodes.hear_each_other().await;
+    let wrong = Credentials {
+        secret: "wrong".to_owned(),
+        ..limited(&nodes, "1000/s").await
+    };
+    let counts = statuses(&nodes, &wrong, 40).await;
+    // Where a node did not know the client yet, that was a failure too.
+    assert!(
+        (57..=60).contains(&counts[&401]) && counts[&401] + counts[&429] == 120,
+        "{counts:?}"
+    );
+}
