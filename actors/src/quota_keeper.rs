@@ -2,7 +2,8 @@
 //!
 //! - Owns: the tokens issued per client with a quota in the current hour, day and month, and the unexpired tokens per client.
 //! - Source of truth: the store's `quota_usage`. Each save, every 250 ms, adds to it what was counted since and returns the
-//!   counts of all nodes. Unexpired tokens are counted from the ledger at the start; earlier stateless tokens are not in it.
+//!   counts of all nodes. Where nodes share a store, enforced quotas are leased from it before tokens are issued ([`QuotaLeases`]).
+//!   Unexpired tokens are counted from the ledger at the start; earlier stateless tokens are not in it.
 //! - Published: [`Counters`], on which handlers count without a mailbox.
 //! - On restart: the counters are kept. A crash of the process loses the counts since the last save.
 //! - When full: does not apply to its mailbox. While the store is down, enforced quotas fail once counts have been unsaved for
@@ -23,10 +24,15 @@ use oauth2_store::StoreError;
 use oauth2_store::model::{MAX_EXPIRING_ROWS, Quotas, Window};
 
 mod counters;
+mod lease;
+mod leases;
 mod recent;
 mod unexpired;
 
 pub use counters::{ClientTotals, Counters, MAX_UNSAVED, QuotaError, Reservation, WindowUsage};
+pub use lease::LeasedToken;
+use leases::IDLE;
+pub use leases::QuotaLeases;
 
 /// Interval of saves.
 const SAVE: Duration = Duration::from_millis(250);
@@ -57,6 +63,8 @@ pub struct Deps {
     pub store: Store,
     /// The counters, which outlive the actor.
     pub counters: Arc<Counters>,
+    /// The leases of enforced quotas, where nodes share the store.
+    pub leases: Option<Arc<QuotaLeases>>,
     /// The store's clock.
     pub clock: Arc<StoreClock>,
     /// True once the schema is up to date.
@@ -72,6 +80,44 @@ pub struct Deps {
 impl Deps {
     async fn save(&self) -> Result<(), StoreError> {
         save(&self.store, &self.counters, &*self.observe_save).await
+    }
+
+    /// Asks the store for the leases that requests wait for, all at once, again and again.
+    async fn lease(&self, leases: &QuotaLeases) {
+        leases.begin_again();
+        loop {
+            leases.are_wanted().await;
+            loop {
+                let requests = leases.requests(CHUNK / Window::ALL.len());
+                if requests.is_empty() {
+                    break;
+                }
+                // What was counted without a lease counts too.
+                let granted = match self.save().await {
+                    Ok(()) => self.store.lease_quota(&requests).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = &granted {
+                    tracing::debug!(%error, "quotas could not be leased");
+                }
+                leases.apply(&requests, granted.as_deref().ok());
+            }
+        }
+    }
+
+    /// Returns leases that are idle or, at the end, all.
+    async fn give_back(&self, all: bool) -> Result<(), StoreError> {
+        let Some(leases) = &self.leases else { return Ok(()) };
+        let mut returns = leases.take_returns(all);
+        while !returns.is_empty() {
+            let rest = returns.split_off(returns.len().min(CHUNK));
+            if let Err(error) = self.store.return_quota(&returns).await {
+                leases.put_back(returns.into_iter().chain(rest).collect());
+                return Err(error);
+            }
+            returns = rest;
+        }
+        Ok(())
     }
 }
 
@@ -96,6 +142,7 @@ impl Request for Save {
 pub struct QuotaKeeper {
     deps: Deps,
     saving: SingleFlight,
+    returning: SingleFlight,
 }
 
 impl QuotaKeeper {
@@ -104,6 +151,7 @@ impl QuotaKeeper {
         Self {
             deps,
             saving: SingleFlight::default(),
+            returning: SingleFlight::default(),
         }
     }
 
@@ -166,6 +214,18 @@ impl QuotaKeeper {
         ctx.spawn(purge.into_actor(self));
     }
 
+    fn give_back(&mut self, ctx: &mut Context<Self>) {
+        let job = || {
+            let deps = self.deps.clone();
+            async move { deps.give_back(false).await }
+        };
+        self.returning.run(ctx, job, |returned, _, _| {
+            if let Err(error) = returned {
+                tracing::debug!(%error, "leases of quotas could not be returned");
+            }
+        });
+    }
+
     fn save(&mut self, ctx: &mut Context<Self>) {
         let job = || {
             let deps = self.deps.clone();
@@ -226,6 +286,11 @@ impl Actor for QuotaKeeper {
             actor.backfill_unexpired_counts(ctx);
             actor.purge(ctx);
             ctx.run_interval(SAVE, Self::save);
+            if let Some(leases) = actor.deps.leases.clone() {
+                let deps = actor.deps.clone();
+                ctx.spawn(async move { deps.lease(&leases).await }.into_actor(actor));
+                ctx.run_interval(IDLE, Self::give_back);
+            }
             ctx.run_interval(PURGE, |actor, ctx| actor.purge(ctx));
             ctx.run_interval(SWEEP, |actor, _| {
                 let deps = &actor.deps;
@@ -240,11 +305,15 @@ impl Handler<Envelope<Save>> for QuotaKeeper {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<Save>, ctx: &mut Context<Self>) {
-        let (deps, saving, (Save, reply)) = (self.deps.clone(), self.saving.clone(), envelope.into_parts());
+        let (deps, (Save, reply)) = (self.deps.clone(), envelope.into_parts());
+        let (saving, returning) = (self.saving.clone(), self.returning.clone());
         let save = async move {
             // A save that fails puts its counts back: wait for it, or they are lost.
             saving.idle().await;
-            reply.send(deps.save().await);
+            returning.idle().await;
+            let saved = deps.save().await;
+            let returned = deps.give_back(true).await;
+            reply.send(saved.and(returned));
         };
         ctx.spawn(save.into_actor(self));
     }

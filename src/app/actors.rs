@@ -10,7 +10,7 @@ use oauth2_actors::directory::Directory;
 use oauth2_actors::hints::Outbox;
 use oauth2_actors::key_keeper::{self, KeyKeeper};
 use oauth2_actors::metrics::{Exporter, Instruments, Metrics};
-use oauth2_actors::quota_keeper::{self, Counters, QuotaKeeper, QuotasOf};
+use oauth2_actors::quota_keeper::{self, Counters, QuotaKeeper, QuotaLeases, QuotasOf};
 use oauth2_actors::rate_limiter::{self, CountNodes, FailureOptions, Limits, PublishedLimits, RateLimiter};
 use oauth2_actors::revocation_cache::{self, PublishedRevocations, RevocationCache};
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
@@ -59,6 +59,8 @@ pub(super) struct Actors {
     pub(super) rate_limiter: Mailbox<RateLimiter>,
     pub(super) quota_keeper: Mailbox<QuotaKeeper>,
     pub(super) counters: Arc<Counters>,
+    /// The leases of enforced quotas, where nodes share the store.
+    pub(super) quota_leases: Option<Arc<QuotaLeases>>,
     pub(super) audit_writer: Mailbox<AuditWriter>,
     pub(super) failures: Arc<Failures>,
     /// Retired keys to be removed before their last token expires.
@@ -87,7 +89,8 @@ impl Actors {
         let (rate_limiter, limits) = deps.rate_limiter(&mut system, bus.as_ref());
         let removed_early = deps.key_keeper(&mut system);
         let (audit_writer, failures) = deps.audit_writer(&mut system);
-        let (quota_keeper, counters) = deps.quota_keeper(&mut system);
+        let quota_leases = (deps.store.kind() == "postgres").then(Arc::default);
+        let (quota_keeper, counters) = deps.quota_keeper(&mut system, quota_leases.clone());
         let exporter = deps.exporter.clone();
         let metrics = system.supervise("metrics", Policy::default(), move |_| Metrics::new(exporter.clone()));
         Self {
@@ -101,6 +104,7 @@ impl Actors {
             rate_limiter,
             quota_keeper,
             counters,
+            quota_leases,
             audit_writer,
             failures,
             removed_early,
@@ -251,11 +255,16 @@ impl Deps<'_> {
         removed_early
     }
 
-    fn quota_keeper(&self, system: &mut ActorSystem) -> (Mailbox<QuotaKeeper>, Arc<Counters>) {
+    fn quota_keeper(
+        &self,
+        system: &mut ActorSystem,
+        leases: Option<Arc<QuotaLeases>>,
+    ) -> (Mailbox<QuotaKeeper>, Arc<Counters>) {
         let (counters, instruments) = (Arc::new(Counters::default()), Arc::clone(self.instruments));
         let deps = quota_keeper::Deps {
             store: self.store.clone(),
             counters: Arc::clone(&counters),
+            leases,
             clock: Arc::clone(self.clock),
             prepared: self.prepared.clone(),
             unexpired_threshold: self.config.quotas.unexpired_threshold,

@@ -102,6 +102,7 @@ impl Composition {
             ids: Arc::clone(&ids),
             clock: Arc::clone(&clock),
             counters: Arc::clone(&actors.counters),
+            leases: actors.quota_leases.clone(),
             instruments: Arc::clone(&instruments),
         };
         let services = Services::new(config, &base).map_err(Failure::environment)?;
@@ -135,6 +136,7 @@ impl Composition {
             verified,
             limits: Arc::clone(&actors.limits),
             counters: Arc::clone(&actors.counters),
+            quota_leases: actors.quota_leases.clone(),
             keys,
             removed_early: Arc::clone(&actors.removed_early),
             failures: Arc::clone(&actors.failures),

@@ -133,6 +133,7 @@ impl Direct {
             ids: Arc::clone(&ids),
             clock: Arc::clone(&clock),
             counters: Arc::clone(&counters),
+            leases: None,
             instruments: Arc::new(Instruments::new(&exporter.meter(), store.kind())),
         };
         Ok(Self {

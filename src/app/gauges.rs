@@ -8,7 +8,7 @@ use oauth2_actors::bus::BusStatus;
 use oauth2_actors::hints::{Outbox, Rejection};
 use oauth2_actors::metrics::Exporter;
 use oauth2_actors::metrics::catalogue::{Metric, bus, keys, limits, process, store, tokens};
-use oauth2_actors::quota_keeper::Counters;
+use oauth2_actors::quota_keeper::{Counters, QuotaLeases};
 use oauth2_actors::rate_limiter::PublishedLimits;
 use oauth2_actors::runtime::clock::{Clock, StoreClock};
 use oauth2_actors::store_gateway::MaintenanceFigures;
@@ -30,6 +30,7 @@ pub(super) struct Sources {
     pub(super) verified: Arc<VerifiedTokens>,
     pub(super) limits: PublishedLimits,
     pub(super) counters: Arc<Counters>,
+    pub(super) quota_leases: Option<Arc<QuotaLeases>>,
     pub(super) failures: Arc<Failures>,
     pub(super) keys: KeysHandle,
     pub(super) removed_early: Arc<AtomicU64>,
@@ -177,7 +178,8 @@ impl Register {
                 .map_or(0.0, |leases| leases.fell_back() as f64)
         });
         self.value(&limits::CLIENTS_OVER_QUOTA, |from| {
-            from.counters.totals().clients_over_quota as f64
+            let leased = from.quota_leases.as_ref().map_or(0, |leases| leases.over_quota());
+            (from.counters.totals().clients_over_quota + leased) as f64
         });
         self.value(&limits::CLIENTS_NOT_CACHING, |from| {
             from.counters.totals().clients_above_threshold as f64

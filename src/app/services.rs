@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use oauth2_actors::metrics::Instruments;
-use oauth2_actors::quota_keeper::Counters;
+use oauth2_actors::quota_keeper::{Counters, QuotaLeases};
 use oauth2_actors::runtime::clock::{IdClock, StoreClock};
 
 use crate::config::Config;
@@ -52,6 +52,8 @@ pub(super) struct Base {
     pub(super) clock: Arc<StoreClock>,
     /// Use of quotas and unexpired tokens.
     pub(super) counters: Arc<Counters>,
+    /// What this process leased of enforced quotas, where nodes share the store.
+    pub(super) leases: Option<Arc<QuotaLeases>>,
     /// Metrics.
     pub(super) instruments: Arc<Instruments>,
 }
@@ -125,6 +127,7 @@ impl Services {
         });
         let quotas = Arc::new(QuotaControl {
             counters: Arc::clone(&base.counters),
+            leases: base.leases.clone(),
             store: base.store.clone(),
             defaults: config.quotas.quotas,
             mode: config.quotas.mode,

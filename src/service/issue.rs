@@ -101,7 +101,7 @@ impl Issue {
                 scope: spec.claims.scope,
             });
         }
-        let reserved = self.quotas.reserve(client, limits)?;
+        let reserved = self.quotas.reserve(client, limits, deadline).await?;
         let token = self.mint_and_record(&spec, ledger, deadline).await?;
         self.views.fresh(deadline)?;
         if let Some(reserved) = reserved {

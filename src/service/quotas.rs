@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use oauth2_actors::metrics::Instruments;
-use oauth2_actors::quota_keeper::{Counters, QuotaError, Reservation, WindowUsage};
+use oauth2_actors::quota_keeper;
+use oauth2_actors::quota_keeper::{Counters, LeasedToken, QuotaError, QuotaLeases, WindowUsage};
 use oauth2_actors::runtime::clock::{Clock, StoreClock};
 use oauth2_actors::runtime::spans;
 use oauth2_store::model::{Client, Decision, Mode, Quotas, Usage};
@@ -21,6 +22,8 @@ pub mod view;
 pub struct QuotaControl {
     /// What this node counted. Empty on the command line.
     pub counters: Arc<Counters>,
+    /// What this node leased of enforced quotas, where nodes share the store.
+    pub leases: Option<Arc<QuotaLeases>>,
     /// What all nodes saved.
     pub store: StoreAccess,
     /// Quotas of clients that have none of their own.
@@ -31,6 +34,32 @@ pub struct QuotaControl {
     pub clock: Arc<StoreClock>,
     /// Metrics.
     pub instruments: Arc<Instruments>,
+}
+
+/// A token that is counted before it is issued. Dropping it uncounts the token, unless it was kept.
+#[derive(Debug)]
+pub enum Reservation {
+    /// On this node, which saves it later.
+    Counted(quota_keeper::Reservation),
+    /// In the store, before.
+    Leased(LeasedToken),
+}
+
+impl Reservation {
+    /// Keeps the token counted: it was issued.
+    pub fn keep(self) {
+        match self {
+            Self::Counted(token) => token.keep(),
+            Self::Leased(token) => token.keep(),
+        }
+    }
+
+    fn usage(&self) -> &[WindowUsage] {
+        match self {
+            Self::Counted(token) => &token.usage,
+            Self::Leased(token) => &token.usage,
+        }
+    }
 }
 
 /// What a client used of its quotas.
@@ -72,7 +101,12 @@ impl QuotaControl {
     }
 
     /// Counts a token if the client has quotas. The count is undone when the reservation is dropped without being kept.
-    pub fn reserve(&self, client: &Client, status: &mut Vec<LimitStatus>) -> Result<Option<Reservation>> {
+    pub async fn reserve(
+        &self,
+        client: &Client,
+        status: &mut Vec<LimitStatus>,
+        deadline: Instant,
+    ) -> Result<Option<Reservation>> {
         let Some((quotas, mode)) = self.effective(client) else {
             return Ok(None);
         };
@@ -82,13 +116,10 @@ impl QuotaControl {
             self.instruments.quota(decision);
         };
         let now = self.now();
-        match self
-            .counters
-            .reserve(&client.client_id, &quotas, mode == Mode::Enforce, now)
-        {
+        match self.count(client, &quotas, mode, deadline).await {
             Ok((reserved, over)) => {
                 count(if over { Decision::Observed } else { Decision::Allowed });
-                append_status(status, &reserved.usage, &quotas, now);
+                append_status(status, reserved.usage(), &quotas, now);
                 Ok(Some(reserved))
             }
             Err(QuotaError::Exceeded { usage, resets_at }) => {
@@ -102,6 +133,24 @@ impl QuotaControl {
             }
             Err(QuotaError::Unknown) => Err(ServiceError::QuotaUnknown),
         }
+    }
+
+    /// Counts a token; the second value is whether a quota that is only observed was used up before.
+    async fn count(
+        &self,
+        client: &Client,
+        quotas: &Quotas,
+        mode: Mode,
+        deadline: Instant,
+    ) -> std::result::Result<(Reservation, bool), QuotaError> {
+        let (client_id, now) = (&*client.client_id, self.now());
+        let is_enforced = mode == Mode::Enforce;
+        if let (Some(leases), true) = (&self.leases, is_enforced) {
+            let token = leases.reserve(client_id, quotas, now, deadline).await?;
+            return Ok((Reservation::Leased(token), false));
+        }
+        let (token, over) = self.counters.reserve(client_id, quotas, is_enforced, now)?;
+        Ok((Reservation::Counted(token), over))
     }
 
     /// What a client used: by all nodes' counts as saved, and this node's as of now.
@@ -214,12 +263,16 @@ impl QuotaControl {
     fn windows(&self, client_id: &str, saved: &SavedUse) -> impl Iterator<Item = WindowUsage> {
         let saved = saved.0.get(client_id).cloned().unwrap_or_default();
         let counted = self.counters.usage(client_id, self.now()).into_iter();
+        // The store counts what this node may still issue.
+        let left = self.leases.as_ref().map_or(0, |leases| leases.left(client_id));
         counted.map(move |counted| {
             let saved = saved
                 .iter()
                 .find(|usage| usage.window == counted.window && usage.start == counted.began_at);
             WindowUsage {
-                used: counted.used.max(saved.map_or(0, |usage| usage.used)),
+                used: counted
+                    .used
+                    .max(saved.map_or(0, |usage| usage.used.saturating_sub(left))),
                 ..counted
             }
         })

@@ -26,6 +26,6 @@ pub use id_clock::{Slew, StoreTime};
 pub use key::{KeyAlgorithm, KeyRevocation, StoredKey};
 pub use page::Page;
 pub use policy::{Endpoint, Mode, Period, Policy, Quotas, Rate, RateLimits, StaticClaims};
-pub use quota::{ExpiringTokens, MAX_EXPIRING_ROWS, Usage, Window};
+pub use quota::{ExpiringTokens, LeaseGrant, LeaseRequest, MAX_EXPIRING_ROWS, Usage, Window};
 pub use revocation::{Revocation, RevocationTarget};
 pub use token::{Ledger, LedgerEntry, MAX_TOKEN_LIFETIME, SigningAlg, StoredToken, TokenFormat, TokenRecord, TokenTyp};

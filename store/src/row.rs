@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use crate::error::{Result, StoreError};
 use crate::model::token::uuid_v7_ms;
-use crate::model::{Change, MAX_TOKEN_LIFETIME, Revocation, RevocationTarget, TokenFormat};
+use crate::model::{
+    Change, LeaseGrant, LeaseRequest, MAX_TOKEN_LIFETIME, Revocation, RevocationTarget, TokenFormat, Usage, Window,
+};
 
 /// Seconds that a token or revocation row is kept after its expiry, to tolerate clocks that are off by less.
 pub(super) const RETENTION_GRACE: i64 = 3600;
@@ -127,5 +129,36 @@ pub(super) fn change(action: &str, target_id: String) -> Option<Change> {
         "client" => Some(Change::Client(target_id)),
         "key" => Some(Change::Keys),
         _ => None,
+    }
+}
+
+/// A row of usage for each window of a client.
+pub(super) fn usages(client_id: &str, starts: &[i64; 3], used: u64) -> Vec<Usage> {
+    let windows = Window::ALL.iter().zip(starts);
+    windows
+        .map(|(window, start)| Usage {
+            client_id: client_id.to_owned(),
+            window: *window,
+            start: *start,
+            used,
+        })
+        .collect()
+}
+
+/// What a request is granted, given the rows of its client. Of a window that has ended nothing is granted.
+pub(super) fn grant(request: &LeaseRequest, rows: &[Usage]) -> LeaseGrant {
+    let mut used = [0; 3];
+    let mut is_current = true;
+    for ((window, start), used) in Window::ALL.iter().zip(request.starts).zip(&mut used) {
+        let row = rows
+            .iter()
+            .find(|row| row.client_id == request.client_id && row.window == *window);
+        is_current &= row.is_some_and(|row| row.start == start);
+        *used = row.map_or(0, |row| row.used);
+    }
+    let granted = if is_current { request.granted(&used) } else { 0 };
+    LeaseGrant {
+        granted,
+        used: used.map(|used| used + granted),
     }
 }

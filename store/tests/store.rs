@@ -33,6 +33,8 @@ mod logs_on_postgres;
 mod on_postgres;
 #[path = "store/on_sqlite.rs"]
 mod on_sqlite;
+#[path = "store/quotas.rs"]
+mod quotas;
 #[path = "store/restored.rs"]
 mod restored;
 #[path = "store/revocations.rs"]

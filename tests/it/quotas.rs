@@ -168,7 +168,9 @@ async fn crash_loses_at_most_one_second_of_counting(kind: Kind) {
         counted + last >= all,
         "{counted} counted of {all}, {last} in the last second"
     );
-    assert!(counted <= all + 64, "{counted} counted of {all}");
+    // Where nodes share a store, what was leased counts: less than a second's requests.
+    let leased = if kind == Kind::Postgres { last } else { 0 };
+    assert!(counted <= all + 64 + leased, "{counted} counted of {all}");
     assert!(last < all, "there was more than a second");
     // A stop as an operator makes it loses nothing.
     for _ in 0..10 {

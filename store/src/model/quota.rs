@@ -62,6 +62,44 @@ pub struct Usage {
     pub used: u64,
 }
 
+/// What a node asks of a client's quotas, to issue it without asking for each token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseRequest {
+    /// The client.
+    pub client_id: String,
+    /// Tokens that the node would like to have.
+    pub want: u64,
+    /// The start of each window, in the order of [`Window::ALL`], Unix seconds.
+    pub starts: [i64; 3],
+    /// The quota of each.
+    pub quotas: Quotas,
+}
+
+/// What it got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseGrant {
+    /// Tokens that it may issue; they count as used. 0: a quota is used up.
+    pub granted: u64,
+    /// Tokens used in each window, by all nodes, with everything that is leased.
+    pub used: [u64; 3],
+}
+
+/// A lease is at most this part of what is left: near its end, a quota is given out one by one, so that no node holds what another
+/// one is asked for.
+const PART: u64 = 16;
+
+impl LeaseRequest {
+    /// What of it may be granted when `used` tokens are used in each window.
+    pub fn granted(&self, used: &[u64; 3]) -> u64 {
+        let left = Window::ALL.iter().zip(used).filter_map(|(window, used)| {
+            let quota = window.quota(&self.quotas)?;
+            Some(quota.saturating_sub(*used))
+        });
+        let left = left.min().unwrap_or(u64::MAX);
+        self.want.min((left / PART).max(1)).min(left)
+    }
+}
+
 /// Maximum number of [`ExpiringTokens`] rows that one call returns; a row takes a few hundred bytes.
 pub const MAX_EXPIRING_ROWS: usize = 500_000;
 

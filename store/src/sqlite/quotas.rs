@@ -1,12 +1,12 @@
 //! Quota usage: tokens issued per client and calendar window.
 
-use rusqlite::{Row, params};
+use rusqlite::{Row, Transaction, params};
 
 use super::failure::Failure;
 use super::threads::SqliteStore;
 use super::timeouts::TOKEN_LOCK_WAIT;
 use crate::error::Result;
-use crate::model::{Usage, Window};
+use crate::model::{LeaseGrant, LeaseRequest, Usage, Window};
 use crate::row;
 
 impl SqliteStore {
@@ -48,23 +48,36 @@ impl SqliteStore {
 
     pub(crate) async fn add_quota_usage(&self, usages: &[Usage]) -> Result<Vec<Usage>> {
         let usages = usages.to_vec();
+        self.write(TOKEN_LOCK_WAIT, move |t| add(t, &usages)).await
+    }
+
+    pub(crate) async fn lease_quota(&self, requests: &[LeaseRequest]) -> Result<Vec<LeaseGrant>> {
+        let requests = requests.to_vec();
         self.write(TOKEN_LOCK_WAIT, move |t| {
-            let mut totals = Vec::with_capacity(usages.len());
-            for u in &usages {
-                let mut add = t.prepare_cached(
-                    "INSERT INTO quota_usage (client_id, kind, window_start, used) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT (client_id, kind) DO UPDATE SET
-                         used = CASE WHEN excluded.window_start > window_start THEN excluded.used
-                                     WHEN excluded.window_start = window_start THEN used + excluded.used ELSE used END,
-                         window_start = max(window_start, excluded.window_start)
-                     RETURNING client_id, kind, window_start, used",
-                )?;
-                let mut rows = add.query(params![u.client_id, u.window.as_str(), u.start, u.used as i64])?;
-                while let Some(r) = rows.next()? {
-                    totals.push(usage(r)?);
+            let mut grants = Vec::with_capacity(requests.len());
+            for request in &requests {
+                let rows = add(t, &row::usages(&request.client_id, &request.starts, 0))?;
+                let grant = row::grant(request, &rows);
+                if grant.granted > 0 {
+                    add(t, &row::usages(&request.client_id, &request.starts, grant.granted))?;
                 }
+                grants.push(grant);
             }
-            Ok(totals)
+            Ok(grants)
+        })
+        .await
+    }
+
+    pub(crate) async fn return_quota(&self, usages: &[Usage]) -> Result<()> {
+        let usages = usages.to_vec();
+        self.write(TOKEN_LOCK_WAIT, move |t| {
+            let mut subtract = t.prepare_cached(
+                "UPDATE quota_usage SET used = max(used - ?4, 0) WHERE client_id = ?1 AND kind = ?2 AND window_start = ?3",
+            )?;
+            for u in &usages {
+                subtract.execute(params![u.client_id, u.window.as_str(), u.start, u.used as i64])?;
+            }
+            Ok(())
         })
         .await
     }
@@ -77,6 +90,26 @@ impl SqliteStore {
         )
         .await
     }
+}
+
+/// Adds to rows, and returns them.
+fn add(t: &Transaction<'_>, usages: &[Usage]) -> std::result::Result<Vec<Usage>, Failure> {
+    let mut totals = Vec::with_capacity(usages.len());
+    let mut add = t.prepare_cached(
+        "INSERT INTO quota_usage (client_id, kind, window_start, used) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (client_id, kind) DO UPDATE SET
+             used = CASE WHEN excluded.window_start > window_start THEN excluded.used
+                         WHEN excluded.window_start = window_start THEN used + excluded.used ELSE used END,
+             window_start = max(window_start, excluded.window_start)
+         RETURNING client_id, kind, window_start, used",
+    )?;
+    for u in usages {
+        let mut rows = add.query(params![u.client_id, u.window.as_str(), u.start, u.used as i64])?;
+        while let Some(r) = rows.next()? {
+            totals.push(usage(r)?);
+        }
+    }
+    Ok(totals)
 }
 
 fn usage(r: &Row<'_>) -> std::result::Result<Usage, Failure> {

@@ -1,11 +1,9 @@
-//! Schema, tokens, revocations, changes, keys and quotas, on every backend.
+//! Schema, tokens, revocations, changes and keys, on every backend.
 
 use futures_util::future::join_all;
 use oauth2_store::LogPosition;
 use oauth2_store::StoreError;
-use oauth2_store::model::{
-    Change, KeyAlgorithm, Revocation, RevocationTarget, TokenFormat, TokenRecord, Usage, Window,
-};
+use oauth2_store::model::{Change, KeyAlgorithm, Revocation, RevocationTarget, TokenFormat, TokenRecord};
 
 use crate::fixture::{Fixture, NOW, audit, client, issue, jti, key, token};
 
@@ -21,7 +19,6 @@ on_both!(
     changes_are_reported_once,
     concurrent_nodes_create_one_key_per_algorithm,
     maintenance_purges_expired_rows,
-    past_quota_windows_are_purged,
 );
 
 async fn concurrent_nodes_migrate_once(kind: &str) {
@@ -337,22 +334,4 @@ async fn maintenance_purges_expired_rows(kind: &str) {
         ),
         (0, 0, 0)
     );
-}
-
-async fn past_quota_windows_are_purged(kind: &str) {
-    let f = Fixture::migrated(kind).await;
-    let usage = |client: usize, window, start| Usage {
-        client_id: format!("c{client}"),
-        window,
-        start,
-        used: 1,
-    };
-    let old: Vec<_> = (0..6000).map(|n| usage(n, Window::Hour, 3600)).collect();
-    for chunk in old.chunks(3000) {
-        f.store.add_quota_usage(chunk).await.unwrap();
-    }
-    let now = usage(0, Window::Month, NOW);
-    f.store.add_quota_usage(std::slice::from_ref(&now)).await.unwrap();
-    assert_eq!(f.store.purge_quota_usage(7200).await.unwrap(), 6000);
-    assert_eq!(f.store.quota_usage(None, 10).await.unwrap(), [now]);
 }

@@ -193,3 +193,81 @@ async fn failed_authentications_are_limited_for_all_nodes_together() {
         "{counts:?}"
     );
 }
+
+/// However requests are spread over the nodes, each token of a quota is issued once, and none beyond it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quota_holds_for_all_nodes_together() {
+    const QUOTA: usize = 300;
+    crate::quotas::not_at_the_full_hour().await;
+    let nodes = Nodes::start(3, &[]).await;
+    nodes.hear_each_other().await;
+    let metadata = json!({"scope": "read", "quotas": {"day": QUOTA}});
+    let client = nodes.first().register(metadata).await;
+    for node in nodes.others() {
+        let knows = async || {
+            node.post(&client, "/oauth/introspect", &[("token", "x")])
+                .await
+                .status()
+                == 200
+        };
+        until(PATIENCE, "the client is known", knows).await;
+    }
+    let mut issued = 0;
+    // A node may have leased what the others are asked for: it goes back a second later.
+    until(PATIENCE, "the quota is used up", async || {
+        let counts = join_all((0..4).map(async |_| allowed(&statuses(&nodes, &client, 30).await))).await;
+        issued += counts.into_iter().sum::<usize>();
+        assert!(issued <= QUOTA, "{issued}");
+        issued == QUOTA
+    })
+    .await;
+    assert_eq!(allowed(&statuses(&nodes, &client, 5).await), 0);
+    let usage = format!("/clients/{}/usage", client.id);
+    for node in &nodes.0 {
+        let shown: serde_json::Value = node
+            .admin(reqwest::Method::GET, &usage)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        assert_eq!(shown["quotas"][1]["used"], QUOTA, "{shown}");
+    }
+}
+
+/// What a node that dies had leased counts as used; nothing else is lost, and nothing is issued twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_dies_loses_its_lease_only() {
+    const QUOTA: usize = 1000;
+    crate::quotas::not_at_the_full_hour().await;
+    let mut nodes = Nodes::start(2, &[]).await;
+    nodes.hear_each_other().await;
+    let client = nodes
+        .first()
+        .register(json!({"scope": "read", "quotas": {"day": QUOTA}}))
+        .await;
+    let other = &nodes.others()[0];
+    let knows = async || {
+        other
+            .post(&client, "/oauth/introspect", &[("token", "x")])
+            .await
+            .status()
+            == 200
+    };
+    until(PATIENCE, "the client is known", knows).await;
+    let before = allowed(&statuses(&nodes, &client, 50).await);
+    nodes.0[0].process.kill();
+    nodes.0.remove(0);
+    let mut issued = before;
+    let mut denied = 0;
+    while denied < 3 {
+        let counts = join_all((0..8).map(async |_| allowed(&statuses(&nodes, &client, 20).await))).await;
+        let now: usize = counts.into_iter().sum();
+        issued += now;
+        denied = if now == 0 { denied + 1 } else { 0 };
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
+    // A lease is at most a sixteenth of what is left, and the next one comes when half of it is used up.
+    assert!((QUOTA - QUOTA / 8..=QUOTA).contains(&issued), "{issued} of {QUOTA}");
+}

@@ -1,0 +1,88 @@
+//! Quotas, on every backend.
+
+use oauth2_store::model::{LeaseRequest, Quotas, Usage, Window};
+
+use crate::fixture::{Fixture, NOW};
+
+on_both!(
+    past_quota_windows_are_purged,
+    quotas_are_leased_within_their_limits_and_returned,
+);
+
+async fn past_quota_windows_are_purged(kind: &str) {
+    let f = Fixture::migrated(kind).await;
+    let usage = |client: usize, window, start| Usage {
+        client_id: format!("c{client}"),
+        window,
+        start,
+        used: 1,
+    };
+    let old: Vec<_> = (0..6000).map(|n| usage(n, Window::Hour, 3600)).collect();
+    for chunk in old.chunks(3000) {
+        f.store.add_quota_usage(chunk).await.unwrap();
+    }
+    let now = usage(0, Window::Month, NOW);
+    f.store.add_quota_usage(std::slice::from_ref(&now)).await.unwrap();
+    assert_eq!(f.store.purge_quota_usage(7200).await.unwrap(), 6000);
+    assert_eq!(f.store.quota_usage(None, 10).await.unwrap(), [now]);
+}
+
+async fn quotas_are_leased_within_their_limits_and_returned(kind: &str) {
+    let f = Fixture::migrated(kind).await;
+    let quotas = Quotas {
+        hour: Some(160),
+        day: Some(100),
+        month: None,
+    };
+    let request = |client: &str, want| LeaseRequest {
+        client_id: client.to_owned(),
+        want,
+        starts: [7200, 0, 0],
+        quotas,
+    };
+    let granted = async |client: &str, want| {
+        let grants = f.store.lease_quota(&[request(client, want)]).await.unwrap();
+        (grants[0].granted, grants[0].used)
+    };
+    assert_eq!(granted("a", 4).await, (4, [4; 3]));
+    assert_eq!(
+        granted("a", 1000).await,
+        (6, [10; 3]),
+        "a sixteenth of what is left of the day"
+    );
+    // Several at once, each by its own use.
+    let grants = f.store.lease_quota(&[request("b", 2), request("a", 1)]).await.unwrap();
+    assert_eq!(grants.iter().map(|grant| grant.granted).collect::<Vec<_>>(), [2, 1]);
+    let mut used = 11;
+    while granted("a", 1000).await.0 > 0 {
+        used = f.store.quota_usage_by_client(&["a".to_owned()]).await.unwrap()[0].used;
+        assert!(used <= 100);
+    }
+    assert_eq!(used, 100, "to the last");
+    let back: Vec<_> = Window::ALL
+        .iter()
+        .zip([7200, 0, 0])
+        .map(|(window, start)| Usage {
+            client_id: "a".to_owned(),
+            window: *window,
+            start,
+            used: 5,
+        })
+        .collect();
+    f.store.return_quota(&back).await.unwrap();
+    assert_eq!(granted("a", 1).await, (1, [96; 3]));
+    // Of a window that has ended: nothing is granted, and nothing is taken back.
+    f.store
+        .add_quota_usage(&[Usage {
+            start: 10_800,
+            used: 0,
+            ..back[0].clone()
+        }])
+        .await
+        .unwrap();
+    assert_eq!(granted("a", 1).await.0, 0);
+    f.store.return_quota(&back[..1]).await.unwrap();
+    let hour = f.store.quota_usage_by_client(&["a".to_owned()]).await.unwrap();
+    let hour = hour.iter().find(|usage| usage.window == Window::Hour).unwrap();
+    assert_eq!((hour.start, hour.used), (10_800, 0));
+}
