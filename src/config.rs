@@ -17,6 +17,7 @@ pub mod issuer;
 pub mod key;
 pub mod limits;
 pub mod log;
+mod metrics;
 mod names;
 mod parse;
 pub mod permissions;
@@ -65,6 +66,7 @@ pub const TABLE: Table = Table(&[
     quotas::KEYS,
     audit::KEYS,
     log::KEYS,
+    metrics::KEYS,
     telemetry::KEYS,
 ]);
 
@@ -97,6 +99,8 @@ pub struct Config {
     pub audit: Audit,
     /// Level and format of the log.
     pub log: Log,
+    /// Whether `/metrics` has metrics.
+    pub is_scraped: bool,
     /// Export of traces, metrics and logs.
     pub telemetry: Telemetry,
     /// Every key with its value (secrets redacted) and its origin, in the order of [`TABLE`].
@@ -164,6 +168,7 @@ fn read_sections(values: &mut Values, input: &Input) -> Option<Config> {
     let quotas = Quotas::read(values);
     let audit = Audit::read(values);
     let log = Log::read(values);
+    let is_scraped = metrics::read(values);
     let telemetry = Telemetry::read(values, &input.directory);
     Some(Config {
         server: server?,
@@ -179,6 +184,7 @@ fn read_sections(values: &mut Values, input: &Input) -> Option<Config> {
         quotas: quotas?,
         audit: audit?,
         log: log?,
+        is_scraped: is_scraped?,
         telemetry: telemetry?,
         entries: values.entries(),
         warnings: values.warnings(input),

@@ -1,4 +1,4 @@
-//! The bus: tells other nodes at once what this one has committed, and hears it from them.
+//! The bus: announces to other nodes at once what this one has committed, and receives their announcements.
 //!
 //! - Owns: the connections that hints travel by ([`Transport`]).
 //! - Source of truth: the store's logs, which every node reads whether hints come or not. A lost hint costs time, a forged one nothing.
@@ -7,6 +7,7 @@
 //! - When full: hints are dropped and counted (see [`Outbox`]).
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,12 +30,14 @@ mod status;
 pub use envelope::HintKeys;
 use envelope::{MAX_HINTS, Message};
 pub use status::BusStatus;
+use status::NO_NODE;
 
 /// How often a node says that it is there, at least.
 const ALIVE: Duration = Duration::from_millis(500);
 
-/// Limit of sending a message.
+/// Limit of sending a message, and the pause after a failure.
 const SEND: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_millis(100);
 
 /// Interval at which it is checked whether hints flow.
 const WATCH: Duration = Duration::from_millis(100);
@@ -42,15 +45,16 @@ const WATCH: Duration = Duration::from_millis(100);
 /// How long hints may not flow before the connections are opened again.
 const GIVE_UP: Duration = Duration::from_secs(3);
 
-/// Polls while hints flow, and while they do not.
-const SLOW: Duration = Duration::from_secs(1);
+/// Polls while hints flow, and while they do not. Also while they flow here, those of another node may be lost: a revocation must be seen
+/// within 500 ms by polls alone.
+const SLOW: Duration = Duration::from_millis(400);
 const FAST: Duration = Duration::from_millis(100);
 
 /// Pauses between attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What is done with the hints of other nodes.
+/// Applies the hints of other nodes.
 pub type ApplyHints = Arc<dyn Fn(Vec<Hint>) + Send + Sync>;
 
 /// The way that hints take.
@@ -77,19 +81,23 @@ impl Transport {
         })
     }
 
-    /// What it means when a node does not receive its own messages.
+    /// Why a node may not receive its own messages.
     fn silence(&self) -> &'static str {
         match self {
             Self::Postgres(_) => {
                 "notifications of the database do not arrive; behind a pooler in transaction mode, set OAUTH2_DATABASE_LISTEN_URL"
             }
-            Self::Redis(_) => "what is published does not arrive",
+            Self::Redis(_) => "published messages do not arrive",
         }
     }
 
     /// Sends hints once, for a process that is not a node. They may be lost.
     pub async fn send_once(&self, keys: &HintKeys, at: u64, hints: Vec<Hint>) -> Result<(), String> {
-        let message = Message { node: 0, at, hints };
+        let message = Message {
+            node: NO_NODE,
+            at,
+            hints,
+        };
         let sealed = keys.seal(&message).map_err(|error| error.to_string())?;
         let send = async { self.sender().await?.send(&sealed).await };
         timeout(SEND, send)
@@ -131,13 +139,13 @@ impl Receiver {
 pub struct Deps {
     /// The way that hints take.
     pub transport: Transport,
-    /// What authenticates them.
+    /// Authenticate them.
     pub keys: HintKeys,
     /// The id of this node, chosen at its start; never 0.
     pub node: u64,
     /// The hints of this node.
     pub outbox: Outbox,
-    /// What is done with those of others.
+    /// Applies those of other nodes.
     pub apply: ApplyHints,
     /// The state of the bus.
     pub status: Arc<BusStatus>,
@@ -182,12 +190,12 @@ impl Actor for Bus {
     }
 }
 
-/// Whether the log says that hints do not arrive. One line when that begins, one when it ends.
+/// Whether an outage of the bus was logged. One line when that begins, one when it ends.
 #[derive(Debug, Default)]
-struct Told(Cell<bool>);
+struct Outage(Cell<bool>);
 
-impl Told {
-    fn down(&self, why: &str) {
+impl Outage {
+    fn begin(&self, why: &str) {
         if !self.0.replace(true) {
             tracing::warn!(
                 why,
@@ -196,7 +204,7 @@ impl Told {
         }
     }
 
-    fn up(&self) {
+    fn end(&self) {
         if self.0.replace(false) {
             tracing::info!("hints reach other nodes again");
         }
@@ -206,12 +214,12 @@ impl Told {
 impl Deps {
     /// Connects, again and again.
     async fn run(&self) {
-        let (mut pause, told) = (FIRST_PAUSE, Told::default());
+        let (mut pause, outage) = (FIRST_PAUSE, Outage::default());
         loop {
             let began = Instant::now();
-            let why = self.session(&told).await;
+            let why = self.session(&outage).await;
             self.set_pace(false);
-            told.down(&why);
+            outage.begin(&why);
             if began.elapsed() > LONGEST_PAUSE {
                 pause = FIRST_PAUSE;
             }
@@ -221,7 +229,7 @@ impl Deps {
     }
 
     /// Sends and hears until a connection ends. Returns why.
-    async fn session(&self, told: &Told) -> String {
+    async fn session(&self, outage: &Outage) -> String {
         let sender = match self.transport.sender().await {
             Ok(sender) => sender,
             Err(why) => return why,
@@ -231,13 +239,13 @@ impl Deps {
             Err(why) => return why,
         };
         tokio::select! {
-            why = self.send_all(sender) => why,
+            never = self.send_all(sender) => match never {},
             why = self.hear_all(receiver) => why,
-            why = self.watch(told) => why,
+            why = self.watch(outage) => why,
         }
     }
 
-    async fn send_all(&self, mut sender: Sender) -> String {
+    async fn send_all(&self, mut sender: Sender) -> Infallible {
         let mut due = Instant::now();
         loop {
             let is_alive_due = sleep_until(due);
@@ -251,21 +259,24 @@ impl Deps {
                 if hints.is_empty() && Instant::now() < due {
                     break;
                 }
-                let count = hints.len();
-                if let Err(why) = self.send(&mut sender, hints).await {
-                    return why;
+                if let Err(why) = self.send(&mut sender, &hints).await {
+                    tracing::debug!(why, "hints are sent again");
+                    // The watch ends the session if this goes on.
+                    self.outbox.put_back(hints);
+                    sleep(RETRY).await;
+                    continue;
                 }
-                self.status.count_sent(count);
+                self.status.count_sent(hints.len());
                 due = Instant::now() + ALIVE;
             }
         }
     }
 
-    async fn send(&self, sender: &mut Sender, hints: Vec<Hint>) -> Result<(), String> {
+    async fn send(&self, sender: &mut Sender, hints: &[Hint]) -> Result<(), String> {
         let message = Message {
             node: self.node,
             at: self.clock.unix_ms(),
-            hints,
+            hints: hints.to_vec(),
         };
         let sealed = self.keys.seal(&message).map_err(|error| error.to_string())?;
         let sent = timeout(SEND, sender.send(&sealed)).await;
@@ -291,7 +302,7 @@ impl Deps {
 
     /// Sets the pace of the polls by whether hints flow. Ends a session in which they do not: its connections may be half open, or
     /// lead to a server that is no primary any more.
-    async fn watch(&self, told: &Told) -> String {
+    async fn watch(&self, outage: &Outage) -> String {
         let (mut ticks, mut flowed_at) = (interval(WATCH), Instant::now());
         loop {
             ticks.tick().await;
@@ -299,7 +310,7 @@ impl Deps {
             self.set_pace(is_flowing);
             if is_flowing {
                 flowed_at = Instant::now();
-                told.up();
+                outage.end();
             } else if flowed_at.elapsed() > GIVE_UP {
                 return self.transport.silence().to_owned();
             }

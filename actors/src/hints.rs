@@ -1,4 +1,4 @@
-//! Hints: what a node tells the others after it has committed a change, so that they need not wait for their next poll.
+//! Hints: what a node announces to the others after it has committed a change, so that they need not wait for their next poll.
 //!
 //! A hint is never needed: the store's logs are the truth, and every node reads them on its own.
 
@@ -111,16 +111,17 @@ impl Outbox {
         self.0.added.notified().await;
     }
 
+    /// Puts back hints that could not be sent, before the others.
+    pub fn put_back(&self, hints: Vec<Hint>) {
+        self.lock().splice(0..0, hints);
+        self.0.added.notify_one();
+    }
+
     /// Takes up to `max` hints, the oldest first.
     pub fn take(&self, max: usize) -> Vec<Hint> {
         let mut hints = self.lock();
         let taken = hints.len().min(max);
         hints.drain(..taken).collect()
-    }
-
-    /// Whether no hint waits.
-    pub fn is_empty(&self) -> bool {
-        self.lock().is_empty()
     }
 
     /// Hints that were dropped because too many waited.
@@ -146,13 +147,16 @@ mod tests {
     fn reads_are_asked_for_once_and_tokens_keep_their_order() {
         let outbox = Outbox::default();
         outbox.push(token(0));
-        assert!(outbox.is_empty(), "no one sends them yet");
+        assert_eq!(outbox.take(9), [], "no one sends them yet");
         outbox.open();
         for hint in [Hint::Directory, token(1), Hint::CutOff, Hint::Directory, token(2)] {
             outbox.push(hint);
         }
-        assert_eq!(outbox.take(2), [Hint::Directory, token(1)]);
-        assert_eq!(outbox.take(9), [Hint::CutOff, token(2)]);
+        let first = outbox.take(2);
+        assert_eq!(first, [Hint::Directory, token(1)]);
+        outbox.put_back(first);
+        assert_eq!(outbox.take(3), [Hint::Directory, token(1), Hint::CutOff]);
+        assert_eq!(outbox.take(9), [token(2)]);
     }
 
     #[test]

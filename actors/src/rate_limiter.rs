@@ -18,7 +18,7 @@ use redis::{RedisError, RedisResult};
 
 use crate::issuer_key::IssuerKey;
 use crate::runtime::mailbox::{Envelope, Request};
-use crate::shared_redis::{RedisOptions, describe};
+use crate::shared_redis::{RedisOptions, describe, is_outage};
 
 mod bucket_table;
 mod buckets_in_redis;
@@ -29,7 +29,7 @@ mod spent;
 
 use buckets_in_redis::Buckets;
 use leases::Grant;
-pub use leases::{Bucket, CountNodes, Leases};
+pub use leases::{Bucket, CountNodes, LeaseCounts, Leases};
 pub use limits::{FailureOptions, Limits, Outcome};
 use refills::Refills;
 pub use spent::Spent;
@@ -58,10 +58,12 @@ pub struct Deps {
     pub published: PublishedLimits,
     /// How failed authentications are counted.
     pub failures: FailureOptions,
-    /// Tells how many nodes there are, where there may be others.
+    /// The number of nodes, where there may be others.
     pub nodes: Option<CountNodes>,
-    /// What only the nodes of this issuer can compute.
+    /// Names buckets in Redis.
     pub issuer: IssuerKey,
+    /// Counts of leases.
+    pub counts: Arc<LeaseCounts>,
     /// The Redis that holds the buckets that nodes share.
     pub redis: Option<RedisOptions>,
 }
@@ -88,7 +90,7 @@ struct Sharing {
     leases: Arc<Leases>,
     refills: Refills,
     /// Whether the log says that Redis does not respond.
-    is_told: bool,
+    is_logged: bool,
 }
 
 impl fmt::Debug for Sharing {
@@ -105,14 +107,14 @@ impl RateLimiter {
         let nodes = deps.nodes.clone();
         let leases = deps.redis.as_ref().map(|_| {
             let nodes = nodes.clone().unwrap_or_else(|| CountNodes::by(|| 1));
-            Arc::new(Leases::new(&deps.issuer, nodes))
+            Arc::new(Leases::new(&deps.issuer, nodes, Arc::clone(&deps.counts)))
         });
         let sharing = deps.redis.clone().zip(leases.clone()).map(|(redis, leases)| Sharing {
             redis,
             buckets: None,
             leases,
             refills: Refills::default(),
-            is_told: false,
+            is_logged: false,
         });
         deps.published
             .store(Arc::new(Limits::shared(deps.failures, nodes, leases)));
@@ -162,6 +164,10 @@ impl RateLimiter {
                     self.ask(ctx, key);
                 }
             }
+            Err(error) if !is_outage(&error) => {
+                tracing::debug!(why = describe(&error), "a bucket of a rate limit cannot be used");
+                sharing.refills.answer_nobody(key);
+            }
             Err(error) => {
                 sharing.refills.answer_nobody(key);
                 // The first failure; others that were on their way find that out themselves.
@@ -178,14 +184,14 @@ impl Sharing {
     fn up(&mut self, buckets: Buckets) {
         self.buckets = Some(buckets);
         self.leases.set_down(false);
-        if std::mem::take(&mut self.is_told) {
+        if std::mem::take(&mut self.is_logged) {
             tracing::info!("rate limits are shared by all nodes again");
         }
     }
 
     fn down(&mut self, error: &RedisError) {
         self.leases.set_down(true);
-        if !std::mem::replace(&mut self.is_told, true) {
+        if !std::mem::replace(&mut self.is_logged, true) {
             let why = describe(error);
             tracing::warn!(
                 why,
@@ -208,6 +214,9 @@ impl Handler<Envelope<Refill>> for RateLimiter {
     type Result = ();
 
     fn handle(&mut self, envelope: Envelope<Refill>, ctx: &mut Context<Self>) {
+        if envelope.is_abandoned() {
+            return;
+        }
         let (Refill(bucket), reply) = envelope.into_parts();
         let Some(sharing) = &mut self.sharing else {
             reply.send(None);

@@ -15,7 +15,7 @@ use address::limits;
 pub(crate) use address::{CONNECT, late};
 
 /// Limit of a command.
-const RESPONSE: Duration = Duration::from_millis(500);
+pub(crate) const RESPONSE: Duration = Duration::from_millis(500);
 
 /// The oldest version of Redis that is supported. Valkey counts as 7.2.
 const MIN_VERSION: u32 = 7;
@@ -55,11 +55,13 @@ impl RedisOptions {
     pub async fn check(&self) -> Result<String, RedisProblem> {
         let mut connection = self.connect().await.map_err(|error| self.problem(&error))?;
         let problem = |error: RedisError| self.problem(&error);
-        () = connection.publish(self.name("hints"), "").await.map_err(problem)?;
+        () = connection.publish(self.name("check"), "").await.map_err(problem)?;
+        if self.address.is_cluster() {
+            self.check_slots(&mut connection).await?;
+        }
         let info: RedisResult<String> = redis::cmd("INFO").arg("server").query_async(&mut connection).await;
-        // A user without the right to ask is not told.
         let Ok(info) = info else {
-            return Ok("a version that INFO does not tell".to_owned());
+            return Ok("unknown".to_owned());
         };
         let version = field(&info, "redis_version").unwrap_or_default();
         let major: Option<u32> = version.split('.').next().and_then(|major| major.parse().ok());
@@ -70,9 +72,6 @@ impl RedisOptions {
             );
             return Err(RedisProblem::Unusable(text));
         }
-        if self.address.is_cluster() {
-            self.check_slots(&mut connection).await?;
-        }
         Ok(version.to_owned())
     }
 
@@ -80,7 +79,11 @@ impl RedisOptions {
     async fn check_slots(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisProblem> {
         let info: RedisResult<String> = redis::cmd("CLUSTER").arg("INFO").query_async(connection).await;
         let info = info.map_err(|error| {
-            let text = format!("{} is not a cluster: {}", self.address.hosts(), describe(&error));
+            let text = format!(
+                "the slots of the cluster at {} cannot be read: {}",
+                self.address.hosts(),
+                describe(&error)
+            );
             RedisProblem::Unusable(text)
         })?;
         let covered = field(&info, "cluster_slots_ok")
@@ -117,34 +120,28 @@ impl RedisOptions {
         format!("{}{name}", self.prefix)
     }
 
-    /// A connection to the first server that accepts one.
     async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+        Ok(self.first().await?.1)
+    }
+
+    /// A client of a server that accepts connections.
+    pub(crate) async fn reachable(&self) -> RedisResult<Client> {
+        let mut clients = self.address.clients().await?;
+        if clients.len() == 1 {
+            return Ok(clients.remove(0));
+        }
+        Ok(self.first().await?.0)
+    }
+
+    /// The first server that accepts a connection.
+    async fn first(&self) -> RedisResult<(Client, MultiplexedConnection)> {
         let mut last = late("Redis");
         for client in self.address.clients().await? {
             match client
                 .get_multiplexed_async_connection_with_config(&limits(RESPONSE))
                 .await
             {
-                Ok(connection) => return Ok(connection),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
-    /// A client of the first server that accepts a connection.
-    pub(crate) async fn reachable(&self) -> RedisResult<Client> {
-        let mut clients = self.address.clients().await?;
-        if clients.len() == 1 {
-            return Ok(clients.remove(0));
-        }
-        let mut last = late("the cluster");
-        for client in clients {
-            match client
-                .get_multiplexed_async_connection_with_config(&limits(RESPONSE))
-                .await
-            {
-                Ok(_) => return Ok(client),
+                Ok(connection) => return Ok((client, connection)),
                 Err(error) => last = error,
             }
         }
@@ -170,6 +167,17 @@ fn is_of_tls(error: &RedisError) -> bool {
     ]
     .iter()
     .any(|word| text.to_lowercase().contains(&word.to_lowercase()))
+}
+
+/// Whether an error means that Redis serves nobody, and not that one command is wrong.
+pub(crate) fn is_outage(error: &RedisError) -> bool {
+    const OUTAGES: [&str; 6] = ["READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM"];
+    let is_said = error.code().is_some_and(|code| OUTAGES.contains(&code));
+    is_said
+        || error.is_timeout()
+        || error.is_io_error()
+        || error.is_connection_dropped()
+        || error.is_unrecoverable_error()
 }
 
 /// An error as a clause. It names no password: the driver repeats what the server says, and that names none.

@@ -31,9 +31,6 @@ pub mod handle;
 
 use clock_watch::ClockWatch;
 
-/// Interval at which the log of changes of clients and keys is read where there are no hints.
-pub const REFRESH: Duration = Duration::from_millis(250);
-
 /// Pause before a failed refresh is retried while a change waits for it.
 const RETRY: Duration = Duration::from_millis(25);
 

@@ -23,7 +23,7 @@
           'OAuth2BusForged',
           'ticket',
           'increase(%s[%s]) > 0' % [gauge('bus_messages_dropped_total', 'reason="forged"'), c.duration('15m')],
-          'Messages of strangers arrive on the bus.',
+          'Messages with an invalid MAC arrive on the bus.',
           '{{ $labels.instance }} dropped {{ $value | printf "%.0f" }} messages of the bus in 15 minutes, because their sender has another key encryption key.',
           dashboard='store',
           variables=instance,

@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from . import cost, fleet, latency, profile, rates, report, scaling, size
+from . import cost, fleet, latency, nodes, profile, rates, report, scaling, size
 from .bench import Bench
 from .processes import BenchError, Processes, exit_on_signal
 from .rows import ALL_ROWS, RATE_ROWS
@@ -85,6 +85,9 @@ def measure(chosen: argparse.Namespace, processes: Processes, binaries: Path, di
     if chosen.only == ["scaling"]:
         scaling.scaling(bench)
         return bench
+    if chosen.only and set(chosen.only) <= {"nodes", "observability"}:
+        nodes.nodes(bench)
+        return bench
     if chosen.only and set(chosen.only) <= {"limits", "auth-failures", "import"}:
         fleet.fleet(bench)
         return bench
@@ -104,6 +107,7 @@ def measure(chosen: argparse.Namespace, processes: Processes, binaries: Path, di
     size.ledger(bench)
     size.clients(bench)
     fleet.fleet(bench)
+    nodes.nodes(bench)
     scaling.scaling(bench)
     cost.queries(bench)
     return bench

@@ -11,7 +11,9 @@ use oauth2_actors::hints::Outbox;
 use oauth2_actors::key_keeper::{self, KeyKeeper};
 use oauth2_actors::metrics::{Exporter, Instruments, Metrics};
 use oauth2_actors::quota_keeper::{self, Counters, QuotaKeeper, QuotaLeases, QuotasOf};
-use oauth2_actors::rate_limiter::{self, CountNodes, FailureOptions, Limits, PublishedLimits, RateLimiter};
+use oauth2_actors::rate_limiter::{
+    self, CountNodes, FailureOptions, LeaseCounts, Limits, PublishedLimits, RateLimiter,
+};
 use oauth2_actors::revocation_cache::{self, PublishedRevocations, RevocationCache};
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
 use oauth2_actors::runtime::mailbox::Mailbox;
@@ -57,6 +59,7 @@ pub(super) struct Actors {
     pub(super) revocations: PublishedRevocations,
     pub(super) limits: PublishedLimits,
     pub(super) rate_limiter: Mailbox<RateLimiter>,
+    pub(super) lease_counts: Arc<LeaseCounts>,
     pub(super) quota_keeper: Mailbox<QuotaKeeper>,
     pub(super) counters: Arc<Counters>,
     /// The leases of enforced quotas, where nodes share the store.
@@ -86,7 +89,7 @@ impl Actors {
         let (revocation_cache, revocations) = deps.revocation_cache(&mut system, &follow);
         let outbox = Outbox::default();
         let bus = deps.bus(&mut system, &outbox, &follow, &revocation_cache);
-        let (rate_limiter, limits) = deps.rate_limiter(&mut system, bus.as_ref());
+        let (rate_limiter, limits, lease_counts) = deps.rate_limiter(&mut system, bus.as_ref());
         let removed_early = deps.key_keeper(&mut system);
         let (audit_writer, failures) = deps.audit_writer(&mut system);
         let quota_leases = (deps.store.kind() == "postgres").then(Arc::default);
@@ -102,6 +105,7 @@ impl Actors {
             revocations,
             limits,
             rate_limiter,
+            lease_counts,
             quota_keeper,
             counters,
             quota_leases,
@@ -222,7 +226,8 @@ impl Deps<'_> {
         &self,
         system: &mut ActorSystem,
         bus: Option<&Arc<BusStatus>>,
-    ) -> (Mailbox<RateLimiter>, PublishedLimits) {
+    ) -> (Mailbox<RateLimiter>, PublishedLimits, Arc<LeaseCounts>) {
+        let counts = Arc::<LeaseCounts>::default();
         let failures = FailureOptions {
             rate: self.config.limits.failures,
             max_keys: self.config.limits.failure_keys,
@@ -233,11 +238,12 @@ impl Deps<'_> {
             failures,
             nodes,
             issuer: bus::issuer_key(self.wrapper),
+            counts: Arc::clone(&counts),
             redis: self.config.redis.as_ref().map(|redis| redis.options.clone()),
         };
         let published = Arc::clone(&deps.published);
         let actor = system.supervise("rate_limiter", Policy::default(), move |_| RateLimiter::new(&deps));
-        (actor, published)
+        (actor, published, counts)
     }
 
     fn key_keeper(&self, system: &mut ActorSystem) -> Arc<AtomicU64> {

@@ -1,6 +1,7 @@
-//! The way on which the nodes of a store tell each other what they committed.
+//! How the nodes of a store announce to each other what they committed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use oauth2_actors::bus::{ApplyHints, HintKeys, Transport};
@@ -37,12 +38,12 @@ pub(super) fn transport(config: &Config, store: &Store) -> Option<Transport> {
     store.can_listen().then(|| Transport::Postgres(store.clone()))
 }
 
-/// What only the nodes of this issuer can compute.
+/// The key that the nodes of this issuer share.
 pub(super) fn issuer_key(wrapper: &KeyWrapper) -> IssuerKey {
     IssuerKey::new(wrapper.current, wrapper.previous)
 }
 
-/// What authenticates hints.
+/// The keys that authenticate hints.
 pub(super) fn keys(wrapper: &KeyWrapper) -> HintKeys {
     HintKeys::derive(&issuer_key(wrapper))
 }
@@ -82,7 +83,7 @@ fn revocation(hint: &Hint) -> Option<Revocation> {
     }
 }
 
-/// Tells the nodes of a store what a subcommand committed.
+/// Announces to the nodes of a store what a subcommand committed.
 pub(super) fn announce(
     config: &Config,
     store: &Store,
@@ -95,13 +96,18 @@ pub(super) fn announce(
         None => (store.kind() == "postgres").then(|| Transport::Postgres(store.clone())),
     };
     let way = transport.zip(wrapper.map(keys));
-    let clock = Arc::clone(clock);
+    let (clock, has_failed) = (Arc::clone(clock), Arc::new(AtomicBool::new(false)));
     Arc::new(move |hints| {
-        let (way, now_ms) = (way.clone(), clock.unix_ms());
+        let (way, now_ms, has_failed) = (way.clone(), clock.unix_ms(), Arc::clone(&has_failed));
         Box::pin(async move {
             let Some((transport, keys)) = way else { return };
+            // A long job must not wait for each of its changes.
+            if has_failed.load(Ordering::Relaxed) {
+                return;
+            }
             if let Err(error) = transport.send_once(&keys, now_ms, hints).await {
-                tracing::debug!(%error, "servers read the change from the store: the hint was not sent");
+                has_failed.store(true, Ordering::Relaxed);
+                tracing::debug!(%error, "servers read changes from the store: hints cannot be sent");
             }
         })
     })

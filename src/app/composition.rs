@@ -135,6 +135,7 @@ impl Composition {
             readiness: Arc::clone(&readiness),
             verified,
             limits: Arc::clone(&actors.limits),
+            lease_counts: Arc::clone(&actors.lease_counts),
             counters: Arc::clone(&actors.counters),
             quota_leases: actors.quota_leases.clone(),
             keys,

@@ -9,7 +9,7 @@ use oauth2_actors::hints::{Outbox, Rejection};
 use oauth2_actors::metrics::Exporter;
 use oauth2_actors::metrics::catalogue::{Metric, bus, keys, limits, process, store, tokens};
 use oauth2_actors::quota_keeper::{Counters, QuotaLeases};
-use oauth2_actors::rate_limiter::PublishedLimits;
+use oauth2_actors::rate_limiter::{LeaseCounts, PublishedLimits};
 use oauth2_actors::runtime::clock::{Clock, StoreClock};
 use oauth2_actors::store_gateway::MaintenanceFigures;
 use oauth2_store::model::KeyAlgorithm;
@@ -29,6 +29,7 @@ pub(super) struct Sources {
     pub(super) readiness: Arc<Readiness>,
     pub(super) verified: Arc<VerifiedTokens>,
     pub(super) limits: PublishedLimits,
+    pub(super) lease_counts: Arc<LeaseCounts>,
     pub(super) counters: Arc<Counters>,
     pub(super) quota_leases: Option<Arc<QuotaLeases>>,
     pub(super) failures: Arc<Failures>,
@@ -168,15 +169,8 @@ impl Register {
         self.value(&limits::RATE_LIMITER_EVICTIONS, |from| {
             from.limits.load().failure_evictions() as f64
         });
-        self.value(&limits::RATE_LIMIT_LEASES, |from| {
-            from.limits.load().leases().map_or(0.0, |leases| leases.asked() as f64)
-        });
-        self.value(&limits::RATE_LIMIT_SHARES, |from| {
-            from.limits
-                .load()
-                .leases()
-                .map_or(0.0, |leases| leases.fell_back() as f64)
-        });
+        self.value(&limits::RATE_LIMIT_LEASES, |from| from.lease_counts.asked() as f64);
+        self.value(&limits::RATE_LIMIT_SHARES, |from| from.lease_counts.fell_back() as f64);
         self.value(&limits::CLIENTS_OVER_QUOTA, |from| {
             let leased = from.quota_leases.as_ref().map_or(0, |leases| leases.over_quota());
             (from.counters.totals().clients_over_quota + leased) as f64
@@ -241,7 +235,7 @@ impl Register {
             row.observe(&self.meter, move || value(&status));
         };
         value(&bus::BUS_UP, |status| flag(status.is_flowing()));
-        value(&bus::BUS_NODES, |status| status.nodes() as f64);
+        value(&bus::BUS_NODES, |status| status.nodes().into());
         value(&bus::HINTS_SENT, |status| status.sent() as f64);
         value(&bus::HINTS_RECEIVED, |status| status.received() as f64);
         value(&bus::HINTS_DELAY, BusStatus::delay);

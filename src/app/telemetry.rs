@@ -150,8 +150,8 @@ impl Telemetry {
     }
 
     /// The registry of metrics, which are exported, too, if that is configured.
-    pub(super) fn metrics(&self) -> Result<Exporter, Failure> {
-        let exporter = Exporter::with(|provider| {
+    pub(super) fn metrics(&self, is_scraped: bool) -> Result<Exporter, Failure> {
+        let exporter = Exporter::with(is_scraped, |provider| {
             let provider = provider.with_resource(self.resource.clone());
             match &self.reader {
                 Some(reader) => provider.with_reader(reader.clone()),

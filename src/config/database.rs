@@ -34,7 +34,7 @@ const POOLER: Key = key(
     "Pooler between the server and Postgres: `none`, or `transaction` for one in transaction mode, such as pgbouncer. A pooler \
      in transaction mode is rejected unless it is set here.",
 );
-const LISTEN_URL: Key = Key {
+pub(super) const LISTEN_URL: Key = Key {
     secrecy: Secrecy::Url,
     ..key(
         "OAUTH2_DATABASE_LISTEN_URL",
@@ -134,6 +134,9 @@ impl Database {
             let problem = format!("must be at most {max}, the value of {}", MAX_CONNECTIONS.env);
             values.fail(&MIN_CONNECTIONS, &problem);
         }
+        if matches!((&location, &listen_at), (Some(Location::Sqlite(_)), Some(Some(_)))) {
+            values.warn(&LISTEN_URL, "has no effect: a store on SQLite has one node");
+        }
         let options = StoreOptions {
             location: location?,
             max_connections: max?,
@@ -154,6 +157,11 @@ impl Database {
     /// The options to open the store with.
     pub fn options(&self) -> &StoreOptions {
         &self.options
+    }
+
+    /// Whether a node listens to others at another URL than its own.
+    pub(super) fn has_listen_url(&self) -> bool {
+        self.options.listen_at.is_some()
     }
 
     /// `sqlite` or `postgres`.

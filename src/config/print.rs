@@ -30,6 +30,8 @@ pub fn without_password(url: &str) -> String {
     let authority = match before_query.rsplit_once('@') {
         Some((user, host)) => match user.split_once(':') {
             Some((name, _)) => format!("{name}:<redacted>@{host}"),
+            // Some write a password of Redis there.
+            None if scheme.starts_with("redis") => format!("<redacted>@{host}"),
             None => before_query.to_owned(),
         },
         None => before_query.to_owned(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use oauth2_actors::shared_redis::{RedisAddress, RedisOptions};
 
-use super::database::Database;
+use super::database::{Database, LISTEN_URL};
 use super::key::Fallback::{Derived, Value};
 use super::key::{Key, Secrecy, key, secret};
 use super::values::Values;
@@ -71,11 +71,23 @@ pub(super) fn read(values: &mut Values, database: Option<&Database>, directory: 
     let (address, password, authority) = (address?, password?, authority?);
     let (prefix, is_required) = (prefix?, is_required?);
     let Some(address) = address else {
+        if is_required {
+            values.fail(&REQUIRED, &format!("needs {}", URL.env));
+            return None;
+        }
+        for (key, is_set) in [(&PASSWORD, password.is_some()), (&CA_FILE, authority.is_some())] {
+            if is_set {
+                values.warn(key, &format!("has no effect without {}", URL.env));
+            }
+        }
         return Some(None);
     };
     if database.is_some_and(|database| database.kind() == "sqlite") {
         values.warn(&URL, "has no effect: a store on SQLite has one node");
         return Some(None);
+    }
+    if database.is_some_and(Database::has_listen_url) {
+        values.warn(&LISTEN_URL, &format!("has no effect with {}", URL.env));
     }
     let mut address = address.with_password(password);
     if let Some(pem) = authority {

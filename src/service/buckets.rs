@@ -8,8 +8,9 @@ use oauth2_actors::rate_limiter::{Outcome, PublishedLimits, RateLimiter, Refill,
 use oauth2_actors::runtime::mailbox::Mailbox;
 use oauth2_store::model::{Endpoint, Rate};
 
-/// How long a request waits for a lease: the limit of a response of Redis, and some for the mailbox.
-const LEASE: Duration = Duration::from_millis(25);
+/// How long a request waits for a lease: two responses of Redis, since it may arrive while another request is answered, and some time for
+/// the mailbox.
+const LEASE: Duration = Duration::from_millis(45);
 
 /// The buckets. Clones share them.
 #[derive(Debug, Clone)]

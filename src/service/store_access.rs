@@ -57,7 +57,7 @@ pub struct Gateway {
     pub handle: StoreGatewayHandle,
     /// Holds the revocations of this node.
     pub revocation_cache: Mailbox<RevocationCache>,
-    /// What other nodes are told.
+    /// Announced to other nodes.
     pub hints: Outbox,
     /// The clients of this node.
     pub directory: Arc<Directory>,
@@ -80,7 +80,7 @@ impl StoreAccess {
         })
     }
 
-    /// Runs a verb that changes a client or a key. When it answers, this node's directory has the change, and the others are told.
+    /// Runs a verb that changes a client or a key. When it answers, this node's directory has the change, and it is announced to the others.
     pub async fn change<T, F>(&self, deadline: Instant, verb: impl FnOnce(Store) -> F + Send + 'static) -> Result<T>
     where
         T: Send + 'static,
@@ -100,7 +100,7 @@ impl StoreAccess {
         })
     }
 
-    /// Makes committed revocations hold on this node at once, and tells the others: they need not wait until they read the log.
+    /// Makes committed revocations hold on this node at once, and announces them to the others: they need not wait until they read the log.
     pub async fn enforce(&self, revocations: Vec<Revocation>, deadline: Instant) -> Result<()> {
         let hints: Vec<_> = revocations.iter().map(Hint::of).collect();
         match self {

@@ -21,6 +21,7 @@ mod param;
 mod pool;
 mod probe;
 mod quotas;
+mod remembered;
 mod revocations;
 mod schema;
 mod seconds;

@@ -22,6 +22,8 @@ pub struct Maintenance {
     pub tokens_deleted: u64,
     /// Revocation rows deleted because all tokens they cover have expired.
     pub revocations_deleted: u64,
+    /// Rows deleted of what was remembered until it expired.
+    pub remembered_deleted: u64,
 }
 
 /// The state of the ledger that maintenance keeps.

@@ -12,6 +12,7 @@ mod keys;
 mod maintenance;
 mod probe;
 mod quotas;
+mod remembered;
 mod revocations;
 mod schema;
 mod threads;

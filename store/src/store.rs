@@ -34,6 +34,7 @@ mod id_clock;
 mod keys;
 mod notifications;
 mod quotas;
+mod remembered;
 mod revocations;
 mod schema;
 mod tokens;

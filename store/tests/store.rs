@@ -35,6 +35,8 @@ mod on_postgres;
 mod on_sqlite;
 #[path = "store/quotas.rs"]
 mod quotas;
+#[path = "store/remembered.rs"]
+mod remembered;
 #[path = "store/restored.rs"]
 mod restored;
 #[path = "store/revocations.rs"]

@@ -1,7 +1,7 @@
 //! The form of hints on their way: authenticated, versioned, bounded in size and age.
 //!
-//! `1.<MAC>.<JSON>`: the version, the HMAC-SHA-256 of the rest in base64url, and the content. It is text, because Postgres notifies of
-//! text only.
+//! `1.<MAC>,…<MAC>.<JSON>`: the version, the HMAC-SHA-256 of the content in base64url by each key that the sender has, and the content. It is
+//! text, because Postgres notifies of text only.
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::hints::{Hint, Rejection};
-use crate::issuer_key::{DerivedKeys, IssuerKey};
+use crate::issuer_key::IssuerKey;
 
 /// The most hints in one message: it stays below the 8000 bytes of a Postgres notification.
 pub(super) const MAX_HINTS: usize = 64;
@@ -19,6 +19,9 @@ const MAX_BYTES: usize = 8000;
 
 /// A message that was sent longer ago is dropped, milliseconds. So is one from as far in the future.
 const MAX_AGE_MS: u64 = 10_000;
+
+/// MACs of a message that are read at most: nodes have two keys at most.
+const MAX_MACS: usize = 2;
 
 const VERSION: &str = "1";
 
@@ -38,26 +41,20 @@ pub(super) struct Message {
 
 /// The keys that authenticate messages.
 #[derive(Debug, Clone)]
-pub struct HintKeys {
-    sign: hmac::Key,
-    verify: Vec<hmac::Key>,
-}
+pub struct HintKeys(Vec<hmac::Key>);
 
 impl HintKeys {
-    /// The keys of an issuer. Nodes sign with the one that all of them know.
+    /// The keys of an issuer. While the key encryption key is being replaced, messages are signed by both.
     pub fn derive(issuer: &IssuerKey) -> Self {
-        let DerivedKeys { common, any } = issuer.derive(PURPOSE);
-        Self {
-            sign: common,
-            verify: any,
-        }
+        Self(issuer.derive(PURPOSE))
     }
 
     /// A message in its form on the way.
     pub(super) fn seal(&self, message: &Message) -> serde_json::Result<String> {
         let body = serde_json::to_string(message)?;
-        let mac = hmac::sign(&self.sign, body.as_bytes());
-        Ok(format!("{VERSION}.{}.{body}", URL_SAFE_NO_PAD.encode(mac)))
+        let mac = |key| URL_SAFE_NO_PAD.encode(hmac::sign(key, body.as_bytes()));
+        let macs: Vec<_> = self.0.iter().map(mac).collect();
+        Ok(format!("{VERSION}.{}.{body}", macs.join(",")))
     }
 
     /// The message, if a node of this issuer sent it within [`MAX_AGE_MS`] of `now_ms`.
@@ -74,10 +71,14 @@ impl HintKeys {
                 Rejection::Malformed
             });
         }
-        let (mac, body) = rest.split_once('.').ok_or(Rejection::Malformed)?;
-        let mac = URL_SAFE_NO_PAD.decode(mac).map_err(|_| Rejection::Malformed)?;
-        let is_known = |key| hmac::verify(key, body.as_bytes(), &mac).is_ok();
-        if !self.verify.iter().any(is_known) {
+        let (macs, body) = rest.split_once('.').ok_or(Rejection::Malformed)?;
+        let mut is_authentic = false;
+        for mac in macs.split(',').take(MAX_MACS) {
+            let mac = URL_SAFE_NO_PAD.decode(mac).map_err(|_| Rejection::Malformed)?;
+            let verifies = |key| hmac::verify(key, body.as_bytes(), &mac).is_ok();
+            is_authentic |= self.0.iter().any(verifies);
+        }
+        if !is_authentic {
             return Err(Rejection::Forged);
         }
         let message: Message = serde_json::from_str(body).map_err(|_| Rejection::Malformed)?;
@@ -142,14 +143,12 @@ mod tests {
 
     #[test]
     fn nodes_understand_each_other_while_the_key_encryption_key_is_replaced() {
-        // Not restarted yet; restarted with both; restarted without the previous one.
-        let (before, during, after) = (keys(1, None), keys(2, Some(1)), keys(2, None));
-        for (from, to) in [
-            (&before, &during),
-            (&during, &before),
-            (&during, &during),
-            (&after, &during),
-        ] {
+        // The steps of the change: the old key; both; both, exchanged; the new one. Nodes of two steps that follow each other meet.
+        let steps = [keys(1, None), keys(1, Some(2)), keys(2, Some(1)), keys(2, None)];
+        let pairs = steps
+            .windows(2)
+            .flat_map(|pair| [(&pair[0], &pair[1]), (&pair[1], &pair[0])]);
+        for (from, to) in pairs {
             assert!(to.open(&from.seal(&message(1)).unwrap(), NOW).is_ok());
         }
     }

@@ -1,29 +1,27 @@
 //! Hints by Redis `PUBLISH`.
 
-use std::time::Duration;
-
 use futures_util::StreamExt;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
 use redis::{AsyncCommands, RedisError};
 use tokio::time::timeout;
 
-use crate::shared_redis::{CONNECT, RedisOptions, describe, late};
-
-/// Limit of a command.
-const RESPONSE: Duration = Duration::from_millis(500);
+use crate::shared_redis::{CONNECT, RESPONSE, RedisOptions, describe, late};
 
 /// The channel, after the prefix.
 const CHANNEL: &str = "hints";
 
 pub(super) async fn sender(options: &RedisOptions) -> Result<Sender, String> {
-    let told = |error: RedisError| describe(&error);
+    let clause = |error: RedisError| describe(&error);
     // The one that accepts a connection; the manager opens its own.
-    let client = options.reachable().await.map_err(told)?;
+    let client = options.reachable().await.map_err(clause)?;
     let config = ConnectionManagerConfig::new()
         .set_number_of_retries(1)
         .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(Some(RESPONSE));
-    let connection = client.get_connection_manager_with_config(config).await.map_err(told)?;
+    let connection = client
+        .get_connection_manager_with_config(config)
+        .await
+        .map_err(clause)?;
     Ok(Sender {
         connection,
         channel: options.name(CHANNEL),
@@ -31,14 +29,14 @@ pub(super) async fn sender(options: &RedisOptions) -> Result<Sender, String> {
 }
 
 pub(super) async fn receiver(options: &RedisOptions) -> Result<Receiver, String> {
-    let told = |error: RedisError| describe(&error);
+    let clause = |error: RedisError| describe(&error);
     let subscribe = async {
         let mut messages = options.reachable().await?.get_async_pubsub().await?;
         messages.subscribe(options.name(CHANNEL)).await?;
         Ok(Receiver(messages))
     };
     let subscribed = timeout(2 * CONNECT, subscribe).await;
-    subscribed.unwrap_or_else(|_| Err(late("Redis"))).map_err(told)
+    subscribed.unwrap_or_else(|_| Err(late("Redis"))).map_err(clause)
 }
 
 /// Publishes.

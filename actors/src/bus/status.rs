@@ -15,13 +15,16 @@ const SILENT: Duration = Duration::from_millis(1500);
 /// Nodes that are remembered at most: one that runs sends twice a second, and forgotten ones are replaced.
 const MAX_NODES: usize = 4096;
 
+/// The sender of messages of a subcommand.
+pub(super) const NO_NODE: u64 = 0;
+
 /// The state of the bus.
 #[derive(Debug, Default)]
 pub struct BusStatus {
     /// When this node last received a message of its own: the whole way works.
     own: Freshness,
     nodes: Mutex<HashMap<u64, Instant>>,
-    /// Nodes that were heard when hints flowed last.
+    /// Nodes, as of the last message of this node that it received.
     known: AtomicU32,
     sent: AtomicU64,
     received: AtomicU64,
@@ -35,19 +38,26 @@ impl BusStatus {
         self.own.is_within(SILENT)
     }
 
+    /// Nodes, this one included: while hints flow those that share limits, else those that are heard.
+    pub fn nodes(&self) -> u32 {
+        if self.is_flowing() {
+            self.sharing()
+        } else {
+            self.heard()
+        }
+    }
+
     /// Nodes that were heard lately; this one counts whether it is or not.
-    pub fn nodes(&self) -> usize {
+    fn heard(&self) -> u32 {
         let mut nodes = self.lock();
         let now = Instant::now();
         nodes.retain(|_, heard| now.duration_since(*heard) <= SILENT);
-        nodes.len() + 1
+        nodes.len() as u32 + 1
     }
 
-    /// Nodes that share what is shared: those that are heard, and if the bus is down those that were heard before.
+    /// Nodes that share limits: those that were heard when this node received its own message last. So an outage of the bus does not
+    /// change the number.
     pub fn sharing(&self) -> u32 {
-        if self.is_flowing() {
-            self.known.store(self.nodes() as u32, Ordering::Relaxed);
-        }
         self.known.load(Ordering::Relaxed).max(1)
     }
 
@@ -80,6 +90,7 @@ impl BusStatus {
     }
 
     pub(super) fn hear_own(&self) {
+        self.known.store(self.heard(), Ordering::Relaxed);
         self.own.stamp(Instant::now());
     }
 
@@ -87,6 +98,9 @@ impl BusStatus {
         self.received.fetch_add(hints as u64, Ordering::Relaxed);
         if hints > 0 {
             self.delay_ms.fetch_add(delay_ms * hints as u64, Ordering::Relaxed);
+        }
+        if node == NO_NODE {
+            return;
         }
         let mut nodes = self.lock();
         if nodes.len() < MAX_NODES || nodes.contains_key(&node) {

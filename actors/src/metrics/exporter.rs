@@ -31,20 +31,28 @@ impl fmt::Debug for Exporter {
 impl Exporter {
     /// A registry that exports OpenTelemetry instruments. Fails if the exporter cannot be built.
     pub fn new() -> Result<Self, String> {
-        Self::with(|provider| provider)
+        Self::with(true, |provider| provider)
     }
 
-    /// As [`Self::new`], after `extend` has added further readers of the same instruments.
-    pub fn with(extend: impl FnOnce(MeterProviderBuilder) -> MeterProviderBuilder) -> Result<Self, String> {
+    /// As [`Self::new`], after `extend` has added further readers of the same instruments. `is_scraped`: without it the text is empty,
+    /// and instruments that no other reader reads count nothing.
+    pub fn with(
+        is_scraped: bool,
+        extend: impl FnOnce(MeterProviderBuilder) -> MeterProviderBuilder,
+    ) -> Result<Self, String> {
         let registry = Registry::new();
-        let exporter = opentelemetry_prometheus::exporter()
-            .with_registry(registry.clone())
-            .with_namespace(NAMESPACE)
-            .scope_info_enabled(false)
-            .without_target_info()
-            .build()
-            .map_err(|error| error.to_string())?;
-        let provider = extend(SdkMeterProvider::builder().with_reader(exporter)).build();
+        let mut builder = SdkMeterProvider::builder();
+        if is_scraped {
+            let exporter = opentelemetry_prometheus::exporter()
+                .with_registry(registry.clone())
+                .with_namespace(NAMESPACE)
+                .scope_info_enabled(false)
+                .without_target_info()
+                .build()
+                .map_err(|error| error.to_string())?;
+            builder = builder.with_reader(exporter);
+        }
+        let provider = extend(builder).build();
         let exporter = Self {
             registry,
             provider,

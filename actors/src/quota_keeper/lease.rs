@@ -26,7 +26,7 @@ const WINDOWS: usize = Window::ALL.len();
 #[derive(Debug)]
 pub(super) struct Leased {
     state: Mutex<State>,
-    /// Told when a lease came, or was not to be had.
+    /// Notified when a lease came, or could not be had.
     pub(super) changed: Notify,
 }
 

@@ -23,7 +23,16 @@ local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local cost, want, known = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local time = redis.call('TIME')
 local now = (tonumber(time[1]) - tonumber(ARGV[6])) * 1000000 + tonumber(time[2])
-local full = tonumber(redis.call('GET', KEYS[1]) or '0') or 0
+local stored = redis.pcall('GET', KEYS[1])
+if type(stored) == 'table' then
+    -- Another type than this script's.
+    redis.call('UNLINK', KEYS[1])
+    stored = nil
+end
+local full = tonumber(stored or '0') or 0
+if full ~= full then
+    full = 0
+end
 full = math.min(math.max(full, known, now), now + burst * interval)
 local held = math.floor((now + burst * interval - full) / interval + 0.000001)
 if held < cost then
@@ -67,9 +76,22 @@ impl Buckets {
             script: Script::new(TAKE),
             prefix: options.name(""),
         };
-        // Loads it, and finds a server that accepts no writes.
+        buckets.load().await?;
+        // Finds a server that accepts no writes.
         buckets.run("bucket:probe", [1.0, 1.0, 1.0, 1.0, 0.0]).await?;
         Ok(buckets)
+    }
+
+    /// Loads the script, so that its first use needs one round trip.
+    async fn load(&self) -> RedisResult<()> {
+        let load = async {
+            match &self.connection {
+                Connection::One(connection) => self.script.load_async(&mut connection.clone()).await,
+                Connection::Cluster(connection) => self.script.load_async(&mut connection.clone()).await,
+            }
+        };
+        let loaded: RedisResult<String> = timeout(CONNECT, load).await.unwrap_or_else(|_| Err(late("Redis")));
+        loaded.map(drop)
     }
 
     /// Takes a lease of a bucket.

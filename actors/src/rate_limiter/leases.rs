@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dashmap::DashMap;
 use oauth2_store::model::{Endpoint, Rate};
 
@@ -26,15 +28,18 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// A lease is what the rate gives in this part of a second, and this part of the burst at most.
 const PART: u32 = 10;
 
+/// Bytes of the MAC that names a bucket.
+const NAME_BYTES: usize = 16;
+
 /// What names of buckets are computed for.
 const PURPOSE: &[u8] = b"oauth2_server buckets 1";
 
-/// Tells how many nodes share a rate, this one included.
+/// The number of nodes that share a rate, this one included.
 #[derive(Clone)]
 pub struct CountNodes(Arc<dyn Fn() -> u32 + Send + Sync>);
 
 impl CountNodes {
-    /// Tells what this function returns, at least 1.
+    /// The number that this function returns, at least 1.
     pub fn by(count: impl Fn() -> u32 + Send + Sync + 'static) -> Self {
         Self(Arc::new(count))
     }
@@ -83,6 +88,13 @@ pub(super) struct Grant {
     pub(super) refill: Duration,
 }
 
+/// An empty bucket.
+#[derive(Debug, Clone, Copy)]
+struct Empty {
+    refilled_at: Instant,
+    ask_at: Instant,
+}
+
 /// What this node holds of a bucket.
 #[derive(Debug, Clone, Copy)]
 struct Lease {
@@ -90,8 +102,8 @@ struct Lease {
     valid_until: Instant,
     /// What the bucket held when it was asked last.
     remaining: u32,
-    /// It holds too little until then.
-    empty_until: Option<Instant>,
+    /// It is empty: when it holds one request again, and until when it is not asked.
+    empty: Option<Empty>,
     full_at: u64,
     /// The bucket is full then: what is known of it is worth nothing any more.
     forget_at: Instant,
@@ -112,12 +124,30 @@ pub(super) enum Taken {
 pub struct Leases {
     held: DashMap<u64, Lease>,
     hasher: RandomState,
-    names: hmac::Key,
+    names: Vec<hmac::Key>,
     nodes: CountNodes,
     /// Whether Redis does not respond: until it does, each node grants its share.
     is_down: AtomicBool,
+    counts: Arc<LeaseCounts>,
+}
+
+/// Counts of all incarnations of the actor.
+#[derive(Debug, Default)]
+pub struct LeaseCounts {
     asked: AtomicU64,
     fell_back: AtomicU64,
+}
+
+impl LeaseCounts {
+    /// Times that Redis was asked for a lease.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Requests that were decided by this node's share of the rate.
+    pub fn fell_back(&self) -> u64 {
+        self.fell_back.load(Ordering::Relaxed)
+    }
 }
 
 impl fmt::Debug for Leases {
@@ -130,15 +160,14 @@ impl fmt::Debug for Leases {
 
 impl Leases {
     /// No leases, before Redis was asked first.
-    pub fn new(issuer: &IssuerKey, nodes: CountNodes) -> Self {
+    pub fn new(issuer: &IssuerKey, nodes: CountNodes, counts: Arc<LeaseCounts>) -> Self {
         Self {
             held: DashMap::new(),
             hasher: RandomState::new(),
-            names: issuer.derive(PURPOSE).common,
+            names: issuer.derive(PURPOSE),
             nodes,
             is_down: AtomicBool::new(true),
-            asked: AtomicU64::new(0),
-            fell_back: AtomicU64::new(0),
+            counts,
         }
     }
 
@@ -152,26 +181,16 @@ impl Leases {
         self.is_down.load(Ordering::Acquire)
     }
 
-    /// Times that Redis was asked for a lease.
-    pub fn asked(&self) -> u64 {
-        self.asked.load(Ordering::Relaxed)
-    }
-
-    /// Requests that were decided by this node's share of the rate.
-    pub fn fell_back(&self) -> u64 {
-        self.fell_back.load(Ordering::Relaxed)
-    }
-
     pub(super) fn set_down(&self, is_down: bool) {
         self.is_down.store(is_down, Ordering::Release);
     }
 
     pub(super) fn count_asked(&self) {
-        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.counts.asked.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn count_fallback(&self) {
-        self.fell_back.fetch_add(1, Ordering::Relaxed);
+        self.counts.fell_back.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes `cost` from the lease of a bucket, if it holds that.
@@ -185,13 +204,17 @@ impl Leases {
         let now = Instant::now();
         let mut full_at = 0;
         if let Some(mut lease) = self.held.get_mut(&key) {
-            if let Some(until) = lease.empty_until.filter(|until| *until > now) {
+            let is_valid = lease.valid_until > now;
+            if let Some(empty) = lease
+                .empty
+                .filter(|empty| empty.ask_at > now && !(is_valid && lease.left > 0))
+            {
                 return Taken::Spent(Spent {
-                    remaining: lease.remaining,
-                    wait: Some(until - now),
+                    remaining: 0,
+                    wait: Some(empty.refilled_at - now),
                 });
             }
-            if lease.valid_until > now && lease.left >= cost.get() {
+            if is_valid && lease.left >= cost.get() {
                 lease.left -= cost.get();
                 return Taken::Spent(Spent {
                     remaining: lease.left + lease.remaining,
@@ -210,18 +233,27 @@ impl Leases {
         })
     }
 
-    /// Keeps what is left of a grant, and what is known of its bucket.
+    /// Adds what is left of a grant, and keeps what is known of its bucket.
     pub(super) fn keep(&self, key: u64, grant: &Grant, left: u32) {
         let now = Instant::now();
-        let lease = Lease {
+        let is_empty = grant.granted == 0 && grant.remaining == 0;
+        let new = Lease {
             left,
             valid_until: now + VALID,
             remaining: grant.remaining,
-            empty_until: (grant.granted == 0 && grant.remaining == 0).then(|| now + grant.wait.min(ASK_AGAIN)),
+            empty: is_empty.then(|| Empty {
+                refilled_at: now + grant.wait,
+                ask_at: now + grant.wait.min(ASK_AGAIN),
+            }),
             full_at: grant.full_at,
             forget_at: now + grant.refill + VALID,
         };
-        self.held.insert(key, lease);
+        let mut lease = self.held.entry(key).or_insert(Lease { left: 0, ..new });
+        let before = if lease.valid_until > now { lease.left } else { 0 };
+        *lease = Lease {
+            left: left + before,
+            ..new
+        };
     }
 
     /// Forgets buckets that are full.
@@ -232,9 +264,9 @@ impl Leases {
 
     fn name(&self, client_id: &str, endpoint: Endpoint, rate: Rate) -> String {
         let of = format!("{}\0{rate}\0{client_id}", endpoint.as_str());
-        let mac = hmac::sign(&self.names, of.as_bytes());
-        let hex = mac.as_ref()[..16].iter().map(|byte| format!("{byte:02x}"));
-        format!("bucket:{}", hex.collect::<String>())
+        let mac = self.names.first().map(|key| hmac::sign(key, of.as_bytes()));
+        let mac = mac.as_ref().map_or(&[][..], |mac| &mac.as_ref()[..NAME_BYTES]);
+        format!("bucket:{}", URL_SAFE_NO_PAD.encode(mac))
     }
 }
 
@@ -251,7 +283,7 @@ mod tests {
     use super::*;
 
     fn leases() -> Leases {
-        let leases = Leases::new(&IssuerKey::new([1; 32], None), CountNodes::by(|| 3));
+        let leases = Leases::new(&IssuerKey::new([1; 32], None), CountNodes::by(|| 3), Arc::default());
         leases.set_down(false);
         leases
     }
@@ -300,7 +332,7 @@ mod tests {
             };
             assert_eq!((spent.remaining, spent.wait), (90 + left, None));
         }
-        assert_eq!(ask(&leases, "100/s", 1).full_at, 7, "what is known is told to Redis");
+        assert_eq!(ask(&leases, "100/s", 1).full_at, 7, "Redis gets what is known");
         assert_eq!(ask(&leases, "100/s", 500).cost.get(), 100, "more than the bucket holds");
         assert_ne!(
             ask(&leases, "200/s", 1).name,
@@ -323,6 +355,9 @@ mod tests {
         let Taken::Spent(Spent { wait: Some(wait), .. }) = take(&leases, "1/m", 1) else {
             panic!("it was asked");
         };
-        assert!(wait <= ASK_AGAIN);
+        assert!(
+            wait > Duration::from_secs(4),
+            "{wait:?}: until the bucket holds one again"
+        );
     }
 }

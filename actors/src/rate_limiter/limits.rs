@@ -37,7 +37,7 @@ pub struct Limits {
     table: Arc<BucketTable>,
     clients: DashMap<Rate, Arc<Clients>>,
     hasher: RandomState,
-    /// Tells how many nodes share the limit of failed authentications; `None`: this node alone.
+    /// The number of nodes that share the limit of failed authentications; `None`: this node alone.
     nodes: Option<CountNodes>,
     leases: Option<Arc<Leases>>,
 }
@@ -57,7 +57,7 @@ impl Limits {
         Self::shared(options, None, None)
     }
 
-    /// Full buckets. `nodes`: tells how many nodes there are; `leases`: what this node leases from the buckets in Redis.
+    /// Full buckets. `nodes`: the number of nodes; `leases`: what this node leases from the buckets in Redis.
     pub fn shared(options: FailureOptions, nodes: Option<CountNodes>, leases: Option<Arc<Leases>>) -> Self {
         let table = Arc::new(BucketTable::new(options.max_keys));
         Self {
@@ -106,22 +106,20 @@ impl Limits {
         }
     }
 
-    /// Takes from this node's share of a rate, when Redis does not respond: what is taken weighs as much as there are nodes.
+    /// Takes from this node's share of a rate, when Redis does not respond: the rate and its burst divided by the number of nodes, each at
+    /// least one request.
     pub fn spend_share(&self, client_id: &str, endpoint: Endpoint, rate: Rate, cost: NonZeroU32) -> Spent {
         let nodes = self.leases.as_ref().map_or(NonZeroU32::MIN, |leases| {
             leases.count_fallback();
             leases.nodes()
         });
-        let spent = self.spend_here(client_id, endpoint, rate, cost.saturating_mul(nodes));
-        Spent {
-            remaining: spent.remaining / nodes,
-            ..spent
-        }
-    }
-
-    /// The leases, where all nodes share the buckets.
-    pub fn leases(&self) -> Option<&Arc<Leases>> {
-        self.leases.as_ref()
+        let part = |of: NonZeroU32| NonZeroU32::new(of.get().div_ceil(nodes.get())).unwrap_or(NonZeroU32::MIN);
+        let share = Rate {
+            count: part(rate.count),
+            per: rate.per,
+            burst: Some(part(rate.burst())),
+        };
+        self.spend_here(client_id, endpoint, share, cost)
     }
 
     /// Takes `cost` from the client's bucket of this node at an endpoint, or nothing if the bucket holds less. The bucket of a new

@@ -26,8 +26,9 @@ impl Refills {
     }
 
     /// What to ask of a bucket, so that it serves all who wait.
-    pub(super) fn needed(&self, key: u64) -> Option<Bucket> {
-        let waiting = self.0.get(&key)?;
+    pub(super) fn needed(&mut self, key: u64) -> Option<Bucket> {
+        let waiting = self.0.get_mut(&key)?;
+        waiting.retain(|(_, reply)| !reply.is_abandoned());
         let (first, _) = waiting.front()?;
         let costs = waiting.iter().map(|(bucket, _)| bucket.cost.get());
         let needed = costs.fold(0, u32::saturating_add);
@@ -47,6 +48,9 @@ impl Refills {
         let asked = waiting.front().map_or(0, |(bucket, _)| bucket.cost.get());
         let mut still_waiting = VecDeque::new();
         for (bucket, reply) in waiting.drain(..) {
+            if reply.is_abandoned() {
+                continue;
+            }
             let cost = bucket.cost.get();
             let wait = if grant.granted > 0 && cost <= left && still_waiting.is_empty() {
                 left -= cost;

@@ -73,6 +73,9 @@ async fn round(connection: &mut Connection, now: i64, horizon: i64) -> std::resu
     let log = "DELETE FROM revocations WHERE id = ANY (ARRAY(
         SELECT id FROM revocations WHERE expires_at < $1 AND (SELECT pg_try_advisory_xact_lock($2)) LIMIT 5000))";
     done.revocations_deleted = purge(connection, log, now - row::RETENTION_GRACE).await?;
+    let remembered = "DELETE FROM remembered WHERE key = ANY (ARRAY(
+        SELECT key FROM remembered WHERE expires_at < $1 AND (SELECT pg_try_advisory_xact_lock($2)) LIMIT 5000))";
+    done.remembered_deleted = purge(connection, remembered, now).await?;
     Ok(done)
 }
 

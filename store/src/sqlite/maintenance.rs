@@ -15,7 +15,10 @@ impl SqliteStore {
     pub(crate) async fn maintain(&self, now: i64, _horizon: i64) -> Result<Maintenance> {
         let tokens = "DELETE FROM tokens WHERE jti IN (SELECT jti FROM tokens WHERE expires_at < ?1 LIMIT ?2)";
         let log = "DELETE FROM revocations WHERE id IN (SELECT id FROM revocations WHERE expires_at < ?1 LIMIT ?2)";
+        let remembered =
+            "DELETE FROM remembered WHERE key IN (SELECT key FROM remembered WHERE expires_at < ?1 LIMIT ?2)";
         Ok(Maintenance {
+            remembered_deleted: self.purge(remembered, now).await?,
             tokens_deleted: self.purge(tokens, now - row::RETENTION_GRACE).await?,
             revocations_deleted: self.purge(log, now - row::RETENTION_GRACE).await?,
             ..Maintenance::default()

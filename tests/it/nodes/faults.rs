@@ -10,8 +10,15 @@ use crate::{BINARY, setup};
 /// Tokens are issued, introspected and revoked on every node, and nothing fails.
 async fn nothing_fails(nodes: &Nodes) {
     let client = nodes.client().await;
+    let limited = nodes
+        .first()
+        .register(json!({"scope": "read", "rate_limits": {"token": "1000/s"}}))
+        .await;
     for node in &nodes.0 {
+        let knows = async || node.request_token(&limited, &[]).await.status() == StatusCode::OK;
+        until(PATIENCE, "the limited client is known", knows).await;
         for _ in 0..20 {
+            assert_eq!(node.request_token(&limited, &[]).await.status(), StatusCode::OK);
             assert_eq!(node.request_token(&client, &[]).await.status(), StatusCode::OK);
         }
         let token = node.token(&client).await;

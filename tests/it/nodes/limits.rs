@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use oauth2_testkit::{Credentials, DedicatedServer, Redis, until};
 use serde_json::json;
 
-use super::{Nodes, PATIENCE, by_redis};
+use super::{Nodes, PATIENCE, bus, by_redis};
 
 /// A client with this rate at the token endpoint, which every node knows.
 async fn limited(nodes: &Nodes, rate: &str) -> Credentials {
@@ -135,6 +135,16 @@ async fn each_node_allows_its_share_while_redis_does_not_respond() {
         let counts = statuses(&nodes, &client, 40).await;
         assert!(began.elapsed() < PATIENCE);
         assert_eq!(allowed(&counts), 60, "20 each: {counts:?}");
+        // Also when the others have not been heard for a while, with traffic or without.
+        for node in &nodes.0 {
+            until(PATIENCE, "the outage of the bus is seen", async || {
+                bus(node, "up").await == 0
+            })
+            .await;
+        }
+        let client = limited(&nodes, "60/h:60").await;
+        let counts = statuses(&nodes, &client, 40).await;
+        assert_eq!(allowed(&counts), 60, "20 each: {counts:?}");
         if is_hanging {
             redis.unpause();
         } else {
@@ -158,7 +168,15 @@ async fn who_writes_to_redis_raises_no_limit() {
     allowed(&statuses(&nodes, &client, 40).await);
     let keys = redis.command(&["KEYS", "oauth2_server:bucket:*"]);
     assert!(!keys.contains(&client.id), "names tell no client: {keys}");
-    for value in [None, Some("0"), Some("x"), Some("-1e300"), Some("1e300")] {
+    for value in [
+        None,
+        Some("0"),
+        Some("x"),
+        Some("nan"),
+        Some("-1e300"),
+        Some("1e300"),
+        Some("inf"),
+    ] {
         for key in keys.lines() {
             match value {
                 None => redis.command(&["DEL", key]),
@@ -170,6 +188,13 @@ async fn who_writes_to_redis_raises_no_limit() {
         let counts = statuses(&nodes, &client, 5).await;
         assert!(allowed(&counts) <= 1, "{value:?}: {counts:?}");
     }
+    for key in keys.lines() {
+        redis.command(&["DEL", key]);
+        redis.command(&["LPUSH", key, "x"]);
+    }
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert!(allowed(&statuses(&nodes, &client, 5).await) <= 1, "another type");
+    assert!(shares(nodes.first()).await < 10.0, "Redis was never down for that");
     assert_eq!(redis.command(&["FLUSHALL"]), "OK");
     tokio::time::sleep(Duration::from_millis(60)).await;
     let counts = statuses(&nodes, &client, 5).await;

@@ -79,6 +79,7 @@ async fn wrong_password_and_missing_rights_are_named() {
         "+script|load",
         "+get",
         "+set",
+        "+unlink",
         "+time",
     ];
     let redis = Redis::start(&user);
