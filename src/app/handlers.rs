@@ -25,6 +25,7 @@ use crate::service::authenticate::Authenticate;
 use crate::service::buckets::Buckets;
 use crate::service::clients::Clients;
 use crate::service::cut_offs::CutOffs;
+use crate::service::idempotency::Idempotency;
 use crate::service::introspect::Introspect;
 use crate::service::issue::Issue;
 use crate::service::issue::provision::Provision;
@@ -77,6 +78,7 @@ pub(super) struct HandlerData {
     records: Data<Records>,
     keys: Data<SigningKeys>,
     audit: Data<AuditLog>,
+    idempotency: Data<Idempotency>,
     readiness: Data<Readiness>,
     metrics: Data<Mailbox<Metrics>>,
 }
@@ -157,6 +159,11 @@ impl HandlerData {
             records: Data::from(Arc::clone(&services.records)),
             keys: Data::from(Arc::clone(&services.keys)),
             audit: Data::from(Arc::clone(&services.audit)),
+            idempotency: Data::new(Idempotency {
+                store: services.clients.store.clone(),
+                wrapper: deps.secrets.wrapper.clone(),
+                clock: Arc::clone(deps.clock),
+            }),
             readiness: Data::from(Arc::clone(deps.readiness)),
             metrics: Data::new(actors.metrics.clone()),
         }
@@ -188,6 +195,7 @@ impl HandlerData {
             .app_data(self.records.clone())
             .app_data(self.keys.clone())
             .app_data(self.audit.clone())
+            .app_data(self.idempotency.clone())
             .app_data(self.readiness.clone())
             .app_data(self.metrics.clone());
     }

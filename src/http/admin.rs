@@ -25,6 +25,7 @@ pub mod client_import;
 pub mod client_usage;
 pub mod clients;
 pub mod cutoffs;
+pub mod idempotency;
 pub mod keys;
 pub mod token_issue;
 pub mod tokens;

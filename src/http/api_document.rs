@@ -4,11 +4,13 @@
 //! common is added. The document is the same for every server; `docs/openapi.json` is a copy of it.
 
 use serde_json::{Value, json};
+use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::server::{ServerBuilder, ServerVariableBuilder};
-use utoipa::openapi::{Content, Ref, RefOr, Required, Schema, Server};
+use utoipa::openapi::{Content, Object, Ref, RefOr, Required, Schema, Server, Type};
 use utoipa::{Modify, OpenApi, openapi};
 
+use super::admin::idempotency;
 use super::endpoint::Listener;
 use super::error_responses::{self, ErrorBody};
 use super::routes::ENDPOINTS;
@@ -152,6 +154,38 @@ fn schema_name(content: &RefOr<Content>) -> Option<&str> {
     }
 }
 
+/// Requests of operators that can be repeated.
+struct Repeatable;
+
+impl Modify for Repeatable {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        for (path, item) in &mut document.paths.paths {
+            let is_repeatable = path.starts_with("/admin/") && !path.ends_with(":import");
+            if let Some(operation) = item.post.as_mut().filter(|_| is_repeatable) {
+                let key = ParameterBuilder::new()
+                    .name(idempotency::HEADER)
+                    .parameter_in(ParameterIn::Header)
+                    .description(Some(
+                        "Of requests with the same key one runs; the others get its response for a day.",
+                    ))
+                    .schema(Some(Object::with_type(Type::String)))
+                    .build();
+                operation.parameters.get_or_insert_default().push(key.into());
+                // What a key, and the body that is read for it, may cause.
+                for (status, name) in [
+                    ("400", "BadRequest"),
+                    ("408", "SlowBody"),
+                    ("409", "Conflict"),
+                    ("413", "TooLarge"),
+                ] {
+                    let documented = operation.responses.responses.entry(status.to_owned());
+                    documented.or_insert_with(|| Ref::from_response_name(name).into());
+                }
+            }
+        }
+    }
+}
+
 /// Pages refer to the schema of their items; the derived schema repeats it.
 struct Pages;
 
@@ -179,7 +213,7 @@ pub fn document() -> Value {
     ] {
         document.merge(surface);
     }
-    let modifiers: [&dyn Modify; 5] = [&Security, &Errors, &Servers, &OptionalBodies, &Pages];
+    let modifiers: [&dyn Modify; 6] = [&Security, &Errors, &Servers, &OptionalBodies, &Repeatable, &Pages];
     for modifier in modifiers {
         modifier.modify(&mut document);
     }

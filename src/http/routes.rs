@@ -84,6 +84,8 @@ pub fn management(config: &mut ServiceConfig) {
                     web::scope("/v1")
                         .configure(|config| admin::configure(config, Listener::Management))
                         .default_service(web::to(unmatched_admin))
+                        // The last one is the outermost.
+                        .wrap(from_fn(admin::idempotency::once))
                         .wrap(from_fn(admin::authenticate)),
                 )
                 .default_service(web::to(unmatched_admin)),

@@ -37,18 +37,29 @@ impl std::fmt::Debug for KeyWrapper {
 impl KeyWrapper {
     /// Encrypts the private key of the key with this id and algorithm.
     pub fn wrap(&self, kid: &str, algorithm: KeyAlgorithm, private: &[u8]) -> Result<String, UnwrapError> {
-        encrypt(&self.current, kid, algorithm, private)
+        encrypt(&self.current, kid, &assertion(kid, algorithm), private)
     }
 
     /// Decrypts the private key of a stored key.
     pub fn unwrap_key(&self, key: &StoredKey) -> Result<Vec<u8>, UnwrapError> {
-        let with = |kek: &[u8; 32]| decrypt(kek, &key.kid, key.algorithm, &key.wrapped_private_key);
+        let with = |kek: &[u8; 32]| decrypt(kek, &key.kid, &of_key(key), &key.wrapped_private_key);
+        with(&self.current).or_else(|error| self.previous.as_ref().map_or(Err(error), with))
+    }
+
+    /// Encrypts other secrets at rest. `purpose`: what they are, and where they are stored; it must be the same for [`Self::open`].
+    pub fn seal(&self, purpose: &str, secret: &[u8]) -> Result<String, UnwrapError> {
+        encrypt(&self.current, purpose, &sealed(purpose), secret)
+    }
+
+    /// Decrypts what [`Self::seal`] encrypted.
+    pub fn open(&self, purpose: &str, text: &str) -> Result<Vec<u8>, UnwrapError> {
+        let with = |kek: &[u8; 32]| decrypt(kek, purpose, &sealed(purpose), text);
         with(&self.current).or_else(|error| self.previous.as_ref().map_or(Err(error), with))
     }
 
     /// Whether a stored key is wrapped under the current key encryption key.
     pub fn is_current(&self, key: &StoredKey) -> bool {
-        decrypt(&self.current, &key.kid, key.algorithm, &key.wrapped_private_key).is_ok()
+        decrypt(&self.current, &key.kid, &of_key(key), &key.wrapped_private_key).is_ok()
     }
 
     /// Rewraps the keys that are wrapped under the previous key encryption key. Returns pairs of key id and wrapped private key.
@@ -64,30 +75,31 @@ impl KeyWrapper {
     }
 }
 
+fn sealed(purpose: &str) -> String {
+    format!("oauth2_server sealed {purpose}")
+}
+
+fn of_key(key: &StoredKey) -> String {
+    assertion(&key.kid, key.algorithm)
+}
+
 fn assertion(kid: &str, algorithm: KeyAlgorithm) -> String {
     format!("oauth2_server signing key {algorithm} {kid}")
 }
 
-fn encrypt(kek: &[u8; 32], kid: &str, algorithm: KeyAlgorithm, private: &[u8]) -> Result<String, UnwrapError> {
+fn encrypt(kek: &[u8; 32], kid: &str, assertion: &str, private: &[u8]) -> Result<String, UnwrapError> {
     let failed = |_| UnwrapError(kid.to_owned());
     let key = SymmetricKey::<V4>::from(kek).map_err(failed)?;
     // The payload of a PASETO must be UTF-8.
     let private = BASE64URL.encode(private);
-    LocalToken::encrypt(
-        &key,
-        private.as_bytes(),
-        None,
-        Some(assertion(kid, algorithm).as_bytes()),
-    )
-    .map_err(failed)
+    LocalToken::encrypt(&key, private.as_bytes(), None, Some(assertion.as_bytes())).map_err(failed)
 }
 
-fn decrypt(kek: &[u8; 32], kid: &str, algorithm: KeyAlgorithm, wrapped: &str) -> Result<Vec<u8>, UnwrapError> {
+fn decrypt(kek: &[u8; 32], kid: &str, assertion: &str, wrapped: &str) -> Result<Vec<u8>, UnwrapError> {
     let failed = |_| UnwrapError(kid.to_owned());
     let key = SymmetricKey::<V4>::from(kek).map_err(failed)?;
     let token = UntrustedToken::<Local, V4>::try_from(wrapped).map_err(failed)?;
-    let decrypted =
-        LocalToken::decrypt(&key, &token, None, Some(assertion(kid, algorithm).as_bytes())).map_err(failed)?;
+    let decrypted = LocalToken::decrypt(&key, &token, None, Some(assertion.as_bytes())).map_err(failed)?;
     BASE64URL
         .decode(decrypted.payload())
         .map_err(|_| UnwrapError(kid.to_owned()))
@@ -99,14 +111,18 @@ mod tests {
 
     #[test]
     fn a_wrapped_key_unwraps_only_in_its_own_row() {
-        let wrapped = encrypt(&[1; 32], "kid", KeyAlgorithm::EdDsa, b"private").unwrap();
-        assert_eq!(
-            decrypt(&[1; 32], "kid", KeyAlgorithm::EdDsa, &wrapped).unwrap(),
-            b"private"
-        );
-        assert!(decrypt(&[2; 32], "kid", KeyAlgorithm::EdDsa, &wrapped).is_err());
-        assert!(decrypt(&[1; 32], "other", KeyAlgorithm::EdDsa, &wrapped).is_err());
-        assert!(decrypt(&[1; 32], "kid", KeyAlgorithm::Es256, &wrapped).is_err());
+        let of = |kid: &str, algorithm| assertion(kid, algorithm);
+        let own = of("kid", KeyAlgorithm::EdDsa);
+        let wrapped = encrypt(&[1; 32], "kid", &own, b"private").unwrap();
+        assert_eq!(decrypt(&[1; 32], "kid", &own, &wrapped).unwrap(), b"private");
+        assert!(decrypt(&[2; 32], "kid", &own, &wrapped).is_err());
+        for other in [
+            of("other", KeyAlgorithm::EdDsa),
+            of("kid", KeyAlgorithm::Es256),
+            sealed("kid"),
+        ] {
+            assert!(decrypt(&[1; 32], "kid", &other, &wrapped).is_err(), "{other}");
+        }
     }
 
     #[test]
@@ -120,7 +136,7 @@ mod tests {
             kid: "kid".to_owned(),
             algorithm: KeyAlgorithm::EdDsa,
             public_key: Vec::new(),
-            wrapped_private_key: encrypt(&old, "kid", KeyAlgorithm::EdDsa, b"private").unwrap(),
+            wrapped_private_key: encrypt(&old, "kid", &assertion("kid", KeyAlgorithm::EdDsa), b"private").unwrap(),
             created_at: 0,
             signs_from_ms: 0,
             token_lifetime: 0,

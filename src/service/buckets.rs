@@ -26,6 +26,12 @@ impl Buckets {
     pub async fn spend(&self, client_id: &str, endpoint: Endpoint, rate: Rate, cost: NonZeroU32) -> Spent {
         let bucket = match self.published.load().spend(client_id, endpoint, rate, cost) {
             Outcome::Spent(spent) => return spent,
+            Outcome::Low(spent, bucket) => {
+                if let Ok(asked) = self.rate_limiter.ask(Refill(bucket), Instant::now() + LEASE) {
+                    tokio::task::spawn_local(asked);
+                }
+                return spent;
+            }
             Outcome::Ask(bucket) => bucket,
         };
         let spent = match self.rate_limiter.ask(Refill(bucket), Instant::now() + LEASE) {

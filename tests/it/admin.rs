@@ -9,6 +9,7 @@ use crate::token::rejected;
 use crate::{shared, start, unique};
 
 mod control_characters;
+mod idempotency;
 mod operators;
 
 on_both_stores!(

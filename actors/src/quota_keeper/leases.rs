@@ -157,5 +157,4 @@ impl QuotaLeases {
 }
 
 #[cfg(test)]
-#[path = "leases/tests.rs"]
 mod tests;

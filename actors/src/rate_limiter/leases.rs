@@ -31,6 +31,9 @@ const PART: u32 = 10;
 /// Bytes of the MAC that names a bucket.
 const NAME_BYTES: usize = 16;
 
+/// Of leases of this size or more, the next one is asked for when half is spent, so that no request waits. It costs one request.
+const ASKED_AHEAD: u32 = 16;
+
 /// What names of buckets are computed for.
 const PURPOSE: &[u8] = b"oauth2_server buckets 1";
 
@@ -99,6 +102,10 @@ struct Empty {
 #[derive(Debug, Clone, Copy)]
 struct Lease {
     left: u32,
+    /// When it came.
+    size: u32,
+    /// Whether the next one is asked for.
+    is_asked: bool,
     valid_until: Instant,
     /// What the bucket held when it was asked last.
     remaining: u32,
@@ -114,6 +121,8 @@ struct Lease {
 pub(super) enum Taken {
     /// It was decided here.
     Spent(Spent),
+    /// It was decided here, and the next lease should be asked for.
+    Low(Spent, Bucket),
     /// The bucket must be asked.
     Ask(Bucket),
     /// Redis does not respond.
@@ -214,23 +223,42 @@ impl Leases {
                     wait: Some(empty.refilled_at - now),
                 });
             }
+            full_at = lease.full_at;
             if is_valid && lease.left >= cost.get() {
                 lease.left -= cost.get();
-                return Taken::Spent(Spent {
+                let spent = Spent {
                     remaining: lease.left + lease.remaining,
                     wait: None,
-                });
+                };
+                let is_low = lease.size >= ASKED_AHEAD && lease.left < lease.size / 2;
+                if is_low && !std::mem::replace(&mut lease.is_asked, true) {
+                    drop(lease);
+                    let bucket = self.bucket(key, client_id, endpoint, rate, NonZeroU32::MIN, full_at);
+                    return Taken::Low(spent, bucket);
+                }
+                return Taken::Spent(spent);
             }
-            full_at = lease.full_at;
         }
-        Taken::Ask(Bucket {
+        Taken::Ask(self.bucket(key, client_id, endpoint, rate, cost, full_at))
+    }
+
+    fn bucket(
+        &self,
+        key: u64,
+        client_id: &str,
+        endpoint: Endpoint,
+        rate: Rate,
+        cost: NonZeroU32,
+        full_at: u64,
+    ) -> Bucket {
+        Bucket {
             key,
             name: self.name(client_id, endpoint, rate),
             rate,
             cost,
             want: lease_size(rate).max(cost.get()),
             full_at,
-        })
+        }
     }
 
     /// Adds what is left of a grant, and keeps what is known of its bucket.
@@ -239,6 +267,8 @@ impl Leases {
         let is_empty = grant.granted == 0 && grant.remaining == 0;
         let new = Lease {
             left,
+            size: left,
+            is_asked: false,
             valid_until: now + VALID,
             remaining: grant.remaining,
             empty: is_empty.then(|| Empty {
@@ -252,6 +282,7 @@ impl Leases {
         let before = if lease.valid_until > now { lease.left } else { 0 };
         *lease = Lease {
             left: left + before,
+            size: left + before,
             ..new
         };
     }
@@ -277,87 +308,4 @@ fn lease_size(rate: Rate) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    fn leases() -> Leases {
-        let leases = Leases::new(&IssuerKey::new([1; 32], None), CountNodes::by(|| 3), Arc::default());
-        leases.set_down(false);
-        leases
-    }
-
-    fn take(leases: &Leases, rate: &str, cost: u32) -> Taken {
-        let cost = NonZeroU32::new(cost).unwrap();
-        leases.take("ci", Endpoint::Token, rate.parse().unwrap(), cost)
-    }
-
-    fn ask(leases: &Leases, rate: &str, cost: u32) -> Bucket {
-        match take(leases, rate, cost) {
-            Taken::Ask(bucket) => bucket,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_lease_is_a_tenth_of_a_second_and_of_the_burst_at_most() {
-        for (rate, size) in [
-            ("1000/s", 100),
-            ("1000/s:50", 5),
-            ("100/m", 1),
-            ("1/h", 1),
-            ("600000/m", 1000),
-        ] {
-            assert_eq!(lease_size(rate.parse().unwrap()), size, "{rate}");
-        }
-    }
-
-    #[test]
-    fn what_was_leased_is_spent_without_asking() {
-        let leases = leases();
-        let bucket = ask(&leases, "100/s", 1);
-        assert_eq!(bucket.want, 10);
-        let grant = Grant {
-            granted: 10,
-            remaining: 90,
-            wait: Duration::ZERO,
-            full_at: 7,
-            refill: Duration::from_millis(100),
-        };
-        leases.keep(bucket.key, &grant, 9);
-        for left in (0..9).rev() {
-            let Taken::Spent(spent) = take(&leases, "100/s", 1) else {
-                panic!("{left}");
-            };
-            assert_eq!((spent.remaining, spent.wait), (90 + left, None));
-        }
-        assert_eq!(ask(&leases, "100/s", 1).full_at, 7, "Redis gets what is known");
-        assert_eq!(ask(&leases, "100/s", 500).cost.get(), 100, "more than the bucket holds");
-        assert_ne!(
-            ask(&leases, "200/s", 1).name,
-            bucket.name,
-            "another rate is another bucket"
-        );
-    }
-
-    #[test]
-    fn an_empty_bucket_is_not_asked_again_at_once() {
-        let leases = leases();
-        let grant = Grant {
-            granted: 0,
-            remaining: 0,
-            wait: Duration::from_secs(5),
-            full_at: 7,
-            refill: Duration::from_mins(1),
-        };
-        leases.keep(ask(&leases, "1/m", 1).key, &grant, 0);
-        let Taken::Spent(Spent { wait: Some(wait), .. }) = take(&leases, "1/m", 1) else {
-            panic!("it was asked");
-        };
-        assert!(
-            wait > Duration::from_secs(4),
-            "{wait:?}: until the bucket holds one again"
-        );
-    }
-}
+mod tests;

@@ -47,6 +47,8 @@ pub struct Limits {
 pub enum Outcome {
     /// It was decided.
     Spent(Spent),
+    /// It was decided, and the next lease should be asked for by [`Refill`](super::Refill), which no one need wait for.
+    Low(Spent, Bucket),
     /// All nodes share the bucket, and what this one leased of it is spent: ask by [`Refill`].
     Ask(Bucket),
 }
@@ -101,6 +103,7 @@ impl Limits {
         {
             None => Outcome::Spent(self.spend_here(client_id, endpoint, rate, cost)),
             Some(Taken::Spent(spent)) => Outcome::Spent(spent),
+            Some(Taken::Low(spent, bucket)) => Outcome::Low(spent, bucket),
             Some(Taken::Ask(bucket)) => Outcome::Ask(bucket),
             Some(Taken::Down) => Outcome::Spent(self.spend_share(client_id, endpoint, rate, cost)),
         }
