@@ -12,6 +12,8 @@ root=$(dirname "$here")
 . "$here/sh/postgres.sh"
 # shellcheck source=sh/server.sh
 . "$here/sh/server.sh"
+# shellcheck source=sh/nodes.sh
+. "$here/sh/nodes.sh"
 # shellcheck source=sh/report.sh
 . "$here/sh/report.sh"
 
@@ -25,6 +27,7 @@ Runs a load test with k6. It is configured with environment variables; loadtest/
   BASE_URL   the server to test, with ADMIN_URL and ADMIN_TOKEN_FILE, or CLIENT_ID and CLIENT_SECRET_FILE
   TOKEN_URL  instead of BASE_URL: the token endpoint of another authorization server
   STORE      without BASE_URL or TOKEN_URL: sqlite or postgres, the store of a server started for the run
+  NODES      without BASE_URL or TOKEN_URL: the number of servers started for the run, behind HAProxy
 
 Exit codes: 0 all thresholds held, 99 a threshold was crossed, 2 invalid configuration, 3 measurement failed,
 129, 130 or 143 interrupted.
@@ -59,6 +62,7 @@ done
 unset LOADTEST_STARTED LOADTEST_STORE LOADTEST_BRIEF LOADTEST_K6 LOADTEST_MACHINE
 
 PROFILE=${PROFILE:-smoke}
+NODES=${NODES:-1}
 STORE=${STORE:-sqlite}
 case "$STORE" in
 sqlite | postgres) ;;
@@ -81,6 +85,7 @@ if [ -z "${BASE_URL:-}${TOKEN_URL:-}" ]; then
     for name in ADMIN_URL ADMIN_TOKEN ADMIN_TOKEN_FILE CLIENT_ID CLIENT_SECRET CLIENT_SECRET_FILE METRICS_URL; do
         [ -z "${!name:-}" ] || usage_error "BASE_URL is missing: $name is for a server that is already running"
     done
+    check_nodes
     for name in INTROSPECT_URL REVOKE_URL; do
         [ -z "${!name:-}" ] || usage_error "TOKEN_URL is missing: $name is for another server than oauth2_server"
     done
@@ -103,6 +108,7 @@ clean_up() {
     trap '' HUP INT TERM
     [ -z "$progress_id" ] || stop "$progress_id" TERM 1
     if is_running "$k6_id"; then stop "$k6_id" INT 30; fi
+    stop_nodes
     stop_server
     stop_postgres
     rm -rf "$scratch"
@@ -214,7 +220,9 @@ main() {
         export LOADTEST_STARTED=yes LOADTEST_STORE=$STORE
         find_server
         if [ "$STORE" = postgres ] && [ -z "${DATABASE_URL:-}" ]; then start_postgres; fi
+        if [ "$NODES" != 1 ]; then start_redis; fi
         start_server
+        if [ "$NODES" != 1 ]; then start_other_nodes; fi
         say "started a server on $STORE at $BASE_URL"
     fi
 

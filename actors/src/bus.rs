@@ -98,8 +98,8 @@ impl Transport {
             at,
             hints,
         };
-        let sealed = keys.seal(&message).map_err(|error| error.to_string())?;
-        let send = async { self.sender().await?.send(&sealed).await };
+        let signed = keys.sign(&message).map_err(|error| error.to_string())?;
+        let send = async { self.sender().await?.send(&signed).await };
         timeout(SEND, send)
             .await
             .unwrap_or_else(|_| Err("no response in time".to_owned()))
@@ -211,6 +211,21 @@ impl Outage {
     }
 }
 
+/// Hints that are being sent. If that fails, or the session ends first, they are sent again.
+struct Unsent<'a> {
+    outbox: &'a Outbox,
+    hints: Vec<Hint>,
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        let hints = std::mem::take(&mut self.hints);
+        if !hints.is_empty() {
+            self.outbox.put_back(hints);
+        }
+    }
+}
+
 impl Deps {
     /// Connects, again and again.
     async fn run(&self) {
@@ -255,18 +270,21 @@ impl Deps {
             }
             // What was added while a message was on its way goes into the next one: the more, the larger.
             loop {
-                let hints = self.outbox.take(MAX_HINTS);
-                if hints.is_empty() && Instant::now() < due {
+                let mut batch = Unsent {
+                    outbox: &self.outbox,
+                    hints: self.outbox.take(MAX_HINTS),
+                };
+                if batch.hints.is_empty() && Instant::now() < due {
                     break;
                 }
-                if let Err(why) = self.send(&mut sender, &hints).await {
+                if let Err(why) = self.send(&mut sender, &batch.hints).await {
                     tracing::debug!(why, "hints are sent again");
+                    drop(batch);
                     // The watch ends the session if this goes on.
-                    self.outbox.put_back(hints);
                     sleep(RETRY).await;
                     continue;
                 }
-                self.status.count_sent(hints.len());
+                self.status.count_sent(std::mem::take(&mut batch.hints).len());
                 due = Instant::now() + ALIVE;
             }
         }
@@ -278,8 +296,8 @@ impl Deps {
             at: self.clock.unix_ms(),
             hints: hints.to_vec(),
         };
-        let sealed = self.keys.seal(&message).map_err(|error| error.to_string())?;
-        let sent = timeout(SEND, sender.send(&sealed)).await;
+        let signed = self.keys.sign(&message).map_err(|error| error.to_string())?;
+        let sent = timeout(SEND, sender.send(&signed)).await;
         sent.unwrap_or_else(|_| Err("no response in time".to_owned()))
     }
 

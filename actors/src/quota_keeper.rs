@@ -88,6 +88,7 @@ impl Deps {
         loop {
             leases.are_wanted().await;
             loop {
+                let Some(_permit) = leases.permit().await else { return };
                 let requests = leases.requests(CHUNK / Window::ALL.len());
                 if requests.is_empty() {
                     break;
@@ -105,15 +106,20 @@ impl Deps {
         }
     }
 
-    /// Returns leases that are idle or, at the end, all.
+    /// Returns leases that are idle or, at the end, all. What a statement that failed was to return counts as used: it may have been
+    /// returned, and a quota must not be exceeded.
     async fn give_back(&self, all: bool) -> Result<(), StoreError> {
         let Some(leases) = &self.leases else { return Ok(()) };
-        let mut returns = leases.take_returns(all);
+        // Nothing is tried while the store is away.
+        self.store.ping().await?;
+        let now = (self.clock.unix_ms() / 1000) as i64;
+        let mut returns = leases.take_returns(all, now);
         while !returns.is_empty() {
             let rest = returns.split_off(returns.len().min(CHUNK));
-            if let Err(error) = self.store.return_quota(&returns).await {
-                leases.put_back(returns.into_iter().chain(rest).collect());
-                return Err(error);
+            let returned = self.store.return_quota(&returns).await;
+            if returned.is_err() {
+                leases.put_back(rest);
+                return returned;
             }
             returns = rest;
         }
@@ -311,6 +317,9 @@ impl Handler<Envelope<Save>> for QuotaKeeper {
             // A save that fails puts its counts back: wait for it, or they are lost.
             saving.idle().await;
             returning.idle().await;
+            if let Some(leases) = &deps.leases {
+                leases.close().await;
+            }
             let saved = deps.save().await;
             let returned = deps.give_back(true).await;
             reply.send(saved.and(returned));

@@ -23,6 +23,7 @@ use oauth2_actors::runtime::system::ActorSystem;
 use oauth2_actors::store_gateway::{self, MaintenanceFigures, StoreGateway};
 use oauth2_actors::token_store;
 use oauth2_actors::token_store::workers::TokenStores;
+use oauth2_store::model::Mode;
 use oauth2_store::{Location, Store};
 use tokio::sync::watch;
 
@@ -93,7 +94,7 @@ impl Actors {
         let removed_early = deps.key_keeper(&mut system);
         let (audit_writer, failures) = deps.audit_writer(&mut system);
         let quota_leases = (deps.store.kind() == "postgres").then(Arc::default);
-        let (quota_keeper, counters) = deps.quota_keeper(&mut system, quota_leases.clone());
+        let (quota_keeper, counters) = deps.quota_keeper(&mut system, quota_leases.as_ref());
         let exporter = deps.exporter.clone();
         let metrics = system.supervise("metrics", Policy::default(), move |_| Metrics::new(exporter.clone()));
         Self {
@@ -264,18 +265,18 @@ impl Deps<'_> {
     fn quota_keeper(
         &self,
         system: &mut ActorSystem,
-        leases: Option<Arc<QuotaLeases>>,
+        leases: Option<&Arc<QuotaLeases>>,
     ) -> (Mailbox<QuotaKeeper>, Arc<Counters>) {
         let (counters, instruments) = (Arc::new(Counters::default()), Arc::clone(self.instruments));
         let deps = quota_keeper::Deps {
             store: self.store.clone(),
             counters: Arc::clone(&counters),
-            leases,
+            leases: leases.cloned(),
             clock: Arc::clone(self.clock),
             prepared: self.prepared.clone(),
             unexpired_threshold: self.config.quotas.unexpired_threshold,
             observe_save: Arc::new(move |elapsed, done| instruments.quota_save(elapsed, done)),
-            quotas: self.quotas(),
+            quotas: self.quotas(leases.is_some()),
         };
         let actor = system.supervise("quota_keeper", Policy::default(), move |_| {
             QuotaKeeper::new(deps.clone())
@@ -283,9 +284,18 @@ impl Deps<'_> {
         (actor, counters)
     }
 
-    fn quotas(&self) -> QuotasOf {
-        let (directory, defaults) = (Arc::clone(self.directory), self.config.quotas.quotas);
-        Arc::new(move |client_id| quotas::effective(&*directory.client(client_id)?, defaults))
+    /// The quotas of clients that are counted in memory. `is_leased`: those that are enforced are not.
+    fn quotas(&self, is_leased: bool) -> QuotasOf {
+        let (directory, defaults, mode) = (
+            Arc::clone(self.directory),
+            self.config.quotas.quotas,
+            self.config.quotas.mode,
+        );
+        Arc::new(move |client_id| {
+            let client = directory.client(client_id)?;
+            let is_here = !is_leased || quotas::mode(&client, mode) == Mode::Observe;
+            quotas::effective(&client, defaults).filter(|_| is_here)
+        })
     }
 
     fn audit_writer(&self, system: &mut ActorSystem) -> (Mailbox<AuditWriter>, Arc<Failures>) {

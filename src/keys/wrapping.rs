@@ -12,9 +12,9 @@ use pasetors::version4::{LocalToken, V4};
 
 use crate::tokens::BASE64URL;
 
-/// None of the configured key encryption keys unwraps the signing key with this id.
+/// None of the configured key encryption keys unwraps what this names.
 #[derive(Debug, thiserror::Error)]
-#[error("signing key {0} cannot be unwrapped: it is wrapped under another key encryption key")]
+#[error("{0} cannot be unwrapped: it is wrapped under another key encryption key")]
 pub struct UnwrapError(pub String);
 
 /// Wraps and unwraps private keys.
@@ -37,29 +37,35 @@ impl std::fmt::Debug for KeyWrapper {
 impl KeyWrapper {
     /// Encrypts the private key of the key with this id and algorithm.
     pub fn wrap(&self, kid: &str, algorithm: KeyAlgorithm, private: &[u8]) -> Result<String, UnwrapError> {
-        encrypt(&self.current, kid, &assertion(kid, algorithm), private)
+        encrypt(&self.current, &key_name(kid), &assertion(kid, algorithm), private)
     }
 
     /// Decrypts the private key of a stored key.
     pub fn unwrap_key(&self, key: &StoredKey) -> Result<Vec<u8>, UnwrapError> {
-        let with = |kek: &[u8; 32]| decrypt(kek, &key.kid, &of_key(key), &key.wrapped_private_key);
+        let with = |kek: &[u8; 32]| decrypt(kek, &key_name(&key.kid), &of_key(key), &key.wrapped_private_key);
         with(&self.current).or_else(|error| self.previous.as_ref().map_or(Err(error), with))
     }
 
-    /// Encrypts other secrets at rest. `purpose`: what they are, and where they are stored; it must be the same for [`Self::open`].
-    pub fn seal(&self, purpose: &str, secret: &[u8]) -> Result<String, UnwrapError> {
-        encrypt(&self.current, purpose, &sealed(purpose), secret)
+    /// Encrypts other secrets at rest. `purpose`: what they are, and where they are stored; it must be the same for [`Self::unwrap_secret`].
+    pub fn wrap_secret(&self, purpose: &str, secret: &[u8]) -> Result<String, UnwrapError> {
+        encrypt(&self.current, purpose, &of_secret(purpose), secret)
     }
 
-    /// Decrypts what [`Self::seal`] encrypted.
-    pub fn open(&self, purpose: &str, text: &str) -> Result<Vec<u8>, UnwrapError> {
-        let with = |kek: &[u8; 32]| decrypt(kek, purpose, &sealed(purpose), text);
+    /// Decrypts what [`Self::wrap_secret`] encrypted.
+    pub fn unwrap_secret(&self, purpose: &str, text: &str) -> Result<Vec<u8>, UnwrapError> {
+        let with = |kek: &[u8; 32]| decrypt(kek, purpose, &of_secret(purpose), text);
         with(&self.current).or_else(|error| self.previous.as_ref().map_or(Err(error), with))
     }
 
     /// Whether a stored key is wrapped under the current key encryption key.
     pub fn is_current(&self, key: &StoredKey) -> bool {
-        decrypt(&self.current, &key.kid, &of_key(key), &key.wrapped_private_key).is_ok()
+        decrypt(
+            &self.current,
+            &key_name(&key.kid),
+            &of_key(key),
+            &key.wrapped_private_key,
+        )
+        .is_ok()
     }
 
     /// Rewraps the keys that are wrapped under the previous key encryption key. Returns pairs of key id and wrapped private key.
@@ -75,8 +81,12 @@ impl KeyWrapper {
     }
 }
 
-fn sealed(purpose: &str) -> String {
-    format!("oauth2_server sealed {purpose}")
+fn of_secret(purpose: &str) -> String {
+    format!("oauth2_server secret {purpose}")
+}
+
+fn key_name(kid: &str) -> String {
+    format!("signing key {kid}")
 }
 
 fn of_key(key: &StoredKey) -> String {
@@ -87,22 +97,22 @@ fn assertion(kid: &str, algorithm: KeyAlgorithm) -> String {
     format!("oauth2_server signing key {algorithm} {kid}")
 }
 
-fn encrypt(kek: &[u8; 32], kid: &str, assertion: &str, private: &[u8]) -> Result<String, UnwrapError> {
-    let failed = |_| UnwrapError(kid.to_owned());
+fn encrypt(kek: &[u8; 32], name: &str, assertion: &str, private: &[u8]) -> Result<String, UnwrapError> {
+    let failed = |_| UnwrapError(name.to_owned());
     let key = SymmetricKey::<V4>::from(kek).map_err(failed)?;
     // The payload of a PASETO must be UTF-8.
     let private = BASE64URL.encode(private);
     LocalToken::encrypt(&key, private.as_bytes(), None, Some(assertion.as_bytes())).map_err(failed)
 }
 
-fn decrypt(kek: &[u8; 32], kid: &str, assertion: &str, wrapped: &str) -> Result<Vec<u8>, UnwrapError> {
-    let failed = |_| UnwrapError(kid.to_owned());
+fn decrypt(kek: &[u8; 32], name: &str, assertion: &str, wrapped: &str) -> Result<Vec<u8>, UnwrapError> {
+    let failed = |_| UnwrapError(name.to_owned());
     let key = SymmetricKey::<V4>::from(kek).map_err(failed)?;
     let token = UntrustedToken::<Local, V4>::try_from(wrapped).map_err(failed)?;
     let decrypted = LocalToken::decrypt(&key, &token, None, Some(assertion.as_bytes())).map_err(failed)?;
     BASE64URL
         .decode(decrypted.payload())
-        .map_err(|_| UnwrapError(kid.to_owned()))
+        .map_err(|_| UnwrapError(name.to_owned()))
 }
 
 #[cfg(test)]
@@ -119,7 +129,7 @@ mod tests {
         for other in [
             of("other", KeyAlgorithm::EdDsa),
             of("kid", KeyAlgorithm::Es256),
-            sealed("kid"),
+            of_secret("kid"),
         ] {
             assert!(decrypt(&[1; 32], "kid", &other, &wrapped).is_err(), "{other}");
         }

@@ -40,7 +40,7 @@ pub struct Idempotency {
 pub struct RepeatableResponse {
     /// The status code.
     pub status: u16,
-    /// Headers that belong to the content.
+    /// Headers.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: String,
@@ -67,8 +67,8 @@ pub struct Ticket {
 pub enum Outcome {
     /// With this response, which is repeated.
     Done(RepeatableResponse),
-    /// It was rejected and changed nothing: the same key may be used again.
-    Rejected,
+    /// It changed nothing: the same key may be used again.
+    Unchanged,
     /// It failed, and nobody knows what it changed.
     Unknown,
 }
@@ -119,13 +119,13 @@ impl Idempotency {
         if first.body != ticket.body {
             return conflict("this Idempotency-Key was used with another body");
         }
-        let Some(sealed) = first.response else {
+        let Some(wrapped) = first.response else {
             return conflict(
                 "a request with this Idempotency-Key runs, or failed so that its outcome is unknown: look whether it took effect, \
                  then use another key",
             );
         };
-        let response = self.wrapper.open(&purpose(&ticket), &sealed).ok();
+        let response = self.wrapper.unwrap_secret(&purpose(&ticket), &wrapped).ok();
         match response.and_then(|response| serde_json::from_slice(&response).ok()) {
             Some(response) => Ok(Begun::Repeated(response)),
             None => conflict(
@@ -138,7 +138,7 @@ impl Idempotency {
     pub async fn finish(&self, ticket: Ticket, outcome: Outcome, deadline: Instant) {
         let ended = match outcome {
             Outcome::Done(response) => self.keep(&ticket, &response, deadline).await,
-            Outcome::Rejected => self.forget(&ticket, deadline).await,
+            Outcome::Unchanged => self.forget(&ticket, deadline).await,
             Outcome::Unknown => Ok(()),
         };
         if let Err(error) = ended {
@@ -152,9 +152,9 @@ impl Idempotency {
         }
         let text =
             serde_json::to_vec(response).map_err(|_| ServiceError::Internal("a response cannot be serialized"))?;
-        let sealed = self.wrapper.seal(&purpose(ticket), &text);
-        let sealed = sealed.map_err(|error| ServiceError::Key(error.to_string()))?;
-        let (id, value) = (ticket.key, remembered(ticket, Some(sealed))?);
+        let wrapped = self.wrapper.wrap_secret(&purpose(ticket), &text);
+        let wrapped = wrapped.map_err(|error| ServiceError::Key(error.to_string()))?;
+        let (id, value) = (ticket.key, remembered(ticket, Some(wrapped))?);
         let replace = move |store: oauth2_store::Store| async move { store.replace_remembered(&id, &value).await };
         self.store.call(deadline, replace).await?;
         Ok(())

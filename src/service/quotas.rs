@@ -92,12 +92,17 @@ pub fn effective(client: &Client, defaults: Quotas) -> Option<Quotas> {
     (quotas != Quotas::default()).then_some(quotas)
 }
 
+/// Whether a client's quotas are enforced. `default`: for clients that have no mode of their own.
+pub fn mode(client: &Client, default: Mode) -> Mode {
+    let own = client.policy.as_deref();
+    own.and_then(|policy| policy.quota_mode).unwrap_or(default)
+}
+
 impl QuotaControl {
     /// A client's quotas, and whether they are enforced; `None` if it has none.
     pub fn effective(&self, client: &Client) -> Option<(Quotas, Mode)> {
         let quotas = effective(client, self.defaults)?;
-        let own = client.policy.as_deref();
-        Some((quotas, own.and_then(|policy| policy.quota_mode).unwrap_or(self.mode)))
+        Some((quotas, mode(client, self.mode)))
     }
 
     /// Counts a token if the client has quotas. The count is undone when the reservation is dropped without being kept.
@@ -166,7 +171,7 @@ impl QuotaControl {
         Ok(QuotaUse {
             quotas,
             mode,
-            windows: self.windows(client_id, &saved).collect(),
+            windows: self.windows(&client, &saved).collect(),
         })
     }
 
@@ -223,7 +228,7 @@ impl QuotaControl {
             return Ok(());
         };
         let before = self.enforced(current);
-        for WindowUsage { window, used, .. } in self.windows(&changed.client_id, saved) {
+        for WindowUsage { window, used, .. } in self.windows(changed, saved) {
             let Some(quota) = window.quota(&after).filter(|quota| *quota < used) else {
                 continue;
             };
@@ -260,21 +265,24 @@ impl QuotaControl {
         Ok(saved)
     }
 
-    fn windows(&self, client_id: &str, saved: &SavedUse) -> impl Iterator<Item = WindowUsage> {
+    fn windows(&self, client: &Client, saved: &SavedUse) -> impl Iterator<Item = WindowUsage> {
+        let client_id = &*client.client_id;
         let saved = saved.0.get(client_id).cloned().unwrap_or_default();
         let counted = self.counters.usage(client_id, self.now()).into_iter();
+        let is_enforced = self.enforced(client).is_some();
         // The store counts what this node may still issue.
-        let left = self.leases.as_ref().map_or(0, |leases| leases.left(client_id));
-        counted.map(move |counted| {
+        let leased = self.leases.as_ref().filter(|_| is_enforced);
+        let leased = leased.map(|leases| (leases.left(client_id), self.counters.unsaved(client_id)));
+        counted.zip(0..).map(move |(counted, index): (WindowUsage, usize)| {
             let saved = saved
                 .iter()
-                .find(|usage| usage.window == counted.window && usage.start == counted.began_at);
-            WindowUsage {
-                used: counted
-                    .used
-                    .max(saved.map_or(0, |usage| usage.used.saturating_sub(left))),
-                ..counted
-            }
+                .find(|usage| usage.window == counted.window && usage.start == counted.began_at)
+                .map_or(0, |usage| usage.used);
+            let used = match &leased {
+                Some((left, unsaved)) => saved.saturating_sub(*left) + unsaved[index],
+                None => counted.used.max(saved),
+            };
+            WindowUsage { used, ..counted }
         })
     }
 

@@ -147,18 +147,20 @@ pub(super) fn usages(client_id: &str, starts: &[i64; 3], used: u64) -> Vec<Usage
 
 /// What a request is granted, given the rows of its client. Of a window that has ended nothing is granted.
 pub(super) fn grant(request: &LeaseRequest, rows: &[Usage]) -> LeaseGrant {
-    let mut used = [0; 3];
-    let mut is_current = true;
-    for ((window, start), used) in Window::ALL.iter().zip(request.starts).zip(&mut used) {
+    let (mut used, mut starts) = ([0; 3], request.starts);
+    for ((window, start), used) in Window::ALL.iter().zip(&mut starts).zip(&mut used) {
         let row = rows
             .iter()
             .find(|row| row.client_id == request.client_id && row.window == *window);
-        is_current &= row.is_some_and(|row| row.start == start);
-        *used = row.map_or(0, |row| row.used);
+        if let Some(row) = row {
+            (*start, *used) = (row.start, row.used);
+        }
     }
+    let is_current = starts == request.starts;
     let granted = if is_current { request.granted(&used) } else { 0 };
     LeaseGrant {
         granted,
         used: used.map(|used| used + granted),
+        starts,
     }
 }

@@ -81,6 +81,20 @@ async fn smoke_profile_passes_on_a_server_started_by_the_run(kind: Kind) {
     );
 }
 
+/// Three servers on one Postgres and one Redis, behind `HAProxy`: rates and quotas hold as on one server, and no request fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn smoke_profile_passes_on_three_nodes() {
+    let harness = LoadtestHarness::acquire().await;
+    let output = harness.run(&[("PROFILE", "smoke"), ("STORE", "postgres"), ("NODES", "3")]);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    let rejected = harness.run(&[("PROFILE", "smoke"), ("NODES", "3")]);
+    assert!(
+        rejected.code == 2 && rejected.stderr.contains("STORE=postgres"),
+        "{}",
+        rejected.stderr
+    );
+}
+
 async fn crossed_threshold_exits_99_and_clients_are_removed(kind: Kind) {
     let harness = LoadtestHarness::acquire().await;
     let server = start(kind).await;

@@ -11,6 +11,7 @@ use crate::cli::stdout_of;
 use crate::setup;
 
 mod faults;
+mod history;
 mod limits;
 mod problems;
 mod topologies;

@@ -50,7 +50,7 @@ impl HintKeys {
     }
 
     /// A message in its form on the way.
-    pub(super) fn seal(&self, message: &Message) -> serde_json::Result<String> {
+    pub(super) fn sign(&self, message: &Message) -> serde_json::Result<String> {
         let body = serde_json::to_string(message)?;
         let mac = |key| URL_SAFE_NO_PAD.encode(hmac::sign(key, body.as_bytes()));
         let macs: Vec<_> = self.0.iter().map(mac).collect();
@@ -117,27 +117,27 @@ mod tests {
     #[test]
     fn the_largest_message_fits_into_a_notification() {
         let (keys, message) = (keys(1, None), message(MAX_HINTS));
-        let sealed = keys.seal(&message).unwrap();
-        assert!(sealed.len() < MAX_BYTES, "{}", sealed.len());
-        assert_eq!(keys.open(&sealed, NOW), Ok(message));
+        let signed = keys.sign(&message).unwrap();
+        assert!(signed.len() < MAX_BYTES, "{}", signed.len());
+        assert_eq!(keys.open(&signed, NOW), Ok(message));
     }
 
     #[test]
     fn only_fresh_messages_of_this_version_and_key_are_read() {
         let keys = keys(1, None);
-        let sealed = keys.seal(&message(1)).unwrap();
-        assert_eq!(self::keys(2, None).open(&sealed, NOW), Err(Rejection::Forged));
-        let tampered = sealed.replace("\"node\":1", "\"node\":2");
+        let signed = keys.sign(&message(1)).unwrap();
+        assert_eq!(self::keys(2, None).open(&signed, NOW), Err(Rejection::Forged));
+        let tampered = signed.replace("\"node\":1", "\"node\":2");
         assert_eq!(keys.open(&tampered, NOW), Err(Rejection::Forged));
-        let (_, unsigned) = sealed.rsplit_once(".{").unwrap();
+        let (_, unsigned) = signed.rsplit_once(".{").unwrap();
         assert_eq!(keys.open(&format!("1..{{{unsigned}"), NOW), Err(Rejection::Forged));
-        assert_eq!(keys.open(&format!("2{}", &sealed[1..]), NOW), Err(Rejection::Version));
+        assert_eq!(keys.open(&format!("2{}", &signed[1..]), NOW), Err(Rejection::Version));
         for text in ["", "1", "1.", "1.a", "x.a.b", "1.!.{}", &"1".repeat(MAX_BYTES + 1)] {
             assert_eq!(keys.open(text, NOW), Err(Rejection::Malformed), "{text}");
         }
-        assert!(keys.open(&sealed, NOW + MAX_AGE_MS).is_ok() && keys.open(&sealed, NOW - MAX_AGE_MS).is_ok());
+        assert!(keys.open(&signed, NOW + MAX_AGE_MS).is_ok() && keys.open(&signed, NOW - MAX_AGE_MS).is_ok());
         for now in [NOW + MAX_AGE_MS + 1, NOW - MAX_AGE_MS - 1] {
-            assert_eq!(keys.open(&sealed, now), Err(Rejection::Old));
+            assert_eq!(keys.open(&signed, now), Err(Rejection::Old));
         }
     }
 
@@ -149,7 +149,7 @@ mod tests {
             .windows(2)
             .flat_map(|pair| [(&pair[0], &pair[1]), (&pair[1], &pair[0])]);
         for (from, to) in pairs {
-            assert!(to.open(&from.seal(&message(1)).unwrap(), NOW).is_ok());
+            assert!(to.open(&from.sign(&message(1)).unwrap(), NOW).is_ok());
         }
     }
 }

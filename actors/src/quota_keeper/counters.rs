@@ -221,6 +221,12 @@ impl Counters {
         }
     }
 
+    /// What this node counted and has not saved, per window.
+    pub fn unsaved(&self, client_id: &str) -> [u64; WINDOWS] {
+        let known = self.clients.get(client_id);
+        known.map_or([0; WINDOWS], |counter| counter.lock().map(|count| count.unsaved))
+    }
+
     /// Counts an issued token as unexpired until `expires_at`. Times are Unix seconds.
     pub fn issued(&self, client_id: &Arc<str>, expires_at: i64, now: i64) {
         let known = self.issued.get(&**client_id).map(|known| Arc::clone(&known));

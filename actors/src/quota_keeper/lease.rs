@@ -25,6 +25,7 @@ const WINDOWS: usize = Window::ALL.len();
 /// The lease of one client.
 #[derive(Debug)]
 pub(super) struct Leased {
+    client_id: Arc<str>,
     state: Mutex<State>,
     /// Notified when a lease came, or could not be had.
     pub(super) changed: Notify,
@@ -50,6 +51,8 @@ pub(super) struct State {
     pub(super) exhausted_at: Option<Instant>,
     pub(super) failed_at: Option<Instant>,
     pub(super) spent_at: Instant,
+    /// Whether no token is issued any more: the process ends.
+    pub(super) is_closed: bool,
     /// What is to be returned to the store.
     pub(super) returns: Vec<Usage>,
 }
@@ -73,11 +76,17 @@ impl LeasedToken {
 
 impl Drop for LeasedToken {
     fn drop(&mut self) {
-        let mut state = self.leased.lock();
-        // A lease of windows that have ended is worth nothing.
-        if !self.kept && state.windows == self.windows {
-            state.left += 1;
+        if self.kept {
+            return;
         }
+        let mut state = self.leased.lock();
+        if state.windows == self.windows && !state.is_closed {
+            state.left += 1;
+            return;
+        }
+        // To the windows that go on.
+        let starts = self.windows.map(|(start, _)| start);
+        state.return_to(&self.leased.client_id, &starts, 1);
     }
 }
 
@@ -94,8 +103,9 @@ pub(super) enum Take {
 }
 
 impl Leased {
-    pub(super) fn new(quotas: Quotas) -> Self {
+    pub(super) fn new(client_id: &str, quotas: Quotas) -> Self {
         Self {
+            client_id: client_id.into(),
             state: Mutex::new(State {
                 quotas,
                 windows: [(0, 0); WINDOWS],
@@ -109,6 +119,7 @@ impl Leased {
                 exhausted_at: None,
                 failed_at: None,
                 spent_at: Instant::now(),
+                is_closed: false,
                 returns: Vec::new(),
             }),
             changed: Notify::new(),
@@ -120,9 +131,9 @@ impl Leased {
     }
 
     /// Takes a token from the lease. The second value: whether the store is to be asked for another one.
-    pub(super) fn take(self: &Arc<Self>, client_id: &str, quotas: &Quotas, now: i64) -> (Take, bool) {
+    pub(super) fn take(self: &Arc<Self>, quotas: &Quotas, now: i64) -> (Take, bool) {
         let mut state = self.lock();
-        state.roll_over(client_id, now);
+        state.roll_over(&self.client_id, now);
         if state.quotas != *quotas {
             state.quotas = *quotas;
             state.exhausted_at = None;
@@ -155,6 +166,12 @@ impl Leased {
 }
 
 impl State {
+    /// Whether a quota of a current window was found used up.
+    pub(super) fn is_over(&self, now: i64) -> bool {
+        let is_current = self.windows.iter().all(|(_, end)| now < *end);
+        is_current && self.exhausted_at.is_some() && self.exceeded().is_some()
+    }
+
     /// Begins new windows. What is left of the lease goes back to those that go on.
     fn roll_over(&mut self, client_id: &str, now: i64) {
         let are_current = self.windows.iter().all(|(start, end)| (*start..*end).contains(&now));
@@ -178,15 +195,22 @@ impl State {
         if left == 0 {
             return;
         }
-        for ((window, (start, _)), used) in Window::ALL.iter().zip(self.windows).zip(&mut self.used) {
+        for used in &mut self.used {
             *used = used.saturating_sub(left);
-            self.returns.push(Usage {
-                client_id: client_id.to_owned(),
-                window: *window,
-                start,
-                used: left,
-            });
         }
+        let starts = self.windows.map(|(start, _)| start);
+        self.return_to(client_id, &starts, left);
+    }
+
+    /// Leaves tokens to be returned to the windows with these starts.
+    fn return_to(&mut self, client_id: &str, starts: &[i64; WINDOWS], tokens: u64) {
+        let windows = Window::ALL.iter().zip(starts);
+        self.returns.extend(windows.map(|(window, start)| Usage {
+            client_id: client_id.to_owned(),
+            window: *window,
+            start: *start,
+            used: tokens,
+        }));
     }
 
     /// Whether the store is to be asked, and is not being asked. The caller must do it.
@@ -207,7 +231,7 @@ impl State {
         })
     }
 
-    fn exceeded(&self) -> Option<QuotaError> {
+    pub(super) fn exceeded(&self) -> Option<QuotaError> {
         let usage = self.usage();
         let is_used_up = |usage: &&WindowUsage| {
             let quota = usage.window.quota(&self.quotas);
@@ -240,19 +264,19 @@ impl State {
         self.failed_at = None;
         if request.starts != self.windows.map(|(start, _)| start) {
             // A window ended meanwhile: the lease goes back to those that go on.
-            let windows = Window::ALL.iter().zip(request.starts);
-            self.returns.extend(windows.map(|(window, start)| Usage {
-                client_id: request.client_id.clone(),
-                window: *window,
-                start,
-                used: grant.granted,
-            }));
+            self.return_to(&request.client_id, &request.starts, grant.granted);
             return;
+        }
+        // This node's clock is behind that of one that began a later window.
+        for ((window, bounds), start) in Window::ALL.iter().zip(&mut self.windows).zip(grant.starts) {
+            if start > bounds.0 {
+                *bounds = window.bounds_at(start);
+            }
         }
         self.used = grant.used;
         self.left += grant.granted;
         self.size = self.left;
-        let is_exhausted = grant.granted == 0;
+        let is_exhausted = grant.granted == 0 && self.exceeded().is_some();
         self.exhausted_at = is_exhausted.then(Instant::now);
         if is_exhausted {
             self.want = 1;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use oauth2_store::model::{LeaseGrant, LeaseRequest, Quotas, Usage};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use super::counters::QuotaError;
 use super::lease::{Leased, LeasedToken, Take};
@@ -22,12 +22,26 @@ pub(super) const IDLE: Duration = Duration::from_secs(1);
 const FORGET: Duration = Duration::from_mins(5);
 
 /// The leases of this node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct QuotaLeases {
     clients: DashMap<Arc<str>, Arc<Leased>>,
     wanted: Mutex<Vec<Arc<str>>>,
     added: Notify,
     over_quota: AtomicU64,
+    /// Held while the store is asked.
+    asking: Semaphore,
+}
+
+impl Default for QuotaLeases {
+    fn default() -> Self {
+        Self {
+            clients: DashMap::new(),
+            wanted: Mutex::default(),
+            added: Notify::new(),
+            over_quota: AtomicU64::new(0),
+            asking: Semaphore::new(1),
+        }
+    }
 }
 
 impl QuotaLeases {
@@ -45,7 +59,7 @@ impl QuotaLeases {
             let mut changed = std::pin::pin!(changed);
             // From here on no change is missed.
             changed.as_mut().enable();
-            let (take, ask) = leased.take(client_id, quotas, now);
+            let (take, ask) = leased.take(quotas, now);
             if ask {
                 self.want(client_id);
             }
@@ -75,7 +89,7 @@ impl QuotaLeases {
         if let Some(known) = self.clients.get(client_id) {
             return Arc::clone(&known);
         }
-        let new = || Arc::new(Leased::new(*quotas));
+        let new = || Arc::new(Leased::new(client_id, *quotas));
         Arc::clone(&self.clients.entry(client_id.into()).or_insert_with(new))
     }
 
@@ -90,11 +104,25 @@ impl QuotaLeases {
 
     /// Begins again after an incarnation of the actor that may have left requests unanswered.
     pub(super) fn begin_again(&self) {
-        self.wanted().clear();
         for leased in &self.clients {
             leased.lock().is_asked = false;
+        }
+        self.wanted().clear();
+        for leased in &self.clients {
             leased.changed.notify_waiters();
         }
+    }
+
+    /// The permit to ask the store; `None` when the process ends.
+    pub(super) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.asking.acquire().await.ok()
+    }
+
+    /// Waits until the store is not being asked, and asks it no more.
+    pub(super) async fn close(&self) {
+        let last = self.asking.acquire().await;
+        self.asking.close();
+        drop(last);
     }
 
     /// Waits until a client needs a lease.
@@ -106,6 +134,9 @@ impl QuotaLeases {
     pub(super) fn requests(&self, max: usize) -> Vec<LeaseRequest> {
         let ids: Vec<_> = {
             let mut wanted = self.wanted();
+            // A store verb takes one request of a client.
+            wanted.sort_unstable();
+            wanted.dedup();
             let taken = wanted.len().min(max);
             wanted.drain(..taken).collect()
         };
@@ -131,17 +162,19 @@ impl QuotaLeases {
     }
 
     /// What goes back to the store: leases that are idle or, at the end, all.
-    pub(super) fn take_returns(&self, all: bool) -> Vec<Usage> {
+    pub(super) fn take_returns(&self, all: bool, now: i64) -> Vec<Usage> {
         let (mut returns, mut over_quota) = (Vec::new(), 0);
         self.clients.retain(|client_id, leased| {
             let mut state = leased.lock();
             let idle = state.spent_at.elapsed();
+            state.is_closed |= all;
             if all || idle >= IDLE {
                 state.give_back(client_id);
             }
             returns.append(&mut state.returns);
-            over_quota += u64::from(state.exhausted_at.is_some());
-            idle < FORGET || state.is_asked || Arc::strong_count(leased) > 1
+            let is_over = state.is_over(now);
+            over_quota += u64::from(is_over);
+            is_over || idle < FORGET || state.is_asked || Arc::strong_count(leased) > 1
         });
         self.over_quota.store(over_quota, Ordering::Relaxed);
         returns

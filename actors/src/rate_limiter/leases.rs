@@ -31,7 +31,7 @@ const PART: u32 = 10;
 /// Bytes of the MAC that names a bucket.
 const NAME_BYTES: usize = 16;
 
-/// Of leases of this size or more, the next one is asked for when half is spent, so that no request waits. It costs one request.
+/// Of leases of this size or more, the next one is asked for when half is spent, so that no request waits.
 const ASKED_AHEAD: u32 = 16;
 
 /// What names of buckets are computed for.
@@ -72,6 +72,8 @@ pub struct Bucket {
     pub(super) cost: NonZeroU32,
     /// What a lease should be.
     pub(super) want: u32,
+    /// Whether no request waits: all of the lease is kept.
+    pub(super) is_ahead: bool,
     /// When it is full at the earliest, as this node knows: Redis may have lost it. Microseconds of Redis's clock.
     pub(super) full_at: u64,
 }
@@ -234,7 +236,11 @@ impl Leases {
                 if is_low && !std::mem::replace(&mut lease.is_asked, true) {
                     drop(lease);
                     let bucket = self.bucket(key, client_id, endpoint, rate, NonZeroU32::MIN, full_at);
-                    return Taken::Low(spent, bucket);
+                    let ahead = Bucket {
+                        is_ahead: true,
+                        ..bucket
+                    };
+                    return Taken::Low(spent, ahead);
                 }
                 return Taken::Spent(spent);
             }
@@ -257,6 +263,7 @@ impl Leases {
             rate,
             cost,
             want: lease_size(rate).max(cost.get()),
+            is_ahead: false,
             full_at,
         }
     }

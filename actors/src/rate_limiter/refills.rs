@@ -1,4 +1,4 @@
-//! Who waits for a lease: one request to Redis per bucket at a time serves all of them.
+//! Requests that wait for a lease: one request to Redis per bucket at a time serves all of them.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -38,7 +38,7 @@ impl Refills {
         })
     }
 
-    /// Gives out a grant in the order of asking. If there is none, those who need as much as was asked for are told so; others still
+    /// Gives out a grant in the order of asking. If there is none, those who need as much as was asked for are denied; others still
     /// wait. Returns what is left of the grant.
     pub(super) fn distribute(&mut self, key: u64, grant: &Grant) -> u32 {
         let mut left = grant.granted;
@@ -46,12 +46,18 @@ impl Refills {
             return left;
         };
         let asked = waiting.front().map_or(0, |(bucket, _)| bucket.cost.get());
+        // A lease that was asked for ahead needs no more than there is.
+        let asked = if waiting.front().is_some_and(|(bucket, _)| bucket.is_ahead) {
+            0
+        } else {
+            asked
+        };
         let mut still_waiting = VecDeque::new();
         for (bucket, reply) in waiting.drain(..) {
             if reply.is_abandoned() {
                 continue;
             }
-            let cost = bucket.cost.get();
+            let cost = if bucket.is_ahead { 0 } else { bucket.cost.get() };
             let wait = if grant.granted > 0 && cost <= left && still_waiting.is_empty() {
                 left -= cost;
                 None
@@ -74,7 +80,7 @@ impl Refills {
         left
     }
 
-    /// Tells all who wait for a bucket that Redis does not respond.
+    /// Answers all who wait for a bucket: Redis does not respond.
     pub(super) fn answer_nobody(&mut self, key: u64) {
         for (_, reply) in self.0.remove(&key).into_iter().flatten() {
             reply.send(None);

@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import bus_faults  # noqa: E402, F401
 import client_faults  # noqa: E402, F401
 import runbook_commands  # noqa: E402
 import process_faults  # noqa: E402, F401

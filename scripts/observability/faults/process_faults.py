@@ -16,7 +16,7 @@ from database import Database
 from table import ERRORS, NOT_READY, RESTART, fault
 
 FREEZE = Path(__file__).with_name("freeze.py")
-STORE = {"OAuth2CommitSlow", "OAuth2DeadlinesMissed", "OAuth2RevocationLag", "HighLatency", "LatencyBudgetBurn", "DatabaseConnectionPoolExhausted"}
+STORE = {"OAuth2BusDown", "OAuth2CommitSlow", "OAuth2DeadlinesMissed", "OAuth2RevocationLag", "HighLatency", "LatencyBudgetBurn", "DatabaseConnectionPoolExhausted"}
 
 
 @fault("The only scrape target is gone", {"OAuth2TargetDown", "OAuth2TargetAbsent"}, RESTART)

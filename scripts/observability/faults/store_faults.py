@@ -9,7 +9,7 @@ from proxy import Proxy
 from table import ERRORS, NOT_READY, RESTART, fault
 
 # Which of these fire before the others end them depends on the moment.
-SLOW = {"OAuth2CommitSlow", "OAuth2DeadlinesMissed", "OAuth2RevocationLag", "HighLatency", "LatencyBudgetBurn", "OAuth2Shedding", "DatabaseConnectionPoolExhausted"}
+SLOW = {"OAuth2BusDown", "OAuth2CommitSlow", "OAuth2DeadlinesMissed", "OAuth2RevocationLag", "HighLatency", "LatencyBudgetBurn", "OAuth2Shedding", "DatabaseConnectionPoolExhausted"}
 
 
 @fault(

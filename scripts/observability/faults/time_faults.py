@@ -19,7 +19,7 @@ def clock_set_back(scene):
     clock.set(2000)
 
 
-@fault("The clock of the database is ahead", {"OAuth2ClockStep", "OAuth2ClockSkew"}, {"OAuth2TokenIdsAhead"})
+@fault("The clock of the database is ahead", {"OAuth2ClockStep", "OAuth2ClockSkew"}, {"OAuth2TokenIdsAhead", "OAuth2BusDown"})
 def database_clock(scene):
     clock = FakeClock(scene.stack.directory / "clock")
     database = Database(scene.stack, clock.environment())

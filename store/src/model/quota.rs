@@ -75,20 +75,22 @@ pub struct LeaseRequest {
     pub quotas: Quotas,
 }
 
-/// What it got.
+/// A lease, or that there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseGrant {
     /// Tokens that it may issue; they count as used. 0: a quota is used up.
     pub granted: u64,
     /// Tokens used in each window, by all nodes, with everything that is leased.
     pub used: [u64; 3],
+    /// The start of each window in the store: later than that of the request if its clock is behind. Then nothing is granted.
+    pub starts: [i64; 3],
 }
 
-/// A lease is at most this part of what is left: near its end, a quota is given out one by one, so that no node holds what another
-/// one is asked for.
-const PART: u64 = 16;
-
 impl LeaseRequest {
+    /// A lease is at most this part of what is left: near its end, a quota is given out one by one, so that no node holds what another
+    /// one is asked for.
+    pub const PART: i64 = 16;
+
     /// What of it may be granted when `used` tokens are used in each window.
     pub fn granted(&self, used: &[u64; 3]) -> u64 {
         let left = Window::ALL.iter().zip(used).filter_map(|(window, used)| {
@@ -96,7 +98,7 @@ impl LeaseRequest {
             Some(quota.saturating_sub(*used))
         });
         let left = left.min().unwrap_or(u64::MAX);
-        self.want.min((left / PART).max(1)).min(left)
+        self.want.min((left / Self::PART as u64).max(1)).min(left)
     }
 }
 

@@ -13,7 +13,8 @@ const STATE: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_re
         ('clients', 'INSERT'), ('clients', 'UPDATE'), ('clients', 'DELETE'),
         ('client_secrets', 'INSERT'), ('client_secrets', 'UPDATE'), ('client_secrets', 'DELETE'),
         ('signing_keys', 'INSERT'), ('signing_keys', 'UPDATE'), ('signing_keys', 'DELETE'),
-        ('quota_usage', 'INSERT'), ('quota_usage', 'UPDATE'), ('id_clock', 'SELECT'), ('id_clock', 'UPDATE'),
+        ('quota_usage', 'SELECT'), ('quota_usage', 'INSERT'), ('quota_usage', 'UPDATE'), ('quota_usage', 'DELETE'),
+        ('remembered', 'SELECT'), ('remembered', 'INSERT'), ('remembered', 'UPDATE'), ('remembered', 'DELETE'), ('id_clock', 'SELECT'), ('id_clock', 'UPDATE'),
         ('cutoff_corrections', 'SELECT'), ('cutoff_corrections', 'INSERT'), ('log_epochs', 'SELECT')) AS needed (name, privilege)
      WHERE NOT has_table_privilege(name, privilege))";
 

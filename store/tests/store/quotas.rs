@@ -71,6 +71,11 @@ async fn quotas_are_leased_within_their_limits_and_returned(kind: &str) {
         .collect();
     f.store.return_quota(&back).await.unwrap();
     assert_eq!(granted("a", 1).await, (1, [96; 3]));
+    // Several returns of one window at once.
+    let twice = [back[1].clone(), back[1].clone()];
+    f.store.return_quota(&twice).await.unwrap();
+    let day = f.store.quota_usage_by_client(&["a".to_owned()]).await.unwrap();
+    assert_eq!(day.iter().find(|usage| usage.window == Window::Day).unwrap().used, 86);
     // Of a window that has ended: nothing is granted, and nothing is taken back.
     f.store
         .add_quota_usage(&[Usage {
@@ -80,7 +85,17 @@ async fn quotas_are_leased_within_their_limits_and_returned(kind: &str) {
         }])
         .await
         .unwrap();
-    assert_eq!(granted("a", 1).await.0, 0);
+    let late = f
+        .store
+        .lease_quota(&[request("a", 1), request("new", 1)])
+        .await
+        .unwrap();
+    assert_eq!(
+        (late[0].granted, late[0].starts),
+        (0, [10_800, 0, 0]),
+        "its clock is behind"
+    );
+    assert_eq!((late[1].granted, late[1].starts), (1, [7200, 0, 0]));
     f.store.return_quota(&back[..1]).await.unwrap();
     let hour = f.store.quota_usage_by_client(&["a".to_owned()]).await.unwrap();
     let hour = hour.iter().find(|usage| usage.window == Window::Hour).unwrap();

@@ -29,6 +29,7 @@ impl Store {
             LeaseGrant {
                 granted,
                 used: [self.used; 3],
+                starts: request.starts,
             }
         };
         let grants: Vec<_> = requests.iter().map(grant).collect();
@@ -85,8 +86,8 @@ async fn what_is_left_of_a_lease_goes_back() {
         reserve(&leases, &mut store, NOW).await.unwrap().keep();
     }
     let left = leases.left("ci");
-    assert_eq!(leases.take_returns(false), [], "it is in use");
-    let returned = leases.take_returns(true);
+    assert_eq!(leases.take_returns(false, NOW), [], "it is in use");
+    let returned = leases.take_returns(true, NOW);
     let all = Window::ALL.iter().map(|window| (*window, left)).collect::<Vec<_>>();
     assert_eq!(
         returned
@@ -96,7 +97,7 @@ async fn what_is_left_of_a_lease_goes_back() {
         all
     );
     leases.put_back(returned.clone());
-    assert_eq!(leases.take_returns(true), returned, "until the store has taken it");
+    assert_eq!(leases.take_returns(true, NOW), returned, "until the store has taken it");
 }
 
 #[tokio::test]
@@ -108,7 +109,7 @@ async fn a_lease_ends_with_its_hour() {
     let (left, used) = (leases.left("ci"), store.used);
     let before = reserve(&leases, &mut store, NOW + 3599).await.unwrap();
     reserve(&leases, &mut store, NOW + 3600).await.unwrap().keep();
-    let returned = leases.take_returns(false);
+    let returned = leases.take_returns(false, NOW);
     assert!(returned.iter().all(|usage| usage.used == left - 1), "{returned:?}");
     let new = store.used - used;
     assert!(new >= 1, "a new lease");
