@@ -33,9 +33,6 @@ pub const POLL: Duration = Duration::from_millis(250);
 /// Interval at which revocations of expired tokens are dropped.
 const PURGE: Duration = Duration::from_mins(1);
 
-/// Revocations that are applied before the actor yields to its other work.
-const YIELD_EVERY: usize = 10_000;
-
 /// The published view: handlers load it for each check.
 pub type PublishedRevocations = Arc<ArcSwap<RevocationView>>;
 
@@ -85,15 +82,11 @@ pub async fn read_log(
     view: &RevocationView,
     ids: &IdClock,
 ) -> Result<Option<LogPosition>, StoreError> {
-    let (revocations, position) = store.revocations_since(from).await?;
+    let position = store
+        .for_each_revocation_since(from, &mut |revocation| apply(ids, view, &revocation))
+        .await?;
     if from != LogPosition::default() && position.is_corrected(&from) {
         return Ok(None);
-    }
-    for chunk in revocations.chunks(YIELD_EVERY) {
-        for revocation in chunk {
-            apply(ids, view, revocation);
-        }
-        tokio::task::yield_now().await;
     }
     Ok(Some(position))
 }

@@ -12,6 +12,7 @@ mod clients;
 mod connection;
 mod failure;
 mod generation;
+mod hosts;
 mod id_clock;
 mod keys;
 mod maintenance;

@@ -10,9 +10,11 @@ use serde_json::json;
 use crate::cli::stdout_of;
 use crate::setup;
 
+mod failover;
 mod faults;
 mod history;
 mod limits;
+mod links;
 mod problems;
 mod topologies;
 

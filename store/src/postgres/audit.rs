@@ -69,14 +69,14 @@ impl PostgresStore {
                     found.push(change);
                 }
             }
-            Ok((found, position(&rows)?))
+            Ok((found, position(rows.first())?))
         })
     }
 
     pub(crate) async fn changes_position(&self) -> Result<LogPosition> {
         with_connection!(self, ORDINARY, |connection| {
             let rows = connection.query(concat!("SELECT * FROM ", snapshot!()), &[]).await?;
-            position(&rows)
+            position(rows.first())
         })
     }
 

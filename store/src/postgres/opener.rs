@@ -18,6 +18,7 @@ use super::backends::{BACKEND_ID, Backends};
 use super::connection::{Connection, Session};
 use super::failure::to_store_error;
 use super::generation::Generations;
+use super::hosts::Hosts;
 use super::tls;
 use super::url::{self, TlsOptions, Verification};
 use crate::error::{Result, StoreError};
@@ -47,6 +48,7 @@ pub(super) type Driver = tokio_postgres::Connection<Socket, <MakeRustlsConnect a
 #[derive(Clone)]
 pub struct Opener {
     config: Arc<Config>,
+    hosts: Arc<Hosts>,
     tls_options: Arc<TlsOptions>,
     /// File that holds the password, read each time a connection is opened.
     password_file: Option<Arc<Path>>,
@@ -88,6 +90,7 @@ impl Opener {
         let opener = Self {
             address: address(&config).into(),
             config: Arc::new(config),
+            hosts: Arc::default(),
             tls_options: Arc::new(tls_options),
             password_file: options.password_file.as_deref().map(Into::into),
             has_percent_in_password: url::has_percent_in_password(url),
@@ -137,31 +140,18 @@ impl Opener {
     async fn open(&self) -> std::result::Result<Connection, StoreError> {
         self.backends.check()?;
         let generation = self.generations.now();
-        let manager = PostgresConnectionManager::new(self.config_with_password()?, self.tls()?);
-        let opening = async {
-            let client = manager.connect().await?;
-            let value = match self.pooler {
-                Pooler::None => first_value(&client, &format!("{BACKEND_ID}; {SESSION_SETTINGS}")).await?,
-                Pooler::Transaction => first_value(&client, "SHOW synchronous_commit").await?,
-            };
-            Ok::<_, Error>((client, value))
-        };
-        // The driver's own limit covers one address; this one covers name resolution, all addresses and the settings.
-        let (client, value) = match tokio::time::timeout(self.connect_timeout, opening).await {
-            Ok(Ok(opened)) => opened,
-            Ok(Err(error)) => {
-                return Err(match tls::describe_error(&error, &self.tls_options, &self.address) {
-                    Some(text) => StoreError::Corrupt(text),
-                    None => self.connect_error(&error),
-                });
-            }
-            Err(_) => {
-                return Err(StoreError::Unavailable(format!(
-                    "cannot connect to {}: the server did not respond in time",
-                    self.address
-                )));
-            }
-        };
+        let tls = self.tls()?;
+        let (client, value) = self
+            .reach(|config| async {
+                let manager = PostgresConnectionManager::new(config, tls.clone());
+                let client = manager.connect().await?;
+                let value = match self.pooler {
+                    Pooler::None => first_value(&client, &format!("{BACKEND_ID}; {SESSION_SETTINGS}")).await?,
+                    Pooler::Transaction => first_value(&client, "SHOW synchronous_commit").await?,
+                };
+                Ok((client, value))
+            })
+            .await?;
         let (claim, session) = match self.pooler {
             // A server that reports no backend cannot be checked for a pooler.
             Pooler::None if value.is_empty() => (None, Session::Dedicated(HashMap::new())),
@@ -186,13 +176,33 @@ impl Opener {
 
     /// Opens a connection that the caller drives, outside the pool.
     pub(super) async fn connect_alone(&self) -> Result<(Client, Driver)> {
-        let connected = self.config_with_password()?.connect(self.tls()?).await;
-        connected.map_err(
-            |error| match tls::describe_error(&error, &self.tls_options, &self.address) {
+        let tls = self.tls()?;
+        self.reach(|config| {
+            let tls = tls.clone();
+            async move { config.connect(tls).await }
+        })
+        .await
+    }
+
+    /// Opens something on the first of the hosts that it succeeds on.
+    async fn reach<T, F>(&self, open: impl Fn(Config) -> F) -> Result<T>
+    where
+        F: Future<Output = std::result::Result<T, Error>>,
+    {
+        let config = self.config_with_password()?;
+        let opening = self.hosts.open(&config, open);
+        // The driver's own limit covers one address; this one covers name resolution, all addresses and the settings.
+        match tokio::time::timeout(self.connect_timeout, opening).await {
+            Ok(Ok(opened)) => Ok(opened),
+            Ok(Err(Some(error))) => Err(match tls::describe_error(&error, &self.tls_options, &self.address) {
                 Some(text) => StoreError::Corrupt(text),
                 None => self.connect_error(&error),
-            },
-        )
+            }),
+            Ok(Err(None)) | Err(_) => Err(StoreError::Unavailable(format!(
+                "cannot connect to {}: the server did not respond in time",
+                self.address
+            ))),
+        }
     }
 
     /// Opens a few connections at the same time, and fails if they prove an undeclared pooler. Connections that cannot be opened

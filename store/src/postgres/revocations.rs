@@ -1,5 +1,8 @@
 //! The append-only revocation log.
 
+use std::pin::pin;
+
+use futures_util::TryStreamExt;
 use serde_json::Value;
 use tokio_postgres::Row;
 
@@ -116,21 +119,41 @@ impl PostgresStore {
         })
     }
 
-    pub(crate) async fn revocations_since(&self, from: LogPosition) -> Result<(Vec<Revocation>, LogPosition)> {
+    pub(crate) async fn for_each_revocation_since(
+        &self,
+        from: LogPosition,
+        on_row: &mut (dyn FnMut(Revocation) + Send),
+    ) -> Result<LogPosition> {
         if from != LogPosition::default() {
-            let read = with_connection!(self, ORDINARY, |connection| {
+            let (found, position) = with_connection!(self, ORDINARY, |connection| {
                 let rows = connection.query(SINCE, &[&from.at]).await?;
-                revocations(&rows)
+                let position = position_of(rows.first())?;
+                let found = rows.iter().filter_map(|r| appended(r).transpose());
+                Ok((found.collect::<std::result::Result<Vec<_>, Failure>>()?, position))
             })?;
-            if read.1.is_comparable(&from) && !read.1.is_corrected(&from) {
-                return Ok(read);
+            if position.is_corrected(&from) {
+                return Ok(position);
+            }
+            if position.is_comparable(&from) {
+                found.into_iter().for_each(on_row);
+                return Ok(position);
             }
         }
+        // All rows may be millions: they are never in memory together.
         with_connection!(self, LONG, |connection| {
             connection.begin(LONG_STATEMENT).await?;
-            let rows = connection.query(ALL, &[]).await?;
+            let mut rows = pin!(connection.stream(ALL).await?);
+            let mut position = None;
+            while let Some(r) = rows.try_next().await? {
+                if position.is_none() {
+                    position = Some(position_of(Some(&r))?);
+                }
+                if let Some(revocation) = appended(&r)? {
+                    on_row(revocation);
+                }
+            }
             connection.commit().await?;
-            revocations(&rows)
+            position.map_or_else(|| position_of(None), Ok)
         })
     }
 
@@ -171,19 +194,19 @@ impl PostgresStore {
     }
 }
 
-fn revocations(rows: &[Row]) -> std::result::Result<(Vec<Revocation>, LogPosition), Failure> {
-    let mut found = Vec::with_capacity(rows.len());
-    for r in rows {
-        if r.try_get::<_, Option<&str>>(3)?.is_some() {
-            found.push(read(r, 3)?);
-        }
-    }
-    let corrections = rows.first().map_or(Ok(0), |first| first.try_get(2))?;
-    let position = LogPosition {
+/// The position in the first row that a read of the log returned.
+fn position_of(first: Option<&Row>) -> std::result::Result<LogPosition, Failure> {
+    let corrections = first.map_or(Ok(0), |r| r.try_get(2))?;
+    Ok(LogPosition {
         corrections,
-        ..position(rows)?
-    };
-    Ok((found, position))
+        ..position(first)?
+    })
+}
+
+/// The appended row; `None` if nothing but the position was read.
+fn appended(r: &Row) -> std::result::Result<Option<Revocation>, Failure> {
+    let is_row = r.try_get::<_, Option<&str>>(3)?.is_some();
+    is_row.then(|| read(r, 3)).transpose()
 }
 
 /// The revocation in the five columns from `first` on.

@@ -28,11 +28,9 @@ macro_rules! snapshot {
 }
 pub(super) use snapshot;
 
-/// The position after these rows: `s.floor, s.run` are the first columns of each.
-pub(super) fn position(rows: &[Row]) -> Result<LogPosition, Failure> {
-    let first = rows
-        .first()
-        .ok_or_else(|| StoreError::Corrupt("a read of a log returned no position".into()))?;
+/// The position after rows of which this is the first: `s.floor, s.run` are the first columns of each.
+pub(super) fn position(first: Option<&Row>) -> Result<LogPosition, Failure> {
+    let first = first.ok_or_else(|| StoreError::Corrupt("a read of a log returned no position".into()))?;
     Ok(LogPosition {
         at: first.try_get(0)?,
         run: first.try_get(1)?,

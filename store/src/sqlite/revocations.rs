@@ -11,6 +11,9 @@ use crate::model::log::LogPosition;
 use crate::model::{AuditEntry, CutOff, Revocation, RevocationTarget};
 use crate::row;
 
+/// Rows per chunk of a read of the log.
+const CHUNK: usize = 10_000;
+
 impl SqliteStore {
     pub(crate) async fn revoke(
         &self,
@@ -53,18 +56,45 @@ impl SqliteStore {
         .await
     }
 
-    pub(crate) async fn revocations_since(&self, from: LogPosition) -> Result<(Vec<Revocation>, LogPosition)> {
+    pub(crate) async fn for_each_revocation_since(
+        &self,
+        from: LogPosition,
+        on_row: &mut (dyn FnMut(Revocation) + Send),
+    ) -> Result<LogPosition> {
+        let is_first_read = from == LogPosition::default();
+        let mut position = from;
+        loop {
+            let is_first_chunk = position == from;
+            let (chunk, read) = self.revocations_after(position).await?;
+            if !is_first_read && read.is_corrected(&from) {
+                return Ok(read);
+            }
+            position.at = read.at;
+            if is_first_read && is_first_chunk {
+                // A correction between two chunks is found by the next read from the position that this one returns.
+                position.corrections = read.corrections;
+            }
+            let is_last = chunk.len() < CHUNK;
+            chunk.into_iter().for_each(&mut *on_row);
+            if is_last {
+                return Ok(position);
+            }
+        }
+    }
+
+    /// Up to [`CHUNK`] rows of the log.
+    async fn revocations_after(&self, from: LogPosition) -> Result<(Vec<Revocation>, LogPosition)> {
         self.read(move |t| {
             let corrections = t
                 .prepare_cached("SELECT coalesce(sum(revocation_id), 0) FROM cutoff_corrections")?
                 .query_row([], |r| r.get(0))?;
             let mut position = LogPosition { corrections, ..from };
-            let after = if position.is_corrected(&from) { 0 } else { from.at };
             let mut select = t.prepare_cached(
                 "SELECT r.id, r.target_kind, r.target_id, coalesce(c.cutoff_ms, r.cutoff_ms), r.client_version, r.expires_at
-                 FROM revocations r LEFT JOIN cutoff_corrections c ON c.revocation_id = r.id WHERE r.id > ?1 ORDER BY r.id",
+                 FROM revocations r LEFT JOIN cutoff_corrections c ON c.revocation_id = r.id
+                 WHERE r.id > ?1 ORDER BY r.id LIMIT ?2",
             )?;
-            let mut rows = select.query([after])?;
+            let mut rows = select.query([from.at, CHUNK as i64])?;
             let mut found = Vec::new();
             while let Some(r) = rows.next()? {
                 position.at = r.get(0)?;

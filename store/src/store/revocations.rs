@@ -28,11 +28,17 @@ impl Store {
         Ok(())
     }
 
-    /// Rows appended to the revocation log since `from`, and the position to continue from. No row is ever skipped, in any
-    /// order of commits; a row may be returned more than once. If `from` belongs to another run of the database, or a cut-off was
-    /// corrected since ([`LogPosition::is_corrected`]), all rows are returned.
-    pub async fn revocations_since(&self, from: LogPosition) -> Result<(Vec<Revocation>, LogPosition)> {
-        dispatch!(self.revocations_since(from))
+    /// Passes the rows that were appended to the revocation log since `from`, one by one, and returns the position to continue from. No row
+    /// is ever skipped, in any order of commits; a row may be passed more than once. If `from` belongs to another run of the database, all
+    /// rows are passed. If a cut-off was corrected since ([`LogPosition::is_corrected`]), none is: begin again from the default position.
+    ///
+    /// An error may follow rows that were passed.
+    pub async fn for_each_revocation_since(
+        &self,
+        from: LogPosition,
+        on_row: &mut (dyn FnMut(Revocation) + Send),
+    ) -> Result<LogPosition> {
+        dispatch!(self.for_each_revocation_since(from, on_row))
     }
 
     /// Up to `limit` cut-offs whose id is below `before`, newest first.

@@ -5,7 +5,7 @@ use oauth2_store::LogPosition;
 use oauth2_store::StoreError;
 use oauth2_store::model::{Change, KeyAlgorithm, Revocation, RevocationTarget, TokenFormat, TokenRecord};
 
-use crate::fixture::{Fixture, NOW, audit, client, issue, jti, key, token};
+use crate::fixture::{Fixture, NOW, audit, client, issue, jti, key, revocations_since, token};
 
 on_both!(
     concurrent_nodes_migrate_once,
@@ -174,7 +174,7 @@ async fn tokens_are_found_in_bulk(kind: &str) {
 
 async fn revocations_round_trip(kind: &str) {
     let f = Fixture::migrated(kind).await;
-    let (none, start) = f.store.revocations_since(LogPosition::default()).await.unwrap();
+    let (none, start) = revocations_since(&f.store, LogPosition::default()).await;
     assert!(none.is_empty());
     let cutoff_ms = NOW as u64 * 1000 + 7;
     let all: Vec<_> = [
@@ -197,9 +197,9 @@ async fn revocations_round_trip(kind: &str) {
             .unwrap();
     }
     for from in [LogPosition::default(), start] {
-        let (found, next) = f.store.revocations_since(from).await.unwrap();
+        let (found, next) = revocations_since(&f.store, from).await;
         assert_eq!(found, all);
-        assert!(f.store.revocations_since(next).await.unwrap().0.len() <= all.len());
+        assert!(revocations_since(&f.store, next).await.0.len() <= all.len());
     }
     f.store
         .revoke(&all[0], cutoff_ms, &audit("token.revoke"))
@@ -319,10 +319,7 @@ async fn maintenance_purges_expired_rows(kind: &str) {
     assert_eq!(done.tokens_deleted, 5200);
     assert_eq!(done.revocations_deleted, 2);
     assert_eq!(f.store.ledger_figures(NOW).await.unwrap().purge_rows_waiting, 0);
-    assert_eq!(
-        f.store.revocations_since(LogPosition::default()).await.unwrap().0.len(),
-        2
-    );
+    assert_eq!(revocations_since(&f.store, LogPosition::default()).await.0.len(), 2);
     assert!(f.store.token(live.jti, None).await.unwrap().is_some());
     assert!(f.store.token(old[0].jti, None).await.unwrap().is_none());
     let again = f.store.maintain(NOW, 3600).await.unwrap();

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oauth2_store::model::{
-    AuditEntry, Client, ClientSecret, GrantType, KeyAlgorithm, Ledger, LedgerEntry, Policy, SigningAlg, StoredKey,
-    TokenFormat, TokenRecord, TokenTyp,
+    AuditEntry, Client, ClientSecret, GrantType, KeyAlgorithm, Ledger, LedgerEntry, Policy, Revocation, SigningAlg,
+    StoredKey, TokenFormat, TokenRecord, TokenTyp,
 };
-use oauth2_store::{Location, Pooler, Store, StoreOptions};
+use oauth2_store::{Location, LogPosition, Pooler, Store, StoreOptions};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use oauth2_testkit::{Pgbouncer, Postgres};
@@ -21,6 +21,15 @@ pub struct Fixture {
     /// URL of Postgres without a pooler.
     direct: Option<String>,
     _directory: tempfile::TempDir,
+}
+
+/// The rows of the revocation log since a position, and the position after them.
+pub async fn revocations_since(store: &Store, from: LogPosition) -> (Vec<Revocation>, LogPosition) {
+    let mut found = Vec::new();
+    let position = store
+        .for_each_revocation_since(from, &mut |revocation| found.push(revocation))
+        .await;
+    (found, position.unwrap())
 }
 
 pub fn options(location: Location) -> StoreOptions {

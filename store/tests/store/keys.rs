@@ -4,7 +4,7 @@ use oauth2_store::LogPosition;
 use oauth2_store::StoreError;
 use oauth2_store::model::{Change, KeyAlgorithm, KeyRevocation, RevocationTarget, StoredKey};
 
-use crate::fixture::{Fixture, NOW, audit, client, key};
+use crate::fixture::{Fixture, NOW, audit, client, key, revocations_since};
 
 on_both!(
     concurrent_nodes_add_one_key,
@@ -131,7 +131,7 @@ async fn revocation_activates_a_successor(kind: &str) {
     );
     assert!(revoke("next").await);
     assert_eq!(kids(&f).await, expected(&[("replacement of next", NOW)]));
-    let (revocations, _) = f.store.revocations_since(LogPosition::default()).await.unwrap();
+    let (revocations, _) = revocations_since(&f.store, LogPosition::default()).await;
     let mut revoked: Vec<_> = revocations.into_iter().map(|revocation| revocation.target).collect();
     // Each key is also revoked by its public key.
     revoked.retain(|target| !matches!(target, RevocationTarget::Key(name) if name.starts_with("public:")));

@@ -6,7 +6,7 @@ use oauth2_store::model::{Change, Revocation, RevocationTarget};
 use oauth2_store::{Location, LogPosition, Store};
 use oauth2_testkit::postgres::{Postgres, connect};
 
-use crate::fixture::{NOW, audit, client, options};
+use crate::fixture::{NOW, audit, client, options, revocations_since};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn late_commit_is_never_skipped() {
@@ -31,14 +31,14 @@ async fn late_commit_is_never_skipped() {
         .await
         .unwrap();
 
-    let (found, position) = store.revocations_since(LogPosition::default()).await.unwrap();
+    let (found, position) = revocations_since(&store, LogPosition::default()).await;
     assert_eq!(found, std::slice::from_ref(&early));
     let (changes, changes_read) = store.changes_since(LogPosition::default()).await.unwrap();
     assert_eq!(changes, [Change::Client("early".into())]);
     let before_load = store.changes_position().await.unwrap();
 
     late.batch_execute("COMMIT").await.unwrap();
-    let (found, position) = store.revocations_since(position).await.unwrap();
+    let (found, position) = revocations_since(&store, position).await;
     assert!(
         found
             .iter()
@@ -56,7 +56,7 @@ async fn late_commit_is_never_skipped() {
         );
     }
     assert!(
-        store.revocations_since(position).await.unwrap().0.is_empty(),
+        revocations_since(&store, position).await.0.is_empty(),
         "rows are not returned again indefinitely"
     );
 }
@@ -78,7 +78,7 @@ async fn position_of_another_run_returns_all_rows() {
             .unwrap();
     };
     revoke(1).await;
-    let (_, before) = store.revocations_since(LogPosition::default()).await.unwrap();
+    let (_, before) = revocations_since(&store, LogPosition::default()).await;
     let changes_read = store.changes_position().await.unwrap();
 
     let Location::Postgres(url) = &options.location else {
@@ -87,7 +87,7 @@ async fn position_of_another_run_returns_all_rows() {
     let from_the_future = "UPDATE revocations SET txid = txid + 1000000; UPDATE audit_log SET txid = txid + 1000000";
     connect(url).await.batch_execute(from_the_future).await.unwrap();
     revoke(2).await;
-    let (found, followed) = store.revocations_since(before).await.unwrap();
+    let (found, followed) = revocations_since(&store, before).await;
     assert_eq!(found, [revoked(2)], "rows with future transaction ids are left out");
     assert!(followed.is_comparable(&before));
 
@@ -95,7 +95,7 @@ async fn position_of_another_run_returns_all_rows() {
         server.stop();
         server.resume();
     });
-    let (found, after) = store.revocations_since(before).await.unwrap();
+    let (found, after) = revocations_since(&store, before).await;
     assert_eq!(found.len(), 2, "all rows");
     assert!(!after.is_comparable(&before));
     assert!(
@@ -107,6 +107,6 @@ async fn position_of_another_run_returns_all_rows() {
             .is_comparable(&changes_read)
     );
     revoke(3).await;
-    let (found, _) = store.revocations_since(after).await.unwrap();
+    let (found, _) = revocations_since(&store, after).await;
     assert_eq!(found, [revoked(3)], "only the new row");
 }

@@ -4,7 +4,7 @@ use oauth2_store::model::{AuditFilter, AuditPosition, AuditRow, Change, KeyAlgor
 use oauth2_store::{Location, LogPosition, Store};
 use oauth2_testkit::postgres::{Postgres, connect};
 
-use crate::fixture::{NOW, audit, client, issue, key, options, token};
+use crate::fixture::{NOW, audit, client, issue, key, options, revocations_since, token};
 
 /// Transactions that the old cluster is ahead.
 const AHEAD: &str = "DO $$ BEGIN FOR i IN 1..5000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$";
@@ -76,7 +76,7 @@ async fn logs_and_lists_of_an_older_cluster_are_in_order_at_once() {
         if round == 0 {
             assert_eq!(names(&rows), names(&before), "all rows, in the same order");
         }
-        let (known, position) = restored.revocations_since(LogPosition::default()).await.unwrap();
+        let (known, position) = revocations_since(&restored, LogPosition::default()).await;
         assert_eq!(known, (1..=3 + round).map(cut_off).collect::<Vec<_>>());
         let changes = restored.changes_position().await.unwrap();
         let newest = rows[0].position;
@@ -91,10 +91,7 @@ async fn logs_and_lists_of_an_older_cluster_are_in_order_at_once() {
         );
         let all = listed(&restored, AuditPosition::Newest, 100).await;
         assert_eq!(names(&all[2..]), names(&rows));
-        assert_eq!(
-            restored.revocations_since(position).await.unwrap().0,
-            [cut_off(4 + round)]
-        );
+        assert_eq!(revocations_since(&restored, position).await.0, [cut_off(4 + round)]);
         let (followed, next) = restored.changes_since(changes).await.unwrap();
         assert_eq!(followed, [Change::Client(id)]);
         assert!(

@@ -2,12 +2,14 @@
 
 use oauth2_store::LogPosition;
 use oauth2_store::model::{Revocation, RevocationTarget};
+use uuid::Uuid;
 
-use crate::fixture::{Fixture, NOW, audit, client};
+use crate::fixture::{Fixture, NOW, audit, client, revocations_since};
 
 on_both!(
     cut_off_of_a_client_covers_earlier_versions_of_it,
     cut_off_of_the_issuer_covers_earlier_versions_of_changed_clients,
+    long_log_is_read_whole_and_in_order,
 );
 
 const AT: u64 = NOW as u64 * 1000;
@@ -29,7 +31,7 @@ async fn revoke(f: &Fixture, target: RevocationTarget) -> Vec<Revocation> {
         .revoke(&revocation, AT, &audit("revocation.cutoff"))
         .await
         .unwrap();
-    let (log, _) = f.store.revocations_since(LogPosition::default()).await.unwrap();
+    let (log, _) = revocations_since(&f.store, LogPosition::default()).await;
     assert_eq!(
         log[log.len() - appended.len()..],
         appended,
@@ -78,4 +80,22 @@ async fn cut_off_of_the_issuer_covers_earlier_versions_of_changed_clients(kind: 
     let appended = revoke(&f, RevocationTarget::Issuer).await;
     assert_eq!(appended[0], Revocation::new(RevocationTarget::Issuer, AT));
     assert_eq!(appended[1..], [Revocation::of_client("changed", AT, 2)]);
+}
+
+async fn long_log_is_read_whole_and_in_order(kind: &str) {
+    let f = Fixture::migrated(kind).await;
+    let token = |n: u64| RevocationTarget::Token {
+        jti: Uuid::from_u128(n.into()),
+        expires_at: NOW + 60,
+    };
+    // Longer than what a backend reads at a time, and then exactly as long.
+    for (count, from) in [(10_003, 0), (9_997, 10_003)] {
+        let rows: Vec<_> = (from..from + count)
+            .map(|n| (Revocation::new(token(n), 0), audit("token.revoke")))
+            .collect();
+        f.store.revoke_many(&rows, AT).await.unwrap();
+        let (log, _) = revocations_since(&f.store, LogPosition::default()).await;
+        let targets: Vec<_> = log.into_iter().map(|revocation| revocation.target).collect();
+        assert!(targets == (0..from + count).map(token).collect::<Vec<_>>());
+    }
 }

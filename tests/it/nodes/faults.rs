@@ -8,7 +8,7 @@ use super::{BY_NOTIFY, BY_POLLING, BY_REDIS, Nodes, PATIENCE, bus, by_redis, dro
 use crate::{BINARY, setup};
 
 /// Tokens are issued, introspected and revoked on every node, and nothing fails.
-async fn nothing_fails(nodes: &Nodes) {
+pub(super) async fn nothing_fails(nodes: &Nodes) {
     let client = nodes.client().await;
     let limited = nodes
         .first()

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Nodes, PATIENCE, bus, by_redis};
 
 /// A client with this rate at the token endpoint, which every node knows.
-async fn limited(nodes: &Nodes, rate: &str) -> Credentials {
+pub(super) async fn limited(nodes: &Nodes, rate: &str) -> Credentials {
     let client = nodes
         .first()
         .register(json!({"scope": "read", "rate_limits": {"token": rate}}))
@@ -29,7 +29,7 @@ async fn limited(nodes: &Nodes, rate: &str) -> Credentials {
 }
 
 /// Requests tokens on every node at the same time. How many got which status.
-async fn statuses(nodes: &Nodes, client: &Credentials, requests_each: usize) -> BTreeMap<u16, usize> {
+pub(super) async fn statuses(nodes: &Nodes, client: &Credentials, requests_each: usize) -> BTreeMap<u16, usize> {
     let each = nodes.0.iter().map(async |node| {
         let mut statuses = Vec::new();
         for _ in 0..requests_each {
@@ -45,7 +45,7 @@ async fn statuses(nodes: &Nodes, client: &Credentials, requests_each: usize) -> 
 }
 
 /// Only allowed and limited requests; how many were allowed.
-fn allowed(counts: &BTreeMap<u16, usize>) -> usize {
+pub(super) fn allowed(counts: &BTreeMap<u16, usize>) -> usize {
     assert!(counts.keys().all(|status| [200, 429].contains(status)), "{counts:?}");
     counts.get(&200).copied().unwrap_or(0)
 }

@@ -226,9 +226,10 @@ impl Postgres {
         assert!(ready.expect("sh").success(), "Postgres did not start, see {socket}/log");
     }
 
-    /// Stops the server (fast shutdown).
+    /// Stops the server (fast shutdown), also if it is frozen.
     pub fn stop(&mut self) {
         if let Some(mut shell) = self.shell.take() {
+            self.thaw();
             drop(shell.stdin.take());
             shell.wait().expect("the server's shell");
         }
@@ -246,18 +247,18 @@ impl Postgres {
 
     /// Aborts every process without a checkpoint (`SIGQUIT`): what is not in the write-ahead log is lost.
     pub fn crash(&mut self) {
-        signal(self.postmaster(), "QUIT");
+        signal(self.postmaster().expect("the server runs"), "QUIT");
         self.stop();
     }
 
-    fn postmaster(&self) -> u32 {
-        let file = std::fs::read_to_string(self.data().join("postmaster.pid")).expect("the server runs");
-        let first = file.lines().next().expect("the first line is the process id");
-        first.parse().expect("a process id")
+    /// The server's first process; `None` if it does not run.
+    fn postmaster(&self) -> Option<u32> {
+        let file = std::fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
+        file.lines().next()?.parse().ok()
     }
 
     fn signal_all(&self, name: &str) {
-        let postmaster = self.postmaster();
+        let Some(postmaster) = self.postmaster() else { return };
         // The postmaster comes first, so that it does not start new backends meanwhile.
         signal(postmaster, name);
         let _ = Command::new("pkill")

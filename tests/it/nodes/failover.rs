@@ -1,0 +1,150 @@
+//! The primary is lost and its standby promoted: nodes follow the hosts of their URL by themselves, and what was acknowledged holds.
+
+use std::time::{Duration, Instant};
+
+use oauth2_testkit::postgres::connect;
+use oauth2_testkit::server::json as body_of;
+use oauth2_testkit::{Credentials, DedicatedServer, Postgres, Setup, until};
+use reqwest::StatusCode;
+use serde_json::json;
+
+use super::{BY_NOTIFY, Nodes, PATIENCE};
+use crate::BINARY;
+
+/// Twice the 3 s within which the contract promises that writes resume.
+const RESUMED_WITHIN: Duration = Duration::from_secs(6);
+
+/// How the primary is lost.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Loss {
+    /// Its processes are gone, its machine refuses connections.
+    Crash,
+    /// Nothing of it responds, but connections to it are accepted, as by a machine whose disk hangs.
+    Hang,
+}
+
+/// A primary that confirms a commit once its standby has it.
+async fn primary_and_standby() -> (Postgres, Postgres) {
+    let primary = Postgres::start(false);
+    let standby = tokio::task::block_in_place(|| primary.standby());
+    // In the primary only: the standby has the configuration that it was copied with.
+    let admin = connect(&primary.url("postgres")).await;
+    for sql in [
+        "ALTER SYSTEM SET synchronous_standby_names = '*'",
+        "SELECT pg_reload_conf()",
+    ] {
+        admin.batch_execute(sql).await.unwrap();
+    }
+    until(PATIENCE, "the standby is synchronous", async || {
+        let sql = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        admin.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == 1
+    })
+    .await;
+    (primary, standby)
+}
+
+/// What clients were told before the primary was lost.
+#[derive(Debug, Default)]
+struct Acknowledged {
+    issued: Vec<String>,
+    revoked: Vec<String>,
+}
+
+/// Issues tokens on a node and revokes every third, until a request fails. Each may fail only with `503`.
+async fn work_until_rejected(node: &DedicatedServer, client: &Credentials) -> Acknowledged {
+    let mut acknowledged = Acknowledged::default();
+    for n in 0.. {
+        let response = node.request_token(client, &[]).await;
+        if !is_accepted(&response) {
+            break;
+        }
+        let token = body_of(response).await["access_token"].as_str().unwrap().to_owned();
+        if n % 3 != 0 {
+            acknowledged.issued.push(token);
+        } else if is_accepted(&node.post(client, "/oauth/revoke", &[("token", &token)]).await) {
+            acknowledged.revoked.push(token);
+        }
+    }
+    acknowledged
+}
+
+fn is_accepted(response: &reqwest::Response) -> bool {
+    let status = response.status();
+    assert!(
+        status == StatusCode::OK
+            || status == StatusCode::SERVICE_UNAVAILABLE && response.headers().contains_key("retry-after"),
+        "{status}"
+    );
+    status == StatusCode::OK
+}
+
+async fn nodes_follow_the_promoted_standby(loss: Loss) {
+    let (mut primary, standby) = primary_and_standby().await;
+    let mut first = Setup::on_postgres(BINARY, &primary).await;
+    let own = first.database_url().unwrap().to_owned();
+    let database = own.rsplit('/').next().unwrap();
+    let (one, other) = (primary.port(), standby.port());
+    first.set(
+        "OAUTH2_DATABASE_URL",
+        format!("postgres://postgres@127.0.0.1:{one},127.0.0.1:{other}/{database}"),
+    );
+    let nodes = Nodes::of(first, 2).await;
+    nodes.hear_each_other().await;
+    let client = nodes
+        .first()
+        .register(json!({"scope": "read", "token_format": "opaque"}))
+        .await;
+    let knows = async || nodes.others()[0].request_token(&client, &[]).await.status() == StatusCode::OK;
+    until(PATIENCE, "the client is known", knows).await;
+
+    let losing = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        match loss {
+            Loss::Crash => tokio::task::block_in_place(|| primary.crash()),
+            Loss::Hang => primary.freeze(),
+        }
+    };
+    let [a, b] = &nodes.0[..] else { unreachable!() };
+    let (of_a, of_b, ()) = tokio::join!(work_until_rejected(a, &client), work_until_rejected(b, &client), losing);
+
+    let promoted = connect(&standby.url("postgres")).await;
+    promoted.batch_execute("SELECT pg_promote()").await.unwrap();
+    let accepts = Instant::now();
+    for node in &nodes.0 {
+        let resumes = async || is_accepted(&node.request_token(&client, &[]).await);
+        until(PATIENCE, "writes resume", resumes).await;
+    }
+    let took = accepts.elapsed();
+    assert!(took <= RESUMED_WITHIN, "{took:?}");
+
+    for node in &nodes.0 {
+        until(PATIENCE, "the node is ready", async || {
+            node.http.get(node.url("/ready")).send().await.unwrap().status() == StatusCode::OK
+        })
+        .await;
+        for acknowledged in [&of_a, &of_b] {
+            assert!(!acknowledged.issued.is_empty() && !acknowledged.revoked.is_empty());
+            for token in &acknowledged.issued {
+                assert!(node.is_active(&client, token).await, "an acknowledged token is lost");
+            }
+            for token in &acknowledged.revoked {
+                assert!(!node.is_active(&client, token).await, "a revoked token is active");
+            }
+        }
+    }
+    nodes.hear_each_other().await;
+    nodes.revocations_are_seen_within(BY_NOTIFY).await;
+    if loss == Loss::Hang {
+        primary.thaw();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_follow_the_standby_of_a_crashed_primary() {
+    nodes_follow_the_promoted_standby(Loss::Crash).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_follow_the_standby_of_a_hanging_primary() {
+    nodes_follow_the_promoted_standby(Loss::Hang).await;
+}

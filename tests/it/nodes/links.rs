@@ -1,0 +1,148 @@
+//! Slow and broken networks: between the nodes and Redis, and between one node and the store, as in a second region.
+
+use std::time::{Duration, Instant};
+
+use oauth2_testkit::{Condition, DedicatedServer, Kind, Link, Postgres, Redis, until};
+use reqwest::StatusCode;
+use serde_json::json;
+
+use super::faults::nothing_fails;
+use super::limits::{allowed, limited, statuses};
+use super::{BY_POLLING, BY_REDIS, Nodes, PATIENCE, by_redis};
+use crate::setup;
+
+/// One way between two regions of a continent.
+const BETWEEN_REGIONS: Duration = Duration::from_millis(40);
+
+/// A node beside others, whose connections to the store pass through a link.
+async fn node_at_a_distance(nodes: &Nodes) -> (DedicatedServer, Link) {
+    let setup = nodes.first().setup.second_node();
+    let url = setup.database_url().unwrap().to_owned();
+    let port = Postgres::shared().port();
+    let link = Link::to(port).await;
+    let through = url.replace(&format!(":{port}/"), &format!(":{}/", link.port()));
+    assert_ne!(through, url);
+    let node = DedicatedServer::start(setup.with("OAUTH2_DATABASE_URL", through)).await;
+    (node, link)
+}
+
+async fn readiness(node: &DedicatedServer) -> StatusCode {
+    node.http.get(node.url("/ready")).send().await.unwrap().status()
+}
+
+/// A Redis that takes longer than a node waits for it: by a little, and by more than a connection may take.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_redis_costs_time_only() {
+    let redis = Redis::start(&[]);
+    let link = Link::to(redis.port()).await;
+    let nodes = Nodes::start(2, &[("OAUTH2_REDIS_URL", format!("redis://127.0.0.1:{}", link.port()))]).await;
+    nodes.hear_each_other().await;
+    for delay in [Duration::from_millis(25), Duration::from_secs(1)] {
+        link.set(Condition::Delayed(delay));
+        nothing_fails(&nodes).await;
+        let client = limited(&nodes, "60/h:60").await;
+        let counts = statuses(&nodes, &client, 40).await;
+        assert!(allowed(&counts) <= 60, "{counts:?}");
+        nodes.revocations_are_seen_within(BY_POLLING).await;
+    }
+    link.set(Condition::Delayed(Duration::ZERO));
+    nodes.hear_each_other().await;
+    nodes.revocations_are_seen_within(BY_REDIS).await;
+}
+
+/// Its hints still arrive, but it cannot confirm that they are all: it says so, and the others go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_cut_off_from_the_store_says_nothing_of_tokens() {
+    let redis = Redis::start(&[]);
+    let mut nodes = Nodes::start(2, &by_redis(&redis)).await;
+    let (cut, link) = node_at_a_distance(&nodes).await;
+    nodes.0.push(cut);
+    nodes.hear_each_other().await;
+    let client = nodes.client().await;
+    let [first, second, cut] = &nodes.0[..] else {
+        unreachable!()
+    };
+    for condition in [Condition::Silent, Condition::Cut] {
+        let (kept, revoked) = (first.token(&client).await, first.token(&client).await);
+        assert!(cut.is_active(&client, &kept).await && cut.is_active(&client, &revoked).await);
+        link.set(condition);
+        first.revoke(&client, &revoked).await;
+        let told = Instant::now();
+        let mut statuses = Vec::new();
+        until(PATIENCE, "the node stops saying active", async || {
+            let response = cut.post(&client, "/oauth/introspect", &[("token", &revoked)]).await;
+            statuses.push(response.status());
+            if response.status() == StatusCode::OK {
+                let is_active = oauth2_testkit::server::json(response).await["active"]
+                    .as_bool()
+                    .unwrap();
+                assert!(!is_active || told.elapsed() <= BY_REDIS, "the hint was not heard");
+            }
+            let response = cut.post(&client, "/oauth/introspect", &[("token", &kept)]).await;
+            response.status() == StatusCode::SERVICE_UNAVAILABLE
+        })
+        .await;
+        assert!(told.elapsed() <= 2 * Duration::from_secs(5), "{:?}", told.elapsed());
+        assert_eq!(readiness(cut).await, StatusCode::SERVICE_UNAVAILABLE);
+        let rejected = cut.request_token(&client, &[]).await;
+        assert_eq!(rejected.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(rejected.headers().contains_key("retry-after"));
+        for node in [first, second] {
+            assert!(node.is_active(&client, &kept).await && !node.is_active(&client, &revoked).await);
+            assert_eq!(readiness(node).await, StatusCode::OK);
+            node.token(&client).await;
+        }
+        link.set(Condition::Delayed(Duration::ZERO));
+        until(PATIENCE, "the node is ready again", async || {
+            readiness(cut).await == StatusCode::OK
+        })
+        .await;
+        until(PATIENCE, "it issues again", async || {
+            cut.request_token(&client, &[]).await.status() == StatusCode::OK
+        })
+        .await;
+        assert!(cut.is_active(&client, &kept).await && !cut.is_active(&client, &revoked).await);
+    }
+}
+
+/// A site whose store is in another region: each promise holds, later by the way there. Docs: `docs/regions.md`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_region_is_later_by_the_distance_only() {
+    crate::quotas::not_at_the_full_hour().await;
+    let mut nodes = Nodes::of(setup(Kind::Postgres).await, 1).await;
+    let (far, link) = node_at_a_distance(&nodes).await;
+    link.set(Condition::Delayed(BETWEEN_REGIONS));
+    nodes.0.push(far);
+    nodes.hear_each_other().await;
+    // Between the regions goes the notification, and at a cut-off the read of the store that follows it.
+    let bound = super::BY_NOTIFY + 4 * BETWEEN_REGIONS;
+    nodes.revocations_are_seen_within(bound).await;
+    nodes.0.reverse();
+    nodes.revocations_are_seen_within(bound).await;
+
+    let client = nodes
+        .first()
+        .register(json!({"scope": "read", "quotas": {"day": 40}}))
+        .await;
+    let knows = async || {
+        let response = nodes.others()[0]
+            .post(&client, "/oauth/introspect", &[("token", "x")])
+            .await;
+        response.status() == StatusCode::OK
+    };
+    until(PATIENCE, "the client is known", knows).await;
+    let counts = statuses(&nodes, &client, 40).await;
+    let issued = allowed(&counts);
+    assert!(issued <= 40, "{counts:?}");
+    // What a node has leased and not spent returns to the other.
+    let mut total = issued;
+    until(PATIENCE, "the quota is used up", async || {
+        for node in &nodes.0 {
+            total += usize::from(node.request_token(&client, &[]).await.status() == StatusCode::OK);
+        }
+        total >= 40
+    })
+    .await;
+    assert_eq!(total, 40);
+    assert_eq!(allowed(&statuses(&nodes, &client, 5).await), 0);
+}
