@@ -8,6 +8,7 @@ token is verified when it is issued and again shortly before it expires.
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 import threading
@@ -27,6 +28,9 @@ from common import TIMEOUT, CheckFailed, Client, Json, Server, check, decode
 
 # RFC 9864 deprecates the name EdDSA in favour of Ed25519 for this curve; most verifiers know the former only.
 warnings.simplefilter("ignore", SecurityWarning)
+
+CLOCK = time.time() - time.monotonic()
+"""Difference of this machine's clocks at the start, in seconds."""
 
 LAST_CHECK = 0.5
 """Seconds before its expiry at which a token is verified for the last time."""
@@ -78,9 +82,18 @@ def verify(algorithm: str, token: str, keys: Keys, shared: str | None) -> None:
         header = json.loads(decode(token.split(".")[0]))
         check(header["alg"] == algorithm, f"alg of a token is not {algorithm}")
         key = OctKey.import_key(shared) if shared is not None else keys.get(header["kid"])
-        jwt.JWTClaimsRegistry(leeway=0).validate(jwt.decode(token, key, algorithms=[algorithm]).claims)
+        claims = jwt.decode(token, key, algorithms=[algorithm]).claims
+        # No leeway, unless this machine's clock was set back: then a token of the moment before is in the future for every verifier.
+        jwt.JWTClaimsRegistry(leeway=math.ceil(set_back())).validate(claims)
     except (JoseError, PysetoError, ValueError) as error:
-        raise CheckFailed(f"verification of a {algorithm} token fails: {type(error).__name__}") from error
+        reason = f"{type(error).__name__}: {error}, at {time.time():.3f}"
+        raise CheckFailed(f"verification of a {algorithm} token fails: {reason}") from error
+
+
+def set_back() -> float:
+    """By how much this machine's clock was set back since the program began, in seconds, if by more than a millisecond."""
+    seconds = CLOCK - (time.time() - time.monotonic())
+    return seconds if seconds > 0.001 else 0
 
 
 def wait_for_stdin(ended: threading.Event) -> None:
