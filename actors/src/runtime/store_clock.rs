@@ -78,7 +78,15 @@ impl StoreClock {
         let known = self.offset_ms.load(Ordering::Relaxed);
         let mut step = 0;
         if !(lowest - 1..=highest + 1).contains(&known) {
-            let offset = i64::midpoint(lowest, highest);
+            let nearest = known.clamp(lowest, highest);
+            // Where the store's clock was set, the middle is the best guess. A drift moves the clock only as far as is certain: by half of a
+            // long round trip it could be ahead of the store's, and tokens would be issued in the future.
+            let is_set = known.abs_diff(nearest) > STEP_MS;
+            let offset = if is_set {
+                i64::midpoint(lowest, highest)
+            } else {
+                nearest
+            };
             self.offset_ms.store(offset, Ordering::Relaxed);
             step = offset - known;
         }
@@ -122,6 +130,20 @@ mod tests {
     use super::*;
 
     const START: u64 = 1_700_000_000_000;
+
+    #[test]
+    fn a_drift_is_followed_no_further_than_is_certain() {
+        let local = Arc::new(ManualClock::at(START));
+        let clock = StoreClock::new(Arc::clone(&local) as Arc<dyn Clock>);
+        // The request waited for a second, the response was there at once.
+        local.advance(1000);
+        assert_eq!(clock.observe(START + 1003, START), None);
+        assert_eq!(clock.unix_ms(), START + 1003);
+        // The request arrived at once, the response a second later.
+        local.advance(1000);
+        assert_eq!(clock.observe(START + 1000, START + 1000), None);
+        assert_eq!(clock.unix_ms(), START + 2000);
+    }
 
     #[test]
     fn only_a_difference_beyond_the_round_trip_is_applied() {

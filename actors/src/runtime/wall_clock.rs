@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A wall clock.
 pub trait Clock: std::fmt::Debug + Send + Sync {
@@ -22,33 +22,35 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn unix_ms(&self) -> u64 {
-        // A clock set before 1970 reads as 1970: ids then stand still rather than wrap.
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |elapsed| elapsed.as_millis() as u64)
+        since_1970().as_millis() as u64
     }
+}
+
+/// The operating system's time. A clock set before 1970 reads as 1970: ids then stand still rather than wrap.
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// A clock that began with the operating system's and that no one can set.
 #[derive(Debug, Clone, Copy)]
 pub struct MonotonicClock {
     began: Instant,
-    began_ms: u64,
+    began_at: Duration,
 }
 
 impl MonotonicClock {
     /// A clock that shows the operating system's time now.
     pub fn begin() -> Self {
-        Self {
-            began: Instant::now(),
-            began_ms: SystemClock.unix_ms(),
-        }
+        // In this order: if the process is suspended in between, the clock is behind, and issues no tokens of the future.
+        let began_at = since_1970();
+        let began = Instant::now();
+        Self { began, began_at }
     }
 }
 
 impl Clock for MonotonicClock {
     fn unix_ms(&self) -> u64 {
-        self.began_ms + self.began.elapsed().as_millis() as u64
+        (self.began_at + self.began.elapsed()).as_millis() as u64
     }
 }
 

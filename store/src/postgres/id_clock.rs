@@ -9,7 +9,7 @@ use crate::model::{Slew, StoreTime};
 impl PostgresStore {
     pub(crate) async fn time(&self) -> Result<StoreTime> {
         with_connection!(self, ORDINARY, |connection| {
-            let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
+            let sql = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint,
                     reserved_ms, slew_from_ms, slew_ahead_ms FROM id_clock";
             let row = connection.query_one(sql, &[]).await?;
             let ms = |index| Ok::<_, tokio_postgres::Error>(row.try_get::<_, i64>(index)? as u64);
