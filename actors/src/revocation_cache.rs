@@ -131,6 +131,10 @@ impl RevocationCache {
                     // The log since `position` may be too long for the timeout of a poll; a first read has a longer one.
                     self.position = None;
                 }
+                if self.position.is_none() {
+                    // What was read of the log before the failure may be corrected until all of it is read.
+                    self.view = Arc::new(RevocationView::new(self.view.generation));
+                }
                 return;
             }
         };

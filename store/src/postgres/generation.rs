@@ -25,6 +25,11 @@ impl Generations {
             current: Arc::clone(&self.0),
         }
     }
+
+    /// Ends the generation of every connection so far: they are to a host that is no longer used.
+    pub(super) fn end_all(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Generation {

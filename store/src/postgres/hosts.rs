@@ -10,11 +10,11 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, LoadBalanceHosts};
 
-/// How long each further host waits for those before it. A host in the same region has responded by then.
+/// How long a host may take before the next one is tried beside it.
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// How long the other hosts may take once one has failed: the next attempt may find it promoted.
-const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
+/// How long after a failure a host is tried again, while another has not responded yet: it may have been promoted.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Which host to try first.
 #[derive(Debug, Default)]
@@ -23,51 +23,72 @@ pub(super) struct Hosts {
     first: AtomicUsize,
 }
 
+/// What was opened on one of the hosts.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Opened<T> {
+    pub(super) value: T,
+    /// Whether the connection before it was to another host.
+    pub(super) is_elsewhere: bool,
+}
+
 impl Hosts {
-    /// Opens a connection to the first host that `open` succeeds for. `Err(None)`: none responded in time.
-    pub(super) async fn open<T, E, F>(&self, config: &Config, open: impl Fn(Config) -> F) -> Result<T, Option<E>>
+    /// Opens a connection to the first host that `open` succeeds for. Fails when every host has failed; a host that never responds is
+    /// waited for, so the caller limits the time.
+    pub(super) async fn open<T, E, F>(&self, config: &Config, open: impl Fn(Config) -> F) -> Result<Opened<T>, E>
     where
         F: Future<Output = Result<T, E>>,
     {
-        let count = config.get_hosts().len().max(config.get_hostaddrs().len()).max(1);
+        let count = count(config);
         let is_balanced = config.get_load_balance_hosts() == LoadBalanceHosts::Random;
         let first = if is_balanced {
             self.first.fetch_add(1, Ordering::Relaxed)
         } else {
             self.first.load(Ordering::Relaxed)
         };
-        let attempt = |turn: usize| {
-            let index = first.wrapping_add(turn) % count;
+        let attempt = |index: usize, after: Duration| {
             let opening = open(only(config, index));
             async move {
-                sleep(STAGGER * turn as u32).await;
+                sleep(after).await;
                 (index, opening.await)
             }
         };
-        let mut attempts: FuturesUnordered<_> = (0..count).map(attempt).collect();
-        let mut failure = None;
+        let mut next = (0..count).map(|turn| first.wrapping_add(turn) % count);
+        let mut has_failed = vec![false; count];
+        let mut attempts = FuturesUnordered::new();
         loop {
-            let next = match failure {
-                None => attempts.next().await,
-                Some(_) => timeout(AFTER_A_FAILURE, attempts.next()).await.unwrap_or(None),
+            if let Some(index) = next.next() {
+                attempts.push(attempt(index, Duration::ZERO));
+            }
+            let Ok(Some((index, outcome))) = timeout(STAGGER, attempts.next()).await else {
+                continue;
             };
-            match next {
-                Some((index, Ok(opened))) => {
-                    if !is_balanced {
-                        self.first.store(index, Ordering::Relaxed);
-                    }
-                    return Ok(opened);
+            match outcome {
+                Ok(value) => {
+                    let is_elsewhere = !is_balanced && self.first.swap(index, Ordering::Relaxed) != index;
+                    return Ok(Opened { value, is_elsewhere });
                 }
-                Some((_, Err(error))) => failure = Some(error),
-                None => return Err(failure),
+                Err(error) => {
+                    has_failed[index] = true;
+                    if has_failed.iter().all(|failed| *failed) {
+                        return Err(error);
+                    }
+                    attempts.push(attempt(index, AGAIN));
+                }
             }
         }
     }
 }
 
+/// The number of hosts to try one by one. A list that the driver rejects, or of addresses, is left to the driver as a whole.
+fn count(config: &Config) -> usize {
+    let (hosts, ports) = (config.get_hosts().len(), config.get_ports().len());
+    let is_plain = config.get_hostaddrs().is_empty() && (ports <= 1 || ports == hosts);
+    if is_plain { hosts.max(1) } else { 1 }
+}
+
 /// The same configuration with one of its hosts. The driver cannot remove hosts.
 fn only(config: &Config, index: usize) -> Config {
-    if config.get_hosts().len() <= 1 && config.get_hostaddrs().len() <= 1 {
+    if count(config) == 1 {
         return config.clone();
     }
     let mut one = Config::new();
@@ -75,9 +96,6 @@ fn only(config: &Config, index: usize) -> Config {
         Some(Host::Tcp(name)) => drop(one.host(name)),
         Some(Host::Unix(path)) => drop(one.host_path(path)),
         None => {}
-    }
-    if let Some(address) = config.get_hostaddrs().get(index) {
-        one.hostaddr(*address);
     }
     // As in the driver: one port per host, or one for all.
     let ports = config.get_ports();
@@ -116,7 +134,8 @@ fn only(config: &Config, index: usize) -> Config {
         .ssl_mode(config.get_ssl_mode())
         .ssl_negotiation(config.get_ssl_negotiation())
         .target_session_attrs(config.get_target_session_attrs())
-        .channel_binding(config.get_channel_binding());
+        .channel_binding(config.get_channel_binding())
+        .load_balance_hosts(config.get_load_balance_hosts());
     one
 }
 
@@ -129,7 +148,7 @@ mod tests {
     fn a_host_keeps_every_other_parameter() {
         let parameters = "options=-c%20geqo=off&application_name=a&sslmode=require&sslnegotiation=direct&connect_timeout=3&\
              tcp_user_timeout=4&keepalives=0&keepalives_idle=5&keepalives_interval=6&keepalives_retries=7&\
-             target_session_attrs=read-write&channel_binding=require";
+             target_session_attrs=read-write&channel_binding=require&load_balance_hosts=random";
         let config = |hosts: &str| -> Config {
             let url = format!("postgres://user:password@{hosts}/name?{parameters}");
             url.parse().expect("a URL")
@@ -138,32 +157,93 @@ mod tests {
         assert_eq!(only(&several, 0), config("one:1"));
         assert_eq!(only(&several, 1), config("two:2"));
         assert_eq!(only(&config("one"), 0), config("one"));
+        for left_to_the_driver in ["one:1,two:2,three:3", "one,two"] {
+            let mut config = config(left_to_the_driver);
+            config.hostaddr(std::net::Ipv4Addr::LOCALHOST.into());
+            assert_eq!(only(&config, 0), config);
+        }
+    }
+
+    fn name(config: &Config) -> String {
+        match &config.get_hosts()[0] {
+            Host::Tcp(name) => name.clone(),
+            Host::Unix(path) => path.display().to_string(),
+        }
+    }
+
+    /// Opens with what `outcome` says of each host, and of the how manieth attempt: after how long, and whether.
+    async fn opened(
+        hosts: &Hosts,
+        url: &str,
+        outcome: impl Fn(&str, u32) -> (Duration, bool),
+    ) -> (Result<Opened<String>, String>, Duration) {
+        let began = tokio::time::Instant::now();
+        let config: Config = url.parse().expect("a URL");
+        let attempts = std::cell::RefCell::new(std::collections::HashMap::<String, u32>::new());
+        let open = |config: Config| {
+            let (name, attempts, outcome) = (name(&config), &attempts, &outcome);
+            async move {
+                let attempt = *attempts
+                    .borrow_mut()
+                    .entry(name.clone())
+                    .and_modify(|n| *n += 1)
+                    .or_insert(1);
+                let (after, is_open) = outcome(&name, attempt);
+                sleep(after).await;
+                if is_open { Ok(name) } else { Err(name) }
+            }
+        };
+        (hosts.open(&config, open).await, began.elapsed())
+    }
+
+    const LONG: Duration = Duration::from_hours(1);
+
+    fn at(name: &str, is_elsewhere: bool) -> Opened<String> {
+        let value = name.to_owned();
+        Opened { value, is_elsewhere }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_host_that_does_not_respond_delays_nothing_twice() {
-        let config: Config = "postgres://u@silent,standby/d".parse().expect("a URL");
-        let name = |config: &Config| match &config.get_hosts()[0] {
-            Host::Tcp(name) => name.clone(),
-            Host::Unix(path) => path.display().to_string(),
+    async fn a_host_that_does_not_respond_delays_once() {
+        let (hosts, url) = (Hosts::default(), "postgres://u@silent,standby/d");
+        let outcome = |name: &str, _| (if name == "silent" { LONG } else { Duration::ZERO }, true);
+        assert_eq!(opened(&hosts, url, outcome).await, (Ok(at("standby", true)), STAGGER));
+        assert_eq!(
+            opened(&hosts, url, outcome).await,
+            (Ok(at("standby", false)), Duration::ZERO)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_standby_is_asked_again_until_it_is_promoted() {
+        let outcome = |name: &str, attempt| match name {
+            "silent" => (LONG, true),
+            _ => (Duration::ZERO, attempt > 2),
         };
-        let open = async |config: Config| match name(&config).as_str() {
-            "silent" => std::future::pending().await,
-            other => Ok::<_, ()>(other.to_owned()),
+        let found = opened(&Hosts::default(), "postgres://u@silent,standby/d", outcome).await;
+        assert_eq!(found, (Ok(at("standby", true)), STAGGER + 2 * AGAIN));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_distant_host_has_the_time_it_needs() {
+        let distant = Duration::from_secs(3);
+        let outcome = |name: &str, _| match name {
+            "distant" => (distant, true),
+            _ => (Duration::ZERO, false),
         };
-        let hosts = Hosts::default();
-        for expected in [STAGGER, Duration::ZERO] {
-            let began = tokio::time::Instant::now();
-            assert_eq!(hosts.open(&config, open).await, Ok("standby".to_owned()));
-            assert_eq!(began.elapsed(), expected);
+        for url in ["postgres://u@distant,near/d", "postgres://u@near,distant/d"] {
+            let (found, took) = opened(&Hosts::default(), url, outcome).await;
+            assert_eq!(found.map(|opened| opened.value), Ok("distant".to_owned()));
+            assert_eq!(took, distant, "the next host follows at once on one that fails");
         }
-        // The other host fails, as a standby does: soon enough to try again.
-        let began = tokio::time::Instant::now();
-        let fails = async |config: Config| match name(&config).as_str() {
-            "silent" => std::future::pending().await,
-            _ => Err::<(), _>("read-only"),
-        };
-        assert_eq!(hosts.open(&config, fails).await, Err(Some("read-only")));
-        assert_eq!(began.elapsed(), AFTER_A_FAILURE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_every_host_has_failed_the_last_error_is_reported_at_once() {
+        let found = opened(&Hosts::default(), "postgres://u@one,two/d", |_, _| {
+            (Duration::ZERO, false)
+        })
+        .await;
+        assert_eq!(found, (Err("two".to_owned()), Duration::ZERO));
     }
 }

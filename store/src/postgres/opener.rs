@@ -18,7 +18,7 @@ use super::backends::{BACKEND_ID, Backends};
 use super::connection::{Connection, Session};
 use super::failure::to_store_error;
 use super::generation::Generations;
-use super::hosts::Hosts;
+use super::hosts::{Hosts, Opened};
 use super::tls;
 use super::url::{self, TlsOptions, Verification};
 use crate::error::{Result, StoreError};
@@ -139,9 +139,9 @@ impl Opener {
 
     async fn open(&self) -> std::result::Result<Connection, StoreError> {
         self.backends.check()?;
-        let generation = self.generations.now();
+        let mut generation = self.generations.now();
         let tls = self.tls()?;
-        let (client, value) = self
+        let opened = self
             .reach(|config| async {
                 let manager = PostgresConnectionManager::new(config, tls.clone());
                 let client = manager.connect().await?;
@@ -152,6 +152,11 @@ impl Opener {
                 Ok((client, value))
             })
             .await?;
+        if opened.is_elsewhere {
+            self.generations.end_all();
+            generation = self.generations.now();
+        }
+        let (client, value) = opened.value;
         let (claim, session) = match self.pooler {
             // A server that reports no backend cannot be checked for a pooler.
             Pooler::None if value.is_empty() => (None, Session::Dedicated(HashMap::new())),
@@ -177,15 +182,15 @@ impl Opener {
     /// Opens a connection that the caller drives, outside the pool.
     pub(super) async fn connect_alone(&self) -> Result<(Client, Driver)> {
         let tls = self.tls()?;
-        self.reach(|config| {
+        let connect = |config: Config| {
             let tls = tls.clone();
             async move { config.connect(tls).await }
-        })
-        .await
+        };
+        Ok(self.reach(connect).await?.value)
     }
 
     /// Opens something on the first of the hosts that it succeeds on.
-    async fn reach<T, F>(&self, open: impl Fn(Config) -> F) -> Result<T>
+    async fn reach<T, F>(&self, open: impl Fn(Config) -> F) -> Result<Opened<T>>
     where
         F: Future<Output = std::result::Result<T, Error>>,
     {
@@ -194,11 +199,11 @@ impl Opener {
         // The driver's own limit covers one address; this one covers name resolution, all addresses and the settings.
         match tokio::time::timeout(self.connect_timeout, opening).await {
             Ok(Ok(opened)) => Ok(opened),
-            Ok(Err(Some(error))) => Err(match tls::describe_error(&error, &self.tls_options, &self.address) {
+            Ok(Err(error)) => Err(match tls::describe_error(&error, &self.tls_options, &self.address) {
                 Some(text) => StoreError::Corrupt(text),
                 None => self.connect_error(&error),
             }),
-            Ok(Err(None)) | Err(_) => Err(StoreError::Unavailable(format!(
+            Err(_) => Err(StoreError::Unavailable(format!(
                 "cannot connect to {}: the server did not respond in time",
                 self.address
             ))),

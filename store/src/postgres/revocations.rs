@@ -17,6 +17,9 @@ use crate::model::log::LogPosition;
 use crate::model::{AuditEntry, CutOff, Revocation};
 use crate::row;
 
+/// Rows that are passed on before other tasks of the thread go on.
+const YIELD_EVERY: usize = 10_000;
+
 /// Table expression with a sum that differs when a cut-off was corrected.
 macro_rules! corrections {
     () => {
@@ -135,7 +138,10 @@ impl PostgresStore {
                 return Ok(position);
             }
             if position.is_comparable(&from) {
-                found.into_iter().for_each(on_row);
+                for chunk in found.chunks(YIELD_EVERY) {
+                    chunk.iter().cloned().for_each(&mut *on_row);
+                    tokio::task::yield_now().await;
+                }
                 return Ok(position);
             }
         }

@@ -62,6 +62,7 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.accepting.abort();
+        self.set(Condition::Cut);
     }
 }
 
