@@ -66,3 +66,13 @@ children() {
         sed -nE "s/^([0-9]+) \(.*\) [A-Za-z] $1 .*/\1/p" "$file" 2>/dev/null || true
     done
 }
+
+# Waits until a process that listens on a port says that it is ready.
+wait_until_ready() {
+    for _ in {1..300}; do
+        is_running "$1" || return 1
+        curl -sf -o /dev/null --noproxy '*' --max-time 2 "http://127.0.0.1:$2/ready" && return
+        sleep 0.1
+    done
+    return 1
+}

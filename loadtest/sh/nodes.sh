@@ -60,7 +60,7 @@ start_other_nodes() {
     haproxy_id=$!
     wait_until_ready "$haproxy_id" "$front" || fatal "HAProxy did not start, see $results/haproxy.log"
     export BASE_URL=http://127.0.0.1:$front
-    # Rates and quotas hold for all nodes together, so the checks are those of one. One node's metrics say nothing about the others.
+    # Rates and quotas hold for all nodes together, so the checks are the same as for one node. One node's metrics say nothing about the others.
     export NODES=1 METRICS_URL=none
 }
 
@@ -88,16 +88,6 @@ backend nodes
     default-server check inter 250ms fall 2 rise 1
 END
     for port in "$@"; do printf '    server node-%s 127.0.0.1:%s\n' "$port" "$port"; done
-}
-
-# Waits until a process that listens on a port says that it is ready.
-wait_until_ready() {
-    for _ in {1..300}; do
-        is_running "$1" || return 1
-        curl -sf -o /dev/null --noproxy '*' --max-time 2 "http://127.0.0.1:$2/ready" && return
-        sleep 0.1
-    done
-    return 1
 }
 
 stop_nodes() {

@@ -59,11 +59,8 @@ start_server() {
 
 # Returns 1 if the server exited, 2 if it was not ready in time.
 wait_for_server() {
-    for _ in {1..300}; do
-        is_running "$server_id" || return 1
-        curl -sf -o /dev/null --noproxy '*' --max-time 2 "http://127.0.0.1:$1/ready" && return
-        sleep 0.1
-    done
+    wait_until_ready "$server_id" "$1" && return
+    is_running "$server_id" || return 1
     stop "$server_id" TERM 10
     return 2
 }

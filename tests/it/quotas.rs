@@ -168,7 +168,7 @@ async fn crash_loses_at_most_one_second_of_counting(kind: Kind) {
         counted + last >= all,
         "{counted} counted of {all}, {last} in the last second"
     );
-    // Where nodes share a store, what was leased counts: less than a second's requests.
+    // Where nodes share a store, leased tokens count: less than a second's requests.
     let leased = if kind == Kind::Postgres { last } else { 0 };
     assert!(counted <= all + 64 + leased, "{counted} counted of {all}");
     assert!(last < all, "there was more than a second");

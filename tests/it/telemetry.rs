@@ -68,7 +68,7 @@ async fn trace_of_a_token_request_is_complete(kind: Kind) {
             "quotas": {"hour": 1000},
         }))
         .await;
-    // What is exported before the collector is ready is dropped.
+    // Exports before the collector is ready are dropped.
     collector
         .until(|received| !received.metrics.is_empty() && !received.logs.is_empty())
         .await;

@@ -61,7 +61,7 @@ def main():
     arguments = parser.parse_args()
     children = [subprocess.Popen([sys.executable, "-u", "-m", "oteltap", "--port", str(arguments.http)])]
     if arguments.grpc:
-        # Rotel acknowledges an export before it has passed it on: what it gets while OtelTap does not listen yet is lost.
+        # Rotel acknowledges an export before it has passed it on: exports that arrive before OtelTap listens are lost.
         wait_until_open(arguments.http)
         Decompressor.target = f"http://127.0.0.1:{arguments.http}"
         server = ThreadingHTTPServer(("127.0.0.1", 0), Decompressor)

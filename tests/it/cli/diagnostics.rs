@@ -144,7 +144,7 @@ fn check<'a>(found: &'a Value, name: &str) -> &'a Value {
     check.unwrap_or(&Value::Null)
 }
 
-/// What the doctor says of one thing.
+/// One check of the doctor.
 fn status(found: &Value, name: &str) -> Value {
     check(found, name)["status"].clone()
 }

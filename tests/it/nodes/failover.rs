@@ -1,5 +1,6 @@
 //! The primary is lost and its standby promoted: nodes follow the hosts of their URL by themselves, and what was acknowledged holds.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use oauth2_testkit::postgres::connect;
@@ -13,6 +14,9 @@ use crate::BINARY;
 
 /// Twice the 3 s within which the contract promises that writes resume.
 const RESUMED_WITHIN: Duration = Duration::from_secs(6);
+
+/// Tokens that the nodes have issued when the primary is lost.
+const AT_WORK: usize = 100;
 
 /// How the primary is lost.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,21 +47,22 @@ async fn primary_and_standby() -> (Postgres, Postgres) {
     (primary, standby)
 }
 
-/// What clients were told before the primary was lost.
+/// Tokens whose issuance or revocation was acknowledged before the primary was lost.
 #[derive(Debug, Default)]
 struct Acknowledged {
     issued: Vec<String>,
     revoked: Vec<String>,
 }
 
-/// Issues tokens on a node and revokes every third, until a request fails. Each may fail only with `503`.
-async fn work_until_rejected(node: &DedicatedServer, client: &Credentials) -> Acknowledged {
+/// Issues tokens on a node, counts them, and revokes every third, until a request fails. Each may fail only with `503`.
+async fn work_until_rejected(node: &DedicatedServer, client: &Credentials, issued: &AtomicUsize) -> Acknowledged {
     let mut acknowledged = Acknowledged::default();
     for n in 0.. {
         let response = node.request_token(client, &[]).await;
         if !is_accepted(&response) {
             break;
         }
+        issued.fetch_add(1, Ordering::Relaxed);
         let token = body_of(response).await["access_token"].as_str().unwrap().to_owned();
         if n % 3 != 0 {
             acknowledged.issued.push(token);
@@ -78,7 +83,7 @@ fn is_accepted(response: &reqwest::Response) -> bool {
     status == StatusCode::OK
 }
 
-/// What a node says of a token; a node that has just found the new primary may answer 503 first.
+/// Whether a token is active on a node; a node that has just found the new primary may answer 503 first.
 async fn is_active(node: &DedicatedServer, client: &Credentials, token: &str) -> bool {
     let mut active = None;
     until(PATIENCE, "the node answers", async || {
@@ -104,23 +109,29 @@ async fn nodes_follow_the_promoted_standby(loss: Loss) {
     );
     let nodes = Nodes::of(first, 2).await;
     nodes.hear_each_other().await;
-    let client = nodes
-        .first()
-        .register(json!({"scope": "read", "token_format": "opaque"}))
-        .await;
-    let knows = async || nodes.others()[0].request_token(&client, &[]).await.status() == StatusCode::OK;
-    until(PATIENCE, "the client is known", knows).await;
+    let client = nodes.register(json!({"scope": "read", "token_format": "opaque"})).await;
 
-    let losing = tokio::task::spawn_blocking(move || {
-        std::thread::sleep(Duration::from_millis(500));
-        match loss {
-            Loss::Crash => primary.crash(),
-            Loss::Hang => primary.freeze(),
-        }
-        primary
-    });
+    let issued = AtomicUsize::new(0);
+    let losing = async {
+        until(PATIENCE, "the nodes are at work", async || {
+            issued.load(Ordering::Relaxed) >= AT_WORK
+        })
+        .await;
+        tokio::task::spawn_blocking(move || {
+            match loss {
+                Loss::Crash => primary.crash(),
+                Loss::Hang => primary.freeze(),
+            }
+            primary
+        })
+        .await
+    };
     let [a, b] = &nodes.0[..] else { unreachable!() };
-    let (of_a, of_b, gone) = tokio::join!(work_until_rejected(a, &client), work_until_rejected(b, &client), losing);
+    let (of_a, of_b, gone) = tokio::join!(
+        work_until_rejected(a, &client, &issued),
+        work_until_rejected(b, &client, &issued),
+        losing
+    );
     let gone = gone.unwrap();
 
     let promoted = connect(&standby.url("postgres")).await;

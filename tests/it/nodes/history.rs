@@ -1,4 +1,4 @@
-//! What one node has confirmed holds on every node, whatever the order in which they read of it: also on one that was paused, or cut off from
+//! A change that one node has confirmed holds on every node, in any order of reading: also on a node that was paused, or cut off from
 //! the bus, in between.
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::{BY_POLLING, Nodes, PATIENCE, by_redis};
 /// Longer than a node may answer from views that the store has not confirmed.
 const PAUSE: Duration = Duration::from_millis(5500);
 
-/// What a node says of a token: `None` if it does not answer with 200, as one that is stale, or does not know the caller's new secret yet.
+/// Whether a token is active on a node. `None`: the node does not answer with 200, because it is stale or does not know the caller's new secret.
 async fn verdict(node: &DedicatedServer, client: &Credentials, token: &str) -> Option<bool> {
     let response = node.post(client, "/oauth/introspect", &[("token", token)]).await;
     if response.status() != StatusCode::OK {
@@ -38,7 +38,7 @@ async fn rotate_and_revoke(node: &DedicatedServer, client: &Credentials) -> Cred
     Credentials::new(client.id.clone(), secret)
 }
 
-/// A node that was paused through all of it: what it issues by the old secret afterwards is inactive everywhere, and it never says that a
+/// On a node that was paused throughout: tokens that it issues by the old secret afterwards are inactive everywhere, and it never says that a
 /// revoked token is active.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_node_revives_nothing() {
@@ -92,7 +92,7 @@ async fn a_paused_node_revives_nothing() {
     }
 }
 
-/// A node whose hints and those of others are lost: the orders of the first node hold there within the time of polls.
+/// On a node that sends and receives no hints: the orders of the first node hold within the time of polls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_cut_off_from_the_bus_follows_by_polls() {
     let redis = Redis::start(&["--user", "cut", "on", ">cut", "~*", "&*", "+@all"]);

@@ -9,23 +9,13 @@ use serde_json::json;
 
 use super::{Nodes, PATIENCE, bus, by_redis};
 
+/// For less than this a node does not ask Redis again for a bucket that was empty.
+const EMPTY_BUCKET_IS_NOT_ASKED: Duration = Duration::from_millis(60);
+
 /// A client with this rate at the token endpoint, which every node knows.
 pub(super) async fn limited(nodes: &Nodes, rate: &str) -> Credentials {
-    let client = nodes
-        .first()
-        .register(json!({"scope": "read", "rate_limits": {"token": rate}}))
-        .await;
-    for node in nodes.others() {
-        // At another endpoint, so that nothing is spent.
-        let knows = async || {
-            node.post(&client, "/oauth/introspect", &[("token", "x")])
-                .await
-                .status()
-                == 200
-        };
-        until(PATIENCE, "the client is known", knows).await;
-    }
-    client
+    let metadata = json!({"scope": "read", "rate_limits": {"token": rate}});
+    nodes.register(metadata).await
 }
 
 /// Requests tokens on every node at the same time. How many got which status.
@@ -86,7 +76,7 @@ async fn a_rate_holds_for_all_nodes_together() {
     let refilled = began.elapsed().as_secs() as usize / 60 + 1;
     assert!((60..=60 + refilled).contains(&allowed(&counts)), "{counts:?}");
 
-    // What one node spent, another says.
+    // Requests that one node spent are missing on another.
     let client = limited(&nodes, "60/h:60").await;
     for _ in 0..30 {
         assert_eq!(nodes.first().request_token(&client, &[]).await.status(), 200);
@@ -157,7 +147,7 @@ async fn each_node_allows_its_share_while_redis_does_not_respond() {
     }
 }
 
-/// What Redis forgets or is told, the nodes that spent it remember.
+/// Nodes remember their own spending, whatever is deleted from Redis or written to it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_writes_to_redis_raises_no_limit() {
     let redis = Redis::start(&[]);
@@ -183,8 +173,7 @@ async fn who_writes_to_redis_raises_no_limit() {
                 Some(value) => redis.command(&["SET", key, value]),
             };
         }
-        // Longer than an empty bucket is not asked again.
-        tokio::time::sleep(Duration::from_millis(60)).await;
+        tokio::time::sleep(EMPTY_BUCKET_IS_NOT_ASKED).await;
         let counts = statuses(&nodes, &client, 5).await;
         assert!(allowed(&counts) <= 1, "{value:?}: {counts:?}");
     }
@@ -192,11 +181,11 @@ async fn who_writes_to_redis_raises_no_limit() {
         redis.command(&["DEL", key]);
         redis.command(&["LPUSH", key, "x"]);
     }
-    tokio::time::sleep(Duration::from_millis(60)).await;
+    tokio::time::sleep(EMPTY_BUCKET_IS_NOT_ASKED).await;
     assert!(allowed(&statuses(&nodes, &client, 5).await) <= 1, "another type");
     assert!(shares(nodes.first()).await < 10.0, "Redis was never down for that");
     assert_eq!(redis.command(&["FLUSHALL"]), "OK");
-    tokio::time::sleep(Duration::from_millis(60)).await;
+    tokio::time::sleep(EMPTY_BUCKET_IS_NOT_ASKED).await;
     let counts = statuses(&nodes, &client, 5).await;
     assert!(allowed(&counts) <= 1, "{counts:?}");
 }
@@ -227,16 +216,7 @@ async fn a_quota_holds_for_all_nodes_together() {
     let nodes = Nodes::start(3, &[]).await;
     nodes.hear_each_other().await;
     let metadata = json!({"scope": "read", "quotas": {"day": QUOTA}});
-    let client = nodes.first().register(metadata).await;
-    for node in nodes.others() {
-        let knows = async || {
-            node.post(&client, "/oauth/introspect", &[("token", "x")])
-                .await
-                .status()
-                == 200
-        };
-        until(PATIENCE, "the client is known", knows).await;
-    }
+    let client = nodes.register(metadata).await;
     let mut issued = 0;
     // A node may have leased what the others are asked for: it goes back a second later.
     until(PATIENCE, "the quota is used up", async || {
@@ -261,26 +241,14 @@ async fn a_quota_holds_for_all_nodes_together() {
     }
 }
 
-/// What a node that dies had leased counts as used; nothing else is lost, and nothing is issued twice.
+/// The lease of a node that dies counts as used; nothing else is lost, and nothing is issued twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_dies_loses_its_lease_only() {
     const QUOTA: usize = 1000;
     crate::quotas::not_at_the_full_hour().await;
     let mut nodes = Nodes::start(2, &[]).await;
     nodes.hear_each_other().await;
-    let client = nodes
-        .first()
-        .register(json!({"scope": "read", "quotas": {"day": QUOTA}}))
-        .await;
-    let other = &nodes.others()[0];
-    let knows = async || {
-        other
-            .post(&client, "/oauth/introspect", &[("token", "x")])
-            .await
-            .status()
-            == 200
-    };
-    until(PATIENCE, "the client is known", knows).await;
+    let client = nodes.register(json!({"scope": "read", "quotas": {"day": QUOTA}})).await;
     let before = allowed(&statuses(&nodes, &client, 50).await);
     nodes.0[0].process.kill();
     nodes.0.remove(0);
@@ -291,6 +259,7 @@ async fn a_node_that_dies_loses_its_lease_only() {
         let now: usize = counts.into_iter().sum();
         issued += now;
         denied = if now == 0 { denied + 1 } else { 0 };
+        // An idle lease is returned after a second: when requests are denied for longer than that, nothing is left.
         tokio::time::sleep(Duration::from_millis(600)).await;
     }
     // A lease is at most a sixteenth of what is left, and the next one comes when half of it is used up.

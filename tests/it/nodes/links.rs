@@ -14,7 +14,7 @@ use crate::setup;
 /// One way between two regions of a continent.
 const BETWEEN_REGIONS: Duration = Duration::from_millis(40);
 
-/// A node beside others, whose connections to the store pass through a link.
+/// Another node, whose connections to the store pass through a link.
 async fn node_at_a_distance(nodes: &Nodes) -> (DedicatedServer, Link) {
     let setup = nodes.first().setup.second_node();
     let url = setup.database_url().unwrap().to_owned();
@@ -119,21 +119,11 @@ async fn a_second_region_is_later_by_the_distance_only() {
     nodes.0.reverse();
     nodes.revocations_are_seen_within(bound).await;
 
-    let client = nodes
-        .first()
-        .register(json!({"scope": "read", "quotas": {"day": 40}}))
-        .await;
-    let knows = async || {
-        let response = nodes.others()[0]
-            .post(&client, "/oauth/introspect", &[("token", "x")])
-            .await;
-        response.status() == StatusCode::OK
-    };
-    until(PATIENCE, "the client is known", knows).await;
+    let client = nodes.register(json!({"scope": "read", "quotas": {"day": 40}})).await;
     let counts = statuses(&nodes, &client, 40).await;
     let issued = allowed(&counts);
     assert!(issued <= 40, "{counts:?}");
-    // What a node has leased and not spent returns to the other.
+    // The rest of a lease is returned, and the other node takes it.
     let mut total = issued;
     until(PATIENCE, "the quota is used up", async || {
         for node in &nodes.0 {

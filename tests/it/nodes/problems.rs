@@ -38,6 +38,12 @@ async fn is_a_problem(setup: Setup, code: i32, words: &[&str]) {
     assert!(!log.contains("s3cret"), "{log}");
 }
 
+/// A Redis whose user `app` has the keys of the server, and these other rights.
+fn redis_with_user(rights: &[&str]) -> Redis {
+    let user = ["--user", "app", "on", ">s3cret-of-app", "~oauth2_server:*"];
+    Redis::start(&[&user, rights].concat())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_password_and_missing_rights_are_named() {
     let redis = Redis::start(&["--requirepass", "s3cret-of-redis"]);
@@ -46,26 +52,12 @@ async fn wrong_password_and_missing_rights_are_named() {
     is_a_problem(of(wrong).await, 2, &[URL, "rejects the user or the password"]).await;
     is_a_problem(of(redis.url()).await, 2, &[URL, "requires a password"]).await;
 
-    let user = [
-        "--user",
-        "app",
-        "on",
-        ">s3cret-of-app",
-        "~oauth2_server:*",
-        "+@all",
-        "resetchannels",
-    ];
-    let redis = Redis::start(&user);
+    let redis = redis_with_user(&["+@all", "resetchannels"]);
     let app = redis.url().replace("redis://", "redis://app:s3cret-of-app@");
     is_a_problem(of(app).await, 2, &[URL, "may not"]).await;
 
     // The password in a file, and a user with just the rights that are documented.
-    let user = [
-        "--user",
-        "app",
-        "on",
-        ">s3cret-of-app",
-        "~oauth2_server:*",
+    let redis = redis_with_user(&[
         "&oauth2_server:*",
         "-@all",
         "+publish",
@@ -81,8 +73,7 @@ async fn wrong_password_and_missing_rights_are_named() {
         "+set",
         "+unlink",
         "+time",
-    ];
-    let redis = Redis::start(&user);
+    ]);
     let file = redis.write_file("password", "s3cret-of-app\n");
     let app = redis.url().replace("redis://", "redis://app@");
     let setup = of(app).await.with("OAUTH2_REDIS_PASSWORD_FILE", file);
@@ -131,7 +122,7 @@ async fn what_is_not_a_redis_is_named() {
         2,
         &["OAUTH2_REDIS_PREFIX"],
     );
-    // One node: there is no one to tell.
+    // One node: there is no other to announce changes to.
     let alone = setup(Kind::Sqlite).await.with(URL, redis.url());
     assert!(alone.run(&["config", "check"]).stderr.contains("has no effect"));
 }

@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep_until};
 /// Chunks that are on their way in one direction at most.
 const IN_FLIGHT: usize = 1024;
 
-/// What a link does with the connections through it.
+/// How a link treats the connections through it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// What is sent arrives this much later, in each direction.
+    /// Data arrives this much later, in each direction.
     Delayed(Duration),
     /// Connections are accepted and stay open, but nothing arrives.
     Silent,
@@ -53,7 +53,7 @@ impl Link {
         self.port
     }
 
-    /// Changes what happens to all connections, also to those that are open.
+    /// Sets the condition of all connections, including open ones.
     pub fn set(&self, condition: Condition) {
         self.condition.send_replace(condition);
     }
