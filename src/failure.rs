@@ -10,7 +10,7 @@ use crate::tokens::secret::NoRandomness;
 /// What ended the program. Each line of the text is one sentence for stderr.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// What was checked is not as it should be. Exit code 1.
+    /// A check failed. Exit code 1.
     #[error("{0}")]
     Found(String),
     /// Usage, configuration, "no such client", a conflict: a retry of the same command fails again. Exit code 2.

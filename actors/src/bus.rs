@@ -134,7 +134,7 @@ impl Receiver {
     }
 }
 
-/// What each incarnation of the actor is built from.
+/// The dependencies of each incarnation of the actor.
 #[derive(Clone)]
 pub struct Deps {
     /// The way that hints take.
@@ -145,7 +145,7 @@ pub struct Deps {
     pub node: u64,
     /// The hints of this node.
     pub outbox: Outbox,
-    /// Applies those of other nodes.
+    /// Applies the hints of other nodes.
     pub apply: ApplyHints,
     /// The state of the bus.
     pub status: Arc<BusStatus>,
@@ -268,7 +268,7 @@ impl Deps {
                 () = self.outbox.added() => {}
                 () = is_alive_due => {}
             }
-            // What was added while a message was on its way goes into the next one: the more, the larger.
+            // Hints that were added while a message was on its way go into the next one: the more there are, the larger it is.
             loop {
                 let mut batch = Unsent {
                     outbox: &self.outbox,
@@ -338,7 +338,7 @@ impl Deps {
     fn set_pace(&self, is_flowing: bool) {
         let pace = if is_flowing { SLOW } else { FAST };
         if self.pace.set(pace) {
-            // What was hinted at meanwhile may be lost.
+            // Hints of the meantime may be lost.
             (self.apply)(vec![Hint::Directory, Hint::CutOff]);
         }
     }

@@ -1,4 +1,4 @@
-//! Hints: what a node announces to the others after it has committed a change, so that they need not wait for their next poll.
+//! Hints: a node announces each change to the others after its commit, so that they need not wait for their next poll.
 //!
 //! A hint is never needed: the store's logs are the truth, and every node reads them on its own.
 
@@ -13,7 +13,7 @@ use uuid::Uuid;
 /// Hints that may wait to be sent. More are dropped: nodes read what they say at their next poll.
 const WAITING: usize = 16_384;
 
-/// What was committed.
+/// The committed change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hint {
@@ -97,7 +97,7 @@ impl Outbox {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        // What is read from the store is read once.
+        // Several hints cause one read of the store.
         if !matches!(hint, Hint::Token { .. }) && hints.contains(&hint) {
             return;
         }

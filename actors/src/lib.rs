@@ -4,8 +4,8 @@
 //!   actix's pitfalls.
 //! - [`store_gateway`], [`token_store`], [`revocation_cache`], [`rate_limiter`], [`quota_keeper`], [`key_keeper`],
 //!   [`audit_writer`], [`metrics`]: one actor per file. An actor names no other actor.
-//! - [`bus`]: the actor that tells other nodes what was committed here, by [`hints`].
-//! - [`shared_redis`], [`issuer_key`]: what nodes share besides the store, and what only they can compute.
+//! - [`bus`]: the actor that announces committed changes to other nodes, by [`hints`].
+//! - [`shared_redis`], [`issuer_key`]: the Redis and the secret key that the nodes of an issuer share.
 //! - [`directory`]: the clients and keys that request handlers read without a mailbox.
 //! - [`freshness`]: when a published view last agreed with the store.
 //! - [`error`]: why an actor did not reply.

@@ -93,7 +93,7 @@ impl Deps {
                 if requests.is_empty() {
                     break;
                 }
-                // What was counted without a lease counts too.
+                // Tokens that were counted without a lease count too.
                 let granted = match self.save().await {
                     Ok(()) => self.store.lease_quota(&requests).await,
                     Err(error) => Err(error),

@@ -51,7 +51,7 @@ impl Request for Refill {
     type Reply = Option<Spent>;
 }
 
-/// What each incarnation of the actor is built from.
+/// The dependencies of each incarnation of the actor.
 #[derive(Clone)]
 pub struct Deps {
     /// Where the buckets are published.
@@ -83,7 +83,7 @@ pub struct RateLimiter {
     sharing: Option<Sharing>,
 }
 
-/// What a node needs to share buckets with others.
+/// The dependencies for sharing buckets with other nodes.
 struct Sharing {
     redis: RedisOptions,
     buckets: Option<Buckets>,

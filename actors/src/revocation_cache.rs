@@ -2,7 +2,7 @@
 //!
 //! - Owns: the set of revoked token ids, and the cut-offs of clients, users, keys and the issuer.
 //! - Source of truth: the store's revocation log. The cache reads it at its pace ([`POLL`] without hints) and at each wake-up. A
-//!   revocation that this node, or one that hinted at it, has committed is applied at once by [`Apply`].
+//!   revocation that this node committed, or another node announced by a hint, is applied at once by [`Apply`].
 //! - Published: [`RevocationView`], which handlers read without a mailbox. It carries when it last agreed with the store.
 //! - On restart: the new actor reads the whole log into a new view before it publishes that. Until then the old view stays
 //!   published and becomes stale.
@@ -132,7 +132,7 @@ impl RevocationCache {
                     self.position = None;
                 }
                 if self.position.is_none() {
-                    // What was read of the log before the failure may be corrected until all of it is read.
+                    // A cut-off that was read before the failure may be corrected before the log is read again.
                     self.view = Arc::new(RevocationView::new(self.view.generation));
                 }
                 return;

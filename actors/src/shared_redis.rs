@@ -32,7 +32,7 @@ pub struct RedisOptions {
     pub prefix: String,
 }
 
-/// What is wrong with a Redis, as a sentence.
+/// The reason why a Redis cannot be used, as a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RedisProblem {
     /// It cannot be reached now.
@@ -155,7 +155,7 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     lines.find(|(known, _)| *known == name).map(|(_, value)| value.trim())
 }
 
-/// Whether the failure is of TLS, which a retry does not mend. The driver reports it as one of input and output.
+/// Whether TLS failed, which a retry does not mend. The driver reports it as an I/O error.
 fn is_of_tls(error: &RedisError) -> bool {
     let text = error.to_string();
     [

@@ -1,4 +1,4 @@
-"""The cost of being one of several nodes, and how soon a node learns what another one did."""
+"""The cost of being one of several nodes, and how soon a node knows a change of another node."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def shared_limits(bench: Bench, redis: str) -> None:
 
 
 def revocations(bench: Bench, redis: str) -> None:
-    """The time from the response of a revocation until another node says inactive, beside half of the peak of tokens."""
+    """The time from the response of a revocation until another node says inactive, at half of the peak of tokens."""
     for way, env in (("Redis", {"OAUTH2_REDIS_URL": redis}), ("notifications of Postgres", {})):
         first = bench.server(f"postgres-revokes-{way.split()[0].lower()}")
         first.env |= env
@@ -127,7 +127,7 @@ def revocations(bench: Bench, redis: str) -> None:
         bench.processes.stop(load)
         p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
         goal = 100 if way == "Redis" else 150
-        bench.add_value("nodes", f"revocation seen by another node, by {way}, beside {grouped(peak / 2)} tokens/s",
+        bench.add_value("nodes", f"revocation seen by another node, by {way}, at {grouped(peak / 2)} tokens/s",
                         f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, at most {times[-1]:.1f} ms of {REVOCATIONS}", f"p99 <= {goal} ms", p99 <= goal)
         for server in (first, second):
             server.stop()

@@ -83,7 +83,7 @@ def measure(setup: Setup, part: Part, store: str, broken: str | None = None) -> 
     finally:
         processes.stop_all()
         judgement = judge(history)
-        # What was measured until a failure or an interruption is shown, too.
+        # Figures measured before a failure or an interruption are shown, too.
         if history.ended:
             describe(part, history, judgement, "SQLite, one node" if store == "sqlite" else "Postgres, two nodes")
             conclude(part, history, judgement, is_complete)

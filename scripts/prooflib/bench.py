@@ -53,7 +53,7 @@ def describe(part: Part, data: dict[str, Any]) -> None:
         part.tables[name.capitalize()] = Table(table["columns"], table["lines"])
         missed += [f"goal missed: {line[0]} (table {name})" for line in table["lines"] if False in line]
     errors = sum(sample["errors"] for samples in data["samples"].values() for sample in samples)
-    part.notes.append(f"The ratios are those of one run of few rounds; docs/performance.md has the published ones. {errors} errors in all samples.")
+    part.notes.append(f"The ratios are from one run of few rounds; docs/performance.md has the published ones. {errors} errors in all samples.")
     part.verdict = HELD if not missed and not errors else NOT_HELD
     part.problems += missed
     if errors:

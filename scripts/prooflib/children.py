@@ -23,7 +23,7 @@ def adopt_orphans() -> None:
 
 
 def descendants(root: int) -> list[int]:
-    """The ids of the processes below `root`, without those that have ended."""
+    """The ids of the running processes below `root`."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

@@ -33,7 +33,7 @@ def store_crash(at: float) -> Fault:
     return Fault(STORE_CRASH, ("a", "b"), at, at + 2, at + 3)
 
 
-#: What is fabricated, the kind of wrong answer that must be counted once (empty: none), and the history.
+#: A fabricated fault, the kind of wrong answer that must be counted once (empty: none), and the history.
 CASES: list[tuple[str, str, Token, list[Answer], list[Fault]]] = [
     ("inactive in the final check", LOST, live(), [answer(30, False, final=True)], [kill(5)]),
     ("inactive in the final checks of two nodes", LOST, live(),

@@ -284,7 +284,7 @@ impl Deps<'_> {
         (actor, counters)
     }
 
-    /// The quotas of clients that are counted in memory. `is_leased`: those that are enforced are not.
+    /// The quotas of clients that are counted in memory. With `is_leased`, enforced quotas are counted in the store instead.
     fn quotas(&self, is_leased: bool) -> QuotasOf {
         let (directory, defaults, mode) = (
             Arc::clone(self.directory),

@@ -52,7 +52,7 @@ pub(super) struct Base {
     pub(super) clock: Arc<StoreClock>,
     /// Use of quotas and unexpired tokens.
     pub(super) counters: Arc<Counters>,
-    /// What this process leased of enforced quotas, where nodes share the store.
+    /// This process's leases of enforced quotas, where nodes share the store.
     pub(super) leases: Option<Arc<QuotaLeases>>,
     /// Metrics.
     pub(super) instruments: Arc<Instruments>,

@@ -1,4 +1,4 @@
-//! `doctor`: what a person on call wants to know first, each check with the runbook to open.
+//! `doctor`: the first checks for a person on call, each with the runbook to open.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

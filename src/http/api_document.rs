@@ -171,7 +171,7 @@ impl Modify for Repeatable {
                     .schema(Some(Object::with_type(Type::String)))
                     .build();
                 operation.parameters.get_or_insert_default().push(key.into());
-                // What a key, and the body that is read for it, may cause.
+                // Errors caused by a key, or by the body that is read for it.
                 for (status, name) in [
                     ("400", "BadRequest"),
                     ("408", "SlowBody"),

@@ -46,7 +46,7 @@ impl KeyWrapper {
         with(&self.current).or_else(|error| self.previous.as_ref().map_or(Err(error), with))
     }
 
-    /// Encrypts other secrets at rest. `purpose`: what they are, and where they are stored; it must be the same for [`Self::unwrap_secret`].
+    /// Encrypts other secrets at rest. `purpose`: a name of the secrets and their place; it must be the same for [`Self::unwrap_secret`].
     pub fn wrap_secret(&self, purpose: &str, secret: &[u8]) -> Result<String, UnwrapError> {
         encrypt(&self.current, purpose, &of_secret(purpose), secret)
     }

@@ -15,7 +15,7 @@ const LEASE: Duration = Duration::from_millis(45);
 /// The buckets. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Buckets {
-    /// What the rate limiter published.
+    /// The limits that the rate limiter published.
     pub published: PublishedLimits,
     /// Asks for leases of the buckets that all nodes share.
     pub rate_limiter: Mailbox<RateLimiter>,

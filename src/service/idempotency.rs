@@ -73,7 +73,7 @@ pub enum Outcome {
     Unknown,
 }
 
-/// What is remembered of a request.
+/// The record of a request.
 #[derive(Debug, Serialize, Deserialize)]
 struct Remembered {
     body: [u8; 32],

@@ -22,7 +22,7 @@ pub mod view;
 pub struct QuotaControl {
     /// What this node counted. Empty on the command line.
     pub counters: Arc<Counters>,
-    /// What this node leased of enforced quotas, where nodes share the store.
+    /// This node's leases of enforced quotas, where nodes share the store.
     pub leases: Option<Arc<QuotaLeases>>,
     /// What all nodes saved.
     pub store: StoreAccess,

@@ -35,7 +35,7 @@ pub enum StoreAccess {
 pub struct Direct {
     /// The store.
     pub store: Store,
-    /// Tells the nodes of the store what was committed. It may fail: they read it from the store.
+    /// Announces a committed change to the other nodes. It may fail: they read the change from the store.
     pub announce: Announce,
 }
 

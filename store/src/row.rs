@@ -145,7 +145,7 @@ pub(super) fn usages(client_id: &str, starts: &[i64; 3], used: u64) -> Vec<Usage
         .collect()
 }
 
-/// What a request is granted, given the rows of its client. Of a window that has ended nothing is granted.
+/// The grant for a request, given the rows of its client. Nothing is granted of a window that has ended.
 pub(super) fn grant(request: &LeaseRequest, rows: &[Usage]) -> LeaseGrant {
     let (mut used, mut starts) = ([0; 3], request.starts);
     for ((window, start), used) in Window::ALL.iter().zip(&mut starts).zip(&mut used) {

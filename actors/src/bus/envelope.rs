@@ -25,17 +25,17 @@ const MAX_MACS: usize = 2;
 
 const VERSION: &str = "1";
 
-/// What the keys of messages are derived for.
+/// The purpose that the keys of messages are derived for.
 const PURPOSE: &[u8] = b"oauth2_server hints 1";
 
-/// What a node sends. Without hints it says that the node is there.
+/// A message of a node. Without hints it shows that the node is alive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Message {
     /// The node that sent it.
     pub(super) node: u64,
     /// When, by the store's clock, Unix milliseconds.
     pub(super) at: u64,
-    /// What it committed.
+    /// The changes that the node committed.
     pub(super) hints: Vec<Hint>,
 }
 

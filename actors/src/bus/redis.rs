@@ -12,7 +12,7 @@ const CHANNEL: &str = "hints";
 
 pub(super) async fn sender(options: &RedisOptions) -> Result<Sender, String> {
     let clause = |error: RedisError| describe(&error);
-    // The one that accepts a connection; the manager opens its own.
+    // The first node that accepts a connection; the manager opens its own.
     let client = options.reachable().await.map_err(clause)?;
     let config = ConnectionManagerConfig::new()
         .set_number_of_retries(1)
@@ -59,7 +59,7 @@ pub(super) struct Receiver(PubSub);
 impl Receiver {
     pub(super) async fn next(&mut self) -> Option<String> {
         let message = self.0.on_message().next().await?;
-        // What is not text is of no node; it is dropped and counted as malformed.
+        // No node sends anything but text: the rest is dropped and counted as malformed.
         Some(message.get_payload().unwrap_or_default())
     }
 }

@@ -1,4 +1,4 @@
-//! What the bus publishes of itself.
+//! The published state of the bus.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::hints::Rejection;
 /// [`ALIVE`](super::ALIVE).
 const SILENT: Duration = Duration::from_millis(1500);
 
-/// Nodes that are remembered at most: one that runs sends twice a second, and forgotten ones are replaced.
+/// The most nodes that are remembered: a running node sends twice a second, so a forgotten node is remembered again.
 const MAX_NODES: usize = 4096;
 
 /// The sender of messages of a subcommand.
@@ -33,12 +33,12 @@ pub struct BusStatus {
 }
 
 impl BusStatus {
-    /// Whether hints flow: what this node sends, it receives.
+    /// Whether hints flow: this node receives its own messages.
     pub fn is_flowing(&self) -> bool {
         self.own.is_within(SILENT)
     }
 
-    /// Nodes, this one included: while hints flow those that share limits, else those that are heard.
+    /// The number of nodes, this one included: nodes that share limits while hints flow, otherwise nodes heard in the last seconds.
     pub fn nodes(&self) -> u32 {
         if self.is_flowing() {
             self.sharing()
@@ -55,8 +55,8 @@ impl BusStatus {
         nodes.len() as u32 + 1
     }
 
-    /// Nodes that share limits: those that were heard when this node received its own message last. So an outage of the bus does not
-    /// change the number.
+    /// The number of nodes that share limits: nodes heard up to the last time that this node received its own message. An outage of the bus does not
+    /// change it.
     pub fn sharing(&self) -> u32 {
         self.known.load(Ordering::Relaxed).max(1)
     }

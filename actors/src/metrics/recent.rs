@@ -47,11 +47,11 @@ impl History {
         Self([(Instant::now(), Values::new())].into())
     }
 
-    /// Remembers the counters, and forgets those that a longer look back would need.
+    /// Appends the counters, and drops entries older than the window.
     pub(super) fn remember(&mut self, families: &[MetricFamily], now: Instant) {
         self.0.push_back((now, counters(families)));
         let is_old = |(at, _): &(Instant, Values)| now.duration_since(*at) >= WINDOW;
-        // The oldest that stays is the one that the window begins with.
+        // The oldest entry that stays is the first at or before the beginning of the window.
         while self.0.get(1).is_some_and(is_old) {
             self.0.pop_front();
         }

@@ -221,7 +221,7 @@ impl Counters {
         }
     }
 
-    /// What this node counted and has not saved, per window.
+    /// Tokens per window that this node has counted and not saved.
     pub fn unsaved(&self, client_id: &str) -> [u64; WINDOWS] {
         let known = self.clients.get(client_id);
         known.map_or([0; WINDOWS], |counter| counter.lock().map(|count| count.unsaved))

@@ -1,4 +1,4 @@
-//! The lease of one client: what it may be issued, and how much to ask the store for.
+//! The lease of one client: how many tokens it may be issued, and how many to ask the store for.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -53,7 +53,7 @@ pub(super) struct State {
     pub(super) spent_at: Instant,
     /// Whether no token is issued any more: the process ends.
     pub(super) is_closed: bool,
-    /// What is to be returned to the store.
+    /// Usage to return to the store.
     pub(super) returns: Vec<Usage>,
 }
 
@@ -172,7 +172,7 @@ impl State {
         is_current && self.exhausted_at.is_some() && self.exceeded().is_some()
     }
 
-    /// Begins new windows. What is left of the lease goes back to those that go on.
+    /// Begins new windows. The rest of the lease is returned to the windows that have not ended.
     fn roll_over(&mut self, client_id: &str, now: i64) {
         let are_current = self.windows.iter().all(|(start, end)| (*start..*end).contains(&now));
         let is_later = self.windows.iter().any(|(_, end)| now >= *end);
@@ -218,7 +218,7 @@ impl State {
         !std::mem::replace(&mut self.is_asked, true)
     }
 
-    /// What was used, without what is leased here.
+    /// Used tokens, without the tokens that are leased here.
     fn usage(&self) -> [WindowUsage; WINDOWS] {
         std::array::from_fn(|index| {
             let (began_at, ends_at) = self.windows[index];
@@ -263,11 +263,11 @@ impl State {
     pub(super) fn add(&mut self, request: &LeaseRequest, grant: &LeaseGrant) {
         self.failed_at = None;
         if request.starts != self.windows.map(|(start, _)| start) {
-            // A window ended meanwhile: the lease goes back to those that go on.
+            // A window ended meanwhile: the lease is returned to the windows that have not ended.
             self.return_to(&request.client_id, &request.starts, grant.granted);
             return;
         }
-        // This node's clock is behind that of one that began a later window.
+        // Another node, whose clock is ahead, has begun a later window.
         for ((window, bounds), start) in Window::ALL.iter().zip(&mut self.windows).zip(grant.starts) {
             if start > bounds.0 {
                 *bounds = window.bounds_at(start);

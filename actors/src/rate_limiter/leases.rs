@@ -70,7 +70,7 @@ pub struct Bucket {
     pub(super) rate: Rate,
     /// What is needed, at most the burst.
     pub(super) cost: NonZeroU32,
-    /// What a lease should be.
+    /// The size of a lease.
     pub(super) want: u32,
     /// Whether no request waits: all of the lease is kept.
     pub(super) is_ahead: bool,
@@ -78,12 +78,12 @@ pub struct Bucket {
     pub(super) full_at: u64,
 }
 
-/// What Redis says of a bucket.
+/// The state of a bucket in Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Grant {
     /// Taken from it for this node; 0 if it holds less than was needed.
     pub(super) granted: u32,
-    /// What it still holds.
+    /// Requests that it still holds.
     pub(super) remaining: u32,
     /// Until it holds what was needed; zero if that was granted.
     pub(super) wait: Duration,
@@ -100,7 +100,7 @@ struct Empty {
     ask_at: Instant,
 }
 
-/// What this node holds of a bucket.
+/// This node's share of a bucket.
 #[derive(Debug, Clone, Copy)]
 struct Lease {
     left: u32,
@@ -109,12 +109,12 @@ struct Lease {
     /// Whether the next one is asked for.
     is_asked: bool,
     valid_until: Instant,
-    /// What the bucket held when it was asked last.
+    /// Requests that the bucket held when it was asked last.
     remaining: u32,
     /// It is empty: when it holds one request again, and until when it is not asked.
     empty: Option<Empty>,
     full_at: u64,
-    /// The bucket is full then: what is known of it is worth nothing any more.
+    /// The bucket is full then, and its entry can be dropped.
     forget_at: Instant,
 }
 
@@ -308,7 +308,7 @@ impl Leases {
     }
 }
 
-/// What a node leases at once.
+/// Requests that a node leases at once.
 fn lease_size(rate: Rate) -> u32 {
     let of_rate = rate.count.get() / rate.per.seconds() / PART;
     of_rate.min(rate.burst().get() / PART).max(1)

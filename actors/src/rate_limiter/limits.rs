@@ -59,7 +59,7 @@ impl Limits {
         Self::shared(options, None, None)
     }
 
-    /// Full buckets. `nodes`: the number of nodes; `leases`: what this node leases from the buckets in Redis.
+    /// Full buckets. `nodes`: the number of nodes; `leases`: this node's leases from the buckets in Redis.
     pub fn shared(options: FailureOptions, nodes: Option<CountNodes>, leases: Option<Arc<Leases>>) -> Self {
         let table = Arc::new(BucketTable::new(options.max_keys));
         Self {
@@ -150,7 +150,7 @@ impl Limits {
     }
 
     /// As [`Self::record_failure`], of a caller of the admin API that is no operator. `client_id`: whose token it presented, if that is
-    /// known. Its buckets are others than those of the token endpoint.
+    /// known. Its buckets are not the buckets of the token endpoint.
     pub fn record_operator_failure(&self, client_id: Option<&str>, address: IpAddr) -> Option<Duration> {
         self.failed(BucketTable::key(&self.hasher, ("admin", client_id, network(address))))
     }

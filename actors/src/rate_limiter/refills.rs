@@ -8,12 +8,12 @@ use crate::runtime::mailbox::ReplySender;
 
 type Waiter = (Bucket, ReplySender<Option<Spent>>);
 
-/// Those who wait, by the number of the bucket, in the order of asking.
+/// Waiting requests, by the number of the bucket, in the order of asking.
 #[derive(Debug, Default)]
 pub(super) struct Refills(HashMap<u64, VecDeque<Waiter>>);
 
 impl Refills {
-    /// Adds one who waits. Returns whether the bucket is to be asked now: it is the first.
+    /// Adds a waiting request. Returns whether to ask for the bucket now: the request is the first.
     pub(super) fn wait(&mut self, bucket: Bucket, reply: ReplySender<Option<Spent>>) -> bool {
         let waiting = self.0.entry(bucket.key).or_default();
         waiting.push_back((bucket, reply));
@@ -38,7 +38,7 @@ impl Refills {
         })
     }
 
-    /// Gives out a grant in the order of asking. If there is none, those who need as much as was asked for are denied; others still
+    /// Gives out a grant in the order of asking. If there is none, requests that need as much as was asked for are denied; others still
     /// wait. Returns what is left of the grant.
     pub(super) fn distribute(&mut self, key: u64, grant: &Grant) -> u32 {
         let mut left = grant.granted;

@@ -1,4 +1,4 @@
-//! What a running server says of itself: whether it is ready, what failed in the last minutes, how busy its connections are.
+//! Checks of a running server: readiness, failures of the last minutes, use of its connections.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::service::diagnosis::{Check, Status};
 /// The share of connections in use that is reported: as the alert.
 const BUSY: f64 = 0.9;
 
-/// Counters that should not increase: the check, the metric, the label that tells the increases apart, the alert with the runbook.
+/// Counters that should not increase: the check, the metric, the label that distinguishes the increases, the alert with the runbook.
 const PROBLEMS: [(&str, &str, &str, &str); 5] = [
     ("restarts", "actor_restarts_total", "actor", "OAuth2ActorRestarts"),
     ("sheds", "shed_total", "reason", "OAuth2Shedding"),

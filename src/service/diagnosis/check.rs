@@ -22,7 +22,7 @@ pub enum Status {
 /// A check and its outcome.
 #[derive(Debug, Serialize)]
 pub struct Check {
-    /// What was checked.
+    /// The name of the check.
     #[serde(rename = "check")]
     pub name: &'static str,
     /// The outcome.

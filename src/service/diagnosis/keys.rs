@@ -17,7 +17,7 @@ const MAX_OVERDUE_MS: i64 = 3_600_000;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// What the checks need besides the stored keys.
+/// Inputs of the checks besides the stored keys.
 pub(super) struct Expected<'a> {
     pub(super) wrapper: &'a Result<Option<KeyWrapper>>,
     pub(super) issuer: &'a str,

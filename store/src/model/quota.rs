@@ -62,7 +62,7 @@ pub struct Usage {
     pub used: u64,
 }
 
-/// What a node asks of a client's quotas, to issue it without asking for each token.
+/// A node's request for a lease of a client's quotas, so that it need not ask for each token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseRequest {
     /// The client.
@@ -91,7 +91,7 @@ impl LeaseRequest {
     /// one is asked for.
     pub const PART: i64 = 16;
 
-    /// What of it may be granted when `used` tokens are used in each window.
+    /// The number of tokens that may be granted when `used` tokens are used in each window.
     pub fn granted(&self, used: &[u64; 3]) -> u64 {
         let left = Window::ALL.iter().zip(used).filter_map(|(window, used)| {
             let quota = window.quota(&self.quotas)?;

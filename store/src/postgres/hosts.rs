@@ -1,5 +1,4 @@
-//! The hosts of a database URL, tried beside each other: one that does not respond must not keep connections from another that was
-//! promoted.
+//! The hosts of a database URL, tried in parallel: a host that does not respond must not delay connections to a promoted one.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, LoadBalanceHosts};
 
-/// How long a host may take before the next one is tried beside it.
+/// How long a host may take before the next one is tried in parallel.
 const STAGGER: Duration = Duration::from_millis(250);
 
 /// How long after a failure a host is tried again, while another has not responded yet: it may have been promoted.
@@ -23,7 +22,7 @@ pub(super) struct Hosts {
     first: AtomicUsize,
 }
 
-/// What was opened on one of the hosts.
+/// A connection that was opened on one of the hosts.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Opened<T> {
     pub(super) value: T,
@@ -171,7 +170,7 @@ mod tests {
         }
     }
 
-    /// Opens with what `outcome` says of each host, and of the how manieth attempt: after how long, and whether.
+    /// Opens with the delay and the success that `outcome` returns for the name of a host and the number of its attempt.
     async fn opened(
         hosts: &Hosts,
         url: &str,

@@ -23,7 +23,7 @@ const ADD: &str = "INSERT INTO quota_usage AS q (client_id, kind, window_start, 
     RETURNING client_id, kind, window_start, used";
 
 /// Takes what all windows of each client allow, for clients that have rows. One statement: a node that is paused holds no lock. Windows that
-/// ended begin again; of one that began later than the request says nothing is taken. As `LeaseRequest::granted`.
+/// ended begin again; nothing is taken of a window that began later than in the request. As `LeaseRequest::granted`.
 const LEASE: &str = "WITH asked AS (
         SELECT a.client_id, a.want, w.kind, w.start, w.quota
         FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])

@@ -1,4 +1,4 @@
-//! What is remembered until it expires.
+//! Values that are remembered until they expire.
 
 use super::param::Param;
 use super::pool::{PostgresStore, with_connection};
@@ -25,7 +25,7 @@ impl PostgresStore {
             let found = connection
                 .query("SELECT value FROM remembered WHERE key = $1", &[&key])
                 .await?;
-            // Deleted in between: as one that has just expired. The caller may ask again.
+            // Deleted in between: treated as just expired. The caller may ask again.
             let first = found.first().map(|row| row.try_get::<_, Vec<u8>>(0)).transpose()?;
             Ok(Some(first.unwrap_or_default()))
         })

@@ -1,4 +1,4 @@
-//! What is remembered until it expires.
+//! Values that are remembered until they expire.
 
 use rusqlite::{OptionalExtension, params};
 

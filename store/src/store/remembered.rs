@@ -1,4 +1,4 @@
-//! What is remembered until it expires: the first to write under a key wins, and a value can be taken once.
+//! Values that are remembered until they expire: the first to write under a key wins, and a value can be taken once.
 
 use super::Store;
 use crate::error::Result;

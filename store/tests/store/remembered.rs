@@ -1,4 +1,4 @@
-//! What is remembered until it expires, on every backend.
+//! Values that are remembered until they expire, on every backend.
 
 use futures_util::future::join_all;
 

@@ -152,7 +152,7 @@ impl Metric {
         }
     }
 
-    /// One that is exported on Postgres only.
+    /// A metric that is exported on Postgres only.
     pub const fn postgres_only(self) -> Self {
         Self {
             stores: Stores::Postgres,
