@@ -201,10 +201,7 @@ mod tests {
     use crate::runtime::clock::ManualClock;
     use oauth2_store::{Location, Pooler, StoreOptions};
 
-    /// An incarnation that was given up as frozen may publish after its successor.
-    #[tokio::test]
-    async fn an_earlier_incarnation_does_not_replace_the_view_of_a_later_one() {
-        let directory = tempfile::tempdir().unwrap();
+    async fn deps(directory: &tempfile::TempDir) -> Deps {
         let wait = Duration::from_secs(5);
         let options = StoreOptions {
             location: Location::Sqlite(directory.path().join("oauth2.db")),
@@ -220,7 +217,7 @@ mod tests {
             listen_at: None,
         };
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1));
-        let deps = Deps {
+        Deps {
             store: Store::open(&options).await.unwrap(),
             published: PublishedRevocations::default(),
             prepared: watch::channel(true).1,
@@ -229,11 +226,33 @@ mod tests {
             generations: Arc::default(),
             pace: Pace::every(POLL),
             wake: Wake::default(),
-        };
+        }
+    }
+
+    /// An incarnation that was given up as frozen may publish after its successor.
+    #[tokio::test]
+    async fn an_earlier_incarnation_does_not_replace_the_view_of_a_later_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let deps = deps(&directory).await;
         let (first, second) = (RevocationCache::new(deps.clone()), RevocationCache::new(deps.clone()));
         assert!(first.publish());
         assert!(second.publish());
         assert!(!first.publish());
         assert!(Arc::ptr_eq(&deps.published.load(), &second.view));
+    }
+
+    /// A cut-off that it read may be corrected before the next read, and a view never lowers one.
+    #[tokio::test]
+    async fn a_first_read_that_fails_leaves_nothing_in_the_view() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut cache = RevocationCache::new(deps(&directory).await);
+        cache.view.apply(&Revocation::of_client("ci", 9000, 0));
+        cache.finish_poll(Err(StoreError::Timeout), Instant::now());
+        assert!(cache.view.is_empty());
+        // A later read that fails: what was read before it stays, and the next read goes on from there.
+        cache.finish_poll(Ok(Some(LogPosition::default())), Instant::now());
+        cache.view.apply(&Revocation::of_client("ci", 9000, 0));
+        cache.finish_poll(Err(StoreError::Unavailable(String::new())), Instant::now());
+        assert!(!cache.view.is_empty());
     }
 }

@@ -46,3 +46,20 @@ impl Generation {
             .compare_exchange(self.own, self.own + 1, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generation_ends_once_and_spares_later_connections() {
+        let generations = Generations::default();
+        let (one, other) = (generations.now(), generations.now());
+        one.end();
+        other.end();
+        let later = generations.now();
+        assert!(one.is_over() && other.is_over() && !later.is_over());
+        generations.end_all();
+        assert!(later.is_over() && !generations.now().is_over());
+    }
+}

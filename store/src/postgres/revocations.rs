@@ -138,9 +138,11 @@ impl PostgresStore {
                 return Ok(position);
             }
             if position.is_comparable(&from) {
-                for chunk in found.chunks(YIELD_EVERY) {
-                    chunk.iter().cloned().for_each(&mut *on_row);
-                    tokio::task::yield_now().await;
+                for (passed, revocation) in (1..).zip(found) {
+                    on_row(revocation);
+                    if passed % YIELD_EVERY == 0 {
+                        tokio::task::yield_now().await;
+                    }
                 }
                 return Ok(position);
             }
