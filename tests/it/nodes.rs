@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::cli::stdout_of;
 use crate::setup;
 
+mod clocks;
 mod failover;
 mod faults;
 mod history;

@@ -163,3 +163,22 @@ async fn an_outage_of_the_listening_connection_costs_time_only() {
     nodes.hear_each_other().await;
     nodes.revocations_are_seen_within(BY_NOTIFY).await;
 }
+
+/// Its positions in the logs cannot move past the transaction: rows of later ones are read all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_is_held_open_delays_no_revocation() {
+    let redis = Redis::start(&[]);
+    let nodes = Nodes::start(2, &by_redis(&redis)).await;
+    nodes.hear_each_other().await;
+    let holder = oauth2_testkit::postgres::connect(nodes.first().setup.database_url().unwrap()).await;
+    holder
+        .batch_execute("BEGIN; SELECT pg_current_xact_id()")
+        .await
+        .unwrap();
+    nodes.revocations_are_seen_within(BY_REDIS).await;
+    assert_eq!(redis.command(&["ACL", "SETUSER", "default", "-publish"]), "OK");
+    is_down(&nodes).await;
+    nodes.revocations_are_seen_within(BY_POLLING).await;
+    nothing_fails(&nodes).await;
+    holder.batch_execute("ROLLBACK").await.unwrap();
+}

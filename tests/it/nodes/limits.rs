@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use oauth2_testkit::{Credentials, DedicatedServer, Redis, until};
 use serde_json::json;
 
-use super::{Nodes, PATIENCE, bus, by_redis};
+use super::{BY_REDIS, Nodes, PATIENCE, bus, by_redis};
 
 /// For less than this a node does not ask Redis again for a bucket that was empty.
 const EMPTY_BUCKET_IS_NOT_ASKED: Duration = Duration::from_millis(60);
@@ -188,6 +188,43 @@ async fn who_writes_to_redis_raises_no_limit() {
     tokio::time::sleep(EMPTY_BUCKET_IS_NOT_ASKED).await;
     let counts = statuses(&nodes, &client, 5).await;
     assert!(allowed(&counts) <= 1, "{counts:?}");
+}
+
+/// A full Redis takes no bucket: each node allows its share. Messages pass.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_redis_costs_shared_rates_only() {
+    let redis = Redis::start(&[]);
+    let nodes = Nodes::start(2, &by_redis(&redis)).await;
+    nodes.hear_each_other().await;
+    asks_redis(&nodes).await;
+    assert_eq!(redis.command(&["CONFIG", "SET", "maxmemory", "1"]), "OK");
+    let client = limited(&nodes, "60/h:60").await;
+    let counts = statuses(&nodes, &client, 40).await;
+    assert_eq!(allowed(&counts), 60, "30 each: {counts:?}");
+    nodes.revocations_are_seen_within(BY_REDIS).await;
+    assert_eq!(redis.command(&["CONFIG", "SET", "maxmemory", "0"]), "OK");
+    asks_redis(&nodes).await;
+    let client = limited(&nodes, "60/h:60").await;
+    assert!((60..=61).contains(&allowed(&statuses(&nodes, &client, 40).await)));
+}
+
+/// A Redis that restarts with an old dump has fuller buckets than the nodes remember.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_with_old_data_raises_no_limit() {
+    let mut redis = Redis::start(&[]);
+    let nodes = Nodes::start(2, &by_redis(&redis)).await;
+    nodes.hear_each_other().await;
+    asks_redis(&nodes).await;
+    let client = limited(&nodes, "60/h:60").await;
+    let before = allowed(&statuses(&nodes, &client, 10).await);
+    assert_eq!(redis.command(&["SAVE"]), "OK");
+    let rest = allowed(&statuses(&nodes, &client, 40).await);
+    assert!((60..=61).contains(&(before + rest)), "{before} and {rest}");
+    redis.stop();
+    redis.resume();
+    nodes.hear_each_other().await;
+    asks_redis(&nodes).await;
+    assert!(allowed(&statuses(&nodes, &client, 40).await) <= 1);
 }
 
 /// With Redis or without: each node allows its share of failed authentications.

@@ -186,3 +186,18 @@ async fn tls_is_verified_by_the_given_authority() {
         &["OAUTH2_REDIS_CA_FILE", "/nowhere.pem"],
     );
 }
+
+/// Messages pass through a cluster that lacks slots, so it is said at the start and the bus stays up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_with_missing_slots_is_named() {
+    let without_slots = Redis::start(&["--cluster-enabled", "yes"]);
+    let cluster = without_slots.url().replace("redis://", "redis+cluster://");
+    let setup = setup(Kind::Postgres).await.with(URL, cluster);
+    let words = [URL, "0 of 16384 slots"];
+    rejected(&setup.clone().with("OAUTH2_REDIS_REQUIRED", "true").run(&[]), 2, &words);
+    let mut nodes = Nodes::of(setup, 1).await;
+    let client = nodes.first().register(serde_json::json!({"scope": "read"})).await;
+    nodes.first().token(&client).await;
+    let log = nodes.0[0].process.complete_log().await;
+    assert!(words.iter().all(|word| log.contains(word)), "{log}");
+}
