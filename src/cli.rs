@@ -22,6 +22,7 @@ mod destination;
 mod doctor;
 mod examples;
 mod flags;
+mod group;
 mod healthcheck;
 mod key;
 mod management;
@@ -73,6 +74,9 @@ enum Command {
     /// Manage clients.
     #[command(subcommand)]
     Client(client::Command),
+    /// Set limits of groups of clients, and show what they are charged for.
+    #[command(subcommand)]
+    Group(group::Command),
     /// Issue, inspect, list and revoke tokens.
     #[command(subcommand)]
     Token(token::Command),
@@ -148,6 +152,7 @@ fn execute(config: &Config, command: Option<Command>) -> Result<(), Failure> {
         Some(Command::Config(command)) => configuration::run(config, &command),
         Some(Command::Client(command)) => block_on(client::run(config, command)),
         Some(Command::Token(command)) => block_on(token::run(config, command)),
+        Some(Command::Group(command)) => block_on(group::run(config, command)),
         Some(Command::Key(command)) => block_on(key::run(config, command)),
         Some(Command::Audit(command)) => block_on(audit::run(config, command)),
         Some(Command::Doctor(json)) => block_on(doctor::run(config, json)),

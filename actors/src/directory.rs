@@ -1,9 +1,9 @@
-//! The published clients and signing keys that request handlers read without a mailbox.
+//! The published clients, groups and signing keys that request handlers read without a mailbox.
 //!
 //! Source of truth: the store. Only the store gateway changes a directory: it loads everything once, then follows the audit
-//! log, which gets a row in the transaction of every change of a client or key.
+//! log, which gets a row in the transaction of every change of a client, group or key.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -16,13 +16,16 @@ use tokio::sync::Mutex;
 
 use crate::freshness::Freshness;
 use oauth2_store::StoreError;
-use oauth2_store::model::{Change, Client, GrantType, SigningAlg, StoredKey};
+use oauth2_store::model::{Change, Client, GrantType, Group, SigningAlg, StoredKey};
 use oauth2_store::{LoadedRow, LogPosition, Store};
 
 /// The most changed clients per query.
 const PAGE: usize = 1000;
 
 type Clients = DashMap<Arc<str>, Arc<Client>>;
+
+/// By name; only groups with limits.
+type Groups = HashMap<Arc<str>, Arc<Group>>;
 
 /// Called with all signing keys, oldest first, when they have changed. It cannot fail: a key that it cannot use must not keep
 /// the directory from following clients.
@@ -45,6 +48,7 @@ impl Interner {
             scope: intern(&mut self.texts, client.scope),
             audience: intern(&mut self.lists, client.audience),
             introspection_audiences: intern(&mut self.lists, client.introspection_audiences),
+            group: client.group.map(|group| intern(&mut self.texts, group)),
             ..client
         }
     }
@@ -65,6 +69,7 @@ fn intern<T: ?Sized + Eq + Hash>(known: &mut HashSet<Arc<T>>, value: Arc<T>) -> 
 /// The published clients, and the call that publishes keys.
 pub struct Directory {
     clients: ArcSwap<Clients>,
+    groups: ArcSwap<Groups>,
     apply_keys: ApplyKeys,
     longest_lifetime: AtomicU32,
     /// A bit per `SigningAlg` that any client had since the start.
@@ -89,6 +94,7 @@ impl Directory {
     pub fn new(apply_keys: ApplyKeys) -> Self {
         Self {
             clients: ArcSwap::default(),
+            groups: ArcSwap::default(),
             apply_keys,
             longest_lifetime: AtomicU32::new(0),
             signing_algs: AtomicU8::new(0),
@@ -103,6 +109,12 @@ impl Directory {
             .load()
             .get(client_id)
             .map(|entry| Arc::clone(entry.value()))
+    }
+
+    /// The group of a client, if it has one with limits, as of the last refresh.
+    pub fn group_of(&self, client: &Client) -> Option<Arc<Group>> {
+        let name = client.group.as_deref()?;
+        self.groups.load().get(name).map(Arc::clone)
     }
 
     /// The number of clients.
@@ -142,7 +154,7 @@ impl Directory {
         Ok(position)
     }
 
-    /// Reads one client and the keys, for a process that does not follow the log. The freshness of the directory then means that
+    /// Reads one client, the groups and the keys, for a process that does not follow the log. The freshness of the directory then means that
     /// client only.
     pub async fn read_one(&self, store: &Store, client_id: &str) -> Result<(), StoreError> {
         let mut applied = self.refreshing.lock().await;
@@ -156,6 +168,7 @@ impl Directory {
             None => _ = clients.remove(client_id),
         }
         self.load_keys(store, &mut applied).await?;
+        self.load_groups(store).await?;
         self.freshness.stamp(sent);
         Ok(())
     }
@@ -181,6 +194,7 @@ impl Directory {
             })
             .await?;
         self.load_keys(store, applied).await?;
+        self.load_groups(store).await?;
         self.clients.store(Arc::new(clients));
         Ok(position)
     }
@@ -200,6 +214,7 @@ impl Directory {
         for change in changes {
             match change {
                 Change::Keys => self.load_keys(store, applied).await?,
+                Change::Groups => self.load_groups(store).await?,
                 Change::Client(id) => client_ids.push(id),
             }
         }
@@ -226,6 +241,13 @@ impl Directory {
             (self.apply_keys)(&keys);
             *applied = keys;
         }
+        Ok(())
+    }
+
+    async fn load_groups(&self, store: &Store) -> Result<(), StoreError> {
+        let by_name = |group: Group| (Arc::clone(&group.name), Arc::new(group));
+        let groups: Groups = store.groups().await?.into_iter().map(by_name).collect();
+        self.groups.store(Arc::new(groups));
         Ok(())
     }
 

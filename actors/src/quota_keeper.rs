@@ -1,6 +1,7 @@
 //! The quota keeper: how many tokens clients use of their quotas, and how many of their tokens are unexpired.
 //!
-//! - Owns: the tokens issued per client with a quota in the current hour, day and month, and the unexpired tokens per client.
+//! - Owns: the tokens issued per client with a quota in the current hour, day and month, the unexpired tokens per client, and the tokens
+//!   issued per group of clients ([`GroupCounts`]).
 //! - Source of truth: the store's `quota_usage`. Each save, every 250 ms, adds to it what was counted since and returns the
 //!   counts of all nodes. Where nodes share a store, enforced quotas are leased from it before tokens are issued ([`QuotaLeases`]).
 //!   Unexpired tokens are counted from the ledger at the start; earlier stateless tokens are not in it.
@@ -24,12 +25,15 @@ use oauth2_store::StoreError;
 use oauth2_store::model::{MAX_EXPIRING_ROWS, Quotas, Window};
 
 mod counters;
+mod groups;
 mod lease;
 mod leases;
 mod recent;
+mod top;
 mod unexpired;
 
 pub use counters::{ClientTotals, Counters, MAX_UNSAVED, QuotaError, Reservation, WindowUsage};
+pub use groups::GroupCounts;
 pub use lease::LeasedToken;
 use leases::IDLE;
 pub use leases::QuotaLeases;
@@ -79,7 +83,7 @@ pub struct Deps {
 
 impl Deps {
     async fn save(&self) -> Result<(), StoreError> {
-        save(&self.store, &self.counters, &*self.observe_save).await
+        save(&self.store, &self.counters, &self.clock, &*self.observe_save).await
     }
 
     /// Asks the store for the leases that requests wait for, all at once, again and again.
@@ -211,10 +215,13 @@ impl QuotaKeeper {
     }
 
     fn purge(&self, ctx: &mut Context<Self>) {
-        let (store, before) = (self.deps.store.clone(), self.now() - PURGE_AFTER);
+        let (store, now) = (self.deps.store.clone(), self.now());
         let purge = async move {
-            if let Err(error) = store.purge_quota_usage(before).await {
+            if let Err(error) = store.purge_quota_usage(now - PURGE_AFTER).await {
                 tracing::warn!(%error, "quota usage of old windows could not be purged");
+            }
+            if let Err(error) = store.purge_group_usage(now - groups::RETENTION).await {
+                tracing::warn!(%error, "old usage of groups could not be purged");
             }
         };
         ctx.spawn(purge.into_actor(self));
@@ -261,8 +268,18 @@ async fn load(deps: &Deps) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Saves the unsaved counts. `observe` is called per statement with the time since the start and whether it succeeded.
-pub async fn save(store: &Store, counters: &Counters, observe: impl Fn(Duration, bool)) -> Result<(), StoreError> {
+/// Saves the unsaved counts. `observe` is called per statement on quotas with the time since the start and whether it succeeded.
+pub async fn save(
+    store: &Store,
+    counters: &Counters,
+    clock: &StoreClock,
+    observe: impl Fn(Duration, bool),
+) -> Result<(), StoreError> {
+    let saved = save_quotas(store, counters, observe).await;
+    saved.and(counters.groups.save(store, clock.unix_ms()).await)
+}
+
+async fn save_quotas(store: &Store, counters: &Counters, observe: impl Fn(Duration, bool)) -> Result<(), StoreError> {
     let sent = Instant::now();
     let unsaved = counters.take_unsaved();
     if unsaved.is_empty() {

@@ -59,6 +59,8 @@
     auth_failures: 'dark-red',
     rate_limited: 'orange',
     quota_exceeded: 'yellow',
+    group_rate_limited: 'light-orange',
+    group_quota_exceeded: 'light-yellow',
     invalid_request: 'blue',
     invalid_scope: 'light-blue',
     invalid_target: 'purple',

@@ -71,6 +71,8 @@ local base(type, title, description, targets, unit, options) = {
     'auth_failures',
     'rate_limited',
     'quota_exceeded',
+    'group_rate_limited',
+    'group_quota_exceeded',
     'invalid_request',
     'invalid_scope',
     'invalid_target',

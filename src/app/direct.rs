@@ -181,7 +181,7 @@ impl Direct {
 
     /// Saves how many tokens this process issued to clients with quotas.
     pub async fn save_counts(&self) -> Result<(), ServiceError> {
-        Ok(quota_keeper::save(&self.store, &self.counters, |_, _| ()).await?)
+        Ok(quota_keeper::save(&self.store, &self.counters, &self.clock, |_, _| ()).await?)
     }
 
     /// A way to record tokens.

@@ -25,6 +25,7 @@ use crate::service::authenticate::Authenticate;
 use crate::service::buckets::Buckets;
 use crate::service::clients::Clients;
 use crate::service::cut_offs::CutOffs;
+use crate::service::groups::Groups;
 use crate::service::idempotency::Idempotency;
 use crate::service::introspect::Introspect;
 use crate::service::issue::Issue;
@@ -74,6 +75,7 @@ pub(super) struct HandlerData {
     operators: Data<Operators>,
     clients: Data<Clients>,
     quotas: Data<QuotaControl>,
+    groups: Data<Groups>,
     provision: Data<Provision>,
     records: Data<Records>,
     keys: Data<SigningKeys>,
@@ -105,6 +107,7 @@ impl HandlerData {
                 buckets: buckets.clone(),
                 defaults: config.limits.rates,
                 mode: config.limits.mode,
+                directory: Arc::clone(&deps.views.directory),
                 instruments: Arc::clone(deps.instruments),
             },
             trusted_proxies: config.server.trusted_proxies.clone(),
@@ -155,6 +158,7 @@ impl HandlerData {
             }),
             clients: Data::from(Arc::clone(&services.clients)),
             quotas: Data::from(Arc::clone(&services.quotas)),
+            groups: Data::from(Arc::clone(&services.groups)),
             provision: Data::from(Arc::clone(&services.provision)),
             records: Data::from(Arc::clone(&services.records)),
             keys: Data::from(Arc::clone(&services.keys)),
@@ -191,6 +195,7 @@ impl HandlerData {
             .app_data(self.operators.clone())
             .app_data(self.clients.clone())
             .app_data(self.quotas.clone())
+            .app_data(self.groups.clone())
             .app_data(self.provision.clone())
             .app_data(self.records.clone())
             .app_data(self.keys.clone())

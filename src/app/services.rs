@@ -14,6 +14,7 @@ use crate::service::clients::Clients;
 use crate::service::clients::registration::RegistrationDefaults;
 use crate::service::cut_offs::CutOffs;
 use crate::service::error::ServiceError;
+use crate::service::groups::Groups;
 use crate::service::issue::mint::Mint;
 use crate::service::issue::provision::Provision;
 use crate::service::issue::slow_signer::SlowSigner;
@@ -73,6 +74,8 @@ pub struct Services {
     pub quotas: Arc<QuotaControl>,
     /// Registered clients.
     pub clients: Arc<Clients>,
+    /// Groups of clients.
+    pub groups: Arc<Groups>,
     /// Bulk issuance.
     pub provision: Arc<Provision>,
     /// Records of tokens.
@@ -131,6 +134,7 @@ impl Services {
             store: base.store.clone(),
             defaults: config.quotas.quotas,
             mode: config.quotas.mode,
+            directory: Arc::clone(&base.views.directory),
             clock: Arc::clone(&base.clock),
             instruments: Arc::clone(&base.instruments),
         });
@@ -140,6 +144,10 @@ impl Services {
                 keys: Arc::clone(&keys),
                 quotas: Arc::clone(&quotas),
                 defaults: registration_defaults(config),
+            }),
+            groups: Arc::new(Groups {
+                store: base.store.clone(),
+                quotas: Arc::clone(&quotas),
             }),
             provision: Arc::new(Provision {
                 store: base.store.clone(),

@@ -25,8 +25,10 @@ mod show;
 mod text_format;
 mod usage;
 
+pub use fields::members;
 use fields::{FLAGS, Fields, Resettable};
 use show::show;
+pub use usage::print_quotas;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {

@@ -53,6 +53,24 @@ pub const EXAMPLES: &[(&str, &str, &str)] = &[
         "List the ten clients with the most unexpired tokens",
         "client top --limit 10",
     ),
+    ("group", "List groups with limits", "group list"),
+    (
+        "group list",
+        "List groups with limits, for a script",
+        "group list --json",
+    ),
+    (
+        "group set",
+        "Allow the clients of a tenant a million tokens a month together",
+        "group set acme --quota month=1000000 --rate-limit token=200/s",
+    ),
+    ("group show", "Show what remains of a group's quotas", "group show acme"),
+    ("group delete", "Remove the limits of a group", "group delete acme"),
+    (
+        "group usage",
+        "Print what each tenant is charged for",
+        "group usage --from 2026-11-01 --until 2026-11-30 --csv",
+    ),
     (
         "client list",
         "List a thousand clients, for a script",

@@ -10,7 +10,7 @@ use crate::service::rejections::RejectedChange;
 use crate::service::token_ref::TokenRef;
 
 /// The subcommands that change something.
-pub const CHANGES: [&str; 14] = [
+pub const CHANGES: [&str; 16] = [
     "client create",
     "client delete",
     "client disable",
@@ -18,6 +18,8 @@ pub const CHANGES: [&str; 14] = [
     "client import",
     "client rotate-secret",
     "client update",
+    "group delete",
+    "group set",
     "key import",
     "key revoke",
     "key rewrap",
@@ -28,9 +30,10 @@ pub const CHANGES: [&str; 14] = [
 ];
 
 /// The arguments that name an object, and its kind. A token is named by its id.
-const TARGETS: [(&str, &str); 4] = [
+const TARGETS: [(&str, &str); 5] = [
     ("id", "client"),
     ("client", "client"),
+    ("group_name", "group"),
     ("kid", "key"),
     ("token", "token"),
 ];

@@ -25,6 +25,7 @@ pub mod client_import;
 pub mod client_usage;
 pub mod clients;
 pub mod cutoffs;
+pub mod groups;
 pub mod idempotency;
 pub mod keys;
 pub mod token_issue;
@@ -51,6 +52,12 @@ endpoints! {
     Management: POST "/admin/v1/tokens/{jti}/revoke" => tokens::revoke;
     Management: GET "/admin/v1/cutoffs" => cutoffs::list;
     Management: POST "/admin/v1/cutoffs/{id}/correct" => cutoffs::correct;
+    Management: GET "/admin/v1/groups" => groups::list;
+    Management: GET "/admin/v1/groups:usage" => groups::usage;
+    Management: GET "/admin/v1/groups:top" => groups::top;
+    Management: GET "/admin/v1/groups/{group}" => groups::show;
+    Management: PUT "/admin/v1/groups/{group}" => groups::set;
+    Management: DELETE "/admin/v1/groups/{group}" => groups::delete;
     Management: GET "/admin/v1/keys" => keys::list;
     Management: POST "/admin/v1/keys/rotate" => keys::rotate;
     Management: POST "/admin/v1/keys/{kid}/revoke" => keys::revoke;
@@ -111,7 +118,12 @@ fn is_rejection(failure: &Failure) -> bool {
 }
 
 fn record(operators: &Operators, admission: &Admission, operator: &Operator, request: &HttpRequest, failure: &Failure) {
-    let named = [("client_id", "client"), ("kid", "key"), ("jti", "token")];
+    let named = [
+        ("client_id", "client"),
+        ("group", "group"),
+        ("kid", "key"),
+        ("jti", "token"),
+    ];
     let target = named
         .into_iter()
         .find(|(parameter, _)| request.match_info().get(parameter).is_some());

@@ -197,6 +197,8 @@ fn service_row(error: &ServiceError) -> Row<'_> {
             let reason = match exceeded.limit {
                 Limit::Rate => R::RateLimited,
                 Limit::Quota => R::QuotaExceeded,
+                Limit::GroupRate => R::GroupRateLimited,
+                Limit::GroupQuota => R::GroupQuotaExceeded,
                 Limit::AuthFailures => R::AuthFailures,
             };
             Row::rejected(S::TOO_MANY_REQUESTS, "too_many_requests", reason, error.to_string())

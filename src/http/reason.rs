@@ -46,6 +46,10 @@ pub enum RejectReason {
     AuthFailures,
     /// A quota of the client is exhausted.
     QuotaExceeded,
+    /// The rate limit of the client's group is exceeded.
+    GroupRateLimited,
+    /// A quota of the client's group is exhausted.
+    GroupQuotaExceeded,
 }
 
 /// Why a request was shed or failed: our fault.
@@ -118,8 +122,8 @@ impl Reason for RejectReason {
         match self {
             // Of the group `other`: only as UNDECLARED.
             Self::InvalidRequest => &[Token, Introspection, Revocation, Admin, Other],
-            Self::InvalidClient | Self::RateLimited => CLIENTS,
-            Self::UnsupportedGrantType | Self::QuotaExceeded => &[Token],
+            Self::InvalidClient | Self::RateLimited | Self::GroupRateLimited => CLIENTS,
+            Self::UnsupportedGrantType | Self::QuotaExceeded | Self::GroupQuotaExceeded => &[Token],
             // Bulk issuance decides by the same rules as the token endpoint.
             Self::UnauthorizedClient | Self::InvalidScope | Self::InvalidTarget => &[Token, Admin],
             Self::InvalidClientMetadata | Self::Conflict => &[Admin],

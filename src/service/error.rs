@@ -125,6 +125,9 @@ pub enum NotFound {
     /// A client.
     #[error("there is no client {0:?}")]
     Client(String),
+    /// Limits of a group.
+    #[error("the group {0:?} has no limits")]
+    Group(String),
     /// A signing key.
     #[error("there is no key {0:?}")]
     Key(String),
@@ -155,6 +158,10 @@ pub enum Limit {
     Rate,
     /// A quota of tokens of the client.
     Quota,
+    /// The rate limit of the client's group at an endpoint.
+    GroupRate,
+    /// A quota of tokens of the client's group.
+    GroupQuota,
     /// Failed authentications of one client from one address.
     AuthFailures,
 }
@@ -164,6 +171,8 @@ impl Limit {
         match self {
             Self::Rate => "rate limit exceeded",
             Self::Quota => "quota of tokens exhausted",
+            Self::GroupRate => "rate limit of the client's group exceeded",
+            Self::GroupQuota => "quota of tokens of the client's group exhausted",
             Self::AuthFailures => "too many failed authentications",
         }
     }

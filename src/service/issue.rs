@@ -104,9 +104,8 @@ impl Issue {
         let reserved = self.quotas.reserve(client, limits, deadline).await?;
         let token = self.mint_and_record(&spec, ledger, deadline).await?;
         self.views.fresh(deadline)?;
-        if let Some(reserved) = reserved {
-            reserved.keep();
-        }
+        reserved.keep();
+        self.quotas.issued(client, 1);
         self.instruments.token_issued(spec.grant, spec.format);
         self.counters
             .issued(&client.client_id, spec.claims.exp, spec.claims.iat);

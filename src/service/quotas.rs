@@ -1,20 +1,22 @@
-//! Quotas: how many tokens a client may be issued per hour, day and month (UTC).
+//! Quotas: how many tokens a client, and the clients of a group together, may be issued per hour, day and month (UTC).
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use oauth2_actors::directory::Directory;
 use oauth2_actors::metrics::Instruments;
 use oauth2_actors::quota_keeper;
 use oauth2_actors::quota_keeper::{Counters, LeasedToken, QuotaError, QuotaLeases, WindowUsage};
 use oauth2_actors::runtime::clock::{Clock, StoreClock};
 use oauth2_actors::runtime::spans;
-use oauth2_store::model::{Client, Decision, Mode, Quotas, Usage};
+use oauth2_store::model::{Client, Decision, Group, Mode, Quotas, Usage, Window};
 
 use super::error::{InvalidMetadata, Limit, LimitExceeded, Result, ServiceError};
-use super::limit_status::LimitStatus;
+use super::limit_status::{self, LimitStatus};
 use super::store_access::StoreAccess;
 
+pub mod top;
 pub mod view;
 
 /// Counts tokens against the quotas of clients.
@@ -30,6 +32,8 @@ pub struct QuotaControl {
     pub defaults: Quotas,
     /// Whether those clients' quotas are enforced.
     pub mode: Mode,
+    /// The groups of clients.
+    pub directory: Arc<Directory>,
     /// The store's clock.
     pub clock: Arc<StoreClock>,
     /// Metrics.
@@ -37,29 +41,50 @@ pub struct QuotaControl {
 }
 
 /// A token that is counted before it is issued. Dropping it uncounts the token, unless it was kept.
+#[derive(Debug, Default)]
+pub struct Reservation {
+    client: Option<Counted>,
+    group: Option<Counted>,
+}
+
+/// A token that is counted for a client or a group.
 #[derive(Debug)]
-pub enum Reservation {
+enum Counted {
     /// On this node, which saves it later.
-    Counted(quota_keeper::Reservation),
+    Here(quota_keeper::Reservation),
     /// In the store, before.
-    Leased(LeasedToken),
+    InStore(LeasedToken),
 }
 
 impl Reservation {
     /// Keeps the token counted: it was issued.
     pub fn keep(self) {
-        match self {
-            Self::Counted(token) => token.keep(),
-            Self::Leased(token) => token.keep(),
+        for counted in [self.client, self.group].into_iter().flatten() {
+            match counted {
+                Counted::Here(token) => token.keep(),
+                Counted::InStore(token) => token.keep(),
+            }
         }
     }
+}
 
+impl Counted {
     fn usage(&self) -> &[WindowUsage] {
         match self {
-            Self::Counted(token) => &token.usage,
-            Self::Leased(token) => &token.usage,
+            Self::Here(token) => &token.usage,
+            Self::InStore(token) => &token.usage,
         }
     }
+}
+
+/// What a token is counted for.
+struct Account<'a> {
+    /// The client's id, or the key of its group.
+    key: &'a str,
+    quotas: Quotas,
+    mode: Mode,
+    limit: Limit,
+    name: fn(Window) -> &'static str,
 }
 
 /// What a client used of its quotas.
@@ -98,6 +123,15 @@ pub fn mode(client: &Client, default: Mode) -> Mode {
     own.and_then(|policy| policy.quota_mode).unwrap_or(default)
 }
 
+/// Why quotas are not acceptable: one is below what is used of it. One that was the same before may stay.
+pub fn below_use(used: &[WindowUsage], after: &Quotas, before: Option<&Quotas>) -> Option<String> {
+    used.iter().find_map(|WindowUsage { window, used, .. }| {
+        let quota = window.quota(after).filter(|quota| quota < used)?;
+        let is_new = before.is_none_or(|before| window.quota(before) != Some(quota));
+        is_new.then(|| format!("member {window} must be at least {used}, the tokens already issued in this {window}"))
+    })
+}
+
 impl QuotaControl {
     /// A client's quotas, and whether they are enforced; `None` if it has none.
     pub fn effective(&self, client: &Client) -> Option<(Quotas, Mode)> {
@@ -105,33 +139,67 @@ impl QuotaControl {
         Some((quotas, mode(client, self.mode)))
     }
 
-    /// Counts a token if the client has quotas. The count is undone when the reservation is dropped without being kept.
+    /// The quotas of a client's group, and whether they are enforced.
+    fn of_group(&self, group: &Group) -> (Quotas, Mode) {
+        (group.limits.quotas, group.limits.quota_mode.unwrap_or(self.mode))
+    }
+
+    /// Counts a token if the client or its group has quotas. The count is undone when the reservation is dropped without being kept.
     pub async fn reserve(
         &self,
         client: &Client,
         status: &mut Vec<LimitStatus>,
         deadline: Instant,
-    ) -> Result<Option<Reservation>> {
-        let Some((quotas, mode)) = self.effective(client) else {
-            return Ok(None);
-        };
+    ) -> Result<Reservation> {
+        let mut reservation = Reservation::default();
+        if let Some((quotas, mode)) = self.effective(client) {
+            let account = Account {
+                key: &client.client_id,
+                quotas,
+                mode,
+                limit: Limit::Quota,
+                name: Window::as_str,
+            };
+            reservation.client = Some(self.reserve_for(&account, status, deadline).await?);
+        }
+        let group = self.directory.group_of(client);
+        if let Some(group) = group.filter(|group| group.limits.quotas != Quotas::default()) {
+            let (quotas, mode) = self.of_group(&group);
+            let account = Account {
+                key: &group.key,
+                quotas,
+                mode,
+                limit: Limit::GroupQuota,
+                name: limit_status::of_group_window,
+            };
+            reservation.group = Some(self.reserve_for(&account, status, deadline).await?);
+        }
+        Ok(reservation)
+    }
+
+    async fn reserve_for(
+        &self,
+        account: &Account<'_>,
+        status: &mut Vec<LimitStatus>,
+        deadline: Instant,
+    ) -> Result<Counted> {
         let mut span = spans::child("check quota");
         let mut count = |decision: Decision| {
             span.set("oauth2.decision", decision.as_str());
             self.instruments.quota(decision);
         };
         let now = self.now();
-        match self.count(client, &quotas, mode, deadline).await {
-            Ok((reserved, over)) => {
+        match self.count(account, deadline).await {
+            Ok((counted, over)) => {
                 count(if over { Decision::Observed } else { Decision::Allowed });
-                append_status(status, reserved.usage(), &quotas, now);
-                Ok(Some(reserved))
+                append_status(status, counted.usage(), account, now);
+                Ok(counted)
             }
             Err(QuotaError::Exceeded { usage, resets_at }) => {
                 count(Decision::Limited);
-                append_status(status, &usage, &quotas, now);
+                append_status(status, &usage, account, now);
                 Err(ServiceError::LimitExceeded(Box::new(LimitExceeded {
-                    limit: Limit::Quota,
+                    limit: account.limit,
                     retry_after: Duration::from_secs((resets_at - now).max(1).unsigned_abs()),
                     status: std::mem::take(status),
                 })))
@@ -143,19 +211,49 @@ impl QuotaControl {
     /// Counts a token; the second value is whether a quota that is only observed was used up before.
     async fn count(
         &self,
-        client: &Client,
-        quotas: &Quotas,
-        mode: Mode,
+        account: &Account<'_>,
         deadline: Instant,
-    ) -> std::result::Result<(Reservation, bool), QuotaError> {
-        let (client_id, now) = (&*client.client_id, self.now());
-        let is_enforced = mode == Mode::Enforce;
+    ) -> std::result::Result<(Counted, bool), QuotaError> {
+        let (quotas, now) = (&account.quotas, self.now());
+        let is_enforced = account.mode == Mode::Enforce;
         if let (Some(leases), true) = (&self.leases, is_enforced) {
-            let token = leases.reserve(client_id, quotas, now, deadline).await?;
-            return Ok((Reservation::Leased(token), false));
+            let token = leases.reserve(account.key, quotas, now, deadline).await?;
+            return Ok((Counted::InStore(token), false));
         }
-        let (token, over) = self.counters.reserve(client_id, quotas, is_enforced, now)?;
-        Ok((Reservation::Counted(token), over))
+        let (token, over) = self.counters.reserve(account.key, quotas, is_enforced, now)?;
+        Ok((Counted::Here(token), over))
+    }
+
+    /// Counts tokens that were issued to a client: what its group is charged for.
+    pub fn issued(&self, client: &Client, tokens: u64) {
+        if let Some(group) = &client.group {
+            self.counters.groups.add(group, tokens);
+        }
+    }
+
+    /// Counts tokens that an operator issued. They count as used of quotas, which reject none of them.
+    pub fn add(&self, client: &Client, tokens: u64) {
+        let now = self.now();
+        if self.effective(client).is_some() {
+            self.counters.add(&client.client_id, tokens, now);
+        }
+        let group = self.directory.group_of(client);
+        if let Some(group) = group.filter(|group| group.limits.quotas != Quotas::default()) {
+            self.counters.add(&group.key, tokens, now);
+        }
+        self.issued(client, tokens);
+    }
+
+    /// What the clients of a group used of its quotas together, as [`Self::usage`].
+    pub async fn group_usage(&self, group: &Group, deadline: Instant) -> Result<QuotaUse> {
+        let saved = self.saved(vec![group.key.to_string()], deadline).await?;
+        let (quotas, mode) = self.of_group(group);
+        let is_enforced = mode == Mode::Enforce && quotas != Quotas::default();
+        Ok(QuotaUse {
+            quotas,
+            mode,
+            windows: self.windows(&group.key, is_enforced, &saved).collect(),
+        })
     }
 
     /// What a client used: by all nodes' counts as saved, and this node's as of now.
@@ -171,32 +269,15 @@ impl QuotaControl {
         Ok(QuotaUse {
             quotas,
             mode,
-            windows: self.windows(&client, &saved).collect(),
+            windows: self
+                .windows(client_id, self.enforced(&client).is_some(), &saved)
+                .collect(),
         })
     }
 
     /// How many unexpired tokens a client has, as this node knows.
     pub fn unexpired_tokens(&self, client_id: &str) -> u64 {
         self.counters.unexpired(client_id, self.now())
-    }
-
-    /// The clients with the most unexpired tokens, and how many: as this node knows, or on the command line as recorded.
-    pub async fn top(&self, limit: usize, deadline: Instant) -> Result<Vec<(Arc<str>, u64)>> {
-        let now = self.now();
-        if let StoreAccess::Gateway(_) = &self.store {
-            return Ok(self.counters.top(limit, now));
-        }
-        let top = self
-            .store
-            .call(
-                deadline,
-                move |store| async move { store.top_clients(now, limit).await },
-            )
-            .await?;
-        Ok(top
-            .into_iter()
-            .map(|(client_id, count)| (client_id.into(), count))
-            .collect())
     }
 
     /// The saved use of the clients whose changes may lower a quota below it.
@@ -227,20 +308,14 @@ impl QuotaControl {
         let Some(after) = self.enforced(changed) else {
             return Ok(());
         };
-        let before = self.enforced(current);
-        for WindowUsage { window, used, .. } in self.windows(changed, saved) {
-            let Some(quota) = window.quota(&after).filter(|quota| *quota < used) else {
-                continue;
-            };
-            if before.is_some_and(|before| window.quota(&before) == Some(quota)) {
-                continue;
-            }
-            let reason = format!(
-                "member {window} must be at least {used}, the tokens already issued in this {window}; to stop the client, disable it"
-            );
-            return Err(InvalidMetadata::new("quotas", reason));
+        let used: Vec<_> = self.windows(&changed.client_id, true, saved).collect();
+        match below_use(&used, &after, self.enforced(current).as_ref()) {
+            Some(reason) => Err(InvalidMetadata::new(
+                "quotas",
+                format!("{reason}; to stop the client, disable it"),
+            )),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn enforced(&self, client: &Client) -> Option<Quotas> {
@@ -265,14 +340,13 @@ impl QuotaControl {
         Ok(saved)
     }
 
-    fn windows(&self, client: &Client, saved: &SavedUse) -> impl Iterator<Item = WindowUsage> {
-        let client_id = &*client.client_id;
-        let saved = saved.0.get(client_id).cloned().unwrap_or_default();
-        let counted = self.counters.usage(client_id, self.now()).into_iter();
-        let is_enforced = self.enforced(client).is_some();
+    /// What is counted under a key. `is_enforced`: of quotas that are leased where nodes share the store.
+    fn windows(&self, key: &str, is_enforced: bool, saved: &SavedUse) -> impl Iterator<Item = WindowUsage> {
+        let saved = saved.0.get(key).cloned().unwrap_or_default();
+        let counted = self.counters.usage(key, self.now()).into_iter();
         // The store counts what this node may still issue.
         let leased = self.leases.as_ref().filter(|_| is_enforced);
-        let leased = leased.map(|leases| (leases.left(client_id), self.counters.unsaved(client_id)));
+        let leased = leased.map(|leases| (leases.left(key), self.counters.unsaved(key)));
         counted.zip(0..).map(move |(counted, index): (WindowUsage, usize)| {
             let saved = saved
                 .iter()
@@ -291,11 +365,11 @@ impl QuotaControl {
     }
 }
 
-fn append_status(status: &mut Vec<LimitStatus>, usage: &[WindowUsage], quotas: &Quotas, now: i64) {
+fn append_status(status: &mut Vec<LimitStatus>, usage: &[WindowUsage], account: &Account<'_>, now: i64) {
     for window in usage {
-        if let Some(limit) = window.window.quota(quotas) {
+        if let Some(limit) = window.window.quota(&account.quotas) {
             status.push(LimitStatus {
-                name: window.window.as_str(),
+                name: (account.name)(window.window),
                 limit,
                 window: (window.ends_at - window.began_at).unsigned_abs(),
                 remaining: limit.saturating_sub(window.used),

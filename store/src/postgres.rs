@@ -12,6 +12,7 @@ mod clients;
 mod connection;
 mod failure;
 mod generation;
+mod groups;
 mod hosts;
 mod id_clock;
 mod keys;

@@ -2,12 +2,14 @@
 
 use std::str::FromStr;
 
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::error::{Result, StoreError};
 use crate::model::token::uuid_v7_ms;
 use crate::model::{
-    Change, LeaseGrant, LeaseRequest, MAX_TOKEN_LIFETIME, Revocation, RevocationTarget, TokenFormat, Usage, Window,
+    Change, Group, GroupLimits, LeaseGrant, LeaseRequest, MAX_TOKEN_LIFETIME, Revocation, RevocationTarget,
+    TokenFormat, Usage, Window,
 };
 
 /// Seconds that a token or revocation row is kept after its expiry, to tolerate clocks that are off by less.
@@ -128,8 +130,22 @@ pub(super) fn change(action: &str, target_id: String) -> Option<Change> {
     match action.split_once('.')?.0 {
         "client" => Some(Change::Client(target_id)),
         "key" => Some(Change::Keys),
+        "group" => Some(Change::Groups),
         _ => None,
     }
+}
+
+/// A group as it is stored.
+pub(super) fn group(name: String, limits: &str, updated_at: i64) -> Result<Group> {
+    let limits = serde_json::from_str(limits);
+    let limits = limits.map_err(|error| StoreError::Corrupt(format!("client_groups.limits is invalid: {error}")))?;
+    Ok(Group::new(name, limits, updated_at))
+}
+
+/// Limits as they are stored.
+pub(super) fn limits(limits: &GroupLimits) -> Value {
+    // A struct with string keys always serializes.
+    serde_json::to_value(limits).unwrap_or_default()
 }
 
 /// A row of usage for each window of a client.

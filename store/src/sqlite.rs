@@ -7,6 +7,7 @@ mod client_rows;
 mod clients;
 mod connection;
 mod failure;
+mod groups;
 mod id_clock;
 mod keys;
 mod maintenance;

@@ -30,6 +30,7 @@ macro_rules! dispatch {
 
 mod audit;
 mod clients;
+mod groups;
 mod id_clock;
 mod keys;
 mod notifications;

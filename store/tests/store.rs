@@ -23,6 +23,8 @@ mod both;
 mod clients;
 #[path = "store/fixture.rs"]
 mod fixture;
+#[path = "store/groups.rs"]
+mod groups;
 #[path = "store/id_clock.rs"]
 mod id_clock;
 #[path = "store/keys.rs"]

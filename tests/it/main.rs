@@ -43,6 +43,7 @@ mod crash;
 mod current_rights;
 mod discovery;
 mod first_run;
+mod groups;
 mod hostile_text;
 mod http_cli_parity;
 mod http_habits;

@@ -13,6 +13,7 @@ use crate::setup;
 mod clocks;
 mod failover;
 mod faults;
+mod groups;
 mod history;
 mod limits;
 mod links;

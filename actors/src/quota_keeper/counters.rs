@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 
+use super::groups::GroupCounts;
 use super::recent::{Busiest, RecentCounts};
 use super::unexpired::UnexpiredCounts;
 use crate::freshness::Freshness;
@@ -106,25 +107,27 @@ pub enum QuotaError {
 #[derive(Debug, Default)]
 pub struct Counters {
     clients: DashMap<Arc<str>, Arc<Counter>>,
-    issued: DashMap<Arc<str>, Arc<IssuedCounter>>,
+    pub(super) issued: DashMap<Arc<str>, Arc<IssuedCounter>>,
     loaded: AtomicBool,
     backfill_claimed: AtomicBool,
     saved: Freshness,
     totals: Mutex<ClientTotals>,
+    /// Tokens of groups.
+    pub groups: GroupCounts,
 }
 
 /// The tokens of one client.
 #[derive(Debug, Default)]
-struct IssuedCounts {
-    unexpired: UnexpiredCounts,
+pub(super) struct IssuedCounts {
+    pub(super) unexpired: UnexpiredCounts,
     recent: RecentCounts,
 }
 
 #[derive(Debug, Default)]
-struct IssuedCounter(Mutex<IssuedCounts>);
+pub(super) struct IssuedCounter(Mutex<IssuedCounts>);
 
 impl IssuedCounter {
-    fn lock(&self) -> MutexGuard<'_, IssuedCounts> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, IssuedCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -246,19 +249,6 @@ impl Counters {
     pub fn unexpired(&self, client_id: &str, now: i64) -> u64 {
         let known = self.issued.get(client_id).map(|known| Arc::clone(&known));
         known.map_or(0, |counter| counter.lock().unexpired.count(now))
-    }
-
-    /// The `limit` clients with the most unexpired tokens and their numbers, in descending order.
-    pub fn top(&self, limit: usize, now: i64) -> Vec<(Arc<str>, u64)> {
-        let mut all: Vec<_> = self
-            .issued
-            .iter()
-            .map(|entry| (Arc::clone(entry.key()), entry.lock().unexpired.count(now)))
-            .filter(|(_, count)| *count > 0)
-            .collect();
-        all.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        all.truncate(limit);
-        all
     }
 
     /// Figures over all clients, as of the last sweep.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
-use oauth2_store::model::{LeaseGrant, LeaseRequest, Quotas, Usage};
+use oauth2_store::model::{Group, LeaseGrant, LeaseRequest, Quotas, Usage};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use super::counters::QuotaError;
@@ -173,7 +173,7 @@ impl QuotaLeases {
             }
             returns.append(&mut state.returns);
             let is_over = state.is_over(now);
-            over_quota += u64::from(is_over);
+            over_quota += u64::from(is_over && !Group::is_key(client_id));
             is_over || idle < FORGET || state.is_asked || Arc::strong_count(leased) > 1
         });
         self.over_quota.store(over_quota, Ordering::Relaxed);

@@ -28,6 +28,7 @@ pub(super) const FLAGS: &[(&str, &str)] = &[
     ("quota_mode", "--quota-mode"),
     ("reuse_percent", "--reuse-percent"),
     ("claims", "--claim"),
+    ("group", "--group"),
 ];
 
 /// The flags.
@@ -82,6 +83,9 @@ pub(super) struct Fields {
     /// A private claim of all its tokens, JSON or else a string; may repeat.
     #[arg(long, value_name = "NAME=VALUE")]
     claim: Vec<String>,
+    /// The group whose limits hold for the client, too, and that is charged for its tokens: a tenant or a plan.
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
 }
 
 impl Fields {
@@ -109,13 +113,14 @@ impl Fields {
             claims: members("--claim", &self.claim, |text| {
                 Ok(serde_json::from_str(text).unwrap_or_else(|_| text.into()))
             })?,
+            group: self.group.into(),
             ..ClientRequest::default()
         })
     }
 }
 
 /// `NAME=VALUE` flags as a merge patch of an object.
-fn members<T>(
+pub fn members<T>(
     flag: &str,
     given: &[String],
     read: impl Fn(&str) -> Result<T, &'static str>,
@@ -152,6 +157,7 @@ pub(super) enum Resettable {
     QuotaMode,
     ReusePercent,
     Claims,
+    Group,
 }
 
 impl Resettable {
@@ -174,6 +180,7 @@ impl Resettable {
             Self::QuotaMode => self.reset(&mut request.quota_mode),
             Self::ReusePercent => self.reset(&mut request.reuse_percent),
             Self::Claims => self.reset(&mut request.claims),
+            Self::Group => self.reset(&mut request.group),
         }
     }
 

@@ -52,10 +52,21 @@ pub async fn show(quotas: Data<QuotaControl>, ClientId(client_id): ClientId) -> 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct TopQuery {
+pub(super) struct TopQuery {
+    /// Items, 20 by default.
+    #[param(minimum = 1, maximum = 1000)]
+    pub(super) limit: Option<usize>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct TopClientsQuery {
     /// Clients, 20 by default.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+    /// Of this group only.
+    group: Option<String>,
 }
 
 /// A client and the number of its unexpired tokens.
@@ -70,17 +81,17 @@ struct Holder {
 /// Lists the clients with the most unexpired tokens, as this node knows them.
 #[utoipa::path(
     get, path = "/admin/v1/clients:top", operation_id = "topClients", tag = "Clients",
-    params(TopQuery),
+    params(TopClientsQuery),
     responses((status = 200, description = "The clients, most tokens first.", body = PageView<Holder>), AdminErrors, BadRequest),
     security(("operator" = [])),
 )]
 pub async fn top(quotas: Data<QuotaControl>, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    let query: TopQuery = query(&request, "limit (a number)")?;
+    let query: TopClientsQuery = query(&request, "limit (a number) and group")?;
     let limit = page_size(query.limit.or(Some(20)))?;
     let holder = |(client_id, still_valid_tokens): (std::sync::Arc<str>, u64)| Holder {
         client_id: client_id.to_string(),
         still_valid_tokens,
     };
-    let top = quotas.top(limit, admin_deadline()).await?;
+    let top = quotas.top(limit, query.group, admin_deadline()).await?;
     Ok(json(&PageView::only(top.into_iter().map(holder).collect())))
 }

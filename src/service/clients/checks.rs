@@ -12,6 +12,7 @@ use crate::service::error::{InvalidMetadata, ServiceError};
 
 const MAX_ID: usize = 256;
 const MAX_NAME: usize = 256;
+const MAX_GROUP: usize = 128;
 const MAX_SCOPE_TOKEN: usize = 128;
 const MAX_SCOPE: usize = 2048;
 const MAX_AUDIENCES: usize = 64;
@@ -67,7 +68,10 @@ pub(super) fn name(name: &str) -> Result<Box<str>, InvalidMetadata> {
     Ok(name.into())
 }
 
-pub(super) fn named<T: FromStr<Err = String>>(field: &'static str, name: &str) -> Result<T, InvalidMetadata> {
+pub(in crate::service) fn named<T: FromStr<Err = String>>(
+    field: &'static str,
+    name: &str,
+) -> Result<T, InvalidMetadata> {
     name.parse()
         .map_err(|reason: String| InvalidMetadata::new(field, reason))
 }
@@ -81,6 +85,17 @@ pub(super) fn grants(names: &[String]) -> Result<Vec<GrantType>, InvalidMetadata
         }
     }
     Ok(grants)
+}
+
+/// The name of a group. It cannot begin what a spreadsheet takes for a formula.
+pub(in crate::service) fn group(name: &str) -> Result<Arc<str>, InvalidMetadata> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
+    let begins = name.starts_with(|first: char| first.is_ascii_alphanumeric());
+    if !begins || name.len() > MAX_GROUP || !name.bytes().all(is_plain) {
+        let reason = format!("must be 1 to {MAX_GROUP} characters of A-Z a-z 0-9 _ - . :, a letter or digit first");
+        return Err(InvalidMetadata::new("group", reason));
+    }
+    Ok(name.into())
 }
 
 /// Scopes, each once, in the order given (RFC 6749 section 3.3).

@@ -45,7 +45,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
 }
 
 /// Applies a member whose default is `None`.
-pub(super) fn set<T, U>(
+pub(in crate::service) fn set<T, U>(
     target: &mut Option<U>,
     field: &Field<T>,
     check: impl Fn(&T) -> Result<U, InvalidMetadata>,

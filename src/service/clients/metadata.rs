@@ -96,6 +96,10 @@ pub struct ClientRequest {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub claims: Patch<serde_json::Value>,
+    /// The group, such as a tenant or a plan, whose limits hold for it, too, and that is charged for its tokens: 1 to 128 characters.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")]
+    pub group: Field<String>,
     /// A disabled client gets no tokens, and its tokens are inactive.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
@@ -164,6 +168,7 @@ impl ClientRequest {
             policy::reuse(*percent)
         })?;
         policy::claims(&self.claims, &mut changed.claims)?;
+        set(&mut client.group, &self.group, |name| checks::group(name))?;
         client.policy = (changed != *Policy::none()).then(|| Arc::new(changed));
         set_or(&mut client.disabled, &self.disabled, false, |flag| Ok(*flag))
     }
@@ -223,6 +228,8 @@ pub struct ClientView<'a> {
     /// Private claims of all its tokens.
     #[schema(value_type = Object)]
     pub claims: &'a StaticClaims,
+    /// The group whose limits hold for it, too, and that is charged for its tokens.
+    pub group: Option<&'a str>,
     /// A disabled client gets no tokens, and its tokens are inactive.
     pub disabled: bool,
     /// When it was registered, Unix seconds.
@@ -253,6 +260,7 @@ impl<'a> ClientView<'a> {
             quota_mode: policy.quota_mode,
             reuse_percent: policy.reuse_percent,
             claims: &policy.claims,
+            group: client.group.as_deref(),
             disabled: client.disabled,
             created_at: client.created_at,
         }
@@ -320,6 +328,7 @@ pub const COLUMNS: &[(&str, ColumnKind)] = &[
     ("quota_mode", ColumnKind::Text),
     ("reuse_percent", ColumnKind::Number),
     ("claims", ColumnKind::Json),
+    ("group", ColumnKind::Text),
     ("disabled", ColumnKind::Boolean),
     ("created_at", ColumnKind::Number),
 ];

@@ -31,7 +31,7 @@ const ENDPOINTS: [&str; 3] = [
     Endpoint::Revocation.as_str(),
 ];
 
-pub(super) fn rate_limits(patch: &Patch<String>, limits: &mut RateLimits) -> Result<(), InvalidMetadata> {
+pub(in crate::service) fn rate_limits(patch: &Patch<String>, limits: &mut RateLimits) -> Result<(), InvalidMetadata> {
     merge(
         "rate_limits",
         patch,
@@ -42,7 +42,7 @@ pub(super) fn rate_limits(patch: &Patch<String>, limits: &mut RateLimits) -> Res
     )
 }
 
-pub(super) fn quotas(patch: &Patch<i64>, quotas: &mut Quotas) -> Result<(), InvalidMetadata> {
+pub(in crate::service) fn quotas(patch: &Patch<i64>, quotas: &mut Quotas) -> Result<(), InvalidMetadata> {
     merge("quotas", patch, quotas, &Quotas::NAMES, Quotas::by_name_mut, |count| {
         quota(*count)
     })

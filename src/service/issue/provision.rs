@@ -175,9 +175,7 @@ impl Provision {
             self.instruments.token_issued(token.grant, token.format);
             self.counters.issued(&client.client_id, token.expires_at, now);
         }
-        if self.quotas.effective(&client).is_some() {
-            self.counters.add(&client.client_id, tokens.len() as u64, now);
-        }
+        self.quotas.add(&client, tokens.len() as u64);
         Ok(tokens)
     }
 }

@@ -11,7 +11,7 @@ pub struct AuditEntry {
     pub actor: String,
     /// The kind of change, as `<object>.<verb>`: `client.create`, `client.update`, `client.delete`, `client.rotate_secret`,
     /// `key.create`, `key.rotate`, `key.import`, `key.revoke`, `key.remove`, `key.rewrap`, `token.issue`, `token.revoke`,
-    /// `revocation.cutoff`, `revocation.correct`; or a rejection: `auth.failed`, `operator.rejected`, `change.rejected`.
+    /// `revocation.cutoff`, `revocation.correct`, `group.update`, `group.delete`; or a rejection: `auth.failed`, `operator.rejected`, `change.rejected`.
     pub action: &'static str,
     /// Further details as JSON; never a secret or a token.
     pub detail: serde_json::Value,
@@ -24,6 +24,8 @@ pub enum Change {
     Client(String),
     /// A signing key was created, changed or deleted.
     Keys,
+    /// The limits of a group were set or removed.
+    Groups,
 }
 
 /// Filter of audit rows; a field that is `None` matches every row.
@@ -77,7 +79,7 @@ pub struct AuditRow {
     pub actor: String,
     /// The kind of change; see [`AuditEntry::action`].
     pub action: String,
-    /// The kind of object that was changed: `client`, `key`, `token`, `user` or `issuer`.
+    /// The kind of object that was changed: `client`, `group`, `key`, `token`, `user` or `issuer`.
     pub target_kind: String,
     /// Id of the object that was changed; empty for the issuer.
     pub target_id: String,

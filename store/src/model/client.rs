@@ -55,6 +55,8 @@ pub struct Client {
     pub access_token_lifetime: Option<u32>,
     /// Limits, quotas and static claims; `None` = none configured.
     pub policy: Option<Arc<Policy>>,
+    /// The group whose limits hold for it, too, and that is charged for its tokens; `None` = none.
+    pub group: Option<Arc<str>>,
     /// A disabled client is rejected at every endpoint, and its tokens are inactive.
     pub disabled: bool,
     /// When it was registered.
@@ -84,6 +86,7 @@ columns! {
         token_ledger: Text,
         access_token_lifetime: BigInt,
         policy: Json,
+        group as client_group: Text,
         disabled: Boolean,
     }
     other fields { secrets }
@@ -105,6 +108,7 @@ impl Client {
             token_ledger: None,
             access_token_lifetime: None,
             policy: None,
+            group: None,
             disabled: false,
             created_at,
             version: 1,

@@ -49,7 +49,7 @@ const CHANGES_SINCE: &str = concat!(
     "SELECT s.floor, s.run, a.action, a.target_id FROM ",
     snapshot!(),
     " LEFT JOIN audit_log a ON a.txid >= $1 AND a.txid < s.ceiling
-        AND (a.action LIKE 'client.%' OR a.action LIKE 'key.%')
+        AND (a.action LIKE 'client.%' OR a.action LIKE 'key.%' OR a.action LIKE 'group.%')
       ORDER BY a.id"
 );
 

@@ -15,6 +15,8 @@ const STATE: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_re
         ('signing_keys', 'INSERT'), ('signing_keys', 'UPDATE'), ('signing_keys', 'DELETE'),
         ('quota_usage', 'SELECT'), ('quota_usage', 'INSERT'), ('quota_usage', 'UPDATE'), ('quota_usage', 'DELETE'),
         ('remembered', 'SELECT'), ('remembered', 'INSERT'), ('remembered', 'UPDATE'), ('remembered', 'DELETE'), ('id_clock', 'SELECT'), ('id_clock', 'UPDATE'),
+        ('client_groups', 'SELECT'), ('client_groups', 'INSERT'), ('client_groups', 'UPDATE'), ('client_groups', 'DELETE'),
+        ('group_usage', 'SELECT'), ('group_usage', 'INSERT'), ('group_usage', 'UPDATE'), ('group_usage', 'DELETE'),
         ('cutoff_corrections', 'SELECT'), ('cutoff_corrections', 'INSERT'), ('log_epochs', 'SELECT')) AS needed (name, privilege)
      WHERE NOT has_table_privilege(name, privilege))";
 

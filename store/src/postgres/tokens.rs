@@ -250,12 +250,13 @@ impl PostgresStore {
         })
     }
 
-    pub(crate) async fn top_clients(&self, now: i64, limit: usize) -> Result<Vec<(String, u64)>> {
+    pub(crate) async fn top_clients(&self, now: i64, limit: usize, group: Option<&str>) -> Result<Vec<(String, u64)>> {
         with_connection!(self, LONG, |connection| {
             connection.begin(LONG_STATEMENT).await?;
             let sql = "SELECT client_id, count(*) FROM tokens WHERE expires_at > $1
+                AND ($3::text IS NULL OR client_id IN (SELECT client_id FROM clients WHERE client_group = $3))
                 GROUP BY client_id ORDER BY 2 DESC, client_id COLLATE \"C\" LIMIT $2";
-            let rows = connection.query(sql, &[&Seconds(now), &(limit as i64)]).await?;
+            let rows = connection.query(sql, &[&Seconds(now), &(limit as i64), &group]).await?;
             connection.commit().await?;
             rows.iter()
                 .map(|r| Ok((r.try_get(0)?, r.try_get::<_, i64>(1)? as u64)))

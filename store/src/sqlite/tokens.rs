@@ -107,12 +107,15 @@ impl SqliteStore {
         .await
     }
 
-    pub(crate) async fn top_clients(&self, now: i64, limit: usize) -> Result<Vec<(String, u64)>> {
+    pub(crate) async fn top_clients(&self, now: i64, limit: usize, group: Option<&str>) -> Result<Vec<(String, u64)>> {
+        let group = group.map(str::to_owned);
         self.read(move |t| {
             let mut select = t.prepare_cached(
-                "SELECT client_id, count(*) FROM tokens WHERE expires_at > ?1 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?2",
+                "SELECT client_id, count(*) FROM tokens WHERE expires_at > ?1
+                 AND (?3 IS NULL OR client_id IN (SELECT client_id FROM clients WHERE client_group = ?3))
+                 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?2",
             )?;
-            let mut rows = select.query(params![now, limit as i64])?;
+            let mut rows = select.query(params![now, limit as i64, group])?;
             let mut found = Vec::new();
             while let Some(r) = rows.next()? {
                 found.push((r.get(0)?, r.get::<_, i64>(1)? as u64));

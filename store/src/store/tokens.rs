@@ -74,8 +74,8 @@ impl Store {
         dispatch!(self.expiring_tokens(now, before_ms))
     }
 
-    /// The clients with the most recorded tokens that expire after `now`, with the number of these tokens.
-    pub async fn top_clients(&self, now: i64, limit: usize) -> Result<Vec<(String, u64)>> {
-        dispatch!(self.top_clients(now, limit))
+    /// The clients, of a group or of all, with the most recorded tokens that expire after `now`, with the number of these tokens.
+    pub async fn top_clients(&self, now: i64, limit: usize, group: Option<&str>) -> Result<Vec<(String, u64)>> {
+        dispatch!(self.top_clients(now, limit, group))
     }
 }

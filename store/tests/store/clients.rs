@@ -320,6 +320,7 @@ async fn every_column_round_trips(kind: &str) {
         token_ledger: None,
         access_token_lifetime: None,
         policy: None,
+        group: None,
         disabled: true,
         secrets: [].into(),
         ..client("bare")

@@ -139,6 +139,7 @@ pub fn client(id: &str) -> Client {
         token_ledger: Some(Ledger::Stateless),
         access_token_lifetime: Some(600),
         policy: Some(policy()),
+        group: Some("acme".into()),
         disabled: false,
         created_at: NOW,
         version: 1,

@@ -49,7 +49,7 @@ async fn shares(node: &DedicatedServer) -> f64 {
 }
 
 /// Waits until a node asks Redis again.
-async fn asks_redis(nodes: &Nodes) {
+pub(super) async fn asks_redis(nodes: &Nodes) {
     for node in &nodes.0 {
         let client = node
             .register(json!({"scope": "read", "rate_limits": {"token": "1000/s"}}))

@@ -1,0 +1,51 @@
+//! Groups of clients: their limits, and what they used.
+
+use std::ops::Range;
+
+use super::Store;
+use super::audit::log_audit;
+use crate::error::Result;
+use crate::model::{AuditEntry, Group, GroupUsage};
+
+impl Store {
+    /// All groups with limits, by name.
+    pub async fn groups(&self) -> Result<Vec<Group>> {
+        dispatch!(self.groups())
+    }
+
+    /// Sets the limits of a group. The last of several concurrent calls wins.
+    pub async fn put_group(&self, group: &Group, audit: &AuditEntry) -> Result<()> {
+        dispatch!(self.put_group(group, audit))?;
+        log_audit(audit, "group", &group.name);
+        Ok(())
+    }
+
+    /// Removes the limits of a group; its clients remain. `Ok(false)`: it has none.
+    pub async fn delete_group(&self, name: &str, now: i64, audit: &AuditEntry) -> Result<bool> {
+        let deleted = dispatch!(self.delete_group(name, now, audit))?;
+        if deleted {
+            log_audit(audit, "group", name);
+        }
+        Ok(deleted)
+    }
+
+    /// Adds to what groups used, all rows or none.
+    pub async fn add_group_usage(&self, usages: &[GroupUsage]) -> Result<()> {
+        dispatch!(self.add_group_usage(usages))
+    }
+
+    /// What groups used on days that begin in `days` (Unix seconds), by day and group.
+    pub async fn group_usage(&self, days: Range<i64>) -> Result<Vec<GroupUsage>> {
+        dispatch!(self.group_usage(days))
+    }
+
+    /// Deletes what groups used on days that began before `before`; returns the number of deleted rows.
+    pub async fn purge_group_usage(&self, before: i64) -> Result<u64> {
+        dispatch!(self.purge_group_usage(before))
+    }
+
+    /// The groups whose clients have the most unexpired tokens in the ledger, and how many.
+    pub async fn top_groups(&self, now: i64, limit: usize) -> Result<Vec<(String, u64)>> {
+        dispatch!(self.top_groups(now, limit))
+    }
+}
