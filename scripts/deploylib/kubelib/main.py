@@ -108,7 +108,7 @@ def main() -> int:
         check_chart(report, schemas, scratch)
         if of_kind(rendered.get("overlays/production", []), "Deployment"):
             check_faults(report, schemas, rendered["overlays/production"])
-    if not os.environ.get("X"): check_live(report)
+    check_live(report)
     return report.exit_code()
 
 
