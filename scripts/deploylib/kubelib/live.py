@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -13,6 +14,8 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+import yaml
 
 from databases import Databases
 from report import CheckError, Report
@@ -88,6 +91,17 @@ class Pod:
             self.process.wait()
 
 
+def check_metric(pod: Pod) -> None:
+    """The counter that the rule of Prometheus Adapter reads exists, with the labels that it selects by."""
+    rule = yaml.safe_load((KUSTOMIZE / "components/hpa-requests/prometheus-adapter-rules.yaml").read_text())["rules"]["custom"][0]
+    name = rule["seriesQuery"].partition("{")[0]
+    routes = re.search(r'route=~"([^"]+)"', rule["metricsQuery"])
+    metrics = request(f"http://127.0.0.1:{pod.ports['management']}/metrics", None)[1]
+    found = set(re.findall(rf'^{name}{{[^}}]*route="([^"]+)"[^}}]*}} [1-9]', metrics, re.MULTILINE))
+    if not routes or not any(re.fullmatch(routes[1], route) for route in found):
+        raise CheckError(f"/metrics has no {name} of the routes of the adapter's rule; it has counted {sorted(found)}")
+
+
 def check_shutdown(pod: Pod, secret: str) -> float:
     """SIGTERM: not ready at once, tokens during the delay, exit code 0 in time. Returns the seconds that it took."""
     pod.process.send_signal(signal.SIGTERM)
@@ -127,6 +141,7 @@ def check_manifest(report: Report, name: str, workload: Object, sandbox: Sandbox
         for host, wanted in (("oauth2-server-management:8081", 200), (f"oauth2-server-management.{name}.svc:8081", 200), ("evil.example", 421)):
             if (seen := get(f"http://127.0.0.1:{pod.ports['management']}/metrics", Host=host)) != wanted:
                 raise CheckError(f"/metrics for the host {host} got {seen}, not {wanted}")
+        check_metric(pod)
         seconds = check_shutdown(pod, secret)
         user = workload["spec"]["template"]["spec"]["securityContext"]["runAsUser"]
         grace = workload["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
+
+import yaml
 
 import sandbox
 from chart import check_chart
@@ -72,6 +76,25 @@ def check_csi(report: Report, scratch: Path, schemas: Schemas) -> None:
         report.failed("base with secrets-store-csi", f"volumes {volumes}, missing files {missing}")
 
 
+def check_adapter_rule(report: Report, scratch: Path, objects: list[Object]) -> None:
+    """The rule of Prometheus Adapter is valid PromQL, and names the metric that the autoscaler asks for."""
+    text = (KUSTOMIZE / "components/hpa-requests/prometheus-adapter-rules.yaml").read_text()
+    rule = yaml.safe_load(text)["rules"]["custom"][0]
+    query = rule["metricsQuery"].replace("<<.GroupBy>>", "pod").replace("<<.Series>>", rule["name"]["matches"].strip("^$"))
+    file = scratch / "adapter.yaml"
+    query = query.replace("<<.LabelMatchers>>", 'namespace="oauth2",pod=~"a|b"')
+    file.write_text(yaml.safe_dump({"groups": [{"name": "adapter", "rules": [{"record": "requests", "expr": query}]}]}))
+    wanted = [metric["pods"]["metric"]["name"] for metric in one(objects, "HorizontalPodAutoscaler")["spec"]["metrics"] if "pods" in metric]
+    if wanted != [rule["name"]["as"]]:
+        report.failed("hpa-requests: rule of Prometheus Adapter", f"it serves {rule['name']['as']}, the autoscaler asks for {wanted}")
+    elif not shutil.which("promtool"):
+        report.not_run("hpa-requests: rule of Prometheus Adapter", "promtool is missing: run scripts/setup")
+    elif (done := run(["promtool", "check", "rules", file])).returncode != 0:
+        report.failed("hpa-requests: rule of Prometheus Adapter", one_line(done.stderr))
+    else:
+        report.ok("hpa-requests: the query of the adapter's rule is valid (promtool) and serves the metric of the autoscaler")
+
+
 def check_faults(report: Report, schemas: Schemas, objects: list[Object]) -> None:
     """The rules and schemas find faults that are put in."""
     try:
@@ -85,30 +108,38 @@ def check_faults(report: Report, schemas: Schemas, objects: list[Object]) -> Non
         report.failed("faults that are put in", str(error))
 
 
-def check_live(report: Report) -> None:
-    """The real server, in namespaces of its own."""
-    if reason := sandbox.why_not():
-        report.not_run("the server with the environment of each manifest", reason)
-        return
-    with tempfile.TemporaryDirectory(prefix="kubernetes-check-") as empty:
-        if sandbox.enter([str(Path(__file__).with_name("live.py")), empty]) != 0:
-            # Its lines are printed already.
-            report.failures += 1
+def check_files(report: Report, scratch: Path) -> None:
+    schemas = Schemas(scratch)
+    check_generated(report)
+    rendered = check_overlays(report, schemas)
+    check_others(report, schemas)
+    check_csi(report, scratch, schemas)
+    check_chart(report, schemas, scratch)
+    if of_kind(rendered.get("overlays/production", []), "Deployment"):
+        check_adapter_rule(report, scratch, rendered["overlays/production"])
+        check_faults(report, schemas, rendered["overlays/production"])
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     report = Report("kubernetes")
-    with tempfile.TemporaryDirectory(prefix="kubernetes-check-") as name:
-        scratch = Path(name)
-        schemas = Schemas(scratch)
-        check_generated(report)
-        rendered = check_overlays(report, schemas)
-        check_others(report, schemas)
-        check_csi(report, scratch, schemas)
-        check_chart(report, schemas, scratch)
-        if of_kind(rendered.get("overlays/production", []), "Deployment"):
-            check_faults(report, schemas, rendered["overlays/production"])
-    check_live(report)
+    live = None
+    with tempfile.TemporaryDirectory(prefix="kubernetes-check-") as scratch, tempfile.TemporaryDirectory(prefix="kubernetes-check-") as empty:
+        try:
+            if reason := sandbox.why_not():
+                report.not_run("the server with the environment of each manifest", reason)
+            else:
+                # The real server waits most of its time, for the end of the drain delays: the files are checked meanwhile.
+                live = sandbox.enter([str(Path(__file__).with_name("live.py")), empty])
+            check_files(report, Path(scratch))
+            if live:
+                lines, _ = live.communicate(timeout=300)
+                print(lines, end="")
+                report.failures += live.returncode != 0
+        finally:
+            if live and live.poll() is None:
+                live.kill()
+                live.wait()
     return report.exit_code()
 
 

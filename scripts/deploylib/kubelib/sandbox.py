@@ -20,10 +20,10 @@ LIBRARIES = ("/usr", "/lib", "/lib64", "/etc/ssl")
 SECRETS = "run/secrets/oauth2-server"
 
 
-def enter(arguments: list[str]) -> int:
-    """Runs this program again in new namespaces; everything in them ends with it."""
+def enter(arguments: list[str]) -> subprocess.Popen[str]:
+    """Runs a program in new namespaces; everything in them ends with it."""
     command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-B", *arguments]
-    return subprocess.run(command, timeout=300).returncode
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def why_not() -> str | None:
