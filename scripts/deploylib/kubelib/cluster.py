@@ -7,10 +7,10 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.request
-import ssl
 from pathlib import Path
 
 from report import CheckError
@@ -66,7 +66,8 @@ class Cluster:
         keys = f"--service-account-private-key-file={self.directory}/accounts.key"
         self._run("kube-controller-manager", *common, f"--secure-port={free_port()}", keys, "--horizontal-pod-autoscaler-sync-period=2s")
         self._run("kube-scheduler", *common, f"--secure-port={free_port()}")
-        self._run("kwok", f"--kubeconfig={self.config}", "--manage-all-nodes=true", f"--server-address=127.0.0.1:{free_port()}")
+        stages = [f"--config={path}" for path in sorted((PROGRAMS / "stages").glob("*.yaml"))]
+        self._run("kwok", f"--kubeconfig={self.config}", "--manage-all-nodes=true", f"--server-address=127.0.0.1:{free_port()}", *stages)
         for zone in ZONES:
             name = f"node-{zone}"
             labels = {"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": zone, "kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux"}

@@ -88,24 +88,30 @@ def evict(cluster: Cluster, pod: Object) -> tuple[bool, str]:
 def check_evictions(cluster: Cluster) -> str:
     budget = lambda: cluster.get("-n", NAMESPACE, "pdb", "oauth2-server")["status"]  # noqa: E731
     wait_for("the budget allows one disruption", lambda: budget().get("disruptionsAllowed") == 1 and budget()["currentHealthy"] == 3)
+    # So that the replacement of the first Pod has to wait.
+    cluster.kubectl("cordon", "-l", "kubernetes.io/os=linux")
     first, second, _ = pods(cluster)
     if not (answer := evict(cluster, first))[0]:
         raise CheckError(f"the first eviction is refused: {answer[1]}")
     allowed, text = evict(cluster, second)
     if allowed or "disruption budget" not in text:
         raise CheckError(f"a second eviction at once is not refused by the budget: {text}")
+    cluster.kubectl("uncordon", "-l", "kubernetes.io/os=linux")
     wait_for("a new Pod replaces the evicted one", lambda: sum(map(ready, pods(cluster))) == 3)
-    return "of two evictions at once the budget refuses the second; the evicted Pod is replaced"
+    return "while an evicted Pod is not replaced, the budget refuses a second eviction; then it is replaced"
 
 
 def check_cordoned_node(cluster: Cluster) -> str:
     cluster.kubectl("cordon", "node-c")
     wait_for("the taint of the cordoned node", lambda: bool(cluster.get("node", "node-c")["spec"].get("taints")))
+    before = Counter(pod["spec"]["nodeName"] for pod in pods(cluster))
     cluster.kubectl("-n", NAMESPACE, "patch", "hpa", "oauth2-hpa", "--type=merge", "-p", '{"spec":{"minReplicas":6}}')
     wait_for("6 Pods are ready, with one of three nodes cordoned", lambda: sum(map(ready, pods(cluster))) == 6)
-    nodes = Counter(pod["spec"]["nodeName"] for pod in pods(cluster))
+    added = Counter(pod["spec"]["nodeName"] for pod in pods(cluster)) - before
     cluster.kubectl("uncordon", "node-c")
-    return f"with one node cordoned, 6 Pods are scheduled on the others ({', '.join(f'{name}: {count}' for name, count in sorted(nodes.items()))})"
+    if added["node-c"] or sum(added.values()) != 3:
+        raise CheckError(f"Pods that were added per node: {dict(added)}")
+    return f"with node-c cordoned, 3 more Pods are scheduled on the others: {', '.join(f'{name} {count}' for name, count in sorted(added.items()))}"
 
 
 def check_controllers(report: Report, cluster: Cluster, attempt: Callable[..., Any]) -> None:

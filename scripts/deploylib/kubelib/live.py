@@ -64,8 +64,11 @@ class Pod:
         for _ in range(600):
             if self.process.poll() is not None:
                 raise CheckError(f"the server ended with {self.process.returncode}: {one_line(self.log.read_text()[-600:])}")
-            if (get(url) if url else self.probe("readinessProbe")) == 200:
+            status = get(url) if url else self.probe("readinessProbe")
+            if status == 200:
                 return
+            if status not in (0, 503):
+                raise CheckError(f"the readiness probe got {status}")
             time.sleep(0.05)
         raise CheckError(f"the server is not ready after 30 s: {one_line(self.log.read_text()[-600:])}")
 
