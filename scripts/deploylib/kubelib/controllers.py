@@ -34,6 +34,11 @@ def ready(pod: Object) -> bool:
     return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
 
 
+def endpoints(cluster: Cluster) -> int:
+    slices = cluster.get("-n", NAMESPACE, "endpointslices", "-l", "kubernetes.io/service-name=oauth2-server")["items"]
+    return sum(len(each.get("endpoints") or []) for each in slices)
+
+
 def wait_for(what: str, condition: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -49,10 +54,7 @@ def check_first_rollout(cluster: Cluster) -> str:
     nodes = Counter(pod["spec"]["nodeName"] for pod in pods(cluster))
     if sorted(nodes.values()) != [1, 1, 1]:
         raise CheckError(f"Pods per node: {dict(nodes)}")
-    slices = cluster.get("-n", NAMESPACE, "endpointslices", "-l", "kubernetes.io/service-name=oauth2-server")["items"]
-    addresses = sum(len(each.get("endpoints") or []) for each in slices)
-    if addresses != 3:
-        raise CheckError(f"the Service has {addresses} endpoints")
+    wait_for("the Service has 3 endpoints", lambda: endpoints(cluster) == 3)
     return "the autoscaler raises a new Deployment to 3 Pods without metrics, one per node and zone; the Service has 3 endpoints"
 
 
@@ -75,7 +77,18 @@ def check_rolling_update(cluster: Cluster) -> str:
     cluster.kubectl("-n", NAMESPACE, "rollout", "undo", "deployment/oauth2-server")
     wait_for("`rollout undo` ends", lambda: {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in pods(cluster)} == {"0.1.0"})
     cluster.kubectl("-n", NAMESPACE, "rollout", "status", "deployment/oauth2-server", "--timeout=60s")
-    return f"a rolling update never has less than {fewest} ready Pods and never more than {most}; `rollout undo` returns to the former image"
+    check_conflict(cluster)
+    return f"a rolling update never has less than {fewest} ready Pods and never more than {most}; `rollout undo` returns to the former image; the next apply needs --force-conflicts once"
+
+
+def check_conflict(cluster: Cluster) -> None:
+    """What docs/operations/kubernetes.md says of an apply after `rollout undo`."""
+    done = cluster.try_kubectl("apply", "--server-side", "-f", "-", stdin=manifest("0.3.0"))
+    if done.returncode == 0 or 'conflict with "kubectl"' not in done.stderr:
+        raise CheckError(f"an apply after `rollout undo` does not name a conflict: {done.stderr}")
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifest("0.3.0"))
+    cluster.kubectl("apply", "--server-side", "-f", "-", stdin=manifest("0.3.1"))
+    cluster.kubectl("-n", NAMESPACE, "rollout", "status", "deployment/oauth2-server", "--timeout=60s")
 
 
 def evict(cluster: Cluster, pod: Object) -> tuple[bool, str]:
