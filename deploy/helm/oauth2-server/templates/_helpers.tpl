@@ -23,10 +23,33 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 app.kubernetes.io/part-of: {{ .Chart.Name }}
 {{- end }}
 
-{{/* Values that a schema cannot judge one by one. */}}
+{{/* What a schema cannot judge, or would reject with a regular expression for a reason. */}}
 {{- define "oauth2-server.check" -}}
 {{- $a := .Values.autoscaling -}}
 {{- $d := .Values.database -}}
+{{- if not .Values.issuer -}}
+{{- fail "issuer is required: the https URL that clients see, such as https://auth.example" -}}
+{{- end -}}
+{{- if not (regexMatch "^https://[^/?#@\\s]+(/[^?#\\s]*)?$" .Values.issuer) -}}
+{{- fail (printf "issuer must be an https URL without user, query and fragment, and is %s" .Values.issuer) -}}
+{{- end -}}
+{{- if not $d.url -}}
+{{- fail "database.url is required: postgres://USER@HOST:5432/NAME?sslmode=verify-full&sslrootcert=/run/secrets/oauth2-server/database_ca.pem" -}}
+{{- end -}}
+{{- if not (regexMatch "^postgres(ql)?://" $d.url) -}}
+{{- fail "database.url must begin with postgres://: several Pods cannot share an SQLite file" -}}
+{{- end -}}
+{{- range $name, $url := dict "database" $d.url "redis" .Values.redis.url -}}
+{{- if regexMatch "//[^/@]*:[^/@]*@" $url -}}
+{{- fail (printf "%s.url must not contain a password: put it into the Secret as %s_password" $name $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if not (regexMatch "^($|rediss?(\\+sentinel|\\+cluster)?://)" .Values.redis.url) -}}
+{{- fail "redis.url must begin with redis:// or rediss://, also with +sentinel or +cluster, or be empty" -}}
+{{- end -}}
+{{- if eq .Values.image.tag "latest" -}}
+{{- fail "image.tag must be a release or a digest, not latest: Pods of one revision would run different servers" -}}
+{{- end -}}
 {{- if gt (int $a.minReplicas) (int $a.maxReplicas) -}}
 {{- fail (printf "autoscaling.minReplicas is %d and must not exceed autoscaling.maxReplicas, which is %d" (int $a.minReplicas) (int $a.maxReplicas)) -}}
 {{- end -}}
