@@ -27,14 +27,19 @@ def _add_memory_metric(objects: list[Object]) -> None:
 
 
 def _select_by_version(objects: list[Object]) -> None:
-    for place in ("selector",):
-        one(objects, "Deployment")["spec"][place]["matchLabels"]["app.kubernetes.io/version"] = "0.1.0"
+    one(objects, "Deployment")["spec"]["selector"]["matchLabels"]["app.kubernetes.io/version"] = "0.1.0"
 
 
 def _route_to_management(objects: list[Object]) -> None:
     one(objects, "HTTPRoute")["spec"]["rules"][0]["backendRefs"][0]["name"] += "-management"
 
 
+def _policy(objects: list[Object], name: str) -> Object:
+    found: Object = next(each for each in of_kind(objects, "NetworkPolicy") if each["metadata"]["name"] == f"oauth2-server-{name}")
+    return found
+
+
+NETWORK = "network policies deny first and allow what is used"
 FAULTS: dict[str, tuple[str, Change]] = {
     "the tag latest": ("images have a fixed tag", lambda o: container(one(o, "Deployment")).update(image="oauth2-server:latest")),
     "no memory limit": ("requests and limits", lambda o: container(one(o, "Deployment"))["resources"]["limits"].pop("memory")),
@@ -63,6 +68,10 @@ FAULTS: dict[str, tuple[str, Change]] = {
         "ports, routes and the ServiceMonitor match",
         lambda o: one(o, "ServiceMonitor")["spec"].update(jobLabel="app.kubernetes.io/component"),
     ),
+    "no default deny": (NETWORK, lambda o: o.remove(_policy(o, "default-deny"))),
+    "no way to Redis": (NETWORK, lambda o: o.remove(_policy(o, "redis"))),
+    "the management port for everyone": (NETWORK, lambda o: _policy(o, "management")["spec"]["ingress"][0].pop("from")),
+    "every port of the database": (NETWORK, lambda o: _policy(o, "postgres")["spec"]["egress"][0].pop("ports")),
     "scaling on memory": ("autoscaling without memory, spread, a budget", _add_memory_metric),
     "a number of replicas": ("autoscaling without memory, spread, a budget", lambda o: one(o, "Deployment")["spec"].update(replicas=3)),
     "a budget of none": (

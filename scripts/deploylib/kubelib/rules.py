@@ -178,6 +178,36 @@ def services(objects: list[Object]) -> Iterator[str]:
             yield f"{describe(monitor)}: the job is not oauth2-server, which the alerts select"
 
 
+def ports_of_urls(deployment: Object) -> set[int]:
+    """Ports that the server connects to, by its environment."""
+    found = set()
+    for name, value in environment(deployment).items():
+        if "://" in value and name.endswith(("_URL", "_ENDPOINT")):
+            found |= {int(port) for port in re.findall(r":(\d+)(?=[/,?]|$)", value)}
+    return found
+
+
+def network(objects: list[Object]) -> Iterator[str]:
+    """Where there are policies: everything is denied first, and each connection of the server is allowed, with peers and ports."""
+    policies = of_kind(objects, "NetworkPolicy")
+    if not policies:
+        return
+    if not any(set(each["spec"]["policyTypes"]) == {"Ingress", "Egress"} and not {"ingress", "egress"} & each["spec"].keys() for each in policies):
+        yield "no NetworkPolicy denies everything"
+    allowed: dict[str, set[int]] = {"ingress": set(), "egress": set()}
+    for policy in policies:
+        for direction, peers in (("ingress", "from"), ("egress", "to")):
+            for entry in policy["spec"].get(direction, []):
+                if not entry.get(peers) or not all(entry[peers]) or not entry.get("ports"):
+                    yield f"{describe(policy)}: a rule without peers or ports allows all of them"
+                allowed[direction] |= {port["port"] for port in entry.get("ports") or []}
+    for deployment in of_kind(objects, "Deployment"):
+        if wrong := allowed["ingress"] ^ {port["containerPort"] for port in container(deployment)["ports"]}:
+            yield f"{describe(deployment)}: policies and ports of the container differ in {sorted(wrong)}"
+        if missing := (ports_of_urls(deployment) | {53}) - allowed["egress"]:
+            yield f"{describe(deployment)}: no policy lets it connect to port {', '.join(map(str, sorted(missing)))}"
+
+
 def scaling(objects: list[Object]) -> Iterator[str]:
     for scaler in of_kind(objects, "HorizontalPodAutoscaler"):
         spec = scaler["spec"]
@@ -216,6 +246,7 @@ RULES: dict[str, Rule] = {
     "connections fit into max_connections": connections,
     "selectors are stable and match": selectors,
     "ports, routes and the ServiceMonitor match": services,
+    "network policies deny first and allow what is used": network,
     "autoscaling without memory, spread, a budget": scaling,
     "variables are defined before their use": references,
 }
