@@ -50,14 +50,18 @@ REJECTED: dict[str, tuple[list[str], str]] = {
 }
 
 
-def normalized(each: Object) -> Any:
-    """Without namespace, Helm's labels and the order of variables."""
+def is_environment(each: list[Any]) -> bool:
+    names = [set(item) for item in each if isinstance(item, dict)]
+    return bool(each) and len(names) == len(each) and all({"name"} <= keys <= {"name", "value", "valueFrom"} for keys in names)
+
+
+def normalized(each: Any) -> Any:
+    """Without namespace, Helm's labels and the order of variables. (A reference to a Gateway has a namespace that counts.)"""
     if isinstance(each, list):
-        if each and all(isinstance(item, dict) and set(item) >= {"name"} and set(item) <= {"name", "value", "valueFrom"} for item in each):
-            return {item["name"]: item for item in each}
-        return [normalized(item) for item in each]
+        return {item["name"]: item for item in each} if is_environment(each) else [normalized(item) for item in each]
     if isinstance(each, dict):
-        return {key: normalized(value) for key, value in each.items() if key not in HELM_LABELS and key != "namespace" or key == "namespace" and "sectionName" in each}
+        ignored = HELM_LABELS if "sectionName" in each else HELM_LABELS | {"namespace"}
+        return {key: normalized(value) for key, value in each.items() if key not in ignored}
     return each
 
 
