@@ -130,9 +130,11 @@ def check_template(cluster: Cluster) -> str:
 
 def check_files(cluster: Cluster) -> str:
     cluster.kubectl("apply", "--server-side", "-n", "oauth2-staging", "-f", str(ROOT / "loadtest/kubernetes/job.yaml"))
-    cluster.kubectl("apply", "--server-side", "-f", str(KUSTOMIZE / "examples/external-secret.yaml"))
+    cluster.kubectl("create", "namespace", "argocd")
+    for example in sorted((KUSTOMIZE / "examples").glob("*.yaml")):
+        cluster.kubectl("apply", "--server-side", "-f", str(example))
     cluster.kubectl("apply", "--server-side", "-n", "oauth2", "-f", str(KUSTOMIZE / "components/secrets-store-csi/secret-provider-class.yaml"))
-    return "the load test's Job, the ExternalSecret and the SecretProviderClass are accepted without a warning"
+    return "the load test's Job, the examples for External Secrets and Argo CD, and the SecretProviderClass are accepted without a warning"
 
 
 def attempt(report: Report, name: str, check: Callable[..., str], *arguments: Any) -> None:
@@ -153,7 +155,7 @@ def main() -> int:
         try:
             cluster.start()
             version = yaml.safe_load(cluster.kubectl("get", "--raw", "/version"))["gitVersion"]
-            report.ok(f"kube-apiserver {version} with etcd is ready, with CRDs of Gateway API, Prometheus Operator, External Secrets and the CSI driver")
+            report.ok(f"kube-apiserver {version} with etcd is ready, with CRDs of Gateway API, Prometheus Operator, External Secrets, the CSI driver and Argo CD")
             for overlay in OVERLAYS:
                 attempt(report, f"overlays/{overlay}", check_overlay, cluster, overlay)
             attempt(report, "overlays/production", check_replicas, cluster)

@@ -169,14 +169,16 @@ def check_migration(report: Report, workload: Object, sandbox: Sandbox, files: d
         for number, pod in enumerate(pods):
             pod.wait_ready(f"http://127.0.0.1:{9001 + 2 * number}/ready")
         versions, distinct = databases.sql("SELECT count(*) || ' ' || count(DISTINCT version) FROM refinery_schema_history", "oauth2").split()
-        keys = databases.sql("SELECT count(*) FROM signing_keys", "oauth2")
+        keys, algorithms = databases.sql("SELECT count(*) || ' ' || count(DISTINCT algorithm) FROM signing_keys", "oauth2").split()
         if versions != distinct or versions == "0":
             raise CheckError(f"{versions} migrations with {distinct} versions in the history")
+        if keys != algorithms or keys == "0":
+            raise CheckError(f"{keys} signing keys for {algorithms} algorithms")
         used = int(databases.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'oauth2'"))
         allowed = 3 * (int(pods[0].variables["OAUTH2_DATABASE_MAX_CONNECTIONS"]) + 1)
         if used > allowed:
             raise CheckError(f"3 Pods have {used} connections to Postgres, more than the {allowed} that are counted")
-        report.ok(f"base: 3 Pods started at once on an empty Postgres; {versions} migrations applied once, {keys} signing keys, all ready")
+        report.ok(f"base: 3 Pods started at once on an empty Postgres; {versions} migrations applied once, one signing key for each of {keys} algorithms, all ready")
     except CheckError as error:
         report.failed("base: 3 Pods started at once on an empty Postgres", str(error))
     finally:
