@@ -30,6 +30,7 @@ mod migrate;
 mod output;
 mod progress;
 mod rejected;
+mod restore_epoch;
 mod samples;
 mod shell;
 mod token;
@@ -68,6 +69,8 @@ enum Command {
     Migrate,
     /// Copy an SQLite database into a file, consistently and while a server uses it.
     Backup(backup::Backup),
+    /// After a restore: revoke every token, and make the changes again that the backup does not have.
+    RestoreEpoch(restore_epoch::RestoreEpoch),
     /// Check or print the configuration.
     #[command(subcommand)]
     Config(configuration::Command),
@@ -153,6 +156,7 @@ fn execute(config: &Config, command: Option<Command>) -> Result<(), Failure> {
         Some(Command::Client(command)) => block_on(client::run(config, command)),
         Some(Command::Token(command)) => block_on(token::run(config, command)),
         Some(Command::Group(command)) => block_on(group::run(config, command)),
+        Some(Command::RestoreEpoch(options)) => block_on(restore_epoch::run(config, &options)),
         Some(Command::Key(command)) => block_on(key::run(config, command)),
         Some(Command::Audit(command)) => block_on(audit::run(config, command)),
         Some(Command::Doctor(json)) => block_on(doctor::run(config, json)),

@@ -37,6 +37,7 @@ pub mod quotas;
 pub mod readiness;
 pub mod records;
 pub mod rejections;
+pub mod restore;
 pub mod revoke;
 pub mod schema;
 pub mod store_access;

@@ -22,6 +22,7 @@ use crate::service::keys::SigningKeys;
 use crate::service::published_keys::KeysHandle;
 use crate::service::quotas::QuotaControl;
 use crate::service::records::Records;
+use crate::service::restore::Restore;
 use crate::service::revoke::Revoke;
 use crate::service::store_access::StoreAccess;
 use crate::service::verify::Verify;
@@ -82,6 +83,8 @@ pub struct Services {
     pub records: Arc<Records>,
     /// Revocation.
     pub revoke: Arc<Revoke>,
+    /// What a restore needs.
+    pub restore: Restore,
     /// Revocation cut-offs.
     pub cut_offs: Arc<CutOffs>,
     /// The audit log.
@@ -138,13 +141,26 @@ impl Services {
             clock: Arc::clone(&base.clock),
             instruments: Arc::clone(&base.instruments),
         });
+        let clients = Arc::new(Clients {
+            store: base.store.clone(),
+            keys: Arc::clone(&keys),
+            quotas: Arc::clone(&quotas),
+            defaults: registration_defaults(config),
+        });
+        let revoke = Arc::new(Revoke {
+            store: base.store.clone(),
+            verify: Arc::clone(&verify),
+            clock: Arc::clone(&base.clock),
+            instruments: Arc::clone(&base.instruments),
+        });
         Ok(Self {
-            clients: Arc::new(Clients {
+            restore: Restore {
                 store: base.store.clone(),
+                clients: Arc::clone(&clients),
                 keys: Arc::clone(&keys),
-                quotas: Arc::clone(&quotas),
-                defaults: registration_defaults(config),
-            }),
+                revoke: Arc::clone(&revoke),
+            },
+            clients,
             groups: Arc::new(Groups {
                 store: base.store.clone(),
                 quotas: Arc::clone(&quotas),
@@ -165,12 +181,7 @@ impl Services {
                 verify: Arc::clone(&verify),
                 clock: Arc::clone(&base.clock),
             }),
-            revoke: Arc::new(Revoke {
-                store: base.store.clone(),
-                verify: Arc::clone(&verify),
-                clock: Arc::clone(&base.clock),
-                instruments: Arc::clone(&base.instruments),
-            }),
+            revoke,
             cut_offs: Arc::new(CutOffs {
                 store: base.store.clone(),
             }),

@@ -16,6 +16,11 @@ pub const EXAMPLES: &[(&str, &str, &str)] = &[
         "backup /var/backups/oauth2.db",
     ),
     (
+        "restore-epoch",
+        "Show what would be done after a restore",
+        "restore-epoch --audit-log /var/log/oauth2/audit.jsonl --dry-run",
+    ),
+    (
         "top",
         "Show the next five seconds as JSON, and end",
         "top --interval 5 --views 1 --json",

@@ -10,7 +10,7 @@ use crate::service::rejections::RejectedChange;
 use crate::service::token_ref::TokenRef;
 
 /// The subcommands that change something.
-pub const CHANGES: [&str; 16] = [
+pub const CHANGES: [&str; 17] = [
     "client create",
     "client delete",
     "client disable",
@@ -24,6 +24,7 @@ pub const CHANGES: [&str; 16] = [
     "key revoke",
     "key rewrap",
     "key rotate",
+    "restore-epoch",
     "token correct-cutoff",
     "token issue",
     "token revoke",

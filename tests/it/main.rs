@@ -62,6 +62,7 @@ mod policy;
 mod properties;
 mod quotas;
 mod restore;
+mod restore_epoch;
 mod revoke;
 mod shutdown;
 mod signals;

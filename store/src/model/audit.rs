@@ -9,7 +9,7 @@ use super::token::uuid_v7_ms;
 pub struct AuditEntry {
     /// Who made the change: `admin` (the static admin token), `client:<id>` (an access token), `cli:<system user>`, `server`.
     pub actor: String,
-    /// The kind of change, as `<object>.<verb>`: `client.create`, `client.update`, `client.delete`, `client.rotate_secret`,
+    /// The kind of change, as `<object>.<verb>`: `client.create`, `client.update`, `client.delete`, `client.rotate_secret`, `client.restore`,
     /// `key.create`, `key.rotate`, `key.import`, `key.revoke`, `key.remove`, `key.rewrap`, `token.issue`, `token.revoke`,
     /// `revocation.cutoff`, `revocation.correct`, `group.update`, `group.delete`; or a rejection: `auth.failed`, `operator.rejected`, `change.rejected`.
     pub action: &'static str,
