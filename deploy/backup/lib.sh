@@ -48,7 +48,9 @@ begin_backup() {
     require_programs age sha256sum flock
     [ -s "$BACKUP_RECIPIENTS" ] || usage_error "BACKUP_RECIPIENTS: the file \"$BACKUP_RECIPIENTS\" is missing or empty; create it with age-keygen"
     is_number "$BACKUP_KEEP_DAYS" || usage_error "BACKUP_KEEP_DAYS must be a number of days, not \"$BACKUP_KEEP_DAYS\""
-    is_number "$BACKUP_KEEP_LAST" && [ "$BACKUP_KEEP_LAST" -ge 1 ] || usage_error "BACKUP_KEEP_LAST must be at least 1, not \"$BACKUP_KEEP_LAST\""
+    if ! is_number "$BACKUP_KEEP_LAST" || [ "$BACKUP_KEEP_LAST" -lt 1 ]; then
+        usage_error "BACKUP_KEEP_LAST must be at least 1, not \"$BACKUP_KEEP_LAST\""
+    fi
     check_store
     mkdir -p "$BACKUP_DIRECTORY"
     exec 9>"$BACKUP_DIRECTORY/.lock"
@@ -103,7 +105,7 @@ write_metrics() {
 open_backup() {
     local file=$1 to=$2
     require_programs age sha256sum
-    [ -n "$BACKUP_IDENTITY" ] && [ -r "$BACKUP_IDENTITY" ] ||
+    [ -r "$BACKUP_IDENTITY" ] ||
         usage_error "BACKUP_IDENTITY: the file with the key that decrypts backups, \"$BACKUP_IDENTITY\", is not readable"
     if [ ! -e "$file" ] && [ "${file##*/}" = "$file" ]; then
         if [ -e "$BACKUP_DIRECTORY/$file" ]; then
@@ -166,7 +168,7 @@ expire_remote() {
             store_delete "$name"
             store_delete "$name.sha256"
         fi
-    done < <(grep -E "^oauth2-$kind-[0-9TZ]+\.[a-z.]+\.age$" <<<"$names" | sort --reverse)
+    done < <(grep -E "^oauth2-$kind-[0-9TZ]+\.[A-Za-z0-9.]+\.age$" <<<"$names" | sort --reverse)
 }
 
 # --- Object storage, by the client that BACKUP_S3_CLIENT names. Credentials are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or what else the
