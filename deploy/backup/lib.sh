@@ -1,15 +1,17 @@
 # shellcheck shell=bash
 # Functions shared by the programs of this directory: configuration, encryption, checksums, object storage, retention.
 
-# Settings come from the environment, or from a file of KEY=VALUE lines. docs/operations/backup.md lists them.
+# Settings come from the environment, which wins, or from a file of KEY=VALUE lines. docs/operations/backup.md lists them.
 load_configuration() {
-    local file=${BACKUP_CONFIG:-/etc/oauth2_server/backup.conf}
+    local file=${BACKUP_CONFIG:-/etc/oauth2_server/backup.conf} given
+    given=$(export -p | sed -nE 's/^declare -x ((PG|BACKUP_|AWS_)[A-Z0-9_]*=".*")$/export \1/p')
     if [ -n "${BACKUP_CONFIG:-}" ] || [ -e "$file" ]; then
         # Every assignment is exported: the clients of object storage read AWS_* from the environment.
         set -o allexport
         # shellcheck disable=SC1090
         . "$file"
         set +o allexport
+        eval "$given"
     fi
     : "${BACKUP_DIRECTORY:=/var/backups/oauth2_server}"
     : "${BACKUP_RECIPIENTS:=/etc/oauth2_server/backup.recipients}"
@@ -216,11 +218,12 @@ store_get() {
     esac
 }
 
-# The names of all objects below BACKUP_S3_URL, one a line. An empty list is not an error.
+# The names of all objects below BACKUP_S3_URL, one a line. (aws fails if there are none; callers have stored one before.)
 store_list() {
     case "$BACKUP_S3_CLIENT" in
     aws) aws ${BACKUP_S3_ENDPOINT:+--endpoint-url "$BACKUP_S3_ENDPOINT"} s3 ls "$BACKUP_S3_URL/" | awk '$1 != "PRE" { print $4 }' ;;
-    s5cmd) s3 ls "$BACKUP_S3_URL/" | awk '$1 != "DIR" { print $NF }' ;;
+    # With --log error, s5cmd would not print the list.
+    s5cmd) s5cmd ${BACKUP_S3_ENDPOINT:+--endpoint-url "$BACKUP_S3_ENDPOINT"} ls "$BACKUP_S3_URL/" | awk '$1 != "DIR" { print $NF }' ;;
     rclone) s3 lsf --files-only "$(object '')" ;;
     esac
 }

@@ -61,8 +61,8 @@ class Scratch:
         self.own(self.path / Path(name).parts[0])
         return path
 
-    def run(self, command: list, environment: dict | None = None, seconds: float = 120, **options) -> subprocess.CompletedProcess:
-        """Runs a command as the user of Postgres, and returns its result whatever the exit code is."""
+    def run(self, command: list, environment: dict | None = None, seconds: float = 120, user: dict | None = None, **options) -> subprocess.CompletedProcess:
+        """Runs a command as the user of Postgres, or as the caller (`user={}`), and returns its result whatever the exit code is."""
         return subprocess.run(
             [str(part) for part in command],
             env=self.environment(environment),
@@ -70,7 +70,7 @@ class Scratch:
             timeout=seconds,
             capture_output=True,
             text=True,
-            **self.user,
+            **(self.user if user is None else user),
             **options,
         )
 

@@ -1,0 +1,144 @@
+"""The archive of the write-ahead log: archive-wal, restore-wal, base-backup's clean-up, and what restore-to-time refuses."""
+
+import re
+import time
+from pathlib import Path
+
+from backup_store import Store, clients_path
+from postgres_report import Report, expect, refusal
+
+from drilllib.cluster import Cluster
+from drilllib.scratch import Failed, Scratch, last_lines
+
+
+class Archive:
+    """A cluster that archives, and the configuration of the programs."""
+
+    def __init__(self, scratch: Scratch, binaries: Path) -> None:
+        self.scratch = scratch
+        home = scratch.directory("home")
+        self.directory, self.wal = home / "backups", home / "backups/wal"
+        self.identity = home / "identity"
+        scratch.must(["age-keygen", "-o", self.identity])
+        recipients = scratch.file("home/recipients", scratch.must(["age-keygen", "-y", self.identity]))
+        self.configuration = scratch.file(
+            "home/backup.conf", f"BACKUP_DIRECTORY={self.directory}\nBACKUP_RECIPIENTS={recipients}\nBACKUP_IDENTITY={self.identity}\n"
+            f"PG_BINARIES={binaries}\nBACKUP_KEEP_DAYS=0\nBACKUP_KEEP_LAST=1\n"
+        )
+        command = f"BACKUP_CONFIG={self.configuration} {scratch.deploy}/backup/archive-wal \"%p\" \"%f\""
+        self.cluster = Cluster(scratch, "archiving", binaries, binaries, {"archive_mode": "on", "archive_command": command})
+
+    def program(self, name: str, *words: object, user: dict | None = None, **more: object):
+        environment = {"BACKUP_CONFIG": self.configuration, "PATH": clients_path()} | more
+        return self.scratch.run([self.scratch.deploy / "backup" / name, *words], environment, user=user)
+
+    def segments(self) -> list[str]:
+        return sorted(path.name[:24] for path in self.wal.glob("*.age") if re.match(r"[0-9A-F]{24}\.gz", path.name))
+
+    def switch(self, count: int) -> None:
+        for _ in range(count):
+            self.cluster.ask("SELECT pg_logical_emit_message(true, 'x', 'x')")
+            self.cluster.ask("SELECT pg_switch_wal()")
+        # The file before the one that is written now is the last that can be archived.
+        last = previous(self.cluster.ask("SELECT pg_walfile_name(pg_current_wal_insert_lsn())"))
+        deadline = time.monotonic() + 20
+        while last not in self.segments():
+            expect(time.monotonic() < deadline, f"{last} is not archived: {last_lines(self.cluster.log.read_text())}")
+            time.sleep(0.1)
+
+
+def previous(name: str) -> str:
+    number = int(name[8:16], 16) * 256 + int(name[16:], 16) - 1
+    return f"{name[:8]}{number // 256:08X}{number % 256:08X}"
+
+
+def single_files(report: Report, archive: Archive) -> None:
+    one, other = archive.scratch.file("one", "first content\n"), archive.scratch.file("other", "another content\n")
+    name, back = "0000000100000000000000F0", archive.scratch.path / "home/back"
+    with report.check("archive-wal and restore-wal") as seen:
+        done = archive.program("archive-wal", one, name)
+        expect(done.returncode == 0, last_lines(done.stderr))
+        stored = archive.wal / f"{name}.gz.age"
+        expect(stored.read_bytes().startswith(b"age-encryption.org/v1"), "it is not encrypted")
+        done = archive.program("restore-wal", name, back)
+        expect(done.returncode == 0 and back.read_text() == one.read_text(), last_lines(done.stderr))
+        seen.append("encrypted, and the same after a round trip")
+        expect(archive.program("archive-wal", one, name).returncode == 0, "a repetition failed")
+        refusal(archive.program("archive-wal", other, name), "another content")
+        seen.append("a repetition succeeds, another content under the same name is refused")
+        expect(archive.program("restore-wal", name.replace("F0", "F1"), back).returncode == 1, "a missing file has another exit code than 1")
+        stored.write_bytes(stored.read_bytes()[:-5])
+        expect(archive.program("restore-wal", name, back).returncode == 200, "a damaged file has another exit code than 200")
+        seen.append("exit code 1 for a missing file, 200 for a damaged one, which stops a recovery")
+    for path in archive.wal.iterdir():
+        path.unlink()
+
+
+def by_objects(report: Report, archive: Archive, store: Store) -> None:
+    with report.check("archive-wal and restore-wal by object storage (aws, on versitygw)"):
+        settings = store.settings("aws")
+        one, back = archive.scratch.file("one", "first content\n"), archive.scratch.path / "home/back"
+        name = "0000000100000000000000F2"
+        done = archive.program("archive-wal", one, name, user={}, **settings)
+        expect(done.returncode == 0 and store.names("aws") == {f"wal-{name}.gz.age"}, last_lines(done.stderr))
+        for path in archive.wal.iterdir():
+            path.unlink()
+        done = archive.program("restore-wal", name, back, user={}, **settings)
+        expect(done.returncode == 0 and back.read_text() == one.read_text(), last_lines(done.stderr))
+        expect(archive.program("restore-wal", name.replace("F2", "F3"), back, user={}, **settings).returncode == 1, "a missing object has another exit code than 1")
+        done = archive.program("restore-wal", name, back, user={}, **settings | {"AWS_SECRET_ACCESS_KEY": "wrong"})
+        expect(done.returncode == 200, f"a store that refuses ends the replay: exit code {done.returncode}")
+
+
+def clean_up(report: Report, archive: Archive) -> None:
+    cluster = archive.cluster
+    with report.check("base-backup: deletes the log that no base backup needs, and nothing else") as seen:
+        archive.switch(3)
+        environment = cluster.libpq("oauth2_replication")
+        first = archive.program("base-backup", **environment)
+        expect(first.returncode == 0, last_lines(first.stderr))
+        archive.switch(3)
+        before = archive.segments()
+        time.sleep(1)
+        second = archive.program("base-backup", **environment)
+        expect(second.returncode == 0, last_lines(second.stderr))
+        bases = sorted(path.name for path in archive.directory.glob("oauth2-base-*.age"))
+        expect(len(bases) == 1 and bases[0] in second.stdout, f"base backups: {bases}")
+        start = bases[0].split(".")[1]
+        after = archive.segments()
+        expect(after and min(after) >= start, f"the oldest is {min(after, default='none')}, the base begins at {start}")
+        deleted = [name for name in before if name not in after]
+        expect(deleted and all(name < start for name in deleted), f"deleted: {deleted}, the base begins at {start}")
+        seen.append(f"{len(deleted)} files deleted, {len(after)} kept, BACKUP_KEEP_LAST=1")
+
+
+def refusals(report: Report, archive: Archive) -> None:
+    base = next(archive.directory.glob("oauth2-base-*.age"))
+    more = {"RESTORE_OWNER_PASSWORD_FILE": archive.cluster.secrets / "oauth2_owner"}
+    with report.check("restore-to-time: a data directory in use, a time without a zone, a time before the base backup"):
+        refusal(archive.program("restore-to-time", base, archive.cluster.data, **more), "is not empty")
+        refusal(archive.program("restore-to-time", base, archive.scratch.path / "home/x", "2026-11-30 10:00:00", **more), "needs a zone")
+        early = archive.program("restore-to-time", base, archive.scratch.path / "home/early", "2020-01-01 00:00:00+00", RESTORE_TIMEOUT="60", **more)
+        refusal(early, "restore-to-time:")
+
+
+def check(report: Report, scratch: Scratch, binaries: Path, binary: Path) -> None:
+    archive, store = Archive(scratch, binaries), Store(scratch)
+    try:
+        single_files(report, archive)
+        if store.is_installed():
+            store.start()
+            by_objects(report, archive, store)
+        else:
+            report.not_run("the archive by object storage", "versitygw is not installed; scripts/setup --deploy installs it")
+        scratch.own(archive.directory)
+        archive.cluster.create()
+        archive.cluster.start()
+        archive.cluster.create_roles()
+        clean_up(report, archive)
+        refusals(report, archive)
+    except (Failed, StopIteration) as error:
+        report.failed("archive", error)
+    finally:
+        archive.cluster.stop()
+        store.stop()
