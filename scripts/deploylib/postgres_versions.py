@@ -44,7 +44,7 @@ REFUSED = {
         "DELETE FROM clients": "permission denied for table clients",
         "CREATE TABLE x (y int)": "permission denied for schema public",
     },
-    "oauth2_replication": {"SELECT 1": "no pg_hba.conf entry"},
+    "oauth2_replication": {"SELECT 1": "pg_hba.conf rejects connection"},
 }
 
 

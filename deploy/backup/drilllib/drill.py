@@ -13,7 +13,7 @@ from .scratch import Failed, Scratch
 from .server import Server
 
 # Long enough for many tokens on each side of the backup.
-LOAD_SECONDS = 3.0
+LOAD_SECONDS = 2.0
 # In production 60 s (conf/primary.conf): the most that is lost with the machine.
 ARCHIVE_TIMEOUT = 2
 
@@ -110,7 +110,7 @@ class Drill:
         at = time.time()
         time.sleep(0.3)
         self.old.ask("DELETE FROM clients", database="oauth2")
-        time.sleep(2 * ARCHIVE_TIMEOUT)
+        time.sleep(1.5 * ARCHIVE_TIMEOUT)
         return at
 
     def destroy(self, load: Load) -> float:
