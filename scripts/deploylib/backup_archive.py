@@ -1,6 +1,7 @@
 """The archive of the write-ahead log: archive-wal, restore-wal, base-backup's clean-up, and what restore-to-time refuses."""
 
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -9,13 +10,17 @@ from postgres_report import Report, expect, refusal
 
 from drilllib.cluster import Cluster
 from drilllib.scratch import Failed, Scratch, last_lines
+from drilllib.server import Server
+
+# Archiving runs as the user of Postgres, who may not be able to run the clients in target/tools. rclone is a package of Debian.
+OBJECTS = "rclone"
 
 
 class Archive:
     """A cluster that archives, and the configuration of the programs."""
 
-    def __init__(self, scratch: Scratch, binaries: Path) -> None:
-        self.scratch = scratch
+    def __init__(self, scratch: Scratch, binaries: Path, store: Store | None) -> None:
+        self.scratch, self.store = scratch, store
         home = scratch.directory("home")
         self.directory, self.wal = home / "backups", home / "backups/wal"
         self.identity = home / "identity"
@@ -25,7 +30,11 @@ class Archive:
             "home/backup.conf", f"BACKUP_DIRECTORY={self.directory}\nBACKUP_RECIPIENTS={recipients}\nBACKUP_IDENTITY={self.identity}\n"
             f"PG_BINARIES={binaries}\nBACKUP_KEEP_DAYS=0\nBACKUP_KEEP_LAST=1\n"
         )
-        command = f"BACKUP_CONFIG={self.configuration} {scratch.deploy}/backup/archive-wal \"%p\" \"%f\""
+        self.uploading = self.configuration
+        if store is not None:
+            settings = "".join(f"{key}={value}\n" for key, value in store.settings(OBJECTS).items())
+            self.uploading = scratch.file("home/uploading.conf", self.configuration.read_text() + settings)
+        command = f"BACKUP_CONFIG={self.uploading} {scratch.deploy}/backup/archive-wal \"%p\" \"%f\""
         self.cluster = Cluster(scratch, "archiving", binaries, binaries, {"archive_mode": "on", "archive_command": command})
 
     def program(self, name: str, *words: object, user: dict | None = None, **more: object):
@@ -95,12 +104,12 @@ def clean_up(report: Report, archive: Archive) -> None:
     with report.check("base-backup: deletes the log that no base backup needs, and nothing else") as seen:
         archive.switch(3)
         environment = cluster.libpq("oauth2_replication")
-        first = archive.program("base-backup", **environment)
+        first = archive.program("base-backup", BACKUP_CONFIG=archive.uploading, **environment)
         expect(first.returncode == 0, last_lines(first.stderr))
         archive.switch(3)
         before = archive.segments()
         time.sleep(1)
-        second = archive.program("base-backup", **environment)
+        second = archive.program("base-backup", BACKUP_CONFIG=archive.uploading, **environment)
         expect(second.returncode == 0, last_lines(second.stderr))
         bases = sorted(path.name for path in archive.directory.glob("oauth2-base-*.age"))
         expect(len(bases) == 1 and bases[0] in second.stdout, f"base backups: {bases}")
@@ -110,6 +119,10 @@ def clean_up(report: Report, archive: Archive) -> None:
         deleted = [name for name in before if name not in after]
         expect(deleted and all(name < start for name in deleted), f"deleted: {deleted}, the base begins at {start}")
         seen.append(f"{len(deleted)} files deleted, {len(after)} kept, BACKUP_KEEP_LAST=1")
+        if archive.store is not None:
+            objects = sorted(name[4:28] for name in archive.store.names(OBJECTS) if re.match(r"wal-[0-9A-F]{24}\.gz", name))
+            expect(objects == after, f"objects: {objects}, files: {after}")
+            seen.append("the same among the objects")
 
 
 def refusals(report: Report, archive: Archive) -> None:
@@ -122,13 +135,45 @@ def refusals(report: Report, archive: Archive) -> None:
         refusal(early, "restore-to-time:")
 
 
+def from_objects(report: Report, archive: Archive, binary: Path) -> None:
+    """The machine is lost with its disk and its backups: only the object storage is left."""
+    cluster = archive.cluster
+    with report.check("restore-to-time: the base backup and the log from object storage (rclone, on versitygw), no local file") as seen:
+        server = Server(archive.scratch, binary, cluster, "archived")
+        server.must("migrate")
+        cluster.grant()
+        client = server.register("late")
+        archive.switch(1)
+        cluster.stop()
+        shutil.rmtree(cluster.data)
+        shutil.rmtree(archive.directory)
+        base = next(name for name in archive.store.names(OBJECTS) if re.fullmatch(r"oauth2-base-.*\.age", name))
+        done = archive.program(
+            "restore-to-time", base, cluster.data, BACKUP_CONFIG=archive.uploading, BACKUP_PROGRAM=binary, RESTORE_TIMEOUT="120",
+            RESTORE_OWNER_PASSWORD_FILE=cluster.secrets / "oauth2_owner", OAUTH2_ISSUER=server.variables["OAUTH2_ISSUER"],
+            OAUTH2_KEY_ENCRYPTION_KEY_FILE=server.variables["OAUTH2_KEY_ENCRYPTION_KEY_FILE"],
+        )
+        expect(done.returncode == 0, last_lines(done.stderr))
+        cluster.settings = {key: value for key, value in cluster.settings.items() if not key.startswith("archive")}
+        cluster.start()
+        server.start()
+        expect(server.token(client), "no token")
+        seen.append("the client that was registered after the base backup gets a token")
+        server.stop()
+
+
 def check(report: Report, scratch: Scratch, binaries: Path, binary: Path) -> None:
-    archive, store = Archive(scratch, binaries), Store(scratch)
+    store = Store(scratch)
+    has_objects = store.is_installed() and shutil.which(OBJECTS, path="/usr/bin:/usr/local/bin") is not None
+    archive = Archive(scratch, binaries, store if has_objects else None)
     try:
         single_files(report, archive)
         if store.is_installed():
             store.start()
-            by_objects(report, archive, store)
+            if shutil.which("aws", path=clients_path()):
+                by_objects(report, archive, store)
+            else:
+                report.not_run("the archive by aws", "it is not installed")
         else:
             report.not_run("the archive by object storage", "versitygw is not installed; scripts/setup --deploy installs it")
         scratch.own(archive.directory)
@@ -137,6 +182,10 @@ def check(report: Report, scratch: Scratch, binaries: Path, binary: Path) -> Non
         archive.cluster.create_roles()
         clean_up(report, archive)
         refusals(report, archive)
+        if has_objects:
+            from_objects(report, archive, binary)
+        else:
+            report.not_run("restore-to-time from object storage", "rclone or versitygw is not installed")
     except (Failed, StopIteration) as error:
         report.failed("archive", error)
     finally:

@@ -190,6 +190,16 @@ def restores(report: Report, backups: Backups) -> None:
         backups.scratch.must(["age-keygen", "-o", other])
         refusal(backups.restore(file, RESTORED, BACKUP_IDENTITY=other), "no identity matched")
         expect(backups.cluster.ask("SELECT count(*) FROM pg_database WHERE datname = 'oauth2_restored'") == "0", "the database was created")
+    with report.check("restore-postgres: a dump with an error, an extension that its owner may not create") as seen:
+        backups.cluster.ask("CREATE EXTENSION pg_stat_statements", database="oauth2")
+        bad = backups.back_up()
+        backups.cluster.ask("DROP EXTENSION pg_stat_statements", database="oauth2")
+        refusal(backups.restore(bad, RESTORED), "was rolled back")
+        left = backups.cluster.ask("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace", database=RESTORED)
+        expect(left == "0", f"{left} relations are left")
+        backups.cluster.ask(f"DROP DATABASE {RESTORED}")
+        bad.unlink()
+        seen.append("exit code 3, and nothing of it is left in the new database")
     with report.check("restore-postgres: after-restore fails"):
         done = backups.restore(file, RESTORED, BACKUP_PROGRAM="/bin/false")
         expect(done.returncode == 3 and "do not use it" in done.stderr, f"exit code {done.returncode}: {last_lines(done.stderr)}")
