@@ -72,6 +72,36 @@ def serves(report: Report, cluster: Cluster, server: Server, version: int) -> bo
     return report.has_failed == before
 
 
+# Everything that changes rows, so that a privilege that is missing shows.
+COMMANDS = (
+    ("client", "update", "second", "--quota", "day=10", "--name", "Second"),
+    ("client", "rotate-secret", "second"),
+    ("client", "usage", "second"),
+    ("token", "issue", "--client", "second", "--count", "2", "--out", "-"),
+    ("token", "list", "--client", "second"),
+    ("token", "revoke", "--client", "second"),
+    ("client", "disable", "second"),
+    ("client", "enable", "second"),
+    ("client", "delete", "second"),
+    ("key", "rotate"),
+    ("key", "list"),
+    ("token", "revoke", "--all"),
+    ("token", "cutoffs"),
+    ("audit", "list"),
+    ("client", "export", "-", "--format", "jsonl"),
+)
+
+
+def commands(report: Report, server: Server, version: int) -> None:
+    with report.check(f"Postgres {version}: subcommands as oauth2_server") as seen:
+        server.register("second")
+        for words in COMMANDS:
+            server.must(*words, role="oauth2_server")
+        text = server.log.read_text()
+        expect("permission denied" not in text and "must be owner" not in text, f"the log of the server: {last_lines(text)}")
+        seen.append(f"{len(COMMANDS) + 1} of them need no more rights, and the log of the server names none")
+
+
 def partitions(report: Report, cluster: Cluster, server: Server, version: int) -> None:
     """What the running server creates later must be readable by pg_dump, and stay changeable by migrations."""
     with report.check(f"Postgres {version}: partitions") as seen:
@@ -171,6 +201,7 @@ def check(report: Report, scratch: Scratch, version: int, binaries: Path, binary
             return
         views(report, cluster, version)
         partitions(report, cluster, server, version)
+        commands(report, server, version)
         refused(report, cluster, version)
         old_promotion(report, cluster, version)
         tuned(report, cluster, version)
