@@ -5,7 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
-from backup_store import Store, clients_path
+from backup_store import Store, clients_path, is_usable
 from postgres_report import Report, expect, refusal
 
 from drilllib.cluster import Cluster
@@ -43,6 +43,9 @@ class Archive:
 
     def segments(self) -> list[str]:
         return sorted(path.name[:24] for path in self.wal.glob("*.age") if re.match(r"[0-9A-F]{24}\.gz", path.name))
+
+    def objects(self) -> list[str]:
+        return sorted(name[4:28] for name in self.store.names(OBJECTS) if re.match(r"wal-[0-9A-F]{24}\.gz", name))
 
     def switch(self, count: int) -> None:
         for _ in range(count):
@@ -120,8 +123,11 @@ def clean_up(report: Report, archive: Archive) -> None:
         expect(deleted and all(name < start for name in deleted), f"deleted: {deleted}, the base begins at {start}")
         seen.append(f"{len(deleted)} files deleted, {len(after)} kept, BACKUP_KEEP_LAST=1")
         if archive.store is not None:
-            objects = sorted(name[4:28] for name in archive.store.names(OBJECTS) if re.match(r"wal-[0-9A-F]{24}\.gz", name))
-            expect(objects == after, f"objects: {objects}, files: {after}")
+            # A file is uploaded after it was archived.
+            deadline = time.monotonic() + 20
+            while (objects := archive.objects()) != (files := archive.segments()):
+                expect(time.monotonic() < deadline, f"objects: {objects}, files: {files}")
+                time.sleep(0.2)
             seen.append("the same among the objects")
 
 
@@ -170,10 +176,10 @@ def check(report: Report, scratch: Scratch, binaries: Path, binary: Path) -> Non
         single_files(report, archive)
         if store.is_installed():
             store.start()
-            if shutil.which("aws", path=clients_path()):
+            if is_usable("aws"):
                 by_objects(report, archive, store)
             else:
-                report.not_run("the archive by aws", "it is not installed")
+                report.not_run("the archive by aws", "it is not installed, or does not start")
         else:
             report.not_run("the archive by object storage", "versitygw is not installed; scripts/setup --deploy installs it")
         scratch.own(archive.directory)

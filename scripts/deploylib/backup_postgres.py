@@ -4,7 +4,7 @@ import shutil
 import time
 from pathlib import Path
 
-from backup_store import Store, clients_path
+from backup_store import Store, clients_path, is_usable
 from postgres_report import Report, expect, refusal
 
 from drilllib.cluster import Cluster
@@ -139,8 +139,8 @@ def retention(report: Report, backups: Backups, good: Path) -> None:
 
 def objects(report: Report, backups: Backups, store: Store) -> None:
     for client in ("aws", "rclone", "s5cmd"):
-        if shutil.which(client, path=clients_path()) is None:
-            report.not_run(f"object storage by {client}", "it is not installed")
+        if not is_usable(client):
+            report.not_run(f"object storage by {client}", "it is not installed, or does not start")
             continue
         with report.check(f"object storage by {client}, on versitygw") as seen:
             settings = store.settings(client)

@@ -2,7 +2,9 @@
 
 import os
 import secrets
+import shutil
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -16,6 +18,15 @@ BUCKET = "oauth2-backups"
 def clients_path() -> str:
     """PATH with the clients that scripts/setup --deploy installs in front."""
     return f"{TOOLS / 'python/bin'}:{os.environ.get('PATH', '/usr/bin:/bin')}"
+
+
+def is_usable(client: str) -> bool:
+    """Whether the client starts: one in a Python environment may need an interpreter that this user cannot read."""
+    path = shutil.which(client, path=clients_path())
+    if path is None:
+        return False
+    word = "--version" if client == "aws" else "version"
+    return subprocess.run([path, word], capture_output=True).returncode == 0
 
 
 class Store:

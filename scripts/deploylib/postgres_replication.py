@@ -123,7 +123,8 @@ def old_primary_returns(report: Report, primary: Cluster, standby: Cluster) -> N
     with report.check("the old primary becomes the standby by pg_rewind") as seen:
         standby.ask("SELECT pg_create_physical_replication_slot('standby_a', true)")
         primary.scratch.must(
-            [primary.tools / "pg_rewind", "--target-pgdata", primary.data, f"--source-server=host={standby.sockets} port={standby.port} user=postgres dbname=postgres"],
+            [primary.tools / "pg_rewind", "--target-pgdata", primary.data,
+             f"--source-server=host={standby.sockets} port={standby.port} user=postgres dbname=postgres"],
             {"PATH": f"{primary.tools}:/usr/bin:/bin"},
         )
         passfile = primary.scratch.path / standby.name / "replication.pgpass"

@@ -6,7 +6,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 DEPLOY = Path(__file__).resolve().parents[2]
@@ -26,6 +29,9 @@ class Scratch:
     """Everything that a run leaves on the machine. `close` ends its processes by their ids and deletes its files."""
 
     def __init__(self) -> None:
+        # So that `close` runs when a time limit ends this program. Only the first thread may set this.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         # A short path: names of Unix sockets have at most 107 bytes.
         self.path = Path(tempfile.mkdtemp(prefix="oauth2-"))
         self.processes: list[subprocess.Popen] = []
@@ -115,7 +121,12 @@ class Scratch:
         for process in reversed(self.processes):
             # Postgres ends fast, without waiting for clients, on SIGINT; the server takes SIGINT as SIGTERM.
             self.end(process, signal.SIGINT, 10)
-        shutil.rmtree(self.path, ignore_errors=True)
+        # A program that Postgres started, such as archive-wal, may write for a moment longer.
+        for _ in range(50):
+            shutil.rmtree(self.path, ignore_errors=True)
+            if not self.path.exists():
+                break
+            time.sleep(0.1)
 
 
 def last_lines(text: str, count: int = 3) -> str:
