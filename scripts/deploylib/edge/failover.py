@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+import urllib.request
 
 from .load import Load, failures, kinds
 from .programs import wait_for
@@ -22,8 +23,8 @@ def lose_a_node(suite: Suite, at_most: int) -> str:
         cluster.stop(victim, signal.SIGKILL)
         time.sleep(5)
         cluster.start(victim)
-        before = node_responses(suite, victim.management)
-        wait_for("requests to the node that came back", lambda: node_responses(suite, victim.management) > before + 50, 15)
+        before = node_responses(victim.management)
+        wait_for("requests to the node that came back", lambda: node_responses(victim.management) > before + 50, 15)
         time.sleep(1)
     finally:
         counts = load.finish()
@@ -36,11 +37,10 @@ def lose_a_node(suite: Suite, at_most: int) -> str:
     return f"{total} requests, 0 failed of {total - counts['token ok'] - sum(tokens.values())} that may be repeated, {sum(tokens.values())} of {counts['token ok'] + sum(tokens.values())} token requests"
 
 
-def node_responses(suite: Suite, management: int) -> int:
-    import urllib.request
+def node_responses(management: int) -> int:
     total = 0
     with urllib.request.urlopen(f"http://127.0.0.1:{management}/metrics", timeout=5) as response:
         for line in response.read().decode().splitlines():
-            if line.startswith("oauth2_server_http_requests_total{") and 'route="/oauth/' in line:
+            if line.startswith("oauth2_server_http_requests_total{") and any(f'route="{part}' in line for part in ("/oauth/", "/.well-known/")):
                 total += int(float(line.rsplit(" ", 1)[1]))
     return total

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .cluster import Node
-from .programs import ROOT, Programs, listens, package_file, run, wait_for
+from .programs import ROOT, Programs, package_file, run, wait_until_listening
 from .report import NotRun, expect
 from .text import replaced
 from .wire import Edge
@@ -116,7 +116,7 @@ class Nginx:
 
     def start(self) -> None:
         self.process = self.programs.start([self.binary.path, "-p", self.home, "-c", self.home / "nginx.conf"], self.home / "stderr.log", cwd=self.home)
-        wait_for("the start of nginx", lambda: listens(self.edge.https))
+        wait_until_listening(self.process, self.edge.https, self.home / "stderr.log")
 
     def reload(self) -> None:
         """`nginx -s reload`: new workers serve new connections, old ones finish what they have."""

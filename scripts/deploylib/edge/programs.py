@@ -34,6 +34,15 @@ def listens(port: int) -> bool:
         return False
 
 
+def wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    def started() -> bool:
+        if process.poll() is not None:
+            raise RuntimeError(f"exit code {process.returncode}: {log.read_text(errors='replace')[-300:]}")
+        return listens(port)
+
+    wait_for(f"port {port} being open", started)
+
+
 class Programs:
     """A context with a directory and programs; all of them are gone after it."""
 
