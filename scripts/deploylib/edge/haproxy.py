@@ -53,7 +53,7 @@ class HAProxy:
     nodes: list[Node]
     certificate: Path
     key: Path
-    exempt: str = "127.0.0.1"
+    exempt: str = "127.0.1.0/24"
     denied: str = "127.0.0.66"
     changes: dict[str, str] = field(default_factory=dict)
 

@@ -15,6 +15,10 @@ from multiprocessing.synchronize import Event
 from .wire import NAME, Edge, basic
 
 
+#: Each worker has an address of its own, so that limits per address meet none of them.
+SOURCES = "127.0.1"
+
+
 @dataclass(frozen=True)
 class Kind:
     """One sort of request."""
@@ -41,8 +45,8 @@ def kinds(client: str, secret: str, token: str) -> dict[str, Kind]:
 class Connection:
     """A connection that is kept until the proxy closes it."""
 
-    def __init__(self, edge: Edge) -> None:
-        self.edge = edge
+    def __init__(self, edge: Edge, source: str) -> None:
+        self.edge, self.source = edge, source
         self.socket: socket.socket | None = None
         self.buffered = b""
 
@@ -55,7 +59,7 @@ class Connection:
         """Sends a request, once; returns "ok" or what went wrong. The failure of a kept connection is one, too."""
         try:
             if self.socket is None:
-                self.socket = self.edge.connect(timeout=15)
+                self.socket = self.edge.connect(self.source)
             self.socket.sendall(request)
             while b"\r\n\r\n" not in self.buffered:
                 self._receive()
@@ -110,7 +114,7 @@ class Load:
         self.results.put(json.dumps(counts))
 
     def _work(self, start: int, counts: Counter[str], lock: threading.Lock) -> None:
-        connection = Connection(self.edge)
+        connection = Connection(self.edge, f"{SOURCES}.{start + 1}")
         requests = [(kind.name, kind.encode()) for kind in self.sequence]
         own: Counter[str] = Counter()
         for at in range(start, start + self.each):

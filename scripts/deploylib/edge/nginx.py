@@ -53,7 +53,7 @@ class Nginx:
     nodes: list[Node]
     certificate: Path
     key: Path
-    exempt: str = "127.0.0.1"
+    exempt: str = "127.0.1.0/24"
     denied: str = "127.0.0.66"
     listen: str = ""
     #: Further changes, by file, for checks of snippets that are not included by default.
@@ -82,7 +82,7 @@ class Nginx:
         servers = "".join(f"    server 127.0.0.1:{node.port} {'down' if node is down else 'max_fails=3 fail_timeout=2s'};\n" for node in self.nodes)
         self._copy(SHIPPED / "oauth2-server/upstream.conf", self.home / "oauth2-server/upstream.conf", {r"(^    server .*\n)+": servers})
         (self.home / "oauth2-server/deny.list").write_text(f"{self.denied}/32 1;\n")
-        (self.home / "oauth2-server/exempt.list").write_text(f"{self.exempt}/32 1;\n")
+        (self.home / "oauth2-server/exempt.list").write_text(f"{self.exempt} 1;\n")
         self._copy(SHIPPED / "oauth2-server.conf", self.home / "oauth2-server.conf", {
             r"listen 443 ssl default_server;": f"listen 127.0.0.1:{self.edge.https} ssl default_server;",
             r"listen 80;": f"listen 127.0.0.1:{self.edge.http};",
