@@ -29,6 +29,8 @@ class Binary:
 
     @property
     def listen(self) -> str:
+        if self.version >= (1, 27, 4):
+            return "listen-1.27.conf"
         return "listen-1.25.conf" if self.version >= (1, 25, 1) else "listen-1.22.conf"
 
 
