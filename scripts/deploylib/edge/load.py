@@ -26,6 +26,8 @@ class Kind:
     name: str
     head: str
     body: str = ""
+    #: What a right response contains.
+    must: bytes = b""
 
     def encode(self) -> bytes:
         length = f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(self.body)}\r\n" if self.body else ""
@@ -35,10 +37,10 @@ class Kind:
 def kinds(client: str, secret: str, token: str) -> dict[str, Kind]:
     authorization = "Authorization: " + basic(client, secret)["Authorization"]
     return {
-        "token": Kind("token", f"POST /oauth/token HTTP/1.1\r\n{authorization}", "grant_type=client_credentials"),
-        "introspection": Kind("introspection", f"POST /oauth/introspect HTTP/1.1\r\n{authorization}", f"token={token}"),
+        "token": Kind("token", f"POST /oauth/token HTTP/1.1\r\n{authorization}", "grant_type=client_credentials", b'"access_token":"'),
+        "introspection": Kind("introspection", f"POST /oauth/introspect HTTP/1.1\r\n{authorization}", f"token={token}", b'"active":true'),
         "revocation": Kind("revocation", f"POST /oauth/revoke HTTP/1.1\r\n{authorization}", "token=unknown"),
-        "keys": Kind("keys", "GET /.well-known/jwks.json HTTP/1.1"),
+        "keys": Kind("keys", "GET /.well-known/jwks.json HTTP/1.1", must=b'"kid":"'),
     }
 
 
@@ -55,7 +57,7 @@ class Connection:
             self.socket.close()
         self.socket, self.buffered = None, b""
 
-    def exchange(self, request: bytes) -> str:
+    def exchange(self, request: bytes, must: bytes) -> str:
         """Sends a request, once; returns "ok" or what went wrong. The failure of a kept connection is one, too."""
         try:
             if self.socket is None:
@@ -69,11 +71,13 @@ class Connection:
             self.buffered = rest
             while len(self.buffered) < int(fields["content-length"]):
                 self._receive()
-            self.buffered = self.buffered[int(fields["content-length"]):]
+            body, self.buffered = self.buffered[:int(fields["content-length"])], self.buffered[int(fields["content-length"]):]
             if "close" in fields.get("connection", ""):
                 self.close()
             status = lines[0].split(" ", 2)[1]
-            return "ok" if status == "200" else status
+            if status == "200":
+                return "ok" if must in body else "wrong"
+            return status
         except (OSError, EOFError, KeyError, ValueError) as error:
             self.close()
             return type(error).__name__
@@ -115,13 +119,13 @@ class Load:
 
     def _work(self, start: int, counts: Counter[str], lock: threading.Lock) -> None:
         connection = Connection(self.edge, f"{SOURCES}.{start + 1}")
-        requests = [(kind.name, kind.encode()) for kind in self.sequence]
+        requests = [(kind.name, kind.encode(), kind.must) for kind in self.sequence]
         own: Counter[str] = Counter()
         for at in range(start, start + self.each):
             if self.stopping.is_set():
                 break
-            name, request = requests[at % len(requests)]
-            own[f"{name} {connection.exchange(request)}"] += 1
+            name, request, must = requests[at % len(requests)]
+            own[f"{name} {connection.exchange(request, must)}"] += 1
             if at % 50 == 0:
                 with self.done.get_lock():
                     self.done.value += 50

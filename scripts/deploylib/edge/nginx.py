@@ -81,8 +81,8 @@ class Nginx:
         listen = self.listen or self.binary.listen
         port = {r"(?<=listen )443(?= ssl| quic|;)": f"127.0.0.1:{self.edge.https}", r"^listen \[::\].*\n": ""}
         self._copy(SHIPPED / "oauth2-server" / listen, self.home / "oauth2-server/listen.conf", port)
-        servers = "".join(f"    server 127.0.0.1:{node.port} {'down' if node is down else 'max_fails=3 fail_timeout=2s'};\n" for node in self.nodes)
-        self._copy(SHIPPED / "oauth2-server/upstream.conf", self.home / "oauth2-server/upstream.conf", {r"(^    server .*\n)+": servers})
+        servers = "".join(f"server 127.0.0.1:{node.port} max_fails=10 fail_timeout=2s{' down' if node is down else ''};\n" for node in self.nodes)
+        self._copy(SHIPPED / "oauth2-server/nodes.conf", self.home / "oauth2-server/nodes.conf", {r"(^server .* max_fails=10 fail_timeout=2s;\n)+": servers})
         (self.home / "oauth2-server/deny.list").write_text(f"{self.denied}/32 1;\n")
         (self.home / "oauth2-server/exempt.list").write_text(f"{self.exempt} 1;\n")
         self._copy(SHIPPED / "oauth2-server.conf", self.home / "oauth2-server.conf", {
