@@ -30,7 +30,7 @@ class Report:
         self.failures = 0
 
     def line(self, outcome: str, text: str) -> None:
-        print(f"{outcome:<8} {self.system}: {text}", flush=True)
+        print(f"{outcome:<8} {self.system}: {' '.join(text.split())[:700]}", flush=True)
 
     def check(self, what: str, run: Callable[[], str | None]) -> bool:
         """`run` returns what was seen, or raises."""
