@@ -85,7 +85,8 @@ class Cluster:
             for path in (home, home / "password"):
                 shutil.chown(path, user)
         code, output = run([initdb, "--pgdata", home / "data", "--username", "oauth2", "--auth", "scram-sha-256", "--pwfile",
-                            home / "password", "--encoding", "UTF8", "--locale", "C.UTF-8"], user=user, group=user, extra_groups=[] if user else None, cwd=home)
+                            home / "password", "--encoding", "UTF8", "--locale", "C.UTF-8"],
+                           user=user, group=user, extra_groups=[] if user else None, cwd=home)
         if code:
             raise RuntimeError(f"initdb failed: {output[-300:]}")
         port = self.programs.free_port()

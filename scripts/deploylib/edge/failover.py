@@ -36,7 +36,9 @@ def lose_a_node(suite: Suite, at_most: int) -> str:
     expect(total > 1500 and counts["token ok"] > 300, f"only {total} requests: {dict(counts)}")
     expect(not safe, f"failed: {safe} of {total}")
     expect(sum(tokens.values()) <= at_most, f"failed: {tokens}; allowed {at_most}")
-    return f"{total} requests, 0 failed of {total - counts['token ok'] - sum(tokens.values())} that may be repeated, {sum(tokens.values())} of {counts['token ok'] + sum(tokens.values())} token requests"
+    lost = sum(tokens.values())
+    sent = counts["token ok"] + lost
+    return f"{total} requests, 0 failed of {total - sent} that may be repeated, {lost} of {sent} token requests"
 
 
 def node_responses(management: int) -> int:

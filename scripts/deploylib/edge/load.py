@@ -14,7 +14,6 @@ from multiprocessing.synchronize import Event
 
 from .wire import NAME, Edge, basic
 
-
 #: Each worker has an address of its own, so that limits per address meet none of them.
 SOURCES = "127.0.1"
 

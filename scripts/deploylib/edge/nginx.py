@@ -86,8 +86,10 @@ class Nginx:
         listen = self.listen or self.binary.listen
         port = {r"(?<=listen )443(?= ssl| quic|;)": f"127.0.0.1:{self.edge.https}", r"^listen \[::\].*\n": ""}
         self._copy(SHIPPED / "oauth2-server" / listen, self.home / "oauth2-server/listen.conf", port)
-        servers = "".join(f"server 127.0.0.1:{node.port} max_fails=10 fail_timeout=2s{' down' if node is down else ''};\n" for node in self.nodes)
-        self._copy(SHIPPED / "oauth2-server/nodes.conf", self.home / "oauth2-server/nodes.conf", {r"(^server .* max_fails=10 fail_timeout=2s;\n)+": servers})
+        servers = "".join(f"server 127.0.0.1:{node.port} max_fails=10 fail_timeout=2s{' down' if node is down else ''};\n"
+                          for node in self.nodes)
+        self._copy(SHIPPED / "oauth2-server/nodes.conf", self.home / "oauth2-server/nodes.conf",
+                   {r"(^server .* max_fails=10 fail_timeout=2s;\n)+": servers})
         (self.home / "oauth2-server/deny.list").write_text(f"{self.denied}/32 1;\n")
         (self.home / "oauth2-server/exempt.list").write_text(f"{self.exempt} 1;\n")
         self._copy(SHIPPED / "oauth2-server.conf", self.home / "oauth2-server.conf", {
@@ -104,7 +106,8 @@ class Nginx:
         if self.binary.has("fastcgi"):
             temporary += "".join(f"    {name}_temp_path {self.home}/{name};\n" for name in ("fastcgi", "uwsgi", "scgi"))
         (self.home / "nginx.conf").write_text(
-            f"{self.before_http}{user}worker_processes 2;\nworker_rlimit_nofile 8192;\ndaemon off;\npid {self.home}/nginx.pid;\nerror_log {self.home}/stderr.log notice;\n"
+            f"{self.before_http}{user}worker_processes 2;\nworker_rlimit_nofile 8192;\ndaemon off;\npid {self.home}/nginx.pid;\n"
+            f"error_log {self.home}/stderr.log notice;\n"
             f"events {{ worker_connections 4096; }}\nhttp {{\n    access_log off;\n{temporary}    include {self.home}/oauth2-server.conf;\n}}\n")
 
     def _copy(self, shipped: Path, to: Path, changes: dict[str, str]) -> None:
@@ -128,7 +131,8 @@ class Nginx:
         return "no problem"
 
     def start(self) -> None:
-        self.process = self.programs.start([self.binary.path, "-p", self.home, "-c", self.home / "nginx.conf"], self.home / "stderr.log", cwd=self.home)
+        command: list[str | Path] = [self.binary.path, "-p", self.home, "-c", self.home / "nginx.conf"]
+        self.process = self.programs.start(command, self.home / "stderr.log", cwd=self.home)
         wait_until_listening(self.process, self.edge.https, self.home / "stderr.log")
 
     def reload(self) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 ROOT = Path(__file__).resolve().parents[3]
 #: Where `scripts/setup --deploy` puts the Python packages with other versions of the proxies.
@@ -50,7 +51,7 @@ class Programs:
         self.running: list[subprocess.Popen[bytes]] = []
         self.taken: set[int] = set()
 
-    def __enter__(self) -> Programs:
+    def __enter__(self) -> Self:
         self.directory = Path(tempfile.mkdtemp(prefix="oauth2-deploy-"))
         # Postgres and the workers of nginx run as other users if this one is root.
         self.directory.chmod(0o711)

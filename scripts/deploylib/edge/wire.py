@@ -91,8 +91,8 @@ class Edge:
     def curl(self, path: str, *options: str) -> tuple[int, str, str]:
         """The status, the version of HTTP, and the body or curl's error, by curl. A status of 0 means that there was no response."""
         url = f"https://{NAME}:{self.https}{path}"
-        code, output = run(["curl", "-sS", "--noproxy", "*", "--max-time", "10", "--cacert", str(self.certificate), "--resolve", f"{NAME}:{self.https}:127.0.0.1",
-                            "-w", "\n%{http_code} %{http_version}", *options, url], timeout=20)
+        code, output = run(["curl", "-sS", "--noproxy", "*", "--max-time", "10", "--cacert", str(self.certificate),
+                            "--resolve", f"{NAME}:{self.https}:127.0.0.1", "-w", "\n%{http_code} %{http_version}", *options, url], timeout=20)
         body, _, last = output.rpartition("\n")
         status, version = last.split()
         return (int(status) if code == 0 else 0), version, body
