@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
 use base64::Engine;
@@ -25,6 +25,7 @@ use super::reason::{ErrorReason, RejectReason, ShedReason};
 use super::request_span;
 use super::routes::{self, ENDPOINTS};
 use super::wellknown::metadata::Metadata;
+use crate::service::readiness::Readiness;
 use crate::tokens::BASE64URL;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -58,6 +59,7 @@ pub async fn observe<const PUBLIC: bool>(
     metrics: web::Data<HttpMetrics>,
     metadata: web::Data<Metadata>,
     cors: web::Data<Cors>,
+    readiness: web::Data<Readiness>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
@@ -74,6 +76,13 @@ pub async fn observe<const PUBLIC: bool>(
     let mut response = context.around(answer).await?;
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(REQUEST_ID.clone(), id);
+    }
+    if PUBLIC && !readiness.is_accepting() {
+        // The client opens another connection, which the load balancer leads to another node, before this one is cut.
+        response
+            .response_mut()
+            .head_mut()
+            .set_connection_type(ConnectionType::Close);
     }
     Ok(response)
 }

@@ -58,13 +58,18 @@ impl Readiness {
     pub fn checks(&self) -> [Check; 6] {
         let running = |(_, status): &(_, watch::Receiver<ActorStatus>)| *status.borrow() == ActorStatus::Running;
         [
-            ("accepting", self.accepting.load(Ordering::Acquire)),
+            ("accepting", self.is_accepting()),
             ("store", self.is_store_up()),
             ("writes", self.store.write_health().is_writable()),
             ("clock", self.clock.is_synchronized() && self.clock.status().is_steady),
             ("keys", self.keys.load().keyring.can_sign(self.clock.unix_ms() as i64)),
             ("actors", self.actors.iter().all(running)),
         ]
+    }
+
+    /// Whether the start is complete, and no signal to stop was received.
+    pub fn is_accepting(&self) -> bool {
+        self.accepting.load(Ordering::Acquire)
     }
 
     /// What is wrong with the clock or was: `None` if it is right.

@@ -19,6 +19,10 @@ pub(super) struct Applied {
     pub(super) checksum: String,
 }
 
+/// Migrations whose name begins like this only add what earlier programs do not miss: those run on them. So nodes of two versions can be
+/// started during an upgrade, and an upgrade can be taken back.
+const ADDITION: &str = "add_";
+
 /// Selects the history, oldest first, on either backend.
 pub(super) const HISTORY: &str = "SELECT version, name, checksum FROM refinery_schema_history ORDER BY version";
 
@@ -61,18 +65,20 @@ pub(super) fn after(kind: &str, version: Option<i64>) -> Vec<Migration> {
     steps
 }
 
-/// Checks that the applied migrations are a prefix of this binary's; returns the version reached, `None` before the first.
+/// Checks that the applied migrations are this binary's, and that later ones are additions. Returns the version reached of those that this
+/// binary knows, `None` before the first.
 pub(super) fn check(kind: &str, applied: &[Applied]) -> Result<Option<i64>> {
     let runner = runner(kind);
     let latest = latest(kind);
     let Some(last) = applied.last() else { return Ok(None) };
-    if last.version > latest {
+    let later = applied.iter().filter(|row| row.version > latest);
+    if later.clone().any(|row| !row.name.starts_with(ADDITION)) {
         return Err(StoreError::Corrupt(format!(
             "the schema is at version {} and this binary supports versions up to {latest}: run a newer binary",
             last.version
         )));
     }
-    for row in applied {
+    for row in applied.iter().filter(|row| row.version <= latest) {
         let known = runner.get_migrations().iter().any(|m| {
             i64::from(m.version()) == row.version && m.name() == row.name && m.checksum().to_string() == row.checksum
         });
@@ -83,7 +89,7 @@ pub(super) fn check(kind: &str, applied: &[Applied]) -> Result<Option<i64>> {
             )));
         }
     }
-    Ok(Some(last.version))
+    Ok(Some(last.version.min(latest)))
 }
 
 #[cfg(test)]

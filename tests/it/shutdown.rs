@@ -51,6 +51,11 @@ async fn connections_are_accepted_during_the_drain_delay(kind: Kind) {
         .await
         .unwrap();
     assert_eq!(response.status(), StatusCode::OK, "still accepting");
+    assert_eq!(
+        response.headers()["connection"],
+        "close",
+        "the next request goes to another node"
+    );
     let status = server.process.wait(PATIENCE).await;
     assert_eq!(status.code(), Some(0));
     assert!(told.elapsed() >= delay, "the delay was cut short");

@@ -63,7 +63,18 @@ async fn unknown_schema_is_rejected(kind: &str) {
             "{text}"
         );
     }
-    f.execute("DELETE FROM refinery_schema_history WHERE version = 99")
+    // What a later version only added is not missed.
+    f.execute("UPDATE refinery_schema_history SET name = 'add_something' WHERE version = 99")
+        .await;
+    assert_eq!(f.store.migrate().await.unwrap(), 0);
+    assert_eq!(
+        f.store.schema_version().await.unwrap(),
+        Some(f.store.required_schema_version())
+    );
+    f.execute("INSERT INTO refinery_schema_history VALUES (100, 'later', '2030-01-01T00:00:00Z', '1')")
+        .await;
+    assert!(matches!(f.store.migrate().await, Err(StoreError::Corrupt(_))));
+    f.execute("DELETE FROM refinery_schema_history WHERE version >= 99")
         .await;
     f.execute("UPDATE refinery_schema_history SET checksum = '1'").await;
     assert!(matches!(f.store.migrate().await, Err(StoreError::Corrupt(_))));
