@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -54,6 +55,8 @@ class Report:
 def main(system: str, run: Callable[[Report], None]) -> None:
     """Runs a check to its end: an exception is a failure, too."""
     report = Report(system)
+    # So that what was started is stopped, and what was created is removed.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         run(report)
     except Exception as error:  # noqa: BLE001: the check must report whatever ended it
