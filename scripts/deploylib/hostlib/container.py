@@ -68,14 +68,18 @@ class Container:
             f"systemd.unit={unit}", "systemd.log_target=null",
         ]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        out = b""
         try:
             out, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            # SIGTERM lets nspawn end the container's PID 1, and with it everything in there.
-            process.terminate()
-            try:
-                out, _ = process.communicate(timeout=20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                out, _ = process.communicate()
+        except subprocess.TimeoutExpired as error:
+            out = error.stdout or b""
+        finally:
+            # Also when this program is told to stop: nspawn ends the container's PID 1, and with it everything in there.
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(timeout=20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
         return out.decode(errors="replace")
