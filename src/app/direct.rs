@@ -34,6 +34,9 @@ const NO_DEADLINE: Duration = Duration::from_hours(24 * 365);
 /// How long a step waits for the write lock of another process.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
 
+/// How long a subcommand waits for a connection at least: on a busy machine, the first one takes longer than a request would wait.
+const FIRST_CONNECTION: Duration = Duration::from_secs(2);
+
 /// Bytes of either set of tokens: a subcommand meets few of them twice.
 const TOKEN_CACHE: usize = 64 * 1024;
 
@@ -318,9 +321,11 @@ fn exists(file: &Path) -> Failure {
 /// Opens the store of a subcommand. A step of a long job waits for the lock of a server rather than ending the job half done.
 async fn open_store(config: &Config) -> Result<Store, Failure> {
     embedded_store::check_files(config)?;
+    let options = config.database.options();
     let options = StoreOptions {
         min_lock_wait: LOCK_WAIT,
-        ..config.database.options().clone()
+        acquire_timeout: options.acquire_timeout.max(FIRST_CONNECTION),
+        ..options.clone()
     };
     Ok(Store::open(&options).await?)
 }

@@ -126,7 +126,8 @@ impl HandlerData {
             views: deps.views.clone(),
             instruments: Arc::clone(deps.instruments),
         };
-        let admin_token = deps.secrets.admin_token.as_ref();
+        let previous_admin_token = config.secrets.previous_admin_token.as_ref();
+        let admin_tokens = deps.secrets.admin_token.iter().chain(previous_admin_token);
         Self {
             http_metrics: Data::from(http_metrics),
             metadata: Data::new(Metadata::new(
@@ -150,7 +151,7 @@ impl HandlerData {
             revoke: Data::from(Arc::clone(&services.revoke)),
             cut_offs: Data::from(Arc::clone(&services.cut_offs)),
             operators: Data::new(Operators {
-                admin_token: admin_token.map(|token| secret::hash(token.expose())),
+                admin_tokens: admin_tokens.map(|token| secret::hash(token.expose())).collect(),
                 verify: Arc::clone(&services.verify),
                 buckets: buckets.clone(),
                 mode: config.limits.failures_mode,

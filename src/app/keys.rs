@@ -25,12 +25,18 @@ pub(super) fn apply(
     verified: &Arc<VerifiedTokens>,
 ) -> ApplyKeys {
     let (issuer, grace) = (config.issuer.clone(), config.keys.grace());
-    let shared = config.secrets.jwt_secret.clone();
+    let (shared, previous) = (
+        config.secrets.jwt_secret.clone(),
+        config.secrets.previous_jwt_secret.clone(),
+    );
     let (keys, verified) = (Arc::clone(keys), Arc::clone(verified));
     let logged: Mutex<HashSet<String>> = Mutex::default();
     Box::new(move |stored| {
         let shared = shared.as_ref().map(|secret| secret.expose().as_bytes());
-        let (keyring, errors) = Keyring::open_lenient(&issuer, &wrapper, stored, shared, grace);
+        let (mut keyring, errors) = Keyring::open_lenient(&issuer, &wrapper, stored, shared, grace);
+        if let Some(secret) = &previous {
+            keyring.add_previous_shared_secret(secret.expose().as_bytes());
+        }
         let errors: HashSet<String> = errors.iter().map(ToString::to_string).collect();
         let mut logged = logged.lock().unwrap_or_else(PoisonError::into_inner);
         for error in errors.difference(&logged) {

@@ -23,7 +23,7 @@ const PASSWORD: Key = secret(
     "OAUTH2_REDIS_PASSWORD",
     "redis.password",
     "the URL's password",
-    "Password of Redis.",
+    "Password of Redis. A file is read each time a connection is opened, so the password may be changed without a restart.",
 );
 const CA_FILE: Key = key(
     "OAUTH2_REDIS_CA_FILE",
@@ -89,7 +89,9 @@ pub(super) fn read(values: &mut Values, database: Option<&Database>, directory: 
     if database.is_some_and(Database::has_listen_url) {
         values.warn(&LISTEN_URL, &format!("has no effect with {}", URL.env));
     }
-    let mut address = address.with_password(password);
+    let mut address = address
+        .with_password(password)
+        .with_password_file(values.file_of(&PASSWORD));
     if let Some(pem) = authority {
         address = match address.with_authority(pem) {
             Ok(address) => address,

@@ -14,12 +14,24 @@ const ADMIN_TOKEN: Key = secret(
     "SQLite: generated into `admin_token` next to the database; Postgres: none",
     "Static bearer token for `/admin/v1`, at least 32 characters.",
 );
+const PREVIOUS_ADMIN_TOKEN: Key = secret(
+    "OAUTH2_ADMIN_TOKEN_PREVIOUS",
+    "admin.token_previous",
+    "none",
+    "Previous static bearer token, while it is being replaced: it is accepted, too.",
+);
 const JWT_SECRET: Key = secret(
     "OAUTH2_JWT_SECRET",
     "jwt.secret",
     "none",
     "Shared secret for HS256, at least 32 characters. It signs the JWTs of clients registered with `signing_alg` HS256, for \
      verifiers that support no other algorithm.",
+);
+const PREVIOUS_JWT_SECRET: Key = secret(
+    "OAUTH2_JWT_SECRET_PREVIOUS",
+    "jwt.secret_previous",
+    "none",
+    "Previous shared secret for HS256, while it is being replaced: its tokens are still active, and no new ones are signed with it.",
 );
 const SESSION_KEY: Key = unused(secret(
     "OAUTH2_SESSION_KEY",
@@ -44,7 +56,9 @@ const PREVIOUS_KEY_ENCRYPTION_KEY: Key = secret(
 
 pub(super) const KEYS: &[Key] = &[
     ADMIN_TOKEN,
+    PREVIOUS_ADMIN_TOKEN,
     JWT_SECRET,
+    PREVIOUS_JWT_SECRET,
     SESSION_KEY,
     KEY_ENCRYPTION_KEY,
     PREVIOUS_KEY_ENCRYPTION_KEY,
@@ -67,12 +81,16 @@ impl std::fmt::Debug for KeyEncryptionKey {
 pub struct Secrets {
     /// Static bearer token for the admin API.
     pub admin_token: Option<Secret>,
+    /// The one that it replaces, which is accepted, too.
+    pub previous_admin_token: Option<Secret>,
     /// Wraps and unwraps signing keys.
     pub key_encryption_key: Option<KeyEncryptionKey>,
     /// Unwraps signing keys that are not rewrapped yet.
     pub previous_key_encryption_key: Option<KeyEncryptionKey>,
     /// Shared secret of HS256.
     pub jwt_secret: Option<Secret>,
+    /// The one that it replaces, which verifies tokens.
+    pub previous_jwt_secret: Option<Secret>,
 }
 
 impl Secrets {
@@ -80,14 +98,32 @@ impl Secrets {
         let admin_token = values.optional(&ADMIN_TOKEN, parse_secret);
         let current = values.optional(&KEY_ENCRYPTION_KEY, parse_key_encryption_key);
         let previous = values.optional(&PREVIOUS_KEY_ENCRYPTION_KEY, parse_key_encryption_key);
+        let previous_admin_token = values.optional(&PREVIOUS_ADMIN_TOKEN, parse_secret);
         let jwt_secret = values.optional(&JWT_SECRET, parse_secret);
+        let previous_jwt_secret = values.optional(&PREVIOUS_JWT_SECRET, parse_secret);
         let session_key = values.optional(&SESSION_KEY, parse_secret);
-        if matches!(current, Some(Some(_))) && current == previous {
-            let problem = format!(
-                "must differ from {}: it is the key that was replaced",
-                KEY_ENCRYPTION_KEY.env
+        let replaced = [
+            (
+                is_same(&current, &previous),
+                &KEY_ENCRYPTION_KEY,
+                &PREVIOUS_KEY_ENCRYPTION_KEY,
+            ),
+            (
+                is_same(&admin_token, &previous_admin_token),
+                &ADMIN_TOKEN,
+                &PREVIOUS_ADMIN_TOKEN,
+            ),
+            (
+                is_same(&jwt_secret, &previous_jwt_secret),
+                &JWT_SECRET,
+                &PREVIOUS_JWT_SECRET,
+            ),
+        ];
+        for (_, key, previous) in replaced.into_iter().filter(|(is_same, ..)| *is_same) {
+            values.fail(
+                previous,
+                &format!("must differ from {}: it is the one that was replaced", key.env),
             );
-            values.fail(&PREVIOUS_KEY_ENCRYPTION_KEY, &problem);
         }
         if current == Some(None) && database.is_some_and(|database| database.kind() == "postgres") {
             let problem =
@@ -97,11 +133,23 @@ impl Secrets {
         session_key?;
         Some(Self {
             admin_token: admin_token?,
+            previous_admin_token: previous_admin_token?,
             key_encryption_key: current?,
             previous_key_encryption_key: previous?,
             jwt_secret: jwt_secret?,
+            previous_jwt_secret: previous_jwt_secret?,
         })
     }
+}
+
+/// Whether a secret is set to the same value as the one that it replaces.
+#[expect(
+    clippy::option_option,
+    reason = "as read: the outer `None` is an error that is recorded"
+)]
+#[expect(clippy::ref_option, reason = "as read")]
+fn is_same<T: PartialEq>(current: &Option<Option<T>>, previous: &Option<Option<T>>) -> bool {
+    matches!(current, Some(Some(_))) && current == previous
 }
 
 /// A secret of at least 32 visible ASCII characters, as it may be sent in an HTTP header.

@@ -17,6 +17,8 @@ struct Setting {
     origin: Origin,
     /// The name under which it was set: variable or TOML path, possibly the file form.
     name: String,
+    /// The file that it was read from, in the file form.
+    file: Option<PathBuf>,
 }
 
 /// The values that were set, by TOML path. Reading a key that is missing or invalid records an error.
@@ -77,6 +79,7 @@ impl Values {
                 text,
                 origin,
                 name: value.path,
+                file: None,
             };
             let holds_secret = match key.secrecy {
                 Secrecy::Public => false,
@@ -124,6 +127,7 @@ impl Values {
                 text: text.to_owned(),
                 origin,
                 name,
+                file: None,
             };
             self.add(&mut layer, key, is_file_form, setting, input);
         }
@@ -152,9 +156,15 @@ impl Values {
                     return self.reject(setting.name, setting.origin, &problem);
                 }
             }
-            self.secret_files.push((setting.name.clone(), path));
+            self.secret_files.push((setting.name.clone(), path.clone()));
+            setting.file = Some(path);
         }
         layer.insert(key.path, setting);
+    }
+
+    /// The file that a key's value was read from, if it was set in the file form.
+    pub fn file_of(&self, key: &'static Key) -> Option<PathBuf> {
+        self.settings.get(key.path)?.file.clone()
     }
 
     /// The value of a key that has a default or is required. The error of `parse` says which values are allowed
@@ -184,6 +194,7 @@ impl Values {
                 text: text.to_owned(),
                 origin: Origin::Default,
                 name: key.env.to_owned(),
+                file: None,
             }),
             Fallback::Derived(_) => None,
         });

@@ -145,17 +145,26 @@ impl Keyring {
         Some(())
     }
 
-    /// The kid is a keyed hash under the secret itself. It reveals only whether two servers have the same secret.
+    /// Adds the shared secret that the one of HS256 replaces: it verifies, and never signs.
+    pub fn add_previous_shared_secret(&mut self, secret: &[u8]) {
+        self.add_shared_secret_from(secret, i64::MAX);
+    }
+
     fn add_shared_secret(&mut self, secret: &[u8]) {
+        self.add_shared_secret_from(secret, i64::MIN);
+    }
+
+    /// The kid is a keyed hash under the secret itself. It reveals only whether two servers have the same secret.
+    fn add_shared_secret_from(&mut self, secret: &[u8], from_ms: i64) {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
         let tag = hmac::sign(&key, b"oauth2_server name of the shared secret");
         let kid = BASE64URL.encode(&digest(&SHA256, tag.as_ref()).as_ref()[..12]);
-        let always = SigningWindow {
-            from_ms: i64::MIN,
+        let window = SigningWindow {
+            from_ms,
             unwrapped: true,
         };
         let signer = jwt::Signer::Hs256(Box::new(key));
-        self.push(kid.into(), SigningAlg::Hs256, always, signer, None);
+        self.push(kid.into(), SigningAlg::Hs256, window, signer, None);
     }
 
     fn push(

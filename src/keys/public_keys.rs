@@ -43,7 +43,7 @@ pub struct PublicKeys {
     jwks: Vec<Value>,
     /// Key id and PASERK.
     paseto: Vec<(String, String)>,
-    shared_secret: Option<Vec<u8>>,
+    shared_secrets: Vec<Vec<u8>>,
 }
 
 impl PublicKeys {
@@ -76,13 +76,13 @@ impl PublicKeys {
     }
 
     /// Sets the shared secret of HS256.
-    pub fn set_shared_secret(&mut self, secret: &[u8]) {
-        self.shared_secret = Some(secret.to_vec());
+    pub fn add_shared_secret(&mut self, secret: &[u8]) {
+        self.shared_secrets.push(secret.to_vec());
     }
 
     /// Whether there is neither a key nor a shared secret.
     pub fn is_empty(&self) -> bool {
-        self.jwks.is_empty() && self.paseto.is_empty() && self.shared_secret.is_none()
+        self.jwks.is_empty() && self.paseto.is_empty() && self.shared_secrets.is_empty()
     }
 
     /// Checks the signature of a token. `decoded`: the same token, decoded.
@@ -105,11 +105,14 @@ impl PublicKeys {
             return Verdict::Invalid;
         };
         if decoded.header["alg"] == "HS256" {
-            let Some(secret) = &self.shared_secret else {
+            if self.shared_secrets.is_empty() {
                 return Verdict::UnknownKey;
+            }
+            let verifies = |secret: &Vec<u8>| {
+                let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+                hmac::verify(&key, signed.as_bytes(), &signature).is_ok()
             };
-            let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-            return Verdict::from_valid(hmac::verify(&key, signed.as_bytes(), &signature).is_ok());
+            return Verdict::from_valid(self.shared_secrets.iter().any(verifies));
         }
         let Some(jwk) = self.jwks.iter().find(|jwk| jwk["kid"].as_str() == kid && kid.is_some()) else {
             return Verdict::UnknownKey;
@@ -229,7 +232,7 @@ mod tests {
         assert_eq!(published.add_document(&json!(ring.paseto_keys()).to_string()), Ok(1));
         from_store.add_stored(&stored);
         for keys in [&mut published, &mut from_store] {
-            keys.set_shared_secret(SECRET);
+            keys.add_shared_secret(SECRET);
             for token in tokens(&ring) {
                 let decoded = decode(&token).unwrap();
                 assert_eq!(decoded.claims["client_id"], *sample().client_id);
@@ -248,7 +251,7 @@ mod tests {
         let mut other_key = PublicKeys::default();
         other_key.add_stored(&[new_key(KeyAlgorithm::EdDsa)]);
         let mut other_secret = PublicKeys::default();
-        other_secret.set_shared_secret(b"another secret that an attacker guesses");
+        other_secret.add_shared_secret(b"another secret that an attacker guesses");
         for token in tokens(&ring) {
             let decoded = decode(&token).unwrap();
             assert_eq!(PublicKeys::default().verify(&token, &decoded), Verdict::NotChecked);

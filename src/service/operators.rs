@@ -33,8 +33,8 @@ pub fn has_admin_scope(scope: &str) -> bool {
 /// The use case of operator authentication.
 #[derive(Debug)]
 pub struct Operators {
-    /// SHA-256 of the static admin token, if there is one.
-    pub admin_token: Option<[u8; 32]>,
+    /// SHA-256 of the static admin token, if there is one, and of the one that it replaces.
+    pub admin_tokens: Vec<[u8; 32]>,
     /// Verifies access tokens.
     pub verify: Arc<Verify>,
     /// The buckets of failed authentications.
@@ -84,9 +84,8 @@ impl Operators {
     async fn judge(&self, token: Option<&str>, deadline: Instant) -> std::result::Result<Operator, Denied> {
         let token = token.ok_or(Denied::Rejected(OperatorRejection::NoToken, None))?;
         let presented = secret::hash(token);
-        if let Some(hash) = &self.admin_token
-            && verify_slices_are_equal(hash, &presented).is_ok()
-        {
+        let is_presented = |hash: &&[u8; 32]| verify_slices_are_equal(*hash, &presented).is_ok();
+        if let Some(hash) = self.admin_tokens.iter().find(is_presented) {
             return Ok(Operator::admin(hash));
         }
         let resolved = self.verify.resolve(token, deadline).await?;

@@ -64,6 +64,7 @@ mod quotas;
 mod restore;
 mod restore_epoch;
 mod revoke;
+mod rotation;
 mod shutdown;
 mod signals;
 mod strict_json;

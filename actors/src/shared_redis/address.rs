@@ -1,6 +1,7 @@
 //! The Redis that nodes share: one server, the primary that Sentinels name, or any node of a cluster.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use redis::cluster::ClusterClient;
@@ -36,6 +37,8 @@ pub struct RedisAddress {
     is_tls: bool,
     user: Option<String>,
     password: Option<String>,
+    /// The file that holds the password: it is read for each connection.
+    password_file: Option<PathBuf>,
     database: i64,
     /// A certificate authority, PEM.
     authority: Option<Vec<u8>>,
@@ -101,6 +104,7 @@ impl RedisAddress {
             is_tls,
             user,
             password,
+            password_file: None,
             database,
             authority: None,
         })
@@ -113,6 +117,21 @@ impl RedisAddress {
             password: password.or(self.password),
             ..self
         }
+    }
+
+    /// With the password that this file has when a connection is opened. If it cannot be read, with the one that is known.
+    #[must_use]
+    pub fn with_password_file(self, password_file: Option<PathBuf>) -> Self {
+        Self { password_file, ..self }
+    }
+
+    fn current_password(&self) -> Option<String> {
+        let read = self
+            .password_file
+            .as_ref()
+            .and_then(|path| std::fs::read_to_string(path).ok());
+        let read = read.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+        read.or_else(|| self.password.clone())
     }
 
     /// With the certificate authorities of this PEM file instead of the system's. Fails without TLS.
@@ -179,7 +198,7 @@ impl RedisAddress {
         if let Some(user) = &self.user {
             builder = builder.set_client_to_redis_username(user);
         }
-        if let Some(password) = &self.password {
+        if let Some(password) = self.current_password() {
             builder = builder.set_client_to_redis_password(password);
         }
         if let Some(certificates) = self.certificates() {
@@ -204,7 +223,7 @@ impl RedisAddress {
         if let Some(user) = &self.user {
             login = login.set_username(user);
         }
-        if let Some(password) = &self.password {
+        if let Some(password) = self.current_password() {
             login = login.set_password(password);
         }
         Ok(self.endpoint(index).into_connection_info()?.set_redis_settings(login))

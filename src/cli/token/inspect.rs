@@ -82,8 +82,9 @@ async fn open(config: &Config, options: &Inspect) -> Result<Option<Direct>, Fail
 /// The keys that are given, or else those of the store.
 async fn keys(config: &Config, options: &Inspect, direct: Option<&Direct>) -> Result<PublicKeys, Failure> {
     let mut keys = PublicKeys::default();
-    if let Some(secret) = &config.secrets.jwt_secret {
-        keys.set_shared_secret(secret.expose().as_bytes());
+    let secrets = &config.secrets;
+    for secret in secrets.jwt_secret.iter().chain(&secrets.previous_jwt_secret) {
+        keys.add_shared_secret(secret.expose().as_bytes());
     }
     for path in &options.keys {
         let text = std::fs::read_to_string(path)

@@ -1,11 +1,11 @@
 //! A Redis that cannot be used: by what was asked for, the server does not start, or warns and starts.
 
 use oauth2_testkit::authority::Authority;
-use oauth2_testkit::{Kind, Postgres, Redis, Setup, ports};
+use oauth2_testkit::{Kind, Postgres, Redis, Setup, ports, until};
 
 use serde_json::Value;
 
-use super::{Nodes, bus};
+use super::{Nodes, PATIENCE, bus};
 use crate::cli::rejected;
 use crate::setup;
 
@@ -200,4 +200,25 @@ async fn a_cluster_with_missing_slots_is_named() {
     nodes.first().token(&client).await;
     let log = nodes.0[0].process.complete_log().await;
     assert!(words.iter().all(|word| log.contains(word)), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replaced_password_is_read_from_its_file() {
+    let redis = redis_with_user(&["+@all", "&*"]);
+    let file = redis.write_file("password", "s3cret-of-app\n");
+    let app = redis.url().replace("redis://", "redis://app@");
+    let setup = setup(Kind::Postgres).await.with(URL, app);
+    let setup = setup.with("OAUTH2_REDIS_PASSWORD_FILE", file);
+    let nodes = Nodes::of(setup, 2).await;
+    nodes.hear_each_other().await;
+    redis.command(&["ACL", "SETUSER", "app", "resetpass", ">another-password-of-app"]);
+    for kind in ["normal", "pubsub"] {
+        redis.command(&["CLIENT", "KILL", "TYPE", kind]);
+    }
+    for node in &nodes.0 {
+        let is_down = async || bus(node, "up").await == 0;
+        until(PATIENCE, "the old password is rejected", is_down).await;
+    }
+    redis.write_file("password", "another-password-of-app\n");
+    nodes.hear_each_other().await;
 }
