@@ -70,7 +70,7 @@ start_engine() {
     else
         driver=vfs
     fi
-    # The limits of a container can be no higher than ours where CAP_SYS_RESOURCE is not given.
+    # The limits of a container can be no higher than ours where CAP_SYS_RESOURCE is not given. Both are the same: podman 4.3 swaps them.
     cat >"$directory/containers.conf" <<END
 [network]
 network_backend = "netavark"
@@ -80,7 +80,7 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 [containers]
 log_driver = "k8s-file"
-default_ulimits = ["nofile=1024:$(ulimit -Hn)", "nproc=4096:4096"]
+default_ulimits = ["nofile=$(ulimit -Hn):$(ulimit -Hn)", "nproc=4096:4096"]
 END
     export CONTAINERS_CONF=$directory/containers.conf TMPDIR=$directory
     local storage=(--root "$directory/storage" --runroot "$directory/run" --storage-driver "$driver")
