@@ -93,6 +93,16 @@ def networks_are_internal(config):
     return broken
 
 
+def proxy_and_server_share_one_network(config):
+    """With two, a name has addresses in both, and the servers see the proxy at an address that they do not trust."""
+    shared = set(config["services"][PUBLISHES]["networks"]) & set(config["services"]["server"]["networks"])
+    subnet = config["networks"]["frontend"]["ipam"]["config"][0]["subnet"]
+    broken = [] if shared == {"frontend"} else [f"in common: {', '.join(sorted(shared))}"]
+    if config["services"]["server"]["environment"]["OAUTH2_SERVER_TRUSTED_PROXIES"] != subnet:
+        broken.append(f"OAUTH2_SERVER_TRUSTED_PROXIES is not {subnet}")
+    return broken
+
+
 def starts_are_ordered_by_health(config):
     broken = []
     for name, service in services(config):
@@ -148,6 +158,7 @@ RULES = {
     "no capability, no new privileges, read-only root, numeric user": containers_are_confined,
     "nothing keeps the server from being scaled": services_scale,
     "only the proxy and Alertmanager have a way out": networks_are_internal,
+    "the servers know the proxy by one network, and trust that": proxy_and_server_share_one_network,
     "each start waits for the health of what it needs": starts_are_ordered_by_health,
     "every mounted file exists and is read-only": mounted_files_exist,
     "every secret is a file that others cannot read": secrets_are_private_files,
@@ -164,6 +175,7 @@ COUNTEREXAMPLES = {
     containers_are_confined: (("services", "redis", "cap_add"), ["NET_ADMIN"]),
     services_scale: (("services", "server", "container_name"), "server"),
     networks_are_internal: (("networks", "backend", "internal"), False),
+    proxy_and_server_share_one_network: (("services", "proxy", "networks", "backend"), {}),
     starts_are_ordered_by_health: (("services", "server", "depends_on", "redis", "condition"), "service_started"),
     mounted_files_exist: (("services", "prometheus", "volumes", 0, "source"), "/nonexistent/prometheus.yml"),
     secrets_are_private_files: (("secrets", "admin_token", "file"), "/etc/passwd"),
