@@ -132,6 +132,8 @@ use_it() {
         verdict "a trace passes the collector, and leaves it for Jaeger" eventually 20 trace_arrived "$trace"
     fi
     check_scale
+    check_upgrade
+    check_rotation
     check_failover "$first"
     check_k6
     check_stop
@@ -149,21 +151,48 @@ check_scale() {
         { failed "up --scale server=3" "$(tail -n 2 "$directory/scale.log")"; return; }
     verdict "up --scale server=3: the proxy uses the third replica" eventually 30 metric_is 3 \
         'sum(haproxy_backend_active_servers%7Bproxy%3D%22servers%22%7D)'
-    # One replica stops while tokens are requested.
-    local failures_seen=0 requests=0 stopping now
     "${podman[@]}" stop --time 15 oauth2-server-3 >/dev/null 2>&1 &
-    stopping=$!
-    while kill -0 "$stopping" 2>/dev/null || [ "$requests" -lt 50 ]; do
+    no_request_fails_during $! "the stop of a replica"
+}
+
+# no_request_fails_during PROCESS WHAT: requests tokens while a process runs, and 50 at least.
+no_request_fails_during() {
+    local broken=0 requests=0 now
+    while kill -0 "$1" 2>/dev/null || [ "$requests" -lt 50 ]; do
         now=$(token 2>&1)
         requests=$((requests + 1))
-        is_token "$now" || failures_seen=$((failures_seen + 1))
+        is_token "$now" || broken=$((broken + 1))
     done
-    wait "$stopping" || true
-    if [ "$failures_seen" = 0 ]; then
-        ok "a replica was stopped under requests: $requests requests, none failed"
-    else
-        failed "stop of a replica" "$failures_seen of $requests requests failed, the last: ${now:0:80}"
-    fi
+    wait "$1" || failed "$2" "it ended with an error"
+    if [ "$broken" = 0 ]; then ok "$2 under requests: $requests requests, none failed"; else
+        failed "$2" "$broken of $requests requests failed, the last: ${now:0:80}"; fi
+}
+
+# As docs/operations/compose.md describes it: new replicas first, then fewer; Compose removes the obsolete ones.
+check_upgrade() {
+    "${podman[@]}" tag "$(jq -r .services.server.image "$directory/config.json")" docker.io/library/oauth2-server:next
+    export OAUTH2_SERVER_VERSION=next
+    {
+        stack up --detach --no-build --pull never --no-recreate --wait --scale server=4 server
+        stack up --detach --no-build --pull never --scale server=2 server
+    } >"$directory/upgrade.log" 2>&1 &
+    no_request_fails_during $! "an upgrade of the servers"
+    local images
+    images=$("${podman[@]}" ps --filter label=com.docker.compose.service=server --format '{{.Image}}' | sort | uniq -c | awk '{ print $1, $2 }')
+    if [ "$images" = "2 docker.io/library/oauth2-server:next" ]; then ok "two servers run the new image"; else failed "upgrade" "$images"; fi
+}
+
+# The file is read for each new connection.
+check_rotation() {
+    openssl rand -hex 32 >"$directory/new_password"
+    {
+        printf "ALTER ROLE oauth2 PASSWORD '%s';\n" "$(cat "$directory/new_password")"
+        cat "$directory/new_password" >"$tree/deploy/compose/secrets/database_password"
+        echo "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'oauth2';"
+    } | in_service postgres-primary psql -X -A -t -v ON_ERROR_STOP=1 -U postgres >"$directory/rotation" 2>&1 ||
+        { failed "new password" "$(cat "$directory/rotation")"; return; }
+    if eventually 10 gives_token >/dev/null; then ok "the database password was changed: the servers connect with the new one"; else
+        failed "new password" "$(token 2>&1)"; fi
 }
 
 check_failover() {
@@ -203,6 +232,6 @@ check_k6() {
 check_stop() {
     local status
     stack stop >/dev/null 2>&1
-    status=$("${podman[@]}" inspect oauth2-server-1 oauth2-server-2 --format '{{.State.ExitCode}}' | tr '\n' ' ')
-    if [ "$status" = "0 0 " ]; then ok "docker compose stop: the servers end with exit code 0"; else failed "stop" "exit codes $status"; fi
+    status=$("${podman[@]}" ps --all --filter label=com.docker.compose.service=server --format '{{.Status}}' | grep -o '^Exited ([0-9]*)' | sort | uniq -c | tr -s ' ')
+    if [ "$status" = " 2 Exited (0)" ]; then ok "docker compose stop: the servers end with exit code 0"; else failed "stop" "$status"; fi
 }
