@@ -153,19 +153,21 @@ check_scale() {
         'sum(haproxy_backend_active_servers%7Bproxy%3D%22servers%22%7D)'
     "${podman[@]}" stop --time 15 oauth2-server-3 >/dev/null 2>&1 &
     no_request_fails_during $! "the stop of a replica"
+    # It would be started again with the old image.
+    "${podman[@]}" rm oauth2-server-3 >/dev/null
 }
 
 # no_request_fails_during PROCESS WHAT: requests tokens while a process runs, and 50 at least.
 no_request_fails_during() {
-    local broken=0 requests=0 now
+    local broken=0 requests=0 now seen=""
     while kill -0 "$1" 2>/dev/null || [ "$requests" -lt 50 ]; do
-        now=$(token 2>&1)
+        now=$(token 2>&1) || true
         requests=$((requests + 1))
-        is_token "$now" || broken=$((broken + 1))
+        is_token "$now" || { broken=$((broken + 1)) seen=$now; }
     done
-    wait "$1" || failed "$2" "it ended with an error"
+    wait "$1" || failed "$2" "it ended with an error: $(tail -n 2 "$directory/upgrade.log" 2>/dev/null)"
     if [ "$broken" = 0 ]; then ok "$2 under requests: $requests requests, none failed"; else
-        failed "$2" "$broken of $requests requests failed, the last: ${now:0:80}"; fi
+        failed "$2" "$broken of $requests requests failed, the last: ${seen:0:160}"; fi
 }
 
 # As docs/operations/compose.md describes it: new replicas first, then fewer; Compose removes the obsolete ones.
@@ -174,6 +176,8 @@ check_upgrade() {
     export OAUTH2_SERVER_VERSION=next
     {
         stack up --detach --no-build --pull never --no-recreate --wait --scale server=4 server
+        # Until the proxy has found them by DNS and checked them.
+        sleep 10
         stack up --detach --no-build --pull never --scale server=2 server
     } >"$directory/upgrade.log" 2>&1 &
     no_request_fails_during $! "an upgrade of the servers"
