@@ -50,9 +50,11 @@ debian_base() {
         exec 9>"$directory/$name.lock"
         flock 9
         if [ "$(cat "$tar.packages" 2>/dev/null)" = "$packages" ] && [ -z "$(find "$tar" -mtime +7 2>/dev/null)" ]; then exit 0; fi
-        # --quiet keeps errors. The lists and archives of apt would only be in the way of a copy.
-        mmdebstrap --quiet --mode=root --variant=minbase --include="$packages" "$suite" "$tar.part" \
-            "$(find /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)" >&2
+        # --quiet keeps errors.
+        # Without a list of its own it takes Debian's default mirror.
+        mapfile -t mirrors < <(find /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list -size +0 2>/dev/null | head -n 1)
+        mmdebstrap --quiet --mode=root --variant=minbase --format=tar --include="$packages" "$suite" "$tar.part" "${mirrors[@]}" >&2
+        rm -rf "$tar"
         mv "$tar.part" "$tar"
         printf '%s' "$packages" >"$tar.packages"
     ) || return 1

@@ -170,7 +170,7 @@ no_request_fails_during() {
         failed "$2" "$broken of $requests requests failed, the last: ${seen:0:160}"; fi
 }
 
-# As docs/operations/compose.md describes it: new replicas first, then fewer; Compose removes the obsolete ones.
+# As docs/operations/compose.md describes it: new servers first, then the old ones are stopped.
 check_upgrade() {
     "${podman[@]}" tag "$(jq -r .services.server.image "$directory/config.json")" docker.io/library/oauth2-server:next
     export OAUTH2_SERVER_VERSION=next
@@ -178,7 +178,8 @@ check_upgrade() {
         stack up --detach --no-build --pull never --no-recreate --wait --scale server=4 server
         # Until the proxy has found them by DNS and checked them.
         sleep 10
-        stack up --detach --no-build --pull never --scale server=2 server
+        "${podman[@]}" stop --time 15 oauth2-server-1 oauth2-server-2
+        "${podman[@]}" rm oauth2-server-1 oauth2-server-2
     } >"$directory/upgrade.log" 2>&1 &
     no_request_fails_during $! "an upgrade of the servers"
     local images
