@@ -15,6 +15,12 @@ failed() {
 }
 not_run() { printf 'not run  %s: %s - %s\n' "$system" "$1" "${2//$'\n'/ }"; }
 
+# at_exit COMMAND…: runs it at the end, whatever happens. A program that stops in the middle reports that too.
+at_exit() {
+    # shellcheck disable=SC2064
+    trap "status=\$?; [ \$status = 0 ] || [ \$failures != 0 ] || failed 'the check' \"it ended early, with exit code \$status\"; $*; exit \$status" EXIT
+}
+
 # verdict WHAT COMMAND…: one line for a command that has to succeed; its output is what was seen.
 verdict() {
     local what=$1 seen
