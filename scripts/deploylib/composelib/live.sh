@@ -202,7 +202,7 @@ check_rotation() {
         echo "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'oauth2';"
     } | in_service postgres-primary psql -X -A -t -v ON_ERROR_STOP=1 -U postgres >"$directory/rotation" 2>&1 ||
         { failed "new password" "$(cat "$directory/rotation")"; return; }
-    if eventually 10 gives_token >/dev/null; then ok "the database password was changed: the servers connect with the new one"; else
+    if eventually 30 gives_token >/dev/null; then ok "the database password was changed: the servers connect with the new one"; else
         failed "new password" "$(token 2>&1)"; fi
 }
 
