@@ -89,7 +89,7 @@ pub enum Origins {
 /// A URL and a method.
 #[derive(Debug, Clone, Copy)]
 pub struct Endpoint {
-    /// `GET` (which includes `HEAD`), `POST`, `PATCH`, `DELETE`.
+    /// `GET` (which includes `HEAD`), `POST`, `PUT`, `PATCH`, `DELETE`.
     pub method: &'static str,
     /// The path; `{name}` stands for one segment.
     pub path: &'static str,
@@ -109,6 +109,7 @@ impl Endpoint {
         match self.method {
             "GET" => &["GET", "HEAD"],
             "POST" => &["POST"],
+            "PUT" => &["PUT"],
             "PATCH" => &["PATCH"],
             _ => &["DELETE"],
         }
@@ -206,6 +207,7 @@ pub fn route(method: &str) -> actix_web::Route {
     match method {
         "GET" => web::route().guard(guard::Any(guard::Get()).or(guard::Head())),
         "POST" => web::post(),
+        "PUT" => web::put(),
         "PATCH" => web::patch(),
         _ => web::delete(),
     }

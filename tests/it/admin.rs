@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::token::rejected;
 use crate::{shared, start, unique};
 
+mod conditional;
 mod control_characters;
 mod idempotency;
 mod operators;

@@ -28,6 +28,7 @@ pub(super) const FLAGS: &[(&str, &str)] = &[
     ("quota_mode", "--quota-mode"),
     ("reuse_percent", "--reuse-percent"),
     ("claims", "--claim"),
+    ("managed_by", "--managed-by"),
 ];
 
 /// The flags.
@@ -82,6 +83,9 @@ pub(super) struct Fields {
     /// A private claim of all its tokens, JSON or else a string; may repeat.
     #[arg(long, value_name = "NAME=VALUE")]
     claim: Vec<String>,
+    /// Who describes the client in files: `apply` changes only clients of its owner.
+    #[arg(long, value_name = "OWNER")]
+    managed_by: Option<String>,
 }
 
 impl Fields {
@@ -109,6 +113,7 @@ impl Fields {
             claims: members("--claim", &self.claim, |text| {
                 Ok(serde_json::from_str(text).unwrap_or_else(|_| text.into()))
             })?,
+            managed_by: self.managed_by.into(),
             ..ClientRequest::default()
         })
     }
@@ -152,6 +157,7 @@ pub(super) enum Resettable {
     QuotaMode,
     ReusePercent,
     Claims,
+    ManagedBy,
 }
 
 impl Resettable {
@@ -174,6 +180,7 @@ impl Resettable {
             Self::QuotaMode => self.reset(&mut request.quota_mode),
             Self::ReusePercent => self.reset(&mut request.reuse_percent),
             Self::Claims => self.reset(&mut request.claims),
+            Self::ManagedBy => self.reset(&mut request.managed_by),
         }
     }
 

@@ -17,7 +17,7 @@ pub const LISTENERS: [&str; 2] = ["public", "management"];
 /// The values of `endpoint` of requests that missed a deadline.
 pub const DEADLINE_GROUPS: [Group; 4] = [Group::Token, Group::Introspection, Group::Revocation, Group::Admin];
 
-const METHOD: LabelSet = LabelSet::closed("method", || vec!["DELETE", "GET", "PATCH", "POST", "other"]);
+const METHOD: LabelSet = LabelSet::closed("method", || vec!["DELETE", "GET", "PATCH", "POST", "PUT", "other"]);
 const ROUTE: LabelSet = LabelSet {
     name: "route",
     values: Values::From("the paths of the API document, and `unmatched`"),

@@ -57,6 +57,8 @@ pub struct Client {
     pub policy: Option<Arc<Policy>>,
     /// A disabled client is rejected at every endpoint, and its tokens are inactive.
     pub disabled: bool,
+    /// Who describes it in files; `None` = nobody, it is managed by hand.
+    pub managed_by: Option<Box<str>>,
     /// When it was registered.
     pub created_at: i64,
     /// Grows by one with each change; an update names the version that it is based on.
@@ -85,6 +87,7 @@ columns! {
         access_token_lifetime: BigInt,
         policy: Json,
         disabled: Boolean,
+        managed_by: Text,
     }
     other fields { secrets }
 }
@@ -106,6 +109,7 @@ impl Client {
             access_token_lifetime: None,
             policy: None,
             disabled: false,
+            managed_by: None,
             created_at,
             version: 1,
             secrets: Box::default(),

@@ -140,6 +140,7 @@ pub fn client(id: &str) -> Client {
         access_token_lifetime: Some(600),
         policy: Some(policy()),
         disabled: false,
+        managed_by: Some("payments".into()),
         created_at: NOW,
         version: 1,
         secrets: [
