@@ -32,7 +32,7 @@ pub(super) async fn resolve(
     let mut is_reported = false;
     loop {
         let mut pending = 0;
-        for one in declared.iter_mut() {
+        for one in &mut *declared {
             if let DeclaredSecret::InFile(file) | DeclaredSecret::Pending(file) = one.secret.clone() {
                 let content = content(Path::new(&file));
                 let taken = content.and_then(|content| one.set_content(&file, content.as_deref()));

@@ -18,8 +18,8 @@ on_both_stores!(
 
 /// A transaction of another process.
 enum Holder {
-    Sqlite(rusqlite::Connection),
-    Postgres(oauth2_testkit::postgres::Client),
+    Sqlite(Box<rusqlite::Connection>),
+    Postgres(Box<oauth2_testkit::postgres::Client>),
 }
 
 impl Holder {
@@ -29,14 +29,14 @@ impl Holder {
             Some(url) => {
                 let client = oauth2_testkit::postgres::connect(url).await;
                 client.batch_execute(&format!("BEGIN; {statement}")).await.unwrap();
-                Holder::Postgres(client)
+                Holder::Postgres(Box::new(client))
             }
             None => {
                 let connection = setup.sqlite();
                 connection
                     .execute_batch(&format!("BEGIN IMMEDIATE; {statement}"))
                     .unwrap();
-                Holder::Sqlite(connection)
+                Holder::Sqlite(Box::new(connection))
             }
         }
     }

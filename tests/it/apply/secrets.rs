@@ -127,7 +127,7 @@ async fn secret_is_generated_once(kind: Kind) {
     assert!(!output.stdout.contains(secret.trim()), "{}", output.stdout);
     let client = Credentials::new("team/ci", secret.trim());
     let works = async || server.request_token(&client, &[]).await.status() == StatusCode::OK;
-    until(Duration::from_secs(10), "the generated secret is valid", works).await;
+    until(Duration::from_secs(10), "the generated secret is valid", &works).await;
 
     assert_eq!(counts(&applied(setup, &arguments)), [0, 0, 0, 2, 0]);
     std::fs::remove_dir_all(&directory).unwrap();

@@ -204,13 +204,26 @@ fn declare(entry: Entry) -> Result<(ImportRow, DeclaredSecret, Option<i64>), Str
         None | Some(Value::Null) => None,
         Some(value) => Some(value.as_i64().ok_or("secret_overlap must be a number of seconds")?),
     };
-    let row = ImportRow::parse(members)?;
+    let row = ImportRow::parse(members).map_err(name_fields)?;
     let secret = match (file, row.newest_secret()) {
         (Some(_), Some(_)) => return Err("secret_file and a secret are both given; keep one of them".to_owned()),
         (Some(path), None) => DeclaredSecret::InFile(path),
         (None, _) => DeclaredSecret::OfRow,
     };
     Ok((row, secret, overlap))
+}
+
+/// An unknown field, without the list of all fields, which is that of another door.
+fn name_fields(error: String) -> String {
+    let field = error
+        .strip_prefix("unknown field `")
+        .and_then(|rest| rest.split_once('`'));
+    match field {
+        Some((name, _)) => {
+            format!("unknown field `{name}`; a client has the fields of the admin API, secret_file and secret_overlap")
+        }
+        None => error,
+    }
 }
 
 /// A client in YAML.
@@ -269,6 +282,8 @@ fn json(text: &str) -> Result<Vec<Document<Entry>>, Unreadable> {
     }])
 }
 
+/// The sentence of an error, without advice for programmers.
 fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
+    let line = text.lines().next().unwrap_or_default();
+    line.replace(", set DuplicateKeyPolicy in Options if acceptable", "")
 }
