@@ -107,7 +107,7 @@ async fn count(setup: &Setup) -> i64 {
 }
 
 async fn killed_run_is_completed_by_the_next(kind: Kind) {
-    const COUNT: usize = 8000;
+    const COUNT: usize = 4000;
     let setup = migrated(kind).await;
     let mut text = "owner: x\nclients:\n".to_owned();
     for n in 0..COUNT {

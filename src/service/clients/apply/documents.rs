@@ -245,6 +245,7 @@ fn yaml(text: &str) -> Result<Vec<Document<Entry>>, Unreadable> {
         budget: serde_saphyr::budget! {
             max_events: 20_000_000,
             max_nodes: 10_000_000,
+            max_recorded_anchor_events: 100_000,
         },
     };
     let documents = serde_saphyr::from_multiple_with_options::<Document<YamlClient>>(text, options);
