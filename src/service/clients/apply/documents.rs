@@ -213,7 +213,7 @@ fn declare(entry: Entry) -> Result<(ImportRow, DeclaredSecret, Option<i64>), Str
     Ok((row, secret, overlap))
 }
 
-/// An unknown field, without the list of all fields, which is that of another door.
+/// Replaces the list of known fields in the error of an unknown one: it lacks those that only files have.
 fn name_fields(error: String) -> String {
     let field = error
         .strip_prefix("unknown field `")
