@@ -11,7 +11,7 @@ use crate::http::admin_deadline;
 use crate::http::conditions::{Condition, etag};
 use crate::http::error::Failure;
 use crate::http::error_responses::{AdminErrors, BadRequest, BodyErrors, ConflictError, NotFoundError, VersionErrors};
-use crate::http::extract::{By, ClientId, admin_body, page_size, query};
+use crate::http::extract::{By, ClientId, admin_body, page_size, path_parameter, query};
 use crate::http::response::json;
 use crate::service::clients::metadata::{ClientRequest, ClientView};
 use crate::service::clients::put::Put;
@@ -112,11 +112,12 @@ pub async fn put(
     clients: Data<Clients>,
     By(operator): By,
     request: HttpRequest,
-    ClientId(client_id): ClientId,
     Condition(condition): Condition,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
     let wanted: ClientRequest = admin_body(&request, payload).await?;
+    // Not as elsewhere: an id that no client can have is an error of the request that names it.
+    let client_id = path_parameter(&request);
     let put = clients
         .put(&operator, &client_id, &wanted, &condition, admin_deadline())
         .await?;

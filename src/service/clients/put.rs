@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use oauth2_store::model::Client;
 
-use super::Clients;
 use super::field::Field;
 use super::metadata::ClientRequest;
 use super::precondition::Precondition;
 use super::registration;
+use super::{Clients, checks};
 use crate::service::error::{InvalidMetadata, Result};
 use crate::service::operator::Operator;
 
@@ -34,6 +34,7 @@ impl Clients {
         precondition: &Precondition,
         deadline: Instant,
     ) -> Result<Put> {
+        checks::id(client_id)?;
         if request.client_id.value().is_some_and(|id| id != client_id) {
             return Err(InvalidMetadata::new("client_id", "must be that of the URL").into());
         }

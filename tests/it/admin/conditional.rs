@@ -82,6 +82,8 @@ async fn put_creates_and_replaces(kind: Kind) {
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body}: {error}");
         assert!(error["error_description"].as_str().unwrap().contains(member), "{error}");
     }
+    let (status, _, error) = send(&server, Method::PUT, "caf%C3%A9", None, &json!({})).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "no client can have this id: {error}");
     // The caller may choose the secret, so that a response that was lost is no loss; and may repeat the request.
     let id = unique("put");
     let chosen = json!({"client_secret": "a-secret-that-is-as-long-as-it-must-be", "scope": "read"});
