@@ -25,19 +25,16 @@ enum Holder {
 impl Holder {
     /// Begins a transaction with a statement. On `SQLite` it has the write lock.
     async fn begin(setup: &Setup, statement: &str) -> Holder {
-        match setup.database_url() {
-            Some(url) => {
-                let client = oauth2_testkit::postgres::connect(url).await;
-                client.batch_execute(&format!("BEGIN; {statement}")).await.unwrap();
-                Holder::Postgres(Box::new(client))
-            }
-            None => {
-                let connection = setup.sqlite();
-                connection
-                    .execute_batch(&format!("BEGIN IMMEDIATE; {statement}"))
-                    .unwrap();
-                Holder::Sqlite(Box::new(connection))
-            }
+        if let Some(url) = setup.database_url() {
+            let client = oauth2_testkit::postgres::connect(url).await;
+            client.batch_execute(&format!("BEGIN; {statement}")).await.unwrap();
+            Holder::Postgres(Box::new(client))
+        } else {
+            let connection = setup.sqlite();
+            connection
+                .execute_batch(&format!("BEGIN IMMEDIATE; {statement}"))
+                .unwrap();
+            Holder::Sqlite(Box::new(connection))
         }
     }
 
