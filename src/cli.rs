@@ -13,6 +13,7 @@ use crate::app::{self, ServeOptions};
 use crate::config::{self, Config};
 use crate::failure::Failure;
 
+mod apply;
 mod arguments;
 mod audit;
 mod backup;
@@ -80,6 +81,8 @@ enum Command {
     /// Set limits of groups of clients, and show what they are charged for.
     #[command(subcommand)]
     Group(group::Command),
+    /// Create, update and delete clients as files describe them.
+    Apply(apply::Apply),
     /// Issue, inspect, list and revoke tokens.
     #[command(subcommand)]
     Token(token::Command),
@@ -154,6 +157,7 @@ fn execute(config: &Config, command: Option<Command>) -> Result<(), Failure> {
         Some(Command::Backup(options)) => block_on(backup::run(config, &options)),
         Some(Command::Config(command)) => configuration::run(config, &command),
         Some(Command::Client(command)) => block_on(client::run(config, command)),
+        Some(Command::Apply(options)) => block_on(apply::run(config, &options)),
         Some(Command::Token(command)) => block_on(token::run(config, command)),
         Some(Command::Group(command)) => block_on(group::run(config, command)),
         Some(Command::RestoreEpoch(options)) => block_on(restore_epoch::run(config, &options)),

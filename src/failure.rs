@@ -70,6 +70,7 @@ impl From<ServiceError> for Failure {
             | E::InvalidRequest(_)
             | E::NotFound(_)
             | E::Conflict(_)
+            | E::PreconditionFailed(_)
             | E::LimitExceeded(_)
             | E::Key(_) => Self::Invalid(error.to_string()),
             E::Store(_)

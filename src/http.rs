@@ -15,6 +15,7 @@ pub mod admin;
 pub mod api_document;
 pub mod client_address;
 pub mod compression;
+pub mod conditions;
 pub mod connection;
 pub mod cors;
 pub mod endpoint;

@@ -44,6 +44,7 @@ impl Interner {
     fn compact(&mut self, client: Client) -> Client {
         Client {
             client_name: None,
+            managed_by: None,
             grant_types: intern(&mut self.grants, client.grant_types),
             scope: intern(&mut self.texts, client.scope),
             audience: intern(&mut self.lists, client.audience),

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::service::clients::checks;
 use crate::service::clients::metadata::{ClientRequest, ClientView};
+use crate::service::clients::precondition::Precondition;
 use crate::service::clients::registration::{self, GeneratedCredentials};
 use crate::service::clients::{DEFAULT_OVERLAP, MAX_OVERLAP};
 use crate::service::page::PageView;
@@ -216,7 +217,13 @@ async fn update(config: &Config, update: Update) -> Result<(), Failure> {
     let direct = Direct::open(config).await?;
     let clients = &direct.services.clients;
     let client = clients
-        .update(&operator(), &update.id, &request, direct.deadline())
+        .update(
+            &operator(),
+            &update.id,
+            &request,
+            &Precondition::None,
+            direct.deadline(),
+        )
         .await
         .map_err(|error| flags::failure(error, FLAGS))?;
     show(&client, None, update.json)
@@ -226,7 +233,7 @@ async fn set_disabled(config: &Config, named: &Named, disabled: bool) -> Result<
     let direct = Direct::open(config).await?;
     let clients = &direct.services.clients;
     let client = clients
-        .set_disabled(&operator(), &named.id, disabled, direct.deadline())
+        .set_disabled(&operator(), &named.id, disabled, &Precondition::None, direct.deadline())
         .await?;
     show(&client, None, named.json)
 }
@@ -234,7 +241,8 @@ async fn set_disabled(config: &Config, named: &Named, disabled: bool) -> Result<
 async fn delete(config: &Config, named: &Named) -> Result<(), Failure> {
     let direct = Direct::open(config).await?;
     let clients = &direct.services.clients;
-    clients.delete(&operator(), &named.id, direct.deadline()).await?;
+    let any = &Precondition::None;
+    clients.delete(&operator(), &named.id, any, direct.deadline()).await?;
     if named.json.json {
         return output::json(&json!({ "client_id": named.id, "deleted": true }));
     }

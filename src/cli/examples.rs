@@ -99,6 +99,11 @@ pub const EXAMPLES: &[(&str, &str, &str)] = &[
         "Rotate a secret; the previous one remains valid for a day",
         "client rotate-secret ci --overlap 86400",
     ),
+    (
+        "apply",
+        "Show what the files of a directory would change",
+        "apply -f clients/ --prune --dry-run",
+    ),
     ("token", "Show the record of a token on stdin", "token show -"),
     (
         "token issue",

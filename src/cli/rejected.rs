@@ -10,7 +10,8 @@ use crate::service::rejections::RejectedChange;
 use crate::service::token_ref::TokenRef;
 
 /// The subcommands that change something.
-pub const CHANGES: [&str; 17] = [
+pub const CHANGES: [&str; 18] = [
+    "apply",
     "client create",
     "client delete",
     "client disable",
@@ -44,6 +45,8 @@ const TARGETS: [(&str, &str); 5] = [
 pub struct Invocation {
     subcommand: String,
     target: Option<(&'static str, String)>,
+    /// It shows what it would change, and changes nothing.
+    is_dry_run: bool,
 }
 
 impl Invocation {
@@ -66,12 +69,13 @@ impl Invocation {
         Self {
             subcommand: names.join(" "),
             target: TARGETS.into_iter().find_map(value),
+            is_dry_run: matches!(matches.try_get_one::<bool>("dry_run"), Ok(Some(true))),
         }
     }
 
     /// Whether it changes something.
     pub fn is_change(&self) -> bool {
-        CHANGES.contains(&&*self.subcommand)
+        CHANGES.contains(&&*self.subcommand) && !self.is_dry_run
     }
 
     /// The kind of object that it names, and the object.

@@ -38,6 +38,7 @@ endpoints! {
     Management: POST "/admin/v1/clients:import" => client_import::post;
     Management: GET "/admin/v1/clients:top" => client_usage::top;
     Management: GET "/admin/v1/clients/{client_id}" => clients::show;
+    Management: PUT "/admin/v1/clients/{client_id}" => clients::put;
     Management: PATCH "/admin/v1/clients/{client_id}" => clients::update;
     Management: DELETE "/admin/v1/clients/{client_id}" => clients::delete;
     Management: POST "/admin/v1/clients/{client_id}/disable" => clients::disable;

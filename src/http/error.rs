@@ -193,6 +193,12 @@ fn service_row(error: &ServiceError) -> Row<'_> {
         }
         ServiceError::NotFound(_) => Row::rejected(S::NOT_FOUND, "not_found", R::NotFound, error.to_string()),
         ServiceError::Conflict(_) => Row::rejected(S::CONFLICT, "conflict", R::Conflict, error.to_string()),
+        ServiceError::PreconditionFailed(_) => Row::rejected(
+            S::PRECONDITION_FAILED,
+            "precondition_failed",
+            R::Conflict,
+            error.to_string(),
+        ),
         ServiceError::LimitExceeded(exceeded) => {
             let reason = match exceeded.limit {
                 Limit::Rate => R::RateLimited,

@@ -54,6 +54,12 @@ const ROWS: &[Row] = &[
     ("NotFound", 404, "The object in the path does not exist.", &[]),
     ("SlowBody", 408, "The body did not arrive in time.", &[]),
     ("Conflict", 409, "The request conflicts with the stored state.", &[]),
+    (
+        "PreconditionFailed",
+        412,
+        "The client is not the version of `If-Match`, or exists although `If-None-Match` is `*`.",
+        &[],
+    ),
     ("TooLarge", 413, "The body is larger than this URL accepts.", &[]),
     (
         "Misdirected",
@@ -127,4 +133,6 @@ sets! {
     BodyErrors: BadRequest SlowBody TooLarge;
     /// Of endpoints that change an object.
     ConflictError: Conflict;
+    /// Of endpoints that change the version of a client that the caller read.
+    VersionErrors: Conflict PreconditionFailed;
 }

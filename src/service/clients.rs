@@ -14,6 +14,7 @@ use super::quotas::QuotaControl;
 use super::store_access::StoreAccess;
 use crate::tokens::secret;
 
+pub mod apply;
 pub mod changes;
 pub mod checks;
 pub mod field;
@@ -21,6 +22,8 @@ mod hash_schemes;
 pub mod import;
 pub mod metadata;
 pub mod policy;
+pub mod precondition;
+pub mod put;
 pub mod registration;
 mod secrets;
 pub mod text;
@@ -28,6 +31,7 @@ pub mod text;
 use field::Field;
 use import::{ImportOptions, ImportPlan, ImportRow, LineRange};
 use metadata::ClientRequest;
+use precondition::Precondition;
 use registration::{GeneratedCredentials, Registered, RegistrationDefaults};
 
 /// Seconds for which the old secret remains valid after a rotation, where the caller does not say.
@@ -53,7 +57,7 @@ impl Clients {
     /// Registers a client. Answers it with its secret, which is shown this once.
     pub async fn create(&self, operator: &Operator, request: &ClientRequest, deadline: Instant) -> Result<Registered> {
         let generated = GeneratedCredentials::generate()?;
-        let registered = registration::register(request, self.defaults, generated, self.now().await?)?;
+        let mut registered = registration::register(request, self.defaults, generated, self.now().await?)?;
         let client = &registered.client;
         let id = client.client_id.to_string();
         if self.stored(&id, deadline).await?.is_some() {
@@ -69,6 +73,10 @@ impl Clients {
                 store.create_client(&row, cutoff_ms, &audit).await
             })
             .await?;
+        if let Some(cutoff) = &cutoff {
+            // Versions continue those of a predecessor.
+            registered.client.version = cutoff.client_version;
+        }
         self.enforce(cutoff, deadline).await?;
         Ok(registered)
     }
@@ -117,15 +125,29 @@ impl Clients {
         operator: &Operator,
         client_id: &str,
         request: &ClientRequest,
+        precondition: &Precondition,
         deadline: Instant,
     ) -> Result<Client> {
         let current = self.find(client_id, deadline).await?;
+        precondition.check(client_id, Some(&current))?;
         let changed = registration::update(request, &current, self.defaults)?;
-        let change = std::iter::once((&current, &changed));
+        let written = self.write_update(operator, &current, changed, deadline).await;
+        written.map_err(|error| precondition.raced(client_id, error))
+    }
+
+    /// Writes a changed client. Answers it with its new version.
+    async fn write_update(
+        &self,
+        operator: &Operator,
+        current: &Client,
+        mut changed: Client,
+        deadline: Instant,
+    ) -> Result<Client> {
+        let change = std::iter::once((current, &changed));
         let saved = self.quotas.saved_for_changes(change, deadline).await?;
-        self.quotas.check_change(&current, &changed, &saved)?;
+        self.quotas.check_change(current, &changed, &saved)?;
         self.ensure_key(operator, changed.signing_alg, deadline).await?;
-        let audit = operator.audit("client.update", changes::detail(Some(&current), Some(&changed)));
+        let audit = operator.audit("client.update", changes::detail(Some(current), Some(&changed)));
         let (row, now) = (changed.clone(), self.now().await?);
         let found = self
             .store
@@ -133,11 +155,11 @@ impl Clients {
                 store.update_client(&row, now, &audit).await
             })
             .await?;
-        if found {
-            Ok(changed)
-        } else {
-            Err(ServiceError::no_client(client_id))
+        if !found {
+            return Err(ServiceError::no_client(&*changed.client_id));
         }
+        changed.version += 1;
+        Ok(changed)
     }
 
     /// Disables or enables a client: a disabled client gets no tokens, and its tokens are inactive.
@@ -146,27 +168,48 @@ impl Clients {
         operator: &Operator,
         client_id: &str,
         disabled: bool,
+        precondition: &Precondition,
         deadline: Instant,
     ) -> Result<Client> {
         let request = ClientRequest {
             disabled: Field::Value(disabled),
             ..ClientRequest::default()
         };
-        self.update(operator, client_id, &request, deadline).await
+        self.update(operator, client_id, &request, precondition, deadline).await
     }
 
     /// Deletes a client and revokes its tokens permanently.
-    pub async fn delete(&self, operator: &Operator, client_id: &str, deadline: Instant) -> Result<()> {
+    pub async fn delete(
+        &self,
+        operator: &Operator,
+        client_id: &str,
+        precondition: &Precondition,
+        deadline: Instant,
+    ) -> Result<()> {
         let current = self.find(client_id, deadline).await?;
-        let audit = operator.audit("client.delete", changes::detail(Some(&current), None));
-        let (id, cutoff_ms) = (client_id.to_owned(), self.store.cutoff_ms().await?);
+        precondition.check(client_id, Some(&current))?;
+        let version = precondition.stored_version(&current);
+        let deleted = self.delete_read(operator, &current, version, deadline).await;
+        deleted.map_err(|error| precondition.raced(client_id, error))
+    }
+
+    /// Deletes a client as it was read. `version`: only if it is still the stored one.
+    async fn delete_read(
+        &self,
+        operator: &Operator,
+        current: &Client,
+        version: Option<i64>,
+        deadline: Instant,
+    ) -> Result<()> {
+        let audit = operator.audit("client.delete", changes::detail(Some(current), None));
+        let (id, cutoff_ms) = (current.client_id.to_string(), self.store.cutoff_ms().await?);
         let cutoff = self
             .store
             .change(deadline, move |store| async move {
-                store.delete_client(&id, cutoff_ms, &audit).await
+                store.delete_client(&id, version, cutoff_ms, &audit).await
             })
             .await?
-            .ok_or_else(|| ServiceError::no_client(client_id))?;
+            .ok_or_else(|| ServiceError::no_client(&*current.client_id))?;
         // A client created under the same id next must not find the tokens of this one active.
         self.enforce([cutoff], deadline).await
     }

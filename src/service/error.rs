@@ -49,6 +49,9 @@ pub enum ServiceError {
     /// The request collides with the stored state.
     #[error("{0}")]
     Conflict(String),
+    /// The object is not the version that the request names.
+    #[error("{0}")]
+    PreconditionFailed(String),
     /// A limit of the client is exhausted.
     #[error("{0}")]
     LimitExceeded(Box<LimitExceeded>),

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::clients::Clients;
 use super::clients::changes::{self, Change};
+use super::clients::precondition::Precondition;
 use super::error::{NotFound, Result, ServiceError};
 use super::keys::SigningKeys;
 use super::operator::Operator;
@@ -132,7 +133,9 @@ impl Restore {
         };
         if history.is_deleted() {
             if !dry_run {
-                self.clients.delete(operator, client_id, deadline).await?;
+                self.clients
+                    .delete(operator, client_id, &Precondition::None, deadline)
+                    .await?;
             }
             outcome.deleted.push(client_id.to_owned());
             return Ok(());

@@ -20,6 +20,13 @@ pub(super) fn prefix_end(prefix: &str) -> String {
     format!("{prefix}{}", char::MAX)
 }
 
+/// A client is not what it was when it was read.
+pub(super) fn changed_meanwhile(client_id: &str) -> StoreError {
+    StoreError::Conflict(format!(
+        "the client {client_id} was changed by another request: read it again"
+    ))
+}
+
 pub(super) fn format_code(format: TokenFormat) -> i16 {
     match format {
         TokenFormat::Paseto => 1,

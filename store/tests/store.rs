@@ -19,6 +19,8 @@ macro_rules! on_both {
 
 #[path = "store/both.rs"]
 mod both;
+#[path = "store/client_owners.rs"]
+mod client_owners;
 #[path = "store/clients.rs"]
 mod clients;
 #[path = "store/fixture.rs"]

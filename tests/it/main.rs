@@ -26,6 +26,7 @@ macro_rules! on_both_stores {
 }
 
 mod admin;
+mod apply;
 mod audit;
 mod backup;
 mod bulk;

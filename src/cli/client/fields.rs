@@ -29,6 +29,7 @@ pub(super) const FLAGS: &[(&str, &str)] = &[
     ("reuse_percent", "--reuse-percent"),
     ("claims", "--claim"),
     ("group", "--group"),
+    ("managed_by", "--managed-by"),
 ];
 
 /// The flags.
@@ -86,6 +87,9 @@ pub(super) struct Fields {
     /// The group whose limits hold for the client, too, and that is charged for its tokens: a tenant or a plan.
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
+    /// Who describes the client in files: `apply` changes only clients of its owner.
+    #[arg(long, value_name = "OWNER")]
+    managed_by: Option<String>,
 }
 
 impl Fields {
@@ -114,6 +118,7 @@ impl Fields {
                 Ok(serde_json::from_str(text).unwrap_or_else(|_| text.into()))
             })?,
             group: self.group.into(),
+            managed_by: self.managed_by.into(),
             ..ClientRequest::default()
         })
     }
@@ -158,6 +163,7 @@ pub(super) enum Resettable {
     ReusePercent,
     Claims,
     Group,
+    ManagedBy,
 }
 
 impl Resettable {
@@ -181,6 +187,7 @@ impl Resettable {
             Self::ReusePercent => self.reset(&mut request.reuse_percent),
             Self::Claims => self.reset(&mut request.claims),
             Self::Group => self.reset(&mut request.group),
+            Self::ManagedBy => self.reset(&mut request.managed_by),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::service::clients::metadata::{COLUMNS, ClientView, ColumnKind};
 
 /// Fields without a server default: unset means none.
-const WITHOUT_DEFAULT: [&str; 3] = ["client_name", "group", "reuse_percent"];
+const WITHOUT_DEFAULT: [&str; 4] = ["client_name", "group", "reuse_percent", "managed_by"];
 
 /// Prints every field of [`ClientView`], in the order of the CSV columns.
 pub(super) fn show(client: &Client, secret: Option<&str>, json: Json) -> Result<(), Failure> {

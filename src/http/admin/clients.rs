@@ -2,24 +2,39 @@
 
 use actix_web::http::header;
 use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use oauth2_store::model::Client;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::admin_deadline;
+use crate::http::conditions::{Condition, etag};
 use crate::http::error::Failure;
-use crate::http::error_responses::{AdminErrors, BadRequest, BodyErrors, ConflictError, NotFoundError};
-use crate::http::extract::{By, ClientId, admin_body, page_size, query};
+use crate::http::error_responses::{AdminErrors, BadRequest, BodyErrors, ConflictError, NotFoundError, VersionErrors};
+use crate::http::extract::{By, ClientId, admin_body, page_size, path_parameter, query};
 use crate::http::response::json;
 use crate::service::clients::metadata::{ClientRequest, ClientView};
+use crate::service::clients::put::Put;
 use crate::service::clients::{Clients, DEFAULT_OVERLAP};
 use crate::service::page::PageView;
+
+/// A client in a response, with its `ETag`.
+fn respond(client: &Client, secret: Option<&str>, mut response: HttpResponseBuilder) -> HttpResponse {
+    response
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header(etag(client))
+        .json(ClientView::new(client, secret))
+}
+
+fn ok(client: &Client) -> HttpResponse {
+    respond(client, None, HttpResponse::Ok())
+}
 
 /// Registers a client; its secret is only in this response.
 #[utoipa::path(
     post, path = "/admin/v1/clients", operation_id = "createClient", tag = "Clients",
     request_body = ClientRequest,
-    responses((status = 201, description = "The client, with its secret.", body = ClientView), AdminErrors, BodyErrors, ConflictError),
+    responses((status = 201, description = "The client, with its secret.", body = ClientView, headers(("ETag" = String, description = "The version of the client."))), AdminErrors, BodyErrors, ConflictError),
     security(("operator" = [])),
 )]
 pub async fn create(
@@ -30,9 +45,8 @@ pub async fn create(
 ) -> Result<HttpResponse, Failure> {
     let client: ClientRequest = admin_body(&request, payload).await?;
     let registered = clients.create(&operator, &client, admin_deadline()).await?;
-    let mut response = HttpResponse::Created();
-    let body = ClientView::new(&registered.client, Some(&registered.secret));
-    Ok(response.insert_header((header::CACHE_CONTROL, "no-store")).json(body))
+    let response = HttpResponse::Created();
+    Ok(respond(&registered.client, Some(&registered.secret), response))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -69,20 +83,56 @@ pub async fn list(clients: Data<Clients>, request: HttpRequest) -> Result<HttpRe
 #[utoipa::path(
     get, path = "/admin/v1/clients/{client_id}", operation_id = "getClient", tag = "Clients",
     params(ClientId),
-    responses((status = 200, description = "The client.", body = ClientView), AdminErrors, NotFoundError),
+    responses((status = 200, description = "The client.", body = ClientView, headers(("ETag" = String, description = "The version of the client."))), AdminErrors, NotFoundError),
     security(("operator" = [])),
 )]
 pub async fn show(clients: Data<Clients>, ClientId(client_id): ClientId) -> Result<HttpResponse, Failure> {
     let client = clients.find(&client_id, admin_deadline()).await?;
-    Ok(json(&ClientView::new(&client, None)))
+    Ok(ok(&client))
+}
+
+/// Creates a client with this id, or makes it what the body says: what it leaves out gets the server's default. Secrets stay; the secret
+/// of a new client is only in the response that creates it. The answer of `GET` is a valid body, and changes nothing.
+#[utoipa::path(
+    put, path = "/admin/v1/clients/{client_id}", operation_id = "putClient", tag = "Clients",
+    params(
+        ClientId,
+        ("If-Match" = Option<String>, Header, description = "`ETag` of the client that the change is based on, or `*`: only replace."),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: only create."),
+    ),
+    request_body = ClientRequest,
+    responses(
+        (status = 200, description = "The client as it is now.", body = ClientView, headers(("ETag" = String, description = "The version of the client."))),
+        (status = 201, description = "The new client, with its secret.", body = ClientView, headers(("ETag" = String, description = "The version of the client."))),
+        AdminErrors, BodyErrors, VersionErrors,
+    ),
+    security(("operator" = [])),
+)]
+pub async fn put(
+    clients: Data<Clients>,
+    By(operator): By,
+    request: HttpRequest,
+    Condition(condition): Condition,
+    payload: Payload,
+) -> Result<HttpResponse, Failure> {
+    let wanted: ClientRequest = admin_body(&request, payload).await?;
+    // Not as elsewhere: an id that no client can have is an error of the request that names it.
+    let client_id = path_parameter(&request);
+    let put = clients
+        .put(&operator, &client_id, &wanted, &condition, admin_deadline())
+        .await?;
+    Ok(match &put {
+        Put::Created(client, secret) => respond(client, Some(secret), HttpResponse::Created()),
+        Put::Replaced(client) | Put::Unchanged(client) => ok(client),
+    })
 }
 
 /// Updates the named members (RFC 7396: `null` restores the server's default).
 #[utoipa::path(
     patch, path = "/admin/v1/clients/{client_id}", operation_id = "updateClient", tag = "Clients",
-    params(ClientId),
+    params(ClientId, ("If-Match" = Option<String>, Header, description = "`ETag` of the client that the change is based on, or `*`.")),
     request_body = ClientRequest,
-    responses((status = 200, description = "The updated client.", body = ClientView), AdminErrors, NotFoundError, BodyErrors, ConflictError),
+    responses((status = 200, description = "The updated client.", body = ClientView, headers(("ETag" = String, description = "The version of the client."))), AdminErrors, NotFoundError, BodyErrors, VersionErrors),
     security(("operator" = [])),
 )]
 pub async fn update(
@@ -90,62 +140,70 @@ pub async fn update(
     By(operator): By,
     request: HttpRequest,
     ClientId(client_id): ClientId,
+    Condition(condition): Condition,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
     let patch: ClientRequest = admin_body(&request, payload).await?;
-    let client = clients.update(&operator, &client_id, &patch, admin_deadline()).await?;
-    Ok(json(&ClientView::new(&client, None)))
+    let client = clients
+        .update(&operator, &client_id, &patch, &condition, admin_deadline())
+        .await?;
+    Ok(ok(&client))
 }
 
 /// Disables a client: it gets no tokens, and its tokens are inactive.
 #[utoipa::path(
     post, path = "/admin/v1/clients/{client_id}/disable", operation_id = "disableClient", tag = "Clients",
-    params(ClientId),
-    responses((status = 200, description = "The updated client.", body = ClientView), AdminErrors, NotFoundError, ConflictError),
+    params(ClientId, ("If-Match" = Option<String>, Header, description = "`ETag` of the client that the change is based on, or `*`.")),
+    responses((status = 200, description = "The updated client.", body = ClientView, headers(("ETag" = String, description = "The version of the client."))), AdminErrors, BadRequest, NotFoundError, VersionErrors),
     security(("operator" = [])),
 )]
 pub async fn disable(
     clients: Data<Clients>,
     By(operator): By,
     ClientId(client_id): ClientId,
+    Condition(condition): Condition,
 ) -> Result<HttpResponse, Failure> {
     let client = clients
-        .set_disabled(&operator, &client_id, true, admin_deadline())
+        .set_disabled(&operator, &client_id, true, &condition, admin_deadline())
         .await?;
-    Ok(json(&ClientView::new(&client, None)))
+    Ok(ok(&client))
 }
 
 /// Enables a disabled client.
 #[utoipa::path(
     post, path = "/admin/v1/clients/{client_id}/enable", operation_id = "enableClient", tag = "Clients",
-    params(ClientId),
-    responses((status = 200, description = "The updated client.", body = ClientView), AdminErrors, NotFoundError, ConflictError),
+    params(ClientId, ("If-Match" = Option<String>, Header, description = "`ETag` of the client that the change is based on, or `*`.")),
+    responses((status = 200, description = "The updated client.", body = ClientView, headers(("ETag" = String, description = "The version of the client."))), AdminErrors, BadRequest, NotFoundError, VersionErrors),
     security(("operator" = [])),
 )]
 pub async fn enable(
     clients: Data<Clients>,
     By(operator): By,
     ClientId(client_id): ClientId,
+    Condition(condition): Condition,
 ) -> Result<HttpResponse, Failure> {
     let client = clients
-        .set_disabled(&operator, &client_id, false, admin_deadline())
+        .set_disabled(&operator, &client_id, false, &condition, admin_deadline())
         .await?;
-    Ok(json(&ClientView::new(&client, None)))
+    Ok(ok(&client))
 }
 
 /// Deletes a client and revokes its tokens permanently.
 #[utoipa::path(
     delete, path = "/admin/v1/clients/{client_id}", operation_id = "deleteClient", tag = "Clients",
-    params(ClientId),
-    responses((status = 204, description = "The client is deleted."), AdminErrors, NotFoundError, ConflictError),
+    params(ClientId, ("If-Match" = Option<String>, Header, description = "`ETag` of the client that the change is based on, or `*`.")),
+    responses((status = 204, description = "The client is deleted."), AdminErrors, BadRequest, NotFoundError, VersionErrors),
     security(("operator" = [])),
 )]
 pub async fn delete(
     clients: Data<Clients>,
     By(operator): By,
     ClientId(client_id): ClientId,
+    Condition(condition): Condition,
 ) -> Result<HttpResponse, Failure> {
-    clients.delete(&operator, &client_id, admin_deadline()).await?;
+    clients
+        .delete(&operator, &client_id, &condition, admin_deadline())
+        .await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -164,7 +222,7 @@ struct SecretRotation {
     post, path = "/admin/v1/clients/{client_id}/rotate-secret", operation_id = "rotateClientSecret", tag = "Clients",
     params(ClientId),
     request_body = SecretRotation,
-    responses((status = 200, description = "The client, with its new secret.", body = ClientView), AdminErrors, NotFoundError, BodyErrors, ConflictError),
+    responses((status = 200, description = "The client, with its new secret.", body = ClientView, headers(("ETag" = String, description = "The version of the client."))), AdminErrors, NotFoundError, BodyErrors, ConflictError),
     security(("operator" = [])),
 )]
 pub async fn rotate_secret(
@@ -179,5 +237,5 @@ pub async fn rotate_secret(
     let (client, secret) = clients
         .rotate_secret(&operator, &client_id, overlap, admin_deadline())
         .await?;
-    Ok(json(&ClientView::new(&client, Some(&secret))))
+    Ok(respond(&client, Some(&secret), HttpResponse::Ok()))
 }

@@ -13,6 +13,7 @@ use crate::service::error::{InvalidMetadata, ServiceError};
 const MAX_ID: usize = 256;
 const MAX_NAME: usize = 256;
 const MAX_GROUP: usize = 128;
+const MAX_OWNER: usize = 128;
 const MAX_SCOPE_TOKEN: usize = 128;
 const MAX_SCOPE: usize = 2048;
 const MAX_AUDIENCES: usize = 64;
@@ -66,6 +67,15 @@ pub(super) fn name(name: &str) -> Result<Box<str>, InvalidMetadata> {
         return Err(InvalidMetadata::new("client_name", reason));
     }
     Ok(name.into())
+}
+
+/// Checks who manages a client.
+pub(super) fn owner(owner: &str) -> Result<Box<str>, InvalidMetadata> {
+    if owner.is_empty() || owner.len() > MAX_OWNER || owner.chars().any(char::is_control) {
+        let reason = format!("must be 1 to {MAX_OWNER} bytes without control characters");
+        return Err(InvalidMetadata::new("managed_by", reason));
+    }
+    Ok(owner.into())
 }
 
 pub(in crate::service) fn named<T: FromStr<Err = String>>(

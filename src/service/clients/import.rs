@@ -9,7 +9,7 @@ use std::collections::hash_map::Entry;
 use std::mem;
 use std::sync::Arc;
 
-use oauth2_store::model::{Client, ClientSecret};
+use oauth2_store::model::{Client, ClientSecret, SecretHash};
 use serde_json::{Map, Value};
 
 use super::changes::Change;
@@ -145,6 +145,16 @@ impl ImportRow {
         &self.client_id
     }
 
+    /// The newest secret that the row gives.
+    pub(super) fn newest_secret(&self) -> Option<SecretHash> {
+        self.secrets.first().map(|secret| secret.hash)
+    }
+
+    /// The client that the row describes, with the secrets of the row, if it is new.
+    pub(super) fn describe(&self, defaults: RegistrationDefaults, now: i64) -> Result<Client, RowError> {
+        self.registered(&self.request, defaults, now)
+    }
+
     /// Decides what the row does to the current client, if there is one. `now`: Unix seconds.
     pub fn judge(
         &self,
@@ -169,7 +179,7 @@ impl ImportRow {
     }
 
     fn create(&self, defaults: RegistrationDefaults, now: i64, generate_secrets: bool) -> Result<Outcome, RowError> {
-        let mut client = self.registered(&self.request, defaults, now)?;
+        let mut client = self.describe(defaults, now)?;
         let mut generated = None;
         if self.secrets.is_empty() {
             if !generate_secrets {
@@ -205,7 +215,8 @@ impl ImportRow {
         registration::update(&request, current, defaults).map_err(|error| error.to_string())
     }
 
-    fn overwrite(&self, current: &Client, defaults: RegistrationDefaults) -> Result<Client, RowError> {
+    /// The client as the row says: what it leaves out gets the default, except `disabled` and the secrets.
+    pub(super) fn overwrite(&self, current: &Client, defaults: RegistrationDefaults) -> Result<Client, RowError> {
         let mut request = self.request.clone();
         if request.disabled == Field::Absent {
             // An old file must not enable a client that was disabled since.

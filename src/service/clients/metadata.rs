@@ -104,6 +104,10 @@ pub struct ClientRequest {
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub disabled: Field<bool>,
+    /// Who describes the client in files, 1 to 128 bytes; `apply` changes only clients of its owner.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
+    pub managed_by: Field<String>,
     /// Set by the server; read so that a request that names it gets a specific error.
     #[serde(default)]
     #[schema(ignore)]
@@ -170,7 +174,8 @@ impl ClientRequest {
         policy::claims(&self.claims, &mut changed.claims)?;
         set(&mut client.group, &self.group, |name| checks::group(name))?;
         client.policy = (changed != *Policy::none()).then(|| Arc::new(changed));
-        set_or(&mut client.disabled, &self.disabled, false, |flag| Ok(*flag))
+        set_or(&mut client.disabled, &self.disabled, false, |flag| Ok(*flag))?;
+        set(&mut client.managed_by, &self.managed_by, |owner| checks::owner(owner))
     }
 }
 
@@ -232,6 +237,8 @@ pub struct ClientView<'a> {
     pub group: Option<&'a str>,
     /// A disabled client gets no tokens, and its tokens are inactive.
     pub disabled: bool,
+    /// Who describes it in files; `null`: nobody.
+    pub managed_by: Option<&'a str>,
     /// When it was registered, Unix seconds.
     pub created_at: i64,
 }
@@ -262,6 +269,7 @@ impl<'a> ClientView<'a> {
             claims: &policy.claims,
             group: client.group.as_deref(),
             disabled: client.disabled,
+            managed_by: client.managed_by.as_deref(),
             created_at: client.created_at,
         }
     }
@@ -330,6 +338,7 @@ pub const COLUMNS: &[(&str, ColumnKind)] = &[
     ("claims", ColumnKind::Json),
     ("group", ColumnKind::Text),
     ("disabled", ColumnKind::Boolean),
+    ("managed_by", ColumnKind::Text),
     ("created_at", ColumnKind::Number),
 ];
 

@@ -99,6 +99,41 @@ pub fn update(
     Ok(client)
 }
 
+/// Makes a client what a request says: what it leaves out gets the server's default, and the secrets stay. The answer of a read is
+/// accepted as it is. The result keeps the version that was read.
+pub fn replace(
+    request: &ClientRequest,
+    current: &Client,
+    defaults: RegistrationDefaults,
+) -> Result<Client, InvalidMetadata> {
+    if let Some(secret) = request.client_secret.value() {
+        let hash = secret::hash(secret);
+        if !current.secrets.iter().any(|known| known.hash == hash) {
+            return Err(InvalidMetadata::new(
+                "client_secret",
+                "cannot be changed by PUT: rotate it",
+            ));
+        }
+    }
+    if let Some(at) = request.created_at.value()
+        && *at != current.created_at
+    {
+        return Err(InvalidMetadata::new("created_at", "is set by the server"));
+    }
+    let unset = Client::new(current.client_id.clone(), current.created_at);
+    let mut client = Client {
+        version: current.version,
+        secrets: current.secrets.clone(),
+        ..unset
+    };
+    request.apply(&mut client)?;
+    if request.grant_types == Field::Absent {
+        client.grant_types = client.default_grant_types();
+    }
+    check_combination(&client, defaults)?;
+    Ok(client)
+}
+
 fn reject_created_at(request: &ClientRequest) -> Result<(), InvalidMetadata> {
     match request.created_at {
         Field::Absent => Ok(()),

@@ -59,6 +59,8 @@ pub struct Client {
     pub group: Option<Arc<str>>,
     /// A disabled client is rejected at every endpoint, and its tokens are inactive.
     pub disabled: bool,
+    /// Who describes it in files; `None` = nobody, it is managed by hand.
+    pub managed_by: Option<Box<str>>,
     /// When it was registered.
     pub created_at: i64,
     /// Grows by one with each change; an update names the version that it is based on.
@@ -88,6 +90,7 @@ columns! {
         policy: Json,
         group as client_group: Text,
         disabled: Boolean,
+        managed_by: Text,
     }
     other fields { secrets }
 }
@@ -110,6 +113,7 @@ impl Client {
             policy: None,
             group: None,
             disabled: false,
+            managed_by: None,
             created_at,
             version: 1,
             secrets: Box::default(),

@@ -22,6 +22,8 @@ pub(super) static BY_ID: LazyLock<String> = LazyLock::new(|| select("WHERE clien
 pub(super) static BY_IDS: LazyLock<String> = LazyLock::new(|| select("WHERE client_id = ANY ($1)"));
 pub(super) static AFTER: LazyLock<String> =
     LazyLock::new(|| select("WHERE client_id > $1 ORDER BY client_id LIMIT $2"));
+pub(super) static MANAGED_BY: LazyLock<String> =
+    LazyLock::new(|| select("WHERE managed_by = $1 AND client_id > $2 ORDER BY client_id LIMIT $3"));
 pub(super) static PAGE: LazyLock<String> =
     LazyLock::new(|| select("WHERE client_id > $1 AND client_id >= $2 AND client_id < $3 ORDER BY client_id LIMIT $4"));
 

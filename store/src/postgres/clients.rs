@@ -15,7 +15,7 @@ use super::timeouts::{FULL_READ, LONG, LONG_STATEMENT, ORDINARY};
 use crate::error::{Result, StoreError};
 use crate::model::client::LoadedRow;
 use crate::model::{AuditEntry, Client, Page, Revocation, SecretHash};
-use crate::row;
+use crate::row::{self, changed_meanwhile};
 
 /// Inserts clients in the open transaction, all or none: `None` if an id is taken. Returns the cut-offs of those with a
 /// predecessor.
@@ -54,6 +54,11 @@ async fn update(
 ) -> std::result::Result<i64, Failure> {
     let row = connection.query_one(sql, &[clients, &at]).await?;
     Ok(row.try_get(0)?)
+}
+
+async fn exists(connection: &mut Connection, client_id: &str) -> std::result::Result<bool, Failure> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM clients WHERE client_id = $1)";
+    Ok(connection.query_one(sql, &[&client_id]).await?.try_get(0)?)
 }
 
 impl PostgresStore {
@@ -109,14 +114,8 @@ impl PostgresStore {
             if update(connection, &rows::UPDATE, &document, Seconds(now)).await? == 1 {
                 return Ok(true);
             }
-            let exists = "SELECT EXISTS (SELECT 1 FROM clients WHERE client_id = $1)";
-            let exists = connection.query_one(exists, &[&&*client.client_id]).await?;
-            if exists.try_get(0)? {
-                let text = format!(
-                    "the client {} was changed by another request: read it again",
-                    client.client_id
-                );
-                return Err(StoreError::Conflict(text).into());
+            if exists(connection, &client.client_id).await? {
+                return Err(changed_meanwhile(&client.client_id).into());
             }
             Ok(false)
         })
@@ -125,11 +124,13 @@ impl PostgresStore {
     pub(crate) async fn delete_client(
         &self,
         client_id: &str,
+        version: Option<i64>,
         now_ms: u64,
         audit: &AuditEntry,
     ) -> Result<Option<Revocation>> {
-        let sql =
-            "WITH deleted AS (DELETE FROM clients WHERE client_id = $1 RETURNING client_id, version + 1 AS version),
+        let sql = "WITH deleted AS (
+                DELETE FROM clients WHERE client_id = $1 AND version = coalesce($8, version)
+                RETURNING client_id, version + 1 AS version),
             cutoff AS (
                 INSERT INTO revocations (target_kind, target_id, cutoff_ms, client_version, expires_at)
                 SELECT 'client', client_id, $2, version, $3 FROM deleted),
@@ -138,7 +139,7 @@ impl PostgresStore {
                 SELECT $4, $5, $6, 'client', client_id, $7 FROM deleted)
             SELECT version FROM deleted";
         with_connection!(self, ORDINARY, |connection| {
-            let params: [&dyn Param; 7] = [
+            let params: [&dyn Param; 8] = [
                 &client_id,
                 &(now_ms as i64),
                 &Seconds(row::cutoff_expiry(now_ms)),
@@ -146,10 +147,17 @@ impl PostgresStore {
                 &audit.actor,
                 &audit.action,
                 &audit.detail,
+                &version,
             ];
             let deleted = connection.query(sql, &params).await?;
-            let cutoff = |r: &Row| Ok(Revocation::of_client(client_id, now_ms, r.try_get(0)?));
-            deleted.first().map(cutoff).transpose()
+            let Some(deleted) = deleted.first() else {
+                return if version.is_some() && exists(connection, client_id).await? {
+                    Err(changed_meanwhile(client_id).into())
+                } else {
+                    Ok(None)
+                };
+            };
+            Ok(Some(Revocation::of_client(client_id, now_ms, deleted.try_get(0)?)))
         })
     }
 
@@ -253,6 +261,17 @@ impl PostgresStore {
             }
             connection.commit().await?;
             Ok(())
+        })
+    }
+
+    pub(crate) async fn clients_managed_by(&self, owner: &str, after: &str, limit: usize) -> Result<Vec<Client>> {
+        with_connection!(self, LONG, |connection| {
+            connection.begin(LONG_STATEMENT).await?;
+            let rows = connection
+                .query(&rows::MANAGED_BY, &[&owner, &after, &(limit as i64)])
+                .await?;
+            connection.commit().await?;
+            rows.iter().map(read).collect()
         })
     }
 

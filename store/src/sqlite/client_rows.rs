@@ -15,6 +15,8 @@ use crate::model::Client;
 pub(super) static BY_ID: LazyLock<String> = LazyLock::new(|| select("WHERE client_id = ?1"));
 pub(super) static PAGE: LazyLock<String> =
     LazyLock::new(|| select("WHERE client_id > ?1 AND client_id >= ?2 AND client_id < ?3 ORDER BY client_id LIMIT ?4"));
+pub(super) static MANAGED_BY: LazyLock<String> =
+    LazyLock::new(|| select("WHERE managed_by = ?1 AND client_id > ?2 ORDER BY client_id LIMIT ?3"));
 
 /// Clients in ascending order of id with their secrets, newest first: one row per secret, and one for a client without.
 pub(super) static AFTER: LazyLock<String> = LazyLock::new(|| {

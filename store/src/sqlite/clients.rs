@@ -12,7 +12,7 @@ use crate::columns::ColumnValue;
 use crate::error::{Result, StoreError};
 use crate::model::client::LoadedRow;
 use crate::model::{AuditEntry, Client, ClientSecret, Page, Revocation, SecretHash};
-use crate::row;
+use crate::row::{self, changed_meanwhile};
 
 /// Clients per chunk of a full read.
 const CHUNK: usize = 5000;
@@ -71,11 +71,7 @@ impl SqliteStore {
                 return Ok(true);
             }
             if exists(t, &client.client_id)? {
-                let text = format!(
-                    "the client {} was changed by another request: read it again",
-                    client.client_id
-                );
-                return Err(StoreError::Conflict(text).into());
+                return Err(changed_meanwhile(&client.client_id).into());
             }
             Ok(false)
         })
@@ -85,17 +81,24 @@ impl SqliteStore {
     pub(crate) async fn delete_client(
         &self,
         client_id: &str,
+        version: Option<i64>,
         now_ms: u64,
         audit: &AuditEntry,
     ) -> Result<Option<Revocation>> {
         let (client_id, audit) = (client_id.to_owned(), audit.clone());
         self.write(ADMIN_LOCK_WAIT, move |t| {
-            let version: Option<i64> = t
-                .prepare_cached("DELETE FROM clients WHERE client_id = ?1 RETURNING version")?
-                .query_row([&client_id], |r| r.get(0))
+            let deleted: Option<i64> = t
+                .prepare_cached(
+                    "DELETE FROM clients WHERE client_id = ?1 AND version = coalesce(?2, version) RETURNING version",
+                )?
+                .query_row(params![client_id, version], |r| r.get(0))
                 .optional()?;
-            let Some(version) = version else {
-                return Ok(None);
+            let Some(version) = deleted else {
+                return if version.is_some() && exists(t, &client_id)? {
+                    Err(changed_meanwhile(&client_id).into())
+                } else {
+                    Ok(None)
+                };
             };
             let cutoff = Revocation::of_client(&*client_id, now_ms, version + 1);
             append_revocation(t, &cutoff)?;
@@ -176,6 +179,20 @@ impl SqliteStore {
                 .unwrap_or_else(|_| Err(StoreError::Unavailable("reading all clients failed".to_owned())))?;
         }
         Ok(())
+    }
+
+    pub(crate) async fn clients_managed_by(&self, owner: &str, after: &str, limit: usize) -> Result<Vec<Client>> {
+        let (owner, after) = (owner.to_owned(), after.to_owned());
+        self.read(move |t| {
+            let mut select = t.prepare_cached(&rows::MANAGED_BY)?;
+            let mut rows = select.query(params![owner, after, limit as i64])?;
+            let mut clients = Vec::new();
+            while let Some(r) = rows.next()? {
+                clients.push(with_secrets(t, Client::from_row(r)?)?);
+            }
+            Ok(clients)
+        })
+        .await
     }
 
     pub(crate) async fn load_clients(&self, after: &str, limit: usize) -> Result<Vec<Client>> {

@@ -48,9 +48,18 @@ impl Store {
     }
 
     /// Deletes a client and its secrets, and appends the cut-off that keeps its tokens revoked if the id is registered again.
-    /// `Ok(None)`: no such client.
-    pub async fn delete_client(&self, client_id: &str, now_ms: u64, audit: &AuditEntry) -> Result<Option<Revocation>> {
-        let cutoff = dispatch!(self.delete_client(client_id, now_ms, audit))?;
+    /// `version`: only if the stored version is still this one. `Ok(None)`: no such client. [`StoreError::Conflict`]: the client
+    /// changed after it was read.
+    ///
+    /// [`StoreError::Conflict`]: crate::StoreError::Conflict
+    pub async fn delete_client(
+        &self,
+        client_id: &str,
+        version: Option<i64>,
+        now_ms: u64,
+        audit: &AuditEntry,
+    ) -> Result<Option<Revocation>> {
+        let cutoff = dispatch!(self.delete_client(client_id, version, now_ms, audit))?;
         if cutoff.is_some() {
             log_audit(audit, "client", client_id);
         }
@@ -99,6 +108,11 @@ impl Store {
     /// are read separately. On an error, some rows may have been passed already.
     pub async fn for_each_client(&self, on_row: &mut (dyn FnMut(LoadedRow) + Send)) -> Result<()> {
         dispatch!(self.for_each_client(on_row))
+    }
+
+    /// Up to `limit` clients that this owner manages and whose ids are greater than `after`, in ascending order of id.
+    pub async fn clients_managed_by(&self, owner: &str, after: &str, limit: usize) -> Result<Vec<Client>> {
+        dispatch!(self.clients_managed_by(owner, after, limit))
     }
 
     /// Up to `limit` clients whose ids are greater than `after`, in ascending order of id.

@@ -248,7 +248,7 @@ async fn changes_are_reported_once(kind: &str) {
         assert!(found.contains(&change));
     }
     f.store
-        .delete_client("b", NOW as u64 * 1000, &audit("client.delete"))
+        .delete_client("b", None, NOW as u64 * 1000, &audit("client.delete"))
         .await
         .unwrap();
     assert!(

@@ -51,9 +51,17 @@ async fn client_is_created_updated_and_deleted(kind: &str) {
     );
 
     let cutoff = Revocation::of_client("ci", at, 3);
-    let deleted = f.store.delete_client("ci", at, &audit("client.delete")).await.unwrap();
+    let deleted = f
+        .store
+        .delete_client("ci", None, at, &audit("client.delete"))
+        .await
+        .unwrap();
     assert_eq!(deleted.as_ref(), Some(&cutoff), "tokens of every version are covered");
-    let deleted = f.store.delete_client("ci", at, &audit("client.delete")).await.unwrap();
+    let deleted = f
+        .store
+        .delete_client("ci", None, at, &audit("client.delete"))
+        .await
+        .unwrap();
     assert_eq!(deleted, None);
     assert_eq!(f.store.client("ci").await.unwrap(), None);
     let (log, _) = revocations_since(&f.store, LogPosition::default()).await;
@@ -221,7 +229,7 @@ async fn chunk_is_written_with_an_audit_row_per_client(kind: &str) {
         assert_eq!(created.unwrap(), None);
     }
     f.store
-        .delete_client("deleted", at, &audit("client.delete"))
+        .delete_client("deleted", None, at, &audit("client.delete"))
         .await
         .unwrap();
     let mut changed = client("old");
@@ -322,6 +330,7 @@ async fn every_column_round_trips(kind: &str) {
         policy: None,
         group: None,
         disabled: true,
+        managed_by: None,
         secrets: [].into(),
         ..client("bare")
     };

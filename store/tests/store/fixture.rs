@@ -141,6 +141,7 @@ pub fn client(id: &str) -> Client {
         policy: Some(policy()),
         group: Some("acme".into()),
         disabled: false,
+        managed_by: Some("payments".into()),
         created_at: NOW,
         version: 1,
         secrets: [

@@ -76,7 +76,7 @@ fn clients() -> [Value; 5] {
             "rate_limit_mode": "observe", "quotas": {"hour": 5, "day": 7, "month": 9}, "quota_mode": "observe", "reuse_percent": 50,
             "claims": {"zz": 1.5, "a": {"id": 10, "b": [null, true, "x, \"y\""]}, "mm": -7, "f": [1e16, 1.0, -0.0, 1e-7, 1e300, 18_000_000_000_000_000_000.0]},
         }),
-        json!({"client_id": "disabled", "disabled": true, "grant_types": [], "quotas": {"month": 1}, "created_at": 1_600_000_000}),
+        json!({"client_id": "disabled", "managed_by": "payments", "disabled": true, "grant_types": [], "quotas": {"month": 1}, "created_at": 1_600_000_000}),
         json!({"client_id": "long", "audience": long, "introspection_audiences": long}),
         json!({"client_id": "opaque", "token_format": "opaque", "rate_limits": {"revocation": "1/s"}}),
         json!({"client_id": "plain"}),

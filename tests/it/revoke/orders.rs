@@ -187,7 +187,7 @@ async fn recreated_client_inherits_no_token(kind: Kind) {
     let mut client = order.elsewhere.client(order.id()).await.unwrap().unwrap();
     let deleted = order
         .elsewhere
-        .delete_client(order.id(), now_ms(), &audit("client.delete"))
+        .delete_client(order.id(), None, now_ms(), &audit("client.delete"))
         .await;
     assert!(deleted.unwrap().is_some());
     client.scope = "read".into();

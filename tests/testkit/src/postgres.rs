@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub use tokio_postgres::Client;
+
 use crate::process::{Output, signal};
 
 /// The path on Debian, with a directory per major version.

@@ -44,7 +44,7 @@ fn an_empty_request_gets_the_defaults() {
         "grant_types": ["client_credentials"], "scope": "", "token_format": null, "signing_alg": null, "token_typ": null,
         "audience": [], "introspection_audiences": [], "token_ledger": null, "access_token_lifetime": null,
         "rate_limits": {}, "rate_limit_mode": null, "quotas": {}, "quota_mode": null, "reuse_percent": null, "claims": {},
-        "group": null, "disabled": false, "created_at": 1_700_000_000,
+        "group": null, "disabled": false, "managed_by": null, "created_at": 1_700_000_000,
     });
     assert_eq!(shown, expected);
     let again = serde_json::to_value(ClientView::new(&client, None)).unwrap();
