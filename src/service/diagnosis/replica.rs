@@ -6,7 +6,7 @@ use oauth2_store::{Fallback, ReplicaState, ReplicaStatus, Store};
 
 use super::check::{Check, Status};
 
-/// How long a replica is given to replay what the primary had when the check began.
+/// How long a replica is given to be connected to, and to replay what the primary had when the check began.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 const PAUSE: Duration = Duration::from_millis(100);
@@ -15,11 +15,19 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) async fn check(store: &Store) -> Option<Check> {
     let began = Instant::now();
     let mut status = store.check_replica().await?;
-    while matches!(status.state, ReplicaState::Unused(Fallback::Behind, _)) && began.elapsed() < PATIENCE {
+    while is_passing(&status) && began.elapsed() < PATIENCE {
         tokio::time::sleep(PAUSE).await;
         status = store.check_replica().await?;
     }
     Some(describe(&status).with_runbook("OAuth2ReplicaUnused"))
+}
+
+/// Whether the next check may find another state.
+fn is_passing(status: &ReplicaStatus) -> bool {
+    matches!(
+        status.state,
+        ReplicaState::Unused(Fallback::Behind | Fallback::Slow | Fallback::Unreachable, _)
+    )
 }
 
 fn describe(status: &ReplicaStatus) -> Check {

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::connection::Connection;
 use super::failure::Failure;
 use super::opener::Opener;
-use super::timeouts::{LONG, LONG_STATEMENT, ORDINARY};
+use super::timeouts::{LONG, ORDINARY};
 use super::wal::{History, POSITION, Position, Problem};
 use crate::error::{Result, StoreError};
 use crate::options::{ReadReplica, StoreOptions};
@@ -30,6 +30,13 @@ const CATCH_UP: Duration = Duration::from_millis(500);
 
 /// Pause between two looks at how far it is.
 const CATCH_UP_STEP: Duration = Duration::from_millis(5);
+
+/// Begins a read whose server is checked in the same transaction. The read must not use a snapshot of before the check, as it would with
+/// another default of the database.
+const BEGIN_CHECKED: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
+
+/// The same for a list, with the time limit of `LONG_STATEMENT`.
+const BEGIN_CHECKED_LIST: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 5000";
 
 /// What may be missing in the database role of the read URL.
 const MISSING_PRIVILEGES: &str = "SELECT coalesce(string_agg('SELECT on ' || name, ', '), '')
@@ -134,8 +141,8 @@ impl Replica {
         let attempt = self.with_connection(limit, async |connection| {
             let statements = match need {
                 Need::Recent if connection.is_dedicated() => None,
-                Need::Recent => Some(""),
-                Need::Everything(_) => Some(LONG_STATEMENT),
+                Need::Recent => Some(BEGIN_CHECKED),
+                Need::Everything(_) => Some(BEGIN_CHECKED_LIST),
             };
             if let Some(statements) = statements {
                 connection.begin(statements).await?;
@@ -297,7 +304,10 @@ impl Replica {
         let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Err(match last {
             Some(error) => (Fallback::Unreachable, error.to_string()),
-            None => (Fallback::Slow, "no connection to it is free".to_owned()),
+            None => (
+                Fallback::Slow,
+                "no connection to it was opened or free in time".to_owned(),
+            ),
         })
     }
 
