@@ -28,6 +28,10 @@ async fn is_named(setup: Setup, url: String, reason: &str, words: &[&str]) {
         node.metric(name, &[("reason", reason)]).await.unwrap() > 0.0
     })
     .await;
+    until(PATIENCE, "the log names the URL", async || {
+        node.process.stderr().contains(READ_URL)
+    })
+    .await;
     let log = node.process.complete_log().await;
     let warned: Vec<_> = log.lines().filter(|line| line.contains(READ_URL)).collect();
     assert_eq!(warned.len(), 1, "{log}");
