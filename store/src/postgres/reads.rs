@@ -67,7 +67,7 @@ impl PostgresStore {
             });
             found.await?.map(Some).ok_or(Fallback::Missing)
         };
-        replica.or_primary(Patience::Find, read, primary).await
+        Box::pin(replica.or_primary(Patience::Find, read, primary)).await
     }
 
     pub(crate) async fn read_tokens_by_id(&self, wanted: &[(Uuid, i64)]) -> Result<Vec<StoredToken>> {
@@ -90,7 +90,7 @@ impl PostgresStore {
                 Err(Fallback::Missing)
             }
         };
-        replica.or_primary(Patience::Find, read, primary).await
+        Box::pin(replica.or_primary(Patience::Find, read, primary)).await
     }
 
     pub(crate) async fn read_token_list(
@@ -111,7 +111,7 @@ impl PostgresStore {
             });
             listed.await
         };
-        replica.or_primary(Patience::List, read, primary).await
+        Box::pin(replica.or_primary(Patience::List, read, primary)).await
     }
 
     pub(crate) async fn read_audit(
@@ -129,7 +129,7 @@ impl PostgresStore {
             let listed = replica.run(need, async |connection| audit_on(connection, filter, from, limit).await);
             listed.await
         };
-        replica.or_primary(Patience::List, read, primary).await
+        Box::pin(replica.or_primary(Patience::List, read, primary)).await
     }
 
     /// All that the primary has now: a list shows what its caller has just changed, and no page misses what an earlier one showed.

@@ -43,7 +43,7 @@ fn columns(batch: &[LedgerEntry]) -> [Column<'_>; 7] {
 /// Writes batches through a dedicated connection; see [`crate::LedgerWriter`].
 #[derive(Debug)]
 pub struct LedgerWriter {
-    store: PostgresStore,
+    store: Box<PostgresStore>,
     connection: Option<Box<LedgerConnection>>,
     /// A connection that is being opened; a later call uses it if this one times out.
     opening: Option<oneshot::Receiver<Result<Box<LedgerConnection>>>>,
@@ -166,7 +166,7 @@ fn open(store: &PostgresStore) -> oneshot::Receiver<Result<Box<LedgerConnection>
 impl PostgresStore {
     pub(crate) fn ledger_writer(&self) -> LedgerWriter {
         LedgerWriter {
-            store: self.clone(),
+            store: Box::new(self.clone()),
             connection: None,
             opening: None,
         }
