@@ -1,6 +1,6 @@
 # make run | test | check-clients | check-alerts | check-dashboards | observability | lint | bench | loadtest | compare | proof | help
 
-.PHONY: help run setup test check-clients check-alerts check-alerts-live check-dashboards observability lint openapi deny bench loadtest compare proof clean
+.PHONY: help run setup test check-clients check-alerts check-alerts-live check-dashboards check-deploy observability lint openapi deny bench loadtest compare proof clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -33,6 +33,10 @@ check-dashboards: ## Check the Grafana dashboards: source, types, rules, and eve
 observability: ## Generate alerts/*.yaml and grafana/json from Jsonnet
 	@scripts/setup --observability
 	@scripts/observability/generate
+
+check-deploy: ## Exercise what is under deploy/ with the real programs: proxies, Postgres, backups, containers, Kubernetes, systemd
+	@scripts/setup --deploy
+	@scripts/check-deploy $(SYSTEMS)
 
 lint: ## Formatting and lints, as they must be
 	cargo fmt --all -- --check

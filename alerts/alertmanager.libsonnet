@@ -24,6 +24,7 @@
     'OAuth2MailboxFilling',
     'OAuth2AuditBacklog',
     'OAuth2BusDown',
+    'OAuth2ReplicaUnused',
   ],
   local symptomsOfAll = ['OAuth2Shedding', 'OAuth2DeadlinesMissed', 'OAuth2CommitSlow', 'OAuth2MaintenanceStale'],
 

@@ -113,6 +113,7 @@ fn commits(c: &mut Criterion) {
             password_file: None,
             pooler: Pooler::None,
             listen_at: None,
+            read_at: None,
         };
         let store = runtime.block_on(async {
             let store = Store::open(&options).await.unwrap();

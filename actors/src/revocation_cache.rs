@@ -215,6 +215,7 @@ mod tests {
             password_file: None,
             pooler: Pooler::None,
             listen_at: None,
+            read_at: None,
         };
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1));
         Deps {

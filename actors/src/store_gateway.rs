@@ -1,7 +1,7 @@
 //! The store gateway: access to the store for request handlers.
 //!
 //! - Owns: the execution of every verb of the store but inserts of issued tokens ([`Call`]), the refresh of the [`Directory`] of
-//!   clients and keys, the store's maintenance, and the probe of its writes.
+//!   clients and keys, the store's maintenance, the probe of its writes, and the checks of its replica.
 //! - Source of truth: the database.
 //! - On restart: calls in the mailbox fail with [`AskError::Crashed`](crate::error::AskError::Crashed); the directory is loaded
 //!   again.
@@ -28,8 +28,10 @@ use oauth2_store::{LedgerFigures, LogPosition, Maintenance, Store};
 
 mod clock_watch;
 pub mod handle;
+mod replica_watch;
 
 use clock_watch::ClockWatch;
+use replica_watch::ReplicaWatch;
 
 /// Pause before a failed refresh is retried while a change waits for it.
 const RETRY: Duration = Duration::from_millis(25);
@@ -134,6 +136,8 @@ pub struct StoreGateway {
     reserving: SingleFlight,
     maintaining: SingleFlight,
     probing: SingleFlight,
+    checking_replica: SingleFlight,
+    replica_watch: ReplicaWatch,
     /// Whether the log says that writes fail.
     is_write_failure_logged: bool,
     /// When maintenance last ran, and the token lifetime (seconds) that it created partitions for.
@@ -154,6 +158,8 @@ impl StoreGateway {
             reserving: SingleFlight::default(),
             maintaining: SingleFlight::default(),
             probing: SingleFlight::default(),
+            checking_replica: SingleFlight::default(),
+            replica_watch: ReplicaWatch::default(),
             is_write_failure_logged: false,
             last_maintenance: None,
         }
@@ -202,6 +208,21 @@ impl StoreGateway {
             }
             actor.maintain(ctx);
             actor.watch_writes(ctx);
+            actor.watch_replica(ctx);
+        });
+    }
+
+    /// Checks the replica, if there is one, at each poll.
+    fn watch_replica(&mut self, ctx: &mut Context<Self>) {
+        let store = self.deps.store.clone();
+        if store.read_counts().is_none() {
+            return;
+        }
+        let job = || async move { store.check_replica().await };
+        self.checking_replica.run(ctx, job, |status, actor, _| {
+            if let Some(status) = status {
+                actor.replica_watch.report(&status);
+            }
         });
     }
 

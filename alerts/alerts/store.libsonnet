@@ -45,6 +45,16 @@
           variables=instance,
         ),
         alert(
+          'OAuth2ReplicaUnused',
+          'ticket',
+          gauge('db_replica_in_use') + ' == 0',
+          'The read replica is not read from.',
+          '{{ $labels.instance }} has read nothing from its replica for 5 minutes (db_replica_in_use is {{ $value }}): it is too far behind, slow, or cannot be used. The primary answers instead.',
+          dashboard='store',
+          after='5m',
+          variables=instance,
+        ),
+        alert(
           'OAuth2CommitSlow',
           'ticket',
           'histogram_quantile(0.99, sum %s (rate(%s[%s]))) > %g' % [

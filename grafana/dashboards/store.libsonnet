@@ -106,10 +106,11 @@ function(config, name)
   local store = [
     panel.states(
       'Store confirms reads and accepts writes',
-      'up: clients and revocations were confirmed within the last 2 s. writable: no full disk, read-only database or missing privilege.',
+      'up: clients and revocations were confirmed within the last 2 s. writable: no full disk, read-only database or missing privilege. replica: reads go to the read replica, if there is one.',
       [
         query.target('min(%s)' % query.series('oauth2_server_store_up'), 'up'),
         query.target('min(%s)' % query.series('oauth2_server_store_writable'), 'writable'),
+        query.target('min(%s)' % query.series('oauth2_server_db_replica_in_use'), 'replica'),
       ],
       upDown,
       { w: 8, h: 8 }
@@ -162,6 +163,27 @@ function(config, name)
       [query.target(query.rate('oauth2_server_bus_messages_dropped_total', 'reason'), '{{reason}}')],
       'ops',
       { w: 8, hideZero: true }
+    ),
+    panel.timeseries(
+      'Reads by server',
+      'Introspection of opaque tokens and lists, per second, by the server of the database that answered. Only with a read replica.',
+      [query.target(query.rate('oauth2_server_db_reads_total', 'server'), '{{server}}')],
+      'ops',
+      { w: 8 }
+    ),
+    panel.timeseries(
+      'Reads that left the replica',
+      'Reads per second for which the primary was asked although there is a replica, by reason. missing: tokens that are newer than what it has. Only with a read replica.',
+      [query.target(query.rate('oauth2_server_db_read_fallbacks_total', 'reason'), '{{reason}}')],
+      'ops',
+      { w: 8, hideZero: true }
+    ),
+    panel.timeseries(
+      'Replica lag',
+      'Time of whose changes the replica may miss some. Only with a read replica.',
+      [query.target(query.max('oauth2_server_db_replica_lag_seconds', 'instance'), '{{instance}}')],
+      's',
+      { w: 8 }
     ),
     panel.timeseries(
       'Clock against the store',

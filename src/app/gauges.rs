@@ -13,7 +13,7 @@ use oauth2_actors::rate_limiter::{LeaseCounts, PublishedLimits};
 use oauth2_actors::runtime::clock::{Clock, StoreClock};
 use oauth2_actors::store_gateway::MaintenanceFigures;
 use oauth2_store::model::KeyAlgorithm;
-use oauth2_store::{ErrorClass, Store};
+use oauth2_store::{ErrorClass, Fallback, Store};
 use opentelemetry::metrics::Meter;
 
 use super::logging;
@@ -48,6 +48,7 @@ pub(super) fn register(exporter: &Exporter, sources: Sources) {
         sources: Arc::new(sources),
     };
     register.store();
+    register.replica();
     register.files();
     register.maintenance();
     register.views();
@@ -85,6 +86,39 @@ impl Register {
                 let count = sources.store.error_counts().of(*class);
                 observe(count as f64, &[("class", class.as_str())]);
             }
+        });
+    }
+
+    /// Of a store with a read replica.
+    fn replica(&self) {
+        if self.sources.store.read_counts().is_none() {
+            return;
+        }
+        let sources = Arc::clone(&self.sources);
+        store::READS.observe_each(&self.meter, move |observe| {
+            let Some(counts) = sources.store.read_counts() else {
+                return;
+            };
+            let counts = [counts.of_primary(), counts.of_replica()];
+            for (server, count) in store::SERVERS.iter().zip(counts) {
+                observe(count as f64, &[("server", server)]);
+            }
+        });
+        let sources = Arc::clone(&self.sources);
+        store::READ_FALLBACKS.observe_each(&self.meter, move |observe| {
+            let Some(counts) = sources.store.read_counts() else {
+                return;
+            };
+            for reason in Fallback::ALL {
+                observe(counts.fallbacks(*reason) as f64, &[("reason", reason.as_str())]);
+            }
+        });
+        self.value(&store::REPLICA_IN_USE, |from| {
+            flag(from.store.replica_status().is_some_and(|status| status.is_in_use()))
+        });
+        self.value(&store::REPLICA_LAG, |from| {
+            let lag = from.store.replica_status().and_then(|status| status.lag);
+            lag.map_or(f64::NAN, |lag| lag.as_secs_f64())
         });
     }
 

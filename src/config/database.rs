@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use oauth2_store::{Location, Pooler, StoreOptions, check_url, client_key_file};
+use oauth2_store::{Location, Pooler, ReadReplica, StoreOptions, check_url, client_key_file};
 
 use super::key::Fallback::{Derived, Value};
 use super::key::{Key, Secrecy, key};
@@ -44,6 +44,28 @@ pub(super) const LISTEN_URL: Key = Key {
          used with `OAUTH2_REDIS_URL`.",
     )
 };
+const READ_URL: Key = Key {
+    secrecy: Secrecy::Url,
+    ..key(
+        "OAUTH2_DATABASE_READ_URL",
+        "database.read_url",
+        Derived("none: the primary answers every read"),
+        "`postgres://…` URL of the same database on a streaming replica, for introspection of opaque tokens and for lists. It may name several \
+         replicas. Where a replica cannot answer, the primary does.",
+    )
+};
+const READ_MAX_LAG: Key = key(
+    "OAUTH2_DATABASE_READ_MAX_LAG",
+    "database.read_max_lag",
+    Value("1"),
+    "A replica that is further behind the primary than this is not read from. Seconds, 1 to 60.",
+);
+const READ_MAX_CONNECTIONS: Key = key(
+    "OAUTH2_DATABASE_READ_MAX_CONNECTIONS",
+    "database.read_max_connections",
+    Value("5"),
+    "Maximum number of connections to the replica, 1 to 10000.",
+);
 const MAX_CONNECTIONS: Key = key(
     "OAUTH2_DATABASE_MAX_CONNECTIONS",
     "database.max_connections",
@@ -81,6 +103,9 @@ pub(super) const KEYS: &[Key] = &[
     PASSWORD_FILE,
     POOLER,
     LISTEN_URL,
+    READ_URL,
+    READ_MAX_LAG,
+    READ_MAX_CONNECTIONS,
     MAX_CONNECTIONS,
     MIN_CONNECTIONS,
     CONNECT_TIMEOUT,
@@ -124,7 +149,8 @@ impl Database {
             values.add_secret_file(&PASSWORD_FILE, None, path.clone());
         }
         let pooler = values.get(&POOLER, parse_pooler);
-        let listen_at = values.optional(&LISTEN_URL, parse_listen_url);
+        let listen_at = values.optional(&LISTEN_URL, |text| check_postgres_url(text).map(Location::Postgres));
+        let read_at = read_replica(values, location.as_ref());
         let connect = values.get(&CONNECT_TIMEOUT, positive_duration);
         let idle = values.get(&IDLE_TIMEOUT, positive_duration);
         let acquire = values.get(&ACQUIRE_TIMEOUT_MS, |text| number::<u64>(text, 1, 60_000));
@@ -146,6 +172,7 @@ impl Database {
             password_file: password?,
             pooler: pooler?,
             listen_at: listen_at?,
+            read_at: read_at?,
             connect_timeout: connect?,
             idle_timeout: idle?,
             min_lock_wait: Duration::ZERO,
@@ -203,11 +230,51 @@ fn parse_pooler(text: &str) -> Result<Pooler, String> {
     }
 }
 
-fn parse_listen_url(text: &str) -> Result<Location, String> {
+/// `None`: invalid; `Some(None)`: there is none.
+#[expect(
+    clippy::option_option,
+    reason = "as a section: an outer `None` is an error that is recorded"
+)]
+fn read_replica(values: &mut Values, location: Option<&Location>) -> Option<Option<ReadReplica>> {
+    let url = values.optional(&READ_URL, check_postgres_url);
+    let max_lag = values.get(&READ_MAX_LAG, max_lag);
+    let max_connections = values.get(&READ_MAX_CONNECTIONS, |text| number(text, 1, 10_000));
+    let Some(url) = url? else {
+        return max_lag.and(max_connections).map(|_| None);
+    };
+    if matches!(location, Some(Location::Sqlite(_))) {
+        let problem = format!(
+            "needs a store on Postgres: {} names an SQLite file, which has no replica",
+            URL.env
+        );
+        values.fail(&READ_URL, &problem);
+        return None;
+    }
+    if let Some(key) = client_key_file(&url) {
+        values.add_secret_file(&READ_URL, Some("sslkey"), key);
+    }
+    Some(Some(ReadReplica {
+        url,
+        max_connections: max_connections?,
+        max_lag: max_lag?,
+    }))
+}
+
+/// At least as long as two polls of the primary's position, which are up to 400 ms apart.
+fn max_lag(text: &str) -> Result<Duration, String> {
+    const ALLOWED: &str = "must be a number of seconds, 1 to 60";
+    let value = duration(text, 60).map_err(|_| ALLOWED.to_owned())?;
+    if value < Duration::from_secs(1) {
+        return Err(ALLOWED.to_owned());
+    }
+    Ok(value)
+}
+
+fn check_postgres_url(text: &str) -> Result<String, String> {
     if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
         return Err("must begin with postgres:// or postgresql://".to_owned());
     }
-    check_url(text).map(|()| Location::Postgres(text.to_owned()))
+    check_url(text).map(|()| text.to_owned())
 }
 
 fn parse_url(text: &str, directory: &Path) -> Result<Location, String> {

@@ -164,7 +164,7 @@ impl AuditLog {
         let rows = self
             .store
             .call(deadline, move |store| async move {
-                store.audit(&filter, from, limit + 1).await
+                store.reads().audit(&filter, from, limit + 1).await
             })
             .await?;
         Ok(Page::cut(rows, limit, |row| {

@@ -1,5 +1,5 @@
 //! Checks of a store that an operator asks for: does it respond, is its clock right, is its schema current, does it
-//! accept writes, is its ledger maintained, can its keys sign and are they rotated.
+//! accept writes, can its replica be read from, is its ledger maintained, can its keys sign and are they rotated.
 
 use oauth2_actors::runtime::clock::{Clock, SystemClock};
 use oauth2_store::{Store, StoreError};
@@ -12,6 +12,7 @@ use crate::keys::wrapping::KeyWrapper;
 mod check;
 mod keys;
 mod ledger;
+mod replica;
 
 pub use check::{Check, RUNBOOKS, Status};
 
@@ -59,6 +60,7 @@ impl Diagnosis {
         let mut checks = vec![self.connection(), clock.with_runbook("OAuth2ClockSkew"), schema];
         if is_current {
             checks.push(self.writes().await.with_runbook("OAuth2StoreNotWritable"));
+            checks.extend(replica::check(&self.store).await);
             checks.extend(ledger::check(&self.store, clock_ms as i64 / 1000, self.token_lifetime).await);
             let expected = keys::Expected {
                 wrapper: &self.wrapper,

@@ -9,7 +9,7 @@ use oauth2_actors::error::AskError;
 use oauth2_store::model::Client;
 
 use super::error::Result;
-use super::verify::{ResolvedToken, Verify};
+use super::verify::{ResolvedToken, RowsFrom, Verify};
 use crate::tokens::claims::Claims;
 
 /// After this many tokens other requests of the thread get a turn: a signature verification takes up to 60 us.
@@ -34,7 +34,7 @@ pub enum Introspection {
 impl Introspect {
     /// Introspects one token.
     pub async fn one(&self, caller: &Client, token: &str, deadline: Instant) -> Result<Introspection> {
-        let resolved = self.verify.resolve(token, deadline).await?;
+        let resolved = self.verify.resolve(token, RowsFrom::AnyServer, deadline).await?;
         let introspection = self.judge(caller, resolved);
         self.verify.views.fresh(deadline)?;
         Ok(introspection)

@@ -17,7 +17,7 @@ use super::buckets::Buckets;
 use super::error::{Limit, LimitExceeded, Result, ServiceError};
 use super::operator::{Operator, client_actor};
 use super::rejections::{RejectedChange, RequestOrigin, bounded};
-use super::verify::{ResolvedToken, TokenState, Verify};
+use super::verify::{ResolvedToken, RowsFrom, TokenState, Verify};
 use crate::protocol::resource;
 use crate::tokens::claims::Claims;
 use crate::tokens::secret;
@@ -88,7 +88,7 @@ impl Operators {
         if let Some(hash) = self.admin_tokens.iter().find(is_presented) {
             return Ok(Operator::admin(hash));
         }
-        let resolved = self.verify.resolve(token, deadline).await?;
+        let resolved = self.verify.resolve(token, RowsFrom::Primary, deadline).await?;
         let resolved = resolved.ok_or(Denied::Rejected(OperatorRejection::UnknownToken, None))?;
         let claims = resolved.claims();
         let rejected = |reason| {

@@ -43,7 +43,7 @@ impl Records {
         let (mut page, known) = self
             .store
             .call(deadline, move |store| async move {
-                let page = store.list_tokens(&id, now, after, limit).await?;
+                let page = store.reads().list_tokens(&id, now, after, limit).await?;
                 let known = !page.items.is_empty() || store.client(&id).await?.is_some();
                 Ok((page, known))
             })

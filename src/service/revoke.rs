@@ -14,7 +14,7 @@ use super::error::{Result, ServiceError};
 use super::operator::Operator;
 use super::store_access::StoreAccess;
 use super::token_ref::TokenRef;
-use super::verify::{ResolvedToken, Verify};
+use super::verify::{ResolvedToken, RowsFrom, Verify};
 
 /// The use cases that revoke.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Revoke {
     /// Revokes a token that its own client presents (RFC 7009). Any other token, be it another client's, expired, revoked before or
     /// not issued here, is accepted without effect (section 2.2), if the views it was judged by are fresh.
     pub async fn presented(&self, client: &Client, token: &str, deadline: Instant) -> Result<()> {
-        let resolved = self.verify.resolve(token, deadline).await?;
+        let resolved = self.verify.resolve(token, RowsFrom::Primary, deadline).await?;
         let own = resolved.filter(|token| token.claims().client_id == client.client_id && self.verify.is_active(token));
         let own = match own {
             Some(token) if self.is_id_of_another(client, &token, deadline).await? => None,

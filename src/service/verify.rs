@@ -77,6 +77,15 @@ pub enum TokenState {
     Inactive,
 }
 
+/// Which server of the database may answer for the row of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowsFrom {
+    /// The primary: the caller decides something that others rely on.
+    Primary,
+    /// A replica too. A row that it does not have is read from the primary.
+    AnyServer,
+}
+
 /// Rows of the ledger by token id and expiry.
 #[derive(Debug, Default)]
 pub struct RecordedTokens(HashMap<(Uuid, i64), StoredToken>);
@@ -105,7 +114,7 @@ impl ResolvedToken {
 
 impl Verify {
     /// Resolves a token. `Ok(None)`: not issued here.
-    pub async fn resolve(&self, token: &str, deadline: Instant) -> Result<Option<ResolvedToken>> {
+    pub async fn resolve(&self, token: &str, from: RowsFrom, deadline: Instant) -> Result<Option<ResolvedToken>> {
         if token.len() > MAX_TOKEN_BYTES {
             return Ok(None);
         }
@@ -115,12 +124,7 @@ impl Verify {
             };
             if self.must_be_recorded(&verified) {
                 let (jti, expires_at) = (verified.claims.jti, verified.claims.exp);
-                let row = self
-                    .store
-                    .call(deadline, move |store| async move {
-                        store.token(jti, Some(expires_at)).await
-                    })
-                    .await?;
+                let row = self.row(jti, expires_at, from, deadline).await?;
                 if !row.is_some_and(|row| is_record_of(&row, &verified.claims)) {
                     return Ok(None);
                 }
@@ -130,14 +134,19 @@ impl Verify {
         let Some(reference) = opaque::parse(token) else {
             return Ok(None);
         };
-        let (jti, expires_at) = (reference.jti, reference.expires_at);
-        let stored = self
-            .store
-            .call(deadline, move |store| async move {
-                store.token(jti, Some(expires_at)).await
-            })
-            .await?;
+        let stored = self.row(reference.jti, reference.expires_at, from, deadline).await?;
         Ok(stored.and_then(|stored| self.resolve_opaque(&reference, &stored)))
+    }
+
+    async fn row(&self, jti: Uuid, expires_at: i64, from: RowsFrom, deadline: Instant) -> Result<Option<StoredToken>> {
+        self.store
+            .call(deadline, move |store| async move {
+                match from {
+                    RowsFrom::Primary => store.token(jti, Some(expires_at)).await,
+                    RowsFrom::AnyServer => store.reads().token(jti, expires_at).await,
+                }
+            })
+            .await
     }
 
     pub(super) fn resolve_self_contained(&self, token: &str) -> Option<Arc<VerifiedToken>> {
@@ -206,7 +215,9 @@ impl Verify {
         }
         let rows = self
             .store
-            .call(deadline, move |store| async move { store.tokens_by_id(&wanted).await })
+            .call(deadline, move |store| async move {
+                store.reads().tokens_by_id(&wanted).await
+            })
             .await?;
         let by_id = rows
             .into_iter()

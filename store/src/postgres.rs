@@ -23,7 +23,9 @@ mod param;
 mod pool;
 mod probe;
 mod quotas;
+mod reads;
 mod remembered;
+mod replica;
 mod revocations;
 mod schema;
 mod seconds;
@@ -32,6 +34,7 @@ mod timeouts;
 mod tls;
 mod tokens;
 mod url;
+mod wal;
 
 pub use notifications::Notifications;
 pub use pool::PostgresStore;

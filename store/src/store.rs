@@ -35,12 +35,14 @@ mod id_clock;
 mod keys;
 mod notifications;
 mod quotas;
+mod reads;
 mod remembered;
 mod revocations;
 mod schema;
 mod tokens;
 
 pub use crate::postgres::Notifications;
+pub use reads::Reads;
 pub use tokens::LedgerWriter;
 
 /// Checks a `postgres://` URL without opening a file or a connection. The error is a clause that follows the name of the

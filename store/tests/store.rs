@@ -41,6 +41,8 @@ mod on_sqlite;
 mod quotas;
 #[path = "store/remembered.rs"]
 mod remembered;
+#[path = "store/replica.rs"]
+mod replica;
 #[path = "store/restored.rs"]
 mod restored;
 #[path = "store/revocations.rs"]

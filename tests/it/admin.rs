@@ -110,7 +110,7 @@ async fn client_is_created_updated_and_deleted(kind: Kind) {
         "token_format": "jwt", "signing_alg": "ES256", "token_typ": null, "audience": ["https://a.example"],
         "introspection_audiences": ["https://r.example"], "token_ledger": "stateless", "access_token_lifetime": 60,
         "rate_limits": {}, "rate_limit_mode": null, "quotas": {}, "quota_mode": null, "reuse_percent": null, "claims": {},
-        "disabled": false, "managed_by": null, "created_at": created_at,
+        "group": null, "disabled": false, "managed_by": null, "created_at": created_at,
     });
     assert_eq!(
         call(&server, Method::GET, &url, json!({})).await,

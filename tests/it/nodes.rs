@@ -18,6 +18,8 @@ mod history;
 mod limits;
 mod links;
 mod problems;
+mod replica;
+mod replica_urls;
 mod topologies;
 
 const PATIENCE: Duration = Duration::from_secs(30);

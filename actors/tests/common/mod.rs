@@ -23,6 +23,7 @@ pub async fn sqlite_store() -> (Store, TempDir) {
         password_file: None,
         pooler: Pooler::None,
         listen_at: None,
+        read_at: None,
     };
     let store = Store::open(&options).await.unwrap();
     store.migrate().await.unwrap();

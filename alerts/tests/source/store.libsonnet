@@ -92,4 +92,12 @@ t.file([
     node('avail_bytes', '40x60'),
     node('size_bytes', '1000x60'),
   ], [t.fires('30m', 'OAuth2DatabaseDiskFilling', nodeLabels, '4%')]),
+  t.test('the replica is not read from', [t.series('db_replica_in_use', '1x5 0x20')], [
+    t.silent('9m', 'OAuth2ReplicaUnused'),
+    t.fires('12m', 'OAuth2ReplicaUnused', t.instance, '0'),
+  ]),
+  t.test('the replica catches up', [t.series('db_replica_in_use', '1x5 0x3 1x20')], [
+    t.silent('10m', 'OAuth2ReplicaUnused'),
+    t.silent('20m', 'OAuth2ReplicaUnused'),
+  ]),
 ])

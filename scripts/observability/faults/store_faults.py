@@ -122,3 +122,16 @@ def partitions_not_made(scene):
     scene.node.start()
     yield
     session.terminate()
+
+
+@fault("The read replica answers slowly", {"OAuth2ReplicaUnused"})
+def replica_slow(scene):
+    database = Database(scene.stack)
+    proxy = Proxy(database.port)
+    scene.stack.callback(proxy.close)
+    # The primary stands for its own replica: what matters is how it is reached.
+    scene.serve({"OAUTH2_DATABASE_URL": database.url, "OAUTH2_DATABASE_READ_URL": database.url.replace(str(database.port), str(proxy.port))})
+    yield
+    proxy.delay = 0.4
+    yield
+    proxy.delay = 0.0

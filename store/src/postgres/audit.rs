@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use tokio_postgres::Row;
 
+use super::connection::Connection;
 use super::failure::Failure;
 use super::param::Param;
 use super::pool::{PostgresStore, with_connection};
@@ -104,34 +105,11 @@ impl PostgresStore {
     }
 
     pub(crate) async fn audit(&self, filter: &AuditFilter, from: AuditPosition, limit: usize) -> Result<Vec<AuditRow>> {
-        let (sql, txid, id) = match from {
-            AuditPosition::Newest => (BACKWARD, i64::MAX, i64::MAX),
-            AuditPosition::Before(txid, id) => (BACKWARD, txid, id),
-            AuditPosition::After(txid, id) => (FORWARD, txid, id),
-        };
-        let (since, until) = (filter.since.map(Seconds), filter.until.map(Seconds));
-        let jti = filter.jti.map(|jti| jti.to_string());
-        let (issued_after, issued_before) = filter.issued_between().unzip();
-        let (issued_after, issued_before) = (issued_after.map(Seconds), issued_before.map(Seconds));
         with_connection!(self, LONG, |connection| {
             connection.begin(LONG_STATEMENT).await?;
-            let params: [&dyn Param; 12] = [
-                &since,
-                &until,
-                &filter.client_id,
-                &filter.kind,
-                &filter.actor,
-                &filter.credential,
-                &jti,
-                &issued_after,
-                &issued_before,
-                &txid,
-                &id,
-                &(limit as i64),
-            ];
-            let rows = connection.query(sql, &params).await?;
+            let rows = audit_on(connection, filter, from, limit).await?;
             connection.commit().await?;
-            rows.iter().map(read).collect()
+            Ok(rows)
         })
     }
 
@@ -149,6 +127,40 @@ impl PostgresStore {
             }
         }
     }
+}
+
+/// Rows of the log. In a transaction, for its time limit.
+pub(super) async fn audit_on(
+    connection: &mut Connection,
+    filter: &AuditFilter,
+    from: AuditPosition,
+    limit: usize,
+) -> std::result::Result<Vec<AuditRow>, Failure> {
+    let (sql, txid, id) = match from {
+        AuditPosition::Newest => (BACKWARD, i64::MAX, i64::MAX),
+        AuditPosition::Before(txid, id) => (BACKWARD, txid, id),
+        AuditPosition::After(txid, id) => (FORWARD, txid, id),
+    };
+    let (since, until) = (filter.since.map(Seconds), filter.until.map(Seconds));
+    let jti = filter.jti.map(|jti| jti.to_string());
+    let (issued_after, issued_before) = filter.issued_between().unzip();
+    let (issued_after, issued_before) = (issued_after.map(Seconds), issued_before.map(Seconds));
+    let params: [&dyn Param; 12] = [
+        &since,
+        &until,
+        &filter.client_id,
+        &filter.kind,
+        &filter.actor,
+        &filter.credential,
+        &jti,
+        &issued_after,
+        &issued_before,
+        &txid,
+        &id,
+        &(limit as i64),
+    ];
+    let rows = connection.query(sql, &params).await?;
+    rows.iter().map(read).collect()
 }
 
 fn read(r: &Row) -> std::result::Result<AuditRow, Failure> {

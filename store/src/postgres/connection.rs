@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::generation::Generation;
 use super::param::Param;
 use super::timeouts::ROLLBACK;
+use super::wal::Position;
 use crate::error::StoreError;
 
 /// A connection to the server, directly or through a pooler.
@@ -22,6 +23,8 @@ pub struct Connection {
     pub(super) client: Client,
     pub(super) session: Session,
     generation: Generation,
+    /// How far the server had replayed earlier in this session, if it is a replica.
+    pub(super) replayed: Option<Position>,
     /// Set while a verb uses the connection. If it is still set when the connection is returned to the pool, the verb was
     /// cancelled and the state of the session is unknown.
     in_use: bool,
@@ -49,6 +52,7 @@ impl Connection {
             client,
             session,
             generation,
+            replayed: None,
             in_use: false,
         }
     }
@@ -90,6 +94,11 @@ impl Connection {
     /// Marks the regular end of a verb.
     pub(super) fn end_use(&mut self) {
         self.in_use = false;
+    }
+
+    /// Whether the session is this connection's alone, so that it stays on one server.
+    pub(super) fn is_dedicated(&self) -> bool {
+        matches!(self.session, Session::Dedicated(_))
     }
 
     /// Token to cancel the statement in progress. `None` behind a pooler: the session may belong to another client when the

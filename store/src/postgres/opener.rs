@@ -70,7 +70,26 @@ impl fmt::Debug for Opener {
 }
 
 impl Opener {
+    /// Of several hosts, connections are to the one that accepts writes.
     pub(super) fn new(url: &str, options: &StoreOptions, last_failure: Arc<Mutex<Option<StoreError>>>) -> Result<Self> {
+        Self::with_default(TargetSessionAttrs::ReadWrite, url, options, last_failure)
+    }
+
+    /// Of several hosts, connections are to any.
+    pub(super) fn for_reads(
+        url: &str,
+        options: &StoreOptions,
+        last_failure: Arc<Mutex<Option<StoreError>>>,
+    ) -> Result<Self> {
+        Self::with_default(TargetSessionAttrs::Any, url, options, last_failure)
+    }
+
+    fn with_default(
+        of_several: TargetSessionAttrs,
+        url: &str,
+        options: &StoreOptions,
+        last_failure: Arc<Mutex<Option<StoreError>>>,
+    ) -> Result<Self> {
         let (mut config, tls_options) =
             url::parse(url).map_err(|problem| StoreError::Corrupt(format!("the database URL {problem}")))?;
         config
@@ -81,9 +100,8 @@ impl Opener {
             .keepalives_idle(Duration::from_secs(10))
             .keepalives_interval(Duration::from_secs(3))
             .keepalives_retries(3);
-        // Of several hosts, use the one that accepts writes.
         if config.get_hosts().len() > 1 && config.get_target_session_attrs() == TargetSessionAttrs::Any {
-            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+            config.target_session_attrs(of_several);
         }
         // Fails now rather than at the first connection if a file is missing or invalid.
         tls::connector(&tls_options)?;

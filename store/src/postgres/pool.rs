@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::opener::Opener;
+use super::replica::Replica;
 use super::timeouts::ORDINARY;
 use crate::error::{ErrorCounts, Result, StoreError};
 use crate::options::{Location, Pooler, StoreOptions};
@@ -28,6 +29,7 @@ pub struct PostgresStore {
     pub(super) opener: Opener,
     /// Opens the connection that listens to other nodes; `None` behind a pooler.
     pub(super) listener: Option<Arc<Opener>>,
+    pub(super) replica: Option<Arc<Replica>>,
     pub(super) acquire_timeout: Duration,
     max_connections: u32,
     /// Whether the server accepts writes.
@@ -81,6 +83,10 @@ impl PostgresStore {
             }
             _ => (options.pooler == Pooler::None).then(|| Arc::new(opener.clone())),
         };
+        let replica = match &options.read_at {
+            Some(replica) => Some(Arc::new(Replica::new(replica, options)?)),
+            None => None,
+        };
         let size = options.max_connections.saturating_sub(options.ledger_writers).max(1);
         let pool = Pool::builder()
             .max_size(size)
@@ -94,6 +100,7 @@ impl PostgresStore {
             pool,
             opener,
             listener,
+            replica,
             acquire_timeout: options.acquire_timeout,
             max_connections: size + options.ledger_writers,
             writes: Arc::default(),

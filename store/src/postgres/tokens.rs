@@ -43,7 +43,7 @@ fn columns(batch: &[LedgerEntry]) -> [Column<'_>; 7] {
 /// Writes batches through a dedicated connection; see [`crate::LedgerWriter`].
 #[derive(Debug)]
 pub struct LedgerWriter {
-    store: PostgresStore,
+    store: Box<PostgresStore>,
     connection: Option<Box<LedgerConnection>>,
     /// A connection that is being opened; a later call uses it if this one times out.
     opening: Option<oneshot::Receiver<Result<Box<LedgerConnection>>>>,
@@ -166,7 +166,7 @@ fn open(store: &PostgresStore) -> oneshot::Receiver<Result<Box<LedgerConnection>
 impl PostgresStore {
     pub(crate) fn ledger_writer(&self) -> LedgerWriter {
         LedgerWriter {
-            store: self.clone(),
+            store: Box::new(self.clone()),
             connection: None,
             opening: None,
         }
@@ -174,36 +174,17 @@ impl PostgresStore {
 
     pub(crate) async fn token(&self, jti: Uuid, expires_at: Option<i64>) -> Result<Option<StoredToken>> {
         with_connection!(self, ORDINARY, |connection| {
-            let rows = if let Some(expires_at) = expires_at {
-                let sql = "SELECT jti, expires_at, client_id, user_id, scope, aud, format, secret_hash FROM tokens
-                           WHERE jti = $1 AND expires_at = $2";
-                connection.query(sql, &[&jti, &Seconds(expires_at)]).await?
-            } else {
-                let (after, until) = row::expiry_range(&jti);
-                let sql = "SELECT jti, expires_at, client_id, user_id, scope, aud, format, secret_hash FROM tokens
-                           WHERE jti = $1 AND expires_at > least($2::timestamptz, now()) AND expires_at <= $3 LIMIT 1";
-                connection.query(sql, &[&jti, &Seconds(after), &Seconds(until)]).await?
-            };
-            rows.first().map(read).transpose()
+            token_on(connection, jti, expires_at).await
         })
     }
 
     pub(crate) async fn tokens_by_id(&self, wanted: &[(Uuid, i64)]) -> Result<Vec<StoredToken>> {
-        let (ids, expiries): (Vec<_>, Vec<_>) = row::distinct(wanted)
-            .into_iter()
-            .map(|(jti, at)| (jti, Seconds(at)))
-            .unzip();
-        if ids.is_empty() {
+        let wanted = row::distinct(wanted);
+        if wanted.is_empty() {
             return Ok(Vec::new());
         }
         with_connection!(self, ORDINARY, |connection| {
-            // `LIMIT` prevents the planner from turning the inner query into a join, which might read whole partitions. With
-            // it there is one lookup per token, in the partition of its expiry.
-            let sql = "SELECT t.* FROM unnest($1::uuid[], $2::timestamptz[]) AS wanted (jti, expires_at),
-                       LATERAL (SELECT jti, expires_at, client_id, user_id, scope, aud, format, secret_hash FROM tokens
-                                WHERE jti = wanted.jti AND expires_at = wanted.expires_at LIMIT 1) AS t";
-            let rows = connection.query(sql, &[&ids, &expiries]).await?;
-            rows.iter().map(read).collect()
+            tokens_by_id_on(connection, &wanted).await
         })
     }
 
@@ -215,19 +196,10 @@ impl PostgresStore {
         limit: usize,
     ) -> Result<Page<StoredToken>> {
         with_connection!(self, LONG, |connection| {
-            // Merges backward scans of the partitions' primary keys and stops at the limit: no index by client is needed.
-            let sql = "SELECT jti, expires_at, client_id, user_id, scope, aud, format, secret_hash FROM tokens
-                       WHERE client_id = $1 AND expires_at > $2 AND jti < $3 ORDER BY jti DESC LIMIT $4";
-            let before = cursor.unwrap_or(Uuid::max());
             connection.begin(LONG_STATEMENT).await?;
-            let rows = connection
-                .query(sql, &[&client_id, &Seconds(now), &before, &(limit as i64 + 1)])
-                .await?;
+            let page = list_tokens_on(connection, client_id, now, cursor, limit).await?;
             connection.commit().await?;
-            let items = rows.iter().map(read).collect::<std::result::Result<_, Failure>>()?;
-            Ok(Page::cut(items, limit, |token: &StoredToken| {
-                token.record.jti.to_string()
-            }))
+            Ok(page)
         })
     }
 
@@ -263,6 +235,61 @@ impl PostgresStore {
                 .collect()
         })
     }
+}
+
+/// The token of an id. If its expiry is known, only one partition is read.
+pub(super) async fn token_on(
+    connection: &mut Connection,
+    jti: Uuid,
+    expires_at: Option<i64>,
+) -> std::result::Result<Option<StoredToken>, Failure> {
+    let rows = if let Some(expires_at) = expires_at {
+        let sql = "SELECT jti, expires_at, client_id, user_id, scope, aud, format, secret_hash FROM tokens
+                   WHERE jti = $1 AND expires_at = $2";
+        connection.query(sql, &[&jti, &Seconds(expires_at)]).await?
+    } else {
+        let (after, until) = row::expiry_range(&jti);
+        let sql = "SELECT jti, expires_at, client_id, user_id, scope, aud, format, secret_hash FROM tokens
+                   WHERE jti = $1 AND expires_at > least($2::timestamptz, now()) AND expires_at <= $3 LIMIT 1";
+        connection.query(sql, &[&jti, &Seconds(after), &Seconds(until)]).await?
+    };
+    rows.first().map(read).transpose()
+}
+
+/// The tokens of distinct ids and expiries.
+pub(super) async fn tokens_by_id_on(
+    connection: &mut Connection,
+    wanted: &[(Uuid, i64)],
+) -> std::result::Result<Vec<StoredToken>, Failure> {
+    let (ids, expiries): (Vec<_>, Vec<_>) = wanted.iter().map(|(jti, at)| (*jti, Seconds(*at))).unzip();
+    // `LIMIT` prevents the planner from turning the inner query into a join, which might read whole partitions. With
+    // it there is one lookup per token, in the partition of its expiry.
+    let sql = "SELECT t.* FROM unnest($1::uuid[], $2::timestamptz[]) AS wanted (jti, expires_at),
+               LATERAL (SELECT jti, expires_at, client_id, user_id, scope, aud, format, secret_hash FROM tokens
+                        WHERE jti = wanted.jti AND expires_at = wanted.expires_at LIMIT 1) AS t";
+    let rows = connection.query(sql, &[&ids, &expiries]).await?;
+    rows.iter().map(read).collect()
+}
+
+/// A page of a client's unexpired tokens. In a transaction, for its time limit.
+pub(super) async fn list_tokens_on(
+    connection: &mut Connection,
+    client_id: &str,
+    now: i64,
+    cursor: Option<Uuid>,
+    limit: usize,
+) -> std::result::Result<Page<StoredToken>, Failure> {
+    // Merges backward scans of the partitions' primary keys and stops at the limit: no index by client is needed.
+    let sql = "SELECT jti, expires_at, client_id, user_id, scope, aud, format, secret_hash FROM tokens
+               WHERE client_id = $1 AND expires_at > $2 AND jti < $3 ORDER BY jti DESC LIMIT $4";
+    let before = cursor.unwrap_or(Uuid::max());
+    let rows = connection
+        .query(sql, &[&client_id, &Seconds(now), &before, &(limit as i64 + 1)])
+        .await?;
+    let items = rows.iter().map(read).collect::<std::result::Result<_, Failure>>()?;
+    Ok(Page::cut(items, limit, |token: &StoredToken| {
+        token.record.jti.to_string()
+    }))
 }
 
 fn read(r: &Row) -> std::result::Result<StoredToken, Failure> {

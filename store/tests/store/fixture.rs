@@ -41,6 +41,7 @@ pub fn options(location: Location) -> StoreOptions {
         password_file: None,
         pooler: Pooler::None,
         listen_at: None,
+        read_at: None,
         connect_timeout: Duration::from_secs(2),
         idle_timeout: Duration::from_mins(1),
         min_lock_wait: Duration::ZERO,

@@ -73,7 +73,7 @@ fn clients() -> [Value; 5] {
             "token_format": "jwt", "signing_alg": "ES256", "token_typ": "JWT", "audience": ["urn:b", "https://a.example"],
             "introspection_audiences": ["https://r.example", "https://a.example"], "token_ledger": "stateless",
             "access_token_lifetime": 60, "rate_limits": {"token": "5/s:9", "introspection": "6/m", "revocation": "7/h"},
-            "rate_limit_mode": "observe", "quotas": {"hour": 5, "day": 7, "month": 9}, "quota_mode": "observe", "reuse_percent": 50,
+            "rate_limit_mode": "observe", "quotas": {"hour": 5, "day": 7, "month": 9}, "quota_mode": "observe", "reuse_percent": 50, "group": "acme",
             "claims": {"zz": 1.5, "a": {"id": 10, "b": [null, true, "x, \"y\""]}, "mm": -7, "f": [1e16, 1.0, -0.0, 1e-7, 1e300, 18_000_000_000_000_000_000.0]},
         }),
         json!({"client_id": "disabled", "managed_by": "payments", "disabled": true, "grant_types": [], "quotas": {"month": 1}, "created_at": 1_600_000_000}),

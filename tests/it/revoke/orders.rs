@@ -51,6 +51,7 @@ async fn store_of(server: &Server) -> Store {
         password_file: None,
         pooler: Pooler::None,
         listen_at: None,
+        read_at: None,
         min_lock_wait: Duration::ZERO,
     };
     Store::open(&options).await.unwrap()

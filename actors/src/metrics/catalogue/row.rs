@@ -68,6 +68,8 @@ pub enum Stores {
     Sqlite,
     /// Postgres only.
     Postgres,
+    /// Postgres with a read replica only.
+    Replica,
 }
 
 /// A row of the table.
@@ -156,6 +158,14 @@ impl Metric {
     pub const fn postgres_only(self) -> Self {
         Self {
             stores: Stores::Postgres,
+            ..self
+        }
+    }
+
+    /// A metric that is exported only with a read replica.
+    pub const fn replica_only(self) -> Self {
+        Self {
+            stores: Stores::Replica,
             ..self
         }
     }

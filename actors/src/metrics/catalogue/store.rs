@@ -1,11 +1,18 @@
 //! The store, its maintenance, and what this node holds of it.
 
-use oauth2_store::ErrorClass;
+use oauth2_store::{ErrorClass, Fallback};
 
 use super::limits::OUTCOME;
 use super::row::{LabelSet, counter, gauge};
 
 const CLASS: LabelSet = LabelSet::closed("class", || ErrorClass::ALL.iter().map(|one| one.as_str()).collect());
+
+const SERVER: LabelSet = LabelSet::closed("server", || SERVERS.to_vec());
+
+const FALLBACK: LabelSet = LabelSet::closed("reason", || Fallback::ALL.iter().map(|one| one.as_str()).collect());
+
+/// The servers of a database.
+pub const SERVERS: [&str; 2] = ["primary", "replica"];
 
 crate::catalogue! {
     STORE_UP = gauge("store_up", &[], "1 if the store confirmed clients and revocations within the last 2 s");
@@ -19,6 +26,16 @@ crate::catalogue! {
     CONNECTIONS_OPEN = gauge("db_connections_open", &[], "Store connections open").detail();
     CONNECTIONS_MAX = gauge("db_connections_max", &[], "Store connections allowed, including those of the token stores").notes(
         "On SQLite its three threads.");
+    READS = counter("db_reads", &[SERVER], "Reads that a replica may answer, by the server that answered").notes(
+        "Introspection of opaque tokens, and lists of tokens and of the audit log. Postgres with `OAUTH2_DATABASE_READ_URL` only.").replica_only();
+    READ_FALLBACKS = counter("db_read_fallbacks", &[FALLBACK], "Reads for which the primary was asked although there is a replica, by reason").notes(
+        "`missing`: the replica does not have the token, which may be too new; `behind`: it misses more than `OAUTH2_DATABASE_READ_MAX_LAG`; \
+         `foreign`: it is no replica of this primary. Postgres with `OAUTH2_DATABASE_READ_URL` only.").replica_only();
+    REPLICA_IN_USE = gauge("db_replica_in_use", &[], "1 if reads go to the replica").notes(
+        "0: the primary answers, and the log says why. Postgres with `OAUTH2_DATABASE_READ_URL` only.").replica_only();
+    REPLICA_LAG = gauge("db_replica_lag_seconds", &[], "Time of whose changes the replica may miss some").notes(
+        "At most: it grows between two checks, which are up to 0.4 s apart, and while the replica cannot be reached. `NaN`: unknown. Postgres with \
+         `OAUTH2_DATABASE_READ_URL` only.").replica_only();
     TOKEN_PARTITIONS = gauge("token_partitions", &[], "Partitions of the token ledger, without the default partition").notes("0 on SQLite.").detail();
     PARTITIONS_AHEAD = gauge("token_partitions_ahead", &[], "Partitions that begin after the present time").notes(
         "Computed at each scrape, so that it falls while maintenance fails. 0 on SQLite.");
