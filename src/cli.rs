@@ -37,7 +37,6 @@ mod shell;
 mod token;
 mod top;
 
-use arguments::Json;
 use rejected::Invocation;
 
 /// An OAuth 2.0 authorization server for high-volume API token issuance.
@@ -93,7 +92,7 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::Command),
     /// Check configuration, files, store, clock, schema, writes and keys.
-    Doctor(Json),
+    Doctor(doctor::Doctor),
     /// Check whether a server on this machine is ready.
     Healthcheck,
     /// Show rates, latencies, actors and the busiest clients of a server on this machine, live.
@@ -163,7 +162,7 @@ fn execute(config: &Config, command: Option<Command>) -> Result<(), Failure> {
         Some(Command::RestoreEpoch(options)) => block_on(restore_epoch::run(config, &options)),
         Some(Command::Key(command)) => block_on(key::run(config, command)),
         Some(Command::Audit(command)) => block_on(audit::run(config, command)),
-        Some(Command::Doctor(json)) => block_on(doctor::run(config, json)),
+        Some(Command::Doctor(options)) => block_on(doctor::run(config, &options)),
         Some(Command::Healthcheck) => healthcheck::run(&config.management),
         Some(Command::Top(options)) => top::run(config, &options),
         // Returned above.

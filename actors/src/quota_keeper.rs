@@ -98,7 +98,8 @@ impl Deps {
                     break;
                 }
                 // Tokens that were counted without a lease count too.
-                let granted = match self.save().await {
+                let saved = save_quotas(&self.store, &self.counters, &*self.observe_save).await;
+                let granted = match saved {
                     Ok(()) => self.store.lease_quota(&requests).await,
                     Err(error) => Err(error),
                 };

@@ -4,7 +4,7 @@
 # Settings come from the environment, which wins, or from a file of KEY=VALUE lines. docs/operations/backup.md lists them.
 load_configuration() {
     local file=${BACKUP_CONFIG:-/etc/oauth2_server/backup.conf} given
-    given=$(export -p | sed -nE 's/^declare -x ((PG|BACKUP_|AWS_)[A-Z0-9_]*=".*")$/export \1/p')
+    given=$(export -p | sed -nE 's/^declare -x ((PG|BACKUP_|RESTORE_|AWS_)[A-Z0-9_]*=".*")$/export \1/p')
     if [ -n "${BACKUP_CONFIG:-}" ] || [ -e "$file" ]; then
         # Every assignment is exported: the clients of object storage read AWS_* from the environment.
         set -o allexport
@@ -101,6 +101,17 @@ write_metrics() {
     } >"$file.new"
     chmod 644 "$file.new"
     mv "$file.new" "$file"
+}
+
+# Sets `audit_logs` to the files of RESTORE_AUDIT_LOG. A restore calls it first: a path that is wrong must not be found out after hours.
+find_audit_logs() {
+    local file
+    audit_logs=()
+    [ -n "${RESTORE_AUDIT_LOG:-}" ] || return 0
+    IFS=: read -r -a audit_logs <<<"$RESTORE_AUDIT_LOG"
+    for file in "${audit_logs[@]}"; do
+        [ -f "$file" ] && [ -r "$file" ] || usage_error "RESTORE_AUDIT_LOG: \"$file\" is not a file that can be read"
+    done
 }
 
 # open_backup FILE-OR-NAME TO: checks the checksum and decrypts. A name without a file is fetched from the object storage.

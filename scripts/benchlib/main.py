@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from . import cost, fleet, latency, nodes, profile, rates, report, scaling, size
+from . import cost, fleet, latency, many_revocations, nodes, profile, rates, report, scaling, size
 from .bench import Bench
 from .processes import BenchError, Processes, exit_on_signal
 from .rows import ALL_ROWS, RATE_ROWS
@@ -85,8 +85,9 @@ def measure(chosen: argparse.Namespace, processes: Processes, binaries: Path, di
     if chosen.only == ["scaling"]:
         scaling.scaling(bench)
         return bench
-    if chosen.only and set(chosen.only) <= {"nodes", "observability"}:
+    if chosen.only and set(chosen.only) <= {"nodes", "observability", "revocations"}:
         nodes.nodes(bench)
+        many_revocations.many_revocations(bench)
         return bench
     if chosen.only and set(chosen.only) <= {"limits", "auth-failures", "import"}:
         fleet.fleet(bench)
@@ -108,6 +109,7 @@ def measure(chosen: argparse.Namespace, processes: Processes, binaries: Path, di
     size.clients(bench)
     fleet.fleet(bench)
     nodes.nodes(bench)
+    many_revocations.many_revocations(bench)
     scaling.scaling(bench)
     cost.queries(bench)
     return bench

@@ -190,6 +190,9 @@ def restores(report: Report, backups: Backups) -> None:
         backups.scratch.must(["age-keygen", "-o", other])
         refusal(backups.restore(file, RESTORED, BACKUP_IDENTITY=other), "no identity matched")
         expect(backups.cluster.ask("SELECT count(*) FROM pg_database WHERE datname = 'oauth2_restored'") == "0", "the database was created")
+    with report.check("restore-postgres: a RESTORE_AUDIT_LOG that is missing"):
+        refusal(backups.restore(file, RESTORED, RESTORE_AUDIT_LOG=f"{file}:/nowhere/server.jsonl"), '"/nowhere/server.jsonl" is not a file')
+        expect(backups.cluster.ask("SELECT count(*) FROM pg_database WHERE datname = 'oauth2_restored'") == "0", "the database was created")
     with report.check("restore-postgres: a dump with an error, an extension that its owner may not create") as seen:
         backups.cluster.ask("CREATE EXTENSION pg_stat_statements", database="oauth2")
         bad = backups.back_up()
@@ -209,6 +212,7 @@ def restores(report: Report, backups: Backups) -> None:
     with report.check("restore-postgres: into a new database") as seen:
         done = backups.restore(file, RESTORED)
         expect(done.returncode == 0, last_lines(done.stderr))
+        expect("WARNING: RESTORE_AUDIT_LOG is not set" in done.stderr, "no warning that changes are undone")
         seen.append(last_lines(done.stderr, 1).split(": ", 1)[1])
         server.stop()
         # As an operator would put it into place.

@@ -30,6 +30,7 @@ def check(report: Report, scratch: Scratch, binaries: Path, binary: Path) -> Non
     try:
         server.start()
         client = server.register("ci", "--format", "opaque")
+        removed = server.register("removed")
         # The running server applies a new client within a second.
         tokens = [token for token in (first_token(server, client), server.token(client)) if token]
         with report.check("backup-sqlite: of a running server") as seen:
@@ -37,6 +38,8 @@ def check(report: Report, scratch: Scratch, binaries: Path, binary: Path) -> Non
             expect(file.read_bytes().startswith(b"age-encryption.org/v1"), "it is not encrypted")
             seen.append("copied by `oauth2_server backup`, integrity_check, encrypted, checksum")
         server.revoke(client, tokens[0])
+        server.must("client", "disable", removed[0])
+        audit = scratch.file("home/audit.json", server.must("audit", "list", "--json"))
         with report.check("backup-sqlite: a database that is missing"):
             done = scratch.run([programs / "backup-sqlite"], common | {"OAUTH2_DATABASE_URL": f"sqlite://{scratch.path}/none/oauth2.db"})
             expect(done.returncode == 3, f"exit code {done.returncode}: {last_lines(done.stderr)}")
@@ -50,10 +53,13 @@ def check(report: Report, scratch: Scratch, binaries: Path, binary: Path) -> Non
         with report.check("restore-sqlite: into a new directory") as seen:
             server.stop()
             shutil.rmtree(data)
-            scratch.must([programs / "restore-sqlite", file, fresh], common)
+            scratch.must([programs / "restore-sqlite", file, fresh], common | {"RESTORE_AUDIT_LOG": audit})
             restored.start()
             expect(not restored.is_active(client, tokens[0]), "the token that was revoked after the backup is active again")
             expect(restored.is_active(client, restored.token(client)), "a new token is not active")
+            status, body = restored.request_token(removed)
+            expect(status in (400, 401), f"the client that was disabled after the backup got {status} {body}")
+            seen.append("with the rows of `audit list --json` a client that was disabled after the backup stays disabled")
             seen.append("the server starts on it, the client authenticates, what was revoked after the backup is inactive")
     except Failed as error:
         report.failed("SQLite", error)

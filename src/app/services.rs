@@ -94,13 +94,7 @@ pub struct Services {
 impl Services {
     /// Wires the services. Fails without randomness.
     pub(super) fn new(config: &Config, base: &Base) -> Result<Self, NoRandomness> {
-        let defaults = Arc::new(TokenDefaults {
-            issuer: config.issuer.as_str().into(),
-            format: config.tokens.format,
-            typ: config.tokens.typ,
-            ledger: config.tokens.ledger,
-            lifetime: config.tokens.access_token_lifetime,
-        });
+        let defaults = Arc::new(token_defaults(config));
         let (issued, fingerprints) = (
             Arc::new(IssuedTokens::new(base.issued_bytes)),
             Arc::new(Fingerprints::new()?),
@@ -153,18 +147,20 @@ impl Services {
             clock: Arc::clone(&base.clock),
             instruments: Arc::clone(&base.instruments),
         });
+        let groups = Arc::new(Groups {
+            store: base.store.clone(),
+            quotas: Arc::clone(&quotas),
+        });
         Ok(Self {
             restore: Restore {
                 store: base.store.clone(),
                 clients: Arc::clone(&clients),
+                groups: Arc::clone(&groups),
                 keys: Arc::clone(&keys),
                 revoke: Arc::clone(&revoke),
             },
             clients,
-            groups: Arc::new(Groups {
-                store: base.store.clone(),
-                quotas: Arc::clone(&quotas),
-            }),
+            groups,
             provision: Arc::new(Provision {
                 store: base.store.clone(),
                 defaults: Arc::clone(&defaults),
@@ -194,6 +190,17 @@ impl Services {
             keys,
             quotas,
         })
+    }
+}
+
+/// The server's settings for tokens.
+fn token_defaults(config: &Config) -> TokenDefaults {
+    TokenDefaults {
+        issuer: config.issuer.as_str().into(),
+        format: config.tokens.format,
+        typ: config.tokens.typ,
+        ledger: config.tokens.ledger,
+        lifetime: config.tokens.access_token_lifetime,
     }
 }
 

@@ -3,6 +3,8 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use clap::Args;
+use oauth2_store::Store;
 use serde_json::json;
 
 use super::arguments::Json;
@@ -13,14 +15,26 @@ use crate::config::{Config, embedded};
 use crate::failure::Failure;
 use crate::service::diagnosis::{Check, Status};
 
+mod production;
 mod server;
 
+#[derive(Debug, Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    production: production::Production,
+    #[command(flatten)]
+    json: Json,
+}
+
 /// Runs every check. Fails if one fails; warnings do not.
-pub async fn run(config: &Config, json: Json) -> Result<(), Failure> {
+pub async fn run(config: &Config, options: &Doctor) -> Result<(), Failure> {
+    let json = options.json;
     let mut checks = vec![configuration(config), files(config)];
-    checks.extend(store(config).await);
+    let (of_store, opened) = store(config).await;
+    checks.extend(of_store);
     checks.extend(redis(config).await);
     checks.extend(server::check(&Management::new(&config.management)));
+    checks.extend(options.production.checks(config, opened.as_ref()).await);
     let failed = checks.iter().filter(|check| check.status == Status::Failed).count();
     if json.json {
         output::json(&json!({ "ok": failed == 0, "checks": checks }))?;
@@ -99,22 +113,23 @@ fn mode(path: &Path) -> Option<u32> {
     std::fs::metadata(path).ok().map(|metadata| metadata.mode())
 }
 
-async fn store(config: &Config) -> Vec<Check> {
+/// The checks of the store, and the store if it can be opened.
+async fn store(config: &Config) -> (Vec<Check>, Option<Store>) {
     if let Some(path) = config.database.sqlite_path()
         && !path.exists()
     {
         if let Err(error) = direct::check_files(config) {
-            return vec![Check::new("store", Status::Failed, error.to_string())];
+            return (vec![Check::new("store", Status::Failed, error.to_string())], None);
         }
         // Opening would create the file, and a check must change nothing.
         let detail = format!("{} does not exist: the first start creates it", path.display());
-        return vec![Check::new("store", Status::Skipped, detail)];
+        return (vec![Check::new("store", Status::Skipped, detail)], None);
     }
     match direct::diagnose(config).await {
-        Ok(diagnosis) => diagnosis.run().await,
+        Ok(diagnosis) => (diagnosis.run().await, Some(diagnosis.store)),
         Err(error) => {
             let check = Check::new("store", Status::Failed, error.to_string());
-            vec![check.with_runbook("OAuth2StoreUnavailable")]
+            (vec![check.with_runbook("OAuth2StoreUnavailable")], None)
         }
     }
 }

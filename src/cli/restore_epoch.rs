@@ -48,6 +48,13 @@ pub async fn run(config: &Config, options: &RestoreEpoch) -> Result<(), Failure>
              after it are as they were before";
         output::warnings(&[warning.to_owned()]);
     }
+    if history.skipped > 0 {
+        let warning = format!(
+            "{} lines are no complete JSON objects, and were skipped",
+            history.skipped
+        );
+        output::warnings(&[warning]);
+    }
     if options.json.json {
         return output::json(&outcome);
     }
@@ -63,6 +70,7 @@ fn print(outcome: &Outcome, rows: u64) -> Result<(), Failure> {
             &outcome.without_secret,
         ),
         ("created after the backup: register them again", &outcome.missing),
+        ("groups whose limits were set again", &outcome.groups),
         ("keys revoked again", &outcome.revoked_keys),
     ];
     output::text_line(&format!("audit rows of clients and keys: {rows}"))?;

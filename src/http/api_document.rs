@@ -133,7 +133,7 @@ impl Modify for OptionalBodies {
             matches!(schema, Some(RefOr::T(Schema::Object(object))) if object.required.is_empty())
         };
         for item in document.paths.paths.values_mut() {
-            for operation in [&mut item.post, &mut item.patch].into_iter().flatten() {
+            for operation in [&mut item.post, &mut item.put, &mut item.patch].into_iter().flatten() {
                 if let Some(RefOr::T(body)) = &mut operation.request_body
                     && body.content.get("application/json").is_some_and(may_be_empty)
                 {

@@ -136,14 +136,7 @@ impl Groups {
         let group = Group::new(name, request.limits()?, now);
         let before = self.stored(name, deadline).await?;
         self.check_quotas(before.as_ref(), &group, deadline).await?;
-        let audit = operator.audit("group.update", detail(before.as_ref(), Some(&group)));
-        let row = group.clone();
-        self.store
-            .change(
-                deadline,
-                move |store| async move { store.put_group(&row, &audit).await },
-            )
-            .await?;
+        self.put(operator, before.as_ref(), group.clone(), deadline).await?;
         Ok(group)
     }
 
@@ -166,9 +159,38 @@ impl Groups {
         }
     }
 
+    /// Sets or removes the limits of a group as they were before: what is used of its quotas does not matter.
+    pub async fn put_back(
+        &self,
+        operator: &Operator,
+        name: &str,
+        limits: Option<GroupLimits>,
+        deadline: Instant,
+    ) -> Result<()> {
+        let Some(limits) = limits else {
+            return self.delete(operator, name, deadline).await;
+        };
+        let now = (self.store.now_ms().await? / 1000) as i64;
+        let before = self.stored(name, deadline).await?;
+        self.put(operator, before.as_ref(), Group::new(name, limits, now), deadline)
+            .await
+    }
+
+    async fn put(&self, operator: &Operator, before: Option<&Group>, group: Group, deadline: Instant) -> Result<()> {
+        let audit = operator.audit("group.update", detail(before, Some(&group)));
+        self.store
+            .change(
+                deadline,
+                move |store| async move { store.put_group(&group, &audit).await },
+            )
+            .await
+    }
+
     async fn stored(&self, name: &str, deadline: Instant) -> Result<Option<Group>> {
-        let groups = self.list(deadline).await?;
-        Ok(groups.into_iter().find(|group| &*group.name == name))
+        let name = name.to_owned();
+        self.store
+            .call(deadline, move |store| async move { store.group(&name).await })
+            .await
     }
 
     async fn check_quotas(&self, before: Option<&Group>, group: &Group, deadline: Instant) -> Result<()> {

@@ -1,18 +1,19 @@
 //! What must happen after a restore, so that it revives nothing: a restored store has forgotten what was committed after its backup.
 //!
-//! Every token issued so far is revoked. What changed of clients and keys since is read from audit rows that were kept elsewhere, and made
-//! again: a secret that had been replaced is removed, a client that had been disabled is disabled, a revoked key is revoked.
+//! Every token issued so far is revoked. Changes of clients, groups and keys after the backup are read from audit rows that were kept elsewhere,
+//! and made again: a secret that had been replaced is removed, a client that had been disabled is disabled, a revoked key is revoked.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use oauth2_store::model::{AuditFilter, AuditPosition, Client};
+use oauth2_store::model::{AuditFilter, AuditPosition, AuditRow, Client};
 use serde::Serialize;
 
 use super::clients::Clients;
 use super::clients::changes::{self, Change};
 use super::clients::precondition::Precondition;
 use super::error::{NotFound, Result, ServiceError};
+use super::groups::Groups;
 use super::keys::SigningKeys;
 use super::operator::Operator;
 use super::revoke::{CutOff, Revoke};
@@ -20,10 +21,13 @@ use super::store_access::StoreAccess;
 
 pub mod history;
 
-use history::{ClientHistory, History};
+use history::{ClientHistory, History, RESTORED};
 
 /// Clients that are read or written at once.
 const CHUNK: usize = 500;
+
+/// Rows of a client that are compared with those of a file.
+const KNOWN_ROWS: usize = 100;
 
 /// The use case.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub struct Restore {
     pub store: StoreAccess,
     /// Its clients.
     pub clients: Arc<Clients>,
+    /// Its groups of clients.
+    pub groups: Arc<Groups>,
     /// Its signing keys.
     pub keys: Arc<SigningKeys>,
     /// Its revocation log.
@@ -51,11 +57,13 @@ pub struct Outcome {
     pub missing: Vec<String>,
     /// Clients that have no valid secret now, and need a new one.
     pub without_secret: Vec<String>,
+    /// Groups whose limits were set or removed again.
+    pub groups: Vec<String>,
     /// Keys that were revoked again.
     pub revoked_keys: Vec<String>,
 }
 
-/// How to treat what no audit row tells.
+/// How to treat changes that are in no audit row.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RestoreOptions {
     /// Removes the secrets of all clients: any of them may have been replaced since the backup.
@@ -74,6 +82,10 @@ impl Restore {
         deadline: Instant,
     ) -> Result<Outcome> {
         let mut outcome = Outcome::default();
+        if !options.dry_run {
+            // First as well: whatever fails below, no old token is active.
+            self.revoke.everything_of(operator, CutOff::Issuer, deadline).await?;
+        }
         let now = (self.store.now_ms().await? / 1000) as i64;
         for (client_id, history) in &history.clients {
             self.client(
@@ -86,6 +98,8 @@ impl Restore {
             )
             .await?;
         }
+        self.groups(operator, history, options.dry_run, &mut outcome, deadline)
+            .await?;
         let known = self.keys.list(deadline).await?.keys;
         for kid in history
             .revoked_keys
@@ -128,7 +142,7 @@ impl Restore {
             }
             Err(error) => return Err(error),
         };
-        let Some(history) = history.since(self.known_until(client_id, deadline).await?) else {
+        let Some(history) = history.since(&self.known(client_id, deadline).await?) else {
             return Ok(());
         };
         if history.is_deleted() {
@@ -140,7 +154,7 @@ impl Restore {
             outcome.deleted.push(client_id.to_owned());
             return Ok(());
         }
-        let changed = history.applied_to(&client, self.clients.defaults)?;
+        let changed = history.applied_to(&client)?;
         if changed == client {
             return Ok(());
         }
@@ -164,20 +178,41 @@ impl Restore {
         Ok(())
     }
 
-    /// The time of the newest row that the store has about a client, Unix seconds.
-    async fn known_until(&self, client_id: &str, deadline: Instant) -> Result<Option<i64>> {
+    async fn groups(
+        &self,
+        operator: &Operator,
+        history: &History,
+        dry_run: bool,
+        outcome: &mut Outcome,
+        deadline: Instant,
+    ) -> Result<()> {
+        let stored = self.groups.list(deadline).await?;
+        for (name, change) in &history.groups {
+            let known = stored.iter().find(|group| *group.name == **name);
+            let is_same = known.map(|group| group.limits) == change.limits;
+            if is_same || known.is_some_and(|group| !change.is_later_than(group.updated_at)) {
+                continue;
+            }
+            if !dry_run {
+                self.groups.put_back(operator, name, change.limits, deadline).await?;
+            }
+            outcome.groups.push(name.clone());
+        }
+        Ok(())
+    }
+
+    /// The newest rows that the store has about a client, newest first.
+    async fn known(&self, client_id: &str, deadline: Instant) -> Result<Vec<AuditRow>> {
         let filter = AuditFilter {
             client_id: Some(client_id.to_owned()),
             kind: Some("client".to_owned()),
             ..AuditFilter::default()
         };
-        let rows = self
-            .store
+        self.store
             .call(deadline, move |store| async move {
-                store.audit(&filter, AuditPosition::Newest, 1).await
+                store.audit(&filter, AuditPosition::Newest, KNOWN_ROWS).await
             })
-            .await?;
-        Ok(rows.first().map(|row| row.at))
+            .await
     }
 
     async fn expire_secrets(
@@ -217,7 +252,7 @@ impl Restore {
         let cutoff_ms = self.store.cutoff_ms().await?;
         let entry = |change: Change| {
             let detail = changes::detail(Some(&change.before), Some(&change.after));
-            (change.after, operator.audit("client.restore", detail))
+            (change.after, operator.audit(RESTORED, detail))
         };
         let rows: Vec<_> = changed.into_iter().map(entry).collect();
         self.store

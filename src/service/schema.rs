@@ -3,7 +3,7 @@
 
 use oauth2_store::model::{self, Endpoint};
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 macro_rules! schemas {
@@ -63,7 +63,7 @@ fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> ObjectBuilder {
 fn rate_limits() -> ObjectBuilder {
     let rate = || {
         ObjectBuilder::new()
-            .schema_type(Type::String)
+            .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
             .pattern(Some("^[0-9]{1,10}/[smh](:[0-9]{1,10})?$"))
             .examples(["100/s", "6000/m", "100/s:200"])
     };
@@ -80,7 +80,9 @@ fn quotas() -> ObjectBuilder {
         .description(Some("Tokens per calendar hour, day and month (UTC)."));
     let windows = model::Window::ALL.iter();
     windows.fold(quotas, |quotas, window| {
-        let tokens = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+        let tokens = ObjectBuilder::new()
+            .schema_type(SchemaType::from_iter([Type::Integer, Type::Null]))
+            .minimum(Some(1));
         quotas.property(window.as_str(), tokens)
     })
 }

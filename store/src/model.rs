@@ -3,6 +3,7 @@
 //! Times are whole seconds since the Unix epoch (`i64`) unless the name ends in `_ms`.
 
 pub mod audit;
+pub mod capacity;
 pub mod client;
 pub mod cut_off;
 pub mod decision;
@@ -20,10 +21,11 @@ pub mod token;
 mod names;
 
 pub use audit::{AuditEntry, AuditFilter, AuditPosition, AuditRow, Change};
+pub use capacity::{Capacity, Standby};
 pub use client::{Client, ClientSecret, GrantType, SecretHash};
 pub use cut_off::CutOff;
 pub use decision::Decision;
-pub use group::{Group, GroupLimits, GroupUsage};
+pub use group::{GROUP_USAGE_DAYS, Group, GroupLimits, GroupUsage};
 pub use id_clock::{Slew, StoreTime};
 pub use key::{KeyAlgorithm, KeyRevocation, StoredKey};
 pub use page::Page;

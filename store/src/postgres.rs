@@ -7,6 +7,7 @@
 mod audit;
 mod backends;
 mod batch;
+mod capacity;
 mod client_rows;
 mod clients;
 mod connection;

@@ -29,6 +29,7 @@ macro_rules! dispatch {
 }
 
 mod audit;
+mod capacity;
 mod clients;
 mod groups;
 mod id_clock;

@@ -202,8 +202,8 @@ async fn groups_are_set_shown_and_removed_at_both_doors(kind: Kind) {
         assert_eq!(shown["rate_limit_mode"], Value::Null);
     }
     let listed = call(&server, Method::GET, "/groups", Value::Null, 200).await;
-    let told = server.setup.json(&["group", "list", "--json"]);
-    for list in [&listed, &told] {
+    let by_command = server.setup.json(&["group", "list", "--json"]);
+    for list in [&listed, &by_command] {
         let names: Vec<_> = list["items"]
             .as_array()
             .unwrap()
@@ -298,7 +298,7 @@ async fn invalid_groups_are_rejected(kind: Kind) {
         ("from=2026-11-30&until=2026-11-01", "until must not be before from"),
         (
             "from=2020-01-01&until=2026-11-01",
-            "until must be at most 397 days after from",
+            "until must be less than 397 days after from",
         ),
         ("by=week", "by must be day or month"),
         ("format=xml", "format must be json or csv"),

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
-use oauth2_store::model::{GroupUsage, Window};
+use oauth2_store::model::{GROUP_USAGE_DAYS, GroupUsage, Window};
 use oauth2_store::{Store, StoreError};
 
-/// How long the usage of a day is kept, seconds: 13 months.
-pub(super) const RETENTION: i64 = 397 * 86_400;
+/// How long the usage of a day is kept, seconds.
+pub(super) const RETENTION: i64 = GROUP_USAGE_DAYS * 86_400;
 
 /// Rows per statement.
 const CHUNK: usize = 1000;

@@ -1,5 +1,7 @@
 """The recovery drill: backs up under load, destroys, restores with the programs of this directory, verifies against the ledger, measures."""
 
+import re
+import secrets
 import shutil
 import signal
 import threading
@@ -7,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .changes import Changes
 from .cluster import Cluster
 from .load import Issued, Ledger, Load
 from .scratch import Failed, Scratch
@@ -30,8 +33,8 @@ class Outcome:
 class Drill:
     """One database, one server, one ledger; one variant: `dump`, `archive` (all of the log) or `time` (up to a moment)."""
 
-    def __init__(self, scratch: Scratch, binaries: Path, binary: Path, variant: str) -> None:
-        self.scratch, self.binaries, self.binary, self.variant = scratch, binaries, binary, variant
+    def __init__(self, scratch: Scratch, binaries: Path, binary: Path, variant: str, has_log: bool = True) -> None:
+        self.scratch, self.binaries, self.binary, self.variant, self.has_log = scratch, binaries, binary, variant, has_log
         self.outcome = Outcome(variant)
         home = scratch.directory(f"drill-{variant}")
         self.backups = home / "backups"
@@ -45,10 +48,12 @@ class Drill:
         settings = {"archive_mode": "on", "archive_command": archive, "archive_timeout": str(ARCHIVE_TIMEOUT)} if variant != "dump" else {}
         self.old = Cluster(scratch, f"old-{variant}", binaries, binaries, settings, group=f"drill-{variant}")
         self.new = Cluster(scratch, f"new-{variant}", binaries, binaries, group=f"drill-{variant}")
-        self.server = Server(scratch, binary, self.old, f"before-{variant}")
+        self.server = Server(scratch, binary, self.old, f"before-{variant}", {"OAUTH2_ADMIN_TOKEN": secrets.token_hex(24), "OAUTH2_LOG_FORMAT": "json"})
+        self.kept_log = home / "server.jsonl"
         self.restored = Server(scratch, binary, self.new, f"after-{variant}")
         self.ledger = Ledger(home / "ledger.jsonl")
         self.clients: list[tuple[str, str]] = []
+        self.changes: Changes | None = None
         self.moment: str | None = None
 
     def new_identity(self, key: Path) -> Path:
@@ -68,6 +73,7 @@ class Drill:
             backup = self.back_up()
             backup_took = time.time() - backup_began
             time.sleep(LOAD_SECONDS)
+            self.changes.make()
             end = self.accident() if self.variant == "time" else None
             destroyed = self.destroy(load)
             self.restore(backup)
@@ -97,6 +103,7 @@ class Drill:
         self.old.grant()
         for form in ("paseto", "jwt", "opaque"):
             self.clients.append(self.server.register(f"drill-{form}", "--format", form))
+        self.changes = Changes(self.server)
         self.server.start()
 
     def back_up(self) -> str:
@@ -121,6 +128,9 @@ class Drill:
         shutil.rmtree(self.old.data)
         load.stop()
         self.server.stop()
+        # As if it had been shipped to another machine.
+        shutil.copy(self.server.log, self.kept_log)
+        self.scratch.own(self.kept_log)
         return destroyed
 
     def restore(self, backup: str) -> None:
@@ -130,6 +140,8 @@ class Drill:
             "OAUTH2_ISSUER": self.restored.variables["OAUTH2_ISSUER"],
             "RESTORE_OWNER_PASSWORD_FILE": self.new.secrets / "oauth2_owner",
         }
+        if self.has_log:
+            keys["RESTORE_AUDIT_LOG"] = self.kept_log
         if self.variant == "dump":
             self.new.create()
             self.new.start()
@@ -137,14 +149,20 @@ class Drill:
             # A new database: the name that the dump was taken of is free in a new cluster.
             self.scratch.must(["dropdb", "oauth2"], self.new.libpq())
             keys["RESTORE_OWNER_URL"] = self.new.url("oauth2_owner")
-            self.program("restore-postgres", backup, "oauth2", environment=self.new.libpq() | keys)
+            self.note(self.program("restore-postgres", backup, "oauth2", environment=self.new.libpq() | keys))
             return
         environment = keys | {"PATH": self.new.libpq()["PATH"], "RESTORE_TIMEOUT": "120"}
-        self.program("restore-to-time", backup, self.new.data, *([self.moment] if self.moment else []), environment=environment)
+        self.note(self.program("restore-to-time", backup, self.new.data, *([self.moment] if self.moment else []), environment=environment))
         self.new.start()
 
+    def note(self, printed: str) -> None:
+        """What `restore-epoch` said: how many clients the restored database did not have as they were at the loss."""
+        rows = re.search(r"audit rows of clients and keys: (\d+)", printed)
+        again = re.search(r"changed again: (\d+)", printed)
+        self.outcome.facts.append(f"{rows[1] if rows else 'no'} audit rows in the log, {again[1] if again else 'no'} clients changed again")
+
     def verify(self, backup_began: float, end: float) -> None:
-        """Against the ledger: nothing acknowledged before the backup is missing, nothing revoked is active, clients authenticate."""
+        """Against the ledger: nothing acknowledged before the backup is missing, nothing revoked is active, no change is undone, clients authenticate."""
         outcome, issued = self.outcome, self.ledger.issued
         known = set(self.new.ask("SELECT jti FROM tokens", database="oauth2").split())
         # The archive restores what came after the backup, too: up to the last file of the log, or the moment.
@@ -161,6 +179,8 @@ class Drill:
         alive = self.active(revoked)
         if alive:
             outcome.problems.append(f"{len(alive)} of {len(revoked)} revoked tokens are active again")
+        undone = self.changes.undone(self.restored)
+        outcome.problems.extend(undone)
         for client in self.clients:
             self.restored.token(client)
         last = max((entry.at for entry in issued if entry.jti in known), default=backup_began)
@@ -169,6 +189,8 @@ class Drill:
         outcome.facts.append(f"{len(issued)} tokens and {len(revoked)} revocations acknowledged, {len(late)} of the revocations after the backup began")
         outcome.facts.append(f"all {len(certain) - len(missing)} tokens from before the backup are known, {len(lost)} later ones are lost")
         outcome.facts.append(f"{len(alive)} revoked tokens are active; {len(self.clients)} clients authenticate")
+        if not undone:
+            outcome.facts.append("a replaced secret is refused, a disabled client stays disabled, a narrowed scope stays narrow")
 
     def active(self, entries: list[Issued]) -> list[Issued]:
         """Those that the restored server calls active; four threads ask."""

@@ -76,8 +76,8 @@ class Cluster:
     def sql(self, statement: str) -> str:
         return self.postgres.sql(statement, "postgres")
 
-    def load(self) -> Load:
-        return Load(self.nodes, self.client)
+    def load(self, client: str | None = None) -> Load:
+        return Load(self.nodes, client or self.client)
 
     def restart_in_turn(self, **env: str | None) -> None:
         """Restarts one node after the other, with changed settings: `None` removes one."""

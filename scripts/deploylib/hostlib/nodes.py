@@ -219,4 +219,8 @@ class Redis:
                 line = reader.readline().decode().strip()
                 if line.startswith("-"):
                     raise RuntimeError(line)
-        return line
+            return reader.read(int(line[1:])).decode() if line.startswith("$") else line
+
+    def connections(self, user: str) -> int:
+        """How many connections are open that logged in as a user."""
+        return sum(f" user={user} " in line for line in self.command("CLIENT", "LIST").splitlines())

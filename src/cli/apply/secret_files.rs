@@ -57,7 +57,13 @@ pub(super) async fn resolve(
 
 /// The content of a file; `None` if it is not there.
 fn content(path: &Path) -> Result<Option<String>, String> {
-    let read = File::open(path).and_then(|file| read_text(&file));
+    // Before it is opened: opening a pipe would wait for its writer.
+    let is_file = std::fs::metadata(path).map(|found| found.is_file());
+    let read = match is_file {
+        Ok(false) => Err(io::Error::other("it is not a regular file")),
+        Ok(true) => File::open(path).and_then(|file| read_text(&file)),
+        Err(error) => Err(error),
+    };
     match read {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

@@ -11,9 +11,10 @@ use crate::http::admin_deadline;
 use crate::http::conditions::{Condition, etag};
 use crate::http::error::Failure;
 use crate::http::error_responses::{AdminErrors, BadRequest, BodyErrors, ConflictError, NotFoundError, VersionErrors};
-use crate::http::extract::{By, ClientId, admin_body, page_size, path_parameter, query};
+use crate::http::extract::{By, ClientId, admin_body, invalid_request, page_size, path_parameter, query};
 use crate::http::response::json;
 use crate::service::clients::metadata::{ClientRequest, ClientView};
+use crate::service::clients::precondition::Precondition;
 use crate::service::clients::put::Put;
 use crate::service::clients::{Clients, DEFAULT_OVERLAP};
 use crate::service::page::PageView;
@@ -230,8 +231,12 @@ pub async fn rotate_secret(
     By(operator): By,
     request: HttpRequest,
     ClientId(client_id): ClientId,
+    Condition(condition): Condition,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
+    if condition != Precondition::None {
+        return Err(invalid_request("a rotation takes neither If-Match nor If-None-Match"));
+    }
     let rotation: SecretRotation = admin_body(&request, payload).await?;
     let overlap = rotation.overlap_seconds.map_or(DEFAULT_OVERLAP, i64::from);
     let (client, secret) = clients

@@ -134,6 +134,13 @@ pub fn replace(
     Ok(client)
 }
 
+/// Applies changes that were accepted before, whatever the settings of this process are. The result keeps the version that was read.
+pub fn reapply(request: &ClientRequest, current: &Client) -> Result<Client, InvalidMetadata> {
+    let mut client = current.clone();
+    request.apply(&mut client)?;
+    Ok(client)
+}
+
 fn reject_created_at(request: &ClientRequest) -> Result<(), InvalidMetadata> {
     match request.created_at {
         Field::Absent => Ok(()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use oauth2_store::model::Window;
+use oauth2_store::model::{GROUP_USAGE_DAYS, Window};
 use serde::Serialize;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -15,9 +15,6 @@ use crate::service::error::{Result, ServiceError};
 
 const DAY: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
 const MONTH: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]");
-
-/// The longest period, days. Older usage is deleted.
-const MAX_DAYS: i64 = 397;
 
 /// Which tokens, and how they are added up.
 #[derive(Debug, Default, Clone, Copy)]
@@ -58,8 +55,8 @@ impl Groups {
         if last < first {
             return Err(ServiceError::parameter("until", "must not be before from"));
         }
-        if (last - first) / 86_400 >= MAX_DAYS {
-            let reason = format!("must be at most {MAX_DAYS} days after from");
+        if (last - first) / 86_400 >= GROUP_USAGE_DAYS {
+            let reason = format!("must be less than {GROUP_USAGE_DAYS} days after from");
             return Err(ServiceError::parameter("until", reason));
         }
         let format = match query.by {
@@ -67,17 +64,15 @@ impl Groups {
             Some("day") => DAY,
             Some(_) => return Err(ServiceError::parameter("by", "must be day or month")),
         };
+        let group = query.group.map(str::to_owned);
         let usages = self
             .store
             .call(deadline, move |store| async move {
-                store.group_usage(first..last + 86_400).await
+                store.group_usage(first..last + 86_400, group.as_deref()).await
             })
             .await?;
         let mut charges: BTreeMap<(String, String), u64> = BTreeMap::new();
-        let wanted = usages
-            .iter()
-            .filter(|usage| query.group.is_none_or(|group| *group == *usage.group));
-        for usage in wanted {
+        for usage in usages {
             let key = (written(usage.day, format), usage.group.to_string());
             *charges.entry(key).or_default() += usage.tokens;
         }

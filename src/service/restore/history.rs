@@ -1,36 +1,57 @@
-//! What happened to clients and keys, as audit rows tell that were kept outside of the store: lines of the application log, or rows of
+//! The changes of clients, groups and keys in audit rows that were kept outside of the store: lines of the application log, or rows of
 //! `audit list`.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 use std::sync::Arc;
 
-use oauth2_store::model::{Client, ClientSecret};
+use oauth2_store::model::{AuditRow, Client, ClientSecret, GroupLimits};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::service::clients::metadata::ClientRequest;
-use crate::service::clients::registration::{self, RegistrationDefaults};
+use crate::service::clients::registration;
 use crate::service::error::{InvalidMetadata, Result, ServiceError};
 use crate::tokens::secret;
 
 /// Members that are merged member by member: their new value stands for all of them.
 const OBJECTS: [&str; 3] = ["rate_limits", "quotas", "claims"];
 
+const SECOND: i128 = 1_000_000_000;
+
+/// By how much the clock of a node, which is in its log, may differ from that of the store, which is in its rows.
+const CLOCKS_DIFFER_BY: i128 = 30 * SECOND;
+
+/// The action of changes that are made again.
+pub(super) const RESTORED: &str = "client.restore";
+
 /// The rows of one or several files.
 #[derive(Debug, Default)]
 pub struct History {
     /// Of each client, by its id.
     pub clients: BTreeMap<String, ClientHistory>,
+    /// The last change of each group's limits; `None`: they were removed.
+    pub groups: BTreeMap<String, GroupChange>,
     /// Keys that were revoked.
     pub revoked_keys: BTreeSet<String>,
     /// Rows that were read.
     pub rows: u64,
+    /// Lines that are no JSON objects, and last lines that are incomplete, as a crash leaves them.
+    pub skipped: u64,
 }
 
-/// What happened to a client, oldest first.
+/// The last change of a group.
+#[derive(Debug, Clone)]
+pub struct GroupChange {
+    at: i128,
+    /// Its limits; `None`: they were removed.
+    pub limits: Option<GroupLimits>,
+}
+
+/// The changes of a client, oldest first.
 #[derive(Debug, Clone, Default)]
 pub struct ClientHistory(Vec<Event>);
 
@@ -41,7 +62,7 @@ struct Event {
     what: What,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 enum What {
     Deleted,
     /// The new value of each changed member; `secrets` as fingerprints.
@@ -83,11 +104,23 @@ impl History {
             if text == b"{" && number == 1 {
                 return self.read_document(line, input);
             }
-            if text.is_empty() {
+            // The log of a service has lines of other programs, and what the server prints at its start.
+            if !text.starts_with(b"{") {
+                self.skipped += u64::from(!text.is_empty());
                 continue;
             }
-            let row: Row = serde_json::from_slice(text)
-                .map_err(|error| format!("line {number} is not a JSON object of an audit row or a log: {error}"))?;
+            let row: Row = match serde_json::from_slice(text) {
+                Ok(row) => row,
+                Err(_) if !line.ends_with(b"\n") => {
+                    self.skipped += 1;
+                    return Ok(());
+                }
+                Err(error) => {
+                    return Err(format!(
+                        "line {number} is not a JSON object of an audit row or a log: {error}"
+                    ));
+                }
+            };
             self.add(row).map_err(|problem| format!("line {number} {problem}"))?;
         }
     }
@@ -97,12 +130,16 @@ impl History {
         #[derive(Deserialize)]
         struct Page {
             items: Vec<Row>,
+            next_cursor: Option<String>,
         }
         let mut text = begun;
         rest.read_to_end(&mut text)
             .map_err(|error| format!("cannot be read: {error}"))?;
         let page: Page =
             serde_json::from_slice(&text).map_err(|error| format!("is not a page of audit list --json: {error}"))?;
+        if page.next_cursor.is_some() {
+            return Err("is not the last page: add the output of audit list --cursor for each further page".to_owned());
+        }
         // A page begins with the newest row.
         for row in page.items.into_iter().rev() {
             self.add(row)?;
@@ -115,36 +152,29 @@ impl History {
             return Ok(());
         };
         let at = match (row.at, &row.timestamp) {
-            (Some(at), _) => i128::from(at) * 1_000_000_000,
+            (Some(at), _) => i128::from(at) * SECOND,
             (None, Some(text)) => OffsetDateTime::parse(text, &Rfc3339)
                 .map_err(|_| "has a timestamp that is not RFC 3339".to_owned())?
                 .unix_timestamp_nanos(),
             (None, None) => return Err("has neither at nor timestamp".to_owned()),
         };
-        if action == "key.revoke" {
-            self.rows += 1;
-            self.revoked_keys.insert(row.target_id);
-            return Ok(());
-        }
-        if !action.starts_with("client.") {
-            return Ok(());
-        }
         let detail = match row.detail {
             Value::String(text) => {
                 serde_json::from_str(&text).map_err(|_| "has a detail that is not JSON".to_owned())?
             }
             other => other,
         };
-        let new = |(name, change): (&String, &Value)| (name.clone(), change["new"].clone());
-        let changes = detail["changes"].as_object();
-        let what = match action {
-            "client.delete" => What::Deleted,
-            _ => What::Changed(
-                changes
-                    .map(|changes| changes.iter().map(new).collect())
-                    .unwrap_or_default(),
-            ),
-        };
+        match action {
+            "key.revoke" => {
+                self.rows += 1;
+                self.revoked_keys.insert(row.target_id);
+                return Ok(());
+            }
+            "group.update" | "group.delete" => return self.add_group(row.target_id, at, &detail),
+            _ if !action.starts_with("client.") => return Ok(()),
+            _ => {}
+        }
+        let what = What::of(action, &detail);
         self.rows += 1;
         let events = &mut self.clients.entry(row.target_id).or_default().0;
         // Rows of several nodes come in several files.
@@ -154,11 +184,54 @@ impl History {
     }
 }
 
+impl History {
+    fn add_group(&mut self, name: String, at: i128, detail: &Value) -> std::result::Result<(), String> {
+        let limits = serde_json::from_value(detail["changes"]["limits"]["new"].clone());
+        let limits = limits.map_err(|error| format!("has limits that cannot be read: {error}"))?;
+        self.rows += 1;
+        let change = GroupChange { at, limits };
+        match self.groups.entry(name) {
+            Entry::Vacant(vacant) => _ = vacant.insert(change),
+            Entry::Occupied(mut known) if known.get().at <= at => _ = known.insert(change),
+            Entry::Occupied(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl GroupChange {
+    /// Whether it is later than what the store has, which was set at this time, Unix seconds.
+    pub fn is_later_than(&self, known_at: i64) -> bool {
+        self.at >= i128::from(known_at) * SECOND
+    }
+}
+
+impl What {
+    fn of(action: &str, detail: &Value) -> Self {
+        let new = |(name, change): (&String, &Value)| (name.clone(), change["new"].clone());
+        let changes = detail["changes"].as_object();
+        match action {
+            "client.delete" => Self::Deleted,
+            _ => Self::Changed(
+                changes
+                    .map(|changes| changes.iter().map(new).collect())
+                    .unwrap_or_default(),
+            ),
+        }
+    }
+}
+
 impl ClientHistory {
-    /// The events that the store has not seen: not before the second of the last one that it knows. `None`: there are none.
-    pub(super) fn since(&self, known_until: Option<i64>) -> Option<Self> {
-        let from = known_until.map_or(i128::MIN, |at| i128::from(at) * 1_000_000_000);
-        let events: Vec<_> = self.0.iter().filter(|event| event.at >= from).cloned().collect();
+    /// The events that the store has not seen. `known`: its newest rows about the client, newest first. `None`: there are none.
+    pub(super) fn since(&self, known: &[AuditRow]) -> Option<Self> {
+        // What this command made again is no news of the client.
+        let mut known = known.iter().filter(|row| row.action != RESTORED);
+        let newest = known.clone().next();
+        let from = newest.map_or(i128::MIN, |row| i128::from(row.at) * SECOND - CLOCKS_DIFFER_BY);
+        let is_known = |event: &Event| known.any(|row| What::of(&row.action, &row.detail) == event.what);
+        let is_known = std::cell::RefCell::new(is_known);
+        let later = self.0.iter().filter(|event| event.at >= from);
+        let events: Vec<_> = later.filter(|event| !(is_known.borrow_mut())(event)).cloned().collect();
         (!events.is_empty()).then_some(Self(events))
     }
 
@@ -174,7 +247,7 @@ impl ClientHistory {
     }
 
     /// The client with everything that changed. Of its secrets, those remain that remained.
-    pub(super) fn applied_to(&self, client: &Client, defaults: RegistrationDefaults) -> Result<Client> {
+    pub(super) fn applied_to(&self, client: &Client) -> Result<Client> {
         let (mut members, mut changed) = (Map::new(), client.clone());
         for event in &self.0 {
             match &event.what {
@@ -192,6 +265,10 @@ impl ClientHistory {
         if let Some(secrets) = members.remove("secrets") {
             changed.secrets = remaining(client, secrets)?;
         }
+        // An empty list is not written to the audit log, and `null` would mean the grants of its kind.
+        if let Some(grants) = members.get_mut("grant_types").filter(|grants| grants.is_null()) {
+            *grants = Value::Array(Vec::new());
+        }
         let objects = members.keys().filter(|name| OBJECTS.contains(&name.as_str()));
         let without: Map<_, _> = objects.map(|name| (name.clone(), Value::Null)).collect();
         for members in [without, members] {
@@ -199,7 +276,7 @@ impl ClientHistory {
                 let problem = format!("an audit row of client {}: {error}", client.client_id);
                 ServiceError::InvalidRequest(problem)
             })?;
-            changed = registration::update(&request, &changed, defaults)?;
+            changed = registration::reapply(&request, &changed)?;
         }
         Ok(changed)
     }

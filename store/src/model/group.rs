@@ -58,6 +58,9 @@ impl Group {
     }
 }
 
+/// How many days the usage of a group is kept: 13 months.
+pub const GROUP_USAGE_DAYS: i64 = 397;
+
 /// Tokens issued to the clients of a group on a day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupUsage {

@@ -25,12 +25,14 @@ impl PostgresStore {
     pub(crate) async fn groups(&self) -> Result<Vec<Group>> {
         with_connection!(self, ORDINARY, |connection| {
             let sql = "SELECT name, limits::text, updated_at FROM client_groups ORDER BY name";
-            let rows = connection.query(sql, &[]).await?;
-            let group = |r: &tokio_postgres::Row| {
-                let updated_at: Seconds = r.try_get(2)?;
-                Ok::<_, Failure>(row::group(r.try_get(0)?, r.try_get(1)?, updated_at.0)?)
-            };
-            rows.iter().map(group).collect()
+            connection.query(sql, &[]).await?.iter().map(group).collect()
+        })
+    }
+
+    pub(crate) async fn group(&self, name: &str) -> Result<Option<Group>> {
+        with_connection!(self, ORDINARY, |connection| {
+            let sql = "SELECT name, limits::text, updated_at FROM client_groups WHERE name = $1";
+            connection.query(sql, &[&name]).await?.first().map(group).transpose()
         })
     }
 
@@ -74,11 +76,11 @@ impl PostgresStore {
         })
     }
 
-    pub(crate) async fn group_usage(&self, days: Range<i64>) -> Result<Vec<GroupUsage>> {
+    pub(crate) async fn group_usage(&self, days: Range<i64>, group: Option<&str>) -> Result<Vec<GroupUsage>> {
         with_connection!(self, LONG, |connection| {
-            let sql =
-                "SELECT day, group_name, tokens FROM group_usage WHERE day >= $1 AND day < $2 ORDER BY day, group_name";
-            let rows = connection.query(sql, &[&days.start, &days.end]).await?;
+            let sql = "SELECT day, group_name, tokens FROM group_usage WHERE day >= $1 AND day < $2
+                AND ($3::text IS NULL OR group_name = $3) ORDER BY day, group_name";
+            let rows = connection.query(sql, &[&days.start, &days.end, &group]).await?;
             let usage = |r: &tokio_postgres::Row| {
                 Ok::<_, Failure>(GroupUsage {
                     day: r.try_get(0)?,
@@ -115,4 +117,9 @@ impl PostgresStore {
                 .collect()
         })
     }
+}
+
+fn group(r: &tokio_postgres::Row) -> std::result::Result<Group, Failure> {
+    let updated_at: Seconds = r.try_get(2)?;
+    Ok(row::group(r.try_get(0)?, r.try_get(1)?, updated_at.0)?)
 }

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use rusqlite::params;
+use rusqlite::{Row, params};
 
 use super::audit::append_audit;
+use super::failure::Failure;
 use super::threads::SqliteStore;
 use super::timeouts::{ADMIN_LOCK_WAIT, TOKEN_LOCK_WAIT};
 use crate::error::Result;
@@ -18,10 +19,19 @@ impl SqliteStore {
             let mut rows = select.query([])?;
             let mut found = Vec::new();
             while let Some(r) = rows.next()? {
-                let limits: String = r.get(1)?;
-                found.push(row::group(r.get(0)?, &limits, r.get(2)?)?);
+                found.push(group(r)?);
             }
             Ok(found)
+        })
+        .await
+    }
+
+    pub(crate) async fn group(&self, name: &str) -> Result<Option<Group>> {
+        let name = name.to_owned();
+        self.read(move |t| {
+            let mut select = t.prepare_cached("SELECT name, limits, updated_at FROM client_groups WHERE name = ?1")?;
+            let mut rows = select.query([&name])?;
+            rows.next()?.map(group).transpose()
         })
         .await
     }
@@ -72,12 +82,14 @@ impl SqliteStore {
         .await
     }
 
-    pub(crate) async fn group_usage(&self, days: Range<i64>) -> Result<Vec<GroupUsage>> {
+    pub(crate) async fn group_usage(&self, days: Range<i64>, group: Option<&str>) -> Result<Vec<GroupUsage>> {
+        let group = group.map(str::to_owned);
         self.read(move |t| {
             let mut select = t.prepare_cached(
-                "SELECT day, group_name, tokens FROM group_usage WHERE day >= ?1 AND day < ?2 ORDER BY day, group_name",
+                "SELECT day, group_name, tokens FROM group_usage WHERE day >= ?1 AND day < ?2
+                 AND (?3 IS NULL OR group_name = ?3) ORDER BY day, group_name",
             )?;
-            let mut rows = select.query([days.start, days.end])?;
+            let mut rows = select.query(params![days.start, days.end, group])?;
             let mut found = Vec::new();
             while let Some(r) = rows.next()? {
                 found.push(GroupUsage {
@@ -115,4 +127,9 @@ impl SqliteStore {
         })
         .await
     }
+}
+
+fn group(r: &Row<'_>) -> std::result::Result<Group, Failure> {
+    let limits: String = r.get(1)?;
+    Ok(row::group(r.get(0)?, &limits, r.get(2)?)?)
 }

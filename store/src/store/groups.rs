@@ -13,6 +13,11 @@ impl Store {
         dispatch!(self.groups())
     }
 
+    /// One group with limits.
+    pub async fn group(&self, name: &str) -> Result<Option<Group>> {
+        dispatch!(self.group(name))
+    }
+
     /// Sets the limits of a group. The last of several concurrent calls wins.
     pub async fn put_group(&self, group: &Group, audit: &AuditEntry) -> Result<()> {
         dispatch!(self.put_group(group, audit))?;
@@ -34,9 +39,9 @@ impl Store {
         dispatch!(self.add_group_usage(usages))
     }
 
-    /// What groups used on days that begin in `days` (Unix seconds), by day and group.
-    pub async fn group_usage(&self, days: Range<i64>) -> Result<Vec<GroupUsage>> {
-        dispatch!(self.group_usage(days))
+    /// What groups, or one of them, used on days that begin in `days` (Unix seconds), by day and group.
+    pub async fn group_usage(&self, days: Range<i64>, group: Option<&str>) -> Result<Vec<GroupUsage>> {
+        dispatch!(self.group_usage(days, group))
     }
 
     /// Deletes what groups used on days that began before `before`; returns the number of deleted rows.

@@ -30,6 +30,8 @@ async fn limits_of_groups_round_trip_and_are_reported(kind: &str) {
     group = Group::new("acme", limits(7), NOW + 1);
     f.store.put_group(&group, &audit("group.update")).await.unwrap();
     assert_eq!(f.store.groups().await.unwrap(), [other, group.clone()]);
+    assert_eq!(f.store.group("acme").await.unwrap(), Some(group.clone()));
+    assert_eq!(f.store.group("nobody").await.unwrap(), None);
     let (changes, seen) = f.store.changes_since(seen).await.unwrap();
     assert_eq!(changes, [Change::Groups]);
 
@@ -53,9 +55,16 @@ async fn usage_of_groups_is_added_up(kind: &str) {
     add(&[usage(0, "b", 1), usage(0, "a", 2), usage(DAY, "a", 3)]).await;
     add(&[usage(0, "a", 10)]).await;
     let of_first_day = [usage(0, "a", 12), usage(0, "b", 1)];
-    assert_eq!(f.store.group_usage(0..DAY).await.unwrap(), of_first_day);
+    assert_eq!(f.store.group_usage(0..DAY, None).await.unwrap(), of_first_day);
+    assert_eq!(
+        f.store.group_usage(0..DAY, Some("b")).await.unwrap(),
+        [usage(0, "b", 1)]
+    );
     assert_eq!(f.store.purge_group_usage(DAY).await.unwrap(), 2);
-    assert_eq!(f.store.group_usage(0..2 * DAY).await.unwrap(), [usage(DAY, "a", 3)]);
+    assert_eq!(
+        f.store.group_usage(0..2 * DAY, None).await.unwrap(),
+        [usage(DAY, "a", 3)]
+    );
 }
 
 async fn groups_with_the_most_unexpired_tokens_are_found(kind: &str) {

@@ -85,10 +85,15 @@ async fn errors_name_file_line_and_field(kind: Kind) {
             "bad.json:1: duplicate field `client_id`",
         ),
         ("{\"owner\": \"x\",\n\"clients\": [}", "bad.json:2: "),
+        (
+            r#"{"owner": "x", "clients": ["a-secret-in-the-wrong-place"]}"#,
+            "bad.json:1: invalid type",
+        ),
     ] {
         let path = write(&setup, "bad.json", text);
         let output = rejected(&setup, &["-f", &path]);
         assert!(output.contains(error), "{text}: {output}");
+        assert!(!output.contains("a-secret-in-the-wrong-place"), "{output}");
     }
     let other = write(&setup, "clients.txt", "");
     assert!(

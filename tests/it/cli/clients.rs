@@ -25,7 +25,7 @@ fn client(id: &str, created_at: &Value) -> Value {
         "token_format": null, "signing_alg": null, "token_typ": null, "audience": [], "introspection_audiences": [], "token_ledger": null,
         "access_token_lifetime": null,
         "rate_limits": {}, "rate_limit_mode": null, "quotas": {}, "quota_mode": null, "reuse_percent": null, "claims": {},
-        "disabled": false, "managed_by": null, "created_at": created_at,
+        "group": null, "disabled": false, "managed_by": null, "created_at": created_at,
     })
 }
 
@@ -56,7 +56,7 @@ async fn create_sets_every_field(kind: Kind) {
         "audience": ["https://a.example", "urn:b"], "introspection_audiences": ["https://r.example", "https://s.example/x"],
         "token_ledger": "stateless", "access_token_lifetime": 60,
         "rate_limits": {}, "rate_limit_mode": null, "quotas": {}, "quota_mode": null, "reuse_percent": null, "claims": {},
-        "disabled": false, "managed_by": null, "created_at": full["created_at"],
+        "group": null, "disabled": false, "managed_by": null, "created_at": full["created_at"],
     });
     assert_eq!(full, expected);
     assert_eq!(
@@ -113,7 +113,7 @@ async fn update_sets_and_resets_fields(kind: Kind) {
         "token_format": "jwt", "signing_alg": "EdDSA", "token_typ": null, "audience": ["https://a.example"],
         "introspection_audiences": ["https://r.example"], "token_ledger": "durable", "access_token_lifetime": 5,
         "rate_limits": {}, "rate_limit_mode": null, "quotas": {}, "quota_mode": null, "reuse_percent": null, "claims": {},
-        "disabled": false, "managed_by": null, "created_at": made["created_at"],
+        "group": null, "disabled": false, "managed_by": null, "created_at": made["created_at"],
     });
     assert_eq!(changed, expected);
     let only = setup.json(&["client", "update", "ci", "--scope", "y z", "--json"]);

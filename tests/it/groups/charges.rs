@@ -39,9 +39,15 @@ async fn groups_are_charged_for_every_token_of_their_clients(kind: Kind) {
         (tokens(&charges, "charged"), tokens(&charges, "charged-later")) == (3, 8)
     };
     until(PATIENCE, "nodes have added what they issued", are_charged).await;
-    let told = server.setup.json(&["group", "usage", "--json"]);
-    assert_eq!((tokens(&told, "charged"), tokens(&told, "charged-later")), (3, 8));
-    assert_eq!(told["items"][0]["period"].as_str().unwrap().len(), "2026-11".len());
+    let by_command = server.setup.json(&["group", "usage", "--json"]);
+    assert_eq!(
+        (tokens(&by_command, "charged"), tokens(&by_command, "charged-later")),
+        (3, 8)
+    );
+    assert_eq!(
+        by_command["items"][0]["period"].as_str().unwrap().len(),
+        "2026-11".len()
+    );
 
     let request = server.admin(Method::GET, "/groups:usage?format=csv&by=day&group=charged");
     let response = request.send().await.unwrap();

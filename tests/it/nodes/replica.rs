@@ -284,8 +284,8 @@ async fn faults_of_the_replica_fail_no_request() {
     assert_eq!(ready.status(), StatusCode::OK);
     let log = r.node.process.complete_log().await;
     let lines = log.lines().filter(|line| line.contains("is not read from"));
-    // Silent, slow, cut, frozen and stopped. Those that passed within 5 s are not logged.
-    assert!((1..=5).contains(&lines.count()), "{log}");
+    // Silent, slow, cut, frozen and stopped. Those that pass within 5 s are not logged.
+    assert!(lines.count() <= 5, "{log}");
 }
 
 /// Two primaries: the promoted standby is no replica of the primary of this node, until the node follows it.

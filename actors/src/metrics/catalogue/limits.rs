@@ -21,7 +21,7 @@ pub const OUTCOMES: [&str; 2] = ["failed", "done"];
 crate::catalogue! {
     AUTH_FAILURES = counter("auth_failures", &[FAILURE], "Failed client authentications, within and over their limit").notes(
         "The limit is per client and address, 100 per minute. Those `over` it are answered 429 where it is enforced.");
-    RATE_LIMIT_DECISIONS = counter("rate_limit_decisions", &[DECISION, ENDPOINT], "Requests of clients with a rate limit, by decision").notes(
+    RATE_LIMIT_DECISIONS = counter("rate_limit_decisions", &[DECISION, ENDPOINT], "Checks of the rate limits of clients and of their groups, by decision").notes(
         "`observed` is over the limit and allowed, `limited` is answered 429.");
     RATE_LIMIT_LEASES = counter("rate_limit_leases", &[], "Leases of buckets of rate limits that were asked of Redis").notes(
         "0 without `OAUTH2_REDIS_URL`.").detail();
@@ -32,7 +32,7 @@ crate::catalogue! {
         "Buckets of failed authentications evicted before they were full again").detail();
     RATE_LIMITED_CLIENTS = gauge("rate_limited_clients", &[], "Buckets of clients with a rate limit, without full ones").detail();
     OPERATOR_REJECTIONS = counter("operator_rejections", &[REASON], "Requests to the admin API of callers that are no operators");
-    QUOTA_DECISIONS = counter("quota_decisions", &[DECISION], "Tokens requested by clients with a quota, by decision").notes(
+    QUOTA_DECISIONS = counter("quota_decisions", &[DECISION], "Checks of the quotas of clients and of their groups, by decision").notes(
         "`observed` is over the quota and allowed, `limited` is answered 429.");
     QUOTA_SAVES = counter("quota_saves", &[OUTCOME], "Saves of quota usage to the store, by outcome");
     QUOTA_SAVE_DURATION = histogram("quota_save_duration_seconds", &[STORE], SECONDS, "Duration of a save of quota usage").detail();

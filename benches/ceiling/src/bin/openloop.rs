@@ -31,8 +31,11 @@ struct Flags {
     #[arg(long)]
     authorization: String,
     /// Send this form.
-    #[arg(long)]
-    body: String,
+    #[arg(long, required_unless_present = "tokens")]
+    body: Option<String>,
+    /// Send a form with the next token of this file, one per line, in each request.
+    #[arg(long, conflicts_with = "body")]
+    tokens: Option<PathBuf>,
     /// Open this many connections.
     #[arg(long, default_value_t = 64)]
     connections: usize,
@@ -73,7 +76,9 @@ struct Results {
 
 struct Client {
     flags: Flags,
-    request: Vec<u8>,
+    /// Sent in turn.
+    requests: Vec<Vec<u8>>,
+    sent: usize,
     poll: std::os::fd::OwnedFd,
     connections: Vec<Connection>,
     /// Indices of idle connections.
@@ -89,15 +94,27 @@ impl Client {
     fn new(flags: Flags) -> io::Result<Self> {
         // The default timer slack delays wake-ups by up to 50 us.
         rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
-        let request = format!(
-            "POST {} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: {}\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{}",
-            flags.path,
-            flags.port,
-            flags.authorization,
-            flags.body.len(),
-            flags.body
-        );
+        let request = |body: &str| {
+            let head = format!(
+                "POST {} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: {}\r\n\
+                 Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
+                flags.path,
+                flags.port,
+                flags.authorization,
+                body.len()
+            );
+            [head.as_bytes(), body.as_bytes()].concat()
+        };
+        let requests: Vec<_> = match &flags.tokens {
+            Some(path) => {
+                let tokens = std::fs::read_to_string(path)?;
+                tokens.lines().map(|token| request(&format!("token={token}"))).collect()
+            }
+            None => vec![request(flags.body.as_deref().unwrap_or_default())],
+        };
+        if requests.is_empty() {
+            return Err(io::Error::other("the file of --tokens is empty"));
+        }
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut connections = Vec::new();
         for index in 0..flags.connections {
@@ -118,7 +135,8 @@ impl Client {
         }
         let tokens = flags.collect.as_ref().map(File::create).transpose()?;
         Ok(Self {
-            request: request.into_bytes(),
+            requests,
+            sent: 0,
             poll,
             free: (0..connections.len()).collect(),
             connections,
@@ -181,7 +199,9 @@ impl Client {
         let connection = &mut self.connections[index];
         connection.due = due;
         // Does not block: the socket's buffer is empty and far larger than a request.
-        connection.stream.write_all(&self.request)
+        let request = &self.requests[self.sent % self.requests.len()];
+        self.sent += 1;
+        connection.stream.write_all(request)
     }
 
     fn readable(&mut self, index: usize) -> io::Result<()> {

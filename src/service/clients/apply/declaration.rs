@@ -222,6 +222,14 @@ impl Declaration {
         let Some(declared) = declared.filter(|declared| newest != Some(*declared)) else {
             return Ok((current.secrets.clone(), SecretChange::None));
         };
+        let was_replaced = current.secrets.iter().any(|known| known.hash == declared);
+        if was_replaced && options.overlap.is_none() {
+            return Err(
+                "the secret is one that the client had before: it was rotated elsewhere, maybe because it leaked; put the new one into the \
+                 file, or set --secret-overlap to go back to this one"
+                    .to_owned(),
+            );
+        }
         let Some(overlap) = self.overlap.or(options.overlap) else {
             return Err(
                 "the secret differs from the client's; to rotate it, say for how many seconds the present one remains valid: \

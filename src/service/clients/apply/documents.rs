@@ -270,7 +270,14 @@ fn yaml(text: &str) -> Result<Vec<Document<Entry>>, Unreadable> {
 
 fn json(text: &str) -> Result<Vec<Document<Entry>>, Unreadable> {
     let document: Document<Members<Value>> = serde_json::from_str(text).map_err(|error| {
-        let (line, text) = (error.line() as u64, error.to_string());
+        let line = error.line() as u64;
+        let text = error.to_string();
+        // These quote the value, which may be a secret.
+        let quotes = ["invalid type", "invalid value", "invalid length"];
+        let text = quotes
+            .iter()
+            .find(|kind| text.starts_with(**kind))
+            .map_or(text.clone(), ToString::to_string);
         (Some(line), text)
     })?;
     let entry = |Members(members)| Entry {
