@@ -167,7 +167,7 @@ impl Replica {
             Err(_) => {
                 self.counts.count_fallback(Fallback::Slow);
                 if patience == Patience::Find {
-                    self.leave(Fallback::Slow, "it did not answer in time");
+                    self.leave_slow("it did not answer in time");
                 }
                 match first(read, pin!(primary)).await {
                     Ok(answer) => {

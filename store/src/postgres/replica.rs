@@ -58,6 +58,7 @@ pub struct Replica {
     /// Error of the last attempt to connect, `None` after a success.
     last_failure: Arc<Mutex<Option<StoreError>>>,
     max_lag: Duration,
+    max_connections: u32,
     history: Mutex<History>,
     checked: Mutex<Checked>,
     pub(super) counts: ReadCounts,
@@ -92,6 +93,7 @@ impl Replica {
             pool,
             last_failure,
             max_lag: options.max_lag,
+            max_connections: options.max_connections.max(1),
             history: Mutex::default(),
             checked: Mutex::new(Checked {
                 state: ReplicaState::Unused(Fallback::Unreachable, unchecked),
@@ -109,6 +111,15 @@ impl Replica {
             state: checked.state.clone(),
             lag: checked.covered.map(|at| at.elapsed()),
             is_primary: checked.is_primary,
+        }
+    }
+
+    /// Ends the use of a replica that did not answer in time. While every connection is in use, a read may only have waited for one of them:
+    /// then the replica is left when one of these does not answer.
+    pub(super) fn leave_slow(&self, why: &str) {
+        let state = self.pool.state();
+        if state.idle_connections > 0 || state.connections < self.max_connections {
+            self.leave(Fallback::Slow, why);
         }
     }
 
@@ -159,8 +170,10 @@ impl Replica {
         match attempt.await {
             Ok(answer) => answer,
             Err((reason, why)) => {
-                if matches!(reason, Fallback::Slow | Fallback::Unreachable) {
-                    self.leave(reason, &why);
+                match reason {
+                    Fallback::Slow => self.leave_slow(&why),
+                    Fallback::Unreachable => self.leave(reason, &why),
+                    _ => {}
                 }
                 Err(reason)
             }
