@@ -34,10 +34,10 @@ def many_revocations(bench: Bench) -> None:
 def at_a_rate(bench: Bench) -> None:
     """Beside half of the peak of tokens, `RATE` revocations a second on one node; then all tokens of a client at once."""
     first = bench.server("postgres-many-revocations")
-    first.env |= {"OAUTH2_REDIS_URL": start_redis(bench)}
+    redis = start_redis(bench)
     second = bench.server(f"{first.name}-other", first)
-    second.env |= first.env
     for server in (first, second):
+        server.env |= {"OAUTH2_REDIS_URL": redis}
         server.start()
     peak = bench.loads.wrk(bench.token_target(first), bench.seconds, retry=False).rate
     tokens = bench.directory / "revoked.txt"
