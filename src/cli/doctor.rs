@@ -4,7 +4,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use clap::Args;
-use oauth2_store::Store;
 use serde_json::json;
 
 use super::arguments::Json;
@@ -13,7 +12,7 @@ use super::output;
 use crate::app::direct;
 use crate::config::{Config, embedded};
 use crate::failure::Failure;
-use crate::service::diagnosis::{Check, Status};
+use crate::service::diagnosis::{Check, Diagnosis, Status};
 
 mod production;
 mod server;
@@ -113,8 +112,8 @@ fn mode(path: &Path) -> Option<u32> {
     std::fs::metadata(path).ok().map(|metadata| metadata.mode())
 }
 
-/// The checks of the store, and the store if it can be opened.
-async fn store(config: &Config) -> (Vec<Check>, Option<Store>) {
+/// The checks of the store, and its diagnosis if it can be opened.
+async fn store(config: &Config) -> (Vec<Check>, Option<Diagnosis>) {
     if let Some(path) = config.database.sqlite_path()
         && !path.exists()
     {
@@ -126,7 +125,7 @@ async fn store(config: &Config) -> (Vec<Check>, Option<Store>) {
         return (vec![Check::new("store", Status::Skipped, detail)], None);
     }
     match direct::diagnose(config).await {
-        Ok(diagnosis) => (diagnosis.run().await, Some(diagnosis.store)),
+        Ok(diagnosis) => (diagnosis.run().await, Some(diagnosis)),
         Err(error) => {
             let check = Check::new("store", Status::Failed, error.to_string());
             (vec![check.with_runbook("OAuth2StoreUnavailable")], None)

@@ -2,6 +2,7 @@
 //! accept writes, can its replica be read from, is its ledger maintained, can its keys sign and are they rotated.
 
 use oauth2_actors::runtime::clock::{Clock, SystemClock};
+use oauth2_store::model::Capacity;
 use oauth2_store::{Store, StoreError};
 
 use super::cut_offs::revokes_new_tokens;
@@ -72,8 +73,18 @@ impl Diagnosis {
         checks
     }
 
+    /// The connections of the database server, and its standbys; `None` for SQLite.
+    pub async fn server_capacity(&self) -> Result<Option<Capacity>> {
+        Ok(self.store.capacity().await?)
+    }
+
+    /// How connections to the database are protected; `None` for SQLite.
+    pub fn protection(&self) -> Option<String> {
+        self.store.transport_security()
+    }
+
     fn connection(&self) -> Check {
-        let protection = self.store.transport_security();
+        let protection = self.protection();
         let protection = protection.map_or_else(String::new, |protection| format!("; {protection}"));
         Check::new(
             "store",

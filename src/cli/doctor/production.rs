@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
+use oauth2_store::Pooler;
 use oauth2_store::model::{Capacity, Mode};
-use oauth2_store::{Pooler, Store};
 
 use crate::config::error::Origin;
 use crate::config::key::Secrecy;
 use crate::config::{Config, Listener};
-use crate::service::diagnosis::{Check, Status};
+use crate::service::diagnosis::{Check, Diagnosis, Status};
 
 /// Connections for subcommands, monitoring, backups and replication: the sum of the limits of the other roles in deploy/postgres.
 const RESERVE: u32 = 22;
@@ -36,15 +36,15 @@ pub struct Production {
 }
 
 impl Production {
-    /// The checks, if they are asked for. `store`: if it can be opened.
-    pub async fn checks(&self, config: &Config, store: Option<&Store>) -> Vec<Check> {
+    /// The checks, if they are asked for. `diagnosis`: of a store that can be opened.
+    pub async fn checks(&self, config: &Config, diagnosis: Option<&Diagnosis>) -> Vec<Check> {
         if !self.is_asked_for {
             return Vec::new();
         }
         let mut checks = vec![issuer(config), listeners(config), secrets(config)];
-        checks.extend(store.map(database_tls));
-        let capacity = match store {
-            Some(store) => store.capacity().await,
+        checks.extend(diagnosis.map(database_tls));
+        let capacity = match diagnosis {
+            Some(diagnosis) => diagnosis.server_capacity().await,
             None => Ok(None),
         };
         match capacity {
@@ -200,9 +200,9 @@ fn secrets(config: &Config) -> Check {
     Check::new("secrets", Status::Warning, detail)
 }
 
-fn database_tls(store: &Store) -> Check {
+fn database_tls(diagnosis: &Diagnosis) -> Check {
     let check = |status, detail: String| Check::new("database tls", status, detail);
-    match store.transport_security() {
+    match diagnosis.protection() {
         None => check(Status::Skipped, "the store is a file".to_owned()),
         Some(protection) if protection.contains("host name verified") => check(Status::Ok, protection),
         Some(protection) => check(
