@@ -57,7 +57,9 @@ class Run:
 
     def __init__(self, stack, store, seconds):
         self.store, self.absent = store, absent_on(store)
-        self.server = Server(stack, database=Postgres(stack).url if store == "postgres" else None)
+        database = Postgres(stack).url if store == "postgres" else None
+        # The primary as its own replica: the metrics of reads exist.
+        self.server = Server(stack, database=database, options=database and {"OAUTH2_DATABASE_READ_URL": database})
         self.prometheus = Prometheus(stack, {"oauth2-0": self.server.target}, [RULES])
         stack.wait_for("prometheus", self.prometheus.process, lambda: self.prometheus.instant("up == 1", time.time()))
         self.start = time.time()
