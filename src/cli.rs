@@ -26,6 +26,7 @@ mod flags;
 mod group;
 mod healthcheck;
 mod key;
+mod limit_flags;
 mod management;
 mod migrate;
 mod output;

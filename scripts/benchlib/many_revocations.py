@@ -10,9 +10,10 @@ from .bench import Bench
 from .http_client import post
 from .load import Target
 from .nodes import half_load, start_redis, time_until_seen
-from .processes import BenchError, resident_mib
+from .processes import BenchError
 from .report import grouped, log
 from .servers import Server
+from .size import revocation_bytes
 
 #: Revocations per second, and for how many seconds.
 RATE, SECONDS = 2000, 15
@@ -92,16 +93,9 @@ def introspection(bench: Bench, server: Server) -> Target:
 def held(bench: Bench) -> None:
     """Memory per revocation, and the rate of introspection with a million of them against none."""
     plain, full = bench.server("postgres-none-revoked"), bench.server("postgres-many-held")
-    for server in (plain, full):
-        server.start()
-        server.token("bench-p")
-    without = resident_mib(full.pid)
-    full.stop()
-    bench.postgres.fill(f"bench-{full.name}", "bench-p", MANY, MANY)
-    full.start()
-    full.token("bench-p")
-    size = (resident_mib(full.pid) - without) * 1024 * 1024 / MANY
+    size = revocation_bytes(bench, full, MANY)
     bench.add_value("nodes", f"memory per revocation, {grouped(MANY)} held, Postgres", f"{size:.0f} bytes", "<= 80 bytes", size <= 80)
+    plain.start()
     bench.interleave({server.name: (introspection(bench, server), server.pid) for server in (plain, full)})
     ratio, errors = bench.ratio(full.name, plain.name), bench.errors(full.name, plain.name)
     bench.add_value("nodes", f"introspection with {grouped(MANY)} revocations held, against none{bench.noisy(full.name, plain.name)}",

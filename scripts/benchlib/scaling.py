@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from .bench import Bench
 from .load import Sample
 from .model import Costs, Outcome, batch_size, per_commit_and_row, plan, simulate
-from .processes import CORES, TICKS, UsageMeter, children_ticks, resident_mib
+from .processes import CORES, TICKS, UsageMeter, children_ticks
 from .report import Table, grouped, log
 from .servers import GRANT, Server
+from .size import revocation_bytes
 
 DOCUMENT = "scaling.md"
 #: The share of the server's CPU time per token that is spent after the commit, on the response. Assumed, not measured.
@@ -143,7 +144,9 @@ def scaling(bench: Bench) -> None:
         for rate in (many.sample.rate * share for share, on in OPEN_LOOP if on == workers):
             open_loop.append((rate, workers, run_open_loop(bench, server, rate)))
     two.stop()
-    revocation = revocation_bytes(bench)
+    server = bench.server("postgres-scaling-revocations")
+    revocation = revocation_bytes(bench, server, REVOCATIONS)
+    server.stop()
     fill_cost_tables(bench, costs, tokens, revocation)
     fill_predicted_table(bench, [(FIT[1], 1, simulate(costs, FIT[1], 1, CORES), many), *predicted])
     fill_open_loop_table(bench, costs, open_loop)
@@ -181,21 +184,6 @@ def http_bytes(server: Server, client: str) -> tuple[int, int]:
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
         connection.sendall(request)
         return len(request), len(connection.recv(65536))
-
-
-def revocation_bytes(bench: Bench) -> float:
-    """The server's memory per active revocation."""
-    server = bench.server("postgres-scaling-revocations")
-    server.start()
-    server.token("bench-p")
-    without = resident_mib(server.pid)
-    server.stop()
-    bench.postgres.fill(f"bench-{server.name}", "bench-p", REVOCATIONS, REVOCATIONS)
-    server.start()
-    server.token("bench-p")
-    with_revocations = resident_mib(server.pid)
-    server.stop()
-    return (with_revocations - without) * 1024 * 1024 / REVOCATIONS
 
 
 def scaling_table(bench: Bench, name: str, columns: list[str]) -> Table:

@@ -45,6 +45,18 @@ def fill(bench: Bench, server: Server, tokens: int, revocations: int = 0) -> Non
         fill_sqlite(server.home / "data" / "oauth2.db", "bench-p", tokens, revocations)
 
 
+def revocation_bytes(bench: Bench, server: Server, count: int) -> float:
+    """The server's memory per active revocation. Leaves it running, with this many."""
+    server.start()
+    server.token("bench-p")
+    without = resident_mib(server.pid)
+    server.stop()
+    fill(bench, server, count, count)
+    server.start()
+    server.token("bench-p")
+    return (resident_mib(server.pid) - without) * 1024 * 1024 / count
+
+
 def ledger(bench: Bench) -> None:
     """Start-up time and memory with a full ledger."""
     if not bench.wants("memory", "start"):

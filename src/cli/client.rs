@@ -26,7 +26,6 @@ mod show;
 mod text_format;
 mod usage;
 
-pub use fields::members;
 use fields::{FLAGS, Fields, Resettable};
 use show::show;
 pub use usage::print_quotas;

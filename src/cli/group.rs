@@ -7,7 +7,7 @@ use oauth2_store::model::{Group, Quotas, RateLimits};
 use serde_json::json;
 
 use super::arguments::Json;
-use super::client::members;
+use super::limit_flags::LimitFlags;
 use super::{flags, output};
 use crate::app::direct::{Direct, operator};
 use crate::config::Config;
@@ -56,18 +56,8 @@ pub struct Set {
     /// Name of the group, such as the id of a tenant or a plan.
     #[arg(value_name = "NAME")]
     group_name: String,
-    /// A rate limit of an endpoint (token, introspection, revocation) for all its clients together, such as token=100/s; may repeat.
-    #[arg(long, value_name = "ENDPOINT=RATE")]
-    rate_limit: Vec<String>,
-    /// Whether its rate limits are enforced or only counted: enforce or observe.
-    #[arg(long, value_name = "MODE")]
-    rate_limit_mode: Option<String>,
-    /// A quota of tokens of all its clients together per hour, day or month (UTC), such as day=100000; may repeat.
-    #[arg(long, value_name = "WINDOW=TOKENS")]
-    quota: Vec<String>,
-    /// Whether its quotas are enforced or only counted: enforce or observe.
-    #[arg(long, value_name = "MODE")]
-    quota_mode: Option<String>,
+    #[command(flatten)]
+    limits: LimitFlags,
     #[command(flatten)]
     json: Json,
 }
@@ -177,12 +167,10 @@ fn print(group: &Group) -> Result<(), Failure> {
 
 async fn set(config: &Config, set: Set) -> Result<(), Failure> {
     let request = GroupRequest {
-        rate_limits: members("--rate-limit", &set.rate_limit, |text| Ok(text.to_owned()))?,
-        rate_limit_mode: set.rate_limit_mode.into(),
-        quotas: members("--quota", &set.quota, |text| {
-            text.parse().map_err(|_| "must be a number of tokens")
-        })?,
-        quota_mode: set.quota_mode.into(),
+        rate_limits: set.limits.rate_limits()?,
+        quotas: set.limits.quotas()?,
+        rate_limit_mode: set.limits.rate_limit_mode.into(),
+        quota_mode: set.limits.quota_mode.into(),
     };
     if request.rate_limits == Field::Absent && request.quotas == Field::Absent {
         let problem =

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::clients::checks;
-use super::clients::field::{Field, Patch, set};
-use super::clients::policy;
+use super::clients::field::{Field, Patch};
+use super::clients::policy::LimitPatches;
 use super::error::{InvalidMetadata, NotFound, Result, ServiceError};
 use super::operator::Operator;
 use super::quotas::view::QuotaView;
@@ -54,14 +54,16 @@ impl GroupRequest {
     /// The limits.
     pub fn limits(&self) -> std::result::Result<GroupLimits, InvalidMetadata> {
         let mut limits = GroupLimits::default();
-        policy::rate_limits(&self.rate_limits, &mut limits.rate_limits)?;
-        set(&mut limits.rate_limit_mode, &self.rate_limit_mode, |name| {
-            checks::named("rate_limit_mode", name)
-        })?;
-        policy::quotas(&self.quotas, &mut limits.quotas)?;
-        set(&mut limits.quota_mode, &self.quota_mode, |name| {
-            checks::named("quota_mode", name)
-        })?;
+        let patches = LimitPatches {
+            rate_limits: &self.rate_limits,
+            rate_limit_mode: &self.rate_limit_mode,
+            quotas: &self.quotas,
+            quota_mode: &self.quota_mode,
+        };
+        patches.apply(
+            (&mut limits.rate_limits, &mut limits.rate_limit_mode),
+            (&mut limits.quotas, &mut limits.quota_mode),
+        )?;
         Ok(limits)
     }
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .cluster import Node
 from .programs import ROOT, Programs, package_file, run, wait_until_listening
+from .programs import Binary as BaseBinary
 from .report import expect
 from .text import replaced
 from .wire import Edge
@@ -18,17 +19,9 @@ from .wire import Edge
 SHIPPED = ROOT / "deploy/haproxy/haproxy.cfg"
 
 
-@dataclass(frozen=True)
-class Binary:
-    path: Path
-    version: tuple[int, ...]
-
-    @property
-    def name(self) -> str:
-        return "haproxy " + ".".join(map(str, self.version))
-
-    def has(self, feature: str) -> bool:
-        return f"+{feature}" in run([self.path, "-vv"])[1]
+class Binary(BaseBinary):
+    program = "haproxy"
+    listing = ("-vv", "+")
 
 
 def binaries() -> list[Binary]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .cluster import Node
 from .programs import PACKAGES, ROOT, Programs, package_file, run, wait_until_listening
+from .programs import Binary as BaseBinary
 from .report import NotRun, expect
 from .text import replaced
 from .wire import Edge
@@ -18,17 +19,9 @@ from .wire import Edge
 SHIPPED = ROOT / "deploy/nginx"
 
 
-@dataclass(frozen=True)
-class Binary:
-    path: Path
-    version: tuple[int, ...]
-
-    @property
-    def name(self) -> str:
-        return "nginx " + ".".join(map(str, self.version))
-
-    def has(self, module: str) -> bool:
-        return module in run([self.path, "-V"])[1]
+class Binary(BaseBinary):
+    program = "nginx"
+    listing = ("-V", "")
 
     @property
     def listen(self) -> str:

@@ -10,9 +10,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 ROOT = Path(__file__).resolve().parents[3]
 #: Where `scripts/setup --deploy` puts the Python packages with other versions of the proxies.
@@ -109,3 +110,22 @@ def run(command: list[str | Path], timeout: float = 60, **options: object) -> tu
 def package_file(pattern: str) -> Path | None:
     """A file of an installed Python package."""
     return next(iter(sorted(PACKAGES.glob(f"lib/python3*/site-packages/{pattern}"))), None)
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A proxy of one version. A class of its own for each proxy says how its features are listed."""
+
+    path: Path
+    version: tuple[int, ...]
+    program: ClassVar[str]
+    #: The option that lists features, and what stands before a feature in that list.
+    listing: ClassVar[tuple[str, str]]
+
+    @property
+    def name(self) -> str:
+        return f"{self.program} " + ".".join(map(str, self.version))
+
+    def has(self, feature: str) -> bool:
+        option, prefix = self.listing
+        return prefix + feature in run([self.path, option])[1]

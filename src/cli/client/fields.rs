@@ -1,9 +1,8 @@
 //! The flags of a client's fields, and `--reset`.
 
-use std::collections::BTreeMap;
-
 use clap::{Args, ValueEnum};
 
+use crate::cli::limit_flags::{LimitFlags, members};
 use crate::failure::Failure;
 use crate::service::clients::field::Field;
 use crate::service::clients::metadata::ClientRequest;
@@ -66,18 +65,8 @@ pub(super) struct Fields {
     /// Lifetime of its access tokens, seconds.
     #[arg(long, value_name = "SECONDS")]
     lifetime: Option<i64>,
-    /// A rate limit of an endpoint (token, introspection, revocation), such as token=100/s or token=100/s:200; may repeat.
-    #[arg(long, value_name = "ENDPOINT=RATE")]
-    rate_limit: Vec<String>,
-    /// Whether its rate limits are enforced or only counted: enforce or observe.
-    #[arg(long, value_name = "MODE")]
-    rate_limit_mode: Option<String>,
-    /// A quota of tokens per hour, day or month (UTC), such as day=100000; may repeat.
-    #[arg(long, value_name = "WINDOW=TOKENS")]
-    quota: Vec<String>,
-    /// Whether its quotas are enforced or only counted: enforce or observe.
-    #[arg(long, value_name = "MODE")]
-    quota_mode: Option<String>,
+    #[command(flatten)]
+    limits: LimitFlags,
     /// Issue the same token again in this share of its lifetime, 1 to 90 percent.
     #[arg(long, value_name = "PERCENT")]
     reuse_percent: Option<i64>,
@@ -107,12 +96,10 @@ impl Fields {
             introspection_audiences: list(self.introspection_audience),
             token_ledger: self.ledger.into(),
             access_token_lifetime: self.lifetime.into(),
-            rate_limits: members("--rate-limit", &self.rate_limit, |text| Ok(text.to_owned()))?,
-            rate_limit_mode: self.rate_limit_mode.into(),
-            quotas: members("--quota", &self.quota, |text| {
-                text.parse().map_err(|_| "must be a number of tokens")
-            })?,
-            quota_mode: self.quota_mode.into(),
+            rate_limits: self.limits.rate_limits()?,
+            quotas: self.limits.quotas()?,
+            rate_limit_mode: self.limits.rate_limit_mode.into(),
+            quota_mode: self.limits.quota_mode.into(),
             reuse_percent: self.reuse_percent.into(),
             claims: members("--claim", &self.claim, |text| {
                 Ok(serde_json::from_str(text).unwrap_or_else(|_| text.into()))
@@ -122,25 +109,6 @@ impl Fields {
             ..ClientRequest::default()
         })
     }
-}
-
-/// `NAME=VALUE` flags as a merge patch of an object.
-pub fn members<T>(
-    flag: &str,
-    given: &[String],
-    read: impl Fn(&str) -> Result<T, &'static str>,
-) -> Result<Field<BTreeMap<String, Option<T>>>, Failure> {
-    let mut members = BTreeMap::new();
-    for pair in given {
-        let (name, value) = pair
-            .split_once('=')
-            .ok_or_else(|| Failure::Invalid(format!("{flag} {pair} must be NAME=VALUE")))?;
-        let value = read(value).map_err(|reason| Failure::Invalid(format!("{flag} {name} {reason}")))?;
-        if members.insert(name.to_owned(), Some(value)).is_some() {
-            return Err(Failure::Invalid(format!("{flag} names {name} twice; keep one of them")));
-        }
-    }
-    Ok(Field::from((!members.is_empty()).then_some(members)))
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -160,14 +160,16 @@ impl ClientRequest {
             |seconds| checks::lifetime(*seconds),
         )?;
         let mut changed = client.policy().clone();
-        policy::rate_limits(&self.rate_limits, &mut changed.rate_limits)?;
-        set(&mut changed.rate_limit_mode, &self.rate_limit_mode, |name| {
-            checks::named("rate_limit_mode", name)
-        })?;
-        policy::quotas(&self.quotas, &mut changed.quotas)?;
-        set(&mut changed.quota_mode, &self.quota_mode, |name| {
-            checks::named("quota_mode", name)
-        })?;
+        let limits = policy::LimitPatches {
+            rate_limits: &self.rate_limits,
+            rate_limit_mode: &self.rate_limit_mode,
+            quotas: &self.quotas,
+            quota_mode: &self.quota_mode,
+        };
+        limits.apply(
+            (&mut changed.rate_limits, &mut changed.rate_limit_mode),
+            (&mut changed.quotas, &mut changed.quota_mode),
+        )?;
         set(&mut changed.reuse_percent, &self.reuse_percent, |percent| {
             policy::reuse(*percent)
         })?;

@@ -3,10 +3,11 @@
 //! Each of the three is an object that is merged member by member (RFC 7396): `null` removes a member, and `null` in place of the
 //! object removes all of them.
 
-use oauth2_store::model::{Endpoint, Quotas, Rate, RateLimits, StaticClaims};
+use oauth2_store::model::{Endpoint, Mode, Quotas, Rate, RateLimits, StaticClaims};
 use serde_json::{Map, Value};
 
-use super::field::{Field, Patch};
+use super::checks;
+use super::field::{Field, Patch, set};
 use crate::service::error::InvalidMetadata;
 use crate::tokens::claims::RESERVED_CLAIMS;
 
@@ -31,7 +32,36 @@ const ENDPOINTS: [&str; 3] = [
     Endpoint::Revocation.as_str(),
 ];
 
-pub(in crate::service) fn rate_limits(patch: &Patch<String>, limits: &mut RateLimits) -> Result<(), InvalidMetadata> {
+/// Changes of the limits of a client or a group.
+#[derive(Debug)]
+pub(in crate::service) struct LimitPatches<'a> {
+    /// Per endpoint.
+    pub(in crate::service) rate_limits: &'a Patch<String>,
+    /// `enforce` or `observe`.
+    pub(in crate::service) rate_limit_mode: &'a Field<String>,
+    /// Per window.
+    pub(in crate::service) quotas: &'a Patch<i64>,
+    /// `enforce` or `observe`.
+    pub(in crate::service) quota_mode: &'a Field<String>,
+}
+
+impl LimitPatches<'_> {
+    /// Applies them, each limit with its mode.
+    pub(in crate::service) fn apply(
+        &self,
+        (rates, rate_mode): (&mut RateLimits, &mut Option<Mode>),
+        (tokens, quota_mode): (&mut Quotas, &mut Option<Mode>),
+    ) -> Result<(), InvalidMetadata> {
+        rate_limits(self.rate_limits, rates)?;
+        set(rate_mode, self.rate_limit_mode, |name| {
+            checks::named("rate_limit_mode", name)
+        })?;
+        quotas(self.quotas, tokens)?;
+        set(quota_mode, self.quota_mode, |name| checks::named("quota_mode", name))
+    }
+}
+
+fn rate_limits(patch: &Patch<String>, limits: &mut RateLimits) -> Result<(), InvalidMetadata> {
     merge(
         "rate_limits",
         patch,
@@ -42,7 +72,7 @@ pub(in crate::service) fn rate_limits(patch: &Patch<String>, limits: &mut RateLi
     )
 }
 
-pub(in crate::service) fn quotas(patch: &Patch<i64>, quotas: &mut Quotas) -> Result<(), InvalidMetadata> {
+fn quotas(patch: &Patch<i64>, quotas: &mut Quotas) -> Result<(), InvalidMetadata> {
     merge("quotas", patch, quotas, &Quotas::NAMES, Quotas::by_name_mut, |count| {
         quota(*count)
     })

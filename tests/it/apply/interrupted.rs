@@ -118,6 +118,7 @@ async fn killed_run_is_completed_by_the_next(kind: Kind) {
     let mut killed = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     while count(&setup).await == 0 {
         assert!(killed.try_wait().unwrap().is_none(), "it ended before it was killed");
+        // Often enough to kill it half-way; another process writes nothing that could be awaited.
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     killed.kill().unwrap();

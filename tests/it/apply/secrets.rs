@@ -62,6 +62,7 @@ async fn secret_file_is_awaited_and_never_invented(kind: Kind) {
     .await;
     // An empty file is one that is being written.
     write(&setup, "secrets/waits", "");
+    // That nothing happens has no event: this is longer than the pause between two looks at the file.
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(waiting.exit_status().is_none());
     write(&setup, "secrets/waits", &format!("{SECRET}\n"));
