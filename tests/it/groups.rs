@@ -59,7 +59,7 @@ async fn quota_of_a_group_is_exact_under_load(kind: Kind) {
     let (passed, refused) = (Cell::new(0), Cell::new(0));
     let asking = (0..32).map(async |index| {
         let client = &clients[index % 2];
-        while refused.get() < 32 {
+        while refused.get() < 32 && passed.get() <= QUOTA {
             let response = server.request_token(client, &[]).await;
             let counted = match response.status() {
                 StatusCode::OK => &passed,

@@ -169,7 +169,9 @@ async fn other_secret_is_a_rotation_on_request(kind: Kind) {
     })
     .await;
     let rows = audit(setup);
-    let row = rows.iter().find(|row| row["action"] != "auth.failed").unwrap();
+    // Other tests use the same server.
+    let of_client = |row: &&serde_json::Value| row["target_id"] == "ci" && row["action"] != "auth.failed";
+    let row = rows.iter().find(of_client).unwrap();
     assert_eq!(
         (&row["action"], &row["detail"]["overlap_seconds"]),
         (&json!("client.rotate_secret"), &json!(600))
@@ -184,6 +186,10 @@ async fn other_secret_is_a_rotation_on_request(kind: Kind) {
         counts(&applied(setup, &["-f", &of(OTHER, ", secret_overlap: 600")])),
         [0, 0, 0, 1, 0]
     );
+
+    // A file that was not updated brings no replaced secret back.
+    let stale = rejected(setup, &["-f", &of(SECRET, ", secret_overlap: 600")]);
+    assert!(stale.contains("one that the client had before"), "{stale}");
 
     // A hash, in the file and in a file of its own.
     let hash = hex::encode(digest(&SHA256, SECRET.as_bytes()));
