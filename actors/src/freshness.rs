@@ -13,15 +13,15 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// paused.
 #[derive(Debug, Default)]
 pub struct Freshness {
-    /// Milliseconds since `START`, plus one; 0 = never.
+    /// Nanoseconds since `START`, plus one; 0 = never.
     stamp: AtomicU64,
 }
 
 impl Freshness {
     /// Records that the view was read from the store by a request sent at `sent`.
     pub fn stamp(&self, sent: Instant) {
-        let ms = sent.saturating_duration_since(*START).as_millis() as u64 + 1;
-        self.stamp.fetch_max(ms, Ordering::Release);
+        let ns = sent.saturating_duration_since(*START).as_nanos() as u64 + 1;
+        self.stamp.fetch_max(ns, Ordering::Release);
     }
 
     /// Time since the last stamp; `None` before the first.
@@ -42,7 +42,7 @@ impl Freshness {
     fn age_at(&self, now: Instant) -> Option<Duration> {
         let stamp = self.stamp.load(Ordering::Acquire).checked_sub(1)?;
         let since_start = now.saturating_duration_since(*START);
-        Some(since_start.saturating_sub(Duration::from_millis(stamp)))
+        Some(since_start.saturating_sub(Duration::from_nanos(stamp)))
     }
 }
 

@@ -14,8 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use actix::fut::wrap_stream;
 use actix::prelude::*;
 use arc_swap::ArcSwap;
+use futures_util::stream;
 use tokio::sync::watch;
 
 use crate::directory::Directory;
@@ -345,6 +347,19 @@ impl Actor for StoreGateway {
                 Self::refresh,
             );
         });
+        // Nobody answers from what an earlier server held.
+        let changes = stream::unfold(self.deps.store.server_change().subscribe(), |mut changes| async move {
+            changes.changed().await.ok()?;
+            Some(((), changes))
+        });
+        ctx.spawn(
+            wrap_stream(changes)
+                .map(|(), actor: &mut Self, _| {
+                    actor.deps.wake.wake();
+                    actor.deps.wake_revocations.wake();
+                })
+                .finish(),
+        );
     }
 }
 

@@ -83,6 +83,7 @@ impl Composition {
             directory: Arc::clone(&directory),
             revocations: Arc::clone(&actors.revocations),
             staleness_budget: STALENESS_BUDGET,
+            server_change: store.server_change(),
         };
         let base = Base {
             store: StoreAccess::Gateway(Gateway {

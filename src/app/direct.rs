@@ -10,7 +10,7 @@ use oauth2_actors::metrics::{Exporter, Instruments};
 use oauth2_actors::quota_keeper::{self, Counters};
 use oauth2_actors::revocation_cache::{PublishedRevocations, read_log};
 use oauth2_actors::runtime::clock::{Clock, IdClock, Reservation, StoreClock};
-use oauth2_store::{LogPosition, Store, StoreError, StoreOptions};
+use oauth2_store::{LogPosition, ServerChange, Store, StoreError, StoreOptions};
 use tokio::sync::Mutex;
 
 use super::services::{Base, Services};
@@ -119,6 +119,7 @@ impl Direct {
             revocations: PublishedRevocations::default(),
             // Read by `refresh` before each use.
             staleness_budget: Duration::MAX,
+            server_change: ServerChange::default(),
         };
         let counters = Arc::new(Counters::default());
         let exporter = Exporter::new().map_err(Failure::environment)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
 use oauth2_actors::runtime::supervisor::ActorStatus;
@@ -85,8 +85,7 @@ impl Readiness {
 
     /// Whether the store confirmed clients and revocations recently.
     pub fn is_store_up(&self) -> bool {
-        self.views.directory.freshness().is_within(BUDGET)
-            && self.views.revocations.load().freshness().is_within(BUDGET)
+        self.views.are_within(BUDGET, Instant::now())
     }
 
     /// Whether every check passes.

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use oauth2_actors::directory::Directory;
 use oauth2_actors::error::AskError;
-use oauth2_actors::freshness::Freshness;
 use oauth2_actors::revocation_cache::PublishedRevocations;
+use oauth2_store::ServerChange;
 
 use super::error::{Result, ServiceError};
 
@@ -20,27 +20,30 @@ pub struct Views {
     /// How long ago the store may have confirmed them. Only a process that reads them itself before each use may exceed
     /// [`STALENESS_BUDGET`](oauth2_actors::freshness::STALENESS_BUDGET).
     pub staleness_budget: Duration,
+    /// What was read from an earlier server is not used.
+    pub server_change: ServerChange,
 }
 
 impl Views {
     /// Fails after the request's deadline, and when the store has not confirmed clients or revocations within the staleness
     /// budget. Ask it last: a process that was paused must not answer from before the pause.
     pub fn fresh(&self, deadline: Instant) -> Result<()> {
-        let revocations = self.revocations.load();
-        let views = [self.directory.freshness(), revocations.freshness()];
-        check(views, self.staleness_budget, deadline)
+        let now = Instant::now();
+        if now > deadline {
+            return Err(AskError::Deadline.into());
+        }
+        if self.are_within(self.staleness_budget, now) {
+            return Ok(());
+        }
+        Err(ServiceError::Stale)
     }
-}
 
-fn check(views: [&Freshness; 2], staleness_budget: Duration, deadline: Instant) -> Result<()> {
-    let now = Instant::now();
-    if now > deadline {
-        return Err(AskError::Deadline.into());
+    /// Whether the store's present server has confirmed clients and revocations within a time.
+    pub fn are_within(&self, budget: Duration, now: Instant) -> bool {
+        let budget = self.server_change.age_at(now).map_or(budget, |age| age.min(budget));
+        self.directory.freshness().is_within_at(budget, now)
+            && self.revocations.load().freshness().is_within_at(budget, now)
     }
-    if views.iter().all(|view| view.is_within_at(staleness_budget, now)) {
-        return Ok(());
-    }
-    Err(ServiceError::Stale)
 }
 
 #[cfg(test)]
@@ -51,16 +54,26 @@ mod tests {
 
     #[test]
     fn a_response_needs_fresh_views_and_time_left() {
-        let (fresh, never, now) = (Freshness::default(), Freshness::default(), Instant::now());
-        fresh.stamp(now);
-        let soon = now + Duration::from_mins(1);
-        assert_eq!(check([&fresh, &fresh], STALENESS_BUDGET, soon), Ok(()));
-        for stale in [[&fresh, &never], [&never, &fresh]] {
-            assert_eq!(check(stale, STALENESS_BUDGET, soon), Err(ServiceError::Stale));
-        }
-        assert_eq!(
-            check([&fresh, &fresh], STALENESS_BUDGET, now),
-            Err(AskError::Deadline.into())
-        );
+        let views = Views {
+            directory: Arc::new(Directory::new(Box::new(|_| ()))),
+            revocations: PublishedRevocations::default(),
+            staleness_budget: STALENESS_BUDGET,
+            server_change: ServerChange::default(),
+        };
+        let (past, soon) = (Instant::now(), Instant::now() + Duration::from_mins(1));
+        let confirm_clients = || views.directory.freshness().stamp(Instant::now());
+        let confirm_revocations = || views.revocations.load().freshness().stamp(Instant::now());
+        confirm_clients();
+        assert_eq!(views.fresh(soon), Err(ServiceError::Stale));
+        confirm_revocations();
+        assert_eq!(views.fresh(soon), Ok(()));
+        assert_eq!(views.fresh(past), Err(AskError::Deadline.into()));
+        // Both are from the server before.
+        views.server_change.record();
+        assert_eq!(views.fresh(soon), Err(ServiceError::Stale));
+        confirm_clients();
+        assert_eq!(views.fresh(soon), Err(ServiceError::Stale));
+        confirm_revocations();
+        assert_eq!(views.fresh(soon), Ok(()));
     }
 }

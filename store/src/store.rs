@@ -13,6 +13,7 @@ use std::time::Instant;
 use crate::error::{ErrorCounts, Result};
 use crate::options::{Location, StoreOptions};
 use crate::reports::{FileFigures, PoolUse};
+use crate::server_change::ServerChange;
 use crate::write_health::WriteHealth;
 use crate::{postgres, sqlite};
 
@@ -90,6 +91,14 @@ impl Store {
         match self {
             Self::Postgres(store) => Some(store.transport_security()),
             Self::Sqlite(_) => None,
+        }
+    }
+
+    /// When this process went over to another server.
+    pub fn server_change(&self) -> ServerChange {
+        match self {
+            Self::Postgres(store) => store.server_change().clone(),
+            Self::Sqlite(_) => ServerChange::default(),
         }
     }
 

@@ -23,6 +23,7 @@ use super::tls;
 use super::url::{self, TlsOptions, Verification};
 use crate::error::{Result, StoreError};
 use crate::options::{Pooler, StoreOptions};
+use crate::server_change::ServerChange;
 
 /// The settings of a dedicated session. `synchronous_commit = remote_apply` is kept: it is stronger than `on`.
 const SESSION_SETTINGS: &str = "SELECT set_config('synchronous_commit', 'on', false)
@@ -60,6 +61,7 @@ pub struct Opener {
     pooler: Pooler,
     backends: Arc<Backends>,
     generations: Generations,
+    server_change: ServerChange,
     last_failure: Arc<Mutex<Option<StoreError>>>,
 }
 
@@ -116,6 +118,7 @@ impl Opener {
             pooler: options.pooler,
             backends: Arc::default(),
             generations: Generations::default(),
+            server_change: ServerChange::default(),
             last_failure,
         };
         opener.config_with_password()?;
@@ -133,6 +136,11 @@ impl Opener {
                 format!("TLS, certificate authority and host name verified (sslmode={mode})")
             }
         }
+    }
+
+    /// When connections went over to another host.
+    pub(super) fn server_change(&self) -> &ServerChange {
+        &self.server_change
     }
 
     /// A TLS connector with the current contents of the certificate files.
@@ -171,7 +179,6 @@ impl Opener {
             })
             .await?;
         if opened.is_elsewhere {
-            self.generations.end_all();
             generation = self.generations.now();
         }
         let (client, value) = opened.value;
@@ -216,7 +223,13 @@ impl Opener {
         let opening = self.hosts.open(&config, open);
         // The driver's own limit covers one address; this one covers name resolution, all addresses and the settings.
         match tokio::time::timeout(self.connect_timeout, opening).await {
-            Ok(Ok(opened)) => Ok(opened),
+            Ok(Ok(opened)) => {
+                if opened.is_elsewhere {
+                    self.generations.end_all();
+                    self.server_change.record();
+                }
+                Ok(opened)
+            }
             Ok(Err(error)) => Err(match tls::describe_error(&error, &self.tls_options, &self.address) {
                 Some(text) => StoreError::Corrupt(text),
                 None => self.connect_error(&error),

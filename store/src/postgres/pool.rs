@@ -17,6 +17,7 @@ use super::timeouts::ORDINARY;
 use crate::error::{ErrorCounts, Result, StoreError};
 use crate::options::{Location, Pooler, StoreOptions};
 use crate::reports::PoolUse;
+use crate::server_change::ServerChange;
 use crate::write_health::WriteHealth;
 
 /// Maximum attempts of a verb that collides with other transactions.
@@ -123,6 +124,10 @@ impl PostgresStore {
 
     pub(crate) fn transport_security(&self) -> String {
         self.opener.transport_security()
+    }
+
+    pub(crate) fn server_change(&self) -> &ServerChange {
+        self.opener.server_change()
     }
 
     pub(crate) async fn ping(&self) -> Result<u64> {

@@ -97,17 +97,22 @@ async fn is_active(node: &DedicatedServer, client: &Credentials, token: &str) ->
     active.unwrap()
 }
 
-async fn nodes_follow_the_promoted_standby(loss: Loss) {
-    let (mut primary, standby) = primary_and_standby().await;
-    let mut first = Setup::on_postgres(BINARY, &primary).await;
-    let own = first.database_url().unwrap().to_owned();
+/// The configuration of nodes whose URL names both hosts.
+async fn on_both_hosts(primary: &Postgres, standby: &Postgres) -> Setup {
+    let mut setup = Setup::on_postgres(BINARY, primary).await;
+    let own = setup.database_url().unwrap().to_owned();
     let database = own.rsplit('/').next().unwrap();
     let (one, other) = (primary.port(), standby.port());
-    first.set(
+    setup.set(
         "OAUTH2_DATABASE_URL",
         format!("postgres://postgres@127.0.0.1:{one},127.0.0.1:{other}/{database}"),
     );
-    let nodes = Nodes::of(first, 2).await;
+    setup
+}
+
+async fn nodes_follow_the_promoted_standby(loss: Loss) {
+    let (mut primary, standby) = primary_and_standby().await;
+    let nodes = Nodes::of(on_both_hosts(&primary, &standby).await, 2).await;
     nodes.hear_each_other().await;
     let client = nodes.register(json!({"scope": "read", "token_format": "opaque"})).await;
 
@@ -174,4 +179,34 @@ async fn nodes_follow_the_standby_of_a_crashed_primary() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_follow_the_standby_of_a_hanging_primary() {
     nodes_follow_the_promoted_standby(Loss::Hang).await;
+}
+
+/// A node that has not heard of a revocation when the primary is lost reads it from the promoted standby before it answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revocation_that_a_node_missed_holds_after_the_failover() {
+    let (mut primary, standby) = primary_and_standby().await;
+    let mut setup = on_both_hosts(&primary, &standby).await;
+    // No node is notified: what a stopped process is sent would wait for it.
+    setup.set("OAUTH2_DATABASE_LISTEN_URL", "postgres://postgres@127.0.0.1:1/none");
+    let nodes = Nodes::of(setup, 2).await;
+    let [revoking, missing] = &nodes.0[..] else {
+        unreachable!()
+    };
+    let client = nodes.register(json!({"scope": "read", "token_format": "opaque"})).await;
+    let response = revoking.request_token(&client, &[]).await;
+    let token = body_of(response).await["access_token"].as_str().unwrap().to_owned();
+    assert!(is_active(missing, &client, &token).await);
+
+    missing.process.signal("STOP");
+    let response = revoking.post(&client, "/oauth/revoke", &[("token", &token)]).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    tokio::task::block_in_place(|| primary.crash());
+    let promoted = connect(&standby.url("postgres")).await;
+    promoted.batch_execute("SELECT pg_promote()").await.unwrap();
+    missing.process.signal("CONT");
+    until(PATIENCE, "writes resume", async || {
+        is_accepted(&missing.request_token(&client, &[]).await)
+    })
+    .await;
+    assert!(!is_active(missing, &client, &token).await, "a revoked token is active");
 }
