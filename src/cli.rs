@@ -164,7 +164,7 @@ fn execute(config: &Config, command: Option<Command>) -> Result<(), Failure> {
         Some(Command::Key(command)) => block_on(key::run(config, command)),
         Some(Command::Audit(command)) => block_on(audit::run(config, command)),
         Some(Command::Doctor(options)) => block_on(doctor::run(config, &options)),
-        Some(Command::Healthcheck) => healthcheck::run(&config.management),
+        Some(Command::Healthcheck) => healthcheck::run(&management::Management::of(config)),
         Some(Command::Top(options)) => top::run(config, &options),
         // Returned above.
         Some(Command::Completions(_) | Command::Man(_) | Command::Openapi) => Ok(()),

@@ -46,6 +46,7 @@ const BACKEND: &[&str] = &[
     "replica",
     "reports",
     "row",
+    "server_change",
     "write_health",
 ];
 
@@ -60,6 +61,7 @@ pub const STORE: &[Row] = &[
             "options",
             "replica",
             "reports",
+            "server_change",
             "store",
             "write_health",
         ],
@@ -69,6 +71,7 @@ pub const STORE: &[Row] = &[
     ("options", &[]),
     ("replica", &[]),
     ("reports", &[]),
+    ("server_change", &[]),
     ("write_health", &["error"]),
     ("columns", &["error"]),
     ("row", &["error", "model"]),
@@ -86,6 +89,7 @@ pub const STORE: &[Row] = &[
             "replica",
             "reports",
             "row",
+            "server_change",
             "sqlite",
             "write_health",
         ],

@@ -70,6 +70,7 @@ mod shutdown;
 mod signals;
 mod strict_json;
 mod telemetry;
+mod tls;
 mod token;
 mod token_verification;
 mod write_failure;

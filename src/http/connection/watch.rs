@@ -154,6 +154,22 @@ impl Watch {
         }
     }
 
+    /// The oldest request in flight of an HTTP/2 connection began at `began`.
+    pub fn serves_since(&self, began: Instant) {
+        self.phase.set(Phase::Response);
+        self.deadline.set(began + RESPONSE_LIMIT);
+    }
+
+    /// An HTTP/2 connection has no request in flight.
+    pub fn rests(&self) {
+        self.enter(Phase::Request);
+    }
+
+    /// The deadline of the phase.
+    pub fn deadline(&self) -> Instant {
+        self.deadline.get()
+    }
+
     fn enter(&self, phase: Phase) {
         let limit = match phase {
             Phase::Head => HEAD_DEADLINE + HEAD_GRACE,

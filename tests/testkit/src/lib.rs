@@ -15,6 +15,7 @@ mod redis;
 pub mod server;
 mod setup;
 mod shared;
+mod tls;
 mod tmpfs;
 mod until;
 
@@ -28,5 +29,6 @@ pub use process::{Output, Process};
 pub use redis::Redis;
 pub use server::{DedicatedServer, Server};
 pub use setup::Setup;
+pub use tls::ClientTls;
 pub use tmpfs::Tmpfs;
 pub use until::until;
