@@ -55,6 +55,8 @@
       trafficPerSecond: 0.1,
       // Seconds after the configured rotation period. A new key is published for some minutes before it signs.
       keyOverdueSeconds: 3600,
+      certificateSeconds: 14 * 86400,
+      certificateSecondsPage: 2 * 86400,
       purgeRows: 50000,
       maintenanceAgeSeconds: 900,
       auditBacklog: 5,

@@ -71,9 +71,8 @@ pub struct Tls {
 impl Tls {
     pub(super) fn read(values: &mut Values, directory: &Path) -> Option<Self> {
         let public = pair(values, &CERTIFICATE, &PRIVATE_KEY, directory);
-        let management = pair(values, &MANAGEMENT_CERTIFICATE, &MANAGEMENT_PRIVATE_KEY, directory);
+        let mut management = pair(values, &MANAGEMENT_CERTIFICATE, &MANAGEMENT_PRIVATE_KEY, directory);
         let client_ca = values.optional(&MANAGEMENT_CLIENT_CA, |text| file_path(text, directory))?;
-        let (public, mut management) = (public?, management?);
         match &mut management {
             Some(files) => files.client_ca = client_ca,
             None if client_ca.is_some() => {
@@ -89,24 +88,24 @@ impl Tls {
     }
 }
 
-/// A certificate and its key: both or neither.
+/// A certificate and its key: both or neither. `None` as well if one is invalid, which is recorded.
 fn pair(
     values: &mut Values,
     certificate: &'static Key,
     private_key: &'static Key,
     directory: &Path,
-) -> Option<Option<TlsFiles>> {
+) -> Option<TlsFiles> {
     let read_certificate = values.optional(certificate, |text| file_path(text, directory));
     let read_key = values.optional(private_key, |text| file_path(text, directory));
     match (read_certificate?, read_key?) {
-        (None, None) => Some(None),
+        (None, None) => None,
         (Some(certificate), Some(key)) => {
             values.add_secret_file(private_key, None, key.clone());
-            Some(Some(TlsFiles {
+            Some(TlsFiles {
                 certificate,
                 private_key: key,
                 client_ca: None,
-            }))
+            })
         }
         (Some(_), None) => {
             values.fail(certificate, &format!("needs {}", private_key.env));

@@ -238,12 +238,14 @@ async fn management_asks_for_client_certificates() {
     assert_eq!(server.setup.run(&["healthcheck"]).code, 0);
 }
 
+type Change<'a> = &'a dyn Fn(&mut Setup);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unusable_files_are_rejected_at_the_start() {
     let authority = Authority::new("tls tests");
     let good = with_tls(Kind::Sqlite, &authority).await;
     let other = authority.issue(&["other"]);
-    let cases: [(&str, &dyn Fn(&mut Setup), i32, &str); 7] = [
+    let cases: [(&str, Change<'_>, i32, &str); 7] = [
         (
             "a certificate without a key",
             &|setup| setup.unset("OAUTH2_SERVER_TLS_KEY_FILE"),

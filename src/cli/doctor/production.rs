@@ -144,22 +144,28 @@ fn issuer(config: &Config) -> Check {
 /// Whether other machines reach the admin API, or the public listener without a proxy.
 fn listeners(config: &Config) -> Check {
     let mut problems = Vec::new();
-    if !is_private(&config.management) {
+    let has_client_ca = config
+        .tls
+        .management
+        .as_ref()
+        .is_some_and(|files| files.client_ca.is_some());
+    if !is_private(&config.management) && !has_client_ca {
         problems.push(format!(
-            "the management listener is on {}: let only operators and monitoring reach it, or bind it to a private address",
+            "the management listener is on {}: let only operators and monitoring reach it, bind it to a private address, or ask for client certificates",
             config.management.host
         ));
     }
     let public = &config.server.listener;
     let has_proxies = !config.server.trusted_proxies.is_empty();
-    if !is_loopback(public) && !has_proxies {
+    if !is_loopback(public) && !has_proxies && config.tls.public.is_none() {
         problems.push(
-            "no proxy is trusted: behind one, set OAUTH2_SERVER_TRUSTED_PROXIES, or the address of every client is the proxy's"
+            "it has neither certificates nor a trusted proxy: set OAUTH2_SERVER_TLS_CERTIFICATE_FILE, or behind a proxy \
+             OAUTH2_SERVER_TRUSTED_PROXIES, or the address of every client is the proxy's"
                 .to_owned(),
         );
     }
     if problems.is_empty() {
-        return Check::new("listeners", Status::Ok, "the management listener is private");
+        return Check::new("listeners", Status::Ok, "only operators reach the management listener");
     }
     Check::new("listeners", Status::Warning, problems.join("; "))
 }

@@ -3,6 +3,7 @@
 //! Functions panic instead of returning errors, so that the test fails.
 
 pub mod authority;
+mod client_tls;
 mod credentials;
 pub mod fake_time;
 mod kind;
@@ -19,6 +20,7 @@ mod tls;
 mod tmpfs;
 mod until;
 
+pub use client_tls::ClientTls;
 pub use credentials::Credentials;
 pub use fake_time::FakeTime;
 pub use kind::Kind;
@@ -29,6 +31,5 @@ pub use process::{Output, Process};
 pub use redis::Redis;
 pub use server::{DedicatedServer, Server};
 pub use setup::Setup;
-pub use tls::ClientTls;
 pub use tmpfs::Tmpfs;
 pub use until::until;

@@ -6,10 +6,8 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
+use crate::client_tls::TIMEOUT;
 use crate::{Credentials, Process, Setup};
-
-/// Generous: reached only if something is broken.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running server. It sends requests with an HTTP client of its own, whose connections end with the test.
 #[derive(Debug)]
