@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oauth2_testkit::authority::Authority;
 use oauth2_testkit::server::json as body_of;
@@ -116,6 +116,7 @@ async fn http2_connections_end_with_the_server() {
     let client = server.register(json!({"scope": "read"})).await;
     server.token(&client).await;
     server.process.signal("TERM");
+    let told = Instant::now();
     let mut issued = 0;
     loop {
         let request = server
@@ -135,6 +136,9 @@ async fn http2_connections_end_with_the_server() {
     }
     assert!(issued > 0);
     assert_eq!(server.process.wait(PATIENCE).await.code(), Some(0));
+    // A second of delay, and four for requests in flight: there were none.
+    let took = told.elapsed();
+    assert!(took < Duration::from_secs(5), "a connection was cut after {took:?}");
 }
 
 async fn changed_certificate_is_served_without_a_restart(kind: Kind) {
