@@ -80,13 +80,8 @@ pub(super) fn management(
             .closed_connections(endpoint::Listener::Management),
         tls: certificates.management.as_ref().map(|served| Arc::clone(&served.tls)),
     };
-    let client_certificates = ClientCertificates {
-        are_required: config
-            .tls
-            .management
-            .as_ref()
-            .is_some_and(|files| files.client_ca.is_some()),
-    };
+    let asks = config.tls.asks_for_client_certificates();
+    let client_certificates = ClientCertificates(limits.tls.clone().filter(|_| asks));
     let app = move || {
         // Bulk issuance shares the token stores of the workers of the public listener.
         let ledger = token_stores
@@ -94,7 +89,7 @@ pub(super) fn management(
             .next()
             .map(|handle| LedgerAccess::GroupCommit(GroupCommit(handle.clone())));
         actix_web::App::new()
-            .app_data(Data::new(client_certificates))
+            .app_data(Data::new(client_certificates.clone()))
             .configure(|config| {
                 if let Some(ledger) = ledger {
                     config.app_data(Data::new(ledger));

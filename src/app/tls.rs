@@ -1,11 +1,9 @@
 //! TLS of the listeners: the certificates are read at the start, and again when their files change.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use oauth2_actors::metrics::Exporter;
 use oauth2_actors::metrics::catalogue::Metric;
 use oauth2_actors::metrics::catalogue::tls::{CERTIFICATE_EXPIRY, FILES_CURRENT, LISTENERS};
@@ -16,7 +14,7 @@ use crate::http::connection::tls::ServerTls;
 
 pub mod files;
 
-use files::Contents;
+use files::{Contents, Fingerprint, Usable};
 
 /// How often the files are compared with what is served. A read of some KiB each.
 const CHECK: Duration = Duration::from_secs(5);
@@ -28,11 +26,11 @@ pub(super) struct Certificates {
     pub(super) management: Option<Arc<Served>>,
 }
 
-/// What a listener serves TLS with.
+/// The certificate that a listener serves, and the files that it is from.
 #[derive(Debug)]
 pub(super) struct Served {
     files: TlsFiles,
-    pub(super) tls: ServerTls,
+    pub(super) tls: Arc<ServerTls>,
     not_after: AtomicI64,
     is_current: AtomicBool,
 }
@@ -46,9 +44,7 @@ impl Certificates {
             management: start(&config.tls.management)?,
         })
     }
-}
 
-impl Certificates {
     /// Exports when each certificate expires, and whether the files hold what is served.
     pub(super) fn register(&self, exporter: &Exporter) {
         let meter = exporter.meter();
@@ -79,50 +75,58 @@ impl Served {
         let usable = contents.check(files).map_err(Failure::Environment)?;
         let served = Arc::new(Self {
             files: files.clone(),
-            tls: Arc::new(ArcSwap::new(usable.config)),
+            tls: Arc::new(ServerTls::new(usable.config)),
             not_after: usable.not_after.into(),
             is_current: true.into(),
         });
-        actix_web::rt::spawn(Arc::clone(&served).follow(contents));
+        actix_web::rt::spawn(Arc::clone(&served).follow(contents.fingerprint()));
         Ok(served)
     }
 
-    /// The certificate's file, for the log.
-    fn certificate(&self) -> &Path {
-        &self.files.certificate
-    }
-
-    /// Serves what the files hold, for as long as the process lives. What cannot be used is left aside: connections are still accepted
-    /// with what was read before.
-    async fn follow(self: Arc<Self>, mut served: Contents) {
-        let mut problem = None;
+    /// Serves what the files hold, for as long as the process lives. Files that cannot be used are left aside: connections are still
+    /// accepted with what was read before.
+    async fn follow(self: Arc<Self>, mut served: Fingerprint) {
+        let (mut seen, mut reported) = (Ok(served), None);
         loop {
             tokio::time::sleep(CHECK).await;
-            let contents = Contents::read(&self.files);
-            if contents.as_ref().is_ok_and(|contents| *contents == served) {
-                problem = None;
-                self.is_current.store(true, Ordering::Relaxed);
+            let contents = self.read().await;
+            let found = contents.as_ref().map(Contents::fingerprint).map_err(Clone::clone);
+            // The files may be changed one after the other, and piece by piece: only what was found twice counts.
+            if std::mem::replace(&mut seen, found.clone()) != found {
                 continue;
             }
-            match contents.and_then(|contents| Ok((contents.check(&self.files)?, contents))) {
-                Ok((usable, contents)) => {
-                    self.tls.store(usable.config);
-                    self.not_after.store(usable.not_after, Ordering::Relaxed);
-                    self.is_current.store(true, Ordering::Relaxed);
-                    (served, problem) = (contents, None);
-                    tracing::info!(file = %self.certificate().display(), "a changed certificate is served");
-                }
-                // The files may be changed one after the other: a problem counts when it lasts.
-                Err(new) if problem.as_ref() != Some(&new) => problem = Some(new),
-                Err(lasting) => {
-                    if self.is_current.swap(false, Ordering::Relaxed) {
-                        tracing::error!(
-                            problem = lasting,
-                            "changed TLS files are not used; the certificate from before is served"
-                        );
+            let problem = match (&contents, found) {
+                (_, Ok(fingerprint)) if fingerprint == served => None,
+                (Ok(contents), Ok(fingerprint)) => match contents.check(&self.files).and_then(Usable::unexpired) {
+                    Ok(usable) => {
+                        self.tls
+                            .replace(usable.config, fingerprint.client_ca != served.client_ca);
+                        self.not_after.store(usable.not_after, Ordering::Relaxed);
+                        served = fingerprint;
+                        tracing::info!(file = %self.files.certificate.display(), "a changed certificate is served");
+                        None
                     }
-                }
+                    Err(problem) => Some(problem),
+                },
+                (_, Err(problem)) => Some(problem),
+                (Err(problem), _) => Some(problem.clone()),
+            };
+            self.is_current.store(problem.is_none(), Ordering::Relaxed);
+            if problem.is_some() && problem != reported {
+                tracing::error!(
+                    problem,
+                    "changed TLS files are not used; the certificate from before is served"
+                );
             }
+            reported = problem;
         }
+    }
+
+    /// A file system that hangs stops this read only.
+    async fn read(&self) -> Result<Contents, String> {
+        let files = self.files.clone();
+        let read = tokio::task::spawn_blocking(move || Contents::read(&files));
+        read.await
+            .unwrap_or_else(|error| Err(format!("the TLS files cannot be read: {error}")))
     }
 }

@@ -69,6 +69,11 @@ pub struct Tls {
 }
 
 impl Tls {
+    /// Whether the management listener asks for client certificates.
+    pub fn asks_for_client_certificates(&self) -> bool {
+        self.management.as_ref().is_some_and(|files| files.client_ca.is_some())
+    }
+
     pub(super) fn read(values: &mut Values, directory: &Path) -> Option<Self> {
         let public = pair(values, &CERTIFICATE, &PRIVATE_KEY, directory);
         let mut management = pair(values, &MANAGEMENT_CERTIFICATE, &MANAGEMENT_PRIVATE_KEY, directory);

@@ -44,7 +44,7 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 /// How long it may wait until the client reads all of it.
 const WRITE_LIMIT: Duration = Duration::from_mins(1);
 
-/// Why a connection was closed by a deadline, or for another connection.
+/// Why the server closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Closed {
@@ -54,8 +54,10 @@ pub enum Closed {
     Body,
     /// The client did not read.
     Write,
-    /// The TLS handshake failed.
+    /// The TLS handshake failed or did not end.
     Handshake,
+    /// The client cancelled too many requests.
+    Cancelled,
     /// No request came.
     Idle,
     /// There were too many connections, and no other was idle or waiting for its client for longer.

@@ -2,25 +2,35 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use x509_cert::der::Decode;
+use zeroize::Zeroizing;
 
 use crate::config::TlsFiles;
+use crate::tokens::secret;
 
 /// Protocols that a listener offers, the preferred one first (RFC 7301).
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// The contents of the files at one time.
-#[derive(Clone, PartialEq, Eq)]
 pub struct Contents {
     certificate: Vec<u8>,
-    private_key: Vec<u8>,
+    private_key: Zeroizing<Vec<u8>>,
     client_ca: Option<Vec<u8>>,
+}
+
+/// Distinguishes contents without keeping them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint {
+    pair: [u8; 32],
+    /// Of the authorities of client certificates.
+    pub client_ca: Option<[u8; 32]>,
 }
 
 // It holds a private key.
@@ -39,14 +49,34 @@ pub struct Usable {
     pub not_after: i64,
 }
 
+impl Usable {
+    /// Fails if the certificate has expired: there is a better one then.
+    pub fn unexpired(self) -> Result<Self, String> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        if now.is_ok_and(|now| now.as_secs() as i64 > self.not_after) {
+            return Err("the certificate in the TLS files has expired".to_owned());
+        }
+        Ok(self)
+    }
+}
+
 impl Contents {
     /// Reads the files. An error is a sentence that names the file.
     pub fn read(files: &TlsFiles) -> Result<Self, String> {
         Ok(Self {
             certificate: bytes(&files.certificate)?,
-            private_key: bytes(&files.private_key)?,
+            private_key: bytes(&files.private_key)?.into(),
             client_ca: files.client_ca.as_deref().map(bytes).transpose()?,
         })
+    }
+
+    /// What distinguishes these contents from others.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let both = [secret::hash(&self.certificate), secret::hash(&*self.private_key)];
+        Fingerprint {
+            pair: secret::hash(both.concat()),
+            client_ca: self.client_ca.as_ref().map(secret::hash),
+        }
     }
 
     /// Checks the contents. An error is a sentence that names the file and repeats nothing of a private key.
@@ -85,7 +115,14 @@ impl Contents {
             )
         })?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
-        config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| format!("TLS cannot be configured: {error}"))?;
+        if files.client_ca.is_some() {
+            // A resumed session repeats the certificate of the first one without verifying it.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        } else {
+            config.ticketer =
+                aws_lc_rs::Ticketer::new().map_err(|error| format!("TLS cannot be configured: {error}"))?;
+        }
         Ok(Usable {
             config: Arc::new(config),
             not_after,

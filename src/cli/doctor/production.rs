@@ -144,12 +144,7 @@ fn issuer(config: &Config) -> Check {
 /// Whether other machines reach the admin API, or the public listener without a proxy.
 fn listeners(config: &Config) -> Check {
     let mut problems = Vec::new();
-    let has_client_ca = config
-        .tls
-        .management
-        .as_ref()
-        .is_some_and(|files| files.client_ca.is_some());
-    if !is_private(&config.management) && !has_client_ca {
+    if !is_private(&config.management) && !config.tls.asks_for_client_certificates() {
         problems.push(format!(
             "the management listener is on {}: let only operators and monitoring reach it, bind it to a private address, or ask for client certificates",
             config.management.host
@@ -159,13 +154,17 @@ fn listeners(config: &Config) -> Check {
     let has_proxies = !config.server.trusted_proxies.is_empty();
     if !is_loopback(public) && !has_proxies && config.tls.public.is_none() {
         problems.push(
-            "it has neither certificates nor a trusted proxy: set OAUTH2_SERVER_TLS_CERTIFICATE_FILE, or behind a proxy \
+            "the public listener has neither certificates nor a trusted proxy: set OAUTH2_SERVER_TLS_CERTIFICATE_FILE, or behind a proxy \
              OAUTH2_SERVER_TRUSTED_PROXIES, or the address of every client is the proxy's"
                 .to_owned(),
         );
     }
     if problems.is_empty() {
-        return Check::new("listeners", Status::Ok, "only operators reach the management listener");
+        return Check::new(
+            "listeners",
+            Status::Ok,
+            "the management listener is private, or asks for certificates",
+        );
     }
     Check::new("listeners", Status::Warning, problems.join("; "))
 }

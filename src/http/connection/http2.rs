@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix_http::error::PayloadError;
@@ -15,20 +15,21 @@ use actix_http::{BoxedPayloadStream, ConnectionType, HttpMessage, Payload, Reque
 use actix_service::Service;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode, Version};
+use actix_web::http::{Method, StatusCode, Uri, Version, uri};
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use futures_util::{StreamExt, TryStreamExt};
 use http_body_util::BodyDataStream;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http2::Builder;
 use hyper::{header, http};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Notify;
 
+use super::Closed;
 use super::requests::{InFlight, Requests};
+use super::socket::ClientCertificate;
 use super::stream::Stream;
-use super::tls::ClientCertificate;
 use super::watch::Watch;
 
 /// Requests of a connection that may be in flight.
@@ -36,6 +37,19 @@ const MAX_REQUESTS: u32 = 128;
 
 /// How long a connection takes new requests. Clients then open another one, which a load balancer may lead to another node.
 const MAX_AGE: Duration = Duration::from_mins(15);
+
+/// How long the requests in flight may take once the connection takes no new ones; the watch allows as much.
+const GRACE: Duration = Duration::from_mins(1);
+
+/// The headers of a request, bytes, as HTTP/2 counts them.
+const MAX_HEADERS: u32 = 16 << 10;
+
+/// Bytes of a body, and of all bodies of a connection, that a client may send before a handler reads them.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+
+/// The largest piece of a body that is handed over at once, bytes.
+const PIECE: usize = 16 << 10;
 
 /// Headers of HTTP/1.1 that describe a connection (RFC 9113 section 8.2.2).
 const OF_CONNECTION: [header::HeaderName; 3] = [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE];
@@ -52,52 +66,68 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread {
     }
 }
 
-/// Serves a connection until it ends. Once `stopping` is ready it takes no new requests.
-pub async fn serve<S, B>(
-    stream: Stream,
-    peer: Option<SocketAddr>,
-    app: Rc<S>,
-    watch: Rc<Watch>,
-    stopping: impl Future<Output = ()>,
-) where
-    S: Service<Request> + 'static,
-    S::Response: Into<Response<B>>,
-    S::Error: Into<Response<BoxBody>>,
-    S::Future: 'static,
-    B: MessageBody + 'static,
-{
-    let service = Bridge {
-        app,
-        peer,
-        has_certificate: stream.has_client_certificate(),
-        requests: Requests::new(watch),
-        closing: Rc::default(),
-    };
-    let closing = Rc::clone(&service.closing);
-    let connection = Builder::new(OnThisThread)
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_REQUESTS)
-        .serve_connection(TokioIo::new(stream), Serve(Rc::new(service), PhantomData));
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        // The client broke the connection or the protocol; it knows.
-        _ = connection.as_mut() => return,
-        () = stopping => {}
-        () = closing.notified() => {}
-        () = tokio::time::sleep(MAX_AGE) => {}
+/// A connection whose client has chosen HTTP/2.
+pub struct Connection {
+    /// Its bytes.
+    pub stream: Stream,
+    /// The address of its client.
+    pub peer: Option<SocketAddr>,
+    /// Its watch.
+    pub watch: Rc<Watch>,
+    /// How long it is kept without a request.
+    pub idle: Duration,
+}
+
+impl Connection {
+    /// Serves the connection until it ends; `Some`: the server has closed it. Once `stopping` is ready, it takes no new requests.
+    pub async fn serve<S, B>(self, app: Rc<S>, stopping: impl Future<Output = ()>) -> Option<Closed>
+    where
+        S: Service<Request> + 'static,
+        S::Response: Into<Response<B>>,
+        S::Error: Into<Response<BoxBody>>,
+        S::Future: 'static,
+        B: MessageBody + 'static,
+    {
+        let requests = Requests::new(self.watch);
+        let bridge = Rc::new(Bridge {
+            app,
+            peer: self.peer,
+            certificate: self.stream.client_certificate(),
+            requests: Rc::clone(&requests),
+            closing: Notify::new(),
+        });
+        let connection = Builder::new(OnThisThread)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_REQUESTS)
+            .max_header_list_size(MAX_HEADERS)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .serve_connection(TokioIo::new(self.stream), Serve(Rc::clone(&bridge), PhantomData));
+        let mut connection = std::pin::pin!(connection);
+        let closed = tokio::select! {
+            // The client broke the connection or the protocol; it knows.
+            _ = connection.as_mut() => return None,
+            () = requests.too_many_cancelled() => return Some(Closed::Cancelled),
+            () = requests.rest_for(self.idle) => Some(Closed::Idle),
+            () = stopping => None,
+            () = bridge.closing.notified() => None,
+            () = tokio::time::sleep(MAX_AGE) => None,
+        };
+        connection.as_mut().graceful_shutdown();
+        // The watch ends requests that take too long, but not a client that leaves the end of the connection unanswered.
+        let _ = tokio::time::timeout(GRACE, connection).await;
+        closed
     }
-    connection.as_mut().graceful_shutdown();
-    let _ = connection.await;
 }
 
 /// The application, and what it is given of the connection.
 struct Bridge<S> {
     app: Rc<S>,
     peer: Option<SocketAddr>,
-    has_certificate: bool,
+    certificate: Option<ClientCertificate>,
     requests: Rc<Requests>,
     /// Notified by a response after which the application wants the connection closed.
-    closing: Rc<Notify>,
+    closing: Notify,
 }
 
 /// The service that `hyper` calls.
@@ -145,18 +175,36 @@ impl<S> Bridge<S> {
         let head = request.head_mut();
         head.version = Version::HTTP_2;
         head.method = Method::from_bytes(parts.method.as_str().as_bytes()).ok()?;
-        head.uri = parts.uri.to_string().parse().ok()?;
+        head.uri = uri(&parts.uri)?;
         head.peer_addr = self.peer;
         for (name, value) in &parts.headers {
             let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
             head.headers
                 .append(name, HeaderValue::from_bytes(value.as_bytes()).ok()?);
         }
-        if self.has_certificate {
-            request.extensions_mut().insert(ClientCertificate);
+        if let Some(certificate) = self.certificate {
+            request.extensions_mut().insert(certificate);
         }
         Some(request)
     }
+}
+
+/// The target of a request, part by part: as one text, bytes could move between the parts.
+fn uri(target: &http::Uri) -> Option<Uri> {
+    let mut parts = uri::Parts::default();
+    parts.authority = match target.authority() {
+        Some(authority) => Some(authority.as_str().parse().ok()?),
+        None => None,
+    };
+    parts.path_and_query = match target.path_and_query() {
+        Some(path) => Some(path.as_str().parse().ok()?),
+        None => None,
+    };
+    // An authority with a path needs a scheme.
+    if parts.authority.is_some() && parts.path_and_query.is_some() {
+        parts.scheme = target.scheme_str().and_then(|scheme| scheme.parse().ok());
+    }
+    Uri::from_parts(parts).ok()
 }
 
 fn to_hyper(response: Response<BoxBody>, is_head: bool, in_flight: InFlight) -> http::Response<ResponseBody> {
@@ -165,8 +213,13 @@ fn to_hyper(response: Response<BoxBody>, is_head: bool, in_flight: InFlight) -> 
     let mut converted = http::Response::new(ResponseBody {
         // The response to HEAD has the header fields of the body, and no body.
         body: (!is_head).then_some(body),
-        _in_flight: in_flight,
+        rest: Bytes::new(),
+        in_flight,
     });
+    if converted.body().is_end_stream() {
+        // It is asked for nothing.
+        converted.body_mut().in_flight.is_answered();
+    }
     *converted.status_mut() = http::StatusCode::from_u16(response.status().as_u16()).unwrap_or_default();
     for (name, value) in response.headers() {
         let name = http::HeaderName::from_bytes(name.as_str().as_bytes());
@@ -186,32 +239,43 @@ fn to_hyper(response: Response<BoxBody>, is_head: bool, in_flight: InFlight) -> 
 #[derive(Debug)]
 struct ResponseBody {
     body: Option<BoxBody>,
-    _in_flight: InFlight,
+    /// What is left of the last piece of the body.
+    rest: Bytes,
+    in_flight: InFlight,
 }
 
-impl hyper::body::Body for ResponseBody {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Box<dyn StdError + Send + Sync>;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(body) = &mut self.get_mut().body else {
+        let this = self.get_mut();
+        this.in_flight.is_answered();
+        let Some(body) = &mut this.body else {
             return Poll::Ready(None);
         };
-        let next = Pin::new(body).poll_next(context);
-        next.map(|next| next.map(|data| data.map(Frame::data).map_err(|error| error.to_string().into())))
+        if this.rest.is_empty() {
+            match ready!(Pin::new(body).poll_next(context)) {
+                Some(Ok(data)) => this.rest = data,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.to_string().into()))),
+                None => return Poll::Ready(None),
+            }
+        }
+        // `hyper` buffers a piece whatever the window of the client, then asks for the next one.
+        let piece = this.rest.split_to(this.rest.len().min(PIECE));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body
-            .as_ref()
-            .is_none_or(|body| matches!(body.size(), BodySize::None | BodySize::Sized(0)))
+        let has_ended = |body: &BoxBody| matches!(body.size(), BodySize::None | BodySize::Sized(0));
+        self.rest.is_empty() && self.body.as_ref().is_none_or(has_ended)
     }
 
     fn size_hint(&self) -> SizeHint {
         match self.body.as_ref().map(MessageBody::size) {
-            Some(BodySize::Sized(length)) => SizeHint::with_exact(length),
+            Some(BodySize::Sized(length)) => SizeHint::with_exact(length + self.rest.len() as u64),
             Some(BodySize::Stream) => SizeHint::default(),
-            Some(BodySize::None) | None => SizeHint::with_exact(0),
+            Some(BodySize::None) | None => SizeHint::with_exact(self.rest.len() as u64),
         }
     }
 }

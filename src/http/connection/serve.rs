@@ -21,7 +21,7 @@ use futures_util::future::LocalBoxFuture;
 use oauth2_actors::metrics::ByLabel;
 
 use super::stream::Stream;
-use super::tls::{self, ClientCertificate, ServerTls};
+use super::tls::{self, ServerTls};
 use super::watch::{Watch, Watched};
 use super::{Closed, HEAD_DEADLINE, http2};
 
@@ -48,7 +48,7 @@ pub struct Limits {
     /// Counts connections that were closed by a deadline.
     pub closed: Arc<ByLabel<Closed>>,
     /// The listener serves TLS with it; `None`: plain HTTP/1.1.
-    pub tls: Option<ServerTls>,
+    pub tls: Option<Arc<ServerTls>>,
 }
 
 /// Binds a listener; the server runs when it is spawned. `app` makes the application of each worker.
@@ -126,18 +126,25 @@ where
                 .client_request_timeout(HEAD_DEADLINE)
                 .client_disconnect_timeout(DISCONNECT_DEADLINE)
                 .on_connect_ext(|stream: &Stream, extensions| {
-                    if stream.has_client_certificate() {
-                        extensions.insert(ClientCertificate);
+                    if let Some(certificate) = stream.client_certificate() {
+                        extensions.insert(certificate);
                     }
                 })
                 .h1(fn_factory(move || {
                     let app = Rc::clone(&app_of_http1);
                     async move { Ok::<_, ()>(app) }
                 }));
+            let idle = limits.idle;
             Ok(Connections {
                 http1: Rc::new(boxed::service(http1.new_service(()).await?)),
                 http2: Rc::new(move |stream, peer, watch| {
-                    Box::pin(http2::serve(stream, peer, Rc::clone(&app), watch, stopping()))
+                    let connection = http2::Connection {
+                        stream,
+                        peer,
+                        watch,
+                        idle,
+                    };
+                    Box::pin(connection.serve(Rc::clone(&app), stopping()))
                 }),
                 limits,
             })
@@ -145,7 +152,15 @@ where
     }
 }
 
-type Http2 = dyn Fn(Stream, Option<SocketAddr>, Rc<Watch>) -> LocalBoxFuture<'static, ()>;
+/// Whether the client closed the connection, as probes of a port do.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
+}
+
+type Http2 = dyn Fn(Stream, Option<SocketAddr>, Rc<Watch>) -> LocalBoxFuture<'static, Option<Closed>>;
 
 /// Serves the connections of a worker, each with its watch.
 struct Connections {
@@ -169,14 +184,21 @@ impl Service<TcpStream> for Connections {
         let (watch, limits) = (Rc::clone(&open.0), self.limits.clone());
         let (http1, http2) = (Rc::clone(&self.http1), Rc::clone(&self.http2));
         let connection = async move {
-            let Ok(socket) = tls::accept(socket, limits.tls.as_ref()).await else {
-                limits.closed.of(Closed::Handshake).add(1);
-                return Ok(());
+            let socket = match tls::accept(socket, limits.tls.as_ref(), &watch).await {
+                Ok(socket) => socket,
+                Err(error) => {
+                    if !is_gone(&error) {
+                        limits.closed.of(Closed::Handshake).add(1);
+                    }
+                    return Ok(());
+                }
             };
             let is_http2 = socket.is_http2();
             let stream = Stream::new(socket, Rc::clone(&watch));
             if is_http2 {
-                http2(stream, peer, watch).await;
+                if let Some(why) = http2(stream, peer, watch).await {
+                    limits.closed.of(why).add(1);
+                }
                 Ok(())
             } else {
                 http1.call((stream, peer)).await

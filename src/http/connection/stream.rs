@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::framing::Framing;
-use super::socket::Socket;
+use super::socket::{ClientCertificate, Socket};
 use super::watch::Watch;
 
 /// A socket that reports writes to the watch of its connection and, of HTTP/1.1, reads; there it hides offers to upgrade.
@@ -33,9 +33,9 @@ impl Stream {
         }
     }
 
-    /// Whether the client presented a certificate.
-    pub fn has_client_certificate(&self) -> bool {
-        self.socket.has_client_certificate()
+    /// The certificate of the client.
+    pub fn client_certificate(&self) -> Option<ClientCertificate> {
+        self.socket.client_certificate()
     }
 
     /// Follows the bytes of `buffer` from `begin` on. Returns whether any remain for the reader.

@@ -226,7 +226,10 @@ impl Opener {
             Ok(Ok(opened)) => {
                 if opened.is_elsewhere {
                     self.generations.end_all();
-                    self.server_change.record();
+                    // Two poolers lead to the same server.
+                    if self.pooler == Pooler::None {
+                        self.server_change.record();
+                    }
                 }
                 Ok(opened)
             }
