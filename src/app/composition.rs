@@ -26,6 +26,7 @@ use super::services::{Base, Services};
 use crate::config::Config;
 use crate::config::embedded::ServerSecrets;
 use crate::failure::Failure;
+use crate::service::authenticate::foreign_secrets::ForeignSecrets;
 use crate::service::published_keys::PublishedKeys;
 use crate::service::readiness::Readiness;
 use crate::service::store_access::{Gateway, StoreAccess};
@@ -107,6 +108,13 @@ impl Composition {
             instruments: Arc::clone(&instruments),
         };
         let services = Services::new(config, &base).map_err(Failure::environment)?;
+        let foreign = ForeignSecrets::new(
+            config.server.workers / 2,
+            services.clients.store.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&instruments),
+        )
+        .map_err(Failure::environment)?;
         let readiness = Arc::new(Readiness {
             accepting: AtomicBool::new(false),
             actors: actors.system.statuses(),
@@ -128,6 +136,7 @@ impl Composition {
             keys: &keys,
             ids: &ids,
             clock: &clock,
+            foreign: &foreign,
         });
         watch_mailboxes(&exporter.meter(), actors.system.watched_mailboxes());
         let sources = Sources {
@@ -142,6 +151,7 @@ impl Composition {
             keys,
             removed_early: Arc::clone(&actors.removed_early),
             failures: Arc::clone(&actors.failures),
+            foreign,
             timing: config.keys,
             clock,
             bus: actors.bus.clone(),

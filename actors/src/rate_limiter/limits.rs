@@ -34,6 +34,8 @@ type Clients = Governor<u64, DashMapStateStore<u64>, DefaultClock, StateInformat
 pub struct Limits {
     failures: Governor<u64, SharedTable, DefaultClock>,
     failure_burst: NonZeroU32,
+    /// The time in which an empty bucket of failures is full again.
+    failure_window: Duration,
     table: Arc<BucketTable>,
     clients: DashMap<Rate, Arc<Clients>>,
     hasher: RandomState,
@@ -69,6 +71,7 @@ impl Limits {
                 DefaultClock::default(),
             ),
             failure_burst: options.rate.burst(),
+            failure_window: quota(options.rate).replenish_interval() * options.rate.burst().get(),
             table,
             clients: DashMap::new(),
             hasher: RandomState::new(),
@@ -81,6 +84,14 @@ impl Limits {
     /// the time until one more would not.
     pub fn record_failure(&self, client_id: &str, address: IpAddr) -> Option<Duration> {
         self.failed(BucketTable::key(&self.hasher, (client_id, network(address))))
+    }
+
+    /// Whether one more failure of `client_id` from `address` would exceed the rate. Counts nothing.
+    pub fn are_failures_exhausted(&self, client_id: &str, address: IpAddr) -> bool {
+        let key = BucketTable::key(&self.hasher, (client_id, network(address)));
+        self.table
+            .time_until_full(key)
+            .is_some_and(|left| left > self.failure_window)
     }
 
     /// Counts a failure. Each node allows its share of the rate: a failure weighs as much as there are nodes.
@@ -224,9 +235,10 @@ mod tests {
     fn failures_up_to_the_rate_are_allowed_and_the_next_exceeds_it() {
         let (limits, address) = (limits(), IpAddr::from([192, 0, 2, 1]));
         let within = (0..100)
-            .filter(|_| limits.record_failure("ci", address).is_none())
+            .filter(|_| !limits.are_failures_exhausted("ci", address) && limits.record_failure("ci", address).is_none())
             .count();
         assert_eq!(within, 100);
+        assert!(limits.are_failures_exhausted("ci", address) && !limits.are_failures_exhausted("other", address));
         let wait = limits.record_failure("ci", address).unwrap();
         assert!(wait <= Duration::from_millis(600), "{wait:?}");
         assert_eq!(limits.record_failure("other", address), None);

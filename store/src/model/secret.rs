@@ -28,7 +28,9 @@ pub struct ForeignHash {
 // A weak secret could be guessed from it.
 impl fmt::Debug for ForeignHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ForeignHash").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("ForeignHash")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,6 +60,11 @@ impl SecretVerifier {
             Self::Foreign(foreign) => &foreign.id,
             Self::Replaced(replaced) => &replaced.id,
         }
+    }
+
+    /// Whether both are of the same secret, as far as their hashes tell.
+    pub fn is_same_secret(&self, other: &Self) -> bool {
+        self.id() == other.id() || (self.fast().is_some() && self.fast() == other.fast())
     }
 
     /// SHA-256 of the secret, unless only another product's hash is known.

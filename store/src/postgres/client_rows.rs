@@ -57,7 +57,9 @@ fn select(rest: &str) -> String {
          FROM clients c {rest}",
         SECRET_COLUMNS
             .map(|column| {
-                format!("ARRAY(SELECT s.{column} FROM client_secrets s WHERE s.client_id = c.client_id ORDER BY s.id DESC)")
+                format!(
+                    "ARRAY(SELECT s.{column} FROM client_secrets s WHERE s.client_id = c.client_id ORDER BY s.id DESC)"
+                )
             })
             .join(", ")
     )
