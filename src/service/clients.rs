@@ -21,6 +21,7 @@ pub mod field;
 mod foreign_hashes;
 mod hash_schemes;
 pub mod import;
+pub mod import_notes;
 pub mod metadata;
 pub mod policy;
 pub mod precondition;

@@ -34,8 +34,8 @@ type Clients = Governor<u64, DashMapStateStore<u64>, DefaultClock, StateInformat
 pub struct Limits {
     failures: Governor<u64, SharedTable, DefaultClock>,
     failure_burst: NonZeroU32,
-    /// The time in which an empty bucket of failures is full again.
-    failure_window: Duration,
+    /// The time in which a bucket of failures gains one.
+    failure_interval: Duration,
     table: Arc<BucketTable>,
     clients: DashMap<Rate, Arc<Clients>>,
     hasher: RandomState,
@@ -71,7 +71,7 @@ impl Limits {
                 DefaultClock::default(),
             ),
             failure_burst: options.rate.burst(),
-            failure_window: quota(options.rate).replenish_interval() * options.rate.burst().get(),
+            failure_interval: quota(options.rate).replenish_interval(),
             table,
             clients: DashMap::new(),
             hasher: RandomState::new(),
@@ -89,20 +89,23 @@ impl Limits {
     /// Whether one more failure of `client_id` from `address` would exceed the rate. Counts nothing.
     pub fn are_failures_exhausted(&self, client_id: &str, address: IpAddr) -> bool {
         let key = BucketTable::key(&self.hasher, (client_id, network(address)));
-        self.table
-            .time_until_full(key)
-            .is_some_and(|left| left > self.failure_window)
+        let room = self.failure_burst.get() - self.failure_weight().get();
+        let left = self.table.time_until_full(key);
+        left.is_some_and(|left| left > self.failure_interval * room)
     }
 
     /// Counts a failure. Each node allows its share of the rate: a failure weighs as much as there are nodes.
     fn failed(&self, key: u64) -> Option<Duration> {
-        let nodes = self.nodes.as_ref().map_or(NonZeroU32::MIN, CountNodes::get);
-        let weight = nodes.min(self.failure_burst);
-        match self.failures.check_key_n(&key, weight) {
+        match self.failures.check_key_n(&key, self.failure_weight()) {
             Ok(decision) => Some(decision.err()?.wait_time_from(DefaultClock::default().now())),
             // Not reached: the weight is within the capacity.
             Err(_) => None,
         }
+    }
+
+    fn failure_weight(&self) -> NonZeroU32 {
+        let nodes = self.nodes.as_ref().map_or(NonZeroU32::MIN, CountNodes::get);
+        nodes.min(self.failure_burst)
     }
 
     /// As [`Self::spend_here`]; where all nodes share the client's bucket, from what this one has leased of it.

@@ -18,8 +18,9 @@ use crate::cli::progress::Progress;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::service::clients::import::{
-    DuplicateCheck, ExistingClients, ImportNotes, ImportOptions, ImportPlan, ImportRow, LineRange, RowError,
+    DuplicateCheck, ExistingClients, ImportOptions, ImportPlan, ImportRow, LineRange, RowError,
 };
+use crate::service::clients::import_notes::ImportNotes;
 use crate::service::clients::text::{RowReader, TextFormat};
 use crate::service::error::ServiceError;
 

@@ -255,11 +255,13 @@ impl ForeignHash {
         secret::hash([&[0xff], self.text().as_bytes()].concat())
     }
 
-    /// Whether this is the hash of a presented secret. Slow.
+    /// Whether this is the hash of a presented secret. Slow. A secret with a NUL byte never matches: HMAC, and with it PBKDF2 and scrypt, ignores
+    /// NULs at the end, and bcrypt ends or repeats a secret at one.
     pub fn matches(&self, presented: &str) -> bool {
         let presented = presented.as_bytes();
         // An empty secret authenticates nowhere.
         !presented.is_empty()
+            && !presented.contains(&0)
             && match self {
                 Self::Bcrypt(hash) => hash.matches(presented),
                 Self::Pbkdf2(hash) => hash.matches(presented),

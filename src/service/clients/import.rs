@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::changes::Change;
 use super::checks;
 use super::field::Field;
+use super::import_notes::ImportNotes;
 use super::metadata::ClientRequest;
 use super::registration::{self, GeneratedCredentials, RegistrationDefaults};
 use super::secrets::{self, RowSecret};
@@ -161,6 +162,15 @@ impl ImportRow {
         Ok(client)
     }
 
+    fn notes(&self) -> ImportNotes {
+        let is_truncating = self.secrets.iter().any(|secret| secret.is_truncating);
+        let default_expiry = self.secrets.iter().filter(|secret| secret.has_default_expiry());
+        ImportNotes {
+            truncating: is_truncating.into(),
+            default_expiry: default_expiry.count() as u64,
+        }
+    }
+
     /// The secrets of the row as they are to be stored.
     fn resolved(&self, current: Option<&Client>, now: i64) -> Box<[ClientSecret]> {
         self.secrets.iter().map(|secret| secret.resolve(current, now)).collect()
@@ -285,47 +295,6 @@ fn wrong_type(error: &serde_path_to_error::Error<serde_json::Error>) -> RowError
     format!("{} must be {wanted}", error.path())
 }
 
-/// What an operator should know about the clients of an import.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct ImportNotes {
-    /// Clients with hashes that ignore the end of a long secret.
-    truncating: u64,
-    /// Previous secrets whose rows do not say when they expire.
-    default_expiry: u64,
-}
-
-impl ImportNotes {
-    fn add_row(&mut self, row: &ImportRow) {
-        self.truncating += u64::from(row.secrets.iter().any(|secret| secret.is_truncating));
-        self.default_expiry += row.secrets.iter().filter(|secret| secret.has_default_expiry()).count() as u64;
-    }
-
-    /// Adds those of other rows.
-    pub fn add(&mut self, other: Self) {
-        self.truncating += other.truncating;
-        self.default_expiry += other.default_expiry;
-    }
-
-    /// The notes as sentences.
-    pub fn sentences(&self) -> Vec<String> {
-        let mut sentences = Vec::new();
-        if self.truncating > 0 {
-            sentences.push(format!(
-                "{} clients have bcrypt hashes: bcrypt verifies the first 72 bytes of a secret only, so a longer secret verifies by its \
-                 beginning and keeps its slow hash",
-                self.truncating
-            ));
-        }
-        if self.default_expiry > 0 {
-            sentences.push(format!(
-                "{} previous secrets without expires_at expire in 30 days",
-                self.default_expiry
-            ));
-        }
-        sentences
-    }
-}
-
 /// What rows do to the store, together.
 #[derive(Default)]
 pub struct ImportPlan {
@@ -362,14 +331,14 @@ impl ImportPlan {
         for (lines, row) in rows {
             match row.judge(current.get(row.client_id()), defaults, now, options) {
                 Ok(Outcome::New(client, generated)) => {
-                    plan.notes.add_row(row);
+                    plan.notes.add(row.notes());
                     plan.secrets
                         .extend(generated.map(|secret| (Arc::clone(&client.client_id), secret)));
                     plan.new.push(*client);
                 }
                 Ok(Outcome::Changed(after)) => {
                     if let Some(before) = current.remove(row.client_id()) {
-                        plan.notes.add_row(row);
+                        plan.notes.add(row.notes());
                         plan.changed_at.push(*lines);
                         plan.changed.push(Change { before, after: *after });
                     }

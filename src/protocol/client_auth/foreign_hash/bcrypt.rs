@@ -1,7 +1,6 @@
 //! bcrypt: `$2b$12$`, then 22 characters of salt and 31 of hash. Variants 2a, 2b and 2y are computed alike.
 //!
-//! bcrypt ignores what follows byte 72 of a secret. A NUL byte ends a secret in some implementations and repeats its beginning in others, so
-//! a secret with one never matches.
+//! bcrypt ignores what follows byte 72 of a secret.
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -90,7 +89,7 @@ impl Bcrypt {
         if self.after_sha256 {
             return self.matches_key(hex::encode(secret::hash(presented)).as_bytes());
         }
-        !presented.contains(&0) && self.matches_key(presented)
+        self.matches_key(presented)
     }
 
     fn matches_key(&self, key: &[u8]) -> bool {

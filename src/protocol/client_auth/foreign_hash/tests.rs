@@ -15,6 +15,26 @@ struct Vector {
     scheme: Option<String>,
 }
 
+#[test]
+fn vectors_of_every_product_are_there() {
+    for product in [
+        "golang.org",
+        "Ory Hydra",
+        "Authelia",
+        "Spring Security",
+        "bcrypt",
+        "passlib",
+        "Django",
+        "argon2-cffi",
+        "hashlib",
+    ] {
+        assert!(
+            vectors().iter().any(|vector| vector.made_by.starts_with(product)),
+            "{product}"
+        );
+    }
+}
+
 fn vectors() -> Vec<Vector> {
     VECTORS
         .lines()
