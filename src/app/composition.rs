@@ -53,6 +53,18 @@ pub(super) struct Composition {
     pub(super) readiness: Arc<Readiness>,
 }
 
+/// The verification of slow hashes, on half as many threads as there are workers.
+fn foreign_secrets(
+    config: &Config,
+    services: &Services,
+    clock: &Arc<StoreClock>,
+    instruments: &Arc<Instruments>,
+) -> Result<ForeignSecrets, Failure> {
+    let store = services.clients.store.clone();
+    let threads = config.server.workers / 2;
+    ForeignSecrets::new(threads, store, Arc::clone(clock), Arc::clone(instruments)).map_err(Failure::environment)
+}
+
 impl Composition {
     /// Starts the actors and wires the services.
     pub(super) fn new(
@@ -108,13 +120,7 @@ impl Composition {
             instruments: Arc::clone(&instruments),
         };
         let services = Services::new(config, &base).map_err(Failure::environment)?;
-        let foreign = ForeignSecrets::new(
-            config.server.workers / 2,
-            services.clients.store.clone(),
-            Arc::clone(&clock),
-            Arc::clone(&instruments),
-        )
-        .map_err(Failure::environment)?;
+        let foreign = foreign_secrets(config, &services, &clock, &instruments)?;
         let readiness = Arc::new(Readiness {
             accepting: AtomicBool::new(false),
             actors: actors.system.statuses(),

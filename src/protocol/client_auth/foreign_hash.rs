@@ -4,8 +4,6 @@
 //! an unsalted SHA-256 is what this server stores itself, and so is the SHA-256 of a strong secret in clear. Everything else stays the hash
 //! that it is until its secret is presented.
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-
 use crate::tokens::secret;
 
 mod argon2;
@@ -21,18 +19,13 @@ use argon2::Argon2;
 use bcrypt::Bcrypt;
 use cost::Cost;
 use digests::Digest;
+use fields::Problem;
 use pbkdf2::Pbkdf2;
 pub use scheme::Scheme;
 use scrypt::Scrypt;
 
-/// The rest of a sentence that begins with the name of a field. It never repeats the hash.
-pub type Problem = String;
-
 /// The longest text, bytes.
 const MAX_LENGTH: usize = 1024;
-
-/// Bytes of a hash. Fewer were cut.
-const HASH_BYTES: std::ops::RangeInclusive<usize> = 16..=128;
 
 /// The longest secret in clear, characters.
 const MAX_PLAIN: usize = 256;
@@ -294,11 +287,6 @@ impl ForeignHash {
             Self::Digest(_) => Cost::NONE,
         }
     }
-}
-
-/// Compares in constant time.
-fn equal(computed: &[u8], stored: &[u8]) -> bool {
-    verify_slices_are_equal(computed, stored).is_ok()
 }
 
 #[cfg(test)]

@@ -111,13 +111,11 @@ impl ForeignSecrets {
                 return Err(error.into());
             }
         };
-        match timeout_at(deadline.into(), ended(outcome)).await {
-            Ok(found) => found.ok_or(ServiceError::Ask(AskError::Crashed)),
-            Err(_) => {
-                inner.instruments.foreign_check(ForeignCheck::Late);
-                Err(AskError::Deadline.into())
-            }
-        }
+        let Ok(found) = timeout_at(deadline.into(), ended(outcome)).await else {
+            inner.instruments.foreign_check(ForeignCheck::Late);
+            return Err(AskError::Deadline.into());
+        };
+        found.ok_or(ServiceError::Ask(AskError::Crashed))
     }
 
     /// Counts the outcome of a verification, and replaces the hash if the secret allows that. Independent of the request, whose caller may give up.
@@ -170,8 +168,10 @@ async fn ended(mut outcome: tokio::sync::watch::Receiver<Option<bool>>) -> Optio
 
 impl Inner {
     fn key(&self, attempt: Attempt<'_>) -> Key {
-        // The first two have a fixed length.
-        secret::hash([&self.salt[..], &attempt.hash.id, attempt.presented.as_bytes()].concat())
+        // With the client: each of several clients with the same hash has its hash replaced. All but the last have a fixed length.
+        let client = secret::hash(attempt.client_id.as_bytes());
+        let parts = [&self.salt[..], &attempt.hash.id, &client, attempt.presented.as_bytes()];
+        secret::hash(parts.concat())
     }
 
     async fn replace(&self, client_id: &str, foreign_id: [u8; 32], hash: [u8; 32], audit: AuditEntry) -> Result<bool> {

@@ -60,13 +60,12 @@ pub fn register(
     reject_created_at(request)?;
     let client_id = request.client_id.value().cloned().unwrap_or(generated.client_id);
     checks::id(&client_id)?;
-    let (verifier, secret) = match given_hash(request)? {
-        Some(verifier) => (verifier, None),
-        None => {
-            let secret = request.client_secret.value().cloned().unwrap_or(generated.secret);
-            checks::secret(&secret)?;
-            (SecretVerifier::Fast(secret::hash(&secret)), Some(secret))
-        }
+    let (verifier, secret) = if let Some(verifier) = given_hash(request)? {
+        (verifier, None)
+    } else {
+        let secret = request.client_secret.value().cloned().unwrap_or(generated.secret);
+        checks::secret(&secret)?;
+        (SecretVerifier::Fast(secret::hash(&secret)), Some(secret))
     };
     let mut client = Client {
         secrets: [ClientSecret {

@@ -132,7 +132,6 @@ async fn two_nodes_replace_a_hash_once() {
     let requests = ids.iter().flat_map(|id| nodes.iter().map(move |node| (id, node)));
     let statuses = join_all(requests.map(async |(id, node)| status(node, id, &secret).await)).await;
     assert!(statuses.iter().all(|status| *status == StatusCode::OK), "{statuses:?}");
-    eprintln!("{:?} {}", slow(&nodes[0]).await, nodes[0].process.stderr());
     until(PATIENCE, "all hashes are replaced", async || {
         slow(&nodes[0]).await.is_empty()
     })

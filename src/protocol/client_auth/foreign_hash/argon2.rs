@@ -3,7 +3,8 @@
 use argon2::{Algorithm, Params, Version};
 
 use super::cost::{ARGON2_BLOCK, Cost};
-use super::{Problem, Scheme, equal, fields};
+use super::fields::{self, Problem, equal};
+use super::scheme::Scheme;
 
 /// The shortest salt, bytes: no implementation takes a shorter one.
 const MIN_SALT: usize = 8;

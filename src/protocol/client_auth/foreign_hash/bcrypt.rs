@@ -6,7 +6,8 @@ use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::cost::{BCRYPT_ROUND, Cost};
-use super::{Problem, Scheme, equal, fields};
+use super::fields::{self, Problem, equal};
+use super::scheme::Scheme;
 use crate::tokens::secret;
 
 /// Bytes of a secret that are verified, with the NUL that ends a shorter one.

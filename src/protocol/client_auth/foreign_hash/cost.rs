@@ -2,7 +2,7 @@
 //!
 //! The times are those of one core of the machine that `docs/performance.md` names, rounded up by a quarter.
 
-use super::Problem;
+use super::fields::Problem;
 
 /// The longest time of a try, nanoseconds.
 const MAX_NANOS: f64 = 1e9;

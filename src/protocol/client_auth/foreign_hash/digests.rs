@@ -2,7 +2,8 @@
 
 use aws_lc_rs::digest::{Algorithm, SHA256, SHA512, digest};
 
-use super::{Problem, Scheme, equal, fields};
+use super::fields::{self, Problem, equal};
+use super::scheme::Scheme;
 
 /// Rounds of Spring Security's `StandardPasswordEncoder`.
 const STANDARD_ROUNDS: usize = 1024;

@@ -1,9 +1,16 @@
 //! Parts of a hash's text.
 
+use std::ops::RangeInclusive;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::{HASH_BYTES, Problem};
+/// The rest of a sentence that begins with the name of a field. It never repeats the hash.
+pub type Problem = String;
+
+/// Bytes of a hash. Fewer were cut.
+const HASH_BYTES: RangeInclusive<usize> = 16..=128;
 
 /// base64 with or without padding, but with one spelling of the last character.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -58,6 +65,11 @@ pub(super) fn hash(bytes: Vec<u8>) -> Result<Vec<u8>, Problem> {
         "has a hash of {} bytes instead of {least} to {most}; it may have been cut",
         bytes.len()
     ))
+}
+
+/// Compares in constant time.
+pub(super) fn equal(computed: &[u8], stored: &[u8]) -> bool {
+    verify_slices_are_equal(computed, stored).is_ok()
 }
 
 /// Splits a text at `$` into exactly so many parts.

@@ -11,7 +11,8 @@ use std::num::NonZeroU32;
 use aws_lc_rs::pbkdf2::{Algorithm, PBKDF2_HMAC_SHA1, PBKDF2_HMAC_SHA256, PBKDF2_HMAC_SHA512, verify};
 
 use super::cost::{Cost, PBKDF2_ITERATIONS};
-use super::{Problem, Scheme, fields};
+use super::fields::{self, Problem};
+use super::scheme::Scheme;
 
 /// The hash function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 use scrypt::{Params, scrypt};
 
 use super::cost::{Cost, SCRYPT_BLOCK};
-use super::{Problem, equal, fields};
+use super::fields::{self, Problem, equal};
 
 /// A hash of scrypt.
 #[derive(Clone, PartialEq, Eq)]

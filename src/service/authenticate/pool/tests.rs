@@ -35,8 +35,7 @@ async fn ended(verification: Verification) -> Option<bool> {
             timeout(Duration::from_secs(30), wait)
                 .await
                 .unwrap()
-                .map(|found| *found)
-                .unwrap_or(None)
+                .map_or(None, |found| *found)
         }
     }
 }
