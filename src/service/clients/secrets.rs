@@ -6,8 +6,8 @@ use oauth2_store::model::{Client, ClientSecret, SecretHash, SecretVerifier};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::checks;
 use super::foreign_hashes::{self, HASH, SCHEME};
-use super::{MAX_OVERLAP, checks};
 
 /// The member with the hash of the newest secret.
 pub(super) const NEWEST: &str = "client_secret_sha256";
@@ -17,7 +17,7 @@ pub(super) const PREVIOUS: &str = "previous_secrets";
 
 /// Seconds for which a previous secret with a hash of another product remains valid, where the row does not say: some products have several
 /// secrets that never expire.
-const DEFAULT_OVERLAP: i64 = MAX_OVERLAP;
+const DEFAULT_OVERLAP: i64 = 30 * 24 * 3600;
 
 /// A secret of a row.
 #[derive(Debug, Clone)]

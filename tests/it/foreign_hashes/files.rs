@@ -228,10 +228,7 @@ async fn killed_import_goes_on_next_to_clients_that_came(kind: Kind) {
     .await;
     killed.kill().unwrap();
     killed.wait().unwrap();
-    until(PATIENCE, "its hash is replaced", async || {
-        replaced(&server).await >= 1.0
-    })
-    .await;
+    until(PATIENCE, "its hash is replaced", async || replaced(&server).await >= 1).await;
     let done = exported(&server.setup)
         .iter()
         .filter(|client| client["client_id"].as_str().unwrap().starts_with("client-"))
