@@ -89,6 +89,16 @@ async fn hashes_survive_an_export(kind: Kind) {
     }
     run_import(&setup, "jsonl", &[], &text);
     let before = exported(&setup);
+    let with_tag = |client: &&Value| {
+        client["client_secret_hash"]
+            .as_str()
+            .is_some_and(|text| text.contains(['$', '}']))
+    };
+    assert_eq!(
+        before.iter().filter(with_tag).count(),
+        41,
+        "all but unsalted SHA-256 and secrets in clear"
+    );
     for format in ["csv", "jsonl"] {
         let other = migrated(if kind == Kind::Sqlite {
             Kind::Postgres
