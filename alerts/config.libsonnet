@@ -47,6 +47,8 @@
       fileDescriptorRatio: 0.8,
       series: 1000,
       authFailuresPerSecond: 1,
+      // Secrets of imported clients per second that could not be verified in time.
+      foreignHashesShedPerSecond: 0.5,
       authFailureRatio: 0.1,
       rateLimitedPerSecond: 1,
       rateLimitedRatio: 0.1,

@@ -26,6 +26,7 @@ use super::services::{Base, Services};
 use crate::config::Config;
 use crate::config::embedded::ServerSecrets;
 use crate::failure::Failure;
+use crate::service::authenticate::foreign_secrets::ForeignSecrets;
 use crate::service::published_keys::PublishedKeys;
 use crate::service::readiness::Readiness;
 use crate::service::store_access::{Gateway, StoreAccess};
@@ -50,6 +51,18 @@ pub(super) struct Composition {
     pub(super) services: Services,
     pub(super) handlers: HandlerData,
     pub(super) readiness: Arc<Readiness>,
+}
+
+/// The verification of slow hashes, on half as many threads as there are workers.
+fn foreign_secrets(
+    config: &Config,
+    services: &Services,
+    clock: &Arc<StoreClock>,
+    instruments: &Arc<Instruments>,
+) -> Result<ForeignSecrets, Failure> {
+    let store = services.clients.store.clone();
+    let threads = config.server.workers / 2;
+    ForeignSecrets::new(threads, store, Arc::clone(clock), Arc::clone(instruments)).map_err(Failure::environment)
 }
 
 impl Composition {
@@ -107,6 +120,7 @@ impl Composition {
             instruments: Arc::clone(&instruments),
         };
         let services = Services::new(config, &base).map_err(Failure::environment)?;
+        let foreign = foreign_secrets(config, &services, &clock, &instruments)?;
         let readiness = Arc::new(Readiness {
             accepting: AtomicBool::new(false),
             actors: actors.system.statuses(),
@@ -128,6 +142,7 @@ impl Composition {
             keys: &keys,
             ids: &ids,
             clock: &clock,
+            foreign: &foreign,
         });
         watch_mailboxes(&exporter.meter(), actors.system.watched_mailboxes());
         let sources = Sources {
@@ -142,6 +157,7 @@ impl Composition {
             keys,
             removed_early: Arc::clone(&actors.removed_early),
             failures: Arc::clone(&actors.failures),
+            foreign,
             timing: config.keys,
             clock,
             bus: actors.bus.clone(),

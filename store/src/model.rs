@@ -15,6 +15,7 @@ pub mod page;
 pub mod policy;
 pub mod quota;
 pub mod revocation;
+pub mod secret;
 pub mod succession;
 pub mod token;
 
@@ -22,7 +23,7 @@ mod names;
 
 pub use audit::{AuditEntry, AuditFilter, AuditPosition, AuditRow, Change};
 pub use capacity::{Capacity, Standby};
-pub use client::{Client, ClientSecret, GrantType, SecretHash};
+pub use client::{Client, GrantType};
 pub use cut_off::CutOff;
 pub use decision::Decision;
 pub use group::{GROUP_USAGE_DAYS, Group, GroupLimits, GroupUsage};
@@ -32,4 +33,5 @@ pub use page::Page;
 pub use policy::{Endpoint, Mode, Period, Policy, Quotas, Rate, RateLimits, StaticClaims};
 pub use quota::{ExpiringTokens, LeaseGrant, LeaseRequest, MAX_EXPIRING_ROWS, Usage, Window};
 pub use revocation::{Revocation, RevocationTarget};
+pub use secret::{ClientSecret, ForeignHash, ReplacedHash, SecretHash, SecretVerifier};
 pub use token::{Ledger, LedgerEntry, MAX_TOKEN_LIFETIME, SigningAlg, StoredToken, TokenFormat, TokenRecord, TokenTyp};

@@ -44,6 +44,7 @@ mod crash;
 mod current_rights;
 mod discovery;
 mod first_run;
+mod foreign_hashes;
 mod groups;
 mod hostile_text;
 mod http_cli_parity;

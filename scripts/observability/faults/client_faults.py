@@ -15,6 +15,21 @@ def wrong_secrets(scene):
     stop()
 
 
+@fault("Clients with slow imported hashes come all at once", {"OAuth2ForeignHashesShed"})
+def imported_hashes(scene):
+    scene.serve()
+    # bcrypt with a cost of 12 of a secret that nobody has.
+    digest = "$2a$12$KAgh7nYFo6i/wDWwQu9tIOeP3fSioLuaAaxadxWGj.pRv4HKkqAMK"
+    status, answer = traffic.Caller(scene.node).admin(
+        "POST", "/clients", {"client_id": "imported", "client_secret_hash": digest})
+    assert status == 201, answer
+    yield
+    secrets = iter(range(10**9))
+    stop = scene.flood(lambda caller: caller.public("/oauth/token", GRANT, "imported", f"guess {next(secrets)}"), 20)
+    yield
+    stop()
+
+
 @fault("A client hammers past its rate limit", {"OAuth2RateLimitSpike"})
 def rate_limit(scene):
     scene.serve()

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -20,6 +20,7 @@ use crate::failure::Failure;
 use crate::service::clients::import::{
     DuplicateCheck, ExistingClients, ImportOptions, ImportPlan, ImportRow, LineRange, RowError,
 };
+use crate::service::clients::import_notes::ImportNotes;
 use crate::service::clients::text::{RowReader, TextFormat};
 use crate::service::error::ServiceError;
 
@@ -96,6 +97,7 @@ struct Importer<'a> {
     format: TextFormat,
     rejected: RejectedRows,
     algorithms: HashSet<SigningAlg>,
+    notes: ImportNotes,
 }
 
 pub async fn run(config: &Config, options: &Import) -> Result<(), Failure> {
@@ -112,6 +114,7 @@ pub async fn run(config: &Config, options: &Import) -> Result<(), Failure> {
         format,
         rejected: RejectedRows::new(options.report.as_deref())?,
         algorithms: HashSet::new(),
+        notes: ImportNotes::default(),
     };
     let valid = importer.judge(&mut input).await?;
     let is_stopped = importer.rejected.count() > 0 && !options.skip_refused;
@@ -159,6 +162,7 @@ impl Importer<'_> {
             let mut chunk = self.fill(&mut reader, |row, line| duplicates.insert(row.client_id(), line))?;
             let plan = self.plan(&chunk.rows).await?;
             valid += chunk.rows.len() as u64 - plan.rejected.len() as u64;
+            self.notes.add(plan.notes);
             self.algorithms
                 .extend(plan.written().filter_map(|client| client.signing_alg));
             chunk.rejected.extend(plan.rejected);
@@ -289,11 +293,20 @@ impl Importer<'_> {
     fn conclude(&self, counts: &Counts, is_stopped: bool, valid: u64) -> Result<(), Failure> {
         self.rejected.print();
         let rejected = self.rejected.count();
+        let warnings = self.notes.sentences();
+        for warning in &warnings {
+            // A closed stderr is no failure.
+            let _ = writeln!(io::stderr().lock(), "warning: {warning}");
+        }
         if self.options.json.json {
-            output::json(&json!({
+            let mut result = json!({
                 "created": counts.created, "updated": counts.updated, "unchanged": counts.unchanged, "skipped": counts.skipped,
                 "refused": rejected,
-            }))?;
+            });
+            if !warnings.is_empty() {
+                result["warnings"] = warnings.into();
+            }
+            output::json(&result)?;
         } else if self.options.dry_run {
             output::text_line(&format!(
                 "{valid} rows are valid, {rejected} are rejected; nothing was changed"
