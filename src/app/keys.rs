@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::keys::generate::{KeyTimes, generate};
 use crate::keys::keyring::Keyring;
 use crate::keys::lifecycle::{self, Step};
+use crate::keys::verify_only::VerifyOnlyKeys;
 use crate::keys::wrapping::KeyWrapper;
 use crate::service::published_keys::{KeysHandle, PublishedKeys};
 use crate::tokens::verified::VerifiedTokens;
@@ -33,7 +34,7 @@ pub(super) fn apply(
     let logged: Mutex<HashSet<String>> = Mutex::default();
     Box::new(move |stored| {
         let shared = shared.as_ref().map(|secret| secret.expose().as_bytes());
-        let (mut keyring, errors) = Keyring::open_lenient(&issuer, &wrapper, stored, shared, grace);
+        let (mut keyring, errors) = Keyring::open_lenient(&issuer, &wrapper, &stored.signing, shared, grace);
         if let Some(secret) = &previous {
             keyring.add_previous_shared_secret(secret.expose().as_bytes());
         }
@@ -43,7 +44,11 @@ pub(super) fn apply(
             tracing::error!("{error}; it is published and verifies, but does not sign on this node");
         }
         *logged = errors;
-        keys.store(Arc::new(PublishedKeys::new(keyring, stored)));
+        let (verify_only, damaged) = VerifyOnlyKeys::open(&stored.verify_only);
+        for error in damaged {
+            tracing::error!("{error}; it verifies no token on this node");
+        }
+        keys.store(Arc::new(PublishedKeys::new(keyring, verify_only, &stored.signing)));
         verified.clear();
     })
 }

@@ -122,6 +122,7 @@ impl Services {
             store: base.store.clone(),
             wrapper: base.wrapper.clone(),
             timing: config.keys,
+            issuer: Arc::clone(&defaults.issuer),
             default_lifetime: defaults.lifetime,
             instruments: Arc::clone(&base.instruments),
         });

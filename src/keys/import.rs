@@ -1,4 +1,4 @@
-//! Import of signing keys: PKCS #8, SEC 1 and PKCS #1 in PEM (RFC 7468), JWK and JWK Set (RFC 7517), and PASERK `k4.secret`.
+//! Import of keys: PKCS #8, SEC 1 and PKCS #1 in PEM (RFC 7468), JWK and JWK Set (RFC 7517), and PASERK `k4.secret`.
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use oauth2_store::model::KeyAlgorithm;
@@ -11,9 +11,11 @@ mod encrypted;
 mod jwk;
 mod material;
 mod pem;
+mod public;
 mod rsa_factors;
 
 pub use material::{ImportError, Missing};
+pub use public::{PublicKey, PublicKeys, read_public};
 use material::{Material, import_error, missing};
 
 /// What the caller says of a key.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use oauth2_actors::metrics::Instruments;
-use oauth2_store::model::{KeyAlgorithm, KeyRevocation, RevocationTarget, StoredKey};
+use oauth2_store::model::{KeyAlgorithm, KeyRevocation, RevocationTarget, StoredKey, VerifyOnlyKey};
 use serde_json::json;
 
 use super::error::{NotFound, Result, ServiceError};
@@ -16,6 +16,7 @@ use crate::keys::keyring::Keyring;
 use crate::keys::lifecycle::KeyTiming;
 use crate::keys::wrapping::KeyWrapper;
 
+pub mod verify_only;
 pub mod view;
 
 /// The use cases of signing keys.
@@ -28,6 +29,8 @@ pub struct SigningKeys {
     pub wrapper: Result<Option<KeyWrapper>>,
     /// How long keys are published, sign, and are kept.
     pub timing: KeyTiming,
+    /// The `iss` of this server's tokens.
+    pub issuer: Arc<str>,
     /// Lifetime of access tokens without a client's own setting, seconds.
     pub default_lifetime: u32,
     /// Metrics.
@@ -39,6 +42,8 @@ pub struct SigningKeys {
 pub struct KeysAt {
     /// In the order in which they sign.
     pub keys: Vec<StoredKey>,
+    /// Those that only verify, in the order in which they were imported.
+    pub verify_only: Vec<VerifyOnlyKey>,
     /// The store's clock, Unix milliseconds.
     pub now_ms: i64,
 }
@@ -48,6 +53,7 @@ impl SigningKeys {
     pub async fn list(&self, deadline: Instant) -> Result<KeysAt> {
         Ok(KeysAt {
             keys: self.stored(deadline).await?,
+            verify_only: self.verify_only(deadline).await?,
             now_ms: self.store.now_ms().await? as i64,
         })
     }
@@ -78,6 +84,14 @@ impl SigningKeys {
     pub async fn revoke(&self, operator: &Operator, kid: &str, deadline: Instant) -> Result<()> {
         without_controls("kid", kid)?;
         let not_found = || ServiceError::NotFound(NotFound::Key(kid.to_owned()));
+        let stored = self.stored(deadline).await?;
+        if !stored.iter().any(|key| key.kid == kid) {
+            if !self.revoke_verify_only(operator, kid, deadline).await? {
+                return Err(not_found());
+            }
+            self.instruments.token_revoked(&RevocationTarget::Key(kid.to_owned()));
+            return Ok(());
+        }
         let (wrapper, stored) = self.for_writing(deadline).await?;
         let key = stored.iter().find(|key| key.kid == kid).ok_or_else(not_found)?;
         let revocation = KeyRevocation {

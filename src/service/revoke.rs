@@ -15,6 +15,7 @@ use super::operator::Operator;
 use super::store_access::StoreAccess;
 use super::token_ref::TokenRef;
 use super::verify::{ResolvedToken, RowsFrom, Verify};
+use crate::keys::verify_only::ForeignToken;
 
 /// The use cases that revoke.
 #[derive(Debug)]
@@ -43,6 +44,11 @@ impl Revoke {
     /// not issued here, is accepted without effect (section 2.2), if the views it was judged by are fresh.
     pub async fn presented(&self, client: &Client, token: &str, deadline: Instant) -> Result<()> {
         let resolved = self.verify.resolve(token, RowsFrom::Primary, deadline).await?;
+        if resolved.is_none()
+            && let Some(foreign) = self.own_foreign(client, token)
+        {
+            return self.commit_own(client, foreign.claims.id, foreign.claims.exp, deadline).await;
+        }
         let own = resolved.filter(|token| token.claims().client_id == client.client_id && self.verify.is_active(token));
         let own = match own {
             Some(token) if self.is_id_of_another(client, &token, deadline).await? => None,
@@ -53,12 +59,19 @@ impl Revoke {
             return self.verify.views.fresh(deadline);
         };
         let claims = token.claims();
-        let target = RevocationTarget::Token {
-            jti: claims.jti,
-            expires_at: claims.exp,
-        };
+        self.commit_own(client, claims.jti, claims.exp, deadline).await
+    }
+
+    /// A token of the issuer that this server replaces, if it is the client's and active.
+    fn own_foreign(&self, client: &Client, token: &str) -> Option<ForeignToken> {
+        let token = self.verify.resolve_foreign(token)?;
+        (token.claims.client_id == client.client_id && self.verify.is_foreign_active(&token)).then_some(token)
+    }
+
+    async fn commit_own(&self, client: &Client, jti: Uuid, expires_at: i64, deadline: Instant) -> Result<()> {
+        let target = RevocationTarget::Token { jti, expires_at };
         let operator = Operator::client_itself(&client.client_id);
-        let audit = operator.audit("token.revoke", json!({"client_id": &*claims.client_id}));
+        let audit = operator.audit("token.revoke", json!({"client_id": &*client.client_id}));
         self.commit(target, self.store.now_ms().await?, audit, deadline).await
     }
 

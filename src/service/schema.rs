@@ -55,6 +55,13 @@ pub fn constant<const VALUE: bool>() -> Object {
         .build()
 }
 
+/// A string, or an array of strings.
+pub fn string_or_strings() -> Object {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Array]))
+        .build()
+}
+
 fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names))
 }

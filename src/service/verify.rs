@@ -29,6 +29,8 @@ use crate::tokens::opaque::Reference;
 use crate::tokens::verified::{VerifiedToken, VerifiedTokens};
 use crate::tokens::{MAX_TOKEN_BYTES, opaque};
 
+mod foreign;
+
 /// How far the clocks of nodes may differ, seconds: a token issued on another node is not rejected for being younger than now.
 const CLOCK_SKEW: i64 = 30;
 

@@ -16,6 +16,7 @@ mod generation;
 mod groups;
 mod hosts;
 mod id_clock;
+mod key_fetchers;
 mod keys;
 mod maintenance;
 mod notifications;
@@ -35,6 +36,7 @@ mod timeouts;
 mod tls;
 mod tokens;
 mod url;
+mod verify_only_keys;
 mod wal;
 
 pub use notifications::Notifications;

@@ -9,6 +9,7 @@ mod connection;
 mod failure;
 mod groups;
 mod id_clock;
+mod key_fetchers;
 mod keys;
 mod maintenance;
 mod probe;
@@ -19,5 +20,6 @@ mod schema;
 mod threads;
 mod timeouts;
 mod tokens;
+mod verify_only_keys;
 
 pub use threads::SqliteStore;

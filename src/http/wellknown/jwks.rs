@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::document::{KeyDocuments, NotModified};
 use crate::http::error::Failure;
 use crate::http::error_responses::PublicErrors;
-use crate::keys::keyring::JwkSet;
+use crate::keys::key_sets::JwkSet;
 
 /// Publishes the keys of JWT (RFC 7517 section 5).
 ///

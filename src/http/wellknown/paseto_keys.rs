@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::document::{KeyDocuments, NotModified};
 use crate::http::error::Failure;
 use crate::http::error_responses::PublicErrors;
-use crate::keys::keyring::PasetoKeySet;
+use crate::keys::key_sets::PasetoKeySet;
 
 /// Publishes the keys of PASETO as PASERK.
 #[utoipa::path(

@@ -7,9 +7,10 @@ use super::failure::Failure;
 use super::revocations::append_revocation;
 use super::threads::SqliteStore;
 use super::timeouts::ADMIN_LOCK_WAIT;
+use super::verify_only_keys;
 use crate::error::{Result, StoreError};
 use crate::model::succession::{self, Succession};
-use crate::model::{AuditEntry, KeyRevocation, Revocation, RevocationTarget, StoredKey};
+use crate::model::{AuditEntry, KeyRevocation, KeySet, Revocation, RevocationTarget, StoredKey};
 use crate::row;
 
 impl SqliteStore {
@@ -38,8 +39,11 @@ impl SqliteStore {
             succession::check_key_limit(&known, &key).map_err(StoreError::Conflict)?;
             let wanted = succession::is_newest(&known, &key, after_ms);
             // With `after_ms` the key was generated just now, so it cannot have been revoked.
-            if after_ms.is_none() && is_revoked(t, &key)? {
-                return Err(StoreError::Conflict(succession::revoked_key_error(&key)).into());
+            if after_ms.is_none() {
+                succession::check_kid(&verify_only_keys::all(t)?, &key).map_err(StoreError::Conflict)?;
+                if is_revoked(t, &key.kid, &key.public_key)? {
+                    return Err(StoreError::Conflict(succession::revoked_key_error(&key.kid)).into());
+                }
             }
             if wanted {
                 add(t, &key, &audit)?;
@@ -77,10 +81,11 @@ impl SqliteStore {
             }
             t.prepare_cached("DELETE FROM signing_keys WHERE kid = ?1")?
                 .execute([&revocation.kid])?;
+            verify_only_keys::delete(t, &revocation.kid)?;
             let revoked = known
                 .iter()
                 .filter(|key| key.kid == revocation.kid)
-                .map(succession::public_key_id);
+                .map(|key| succession::public_key_id(&key.public_key));
             for id in revoked.chain([revocation.kid.clone()]) {
                 let target = RevocationTarget::Key(id);
                 append_revocation(t, &Revocation::new(target, now_ms))?;
@@ -101,6 +106,20 @@ impl SqliteStore {
                 append_audit(t, now, &audit, "key", &key.kid)?;
             }
             Ok(deleted == 1)
+        })
+        .await
+    }
+
+    pub(crate) async fn activate_key(&self, key: &StoredKey, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
+        let (key, audit) = (key.clone(), audit.clone());
+        self.write(ADMIN_LOCK_WAIT, move |t| {
+            let changed = t
+                .prepare_cached("UPDATE signing_keys SET signs_from_ms = ?3 WHERE kid = ?1 AND signs_from_ms = ?2 AND when_seen")?
+                .execute(params![key.kid, key.signs_from_ms, now_ms as i64])?;
+            if changed == 1 {
+                append_audit(t, (now_ms / 1000) as i64, &audit, "key", &key.kid)?;
+            }
+            Ok(changed == 1)
         })
         .await
     }
@@ -131,17 +150,18 @@ impl SqliteStore {
     }
 }
 
-fn is_revoked(t: &Connection, key: &StoredKey) -> std::result::Result<bool, Failure> {
+pub(super) fn is_revoked(t: &Connection, kid: &str, public_key: &[u8]) -> std::result::Result<bool, Failure> {
     let sql = "SELECT 1 FROM revocations WHERE target_kind = 'key' AND target_id IN (?1, ?2)";
     Ok(t.prepare_cached(sql)?
-        .exists([&key.kid, &succession::public_key_id(key)])?)
+        .exists([kid, &succession::public_key_id(public_key)])?)
 }
 
 fn add(t: &Connection, key: &StoredKey, audit: &AuditEntry) -> std::result::Result<(), Failure> {
     let added = t
         .prepare_cached(
-            "INSERT INTO signing_keys (kid, algorithm, public_key, sealed_private_key, created_at, signs_from_ms, token_lifetime)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, max(?7, coalesce((SELECT max(access_token_lifetime) FROM clients), 0))
+            "INSERT INTO signing_keys (kid, algorithm, public_key, sealed_private_key, created_at, signs_from_ms, token_lifetime,
+                 when_seen)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, max(?7, coalesce((SELECT max(access_token_lifetime) FROM clients), 0)), ?8
              WHERE true ON CONFLICT DO NOTHING",
         )?
         .execute(params![
@@ -152,6 +172,7 @@ fn add(t: &Connection, key: &StoredKey, audit: &AuditEntry) -> std::result::Resu
             key.created_at,
             key.signs_from_ms,
             key.token_lifetime,
+            key.when_seen,
         ])?;
     if added == 0 {
         return Err(StoreError::Conflict(format!("the key {} exists already", key.kid)).into());
@@ -159,11 +180,19 @@ fn add(t: &Connection, key: &StoredKey, audit: &AuditEntry) -> std::result::Resu
     append_audit(t, key.created_at, audit, "key", &key.kid)
 }
 
+/// Every key.
+pub(super) fn key_set(t: &Connection) -> std::result::Result<KeySet, Failure> {
+    Ok(KeySet {
+        signing: all(t)?,
+        verify_only: verify_only_keys::all(t)?,
+    })
+}
+
 fn all(t: &Connection) -> std::result::Result<Vec<StoredKey>, Failure> {
     // `signs_from_ms` is null in rows of the first schema version: activated when created.
     let mut select = t.prepare_cached(
         "SELECT kid, algorithm, public_key, sealed_private_key, created_at, coalesce(signs_from_ms, created_at * 1000),
-             token_lifetime
+             token_lifetime, when_seen
          FROM signing_keys ORDER BY 6, created_at, kid",
     )?;
     let mut rows = select.query([])?;
@@ -180,6 +209,7 @@ fn all(t: &Connection) -> std::result::Result<Vec<StoredKey>, Failure> {
             created_at: r.get(4)?,
             signs_from_ms: r.get(5)?,
             token_lifetime: r.get(6)?,
+            when_seen: r.get(7)?,
         });
     }
     Ok(keys)

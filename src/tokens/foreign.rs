@@ -1,0 +1,293 @@
+//! JWTs of the issuer that this server replaces: their header and their claims.
+//!
+//! Such a token is not byte for byte what this server writes, as its own tokens have to be (`claims::is_canonical`), so nothing of its
+//! text is passed on: the known claims are parsed, checked and written again. A token of another kind, such as an ID token, which the
+//! same key may have signed, is rejected.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use base64::Engine;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Number;
+use uuid::Uuid;
+
+use super::{BASE64URL, jwt};
+
+/// Types of access tokens in a header (RFC 9068 section 2.1), lower case. Most issuers write `JWT`.
+const TYPES: [&str; 3] = ["at+jwt", "application/at+jwt", "jwt"];
+
+/// The last second of the year 9999.
+const MAX_TIME: i64 = 253_402_300_799;
+
+/// The header parameters that decide which key verifies a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignHeader {
+    /// The algorithm that the token claims. It has to be that of the key.
+    pub alg: String,
+    /// The key. Some issuers with one key do not name it.
+    pub kid: Option<String>,
+}
+
+/// The claims of an access token of another issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignClaims {
+    /// Identifies the token in the revocation log: a hash of `iss` and `jti`, or, without a `jti`, of what is signed. A UUID of version 8,
+    /// so that no token of this server has it.
+    pub id: Uuid,
+    /// Issuer.
+    pub iss: Arc<str>,
+    /// Subject.
+    pub sub: Option<Arc<str>>,
+    /// Audiences.
+    pub aud: Vec<Arc<str>>,
+    /// Expiry, Unix seconds.
+    pub exp: i64,
+    /// From when it is valid, Unix seconds.
+    pub nbf: Option<i64>,
+    /// When it was issued, Unix seconds.
+    pub iat: Option<i64>,
+    /// Token id, any string.
+    pub jti: Option<Arc<str>>,
+    /// The client it was issued to.
+    pub client_id: Arc<str>,
+    /// Granted scope, space-separated.
+    pub scope: Option<Arc<str>>,
+}
+
+impl ForeignClaims {
+    /// The user that the client acts for; `None` if the client is the subject itself.
+    pub fn user(&self) -> Option<&str> {
+        self.sub.as_deref().filter(|sub| *sub != &*self.client_id)
+    }
+
+    /// When it was issued, Unix milliseconds. A token that does not say so counts as issued before every revocation cut-off.
+    pub fn issued_ms(&self) -> u64 {
+        self.iat.map_or(0, |iat| iat.max(0).unsigned_abs().saturating_mul(1000))
+    }
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+    typ: Option<String>,
+    crit: Option<IgnoredAny>,
+}
+
+/// The header of a token. `None` unless it is that of a signed access token without extensions that must be understood (`crit`).
+pub fn header(token: &str) -> Option<ForeignHeader> {
+    let decoded = BASE64URL.decode(jwt::header(token)?).ok()?;
+    let header: Header = serde_json::from_slice(&decoded).ok()?;
+    let is_access_token = header
+        .typ
+        .is_none_or(|typ| TYPES.iter().any(|allowed| typ.eq_ignore_ascii_case(allowed)));
+    (is_access_token && header.crit.is_none()).then_some(ForeignHeader {
+        alg: header.alg,
+        kid: header.kid,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one],
+            Self::Many(many) => many,
+        }
+    }
+}
+
+/// A member twice is an error of the parser.
+#[derive(Deserialize)]
+struct Payload {
+    iss: String,
+    sub: Option<String>,
+    aud: Option<OneOrMany>,
+    exp: Number,
+    nbf: Option<Number>,
+    iat: Option<Number>,
+    jti: Option<String>,
+    client_id: Option<String>,
+    /// The client in tokens of Keycloak, Auth0 and others.
+    azp: Option<String>,
+    /// The client in tokens of UAA and Okta.
+    cid: Option<String>,
+    scope: Option<OneOrMany>,
+    /// The scope in tokens of Hydra and Okta.
+    scp: Option<OneOrMany>,
+    /// `Bearer` in access tokens of Keycloak.
+    typ: Option<String>,
+    /// `access` in access tokens of Cognito.
+    token_use: Option<String>,
+    /// Binds the token to a key, which introspection would have to answer and every caller to check.
+    cnf: Option<IgnoredAny>,
+    /// Of ID tokens.
+    nonce: Option<IgnoredAny>,
+    at_hash: Option<IgnoredAny>,
+    c_hash: Option<IgnoredAny>,
+    /// Of logout tokens and security events.
+    events: Option<IgnoredAny>,
+}
+
+impl Payload {
+    fn is_bearer_access_token(&self) -> bool {
+        let others = [&self.cnf, &self.nonce, &self.at_hash, &self.c_hash, &self.events];
+        others.into_iter().all(Option::is_none)
+            && self.typ.as_deref().is_none_or(|typ| typ.eq_ignore_ascii_case("bearer"))
+            && self.token_use.as_deref().is_none_or(|usage| usage == "access")
+    }
+
+    /// The client that the token was issued to. Spring names it by `sub` and `aud` alone, where it acts on its own behalf.
+    fn client(&self, aud: &[Arc<str>]) -> Option<Arc<str>> {
+        let named = [&self.client_id, &self.azp, &self.cid].into_iter().flatten().next();
+        if let Some(named) = named {
+            return Some(named.as_str().into());
+        }
+        let own = aud.first().filter(|_| aud.len() == 1)?;
+        (self.sub.as_deref() == Some(&**own)).then(|| Arc::clone(own))
+    }
+}
+
+/// The claims of a token whose signature is verified. `None` unless they are those of a bearer access token.
+pub fn claims(token: &str) -> Option<ForeignClaims> {
+    let payload: Payload = serde_json::from_slice(&jwt::payload(token)?).ok()?;
+    if !payload.is_bearer_access_token() {
+        return None;
+    }
+    let id = match &payload.jti {
+        Some(jti) => hash(&[b"jti", payload.iss.as_bytes(), jti.as_bytes()]),
+        // Without the signature: there may be several valid ones.
+        None => hash(&[b"signed", token.rsplit_once('.')?.0.as_bytes()]),
+    };
+    let aud = payload.aud.as_ref().map(|aud| match aud {
+        OneOrMany::One(one) => vec![one.as_str().into()],
+        OneOrMany::Many(many) => many.iter().map(|aud| aud.as_str().into()).collect(),
+    });
+    let aud: Vec<Arc<str>> = aud.unwrap_or_default();
+    let client_id = payload.client(&aud)?;
+    let optional = |time: &Option<Number>| match time {
+        Some(time) => seconds(time).map(Some),
+        None => Some(None),
+    };
+    Some(ForeignClaims {
+        id,
+        exp: seconds(&payload.exp)?,
+        nbf: optional(&payload.nbf)?,
+        iat: optional(&payload.iat)?,
+        iss: payload.iss.into(),
+        sub: payload.sub.map(Into::into),
+        jti: payload.jti.map(Into::into),
+        client_id,
+        aud,
+        scope: match payload.scope.or(payload.scp) {
+            Some(scope) => Some(space_separated(scope)?),
+            None => None,
+        },
+    })
+}
+
+/// A `NumericDate` (RFC 7519 section 2) in whole seconds. Fractions are cut off.
+fn seconds(number: &Number) -> Option<i64> {
+    let seconds = number.as_i64().or_else(|| {
+        let fractional = number.as_f64()?;
+        (fractional.abs() <= MAX_TIME as f64).then_some(fractional.floor() as i64)
+    })?;
+    (-MAX_TIME..=MAX_TIME).contains(&seconds).then_some(seconds)
+}
+
+/// The scope as RFC 6749 section 3.3 writes it. `None` if it has characters that no scope has.
+fn space_separated(scope: OneOrMany) -> Option<Arc<str>> {
+    let is_scope_character = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    let joined = scope.into_vec().join(" ");
+    let names: Vec<&str> = joined.split(' ').filter(|name| !name.is_empty()).collect();
+    let is_valid = names.iter().all(|name| name.bytes().all(is_scope_character));
+    is_valid.then(|| names.join(" ").into())
+}
+
+/// 122 bits of the SHA-256 of byte strings, as a UUID of version 8 (RFC 9562 section 5.8).
+fn hash(parts: &[&[u8]]) -> Uuid {
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&context.finish().as_ref()[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn token(header: &Value, payload: &str) -> String {
+        let header = BASE64URL.encode(header.to_string());
+        format!("{header}.{}.c2ln", BASE64URL.encode(payload))
+    }
+
+    fn parsed(payload: &Value) -> Option<ForeignClaims> {
+        claims(&token(&json!({"alg": "RS256"}), &payload.to_string()))
+    }
+
+    #[test]
+    fn clients_and_scopes_are_read_as_each_product_writes_them() {
+        let base = |more: Value| {
+            let mut payload = json!({"iss": "https://old", "sub": "user", "aud": ["a", "b"], "exp": 2_000_000_000.7, "iat": 5});
+            payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            parsed(&payload)
+        };
+        let of = |more| base(more).map(|claims| (claims.client_id.to_string(), claims.scope.map(|scope| scope.to_string())));
+        let expected = |id: &str, scope: Option<&str>| Some((id.to_owned(), scope.map(str::to_owned)));
+        assert_eq!(of(json!({"client_id": "hydra", "scp": ["a", "b"]})), expected("hydra", Some("a b")));
+        assert_eq!(of(json!({"azp": "kc", "typ": "Bearer", "scope": "a  b"})), expected("kc", Some("a b")));
+        assert_eq!(of(json!({"cid": "uaa", "azp": "uaa", "scope": ["a"]})), expected("uaa", Some("a")));
+        assert_eq!(of(json!({"client_id": "c", "token_use": "access"})), expected("c", None));
+        assert_eq!(of(json!({"sub": "spring", "aud": ["spring"]})), expected("spring", None));
+        assert_eq!(of(json!({"sub": "user", "aud": ["spring"]})), None, "whose token is it?");
+        assert_eq!(of(json!({})), None);
+        assert_eq!(base(json!({"client_id": "c"})).unwrap().exp, 2_000_000_000);
+    }
+
+    #[test]
+    fn tokens_of_another_kind_are_rejected() {
+        for more in [
+            json!({"nonce": "n"}), json!({"at_hash": "h"}), json!({"typ": "ID"}), json!({"typ": "Refresh"}), json!({"token_use": "id"}),
+            json!({"cnf": {"jkt": "x"}}), json!({"events": {}}), json!({"exp": "soon"}), json!({"exp": 1e300}), json!({"scope": "a\u{7}"}),
+            json!({"scope": {"a": 1}}), json!({"sub": 5}), json!({"aud": 5}), json!({"iat": "now"}),
+        ] {
+            let mut payload = json!({"iss": "https://old", "sub": "c", "aud": "a", "exp": 5, "client_id": "c"});
+            assert!(parsed(&payload).is_some());
+            payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            assert_eq!(parsed(&payload), None, "{more}");
+        }
+        let twice = token(&json!({"alg": "RS256"}), r#"{"iss":"a","exp":5,"client_id":"c","client_id":"d"}"#);
+        assert_eq!(claims(&twice), None);
+        for bad in [json!({"alg": "RS256", "typ": "logout+jwt"}), json!({"alg": "RS256", "crit": ["b64"]}), json!({"kid": "k"})] {
+            assert_eq!(header(&token(&bad, "{}")), None, "{bad}");
+        }
+        for good in [json!({"alg": "RS256", "typ": "JWT", "x5t": "y"}), json!({"alg": "RS256", "typ": "application/AT+JWT"})] {
+            assert!(header(&token(&good, "{}")).is_some(), "{good}");
+        }
+    }
+
+    #[test]
+    fn ids_differ_by_issuer_and_token_id() {
+        let id = |iss: &str, jti: Option<&str>, exp: i64| {
+            parsed(&json!({"iss": iss, "jti": jti, "exp": exp, "client_id": "c"})).unwrap().id
+        };
+        assert_eq!(id("a", Some("1"), 5), id("a", Some("1"), 6));
+        assert_ne!(id("a", Some("1"), 5), id("b", Some("1"), 5));
+        assert_ne!(id("a", None, 5), id("a", None, 6));
+        assert_eq!(id("a", None, 5).get_version_num(), 8);
+    }
+}
