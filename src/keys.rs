@@ -6,6 +6,7 @@
 //! - [`wrapping`]: private keys at rest, encrypted under the key encryption key.
 //! - [`generate`], [`import`]: new key pairs, and key pairs generated elsewhere.
 //! - [`public_keys`]: verifies a token with published keys alone.
+//! - [`verifiers`]: which verifiers have fetched which keys.
 //! - [`verify_only`]: keys of the issuer that this server replaces.
 //!
 //! No module here depends on HTTP, actors, the store or a clock: times are passed in.
@@ -16,6 +17,7 @@ pub mod key_sets;
 pub mod keyring;
 pub mod lifecycle;
 pub mod public_keys;
+pub mod verifiers;
 pub mod verify_only;
 pub mod wrapping;
 

@@ -200,12 +200,7 @@ impl Directory {
         Ok(position)
     }
 
-    async fn follow(
-        &self,
-        store: &Store,
-        from: LogPosition,
-        applied: &mut KeySet,
-    ) -> Result<LogPosition, StoreError> {
+    async fn follow(&self, store: &Store, from: LogPosition, applied: &mut KeySet) -> Result<LogPosition, StoreError> {
         let (changes, position) = store.changes_since(from).await?;
         if !position.is_comparable(&from) {
             tracing::info!("the database was restarted or replaced; loading all clients and keys");

@@ -141,6 +141,7 @@ impl Composition {
             quota_leases: actors.quota_leases.clone(),
             keys,
             removed_early: Arc::clone(&actors.removed_early),
+            key_fetches: Arc::clone(&actors.key_fetches),
             failures: Arc::clone(&actors.failures),
             timing: config.keys,
             clock,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use oauth2_actors::audit_writer::Failures;
 use oauth2_actors::bus::BusStatus;
 use oauth2_actors::hints::{Outbox, Rejection};
+use oauth2_actors::key_fetches::KeyFetches;
 use oauth2_actors::metrics::Exporter;
 use oauth2_actors::metrics::catalogue::{Metric, bus, keys, limits, process, store, tokens};
 use oauth2_actors::quota_keeper::{Counters, QuotaLeases};
@@ -35,6 +36,7 @@ pub(super) struct Sources {
     pub(super) failures: Arc<Failures>,
     pub(super) keys: KeysHandle,
     pub(super) removed_early: Arc<AtomicU64>,
+    pub(super) key_fetches: Arc<KeyFetches>,
     pub(super) timing: KeyTiming,
     pub(super) clock: Arc<StoreClock>,
     pub(super) bus: Option<Arc<BusStatus>>,
@@ -260,6 +262,8 @@ impl Register {
         self.value(&keys::REMOVED_EARLY, |from| {
             from.removed_early.load(Ordering::Relaxed) as f64
         });
+        self.value(&keys::VERIFIERS, |from| from.key_fetches.callers() as f64);
+        self.value(&keys::VERIFIERS_BEHIND, |from| from.key_fetches.behind() as f64);
     }
 
     fn bus(&self) {

@@ -4,15 +4,17 @@ use clap::Subcommand;
 use oauth2_store::model::KeyAlgorithm;
 use serde_json::json;
 
-use super::arguments::Json;
-use super::output;
+use super::arguments::{Json, seconds};
+use super::{flags, output};
 use crate::app::direct::{Direct, operator};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::service::keys::Rotation;
 use crate::service::keys::view::KeyView;
 use crate::service::page::PageView;
 
 mod import;
+mod status;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -23,9 +25,17 @@ pub enum Command {
         /// Algorithm: v4.public, EdDSA, Ed25519, ES256, RS256 or PS256; by default each that has keys.
         #[arg(long, value_name = "ALG")]
         alg: Option<KeyAlgorithm>,
+        /// Sign as soon as every caller of the key sets that was seen in the last week has fetched the new key, or at the deadline.
+        #[arg(long)]
+        when_seen: bool,
+        /// With --when-seen: when the new key signs at the latest, such as 12h or 7d.
+        #[arg(long, value_name = "DURATION", default_value = "7d", requires = "when_seen", value_parser = seconds)]
+        deadline: u64,
         #[command(flatten)]
         json: Json,
     },
+    /// Show which keys sign next, and which callers of the key sets have not fetched them.
+    Status(status::Status),
     /// Revoke a signing key and every token it signed; another key signs from now on.
     Revoke {
         /// Key id, as `key list` prints it.
@@ -47,7 +57,19 @@ pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
             let direct = Direct::open(config).await?;
             print(&direct, json, |_| true).await
         }
-        Command::Rotate { alg, json } => rotate(config, alg, json).await,
+        Command::Rotate {
+            alg,
+            when_seen,
+            deadline,
+            json,
+        } => {
+            let rotation = Rotation {
+                algorithm: alg,
+                when_seen: when_seen.then_some(deadline),
+            };
+            rotate(config, rotation, json).await
+        }
+        Command::Status(options) => status::run(config, &options).await,
         Command::Revoke { kid, json } => revoke(config, &kid, json).await,
         Command::Import(options) => import::run(config, &options).await,
         Command::Rewrap(json) => rewrap(config, json).await,
@@ -76,14 +98,26 @@ async fn print(direct: &Direct, json: Json, is_selected: impl Fn(&str) -> bool) 
     };
     let rows: Vec<_> = views.iter().map(row).collect();
     output::table(
-        &["KID", "ALGORITHM", "STATE", "PUBLISHED", "SIGNS FROM", "KEPT UNTIL", "ISSUER"],
+        &[
+            "KID",
+            "ALGORITHM",
+            "STATE",
+            "PUBLISHED",
+            "SIGNS FROM",
+            "KEPT UNTIL",
+            "ISSUER",
+        ],
         &rows,
     )
 }
 
-async fn rotate(config: &Config, alg: Option<KeyAlgorithm>, json: Json) -> Result<(), Failure> {
+async fn rotate(config: &Config, rotation: Rotation, json: Json) -> Result<(), Failure> {
     let direct = Direct::open(config).await?;
-    let new = direct.services.keys.rotate(&operator(), alg, direct.deadline()).await?;
+    let keys = &direct.services.keys;
+    let new = keys
+        .rotate(&operator(), rotation, direct.deadline())
+        .await
+        .map_err(|error| flags::failure(error, &[("deadline_seconds", "--deadline")]))?;
     print(&direct, json, |kid| new.iter().any(|new| new == kid)).await
 }
 

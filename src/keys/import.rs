@@ -15,8 +15,8 @@ mod public;
 mod rsa_factors;
 
 pub use material::{ImportError, Missing};
-pub use public::{PublicKey, PublicKeys, read_public};
 use material::{Material, import_error, missing};
+pub use public::{PublicKey, PublicKeys, read_public};
 
 /// What the caller says of a key.
 #[derive(Clone, Copy, Default)]

@@ -74,7 +74,10 @@ impl VerifyOnlyKeys {
             return None;
         }
         let header = foreign::header(token)?;
-        let key = self.0.iter().find(|key| key.may_have_signed(&header) && key.verifier.verify(token))?;
+        let key = self
+            .0
+            .iter()
+            .find(|key| key.may_have_signed(&header) && key.verifier.verify(token))?;
         let claims = foreign::claims(token)?;
         (*claims.iss == *key.issuer).then(|| ForeignToken {
             claims,

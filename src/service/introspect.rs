@@ -89,7 +89,9 @@ impl Introspect {
             let claims = &token.claims;
             may_introspect(caller, &claims.client_id, &claims.aud) && self.verify.is_foreign_active(token)
         });
-        token.map_or(Introspection::Inactive, |token| Introspection::Foreign(Box::new(token.claims)))
+        token.map_or(Introspection::Inactive, |token| {
+            Introspection::Foreign(Box::new(token.claims))
+        })
     }
 }
 

@@ -16,6 +16,7 @@ use crate::keys::keyring::Keyring;
 use crate::keys::lifecycle::KeyTiming;
 use crate::keys::wrapping::KeyWrapper;
 
+pub mod fetchers;
 pub mod verify_only;
 pub mod view;
 
@@ -35,6 +36,16 @@ pub struct SigningKeys {
     pub default_lifetime: u32,
     /// Metrics.
     pub instruments: Arc<Instruments>,
+}
+
+/// Which keys are rotated, and when the new ones sign.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rotation {
+    /// One algorithm; `None`: each that has keys.
+    pub algorithm: Option<KeyAlgorithm>,
+    /// Sign as soon as every recent caller of the key sets has fetched the new key, and after this many seconds at the latest. `None`:
+    /// once every cached key set has expired.
+    pub when_seen: Option<u64>,
 }
 
 /// The stored keys of one moment.
@@ -60,16 +71,22 @@ impl SigningKeys {
 
     /// Publishes a new key of one algorithm, or of each that has keys, all of them or none. A key signs when no verifier can be
     /// without it. Answers the new key ids.
-    pub async fn rotate(
-        &self,
-        operator: &Operator,
-        algorithm: Option<KeyAlgorithm>,
-        deadline: Instant,
-    ) -> Result<Vec<String>> {
+    pub async fn rotate(&self, operator: &Operator, rotation: Rotation, deadline: Instant) -> Result<Vec<String>> {
+        let longest = rotation
+            .when_seen
+            .map(|seconds| self.wait_for_verifiers(seconds))
+            .transpose()?;
         let (wrapper, stored) = self.for_writing(deadline).await?;
+        let now_ms = self.store.now_ms().await? as i64;
         let mut new = Vec::new();
-        for (algorithm, wait) in self.timing.rotation_plan(algorithm, &stored) {
-            let key = self.generate(algorithm, &wrapper, wait).await?;
+        for (algorithm, wait) in self.timing.rotation_plan(rotation.algorithm, &stored) {
+            // The first key of an algorithm signs at once: nothing signs before it.
+            let longest = longest.filter(|_| !wait.is_zero());
+            if longest.is_some() {
+                Self::check_none_waits(&stored, algorithm, now_ms)?;
+            }
+            let mut key = self.generate(algorithm, &wrapper, longest.unwrap_or(wait)).await?;
+            key.when_seen = longest.is_some();
             let audit = operator.audit("key.rotate", detail(&key));
             new.push((key, audit));
         }
@@ -258,5 +275,9 @@ fn check(wrapper: &KeyWrapper, stored: &[StoredKey]) -> Result<()> {
 
 /// The audit detail of a key that is created.
 pub fn detail(key: &StoredKey) -> serde_json::Value {
-    json!({"algorithm": key.algorithm, "signs_from_ms": key.signs_from_ms})
+    let mut detail = json!({"algorithm": key.algorithm, "signs_from_ms": key.signs_from_ms});
+    if key.when_seen {
+        detail["when_seen"] = true.into();
+    }
+    detail
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use oauth2_store::model::StoredKey;
+use oauth2_store::model::{KeyDocument, StoredKey};
 
 use super::document::JsonDocument;
 use crate::keys::key_sets::JwkSet;
 use crate::keys::keyring::Keyring;
+use crate::keys::verifiers;
 use crate::keys::verify_only::VerifyOnlyKeys;
 
 /// Where the current keys are published. They are replaced as a whole.
@@ -22,10 +23,10 @@ pub struct PublishedKeys {
     pub verify_only: VerifyOnlyKeys,
     /// The ids, algorithms and times of the opened keys; the private keys are blanked.
     pub stored: Vec<StoredKey>,
-    /// The JWK set (RFC 7517 section 5).
-    pub jwks: JsonDocument,
-    /// The PASETO public keys.
-    pub paseto_keys: JsonDocument,
+    jwks: JsonDocument,
+    paseto_keys: JsonDocument,
+    /// Of the JWK set and of the PASETO keys.
+    generations: [i64; 2],
 }
 
 impl PublishedKeys {
@@ -38,9 +39,18 @@ impl PublishedKeys {
         Self {
             jwks: JsonDocument::new(&jwks(&keyring, &verify_only)),
             paseto_keys: JsonDocument::new(&keyring.paseto_keys()),
+            generations: [KeyDocument::Jwks, KeyDocument::Paseto].map(|set| verifiers::generation(set, stored)),
             stored: stored.iter().map(without_private).collect(),
             keyring,
             verify_only,
+        }
+    }
+
+    /// A key set, and its generation.
+    pub fn document(&self, which: KeyDocument) -> (&JsonDocument, i64) {
+        match which {
+            KeyDocument::Jwks => (&self.jwks, self.generations[0]),
+            KeyDocument::Paseto => (&self.paseto_keys, self.generations[1]),
         }
     }
 

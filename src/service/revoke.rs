@@ -47,7 +47,9 @@ impl Revoke {
         if resolved.is_none()
             && let Some(foreign) = self.own_foreign(client, token)
         {
-            return self.commit_own(client, foreign.claims.id, foreign.claims.exp, deadline).await;
+            return self
+                .commit_own(client, foreign.claims.id, foreign.claims.exp, deadline)
+                .await;
         }
         let own = resolved.filter(|token| token.claims().client_id == client.client_id && self.verify.is_active(token));
         let own = match own {

@@ -27,6 +27,8 @@ schemas! {
     GrantType: names(model::GrantType::ALL.iter().map(|value| value.as_str()));
     /// An algorithm of signing keys.
     KeyAlgorithm: names(model::KeyAlgorithm::ALL.iter().map(|value| value.as_str()));
+    /// A published key set.
+    KeyDocument: names(model::KeyDocument::ALL.iter().map(|value| value.as_str()));
     /// Whether tokens are recorded.
     Ledger: names(model::Ledger::ALL.iter().map(|value| value.as_str()));
     /// Whether a limit is enforced.

@@ -64,7 +64,8 @@ impl ForeignClaims {
 
     /// When it was issued, Unix milliseconds. A token that does not say so counts as issued before every revocation cut-off.
     pub fn issued_ms(&self) -> u64 {
-        self.iat.map_or(0, |iat| iat.max(0).unsigned_abs().saturating_mul(1000))
+        // Not 0, which is the cut-off of an issuer that never revoked anything.
+        self.iat.unwrap_or(0).max(0).unsigned_abs().saturating_mul(1000).max(1)
     }
 }
 
@@ -242,18 +243,48 @@ mod tests {
     #[test]
     fn clients_and_scopes_are_read_as_each_product_writes_them() {
         let base = |more: Value| {
-            let mut payload = json!({"iss": "https://old", "sub": "user", "aud": ["a", "b"], "exp": 2_000_000_000.7, "iat": 5});
-            payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let mut payload =
+                json!({"iss": "https://old", "sub": "user", "aud": ["a", "b"], "exp": 2_000_000_000.7, "iat": 5});
+            payload
+                .as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
             parsed(&payload)
         };
-        let of = |more| base(more).map(|claims| (claims.client_id.to_string(), claims.scope.map(|scope| scope.to_string())));
+        let of = |more| {
+            base(more).map(|claims| {
+                (
+                    claims.client_id.to_string(),
+                    claims.scope.map(|scope| scope.to_string()),
+                )
+            })
+        };
         let expected = |id: &str, scope: Option<&str>| Some((id.to_owned(), scope.map(str::to_owned)));
-        assert_eq!(of(json!({"client_id": "hydra", "scp": ["a", "b"]})), expected("hydra", Some("a b")));
-        assert_eq!(of(json!({"azp": "kc", "typ": "Bearer", "scope": "a  b"})), expected("kc", Some("a b")));
-        assert_eq!(of(json!({"cid": "uaa", "azp": "uaa", "scope": ["a"]})), expected("uaa", Some("a")));
-        assert_eq!(of(json!({"client_id": "c", "token_use": "access"})), expected("c", None));
-        assert_eq!(of(json!({"sub": "spring", "aud": ["spring"]})), expected("spring", None));
-        assert_eq!(of(json!({"sub": "user", "aud": ["spring"]})), None, "whose token is it?");
+        assert_eq!(
+            of(json!({"client_id": "hydra", "scp": ["a", "b"]})),
+            expected("hydra", Some("a b"))
+        );
+        assert_eq!(
+            of(json!({"azp": "kc", "typ": "Bearer", "scope": "a  b"})),
+            expected("kc", Some("a b"))
+        );
+        assert_eq!(
+            of(json!({"cid": "uaa", "azp": "uaa", "scope": ["a"]})),
+            expected("uaa", Some("a"))
+        );
+        assert_eq!(
+            of(json!({"client_id": "c", "token_use": "access"})),
+            expected("c", None)
+        );
+        assert_eq!(
+            of(json!({"sub": "spring", "aud": ["spring"]})),
+            expected("spring", None)
+        );
+        assert_eq!(
+            of(json!({"sub": "user", "aud": ["spring"]})),
+            None,
+            "whose token is it?"
+        );
         assert_eq!(of(json!({})), None);
         assert_eq!(base(json!({"client_id": "c"})).unwrap().exp, 2_000_000_000);
     }
@@ -261,21 +292,45 @@ mod tests {
     #[test]
     fn tokens_of_another_kind_are_rejected() {
         for more in [
-            json!({"nonce": "n"}), json!({"at_hash": "h"}), json!({"typ": "ID"}), json!({"typ": "Refresh"}), json!({"token_use": "id"}),
-            json!({"cnf": {"jkt": "x"}}), json!({"events": {}}), json!({"exp": "soon"}), json!({"exp": 1e300}), json!({"scope": "a\u{7}"}),
-            json!({"scope": {"a": 1}}), json!({"sub": 5}), json!({"aud": 5}), json!({"iat": "now"}),
+            json!({"nonce": "n"}),
+            json!({"at_hash": "h"}),
+            json!({"typ": "ID"}),
+            json!({"typ": "Refresh"}),
+            json!({"token_use": "id"}),
+            json!({"cnf": {"jkt": "x"}}),
+            json!({"events": {}}),
+            json!({"exp": "soon"}),
+            json!({"exp": 1e300}),
+            json!({"scope": "a\u{7}"}),
+            json!({"scope": {"a": 1}}),
+            json!({"sub": 5}),
+            json!({"aud": 5}),
+            json!({"iat": "now"}),
         ] {
             let mut payload = json!({"iss": "https://old", "sub": "c", "aud": "a", "exp": 5, "client_id": "c"});
             assert!(parsed(&payload).is_some());
-            payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            payload
+                .as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
             assert_eq!(parsed(&payload), None, "{more}");
         }
-        let twice = token(&json!({"alg": "RS256"}), r#"{"iss":"a","exp":5,"client_id":"c","client_id":"d"}"#);
+        let twice = token(
+            &json!({"alg": "RS256"}),
+            r#"{"iss":"a","exp":5,"client_id":"c","client_id":"d"}"#,
+        );
         assert_eq!(claims(&twice), None);
-        for bad in [json!({"alg": "RS256", "typ": "logout+jwt"}), json!({"alg": "RS256", "crit": ["b64"]}), json!({"kid": "k"})] {
+        for bad in [
+            json!({"alg": "RS256", "typ": "logout+jwt"}),
+            json!({"alg": "RS256", "crit": ["b64"]}),
+            json!({"kid": "k"}),
+        ] {
             assert_eq!(header(&token(&bad, "{}")), None, "{bad}");
         }
-        for good in [json!({"alg": "RS256", "typ": "JWT", "x5t": "y"}), json!({"alg": "RS256", "typ": "application/AT+JWT"})] {
+        for good in [
+            json!({"alg": "RS256", "typ": "JWT", "x5t": "y"}),
+            json!({"alg": "RS256", "typ": "application/AT+JWT"}),
+        ] {
             assert!(header(&token(&good, "{}")).is_some(), "{good}");
         }
     }
@@ -283,7 +338,9 @@ mod tests {
     #[test]
     fn ids_differ_by_issuer_and_token_id() {
         let id = |iss: &str, jti: Option<&str>, exp: i64| {
-            parsed(&json!({"iss": iss, "jti": jti, "exp": exp, "client_id": "c"})).unwrap().id
+            parsed(&json!({"iss": iss, "jti": jti, "exp": exp, "client_id": "c"}))
+                .unwrap()
+                .id
         };
         assert_eq!(id("a", Some("1"), 5), id("a", Some("1"), 6));
         assert_ne!(id("a", Some("1"), 5), id("b", Some("1"), 5));

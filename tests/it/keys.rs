@@ -19,6 +19,8 @@ mod failed_changes;
 mod import_formats;
 mod key_import_and_rewrap;
 mod shared_secret;
+mod verify_only;
+mod watch;
 
 on_both_stores!(
     verification_survives_a_hundred_rotations_under_load,

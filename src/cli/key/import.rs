@@ -93,7 +93,10 @@ async fn verify_only(config: &Config, options: &Import, source: &Source) -> Resu
         .map_err(|error| flags::failure(error, &[("issuer", "--issuer")]))?;
     let skipped = |kid: &String| format!("{} is not for signatures and was not imported", kid.escape_debug());
     output::warnings(&found.skipped.iter().map(skipped).collect::<Vec<_>>());
-    print(&direct, options.json, |kid| imported.iter().any(|imported| imported == kid)).await
+    print(&direct, options.json, |kid| {
+        imported.iter().any(|imported| imported == kid)
+    })
+    .await
 }
 
 /// What is imported from.

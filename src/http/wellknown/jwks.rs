@@ -2,6 +2,7 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use oauth2_store::model::KeyDocument;
 
 use super::document::{KeyDocuments, NotModified};
 use crate::http::error::Failure;
@@ -21,5 +22,5 @@ use crate::keys::key_sets::JwkSet;
     ),
 )]
 pub async fn get(keys: Data<KeyDocuments>, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    keys.respond(&request, |keys| &keys.jwks)
+    keys.respond(&request, KeyDocument::Jwks)
 }

@@ -2,6 +2,7 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use oauth2_store::model::KeyDocument;
 
 use super::document::{KeyDocuments, NotModified};
 use crate::http::error::Failure;
@@ -18,5 +19,5 @@ use crate::keys::key_sets::PasetoKeySet;
     ),
 )]
 pub async fn get(keys: Data<KeyDocuments>, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    keys.respond(&request, |keys| &keys.paseto_keys)
+    keys.respond(&request, KeyDocument::Paseto)
 }

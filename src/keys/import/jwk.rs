@@ -187,7 +187,11 @@ pub(super) fn integer(name: &str, value: &Option<String>) -> Result<Vec<u8>, Imp
 }
 
 fn p256(jwk: &Jwk) -> Result<Material, ImportError> {
-    let (d, x, y) = (coordinate("d", &jwk.d)?, coordinate("x", &jwk.x)?, coordinate("y", &jwk.y)?);
+    let (d, x, y) = (
+        coordinate("d", &jwk.d)?,
+        coordinate("x", &jwk.x)?,
+        coordinate("y", &jwk.y)?,
+    );
     let point = [&[4][..], &x, &y].concat();
     if ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point).is_err() {
         return Err(import_error(

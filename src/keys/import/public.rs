@@ -4,12 +4,11 @@
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
 };
-use base64::Engine;
 use oauth2_store::model::KeyAlgorithm;
+use pkcs8::ObjectIdentifier;
 use pkcs8::der::asn1::AnyRef;
 use pkcs8::der::{Decode, Reader, SliceReader, Tag, Tagged};
 use pkcs8::spki::SubjectPublicKeyInfoRef;
-use pkcs8::ObjectIdentifier;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -18,7 +17,7 @@ use super::material::{ImportError, MAX_RSA_BITS, MIN_RSA_BITS, Missing, import_e
 use super::{ImportOptions, pem};
 use crate::keys::public_keys::rsa_der;
 use crate::keys::verify_only::ALGORITHMS;
-use crate::tokens::{BASE64URL, jwt};
+use crate::tokens::jwt;
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -91,7 +90,10 @@ fn read_jwks(text: &str, algorithm: Option<KeyAlgorithm>, kids: &[String]) -> Re
     let kid_of = |value: &Value| value.get("kid").and_then(Value::as_str).map(str::to_owned);
     for kid in kids {
         if !values.iter().any(|value| kid_of(value).as_ref() == Some(kid)) {
-            return Err(import_error(format!("has no key with the kid {kid}; {}", jwk::kids(values))));
+            return Err(import_error(format!(
+                "has no key with the kid {kid}; {}",
+                jwk::kids(values)
+            )));
         }
     }
     let mut found = PublicKeys::default();
@@ -301,15 +303,20 @@ impl Jwk {
     fn cannot_verify(&self) -> bool {
         let is_for_signatures = |operation: &String| operation == "verify" || operation == "sign";
         self.usage.as_deref().is_some_and(|usage| usage != "sig")
-            || self.key_ops.as_ref().is_some_and(|operations| !operations.iter().any(is_for_signatures))
+            || self
+                .key_ops
+                .as_ref()
+                .is_some_and(|operations| !operations.iter().any(is_for_signatures))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
     use serde_json::json;
 
     use super::*;
+    use crate::tokens::BASE64URL;
 
     const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
@@ -332,7 +339,10 @@ mod tests {
         let set = json!({"keys": [rsa, for_encryption, private, private]});
         let found = read(&set, &[]).unwrap();
         let named: Vec<_> = found.keys.iter().map(|key| (key.kid.as_str(), key.algorithm)).collect();
-        assert_eq!(named, [("public:hydra.jwt", KeyAlgorithm::Rs256), ("A1B2", KeyAlgorithm::EdDsa)]);
+        assert_eq!(
+            named,
+            [("public:hydra.jwt", KeyAlgorithm::Rs256), ("A1B2", KeyAlgorithm::EdDsa)]
+        );
         assert_eq!(found.skipped, ["enc"]);
         assert_eq!(read(&set, &["A1B2"]).unwrap().keys.len(), 1);
     }
@@ -345,7 +355,10 @@ mod tests {
             json!({"keys": [ed25519("first"), key]})
         };
         for (set, reason) in [
-            (with("alg", "RS512".into()), r"keys[1] (kid k) has the unsupported alg RS512"),
+            (
+                with("alg", "RS512".into()),
+                r"keys[1] (kid k) has the unsupported alg RS512",
+            ),
             (with("alg", "HS256".into()), "unsupported alg HS256"),
             (with("alg", "v4.public".into()), "unsupported alg v4.public"),
             (with("alg", "ES256".into()), "cannot verify ES256"),
@@ -354,13 +367,20 @@ mod tests {
             (with("kid", "a\nb".into()), "invalid kid"),
             (with("kty", "oct".into()), "symmetric"),
             (with("crv", "Ed448".into()), "Ed448"),
-            (json!({"keys": [ed25519("k"), {"kty": "EC", "crv": "P-256", "x": X, "y": X, "kid": "k"}]}), "not a point"),
+            (
+                json!({"keys": [ed25519("k"), {"kty": "EC", "crv": "P-256", "x": X, "y": X, "kid": "k"}]}),
+                "not a point",
+            ),
             (json!({"keys": []}), "no key for signatures"),
             (json!({"keys": 5}), "not a list"),
         ] {
             let error = read(&set, &[]).unwrap_err();
             assert!(error.contains(reason), "{error:?} lacks {reason:?}");
         }
-        assert!(read(&json!({"keys": [ed25519("k")]}), &["other"]).unwrap_err().contains("no key with the kid other"));
+        assert!(
+            read(&json!({"keys": [ed25519("k")]}), &["other"])
+                .unwrap_err()
+                .contains("no key with the kid other")
+        );
     }
 }

@@ -105,7 +105,8 @@ fn check_issuer(issuer: &str) -> Result<()> {
     if (1..=MAX_ISSUER_BYTES).contains(&issuer.len()) {
         return Ok(());
     }
-    let reason = format!("must be the iss of the tokens, such as https://old.example, of at most {MAX_ISSUER_BYTES} bytes");
+    let reason =
+        format!("must be the iss of the tokens, such as https://old.example, of at most {MAX_ISSUER_BYTES} bytes");
     Err(ServiceError::parameter("issuer", reason))
 }
 

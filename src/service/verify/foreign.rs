@@ -30,6 +30,10 @@ impl Verify {
         let client = self.views.directory.client(&claims.client_id);
         is_timely
             && client.is_some_and(|client| !client.disabled)
-            && !self.views.revocations.load().is_foreign_revoked(subject, claims.issued_ms())
+            && !self
+                .views
+                .revocations
+                .load()
+                .is_foreign_revoked(subject, claims.issued_ms())
     }
 }

@@ -47,17 +47,11 @@ impl PostgresStore {
 
     pub(crate) async fn key_fetchers(&self, since: i64) -> Result<Vec<KeyFetcher>> {
         with_connection!(self, ORDINARY, |connection| {
-            let sql = "SELECT document, address, user_agent, first_seen, last_seen, generation, fetches FROM key_fetchers
+            let sql =
+                "SELECT document, address, user_agent, first_seen, last_seen, generation, fetches FROM key_fetchers
                 WHERE last_seen >= $1 ORDER BY last_seen DESC, document, address, user_agent LIMIT $2";
             let params: [&dyn Param; 2] = [&Seconds(since), &(MAX_KEY_FETCHERS as i64)];
             connection.query(sql, &params).await?.iter().map(read).collect()
-        })
-    }
-
-    pub(crate) async fn forget_key_fetcher(&self, address: &str) -> Result<u64> {
-        with_connection!(self, ORDINARY, |connection| {
-            let sql = "DELETE FROM key_fetchers WHERE address = $1";
-            Ok(connection.execute(sql, &[&address]).await?)
         })
     }
 }

@@ -3,7 +3,7 @@
 use rusqlite::params;
 
 use super::threads::SqliteStore;
-use super::timeouts::{ADMIN_LOCK_WAIT, TOKEN_LOCK_WAIT};
+use super::timeouts::TOKEN_LOCK_WAIT;
 use crate::error::Result;
 use crate::model::{KeyFetcher, MAX_KEY_FETCHERS};
 use crate::row;
@@ -62,17 +62,6 @@ impl SqliteStore {
                 });
             }
             Ok(found)
-        })
-        .await
-    }
-
-    pub(crate) async fn forget_key_fetcher(&self, address: &str) -> Result<u64> {
-        let address = address.to_owned();
-        self.write(ADMIN_LOCK_WAIT, move |t| {
-            let deleted = t
-                .prepare_cached("DELETE FROM key_fetchers WHERE address = ?1")?
-                .execute([&address])?;
-            Ok(deleted as u64)
         })
         .await
     }

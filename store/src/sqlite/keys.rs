@@ -114,7 +114,9 @@ impl SqliteStore {
         let (key, audit) = (key.clone(), audit.clone());
         self.write(ADMIN_LOCK_WAIT, move |t| {
             let changed = t
-                .prepare_cached("UPDATE signing_keys SET signs_from_ms = ?3 WHERE kid = ?1 AND signs_from_ms = ?2 AND when_seen")?
+                .prepare_cached(
+                    "UPDATE signing_keys SET signs_from_ms = ?3 WHERE kid = ?1 AND signs_from_ms = ?2 AND when_seen",
+                )?
                 .execute(params![key.kid, key.signs_from_ms, now_ms as i64])?;
             if changed == 1 {
                 append_audit(t, (now_ms / 1000) as i64, &audit, "key", &key.kid)?;

@@ -17,9 +17,4 @@ impl Store {
     pub async fn key_fetchers(&self, since: i64) -> Result<Vec<KeyFetcher>> {
         dispatch!(self.key_fetchers(since))
     }
-
-    /// Forgets a caller of both key sets, such as a verifier that was shut down. Returns how many rows were deleted.
-    pub async fn forget_key_fetcher(&self, address: &str) -> Result<u64> {
-        dispatch!(self.forget_key_fetcher(address))
-    }
 }
