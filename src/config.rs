@@ -11,6 +11,7 @@ pub mod database;
 pub mod embedded;
 pub mod environment;
 pub mod error;
+pub mod fallback;
 mod file;
 mod input;
 pub mod issuer;
@@ -37,6 +38,7 @@ pub use audit::Audit;
 pub use database::Database;
 pub use environment::{may_colour, system_user};
 pub use error::{ConfigError, ConfigErrors};
+pub use fallback::FallbackIntrospection;
 pub use input::Input;
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
@@ -62,6 +64,7 @@ pub const TABLE: Table = Table(&[
     secrets::KEYS,
     signing_keys::KEYS,
     tokens::KEYS,
+    fallback::KEYS,
     limits::KEYS,
     quotas::KEYS,
     audit::KEYS,
@@ -91,6 +94,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// Timing of the signing key lifecycle.
     pub keys: KeyTiming,
+    /// Where opaque tokens of the issuer that this server replaces are introspected.
+    pub fallback: Option<FallbackIntrospection>,
     /// Rate limits.
     pub limits: Limits,
     /// Quotas.
@@ -164,6 +169,7 @@ fn read_sections(values: &mut Values, input: &Input) -> Option<Config> {
     let secrets = Secrets::read(values, database.as_ref());
     let tokens = Tokens::read(values);
     let keys = signing_keys::read(values, tokens.as_ref());
+    let fallback = fallback::read(values, &input.directory);
     let limits = Limits::read(values);
     let quotas = Quotas::read(values);
     let audit = Audit::read(values);
@@ -180,6 +186,7 @@ fn read_sections(values: &mut Values, input: &Input) -> Option<Config> {
         tokens: tokens?,
         secrets: secrets?,
         keys: keys?,
+        fallback: fallback?,
         limits: limits?,
         quotas: quotas?,
         audit: audit?,

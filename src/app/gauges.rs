@@ -19,6 +19,7 @@ use opentelemetry::metrics::Meter;
 
 use super::logging;
 use crate::keys::lifecycle::{KeyState, KeyTiming, Phase, key_states};
+use crate::service::fallback::{Fallback as FallbackIntrospection, Outcome};
 use crate::service::published_keys::KeysHandle;
 use crate::service::readiness::Readiness;
 use crate::tokens::verified::VerifiedTokens;
@@ -37,6 +38,7 @@ pub(super) struct Sources {
     pub(super) keys: KeysHandle,
     pub(super) removed_early: Arc<AtomicU64>,
     pub(super) key_fetches: Arc<KeyFetches>,
+    pub(super) fallback: Option<Arc<FallbackIntrospection>>,
     pub(super) timing: KeyTiming,
     pub(super) clock: Arc<StoreClock>,
     pub(super) bus: Option<Arc<BusStatus>>,
@@ -227,6 +229,13 @@ impl Register {
         self.value(&tokens::VERIFIED, |from| from.verified.len() as f64);
         self.value(&tokens::STILL_VALID, |from| from.counters.totals().tokens as f64);
         self.value(&tokens::STILL_VALID_MAX, |from| from.counters.totals().largest as f64);
+        let sources = Arc::clone(&self.sources);
+        tokens::FALLBACK_INTROSPECTIONS.observe_each(&self.meter, move |observe| {
+            let Some(fallback) = &sources.fallback else { return };
+            for outcome in Outcome::ALL {
+                observe(fallback.count(outcome) as f64, &[("outcome", outcome.as_str())]);
+            }
+        });
     }
 
     fn signing_keys(&self) {

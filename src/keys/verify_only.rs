@@ -30,15 +30,15 @@ struct Key {
     jwk: Option<Jwk>,
 }
 
-/// A token of another issuer whose signature is verified. It may be expired or revoked.
+/// A token of another issuer: its signature is verified, or that issuer vouches for it. It may be expired or revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignToken {
     /// Its claims.
-    pub claims: ForeignClaims,
-    /// The key that signed it.
-    pub kid: Arc<str>,
-    /// When that key stops verifying.
-    pub key_kept_until: i64,
+    pub claims: Arc<ForeignClaims>,
+    /// The key that signed it; an opaque token has none.
+    pub kid: Option<Arc<str>>,
+    /// When tokens like it are not accepted any more, Unix seconds.
+    pub accepted_until: i64,
 }
 
 /// The verify-only keys as loaded on this node.
@@ -79,10 +79,10 @@ impl VerifyOnlyKeys {
             .iter()
             .find(|key| key.may_have_signed(&header) && key.verifier.verify(token))?;
         let claims = foreign::claims(token)?;
-        (*claims.iss == *key.issuer).then(|| ForeignToken {
-            claims,
-            kid: Arc::clone(&key.kid),
-            key_kept_until: key.kept_until,
+        (claims.iss.as_deref() == Some(&*key.issuer)).then(|| ForeignToken {
+            claims: Arc::new(claims),
+            kid: Some(Arc::clone(&key.kid)),
+            accepted_until: key.kept_until,
         })
     }
 }

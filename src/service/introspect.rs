@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::future::try_join_all;
 use oauth2_actors::error::AskError;
 use oauth2_store::model::Client;
 
@@ -28,7 +29,7 @@ pub enum Introspection {
     /// It is active.
     Active(ResolvedToken),
     /// It is active, and of the issuer that this server replaces.
-    Foreign(Box<ForeignClaims>),
+    Foreign(Arc<ForeignClaims>),
     /// It is not, or the caller may not introspect it.
     Inactive,
 }
@@ -36,9 +37,12 @@ pub enum Introspection {
 impl Introspect {
     /// Introspects one token.
     pub async fn one(&self, caller: &Client, token: &str, deadline: Instant) -> Result<Introspection> {
-        let resolved = self.verify.resolve(token, RowsFrom::AnyServer, deadline).await?;
-        let introspection = self.judge(caller, token, resolved);
+        let introspection = match self.verify.resolve(token, RowsFrom::AnyServer, deadline).await? {
+            Some(resolved) => self.judge(caller, resolved),
+            None => self.foreign(caller, token, deadline).await?,
+        };
         self.verify.views.fresh(deadline)?;
+        self.count(&introspection);
         Ok(introspection)
     }
 
@@ -50,7 +54,8 @@ impl Introspect {
         deadline: Instant,
     ) -> Result<Vec<Introspection>> {
         let recorded = self.verify.recorded(tokens, deadline).await?;
-        let mut introspections = Vec::with_capacity(tokens.len());
+        let mut introspections = vec![Introspection::Inactive; tokens.len()];
+        let mut foreign = Vec::new();
         for (index, token) in tokens.iter().enumerate() {
             if index % YIELD_EVERY == YIELD_EVERY - 1 {
                 if Instant::now() > deadline {
@@ -58,24 +63,32 @@ impl Introspect {
                 }
                 tokio::task::yield_now().await;
             }
-            let resolved = self.verify.resolve_among(token, &recorded);
-            introspections.push(self.judge(caller, token, resolved));
+            match self.verify.resolve_among(token, &recorded) {
+                Some(resolved) => introspections[index] = self.judge(caller, resolved),
+                None if self.verify.accepts_foreign() => foreign.push(index),
+                None => {}
+            }
+        }
+        // Together: each may wait for another server.
+        let asked = foreign
+            .iter()
+            .map(|index| self.foreign(caller, &tokens[*index], deadline));
+        for (index, introspection) in foreign.iter().zip(try_join_all(asked).await?) {
+            introspections[*index] = introspection;
         }
         self.verify.views.fresh(deadline)?;
+        for introspection in &introspections {
+            self.count(introspection);
+        }
         Ok(introspections)
     }
 
-    fn judge(&self, caller: &Client, token: &str, resolved: Option<ResolvedToken>) -> Introspection {
-        let introspection = match resolved {
-            Some(resolved) => self.judge_own(caller, resolved),
-            None => self.judge_foreign(caller, token),
-        };
+    fn count(&self, introspection: &Introspection) {
         let is_active = !matches!(introspection, Introspection::Inactive);
         self.verify.instruments.introspection(is_active);
-        introspection
     }
 
-    fn judge_own(&self, caller: &Client, token: ResolvedToken) -> Introspection {
+    fn judge(&self, caller: &Client, token: ResolvedToken) -> Introspection {
         let claims = token.claims();
         if may_introspect(caller, &claims.client_id, [&claims.aud]) && self.verify.is_active(&token) {
             Introspection::Active(token)
@@ -84,14 +97,13 @@ impl Introspect {
         }
     }
 
-    fn judge_foreign(&self, caller: &Client, token: &str) -> Introspection {
-        let token = self.verify.resolve_foreign(token).filter(|token| {
+    /// Introspects a token that is not of this server.
+    async fn foreign(&self, caller: &Client, token: &str, deadline: Instant) -> Result<Introspection> {
+        let token = self.verify.resolve_foreign(token, deadline).await?.filter(|token| {
             let claims = &token.claims;
             may_introspect(caller, &claims.client_id, &claims.aud) && self.verify.is_foreign_active(token)
         });
-        token.map_or(Introspection::Inactive, |token| {
-            Introspection::Foreign(Box::new(token.claims))
-        })
+        Ok(token.map_or(Introspection::Inactive, |token| Introspection::Foreign(token.claims)))
     }
 }
 

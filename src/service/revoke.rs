@@ -45,7 +45,7 @@ impl Revoke {
     pub async fn presented(&self, client: &Client, token: &str, deadline: Instant) -> Result<()> {
         let resolved = self.verify.resolve(token, RowsFrom::Primary, deadline).await?;
         if resolved.is_none()
-            && let Some(foreign) = self.own_foreign(client, token)
+            && let Some(foreign) = self.own_foreign(client, token, deadline).await?
         {
             return self
                 .commit_own(client, foreign.claims.id, foreign.claims.exp, deadline)
@@ -65,9 +65,9 @@ impl Revoke {
     }
 
     /// A token of the issuer that this server replaces, if it is the client's and active.
-    fn own_foreign(&self, client: &Client, token: &str) -> Option<ForeignToken> {
-        let token = self.verify.resolve_foreign(token)?;
-        (token.claims.client_id == client.client_id && self.verify.is_foreign_active(&token)).then_some(token)
+    async fn own_foreign(&self, client: &Client, token: &str, deadline: Instant) -> Result<Option<ForeignToken>> {
+        let token = self.verify.resolve_foreign(token, deadline).await?;
+        Ok(token.filter(|token| token.claims.client_id == client.client_id && self.verify.is_foreign_active(token)))
     }
 
     async fn commit_own(&self, client: &Client, jti: Uuid, expires_at: i64, deadline: Instant) -> Result<()> {

@@ -17,6 +17,7 @@ use oauth2_store::model::{Client, Ledger, SigningAlg, StoredToken, TokenFormat};
 use uuid::Uuid;
 
 use super::error::Result;
+use super::fallback::Fallback;
 use super::published_keys::KeysHandle;
 use super::store_access::StoreAccess;
 use super::views::Views;
@@ -53,6 +54,8 @@ pub struct Verify {
     pub ids: Arc<IdClock>,
     /// Issuer and default format.
     pub defaults: Arc<TokenDefaults>,
+    /// Asks the issuer that this server replaces about its opaque tokens.
+    pub fallback: Option<Arc<Fallback>>,
     /// Rows of opaque tokens.
     pub store: StoreAccess,
     /// Metrics.

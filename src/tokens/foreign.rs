@@ -13,10 +13,13 @@ use serde::de::IgnoredAny;
 use serde_json::Number;
 use uuid::Uuid;
 
-use super::{BASE64URL, jwt};
+use super::{BASE64URL, jwt, opaque};
 
 /// Types of access tokens in a header (RFC 9068 section 2.1), lower case. Most issuers write `JWT`.
 const TYPES: [&str; 3] = ["at+jwt", "application/at+jwt", "jwt"];
+
+/// Longest opaque token of another issuer, bytes.
+const MAX_OPAQUE_BYTES: usize = 4096;
 
 /// The last second of the year 9999.
 const MAX_TIME: i64 = 253_402_300_799;
@@ -33,11 +36,11 @@ pub struct ForeignHeader {
 /// The claims of an access token of another issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignClaims {
-    /// Identifies the token in the revocation log: a hash of `iss` and `jti`, or, without a `jti`, of what is signed. A UUID of version 8,
-    /// so that no token of this server has it.
+    /// Identifies the token in the revocation log: a hash of `iss` and `jti`, or, without a `jti`, of what is signed, or of an opaque
+    /// token. A UUID of version 8, so that no token of this server has it.
     pub id: Uuid,
-    /// Issuer.
-    pub iss: Arc<str>,
+    /// Issuer. Every JWT has one.
+    pub iss: Option<Arc<str>>,
     /// Subject.
     pub sub: Option<Arc<str>>,
     /// Audiences.
@@ -109,10 +112,14 @@ impl OneOrMany {
 /// A member twice is an error of the parser.
 #[derive(Deserialize)]
 struct Payload {
-    iss: String,
+    /// In an introspection response (RFC 7662 section 2.2).
+    active: Option<bool>,
+    /// In an introspection response: `Bearer`.
+    token_type: Option<String>,
+    iss: Option<String>,
     sub: Option<String>,
     aud: Option<OneOrMany>,
-    exp: Number,
+    exp: Option<Number>,
     nbf: Option<Number>,
     iat: Option<Number>,
     jti: Option<String>,
@@ -126,7 +133,7 @@ struct Payload {
     scp: Option<OneOrMany>,
     /// `Bearer` in access tokens of Keycloak.
     typ: Option<String>,
-    /// `access` in access tokens of Cognito.
+    /// `access` in access tokens of Cognito, `access_token` in introspection responses of Hydra.
     token_use: Option<String>,
     /// Binds the token to a key, which introspection would have to answer and every caller to check.
     cnf: Option<IgnoredAny>,
@@ -141,9 +148,12 @@ struct Payload {
 impl Payload {
     fn is_bearer_access_token(&self) -> bool {
         let others = [&self.cnf, &self.nonce, &self.at_hash, &self.c_hash, &self.events];
+        let is_bearer = |typ: &Option<String>| typ.as_deref().is_none_or(|typ| typ.eq_ignore_ascii_case("bearer"));
+        let usage = self.token_use.as_deref();
         others.into_iter().all(Option::is_none)
-            && self.typ.as_deref().is_none_or(|typ| typ.eq_ignore_ascii_case("bearer"))
-            && self.token_use.as_deref().is_none_or(|usage| usage == "access")
+            && is_bearer(&self.typ)
+            && is_bearer(&self.token_type)
+            && usage.is_none_or(|usage| matches!(usage, "access" | "access_token"))
     }
 
     /// The client that the token was issued to. Spring names it by `sub` and `aud` alone, where it acts on its own behalf.
@@ -160,39 +170,76 @@ impl Payload {
 /// The claims of a token whose signature is verified. `None` unless they are those of a bearer access token.
 pub fn claims(token: &str) -> Option<ForeignClaims> {
     let payload: Payload = serde_json::from_slice(&jwt::payload(token)?).ok()?;
-    if !payload.is_bearer_access_token() {
-        return None;
-    }
+    let iss = payload.iss.as_ref()?;
     let id = match &payload.jti {
-        Some(jti) => hash(&[b"jti", payload.iss.as_bytes(), jti.as_bytes()]),
+        Some(jti) => hash(&[b"jti", iss.as_bytes(), jti.as_bytes()]),
         // Without the signature: there may be several valid ones.
         None => hash(&[b"signed", token.rsplit_once('.')?.0.as_bytes()]),
     };
-    let aud = payload.aud.as_ref().map(|aud| match aud {
-        OneOrMany::One(one) => vec![one.as_str().into()],
-        OneOrMany::Many(many) => many.iter().map(|aud| aud.as_str().into()).collect(),
-    });
-    let aud: Vec<Arc<str>> = aud.unwrap_or_default();
-    let client_id = payload.client(&aud)?;
-    let optional = |time: &Option<Number>| match time {
-        Some(time) => seconds(time).map(Some),
-        None => Some(None),
+    payload.into_claims(id)
+}
+
+/// Whether a token may be an opaque one of another issuer: neither of a format of this server, nor a JWT or a PASETO, which are verified
+/// by their signature.
+pub fn may_be_opaque(token: &str) -> bool {
+    let is_paseto = |token: &str| {
+        let version = token.strip_prefix(['v', 'k']).and_then(|rest| rest.split_once('.'));
+        version.is_some_and(|(version, _)| version.len() == 1 && version.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    Some(ForeignClaims {
-        id,
-        exp: seconds(&payload.exp)?,
-        nbf: optional(&payload.nbf)?,
-        iat: optional(&payload.iat)?,
-        iss: payload.iss.into(),
-        sub: payload.sub.map(Into::into),
-        jti: payload.jti.map(Into::into),
-        client_id,
-        aud,
-        scope: match payload.scope.or(payload.scp) {
-            Some(scope) => Some(space_separated(scope)?),
-            None => None,
-        },
-    })
+    let begins_as_jose = || {
+        let (first, _) = token.split_once('.')?;
+        let decoded = BASE64URL.decode(first).ok()?;
+        serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&decoded).ok()
+    };
+    (1..=MAX_OPAQUE_BYTES).contains(&token.len())
+        && token.bytes().all(|byte| matches!(byte, 0x21..=0x7e))
+        && !token.starts_with(opaque::PREFIX)
+        && !is_paseto(token)
+        && begins_as_jose().is_none()
+}
+
+/// The claims in an introspection response (RFC 7662 section 2.2) about an opaque token. `Ok(None)`: it is inactive, or the response does not
+/// describe a bearer access token with a client and an expiry. An error: it is no such response.
+pub fn introspected(token: &str, response: &[u8]) -> Result<Option<ForeignClaims>, ()> {
+    let payload: Payload = serde_json::from_slice(response).map_err(drop)?;
+    match payload.active {
+        Some(true) => Ok(payload.into_claims(hash(&[b"opaque", token.as_bytes()]))),
+        Some(false) => Ok(None),
+        None => Err(()),
+    }
+}
+
+impl Payload {
+    fn into_claims(self, id: Uuid) -> Option<ForeignClaims> {
+        if !self.is_bearer_access_token() {
+            return None;
+        }
+        let aud = self.aud.as_ref().map(|aud| match aud {
+            OneOrMany::One(one) => vec![one.as_str().into()],
+            OneOrMany::Many(many) => many.iter().map(|aud| aud.as_str().into()).collect(),
+        });
+        let aud: Vec<Arc<str>> = aud.unwrap_or_default();
+        let client_id = self.client(&aud)?;
+        let optional = |time: &Option<Number>| match time {
+            Some(time) => seconds(time).map(Some),
+            None => Some(None),
+        };
+        Some(ForeignClaims {
+            id,
+            exp: seconds(self.exp.as_ref()?)?,
+            nbf: optional(&self.nbf)?,
+            iat: optional(&self.iat)?,
+            iss: self.iss.map(Into::into),
+            sub: self.sub.map(Into::into),
+            jti: self.jti.map(Into::into),
+            client_id,
+            aud,
+            scope: match self.scope.or(self.scp) {
+                Some(scope) => Some(space_separated(scope)?),
+                None => None,
+            },
+        })
+    }
 }
 
 /// A `NumericDate` (RFC 7519 section 2) in whole seconds. Fractions are cut off.
@@ -333,6 +380,56 @@ mod tests {
         ] {
             assert!(header(&token(&good, "{}")).is_some(), "{good}");
         }
+    }
+
+    #[test]
+    fn tokens_of_this_server_and_signed_ones_are_not_opaque() {
+        let jwt = token(&json!({"alg": "RS256"}), "{}");
+        for other in [
+            "",
+            "a b",
+            "ä",
+            "oas_at_AAAA",
+            "v4.public.AAAA",
+            "v1.local.AAAA",
+            &jwt,
+            "eyJhbGciOiJkaXIifQ.a.b.c.d",
+            &"x".repeat(4097),
+        ] {
+            assert!(!may_be_opaque(other), "{other}");
+        }
+        for opaque in ["ory_at_abc.def", "6f1c0d3e-77aa-4c55", "a.b.c", "v4x", "dXNlcg=="] {
+            assert!(may_be_opaque(opaque), "{opaque}");
+        }
+    }
+
+    #[test]
+    fn only_introspection_responses_about_access_tokens_count() {
+        let base = json!({"active": true, "client_id": "c", "exp": 2_000_000_000, "token_use": "access_token", "token_type": "Bearer"});
+        let read = |more: Value| {
+            let mut response = base.clone();
+            response
+                .as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            introspected("opaque", response.to_string().as_bytes()).map(|claims| claims.is_some())
+        };
+        assert_eq!(read(json!({"ext": {"a": 1}, "username": "x"})), Ok(true));
+        for more in [
+            json!({"active": false}),
+            json!({"token_use": "refresh_token"}),
+            json!({"token_type": "DPoP"}),
+            json!({"cnf": {}}),
+            json!({"exp": null}),
+            json!({"client_id": null}),
+        ] {
+            assert_eq!(read(more.clone()), Ok(false), "{more}");
+        }
+        for more in [json!({"active": null}), json!({"active": "true"}), json!({"sub": 5})] {
+            assert_eq!(read(more.clone()), Err(()), "{more}");
+        }
+        assert_eq!(introspected("opaque", b"<html>"), Err(()));
+        assert_eq!(introspected("opaque", br#"{"active":true,"active":false}"#), Err(()));
     }
 
     #[test]

@@ -111,14 +111,14 @@ fn kid_of(token: &str) -> String {
 }
 
 /// Ends the server as an operator does, and starts it again.
-async fn restart(server: &mut DedicatedServer) {
+pub async fn restart(server: &mut DedicatedServer) {
     server.process.signal("TERM");
     server.process.wait(Duration::from_secs(30)).await;
     server.start_again().await;
 }
 
 /// Waits for an event, with a patience that only a fault exceeds.
-async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
     oauth2_testkit::until(Duration::from_secs(30), what, holds).await;
 }
 

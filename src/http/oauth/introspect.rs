@@ -120,7 +120,8 @@ pub struct ForeignActiveToken<'a> {
     /// The client it was issued to.
     client_id: &'a str,
     /// Its issuer.
-    iss: &'a str,
+    #[schema(required = false)]
+    iss: Option<&'a str>,
     /// Subject.
     #[schema(required = false)]
     sub: Option<&'a str>,
@@ -246,7 +247,7 @@ impl<'a> ForeignActiveToken<'a> {
         Self {
             active: true,
             client_id: &claims.client_id,
-            iss: &claims.iss,
+            iss: claims.iss.as_deref(),
             sub: claims.sub.as_deref(),
             aud: &claims.aud,
             jti: claims.jti.as_deref(),
@@ -261,9 +262,14 @@ impl<'a> ForeignActiveToken<'a> {
     fn write(&self, out: &mut Vec<u8>) {
         let mut object = Object::begin(out)
             .boolean("active", self.active)
-            .text("client_id", self.client_id)
-            .text("iss", self.iss);
-        for (name, value) in [("sub", self.sub), ("jti", self.jti), ("scope", self.scope)] {
+            .text("client_id", self.client_id);
+        let texts = [
+            ("iss", self.iss),
+            ("sub", self.sub),
+            ("jti", self.jti),
+            ("scope", self.scope),
+        ];
+        for (name, value) in texts {
             if let Some(value) = value {
                 object = object.text(name, value);
             }
