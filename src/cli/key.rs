@@ -44,7 +44,7 @@ pub enum Command {
         #[command(flatten)]
         json: Json,
     },
-    /// Import a key pair: PEM (PKCS #8, SEC 1, PKCS #1), a JWK or a key of a JWK Set (which keeps its kid), or PASERK k4.secret. With
+    /// Import a key pair: PEM (PKCS #8, SEC 1, PKCS #1), PKCS #12, a JWK or a key of a JWK Set (which keeps its kid), or PASERK k4.secret. With
     /// --verify-only: keys that verify tokens of the issuer that this server replaces, and never sign.
     Import(import::Import),
     /// Rewrap the keys that are wrapped under the previous key encryption key.

@@ -9,18 +9,21 @@ use time::{Date, OffsetDateTime};
 use url::{Host, Url};
 
 use super::key::Fallback::{Derived, Value};
-use super::key::{Key, key, secret};
+use super::key::{Key, Secrecy, key, secret};
 use super::parse::{duration, number};
 use super::secret::Secret;
 use super::values::Values;
 
-const URL: Key = key(
-    "OAUTH2_FALLBACK_INTROSPECTION_URL",
-    "fallback_introspection.url",
-    Derived("none: opaque tokens of other issuers are inactive"),
-    "Introspection endpoint (RFC 7662) of the issuer that this server replaces. It is asked about opaque tokens that are not of this server, \
-     until `OAUTH2_FALLBACK_INTROSPECTION_UNTIL`.",
-);
+const URL: Key = Key {
+    secrecy: Secrecy::Url,
+    ..key(
+        "OAUTH2_FALLBACK_INTROSPECTION_URL",
+        "fallback_introspection.url",
+        Derived("none: opaque tokens of other issuers are inactive"),
+        "Introspection endpoint (RFC 7662) of the issuer that this server replaces. It is asked about opaque tokens that are not of this \
+         server, until `OAUTH2_FALLBACK_INTROSPECTION_UNTIL`.",
+    )
+};
 const CLIENT_ID: Key = key(
     "OAUTH2_FALLBACK_INTROSPECTION_CLIENT_ID",
     "fallback_introspection.client_id",

@@ -59,6 +59,13 @@ pub struct KeysAt {
     pub now_ms: i64,
 }
 
+impl KeysAt {
+    /// Whether there is a key with this id.
+    pub fn has(&self, kid: &str) -> bool {
+        self.keys.iter().any(|key| key.kid == kid) || self.verify_only.iter().any(|key| key.kid == kid)
+    }
+}
+
 impl SigningKeys {
     /// All keys, in the order in which they sign.
     pub async fn list(&self, deadline: Instant) -> Result<KeysAt> {

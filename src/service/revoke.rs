@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use oauth2_actors::metrics::Instruments;
 use oauth2_actors::runtime::clock::{Clock, StoreClock};
-use oauth2_store::model::token::latest_expiry;
 use oauth2_store::model::{AuditEntry, Client, Revocation, RevocationTarget};
 use serde_json::json;
 use uuid::Uuid;
@@ -86,7 +85,7 @@ impl Revoke {
             .await?;
         let client_id = found.as_ref().map(|token| token.record.client_id.to_string());
         // Of an unrecorded token only the id is known: the log keeps it as long as any token may live.
-        let expires_at = found.map_or_else(|| latest_expiry(&jti, self.now()), |token| token.record.expires_at);
+        let expires_at = found.map_or_else(|| token.latest_expiry(self.now()), |found| found.record.expires_at);
         let audit = operator.audit("token.revoke", detail(client_id));
         let target = RevocationTarget::Token { jti, expires_at };
         self.commit(target, self.store.now_ms().await?, audit, deadline).await?;
@@ -113,7 +112,7 @@ impl Revoke {
             unrecorded += usize::from(record.is_none());
             let target = RevocationTarget::Token {
                 jti: token.jti,
-                expires_at: record.map_or_else(|| latest_expiry(&token.jti, self.now()), |record| record.expires_at),
+                expires_at: record.map_or_else(|| token.latest_expiry(self.now()), |record| record.expires_at),
             };
             let client_id = record.map(|record| record.client_id.to_string());
             let audit = operator.audit("token.revoke", detail(client_id));

@@ -29,6 +29,8 @@ mod fixture;
 mod groups;
 #[path = "store/id_clock.rs"]
 mod id_clock;
+#[path = "store/key_fetchers.rs"]
+mod key_fetchers;
 #[path = "store/keys.rs"]
 mod keys;
 #[path = "store/logs_on_postgres.rs"]
@@ -49,3 +51,5 @@ mod restored;
 mod revocations;
 #[path = "store/upgrade.rs"]
 mod upgrade;
+#[path = "store/verify_only_keys.rs"]
+mod verify_only_keys;

@@ -1,6 +1,6 @@
 //! `key import`.
 
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -22,10 +22,10 @@ pub struct Import {
     /// Algorithm, if the file does not determine it: v4.public, EdDSA, Ed25519, ES256, RS256 or PS256.
     #[arg(long, value_name = "ALG")]
     alg: Option<KeyAlgorithm>,
-    /// Which key of a JWK Set is imported. With --verify-only repeatable, by default every key; or the id of a key in PEM.
+    /// Which key of a JWK Set is imported; the id of a key in another format. With --verify-only repeatable, by default every key.
     #[arg(long, allow_hyphen_values = true)]
     kid: Vec<String>,
-    /// File whose first line is the passphrase of an encrypted PEM.
+    /// File whose first line is the passphrase of an encrypted PEM or of PKCS #12.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
     /// Activate the key at once: verifiers know it already.
@@ -120,9 +120,11 @@ impl Source {
         if let Some(file) = &options.passphrase_file {
             warn_if_exposed(config, file)?;
         }
+        let passphrase = options.passphrase_file.as_deref().map(passphrase).transpose()?;
+        let text = import::text_of(bytes_of(&options.file, &name)?, passphrase.as_deref());
         Ok(Self {
-            passphrase: options.passphrase_file.as_deref().map(passphrase).transpose()?,
-            text: text_of(&options.file, &name)?,
+            text: text.map_err(|error| invalid(&name, &error))?,
+            passphrase,
             name,
         })
     }
@@ -136,8 +138,12 @@ impl Source {
     }
 
     fn invalid(&self, error: &ImportError) -> Failure {
-        Failure::Invalid(format!("{} {error}{}", self.name, hint(error.missing())))
+        invalid(&self.name, error)
     }
+}
+
+fn invalid(name: &str, error: &ImportError) -> Failure {
+    Failure::Invalid(format!("{name} {error}{}", hint(error.missing())))
 }
 
 /// Warns of a key file that every user can read or replace; with `--strict` it is rejected.
@@ -176,19 +182,13 @@ fn passphrase(file: &Path) -> Result<Vec<u8>, Failure> {
 /// More than any key set has, bytes.
 const MAX_FILE: u64 = 1024 * 1024;
 
-fn text_of(file: &Path, name: &str) -> Result<String, Failure> {
-    let mut text = String::new();
+fn bytes_of(file: &Path, name: &str) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
     let read = if file == Path::new("-") {
-        std::io::stdin().take(MAX_FILE).read_to_string(&mut text)
+        std::io::stdin().take(MAX_FILE).read_to_end(&mut bytes)
     } else {
-        std::fs::File::open(file).and_then(|file| file.take(MAX_FILE).read_to_string(&mut text))
+        std::fs::File::open(file).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
     };
-    match read {
-        Err(error) if error.kind() == ErrorKind::InvalidData => Err(Failure::Invalid(format!(
-            "{name} is not text: it must be PEM, a JWK or PASERK; convert DER with `openssl pkey -inform DER`, and PKCS #12 with \
-             `openssl pkcs12 -nodes`"
-        ))),
-        Err(error) => Err(Failure::Invalid(format!("{name} cannot be read: {error}"))),
-        Ok(_) => Ok(text),
-    }
+    read.map_err(|error| Failure::Invalid(format!("{name} cannot be read: {error}")))?;
+    Ok(bytes)
 }

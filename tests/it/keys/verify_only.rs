@@ -279,6 +279,12 @@ async fn tokens_of_the_replaced_issuer_can_be_revoked(store: Kind) {
     super::restart(&mut server).await;
     assert!(!server.is_active(&client, &named).await && !server.is_active(&client, &unnamed).await);
     assert!(server.is_active(&client, &kept).await);
+    // By an operator, who has the whole token.
+    let found = old.token(&claims(&client, json!({"jti": "found in a log"})));
+    assert!(server.is_active(&client, &found).await);
+    let revoked = server.setup.run(&["token", "revoke", &found]);
+    assert_eq!(revoked.code, 0, "{}", revoked.stderr);
+    until("the server knows", async || !server.is_active(&client, &found).await).await;
     // A cut-off of the client holds for what it was issued before.
     let later = old.token(&claims(&client, json!({"jti": "later", "iat": now() + 20})));
     let undated = old.token(&claims(&client, json!({"jti": "undated", "iat": null})));
