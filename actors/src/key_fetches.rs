@@ -163,7 +163,7 @@ fn sanitized(user_agent: Option<&str>) -> String {
 mod tests {
     use super::*;
 
-    fn fetch<'a>(address: [u8; 4], user_agent: &'a str, now: i64) -> Fetch<'a> {
+    fn fetch(address: [u8; 4], user_agent: &str, now: i64) -> Fetch<'_> {
         Fetch {
             document: KeyDocument::Jwks,
             address: address.into(),

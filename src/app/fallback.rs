@@ -19,6 +19,7 @@ use crate::config::fallback::CA_FILE_VARIABLE;
 use crate::failure::Failure;
 use crate::service::fallback::{Ask, Fallback};
 use crate::tokens::fingerprint::Fingerprints;
+use crate::tokens::foreign::{self, NoIntrospection};
 
 /// The most of a response that is read.
 const MAX_RESPONSE: usize = 64 * 1024;
@@ -47,10 +48,10 @@ pub(super) fn open(options: &FallbackIntrospection, clock: &Arc<StoreClock>) -> 
 pub async fn check(options: &FallbackIntrospection) -> Result<(), String> {
     let client = Client::new(options).map_err(|failure| failure.to_string())?;
     let body = client.ask("oauth2_server-doctor").await?;
-    match crate::tokens::foreign::introspected("oauth2_server-doctor", &body) {
+    match foreign::introspected("oauth2_server-doctor", &body) {
         Ok(None) => Ok(()),
         Ok(Some(_)) => Err("it calls a token active that was never issued".to_owned()),
-        Err(()) => Err("it answers something else than an introspection response (RFC 7662)".to_owned()),
+        Err(NoIntrospection) => Err(NoIntrospection.to_string()),
     }
 }
 
@@ -65,8 +66,8 @@ struct Client {
 
 impl Client {
     fn new(options: &FallbackIntrospection) -> Result<Self, Failure> {
-        let invalid = |_| Failure::Invalid("OAUTH2_FALLBACK_INTROSPECTION_URL cannot be used".to_owned());
-        let url: Uri = options.url.as_str().parse().map_err(|_| invalid(()))?;
+        let invalid = || Failure::Invalid("OAUTH2_FALLBACK_INTROSPECTION_URL cannot be used".to_owned());
+        let url: Uri = options.url.as_str().parse().map_err(|_| invalid())?;
         let host = url.authority().map(ToString::to_string).unwrap_or_default();
         let is_tls = options.url.scheme() == "https";
         // RFC 6749 section 2.3.1: both are encoded as in a form.
@@ -77,11 +78,11 @@ impl Client {
             encoded(options.client_secret.expose())
         );
         let basic = format!("Basic {}", STANDARD.encode(credentials));
-        let mut authorization = HeaderValue::from_str(&basic).map_err(|_| invalid(()))?;
+        let mut authorization = HeaderValue::from_str(&basic).map_err(|_| invalid())?;
         authorization.set_sensitive(true);
         Ok(Self {
             connector: Connector::new(is_tls, options.ca_file.as_deref(), CA_FILE_VARIABLE, b"http/1.1")?,
-            host: HeaderValue::from_str(&host).map_err(|_| invalid(()))?,
+            host: HeaderValue::from_str(&host).map_err(|_| invalid())?,
             url,
             authorization,
             timeout: options.timeout,

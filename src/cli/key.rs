@@ -10,10 +10,9 @@ use crate::app::direct::{Direct, operator};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::service::keys::Rotation;
-use crate::service::keys::view::KeyView;
-use crate::service::page::PageView;
 
 mod import;
+mod listing;
 mod status;
 
 #[derive(Debug, Subcommand)]
@@ -55,7 +54,7 @@ pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
     match command {
         Command::List(json) => {
             let direct = Direct::open(config).await?;
-            print(&direct, json, |_| true).await
+            listing::print(&direct, json, |_| true).await
         }
         Command::Rotate {
             alg,
@@ -76,41 +75,6 @@ pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Prints the keys whose ids are selected.
-async fn print(direct: &Direct, json: Json, is_selected: impl Fn(&str) -> bool) -> Result<(), Failure> {
-    let keys = &direct.services.keys;
-    let found = keys.list(direct.deadline()).await?;
-    let mut views = KeyView::all(&found, &keys.timing);
-    views.retain(|view| is_selected(view.kid));
-    if json.json {
-        return output::json(&PageView::only(views));
-    }
-    let row = |view: &KeyView<'_>| {
-        vec![
-            view.kid.to_owned(),
-            view.algorithm.to_string(),
-            view.state.as_str().to_owned(),
-            output::date(view.created_at),
-            output::or_dash(view.signs_from.map(output::date)),
-            output::or_dash(view.kept_until.map(output::date)),
-            output::or_dash(view.issuer.map(str::to_owned)),
-        ]
-    };
-    let rows: Vec<_> = views.iter().map(row).collect();
-    output::table(
-        &[
-            "KID",
-            "ALGORITHM",
-            "STATE",
-            "PUBLISHED",
-            "SIGNS FROM",
-            "KEPT UNTIL",
-            "ISSUER",
-        ],
-        &rows,
-    )
-}
-
 async fn rotate(config: &Config, rotation: Rotation, json: Json) -> Result<(), Failure> {
     let direct = Direct::open(config).await?;
     let keys = &direct.services.keys;
@@ -118,7 +82,7 @@ async fn rotate(config: &Config, rotation: Rotation, json: Json) -> Result<(), F
         .rotate(&operator(), rotation, direct.deadline())
         .await
         .map_err(|error| flags::failure(error, &[("deadline_seconds", "--deadline")]))?;
-    print(&direct, json, |kid| new.iter().any(|new| new == kid)).await
+    listing::print(&direct, json, |kid| new.iter().any(|new| new == kid)).await
 }
 
 async fn revoke(config: &Config, kid: &str, json: Json) -> Result<(), Failure> {

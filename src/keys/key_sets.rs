@@ -15,6 +15,7 @@ pub struct JwkSet {
 impl JwkSet {
     /// Some verifiers stop at the first key that they cannot read, or cannot use for the algorithm of the token. So the keys of the
     /// default algorithm come first, then RSA, then OKP. Otherwise the order stays.
+    #[must_use]
     pub fn in_readable_order(mut self) -> Self {
         self.keys.sort_by_key(|key| match key.parameters {
             JwkParameters::Ec { .. } => 0,

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     const TIMING: KeyTiming = KeyTiming {
-        max_age: Duration::from_secs(300),
+        max_age: Duration::from_mins(5),
         skew: Duration::from_mins(1),
         staleness: Duration::ZERO,
         rotation: None,

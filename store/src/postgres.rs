@@ -17,6 +17,7 @@ mod groups;
 mod hosts;
 mod id_clock;
 mod key_fetchers;
+mod key_rows;
 mod keys;
 mod maintenance;
 mod notifications;

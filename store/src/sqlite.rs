@@ -10,6 +10,7 @@ mod failure;
 mod groups;
 mod id_clock;
 mod key_fetchers;
+mod key_rows;
 mod keys;
 mod maintenance;
 mod probe;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use oauth2_store::model::KeyAlgorithm;
 
-use super::print;
+use super::listing::print;
 use crate::app::direct::{Direct, operator};
 use crate::cli::arguments::Json;
 use crate::cli::{flags, output};

@@ -173,24 +173,24 @@ pub(super) fn unsupported_type(jwk: &Jwk) -> ImportError {
 }
 
 /// A coordinate on P-256. Some tools drop leading zeros.
-pub(super) fn coordinate(name: &str, value: &Option<String>) -> Result<Vec<u8>, ImportError> {
-    let value = parameter(name, value.as_deref())?;
+pub(super) fn coordinate(name: &str, value: Option<&str>) -> Result<Vec<u8>, ImportError> {
+    let value = parameter(name, value)?;
     let padding = vec![0; P256_BYTES.saturating_sub(value.len())];
     Ok([padding, value].concat())
 }
 
 /// A parameter of an RSA key, without leading zeros.
-pub(super) fn integer(name: &str, value: &Option<String>) -> Result<Vec<u8>, ImportError> {
-    let value = parameter(name, value.as_deref())?;
+pub(super) fn integer(name: &str, value: Option<&str>) -> Result<Vec<u8>, ImportError> {
+    let value = parameter(name, value)?;
     let zeros = value.iter().take_while(|byte| **byte == 0).count();
     Ok(value[zeros..].to_vec())
 }
 
 fn p256(jwk: &Jwk) -> Result<Material, ImportError> {
     let (d, x, y) = (
-        coordinate("d", &jwk.d)?,
-        coordinate("x", &jwk.x)?,
-        coordinate("y", &jwk.y)?,
+        coordinate("d", jwk.d.as_deref())?,
+        coordinate("x", jwk.x.as_deref())?,
+        coordinate("y", jwk.y.as_deref())?,
     );
     let point = [&[4][..], &x, &y].concat();
     if ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point).is_err() {
@@ -204,7 +204,7 @@ fn p256(jwk: &Jwk) -> Result<Material, ImportError> {
 }
 
 fn rsa_key(jwk: &Jwk) -> Result<Material, ImportError> {
-    let read = integer;
+    let read = |name: &str, value: &Option<String>| integer(name, value.as_deref());
     let (n, e, d) = (read("n", &jwk.n)?, read("e", &jwk.e)?, read("d", &jwk.d)?);
     if n.len() * 8 < MIN_RSA_BITS {
         return Err(rsa_size_error("that is too small"));

@@ -80,13 +80,14 @@ enum Bag {
 fn key_bags(bytes: &[u8]) -> Option<Vec<Bag>> {
     let mut file = fields(AnyRef::from_der(bytes).ok()?)?;
     file.decode::<AnyRef<'_>>().ok()?;
-    let safe = data_of(file.decode().ok()?)??;
+    let safe = data_of(file.decode().ok()?)?;
     let mut contents = fields(AnyRef::from_der(safe).ok()?)?;
     let mut found = Vec::new();
     while !contents.is_finished() {
-        let Some(content) = data_of(contents.decode().ok()?)? else {
+        let content = data_of(contents.decode().ok()?)?;
+        if content.is_empty() {
             continue;
-        };
+        }
         let mut bags = fields(AnyRef::from_der(content).ok()?)?;
         while !bags.is_finished() {
             let mut bag = fields(bags.decode().ok()?)?;
@@ -102,15 +103,15 @@ fn key_bags(bytes: &[u8]) -> Option<Vec<Bag>> {
     Some(found)
 }
 
-/// The data of a `ContentInfo`; `Some(None)`: it is of another type, such as encrypted.
-fn data_of(content: AnyRef<'_>) -> Option<Option<&[u8]>> {
+/// The data of a `ContentInfo`; empty if it is of another type, such as encrypted. `None`: it cannot be read.
+fn data_of(content: AnyRef<'_>) -> Option<&[u8]> {
     let mut content = fields(content)?;
     let kind: ObjectIdentifier = content.decode().ok()?;
     if kind != DATA {
-        return Some(None);
+        return Some(&[]);
     }
     let data: &OctetStringRef = explicit(&mut content)?.decode_as().ok()?;
-    Some(Some(data.as_bytes()))
+    Some(data.as_bytes())
 }
 
 /// The algorithm of an `EncryptedPrivateKeyInfo`.

@@ -154,11 +154,17 @@ fn jwk_material(jwk: &Jwk) -> Result<(Kind, Vec<u8>), ImportError> {
     match (jwk.kty.as_str(), jwk.crv.as_deref()) {
         ("OKP", Some("Ed25519")) => Ok((Kind::Ed25519, jwk::parameter("x", jwk.x.as_deref())?)),
         ("EC", Some("P-256")) => {
-            let (x, y) = (jwk::coordinate("x", &jwk.x)?, jwk::coordinate("y", &jwk.y)?);
+            let (x, y) = (
+                jwk::coordinate("x", jwk.x.as_deref())?,
+                jwk::coordinate("y", jwk.y.as_deref())?,
+            );
             Ok((Kind::P256, [&[4][..], &x, &y].concat()))
         }
         ("RSA", _) => {
-            let (n, e) = (jwk::integer("n", &jwk.n)?, jwk::integer("e", &jwk.e)?);
+            let (n, e) = (
+                jwk::integer("n", jwk.n.as_deref())?,
+                jwk::integer("e", jwk.e.as_deref())?,
+            );
             check_rsa_size(n.len() * 8)?;
             Ok((Kind::Rsa, rsa_der(&n, &e)))
         }
@@ -198,13 +204,13 @@ fn read_pem(text: &str, options: ImportOptions<'_>, kid: Option<&str>) -> Result
     };
     let (der, _) = pem::content(block, None)?;
     let damaged = || import_error(format!("holds a damaged block {}", block.label));
-    let (kind, public) = match block.label {
+    let (key_type, public) = match block.label {
         "RSA PUBLIC KEY" => (Kind::Rsa, der),
         "CERTIFICATE" => of_spki(&certificate_key(&der).ok_or_else(damaged)?)?,
         "PUBLIC KEY" => of_spki(&SubjectPublicKeyInfoRef::from_der(&der).map_err(|_| damaged())?)?,
         _ => return Err(damaged()),
     };
-    finished(kind, public, options.algorithm, kid)
+    finished(key_type, public, options.algorithm, kid)
 }
 
 /// The public key of a certificate (RFC 5280 section 4.1), of any version: some issuers make certificates of version 1.
@@ -241,20 +247,20 @@ fn of_spki(key: &SubjectPublicKeyInfoRef<'_>) -> Result<(Kind, Vec<u8>), ImportE
 
 /// Checks a key and assigns its algorithm and its id.
 fn finished(
-    kind: Kind,
+    key_type: Kind,
     public: Vec<u8>,
     algorithm: Option<KeyAlgorithm>,
     kid: Option<&str>,
 ) -> Result<PublicKey, ImportError> {
     use KeyAlgorithm::{Ed25519, EdDsa, Es256, Ps256, Rs256};
-    let (verification, name, allowed): (&'static dyn VerificationAlgorithm, _, &[KeyAlgorithm]) = match kind {
+    let (verification, name, allowed): (&'static dyn VerificationAlgorithm, _, &[KeyAlgorithm]) = match key_type {
         Kind::Ed25519 => (&ED25519, "an Ed25519 key", &[EdDsa, Ed25519]),
         Kind::P256 => (&ECDSA_P256_SHA256_FIXED, "a P-256 key", &[Es256]),
         Kind::Rsa => (&RSA_PKCS1_2048_8192_SHA256, "an RSA key", &[Rs256, Ps256]),
     };
     let names = || allowed.iter().map(|alg| alg.as_str()).collect::<Vec<_>>();
-    if ParsedPublicKey::new(verification, &public).is_err() || matches!(kind, Kind::Ed25519 if public.len() != 32) {
-        return Err(match kind {
+    if ParsedPublicKey::new(verification, &public).is_err() || matches!(key_type, Kind::Ed25519 if public.len() != 32) {
+        return Err(match key_type {
             Kind::Rsa => rsa_size_error("that is damaged or of an unsupported size"),
             _ => import_error(format!("is not {name}: its parameters are not a point on the curve")),
         });
@@ -295,7 +301,7 @@ fn with_kid(algorithm: KeyAlgorithm, public: Vec<u8>, kid: Option<&str>) -> Resu
 }
 
 fn supported() -> String {
-    ALGORITHMS.map(|alg| alg.as_str()).join(", ")
+    ALGORITHMS.map(KeyAlgorithm::as_str).join(", ")
 }
 
 impl Jwk {

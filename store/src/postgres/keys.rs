@@ -1,21 +1,16 @@
 //! Signing keys. Decisions that depend on other keys are made under a lock, which serializes nodes.
 
-use tokio_postgres::Row;
-
 use super::connection::Connection;
 use super::failure::Failure;
+use super::key_rows::{begin, is_revoked, signing, verify_only};
 use super::param::Param;
 use super::pool::{PostgresStore, with_connection};
 use super::seconds::Seconds;
 use super::timeouts::ORDINARY;
-use super::verify_only_keys;
 use crate::error::{Result, StoreError};
 use crate::model::succession::{self, Succession};
-use crate::model::{AuditEntry, KeyRevocation, KeySet, StoredKey};
+use crate::model::{AuditEntry, KeyRevocation, StoredKey};
 use crate::row;
-
-/// The advisory lock under which keys are added and revoked.
-const KEYS_LOCK: i64 = 0x6f61_7574_6832_0002;
 
 /// Adds a key. Its `token_lifetime` is at least the longest token lifetime of a client.
 const ADD: &str = "WITH added AS (
@@ -27,19 +22,19 @@ const ADD: &str = "WITH added AS (
 
 impl PostgresStore {
     pub(crate) async fn keys(&self) -> Result<Vec<StoredKey>> {
-        with_connection!(self, ORDINARY, |connection| { all(connection).await })
+        with_connection!(self, ORDINARY, |connection| { signing(connection).await })
     }
 
     pub(crate) async fn ensure_keys(&self, candidates: &[StoredKey], audit: &AuditEntry) -> Result<Vec<StoredKey>> {
         with_connection!(self, ORDINARY, |connection| {
             begin(connection).await?;
-            let known = all(connection).await?;
+            let known = signing(connection).await?;
             for key in candidates {
                 if !known.iter().any(|other| other.algorithm == key.algorithm) {
                     add(connection, key, audit).await?;
                 }
             }
-            let keys = all(connection).await?;
+            let keys = signing(connection).await?;
             connection.commit().await?;
             Ok(keys)
         })
@@ -48,13 +43,13 @@ impl PostgresStore {
     pub(crate) async fn add_key(&self, key: &StoredKey, after_ms: Option<i64>, audit: &AuditEntry) -> Result<bool> {
         with_connection!(self, ORDINARY, |connection| {
             begin(connection).await?;
-            let known = all(connection).await?;
+            let known = signing(connection).await?;
             succession::check_key_limit(&known, key).map_err(StoreError::Conflict)?;
             let wanted = succession::is_newest(&known, key, after_ms);
             // With `after_ms` the key was generated just now, so it cannot have been revoked.
             if after_ms.is_none() {
-                let verify_only = verify_only_keys::all(connection).await?;
-                succession::check_kid(&verify_only, key).map_err(StoreError::Conflict)?;
+                let known = verify_only(connection).await?;
+                succession::check_kid(&known, key).map_err(StoreError::Conflict)?;
                 if is_revoked(connection, &key.kid, &key.public_key).await? {
                     return Err(StoreError::Conflict(succession::revoked_key_error(&key.kid)).into());
                 }
@@ -71,7 +66,7 @@ impl PostgresStore {
         with_connection!(self, ORDINARY, |connection| {
             begin(connection).await?;
             for (key, audit) in keys {
-                succession::check_key_limit(&all(connection).await?, key).map_err(StoreError::Conflict)?;
+                succession::check_key_limit(&signing(connection).await?, key).map_err(StoreError::Conflict)?;
                 add(connection, key, audit).await?;
             }
             connection.commit().await?;
@@ -82,7 +77,7 @@ impl PostgresStore {
     pub(crate) async fn revoke_key(&self, revocation: &KeyRevocation, audit: &AuditEntry) -> Result<bool> {
         with_connection!(self, ORDINARY, |connection| {
             begin(connection).await?;
-            let known = all(connection).await?;
+            let known = signing(connection).await?;
             let Some(next) = succession::succession(&known, revocation) else {
                 connection.roll_back().await?;
                 return Ok(false);
@@ -184,24 +179,6 @@ impl PostgresStore {
     }
 }
 
-/// Begins a transaction that holds the lock; its statements see what earlier holders committed.
-pub(super) async fn begin(connection: &mut Connection) -> std::result::Result<(), Failure> {
-    let lock = format!("SELECT pg_advisory_xact_lock({KEYS_LOCK})");
-    Ok(connection.begin(&lock).await?)
-}
-
-pub(super) async fn is_revoked(
-    connection: &mut Connection,
-    kid: &str,
-    public_key: &[u8],
-) -> std::result::Result<bool, Failure> {
-    // No index supports this query: it is rare, and only an operator waits for it.
-    connection.batch("SET LOCAL statement_timeout = 30000").await?;
-    let sql = "SELECT 1 FROM revocations WHERE target_kind = 'key' AND target_id IN ($1, $2) LIMIT 1";
-    let params: [&dyn Param; 2] = [&kid, &succession::public_key_id(public_key)];
-    Ok(!connection.query(sql, &params).await?.is_empty())
-}
-
 async fn add(connection: &mut Connection, key: &StoredKey, audit: &AuditEntry) -> std::result::Result<(), Failure> {
     let added = connection
         .execute(
@@ -228,33 +205,4 @@ async fn add(connection: &mut Connection, key: &StoredKey, audit: &AuditEntry) -
         }
         added => added.map(drop),
     }
-}
-
-/// Every key, in a transaction that holds the lock.
-pub(super) async fn key_set(connection: &mut Connection) -> std::result::Result<KeySet, Failure> {
-    Ok(KeySet {
-        signing: all(connection).await?,
-        verify_only: verify_only_keys::all(connection).await?,
-    })
-}
-
-async fn all(connection: &mut Connection) -> std::result::Result<Vec<StoredKey>, Failure> {
-    // `signs_from_ms` is null in rows of the first schema version: activated when created.
-    let sql = "SELECT kid, algorithm, public_key, sealed_private_key, created_at,
-            coalesce(signs_from_ms, (extract(epoch FROM created_at) * 1000)::bigint), token_lifetime, when_seen
-        FROM signing_keys ORDER BY 6, created_at, kid COLLATE \"C\"";
-    connection.query(sql, &[]).await?.iter().map(read).collect()
-}
-
-fn read(r: &Row) -> std::result::Result<StoredKey, Failure> {
-    Ok(StoredKey {
-        kid: r.try_get(0)?,
-        algorithm: row::parse("signing_keys.algorithm", r.try_get(1)?)?,
-        public_key: r.try_get(2)?,
-        wrapped_private_key: r.try_get(3)?,
-        created_at: r.try_get::<_, Seconds>(4)?.0,
-        signs_from_ms: r.try_get(5)?,
-        token_lifetime: r.try_get(6)?,
-        when_seen: r.try_get(7)?,
-    })
 }

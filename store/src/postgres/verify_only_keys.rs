@@ -1,10 +1,6 @@
 //! Keys that verify and never sign.
 
-use tokio_postgres::Row;
-
-use super::connection::Connection;
-use super::failure::Failure;
-use super::keys;
+use super::key_rows;
 use super::param::Param;
 use super::pool::{PostgresStore, with_connection};
 use super::seconds::Seconds;
@@ -34,7 +30,7 @@ const REVOKE: &str = "WITH deleted AS (DELETE FROM verify_only_keys WHERE kid = 
 
 impl PostgresStore {
     pub(crate) async fn verify_only_keys(&self) -> Result<Vec<VerifyOnlyKey>> {
-        with_connection!(self, ORDINARY, |connection| { all(connection).await })
+        with_connection!(self, ORDINARY, |connection| { key_rows::verify_only(connection).await })
     }
 
     pub(crate) async fn put_verify_only_keys(
@@ -43,14 +39,14 @@ impl PostgresStore {
         now: i64,
     ) -> Result<Vec<(VerifyOnlyKey, AuditEntry)>> {
         with_connection!(self, ORDINARY, |connection| {
-            keys::begin(connection).await?;
-            let mut known = keys::key_set(connection).await?;
+            key_rows::begin(connection).await?;
+            let mut known = key_rows::key_set(connection).await?;
             let mut changed = Vec::new();
             for (key, audit) in keys {
                 match succession::verify_only_import(&known, key).map_err(StoreError::Conflict)? {
                     VerifyOnlyImport::Unchanged => continue,
                     VerifyOnlyImport::Changed => {}
-                    VerifyOnlyImport::New if keys::is_revoked(connection, &key.kid, &key.public_key).await? => {
+                    VerifyOnlyImport::New if key_rows::is_revoked(connection, &key.kid, &key.public_key).await? => {
                         return Err(StoreError::Conflict(succession::revoked_key_error(&key.kid)).into());
                     }
                     VerifyOnlyImport::New => known.verify_only.push(key.clone()),
@@ -78,8 +74,8 @@ impl PostgresStore {
 
     pub(crate) async fn revoke_verify_only_key(&self, kid: &str, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
         with_connection!(self, ORDINARY, |connection| {
-            keys::begin(connection).await?;
-            let known = all(connection).await?;
+            key_rows::begin(connection).await?;
+            let known = key_rows::verify_only(connection).await?;
             let Some(key) = known.iter().find(|key| key.kid == kid) else {
                 connection.roll_back().await?;
                 return Ok(false);
@@ -106,22 +102,4 @@ impl PostgresStore {
             Ok(connection.execute(EXPIRE, &params).await? == 1)
         })
     }
-}
-
-pub(super) async fn all(connection: &mut Connection) -> std::result::Result<Vec<VerifyOnlyKey>, Failure> {
-    let sql = "SELECT kid, algorithm, public_key, issuer, published, created_at, kept_until FROM verify_only_keys
-        ORDER BY created_at, kid";
-    connection.query(sql, &[]).await?.iter().map(read).collect()
-}
-
-fn read(r: &Row) -> std::result::Result<VerifyOnlyKey, Failure> {
-    Ok(VerifyOnlyKey {
-        kid: r.try_get(0)?,
-        algorithm: row::parse("verify_only_keys.algorithm", r.try_get(1)?)?,
-        public_key: r.try_get(2)?,
-        issuer: r.try_get(3)?,
-        published: r.try_get(4)?,
-        created_at: r.try_get::<_, Seconds>(5)?.0,
-        kept_until: r.try_get::<_, Seconds>(6)?.0,
-    })
 }

@@ -4,18 +4,17 @@ use rusqlite::{Connection, params};
 
 use super::audit::append_audit;
 use super::failure::Failure;
-use super::keys;
+use super::key_rows;
 use super::revocations::append_revocation;
 use super::threads::SqliteStore;
 use super::timeouts::ADMIN_LOCK_WAIT;
 use crate::error::{Result, StoreError};
 use crate::model::succession::{self, VerifyOnlyImport};
 use crate::model::{AuditEntry, Revocation, RevocationTarget, VerifyOnlyKey};
-use crate::row;
 
 impl SqliteStore {
     pub(crate) async fn verify_only_keys(&self) -> Result<Vec<VerifyOnlyKey>> {
-        self.read(|t| all(t)).await
+        self.read(|t| key_rows::verify_only(t)).await
     }
 
     pub(crate) async fn put_verify_only_keys(
@@ -25,13 +24,13 @@ impl SqliteStore {
     ) -> Result<Vec<(VerifyOnlyKey, AuditEntry)>> {
         let keys = keys.to_vec();
         self.write(ADMIN_LOCK_WAIT, move |t| {
-            let mut known = keys::key_set(t)?;
+            let mut known = key_rows::key_set(t)?;
             let mut changed = Vec::new();
             for (key, audit) in keys {
                 match succession::verify_only_import(&known, &key).map_err(StoreError::Conflict)? {
                     VerifyOnlyImport::Unchanged => continue,
                     VerifyOnlyImport::Changed => {}
-                    VerifyOnlyImport::New if keys::is_revoked(t, &key.kid, &key.public_key)? => {
+                    VerifyOnlyImport::New if key_rows::is_revoked(t, &key.kid, &key.public_key)? => {
                         return Err(StoreError::Conflict(succession::revoked_key_error(&key.kid)).into());
                     }
                     VerifyOnlyImport::New => known.verify_only.push(key.clone()),
@@ -48,11 +47,11 @@ impl SqliteStore {
     pub(crate) async fn revoke_verify_only_key(&self, kid: &str, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
         let (kid, audit) = (kid.to_owned(), audit.clone());
         self.write(ADMIN_LOCK_WAIT, move |t| {
-            let known = all(t)?;
+            let known = key_rows::verify_only(t)?;
             let Some(key) = known.iter().find(|key| key.kid == kid) else {
                 return Ok(false);
             };
-            delete(t, &kid)?;
+            key_rows::delete_verify_only(t, &kid)?;
             for id in [succession::public_key_id(&key.public_key), kid.clone()] {
                 append_revocation(t, &Revocation::new(RevocationTarget::Key(id), now_ms))?;
             }
@@ -93,32 +92,4 @@ fn put(t: &Connection, key: &VerifyOnlyKey) -> std::result::Result<(), Failure> 
         key.kept_until,
     ])?;
     Ok(())
-}
-
-pub(super) fn delete(t: &Connection, kid: &str) -> std::result::Result<(), Failure> {
-    t.prepare_cached("DELETE FROM verify_only_keys WHERE kid = ?1")?
-        .execute([kid])?;
-    Ok(())
-}
-
-pub(super) fn all(t: &Connection) -> std::result::Result<Vec<VerifyOnlyKey>, Failure> {
-    let mut select = t.prepare_cached(
-        "SELECT kid, algorithm, public_key, issuer, published, created_at, kept_until FROM verify_only_keys
-         ORDER BY created_at, kid",
-    )?;
-    let mut rows = select.query([])?;
-    let mut keys = Vec::new();
-    while let Some(r) = rows.next()? {
-        let algorithm: String = r.get(1)?;
-        keys.push(VerifyOnlyKey {
-            kid: r.get(0)?,
-            algorithm: row::parse("verify_only_keys.algorithm", &algorithm)?,
-            public_key: r.get(2)?,
-            issuer: r.get(3)?,
-            published: r.get(4)?,
-            created_at: r.get(5)?,
-            kept_until: r.get(6)?,
-        });
-    }
-    Ok(keys)
 }

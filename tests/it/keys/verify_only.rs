@@ -73,7 +73,7 @@ impl OldIssuer {
     }
 }
 
-fn claims(client: &Credentials, more: Value) -> Value {
+fn claims(client: &Credentials, more: &Value) -> Value {
     let mut claims = json!({
         "exp": now() + 600, "iat": now() - 10, "auth_time": 5, "jti": "trrtcc:5", "iss": OLD, "aud": ["https://api.example", "account"],
         "sub": "a user", "typ": "Bearer", "azp": client.id, "realm_access": {"roles": ["admin"]}, "scope": "read  write",
@@ -100,7 +100,7 @@ async fn migrated(store: Kind, old: &OldIssuer) -> (DedicatedServer, Credentials
     let server = DedicatedServer::start(setup(store).await).await;
     let client = server.register(json!({"client_id": "ci", "scope": "read write"})).await;
     imported(&server.setup, &old.jwks(), &["--issuer", OLD]);
-    let token = old.token(&claims(&client, json!({})));
+    let token = old.token(&claims(&client, &json!({})));
     until("the server knows the key", async || {
         server.is_active(&client, &token).await
     })
@@ -126,7 +126,7 @@ async fn tokens_of_the_replaced_issuer_are_active_until_they_expire(store: Kind)
         .register(json!({"introspection_audiences": ["https://other.example"]}))
         .await;
 
-    let given = claims(&client, json!({"nbf": now() - 10}));
+    let given = claims(&client, &json!({"nbf": now() - 10}));
     let token = old.token(&given);
     let expected = json!({
         "active": true, "client_id": "ci", "iss": OLD, "sub": "a user", "aud": ["https://api.example", "account"], "jti": "trrtcc:5",
@@ -166,7 +166,7 @@ async fn tokens_of_the_replaced_issuer_are_active_until_they_expire(store: Kind)
 async fn only_access_tokens_of_that_issuer_and_key_are_active(store: Kind) {
     let old = OldIssuer::new("2f1c0d3e-77aa-4c55-8f2e-6a9f1f0c7d11");
     let (server, client) = migrated(store, &old).await;
-    let token = old.token(&claims(&client, json!({})));
+    let token = old.token(&claims(&client, &json!({})));
     let inactive = async |token: &str, why: &str| {
         assert_eq!(
             server.introspect(&client, token).await,
@@ -188,9 +188,9 @@ async fn only_access_tokens_of_that_issuer_and_key_are_active(store: Kind) {
         ("a refresh token", json!({"typ": "Refresh"})),
         ("bound to a key", json!({"cnf": {"jkt": "x"}})),
     ] {
-        inactive(&old.token(&claims(&client, more)), why).await;
+        inactive(&old.token(&claims(&client, &more)), why).await;
     }
-    let good = claims(&client, json!({}));
+    let good = claims(&client, &json!({}));
     let other = OldIssuer::new(old.kid);
     inactive(&other.token(&good), "signed by another key").await;
     for (why, header) in [
@@ -224,7 +224,7 @@ async fn only_access_tokens_of_that_issuer_and_key_are_active(store: Kind) {
     // The key does not vouch for this server: its tokens are not accepted by the admin API, nor as this server's.
     let forged = old.token(&claims(
         &client,
-        json!({"iss": server.issuer(), "scope": "oauth2.admin", "aud": "oauth2_server"}),
+        &json!({"iss": server.issuer(), "scope": "oauth2.admin", "aud": "oauth2_server"}),
     ));
     let response = server
         .http
@@ -252,9 +252,9 @@ async fn tokens_of_the_replaced_issuer_can_be_revoked(store: Kind) {
     let old = OldIssuer::new("K");
     let (mut server, client) = migrated(store, &old).await;
     let other = server.register(json!({"introspection_audiences": ["account"]})).await;
-    let named = old.token(&claims(&client, json!({})));
-    let unnamed = old.token(&claims(&client, json!({"jti": null})));
-    let kept = old.token(&claims(&client, json!({"jti": "kept"})));
+    let named = old.token(&claims(&client, &json!({})));
+    let unnamed = old.token(&claims(&client, &json!({"jti": null})));
+    let kept = old.token(&claims(&client, &json!({"jti": "kept"})));
     let second = match store {
         Kind::Postgres => Some(DedicatedServer::start(server.setup.second_node()).await),
         Kind::Sqlite => None,
@@ -280,14 +280,14 @@ async fn tokens_of_the_replaced_issuer_can_be_revoked(store: Kind) {
     assert!(!server.is_active(&client, &named).await && !server.is_active(&client, &unnamed).await);
     assert!(server.is_active(&client, &kept).await);
     // By an operator, who has the whole token.
-    let found = old.token(&claims(&client, json!({"jti": "found in a log"})));
+    let found = old.token(&claims(&client, &json!({"jti": "found in a log"})));
     assert!(server.is_active(&client, &found).await);
     let revoked = server.setup.run(&["token", "revoke", &found]);
     assert_eq!(revoked.code, 0, "{}", revoked.stderr);
     until("the server knows", async || !server.is_active(&client, &found).await).await;
     // A cut-off of the client holds for what it was issued before.
-    let later = old.token(&claims(&client, json!({"jti": "later", "iat": now() + 20})));
-    let undated = old.token(&claims(&client, json!({"jti": "undated", "iat": null})));
+    let later = old.token(&claims(&client, &json!({"jti": "later", "iat": now() + 20})));
+    let undated = old.token(&claims(&client, &json!({"jti": "undated", "iat": null})));
     admin(&server, Method::POST, "/clients/ci/tokens:revoke-all", json!({})).await;
     assert!(!server.is_active(&client, &kept).await && !server.is_active(&client, &undated).await);
     assert!(server.is_active(&client, &later).await);
@@ -296,7 +296,7 @@ async fn tokens_of_the_replaced_issuer_can_be_revoked(store: Kind) {
 async fn verify_only_keys_end_by_date_or_revocation(store: Kind) {
     let old = OldIssuer::new("a+b/c=");
     let (server, client) = migrated(store, &old).await;
-    let token = old.token(&claims(&client, json!({})));
+    let token = old.token(&claims(&client, &json!({})));
     // A key of another issuer must not vouch for tokens of this one at verifiers that fetch the set.
     assert!(!published(&server).await.contains(&old.kid.to_owned()));
     let again = imported(&server.setup, &old.jwks(), &["--issuer", OLD, "--publish", "true"]);
@@ -432,7 +432,7 @@ async fn private_keys_are_imported_without_their_private_part(store: Kind) {
         &json!({"keys": [old.private_jwk()]}).to_string(),
     );
     assert_eq!(output.code, 0, "{}", output.stderr);
-    let token = old.token(&claims(&client, json!({"iss": server.issuer()})));
+    let token = old.token(&claims(&client, &json!({"iss": server.issuer()})));
     until("tokens of the retired key verify", async || {
         server.is_active(&client, &token).await
     })
@@ -468,7 +468,9 @@ async fn verify_only_keys_are_imported_over_the_admin_api(store: Kind) {
         (&json!("public:1"), &json!(false))
     );
     assert!(
-        server.is_active(&client, &old.token(&claims(&client, json!({})))).await,
+        server
+            .is_active(&client, &old.token(&claims(&client, &json!({}))))
+            .await,
         "at once on this node"
     );
 

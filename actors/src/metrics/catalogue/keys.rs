@@ -25,6 +25,6 @@ crate::catalogue! {
     VERIFIERS = gauge("verifiers", &[], "Callers of the published key sets that any node saw in the last week").notes(
         "At most 1 000. Callers behind one address with one user agent count once.");
     VERIFIERS_BEHIND = gauge("verifiers_behind", &[],
-        "Of these callers, those that lack a key although they had the time to fetch it for which they may cache a key set").notes(
+        "Callers of the key sets that lack a key for longer than they may cache a set").notes(
         "`oauth2_server key status` names them. A verifier that fetches keys only for an unknown `kid` is among them until the key signs.");
 }
