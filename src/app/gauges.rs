@@ -231,9 +231,9 @@ impl Register {
         self.value(&tokens::STILL_VALID_MAX, |from| from.counters.totals().largest as f64);
         let sources = Arc::clone(&self.sources);
         tokens::FALLBACK_INTROSPECTIONS.observe_each(&self.meter, move |observe| {
-            let Some(fallback) = &sources.fallback else { return };
             for outcome in Outcome::ALL {
-                observe(fallback.count(outcome) as f64, &[("outcome", outcome.as_str())]);
+                let count = sources.fallback.as_ref().map_or(0, |fallback| fallback.count(outcome));
+                observe(count as f64, &[("outcome", outcome.as_str())]);
             }
         });
     }

@@ -18,6 +18,7 @@ mod bulk_issuance;
 mod failed_changes;
 mod import_formats;
 mod key_import_and_rewrap;
+mod pkcs12;
 mod shared_secret;
 mod verify_only;
 mod watch;
