@@ -18,9 +18,11 @@ mod bulk_issuance;
 mod failed_changes;
 mod import_formats;
 mod key_import_and_rewrap;
+mod old_issuer;
 mod pkcs12;
 mod shared_secret;
 mod verify_only;
+mod verify_only_import;
 mod watch;
 
 on_both_stores!(
