@@ -70,8 +70,14 @@ async fn callers_are_bounded_and_forgotten(kind: &str) {
         "caller 50",
         "those seen longest ago left"
     );
+    let again = fetcher("caller 0", NOW + 5000, 1);
+    f.store
+        .record_key_fetches(std::slice::from_ref(&again), 0)
+        .await
+        .unwrap();
+    assert_eq!(f.store.key_fetchers(0).await.unwrap()[0], again, "it was forgotten");
     f.store.record_key_fetches(&[], NOW + 1000).await.unwrap();
-    assert_eq!(f.store.key_fetchers(0).await.unwrap().len(), 50);
+    assert_eq!(f.store.key_fetchers(0).await.unwrap().len(), 51);
 }
 
 async fn a_waiting_key_is_activated_once(kind: &str) {
