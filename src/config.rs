@@ -11,6 +11,7 @@ pub mod database;
 pub mod embedded;
 pub mod environment;
 pub mod error;
+pub mod fallback;
 mod file;
 mod input;
 pub mod issuer;
@@ -38,6 +39,7 @@ pub use audit::Audit;
 pub use database::Database;
 pub use environment::{may_colour, system_user};
 pub use error::{ConfigError, ConfigErrors};
+pub use fallback::FallbackIntrospection;
 pub use input::Input;
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
@@ -65,6 +67,7 @@ pub const TABLE: Table = Table(&[
     secrets::KEYS,
     signing_keys::KEYS,
     tokens::KEYS,
+    fallback::KEYS,
     limits::KEYS,
     quotas::KEYS,
     audit::KEYS,
@@ -96,6 +99,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// Timing of the signing key lifecycle.
     pub keys: KeyTiming,
+    /// Where opaque tokens of the issuer that this server replaces are introspected.
+    pub fallback: Option<FallbackIntrospection>,
     /// Rate limits.
     pub limits: Limits,
     /// Quotas.
@@ -186,6 +191,7 @@ fn read_sections(values: &mut Values, input: &Input) -> Option<Config> {
     let secrets = Secrets::read(values, database.as_ref());
     let tokens = Tokens::read(values);
     let keys = signing_keys::read(values, tokens.as_ref());
+    let fallback = fallback::read(values, &input.directory);
     let limits = Limits::read(values);
     let quotas = Quotas::read(values);
     let audit = Audit::read(values);
@@ -203,6 +209,7 @@ fn read_sections(values: &mut Values, input: &Input) -> Option<Config> {
         tokens: tokens?,
         secrets: secrets?,
         keys: keys?,
+        fallback: fallback?,
         limits: limits?,
         quotas: quotas?,
         audit: audit?,

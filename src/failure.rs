@@ -76,6 +76,7 @@ impl From<ServiceError> for Failure {
             E::Store(_)
             | E::Ask(_)
             | E::Stale
+            | E::FallbackUnavailable
             | E::NoSigningKey(_)
             | E::File(_)
             | E::QuotaUnknown

@@ -19,6 +19,7 @@ pub mod cut_offs;
 pub mod diagnosis;
 pub mod document;
 pub mod error;
+pub mod fallback;
 pub mod groups;
 pub mod idempotency;
 pub mod inspect;

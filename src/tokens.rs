@@ -2,7 +2,7 @@
 //!
 //! - [`claims`]: the claims of a token and their two JSON encodings; [`json`]: the writer of JSON objects on the hot path.
 //! - [`paseto`], [`jwt`]: self-contained tokens, signed by aws-lc. Tests compare every byte with `pasetors`.
-//! - [`opaque`]: references to one row of the ledger.
+//! - [`opaque`]: references to one row of the ledger. [`foreign`]: JWTs of the issuer that this server replaces.
 //! - [`issued`], [`verified`], [`reuse`]: tokens signed by this process, tokens verified before, tokens that may be issued
 //!   again; all three are keyed by [`fingerprint`].
 //! - [`secret`]: generated secrets and their hash. [`unverified`], [`decode`]: read a token without verifying it.
@@ -12,6 +12,7 @@
 pub mod claims;
 pub mod decode;
 pub mod fingerprint;
+pub mod foreign;
 pub mod issued;
 pub mod json;
 pub mod jwt;

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use crate::freshness::Freshness;
 use oauth2_store::StoreError;
-use oauth2_store::model::{Change, Client, ClientSecret, GrantType, Group, SecretVerifier, SigningAlg, StoredKey};
+use oauth2_store::model::{Change, Client, ClientSecret, GrantType, Group, KeySet, SecretVerifier, SigningAlg};
 use oauth2_store::{LoadedRow, LogPosition, Store};
 
 /// The most changed clients per query.
@@ -27,9 +27,9 @@ type Clients = DashMap<Arc<str>, Arc<Client>>;
 /// By name; only groups with limits.
 type Groups = HashMap<Arc<str>, Arc<Group>>;
 
-/// Called with all signing keys, oldest first, when they have changed. It cannot fail: a key that it cannot use must not keep
+/// Called with all keys, oldest first, when they have changed. It cannot fail: a key that it cannot use must not keep
 /// the directory from following clients.
-pub type ApplyKeys = Box<dyn Fn(&[StoredKey]) + Send + Sync>;
+pub type ApplyKeys = Box<dyn Fn(&KeySet) + Send + Sync>;
 
 /// Interns lists that clients have in common: most clients differ in little but their ids and secrets.
 #[derive(Default)]
@@ -87,7 +87,7 @@ pub struct Directory {
     freshness: Freshness,
     /// The keys that were applied last. Locked for a whole refresh, so that rows read by an earlier refresh cannot overwrite
     /// those of a later one.
-    refreshing: Mutex<Vec<StoredKey>>,
+    refreshing: Mutex<KeySet>,
 }
 
 impl fmt::Debug for Directory {
@@ -183,7 +183,7 @@ impl Directory {
         Ok(())
     }
 
-    async fn load(&self, store: &Store, applied: &mut Vec<StoredKey>) -> Result<LogPosition, StoreError> {
+    async fn load(&self, store: &Store, applied: &mut KeySet) -> Result<LogPosition, StoreError> {
         // The position first: a change during the load is then read again, not missed.
         let position = store.changes_position().await?;
         let (clients, mut interner) = (Clients::new(), Interner::default());
@@ -209,12 +209,7 @@ impl Directory {
         Ok(position)
     }
 
-    async fn follow(
-        &self,
-        store: &Store,
-        from: LogPosition,
-        applied: &mut Vec<StoredKey>,
-    ) -> Result<LogPosition, StoreError> {
+    async fn follow(&self, store: &Store, from: LogPosition, applied: &mut KeySet) -> Result<LogPosition, StoreError> {
         let (changes, position) = store.changes_since(from).await?;
         if !position.is_comparable(&from) {
             tracing::info!("the database was restarted or replaced; loading all clients and keys");
@@ -245,8 +240,11 @@ impl Directory {
     }
 
     /// Applies the keys if they differ from the last ones: the log may report a change more than once.
-    async fn load_keys(&self, store: &Store, applied: &mut Vec<StoredKey>) -> Result<(), StoreError> {
-        let keys = store.keys().await?;
+    async fn load_keys(&self, store: &Store, applied: &mut KeySet) -> Result<(), StoreError> {
+        let keys = KeySet {
+            signing: store.keys().await?,
+            verify_only: store.verify_only_keys().await?,
+        };
         if keys != *applied {
             (self.apply_keys)(&keys);
             *applied = keys;

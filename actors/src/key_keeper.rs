@@ -1,4 +1,4 @@
-//! The key keeper: publishes and removes signing keys in time.
+//! The key keeper: publishes and removes signing keys in time, and follows which verifiers have fetched them.
 //!
 //! - Owns: when the steps of a key's lifecycle are written to the store. Its [`Plan`] decides which steps are due. No step is
 //!   needed to activate or retire a key: that follows from the times stored with it.
@@ -14,14 +14,24 @@ use actix::prelude::*;
 use tokio::sync::watch;
 
 use crate::directory::Directory;
+use crate::key_fetches::KeyFetches;
 use crate::runtime::clock::{Clock, StoreClock};
 use crate::runtime::schedule::{SingleFlight, when_ready};
 use oauth2_store::Store;
 use oauth2_store::StoreError;
-use oauth2_store::model::{AuditEntry, StoredKey};
+use oauth2_store::model::{AuditEntry, KeyFetcher, StoredKey};
 
 /// Interval between checks for steps that are due.
 const CHECK: Duration = Duration::from_secs(1);
+
+/// Checks between writes of the callers of the key sets.
+const WRITE_EVERY: u32 = 3;
+
+/// Checks between reads of the callers of the key sets, while no key waits for them.
+const READ_EVERY: u32 = 30;
+
+/// A caller is forgotten this long after it was last seen, seconds.
+const FORGET_AFTER: i64 = 30 * 24 * 3600;
 
 /// Generates a key, or returns why it cannot. Called on a blocking thread: an RSA key may take a second.
 pub type GenerateKey = Box<dyn FnOnce() -> Result<StoredKey, String> + Send>;
@@ -46,6 +56,9 @@ impl fmt::Debug for Step {
 /// Returns the steps that are due for these keys at a time (Unix milliseconds).
 pub type Plan = Arc<dyn Fn(&[StoredKey], i64) -> Vec<Step> + Send + Sync>;
 
+/// Returns the keys that waited for their verifiers and are to sign now, and publishes how many verifiers are behind.
+pub type Watch = Arc<dyn Fn(&[StoredKey], &[KeyFetcher], i64) -> Vec<StoredKey> + Send + Sync>;
+
 /// Called at each check with the keys, the longest token lifetime in seconds, and the time (Unix milliseconds), before anything is
 /// changed.
 pub type ObserveKeys = Arc<dyn Fn(&[StoredKey], i64, i64) + Send + Sync>;
@@ -65,6 +78,10 @@ pub struct Deps {
     pub prepared: watch::Receiver<bool>,
     /// Decides which steps are due.
     pub plan: Plan,
+    /// The callers of the key sets that this node has seen.
+    pub fetches: Arc<KeyFetches>,
+    /// Decides by the callers that all nodes have seen.
+    pub watch: Watch,
     /// For metrics.
     pub observe: ObserveKeys,
 }
@@ -82,6 +99,8 @@ impl fmt::Debug for Deps {
 pub struct KeyKeeper {
     deps: Deps,
     maintaining: SingleFlight,
+    watching: SingleFlight,
+    checks: u32,
     /// Why steps failed at the last check.
     failures: Vec<String>,
 }
@@ -92,6 +111,8 @@ impl KeyKeeper {
         Self {
             deps,
             maintaining: SingleFlight::default(),
+            watching: SingleFlight::default(),
+            checks: 0,
             failures: Vec::new(),
         }
     }
@@ -107,6 +128,21 @@ impl KeyKeeper {
             Ok(failures) => actor.log_failures(failures),
             // The store gateway logs an outage of the store.
             Err(error) => tracing::debug!(%error, "signing keys could not be checked"),
+        });
+    }
+
+    /// Writes the callers of the key sets that this node has seen, and follows those of all nodes.
+    fn watch(&mut self, ctx: &mut Context<Self>) {
+        self.checks = self.checks.wrapping_add(1);
+        if !self.deps.clock.is_synchronized() || !self.checks.is_multiple_of(WRITE_EVERY) {
+            return;
+        }
+        let is_read = self.checks.is_multiple_of(READ_EVERY);
+        let job = || watch_verifiers(self.deps.clone(), is_read);
+        self.watching.run(ctx, job, |outcome, _, _| {
+            if let Err(error) = outcome {
+                tracing::debug!(%error, "the callers of the key sets could not be written or read");
+            }
         });
     }
 
@@ -130,6 +166,7 @@ async fn take_due_steps(deps: Deps) -> Result<Vec<String>, StoreError> {
         deps.store.extend_key_retention(longest).await?;
         return Ok(Vec::new());
     }
+    expire_verify_only_keys(&deps.store, now_ms / 1000).await?;
     let mut failures = Vec::new();
     for step in (deps.plan)(&keys, now_ms) {
         match take_step(&deps.store, step, now_ms).await {
@@ -142,6 +179,55 @@ async fn take_due_steps(deps: Deps) -> Result<Vec<String>, StoreError> {
         }
     }
     Ok(failures)
+}
+
+/// Writes the callers that this node has seen. If a key waits for its verifiers, or with `is_read`, reads those of all nodes, and activates
+/// the keys that all of them have fetched.
+async fn watch_verifiers(deps: Deps, is_read: bool) -> Result<(), StoreError> {
+    let now_ms = deps.clock.unix_ms() as i64;
+    let now = now_ms / 1000;
+    let unwritten = deps.fetches.take_unwritten();
+    if !unwritten.is_empty()
+        && let Err(error) = deps.store.record_key_fetches(&unwritten, now - FORGET_AFTER).await
+    {
+        deps.fetches.give_back(unwritten);
+        return Err(error);
+    }
+    let keys = deps.store.keys().await?;
+    let is_awaited = keys.iter().any(|key| key.when_seen && key.signs_from_ms > now_ms);
+    if !is_read && !is_awaited {
+        return Ok(());
+    }
+    let fetchers = deps.store.key_fetchers(now - FORGET_AFTER).await?;
+    for key in (deps.watch)(&keys, &fetchers, now_ms) {
+        let audit = audit_entry("key.activate", &key);
+        if deps.store.activate_key(&key, now_ms.unsigned_abs(), &audit).await? {
+            tracing::info!(kid = key.kid, algorithm = %key.algorithm, "activated a signing key: every recent verifier has fetched it");
+        }
+    }
+    Ok(())
+}
+
+/// Removes the keys of a replaced issuer whose time is over.
+async fn expire_verify_only_keys(store: &Store, now: i64) -> Result<(), StoreError> {
+    for key in store.verify_only_keys().await? {
+        if key.kept_until > now {
+            continue;
+        }
+        let audit = AuditEntry {
+            actor: "server".to_owned(),
+            action: "key.remove",
+            detail: serde_json::json!({"algorithm": key.algorithm, "verify_only": true, "issuer": key.issuer}),
+        };
+        if store.expire_verify_only_key(&key.kid, now, &audit).await? {
+            tracing::info!(
+                kid = key.kid,
+                issuer = key.issuer,
+                "removed a verify-only key: its time is over"
+            );
+        }
+    }
+    Ok(())
 }
 
 async fn take_step(store: &Store, step: Step, now_ms: i64) -> Result<(), StoreError> {
@@ -184,7 +270,10 @@ impl Actor for KeyKeeper {
     fn started(&mut self, ctx: &mut Context<Self>) {
         when_ready(ctx, self.deps.prepared.clone(), |actor, ctx| {
             actor.maintain(ctx);
-            ctx.run_interval(CHECK, Self::maintain);
+            ctx.run_interval(CHECK, |actor, ctx| {
+                actor.maintain(ctx);
+                actor.watch(ctx);
+            });
         });
     }
 }

@@ -6,6 +6,7 @@
 //!   [`audit_writer`], [`metrics`]: one actor per file. An actor names no other actor.
 //! - [`bus`]: the actor that announces committed changes to other nodes, by [`hints`].
 //! - [`shared_redis`], [`issuer_key`]: the Redis and the secret key that the nodes of an issuer share.
+//! - [`key_fetches`]: the callers of the published key sets.
 //! - [`directory`]: the clients and keys that request handlers read without a mailbox.
 //! - [`freshness`]: when a published view last agreed with the store.
 //! - [`error`]: why an actor did not reply.
@@ -19,6 +20,7 @@ pub mod error;
 pub mod freshness;
 pub mod hints;
 pub mod issuer_key;
+pub mod key_fetches;
 pub mod key_keeper;
 pub mod metrics;
 pub mod quota_keeper;

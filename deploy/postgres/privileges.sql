@@ -34,6 +34,8 @@ INSERT INTO server_rights VALUES
     ('clients', 'SELECT, INSERT, UPDATE, DELETE'),
     ('client_secrets', 'SELECT, INSERT, UPDATE, DELETE'),
     ('signing_keys', 'SELECT, INSERT, UPDATE, DELETE'),
+    ('verify_only_keys', 'SELECT, INSERT, UPDATE, DELETE'),
+    ('key_fetchers', 'SELECT, INSERT, UPDATE, DELETE'),
     ('client_groups', 'SELECT, INSERT, UPDATE, DELETE'),
     ('group_usage', 'SELECT, INSERT, UPDATE, DELETE'),
     ('quota_usage', 'SELECT, INSERT, UPDATE, DELETE'),
@@ -73,7 +75,7 @@ BEGIN
     FOR shown IN
         SELECT c.relname, string_agg(quote_ident(a.attname), ', ') AS columns FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
         WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
-            AND c.relname IN ('clients', 'client_secrets', 'signing_keys', 'tokens', 'revocations', 'audit_log', 'quota_usage', 'client_groups', 'group_usage',
+            AND c.relname IN ('clients', 'client_secrets', 'signing_keys', 'verify_only_keys', 'key_fetchers', 'tokens', 'revocations', 'audit_log', 'quota_usage', 'client_groups', 'group_usage',
                 'cutoff_corrections', 'id_clock', 'log_epochs', 'refinery_schema_history')
             AND a.attname NOT IN ('hash', 'secret_hash', 'sealed_private_key', 'policy')
         GROUP BY c.relname

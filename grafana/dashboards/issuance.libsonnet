@@ -250,6 +250,22 @@ function(config, name)
       'none',
       { w: 12, h: 7, decimals: 0, calcs: ['lastNotNull'] }
     ),
+      'Verifiers',
+      'Callers of the published key sets in the last week, and those that lack a key although they had the time to fetch it. `oauth2_server key status` names them.',
+      [
+        query.target(query.max('oauth2_server_verifiers'), 'seen in the last week'),
+        query.target(query.max('oauth2_server_verifiers_behind'), 'lack a key'),
+      ],
+      'none',
+      { w: 12, h: 7, decimals: 0, calcs: ['lastNotNull'] }
+    ),
+    panel.timeseries(
+      'Fallback introspection',
+      'Opaque tokens of the previous issuer, by what became of the question to its introspection endpoint. Nothing where none is configured.',
+      [query.target(query.rate('oauth2_server_fallback_introspections_total', 'outcome'), '{{outcome}}')],
+      'ops',
+      { w: 12, h: 7 }
+    ),
   ];
 
   dashboard.new(

@@ -82,6 +82,7 @@
     store_not_writable: 'purple',
     store_corrupt: 'dark-purple',
     stale: 'blue',
+    fallback_unavailable: 'dark-green',
     no_keys: 'light-blue',
     quota_unknown: 'light-yellow',
     internal: 'dark-orange',

@@ -96,6 +96,7 @@ local base(type, title, description, targets, unit, options) = {
     'store_not_writable',
     'store_corrupt',
     'stale',
+    'fallback_unavailable',
     'no_keys',
     'quota_unknown',
     'internal',

@@ -8,6 +8,7 @@ use oauth2_actors::audit_writer::{self, AuditWriter, Failures};
 use oauth2_actors::bus::{Bus, BusStatus};
 use oauth2_actors::directory::Directory;
 use oauth2_actors::hints::Outbox;
+use oauth2_actors::key_fetches::KeyFetches;
 use oauth2_actors::key_keeper::{self, KeyKeeper};
 use oauth2_actors::metrics::{Exporter, Instruments, Metrics};
 use oauth2_actors::quota_keeper::{self, Counters, QuotaKeeper, QuotaLeases, QuotasOf};
@@ -69,6 +70,8 @@ pub(super) struct Actors {
     pub(super) failures: Arc<Failures>,
     /// Retired keys to be removed before their last token expires.
     pub(super) removed_early: Arc<AtomicU64>,
+    /// The callers of the published key sets.
+    pub(super) key_fetches: Arc<KeyFetches>,
     pub(super) metrics: Mailbox<Metrics>,
     /// The state of the bus, where nodes have one.
     pub(super) bus: Option<Arc<BusStatus>>,
@@ -91,7 +94,7 @@ impl Actors {
         let outbox = Outbox::default();
         let bus = deps.bus(&mut system, &outbox, &follow, &revocation_cache);
         let (rate_limiter, limits, lease_counts) = deps.rate_limiter(&mut system, bus.as_ref());
-        let removed_early = deps.key_keeper(&mut system);
+        let (removed_early, key_fetches) = deps.key_keeper(&mut system);
         let (audit_writer, failures) = deps.audit_writer(&mut system);
         let quota_leases = (deps.store.kind() == "postgres").then(Arc::default);
         let (quota_keeper, counters) = deps.quota_keeper(&mut system, quota_leases.as_ref());
@@ -113,6 +116,7 @@ impl Actors {
             audit_writer,
             failures,
             removed_early,
+            key_fetches,
             metrics,
             bus,
             outbox,
@@ -247,8 +251,8 @@ impl Deps<'_> {
         (actor, published, counts)
     }
 
-    fn key_keeper(&self, system: &mut ActorSystem) -> Arc<AtomicU64> {
-        let removed_early = Arc::default();
+    fn key_keeper(&self, system: &mut ActorSystem) -> (Arc<AtomicU64>, Arc<KeyFetches>) {
+        let (removed_early, fetches) = (Arc::default(), Arc::default());
         let deps = key_keeper::Deps {
             store: self.store.clone(),
             directory: Arc::clone(self.directory),
@@ -256,10 +260,12 @@ impl Deps<'_> {
             clock: Arc::clone(self.clock),
             prepared: self.prepared.clone(),
             plan: keys::plan(self.config, self.wrapper.clone(), self.directory),
+            fetches: Arc::clone(&fetches),
+            watch: keys::watch(self.config, &fetches),
             observe: keys::observe(self.config, &removed_early),
         };
         system.supervise("key_keeper", Policy::default(), move |_| KeyKeeper::new(deps.clone()));
-        removed_early
+        (removed_early, fetches)
     }
 
     fn quota_keeper(

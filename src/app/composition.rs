@@ -21,8 +21,8 @@ use tokio::sync::watch;
 use super::actors::{self, Actors};
 use super::gauges::{self, Sources};
 use super::handlers::{HandlerData, ServerDeps};
-use super::keys;
 use super::services::{Base, Services};
+use super::{fallback, keys};
 use crate::config::Config;
 use crate::config::embedded::ServerSecrets;
 use crate::failure::Failure;
@@ -98,7 +98,12 @@ impl Composition {
             staleness_budget: STALENESS_BUDGET,
             server_change: store.server_change(),
         };
+        let fallback = match &config.fallback {
+            Some(options) => Some(fallback::open(options, &clock)?),
+            None => None,
+        };
         let base = Base {
+            fallback: fallback.clone(),
             store: StoreAccess::Gateway(Gateway {
                 handle: StoreGatewayHandle(actors.store_gateway.clone()),
                 revocation_cache: actors.revocation_cache.clone(),
@@ -156,6 +161,8 @@ impl Composition {
             quota_leases: actors.quota_leases.clone(),
             keys,
             removed_early: Arc::clone(&actors.removed_early),
+            key_fetches: Arc::clone(&actors.key_fetches),
+            fallback,
             failures: Arc::clone(&actors.failures),
             foreign,
             timing: config.keys,

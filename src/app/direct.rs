@@ -138,6 +138,8 @@ impl Direct {
             clock: Arc::clone(&clock),
             counters: Arc::clone(&counters),
             leases: None,
+            // A subcommand asks no other server.
+            fallback: None,
             instruments: Arc::new(Instruments::new(&exporter.meter(), store.kind())),
         };
         Ok(Self {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use oauth2_actors::audit_writer::Failures;
 use oauth2_actors::bus::BusStatus;
 use oauth2_actors::hints::{Outbox, Rejection};
+use oauth2_actors::key_fetches::KeyFetches;
 use oauth2_actors::metrics::Exporter;
 use oauth2_actors::metrics::catalogue::{Metric, bus, keys, limits, process, store, tokens};
 use oauth2_actors::quota_keeper::{Counters, QuotaLeases};
@@ -19,6 +20,7 @@ use opentelemetry::metrics::Meter;
 use super::logging;
 use crate::keys::lifecycle::{KeyState, KeyTiming, Phase, key_states};
 use crate::service::authenticate::foreign_secrets::ForeignSecrets;
+use crate::service::fallback::{Fallback as FallbackIntrospection, Outcome};
 use crate::service::published_keys::KeysHandle;
 use crate::service::readiness::Readiness;
 use crate::tokens::verified::VerifiedTokens;
@@ -37,6 +39,8 @@ pub(super) struct Sources {
     pub(super) foreign: ForeignSecrets,
     pub(super) keys: KeysHandle,
     pub(super) removed_early: Arc<AtomicU64>,
+    pub(super) key_fetches: Arc<KeyFetches>,
+    pub(super) fallback: Option<Arc<FallbackIntrospection>>,
     pub(super) timing: KeyTiming,
     pub(super) clock: Arc<StoreClock>,
     pub(super) bus: Option<Arc<BusStatus>>,
@@ -228,6 +232,13 @@ impl Register {
         self.value(&tokens::VERIFIED, |from| from.verified.len() as f64);
         self.value(&tokens::STILL_VALID, |from| from.counters.totals().tokens as f64);
         self.value(&tokens::STILL_VALID_MAX, |from| from.counters.totals().largest as f64);
+        let sources = Arc::clone(&self.sources);
+        tokens::FALLBACK_INTROSPECTIONS.observe_each(&self.meter, move |observe| {
+            for outcome in Outcome::ALL {
+                let count = sources.fallback.as_ref().map_or(0, |fallback| fallback.count(outcome));
+                observe(count as f64, &[("outcome", outcome.as_str())]);
+            }
+        });
     }
 
     fn signing_keys(&self) {
@@ -263,6 +274,8 @@ impl Register {
         self.value(&keys::REMOVED_EARLY, |from| {
             from.removed_early.load(Ordering::Relaxed) as f64
         });
+        self.value(&keys::VERIFIERS, |from| from.key_fetches.callers() as f64);
+        self.value(&keys::VERIFIERS_BEHIND, |from| from.key_fetches.behind() as f64);
     }
 
     fn bus(&self) {

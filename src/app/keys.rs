@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use oauth2_actors::directory::{ApplyKeys, Directory};
-use oauth2_actors::key_keeper::{self, ObserveKeys, Plan};
+use oauth2_actors::key_fetches::KeyFetches;
+use oauth2_actors::key_keeper::{self, ObserveKeys, Plan, Watch};
 use oauth2_store::model::{KeyAlgorithm, SigningAlg};
 
 use crate::config::Config;
 use crate::keys::generate::{KeyTimes, generate};
 use crate::keys::keyring::Keyring;
 use crate::keys::lifecycle::{self, Step};
+use crate::keys::verifiers;
+use crate::keys::verify_only::VerifyOnlyKeys;
 use crate::keys::wrapping::KeyWrapper;
 use crate::service::published_keys::{KeysHandle, PublishedKeys};
 use crate::tokens::verified::VerifiedTokens;
@@ -33,7 +36,7 @@ pub(super) fn apply(
     let logged: Mutex<HashSet<String>> = Mutex::default();
     Box::new(move |stored| {
         let shared = shared.as_ref().map(|secret| secret.expose().as_bytes());
-        let (mut keyring, errors) = Keyring::open_lenient(&issuer, &wrapper, stored, shared, grace);
+        let (mut keyring, errors) = Keyring::open_lenient(&issuer, &wrapper, &stored.signing, shared, grace);
         if let Some(secret) = &previous {
             keyring.add_previous_shared_secret(secret.expose().as_bytes());
         }
@@ -43,7 +46,11 @@ pub(super) fn apply(
             tracing::error!("{error}; it is published and verifies, but does not sign on this node");
         }
         *logged = errors;
-        keys.store(Arc::new(PublishedKeys::new(keyring, stored)));
+        let (verify_only, damaged) = VerifyOnlyKeys::open(&stored.verify_only);
+        for error in damaged {
+            tracing::error!("{error}; it verifies no token on this node");
+        }
+        keys.store(Arc::new(PublishedKeys::new(keyring, verify_only, &stored.signing)));
         verified.clear();
     })
 }
@@ -54,6 +61,17 @@ pub(super) fn observe(config: &Config, removed_early: &Arc<AtomicU64>) -> Observ
     Arc::new(move |keys, longest_lifetime, now_ms| {
         let count = lifecycle::removed_early(keys, longest_lifetime, now_ms, &timing);
         removed_early.store(count as u64, Ordering::Relaxed);
+    })
+}
+
+/// Decides which keys every recent verifier has fetched.
+pub(super) fn watch(config: &Config, fetches: &Arc<KeyFetches>) -> Watch {
+    let (timing, fetches) = (config.keys, Arc::clone(fetches));
+    Arc::new(move |keys, fetchers, now_ms| {
+        let (callers, behind) = verifiers::count(keys, fetchers, now_ms, &timing);
+        fetches.publish(callers, behind);
+        let due = verifiers::due_activations(keys, fetchers, now_ms, &timing);
+        due.into_iter().cloned().collect()
     })
 }
 

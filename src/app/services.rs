@@ -14,6 +14,7 @@ use crate::service::clients::Clients;
 use crate::service::clients::registration::RegistrationDefaults;
 use crate::service::cut_offs::CutOffs;
 use crate::service::error::ServiceError;
+use crate::service::fallback::Fallback;
 use crate::service::groups::Groups;
 use crate::service::issue::mint::Mint;
 use crate::service::issue::provision::Provision;
@@ -56,6 +57,8 @@ pub(super) struct Base {
     pub(super) counters: Arc<Counters>,
     /// This process's leases of enforced quotas, where nodes share the store.
     pub(super) leases: Option<Arc<QuotaLeases>>,
+    /// Asks the issuer that this server replaces.
+    pub(super) fallback: Option<Arc<Fallback>>,
     /// Metrics.
     pub(super) instruments: Arc<Instruments>,
 }
@@ -115,6 +118,7 @@ impl Services {
             views: base.views.clone(),
             clock: Arc::clone(&base.clock),
             defaults: Arc::clone(&defaults),
+            fallback: base.fallback.clone(),
             store: base.store.clone(),
             instruments: Arc::clone(&base.instruments),
         });
@@ -122,6 +126,7 @@ impl Services {
             store: base.store.clone(),
             wrapper: base.wrapper.clone(),
             timing: config.keys,
+            issuer: Arc::clone(&defaults.issuer),
             default_lifetime: defaults.lifetime,
             instruments: Arc::clone(&base.instruments),
         });

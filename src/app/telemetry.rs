@@ -23,7 +23,6 @@ use opentelemetry_sdk::metrics::PeriodicReader;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanExporter};
 use tokio::runtime::Runtime;
 
-mod connect;
 mod exporters;
 pub(super) mod logs;
 mod queue;

@@ -32,3 +32,24 @@ impl Paging {
         self.cursor.as_deref()
     }
 }
+
+/// Parses a duration in seconds, minutes, hours or days, such as `90`, `30m`, `12h` or `7d`.
+pub fn seconds(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
+        Some(digits) => (digits, &text[digits.len()..]),
+        None => (text, "s"),
+    };
+    let scale = match unit {
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => 1,
+    };
+    let number = digits
+        .parse::<u64>()
+        .ok()
+        .filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    number
+        .and_then(|number| number.checked_mul(scale))
+        .ok_or_else(|| "must be a duration such as 90s, 30m, 12h or 7d".to_owned())
+}

@@ -4,12 +4,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use clap::Args;
+use oauth2_actors::runtime::clock::{Clock, SystemClock};
 use serde_json::json;
 
 use super::arguments::Json;
 use super::management::Management;
 use super::output;
-use crate::app::direct;
+use crate::app::{direct, fallback};
 use crate::config::{Config, embedded};
 use crate::failure::Failure;
 use crate::service::diagnosis::{Check, Diagnosis, Status};
@@ -34,6 +35,7 @@ pub async fn run(config: &Config, options: &Doctor) -> Result<(), Failure> {
     let (of_store, opened) = store(config).await;
     checks.extend(of_store);
     checks.extend(redis(config).await);
+    checks.extend(fallback_introspection(config).await);
     checks.extend(server::check(&Management::of(config)));
     checks.extend(options.production.checks(config, opened.as_ref()).await);
     let failed = checks.iter().filter(|check| check.status == Status::Failed).count();
@@ -108,6 +110,24 @@ async fn redis(config: &Config) -> Option<Check> {
         Err(problem) => Check::new("redis", status, problem.text()),
     };
     Some(check.with_runbook("OAuth2BusDown"))
+}
+
+/// The introspection endpoint of the previous issuer.
+async fn fallback_introspection(config: &Config) -> Option<Check> {
+    let options = config.fallback.as_ref()?;
+    let check = |status, detail: String| Some(Check::new("fallback introspection", status, detail));
+    let until = output::date(options.until);
+    if SystemClock.unix_ms() / 1000 >= options.until.max(0).unsigned_abs() {
+        let detail = format!("it ended at {until}: remove OAUTH2_FALLBACK_INTROSPECTION_URL");
+        return check(Status::Warning, detail);
+    }
+    match fallback::check(options).await {
+        Ok(()) => check(
+            Status::Ok,
+            format!("the previous issuer answers, and is asked until {until}"),
+        ),
+        Err(problem) => check(Status::Failed, format!("{} cannot be used: {problem}", options.url)),
+    }
 }
 
 fn mode(path: &Path) -> Option<u32> {

@@ -135,6 +135,7 @@ pub const EXAMPLES: &[(&str, &str, &str)] = &[
     ("key", "List signing keys", "key list"),
     ("key list", "List signing keys and their states", "key list"),
     ("key rotate", "Rotate the key of ES256", "key rotate --alg ES256"),
+    ("key status", "Show which verifiers lack the newest key", "key status"),
     (
         "key revoke",
         "Revoke a leaked key",

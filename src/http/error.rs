@@ -223,6 +223,7 @@ fn service_row(error: &ServiceError) -> Row<'_> {
         },
         ServiceError::Ask(error) => Row::unavailable(ask_reason(*error)),
         ServiceError::Stale => Row::unavailable(ShedReason::Stale),
+        ServiceError::FallbackUnavailable => Row::unavailable(ShedReason::FallbackUnavailable),
         ServiceError::NoSigningKey(_) => Row::unavailable(ShedReason::NoKeys),
         ServiceError::QuotaUnknown => Row::unavailable(ShedReason::QuotaUnknown),
         ServiceError::Id(IdError::Randomness(_)) | ServiceError::Randomness(_) => {
@@ -332,6 +333,7 @@ mod tests {
         .map(ServiceError::from);
         let others = [
             ServiceError::Stale,
+            ServiceError::FallbackUnavailable,
             ServiceError::NoSigningKey("ES256"),
             ServiceError::QuotaUnknown,
         ];

@@ -76,6 +76,8 @@ pub enum ShedReason {
     StoreCorrupt,
     /// The published views are too old.
     Stale,
+    /// The fallback introspection did not answer.
+    FallbackUnavailable,
     /// No key can sign.
     NoKeys,
     /// The use of a quota is not known.
@@ -151,6 +153,7 @@ impl Reason for ShedReason {
             Self::StoreUnavailable | Self::StoreTimeout | Self::StoreNotWritable | Self::StoreCorrupt | Self::Stale => {
                 STORE
             }
+            Self::FallbackUnavailable => &[Introspection, Revocation],
             Self::NoKeys => &[Token, Metadata, Admin],
             Self::QuotaUnknown => &[Token],
             Self::Internal => Group::ALL,

@@ -66,6 +66,7 @@ pub fn to_stored(key: &NewKey, wrapper: &KeyWrapper, times: KeyTimes) -> Result<
         created_at: times.now_ms / 1000,
         signs_from_ms: times.now_ms + times.wait.as_millis() as i64,
         token_lifetime: times.token_lifetime,
+        when_seen: false,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Import of signing keys: PKCS #8, SEC 1 and PKCS #1 in PEM (RFC 7468), JWK and JWK Set (RFC 7517), and PASERK `k4.secret`.
+//! Import of keys: PKCS #8, SEC 1 and PKCS #1 in PEM (RFC 7468), PKCS #12, JWK and JWK Set (RFC 7517), and PASERK `k4.secret`.
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use oauth2_store::model::KeyAlgorithm;
@@ -11,10 +11,13 @@ mod encrypted;
 mod jwk;
 mod material;
 mod pem;
+mod pkcs12;
+mod public;
 mod rsa_factors;
 
 pub use material::{ImportError, Missing};
 use material::{Material, import_error, missing};
+pub use public::{PublicKey, PublicKeys, read_public};
 
 /// What the caller says of a key.
 #[derive(Clone, Copy, Default)]
@@ -23,7 +26,7 @@ pub struct ImportOptions<'a> {
     pub algorithm: Option<KeyAlgorithm>,
     /// Decrypts it, if it is encrypted.
     pub passphrase: Option<&'a [u8]>,
-    /// Which key of a JWK Set.
+    /// Which key of a JWK Set; the id of a key in another format.
     pub kid: Option<&'a str>,
 }
 
@@ -35,6 +38,19 @@ impl std::fmt::Debug for ImportOptions<'_> {
             .field("kid", &self.kid)
             .finish_non_exhaustive()
     }
+}
+
+/// The text of a file: a PKCS #12 file as the private key in PEM, any other as it is.
+pub fn text_of(bytes: Vec<u8>, passphrase: Option<&[u8]>) -> Result<String, ImportError> {
+    if pkcs12::is_pkcs12(&bytes) {
+        return pkcs12::to_pem(&bytes, passphrase);
+    }
+    String::from_utf8(bytes).map_err(|_| {
+        import_error(
+            "is neither text nor PKCS #12: it must be PEM, a JWK, PASERK or PKCS #12; convert DER with `openssl pkey -inform DER` or \
+             `openssl x509 -inform DER`",
+        )
+    })
 }
 
 /// Reads a private key in any of the formats.
@@ -51,21 +67,34 @@ pub fn read(text: &str, options: ImportOptions<'_>) -> Result<NewKey, ImportErro
         }?;
         return Ok(NewKey { kid: key.kid, ..pair });
     }
-    if options.kid.is_some() {
-        return Err(import_error(
-            "is not a JWK Set, so no key of it can be chosen by its kid",
-        ));
-    }
     if text.contains(pem::BEGIN) {
-        return assign(&pem::read(text, options.passphrase)?, algorithm);
+        return named(assign(&pem::read(text, options.passphrase)?, algorithm)?, options.kid);
     }
     if text.starts_with("k4.") {
-        return assign(&paserk(text)?, Some(algorithm.unwrap_or(KeyAlgorithm::PasetoV4Public)));
+        let algorithm = algorithm.unwrap_or(KeyAlgorithm::PasetoV4Public);
+        return named(assign(&paserk(text)?, Some(algorithm))?, options.kid);
     }
     Err(import_error(
         "has no supported format; supported: PEM (-----BEGIN PRIVATE KEY-----), JWK ({\"kty\": …}), JWK Set ({\"keys\": […]}), \
          PASERK (k4.secret.…)",
     ))
+}
+
+/// A key of a format without key ids, with the id by which verifiers know it.
+fn named(key: NewKey, kid: Option<&str>) -> Result<NewKey, ImportError> {
+    let Some(kid) = kid else { return Ok(key) };
+    if key.algorithm == KeyAlgorithm::PasetoV4Public {
+        return Err(import_error(
+            "is a key for v4.public, whose key id is computed from the public key: no other can be given",
+        ));
+    }
+    if !jwk::is_kid(kid) {
+        return Err(jwk::invalid_kid());
+    }
+    Ok(NewKey {
+        kid: Some(kid.to_owned()),
+        ..key
+    })
 }
 
 fn assign(material: &Material, algorithm: Option<KeyAlgorithm>) -> Result<NewKey, ImportError> {

@@ -12,17 +12,16 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use oauth2_store::model::token::uuid_v7_ms;
 use oauth2_store::model::{KeyAlgorithm, MAX_TOKEN_LIFETIME, SigningAlg, StoredKey, TokenTyp};
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::KeyError;
+use super::key_sets::{JwkSet, PasetoKeySet, PublishedPasetoKey};
 use super::wrapping::KeyWrapper;
 use crate::tokens::claims::{self, Claims};
 use crate::tokens::jwt::{self, Jwk};
 use crate::tokens::verified::VerifiedToken;
 use crate::tokens::{BASE64URL, SignError, paseto};
 
-mod key_material;
+pub(super) mod key_material;
 
 #[derive(Debug)]
 struct PasetoKey {
@@ -311,19 +310,10 @@ impl Keyring {
     }
 
     /// The JWK set (RFC 7517 section 5), newest first within a type of key.
-    ///
-    /// Some verifiers stop at the first key that they cannot read, or cannot use for the algorithm of the token. So the keys of the
-    /// default algorithm come first, then RSA, then OKP.
     pub fn jwks(&self) -> JwkSet {
-        let mut keys: Vec<_> = self.jwt.iter().rev().collect();
-        keys.sort_by_key(|key| match key.algorithm {
-            SigningAlg::Es256 => 0,
-            SigningAlg::Rs256 | SigningAlg::Ps256 | SigningAlg::Hs256 => 1,
-            SigningAlg::EdDsa | SigningAlg::Ed25519 => 2,
-        });
-        JwkSet {
-            keys: keys.into_iter().filter_map(|key| key.jwk.clone()).collect(),
-        }
+        let keys = self.jwt.iter().rev().filter_map(|key| key.jwk.clone());
+        let set = JwkSet { keys: keys.collect() };
+        set.in_readable_order()
     }
 
     /// The PASETO public keys as PASERK, newest first.
@@ -336,30 +326,6 @@ impl Keyring {
             keys: self.paseto.iter().rev().map(key).collect(),
         }
     }
-}
-
-/// The published keys of JWT (RFC 7517 section 5).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct JwkSet {
-    /// EC, then RSA, then OKP; newest first.
-    pub keys: Vec<Jwk>,
-}
-
-/// The published keys of PASETO.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct PasetoKeySet {
-    /// Newest first.
-    pub keys: Vec<PublishedPasetoKey>,
-}
-
-/// A published PASETO key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct PublishedPasetoKey {
-    /// Key id, a PASERK id: `k4.pid.…`.
-    pub kid: String,
-    /// The public key.
-    #[schema(pattern = "^k4\\.public\\.")]
-    pub paserk: String,
 }
 
 /// Whether `exp`, `iat` and `jti` are consistent, as in every token of this server: `iat` is not after the timestamp of `jti`, and the

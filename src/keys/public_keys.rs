@@ -155,7 +155,7 @@ fn verification_key(jwk: &Value) -> Option<(&'static dyn VerificationAlgorithm, 
 }
 
 /// Encodes an `RSAPublicKey` in DER (RFC 8017 appendix A.1.1).
-fn rsa_der(n: &[u8], e: &[u8]) -> Vec<u8> {
+pub(super) fn rsa_der(n: &[u8], e: &[u8]) -> Vec<u8> {
     let length = |length: usize| match length {
         0..0x80 => vec![length as u8],
         0x80..0x100 => vec![0x81, length as u8],

@@ -150,6 +150,7 @@ mod tests {
             created_at: 0,
             signs_from_ms: 0,
             token_lifetime: 0,
+            when_seen: false,
         };
         assert_eq!(
             (both.unwrap_key(&key).unwrap(), both.is_current(&key)),

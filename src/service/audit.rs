@@ -6,8 +6,6 @@ use oauth2_actors::audit_writer::RejectionKind;
 use oauth2_store::model::{AuditEntry, AuditFilter, AuditPosition, AuditRow, Page};
 use serde::Serialize;
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -15,6 +13,7 @@ use super::clients::checks::is_client_id;
 use super::cursor;
 use super::error::{Result, ServiceError};
 use super::operator::Operator;
+use super::parameter::time;
 use super::rejections::RejectedChange;
 use super::store_access::StoreAccess;
 
@@ -211,22 +210,6 @@ impl AuditLog {
             )
             .await
     }
-}
-
-/// A time, Unix seconds.
-fn time(name: &'static str, text: &str) -> Result<i64> {
-    let seconds = text
-        .parse::<i64>()
-        .ok()
-        .filter(|seconds| (0..=253_402_300_799).contains(seconds));
-    let date = || {
-        OffsetDateTime::parse(text, &Rfc3339)
-            .ok()
-            .map(OffsetDateTime::unix_timestamp)
-    };
-    seconds
-        .or_else(date)
-        .ok_or_else(|| ServiceError::parameter(name, "must be Unix seconds, or a time such as 2026-11-25T14:00:00Z"))
 }
 
 /// The position that a cursor names.

@@ -64,6 +64,9 @@ pub enum ServiceError {
     /// The published clients or revocations are older than the staleness budget.
     #[error("clients and revocations have not been confirmed by the store recently")]
     Stale,
+    /// The fallback introspection did not answer, so it is not known whether a token is active.
+    #[error("the introspection endpoint of the previous issuer does not answer")]
+    FallbackUnavailable,
     /// No key of the algorithm can sign on this node.
     #[error("no signing key for {0}")]
     NoSigningKey(&'static str),

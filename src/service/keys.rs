@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use oauth2_actors::metrics::Instruments;
-use oauth2_store::model::{KeyAlgorithm, KeyRevocation, RevocationTarget, StoredKey};
+use oauth2_store::model::{KeyAlgorithm, KeyRevocation, RevocationTarget, StoredKey, VerifyOnlyKey};
 use serde_json::json;
 
 use super::error::{NotFound, Result, ServiceError};
@@ -16,6 +16,8 @@ use crate::keys::keyring::Keyring;
 use crate::keys::lifecycle::KeyTiming;
 use crate::keys::wrapping::KeyWrapper;
 
+pub mod fetchers;
+pub mod verify_only;
 pub mod view;
 
 /// The use cases of signing keys.
@@ -28,10 +30,22 @@ pub struct SigningKeys {
     pub wrapper: Result<Option<KeyWrapper>>,
     /// How long keys are published, sign, and are kept.
     pub timing: KeyTiming,
+    /// The `iss` of this server's tokens.
+    pub issuer: Arc<str>,
     /// Lifetime of access tokens without a client's own setting, seconds.
     pub default_lifetime: u32,
     /// Metrics.
     pub instruments: Arc<Instruments>,
+}
+
+/// Which keys are rotated, and when the new ones sign.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rotation {
+    /// One algorithm; `None`: each that has keys.
+    pub algorithm: Option<KeyAlgorithm>,
+    /// Sign as soon as every recent caller of the key sets has fetched the new key, and after this many seconds at the latest. `None`:
+    /// once every cached key set has expired.
+    pub when_seen: Option<u64>,
 }
 
 /// The stored keys of one moment.
@@ -39,8 +53,17 @@ pub struct SigningKeys {
 pub struct KeysAt {
     /// In the order in which they sign.
     pub keys: Vec<StoredKey>,
+    /// Those that only verify, in the order in which they were imported.
+    pub verify_only: Vec<VerifyOnlyKey>,
     /// The store's clock, Unix milliseconds.
     pub now_ms: i64,
+}
+
+impl KeysAt {
+    /// Whether there is a key with this id.
+    pub fn has(&self, kid: &str) -> bool {
+        self.keys.iter().any(|key| key.kid == kid) || self.verify_only.iter().any(|key| key.kid == kid)
+    }
 }
 
 impl SigningKeys {
@@ -48,22 +71,29 @@ impl SigningKeys {
     pub async fn list(&self, deadline: Instant) -> Result<KeysAt> {
         Ok(KeysAt {
             keys: self.stored(deadline).await?,
+            verify_only: self.verify_only(deadline).await?,
             now_ms: self.store.now_ms().await? as i64,
         })
     }
 
     /// Publishes a new key of one algorithm, or of each that has keys, all of them or none. A key signs when no verifier can be
     /// without it. Answers the new key ids.
-    pub async fn rotate(
-        &self,
-        operator: &Operator,
-        algorithm: Option<KeyAlgorithm>,
-        deadline: Instant,
-    ) -> Result<Vec<String>> {
+    pub async fn rotate(&self, operator: &Operator, rotation: Rotation, deadline: Instant) -> Result<Vec<String>> {
+        let longest = rotation
+            .when_seen
+            .map(|seconds| self.wait_for_verifiers(seconds))
+            .transpose()?;
         let (wrapper, stored) = self.for_writing(deadline).await?;
+        let now_ms = self.store.now_ms().await? as i64;
         let mut new = Vec::new();
-        for (algorithm, wait) in self.timing.rotation_plan(algorithm, &stored) {
-            let key = self.generate(algorithm, &wrapper, wait).await?;
+        for (algorithm, wait) in self.timing.rotation_plan(rotation.algorithm, &stored) {
+            // The first key of an algorithm signs at once: nothing signs before it.
+            let longest = longest.filter(|_| !wait.is_zero());
+            if longest.is_some() {
+                Self::check_none_waits(&stored, algorithm, now_ms)?;
+            }
+            let mut key = self.generate(algorithm, &wrapper, longest.unwrap_or(wait)).await?;
+            key.when_seen = longest.is_some();
             let audit = operator.audit("key.rotate", detail(&key));
             new.push((key, audit));
         }
@@ -78,6 +108,14 @@ impl SigningKeys {
     pub async fn revoke(&self, operator: &Operator, kid: &str, deadline: Instant) -> Result<()> {
         without_controls("kid", kid)?;
         let not_found = || ServiceError::NotFound(NotFound::Key(kid.to_owned()));
+        let stored = self.stored(deadline).await?;
+        if !stored.iter().any(|key| key.kid == kid) {
+            if !self.revoke_verify_only(operator, kid, deadline).await? {
+                return Err(not_found());
+            }
+            self.instruments.token_revoked(&RevocationTarget::Key(kid.to_owned()));
+            return Ok(());
+        }
         let (wrapper, stored) = self.for_writing(deadline).await?;
         let key = stored.iter().find(|key| key.kid == kid).ok_or_else(not_found)?;
         let revocation = KeyRevocation {
@@ -244,5 +282,9 @@ fn check(wrapper: &KeyWrapper, stored: &[StoredKey]) -> Result<()> {
 
 /// The audit detail of a key that is created.
 pub fn detail(key: &StoredKey) -> serde_json::Value {
-    json!({"algorithm": key.algorithm, "signs_from_ms": key.signs_from_ms})
+    let mut detail = json!({"algorithm": key.algorithm, "signs_from_ms": key.signs_from_ms});
+    if key.when_seen {
+        detail["when_seen"] = true.into();
+    }
+    detail
 }

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use oauth2_store::model::StoredKey;
+use oauth2_store::model::{KeyDocument, StoredKey};
 
 use super::document::JsonDocument;
+use crate::keys::key_sets::JwkSet;
 use crate::keys::keyring::Keyring;
+use crate::keys::verifiers;
+use crate::keys::verify_only::VerifyOnlyKeys;
 
 /// Where the current keys are published. They are replaced as a whole.
 pub type KeysHandle = Arc<ArcSwap<PublishedKeys>>;
@@ -16,31 +19,54 @@ pub type KeysHandle = Arc<ArcSwap<PublishedKeys>>;
 pub struct PublishedKeys {
     /// The opened keys.
     pub keyring: Keyring,
-    /// Their ids, algorithms and times; the private keys are blanked.
+    /// The keys that verify tokens of the issuer that this server replaces.
+    pub verify_only: VerifyOnlyKeys,
+    /// The ids, algorithms and times of the opened keys; the private keys are blanked.
     pub stored: Vec<StoredKey>,
-    /// The JWK set (RFC 7517 section 5).
-    pub jwks: JsonDocument,
-    /// The PASETO public keys.
-    pub paseto_keys: JsonDocument,
+    jwks: JsonDocument,
+    paseto_keys: JsonDocument,
+    /// Of the JWK set and of the PASETO keys.
+    generations: [i64; 2],
 }
 
 impl PublishedKeys {
     /// The keys of a keyring.
-    pub fn new(keyring: Keyring, stored: &[StoredKey]) -> Self {
+    pub fn new(keyring: Keyring, verify_only: VerifyOnlyKeys, stored: &[StoredKey]) -> Self {
         let without_private = |key: &StoredKey| StoredKey {
             wrapped_private_key: String::new(),
             ..key.clone()
         };
         Self {
-            jwks: JsonDocument::new(&keyring.jwks()),
+            jwks: JsonDocument::new(&jwks(&keyring, &verify_only)),
             paseto_keys: JsonDocument::new(&keyring.paseto_keys()),
+            generations: [KeyDocument::Jwks, KeyDocument::Paseto].map(|set| verifiers::generation(set, stored)),
             stored: stored.iter().map(without_private).collect(),
             keyring,
+            verify_only,
+        }
+    }
+
+    /// A key set, and its generation.
+    pub fn document(&self, which: KeyDocument) -> (&JsonDocument, i64) {
+        match which {
+            KeyDocument::Jwks => (&self.jwks, self.generations[0]),
+            KeyDocument::Paseto => (&self.paseto_keys, self.generations[1]),
         }
     }
 
     /// No keys, before they are loaded.
     pub fn none() -> Self {
-        Self::new(Keyring::default(), &[])
+        Self::new(Keyring::default(), VerifyOnlyKeys::default(), &[])
     }
+}
+
+/// The JWK set. A verify-only key that also signs here is in it once.
+fn jwks(keyring: &Keyring, verify_only: &VerifyOnlyKeys) -> JwkSet {
+    let mut set = keyring.jwks();
+    for jwk in verify_only.published() {
+        if !set.keys.iter().any(|known| known.kid == jwk.kid) {
+            set.keys.push(jwk.clone());
+        }
+    }
+    set.in_readable_order()
 }

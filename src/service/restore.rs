@@ -100,12 +100,8 @@ impl Restore {
         }
         self.groups(operator, history, options.dry_run, &mut outcome, deadline)
             .await?;
-        let known = self.keys.list(deadline).await?.keys;
-        for kid in history
-            .revoked_keys
-            .iter()
-            .filter(|kid| known.iter().any(|key| key.kid == **kid))
-        {
+        let known = self.keys.list(deadline).await?;
+        for kid in history.revoked_keys.iter().filter(|kid| known.has(kid)) {
             if !options.dry_run {
                 self.keys.revoke(operator, kid, deadline).await?;
             }

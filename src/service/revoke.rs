@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use oauth2_actors::metrics::Instruments;
 use oauth2_actors::runtime::clock::{Clock, StoreClock};
-use oauth2_store::model::token::latest_expiry;
 use oauth2_store::model::{AuditEntry, Client, Revocation, RevocationTarget};
 use serde_json::json;
 use uuid::Uuid;
@@ -15,6 +14,7 @@ use super::operator::Operator;
 use super::store_access::StoreAccess;
 use super::token_ref::TokenRef;
 use super::verify::{ResolvedToken, RowsFrom, Verify};
+use crate::keys::verify_only::ForeignToken;
 
 /// The use cases that revoke.
 #[derive(Debug)]
@@ -43,6 +43,13 @@ impl Revoke {
     /// not issued here, is accepted without effect (section 2.2), if the views it was judged by are fresh.
     pub async fn presented(&self, client: &Client, token: &str, deadline: Instant) -> Result<()> {
         let resolved = self.verify.resolve(token, RowsFrom::Primary, deadline).await?;
+        if resolved.is_none()
+            && let Some(foreign) = self.own_foreign(client, token, deadline).await?
+        {
+            return self
+                .commit_own(client, foreign.claims.id, foreign.claims.exp, deadline)
+                .await;
+        }
         let own = resolved.filter(|token| token.claims().client_id == client.client_id && self.verify.is_active(token));
         let own = match own {
             Some(token) if self.is_id_of_another(client, &token, deadline).await? => None,
@@ -53,12 +60,19 @@ impl Revoke {
             return self.verify.views.fresh(deadline);
         };
         let claims = token.claims();
-        let target = RevocationTarget::Token {
-            jti: claims.jti,
-            expires_at: claims.exp,
-        };
+        self.commit_own(client, claims.jti, claims.exp, deadline).await
+    }
+
+    /// A token of the issuer that this server replaces, if it is the client's and active.
+    async fn own_foreign(&self, client: &Client, token: &str, deadline: Instant) -> Result<Option<ForeignToken>> {
+        let token = self.verify.resolve_foreign(token, deadline).await?;
+        Ok(token.filter(|token| token.claims.client_id == client.client_id && self.verify.is_foreign_active(token)))
+    }
+
+    async fn commit_own(&self, client: &Client, jti: Uuid, expires_at: i64, deadline: Instant) -> Result<()> {
+        let target = RevocationTarget::Token { jti, expires_at };
         let operator = Operator::client_itself(&client.client_id);
-        let audit = operator.audit("token.revoke", json!({"client_id": &*claims.client_id}));
+        let audit = operator.audit("token.revoke", json!({"client_id": &*client.client_id}));
         self.commit(target, self.store.now_ms().await?, audit, deadline).await
     }
 
@@ -71,7 +85,7 @@ impl Revoke {
             .await?;
         let client_id = found.as_ref().map(|token| token.record.client_id.to_string());
         // Of an unrecorded token only the id is known: the log keeps it as long as any token may live.
-        let expires_at = found.map_or_else(|| latest_expiry(&jti, self.now()), |token| token.record.expires_at);
+        let expires_at = found.map_or_else(|| token.latest_expiry(self.now()), |found| found.record.expires_at);
         let audit = operator.audit("token.revoke", detail(client_id));
         let target = RevocationTarget::Token { jti, expires_at };
         self.commit(target, self.store.now_ms().await?, audit, deadline).await?;
@@ -98,7 +112,7 @@ impl Revoke {
             unrecorded += usize::from(record.is_none());
             let target = RevocationTarget::Token {
                 jti: token.jti,
-                expires_at: record.map_or_else(|| latest_expiry(&token.jti, self.now()), |record| record.expires_at),
+                expires_at: record.map_or_else(|| token.latest_expiry(self.now()), |record| record.expires_at),
             };
             let client_id = record.map(|record| record.client_id.to_string());
             let audit = operator.audit("token.revoke", detail(client_id));

@@ -29,6 +29,8 @@ schemas! {
     GrantType: names(model::GrantType::ALL.iter().map(|value| value.as_str()));
     /// An algorithm of signing keys.
     KeyAlgorithm: names(model::KeyAlgorithm::ALL.iter().map(|value| value.as_str()));
+    /// A published key set.
+    KeyDocument: names(model::KeyDocument::ALL.iter().map(|value| value.as_str()));
     /// Whether tokens are recorded.
     Ledger: names(model::Ledger::ALL.iter().map(|value| value.as_str()));
     /// A scheme of hashes of secrets.
@@ -56,6 +58,13 @@ pub fn constant<const VALUE: bool>() -> Object {
     ObjectBuilder::new()
         .schema_type(Type::Boolean)
         .enum_values(Some([VALUE]))
+        .build()
+}
+
+/// A string, or an array of strings.
+pub fn string_or_strings() -> Object {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Array]))
         .build()
 }
 

@@ -1,9 +1,13 @@
 //! A token as a caller names it: by its id, or by the whole token.
 
+use oauth2_store::model::token::latest_expiry;
 use uuid::Uuid;
 
 use crate::tokens::decode::decode;
-use crate::tokens::unverified;
+use crate::tokens::{MAX_TOKEN_BYTES, foreign, unverified};
+
+/// How long the revocation of a token of another issuer is kept at most, seconds: ten years.
+const MAX_FOREIGN_LIFETIME: i64 = 10 * 365 * 24 * 3600;
 
 /// Which token is meant. Nothing of it is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,11 +35,37 @@ impl TokenRef {
         if let Ok(jti) = text.parse() {
             return Self::of_id(jti);
         }
-        let claims = unverified::read(text)?;
+        let kid = || decode(text).and_then(|decoded| decoded.header["kid"].as_str().map(str::to_owned));
+        let own = unverified::read(text).and_then(|claims| {
+            Some(Self {
+                expires_at: Some(claims.expires_at),
+                ..Self::of_id(claims.jti)?
+            })
+        });
+        let found = own.or_else(|| Self::of_foreign(text))?;
+        Some(Self { kid: kid(), ..found })
+    }
+
+    /// A JWT of another issuer.
+    fn of_foreign(text: &str) -> Option<Self> {
+        if text.len() > MAX_TOKEN_BYTES {
+            return None;
+        }
+        foreign::header(text)?;
+        let claims = foreign::claims(text)?;
         Some(Self {
-            expires_at: Some(claims.expires_at),
-            kid: decode(text).and_then(|decoded| decoded.header["kid"].as_str().map(str::to_owned)),
-            ..Self::of_id(claims.jti)?
+            jti: claims.id,
+            expires_at: Some(claims.exp),
+            kid: None,
         })
+    }
+
+    /// The latest time, in Unix seconds, at which the token can expire, if it has no record.
+    pub fn latest_expiry(&self, now: i64) -> i64 {
+        match self.expires_at {
+            // Nothing bounds the lifetime of a token of another issuer.
+            Some(expires_at) if self.jti.get_version_num() == 8 => expires_at.clamp(now, now + MAX_FOREIGN_LIFETIME),
+            _ => latest_expiry(&self.jti, now),
+        }
     }
 }

@@ -17,6 +17,7 @@ use oauth2_store::model::{Client, Ledger, SigningAlg, StoredToken, TokenFormat};
 use uuid::Uuid;
 
 use super::error::Result;
+use super::fallback::Fallback;
 use super::published_keys::KeysHandle;
 use super::store_access::StoreAccess;
 use super::views::Views;
@@ -28,6 +29,8 @@ use crate::tokens::issued::IssuedTokens;
 use crate::tokens::opaque::Reference;
 use crate::tokens::verified::{VerifiedToken, VerifiedTokens};
 use crate::tokens::{MAX_TOKEN_BYTES, opaque};
+
+mod foreign;
 
 /// How far the clocks of nodes may differ, seconds: a token issued on another node is not rejected for being younger than now.
 const CLOCK_SKEW: i64 = 30;
@@ -51,6 +54,8 @@ pub struct Verify {
     pub ids: Arc<IdClock>,
     /// Issuer and default format.
     pub defaults: Arc<TokenDefaults>,
+    /// Asks the issuer that this server replaces about its opaque tokens.
+    pub fallback: Option<Arc<Fallback>>,
     /// Rows of opaque tokens.
     pub store: StoreAccess,
     /// Metrics.

@@ -40,6 +40,16 @@ impl<'a> Object<'a> {
         self
     }
 
+    /// Appends an array of strings.
+    #[must_use]
+    pub fn texts<'t>(mut self, name: &'static str, values: impl Iterator<Item = &'t str>) -> Self {
+        self.name(name);
+        // Writing strings to memory cannot fail.
+        let written = serde_json::to_writer(&mut *self.out, &values.collect::<Vec<_>>());
+        debug_assert!(written.is_ok());
+        self
+    }
+
     /// Appends an integer.
     #[must_use]
     pub fn number(mut self, name: &'static str, value: i64) -> Self {

@@ -10,6 +10,7 @@ pub mod decision;
 pub mod group;
 pub mod id_clock;
 pub mod key;
+pub mod key_fetcher;
 pub mod log;
 pub mod page;
 pub mod policy;
@@ -18,6 +19,7 @@ pub mod revocation;
 pub mod secret;
 pub mod succession;
 pub mod token;
+pub mod verify_only;
 
 mod names;
 
@@ -29,9 +31,11 @@ pub use decision::Decision;
 pub use group::{GROUP_USAGE_DAYS, Group, GroupLimits, GroupUsage};
 pub use id_clock::{Slew, StoreTime};
 pub use key::{KeyAlgorithm, KeyRevocation, StoredKey};
+pub use key_fetcher::{KeyDocument, KeyFetcher, MAX_KEY_FETCHERS};
 pub use page::Page;
 pub use policy::{Endpoint, Mode, Period, Policy, Quotas, Rate, RateLimits, StaticClaims};
 pub use quota::{ExpiringTokens, LeaseGrant, LeaseRequest, MAX_EXPIRING_ROWS, Usage, Window};
 pub use revocation::{Revocation, RevocationTarget};
 pub use secret::{ClientSecret, ForeignHash, ReplacedHash, SecretHash, SecretVerifier};
 pub use token::{Ledger, LedgerEntry, MAX_TOKEN_LIFETIME, SigningAlg, StoredToken, TokenFormat, TokenRecord, TokenTyp};
+pub use verify_only::{KeySet, MAX_VERIFY_ONLY_KEYS, VerifyOnlyKey};

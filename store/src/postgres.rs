@@ -16,6 +16,8 @@ mod generation;
 mod groups;
 mod hosts;
 mod id_clock;
+mod key_fetchers;
+mod key_rows;
 mod keys;
 mod maintenance;
 mod notifications;
@@ -35,6 +37,7 @@ mod timeouts;
 mod tls;
 mod tokens;
 mod url;
+mod verify_only_keys;
 mod wal;
 
 pub use notifications::Notifications;

@@ -10,6 +10,8 @@ mod connection;
 mod failure;
 mod groups;
 mod id_clock;
+mod key_fetchers;
+mod key_rows;
 mod keys;
 mod maintenance;
 mod probe;
@@ -20,5 +22,6 @@ mod schema;
 mod threads;
 mod timeouts;
 mod tokens;
+mod verify_only_keys;
 
 pub use threads::SqliteStore;

@@ -34,6 +34,7 @@ mod capacity;
 mod clients;
 mod groups;
 mod id_clock;
+mod key_fetchers;
 mod keys;
 mod notifications;
 mod quotas;
@@ -42,6 +43,7 @@ mod remembered;
 mod revocations;
 mod schema;
 mod tokens;
+mod verify_only_keys;
 
 pub use crate::postgres::Notifications;
 pub use reads::Reads;

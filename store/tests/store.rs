@@ -31,6 +31,8 @@ mod foreign_hashes;
 mod groups;
 #[path = "store/id_clock.rs"]
 mod id_clock;
+#[path = "store/key_fetchers.rs"]
+mod key_fetchers;
 #[path = "store/keys.rs"]
 mod keys;
 #[path = "store/logs_on_postgres.rs"]
@@ -51,3 +53,5 @@ mod restored;
 mod revocations;
 #[path = "store/upgrade.rs"]
 mod upgrade;
+#[path = "store/verify_only_keys.rs"]
+mod verify_only_keys;

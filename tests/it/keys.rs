@@ -18,7 +18,12 @@ mod bulk_issuance;
 mod failed_changes;
 mod import_formats;
 mod key_import_and_rewrap;
+mod old_issuer;
+mod pkcs12;
 mod shared_secret;
+mod verify_only;
+mod verify_only_import;
+mod watch;
 
 on_both_stores!(
     verification_survives_a_hundred_rotations_under_load,
@@ -109,14 +114,14 @@ fn kid_of(token: &str) -> String {
 }
 
 /// Ends the server as an operator does, and starts it again.
-async fn restart(server: &mut DedicatedServer) {
+pub async fn restart(server: &mut DedicatedServer) {
     server.process.signal("TERM");
     server.process.wait(Duration::from_secs(30)).await;
     server.start_again().await;
 }
 
 /// Waits for an event, with a patience that only a fault exceeds.
-async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
     oauth2_testkit::until(Duration::from_secs(30), what, holds).await;
 }
 

@@ -43,6 +43,7 @@ mod connections;
 mod crash;
 mod current_rights;
 mod discovery;
+mod fallback;
 mod first_run;
 mod foreign_hashes;
 mod groups;

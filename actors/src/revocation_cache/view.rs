@@ -37,12 +37,6 @@ struct ClientCutOff {
     version: i64,
 }
 
-impl ClientCutOff {
-    fn covers(&self, jti: &Uuid) -> bool {
-        uuid_v7_ms(jti) <= self.ms || is_before_client_version(jti, self.version)
-    }
-}
-
 /// The attributes of a token that decide whether it is revoked.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
@@ -68,7 +62,17 @@ impl RevocationView {
     /// Whether the token is revoked: by its id, by a cut-off at or after the millisecond of its `jti`, or because a cut-off of
     /// its client is of a later version than the one that decided the token.
     pub fn is_revoked(&self, token: Subject<'_>) -> bool {
-        let issued_ms = uuid_v7_ms(&token.jti);
+        let is_decided_earlier = |cutoff: &ClientCutOff| is_before_client_version(&token.jti, cutoff.version);
+        self.is_covered(token, uuid_v7_ms(&token.jti), is_decided_earlier)
+    }
+
+    /// Whether a token that another server issued is revoked here: by its id, or by a cut-off at or after the time when it was issued,
+    /// Unix milliseconds.
+    pub fn is_foreign_revoked(&self, token: Subject<'_>, issued_ms: u64) -> bool {
+        self.is_covered(token, issued_ms, |_| false)
+    }
+
+    fn is_covered(&self, token: Subject<'_>, issued_ms: u64, or: impl Fn(&ClientCutOff) -> bool) -> bool {
         let is_cut_off = |map: &DashMap<Box<str>, u64>, id: Option<&str>| {
             id.and_then(|id| map.get(id)).is_some_and(|cutoff| issued_ms <= *cutoff)
         };
@@ -77,7 +81,7 @@ impl RevocationView {
             || self
                 .clients
                 .get(token.client_id)
-                .is_some_and(|cutoff| cutoff.covers(&token.jti))
+                .is_some_and(|cutoff| issued_ms <= cutoff.ms || or(&cutoff))
             || is_cut_off(&self.users, token.user_id)
             || is_cut_off(&self.keys, token.kid)
     }

@@ -16,7 +16,7 @@ use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 
-use super::connect::Connector;
+use crate::app::connect::Connector;
 use crate::config::Telemetry as Options;
 use crate::config::telemetry::Protocol;
 use crate::failure::Failure;
@@ -75,9 +75,16 @@ impl<'a> Exporters<'a> {
             Protocol::Grpc => b"h2",
             Protocol::Http => b"http/1.1",
         };
+        let urls = [&options.traces, &options.metrics, &options.logs];
+        let is_tls = urls.into_iter().flatten().any(|url| url.starts_with("https:"));
         Ok(Self {
             options,
-            connector: Connector::new(options, protocol)?,
+            connector: Connector::new(
+                is_tls,
+                options.certificate.as_deref(),
+                "OTEL_EXPORTER_OTLP_CERTIFICATE",
+                protocol,
+            )?,
             runtime,
         })
     }

@@ -1,9 +1,14 @@
 //! `POST /oauth/introspect` (RFC 7662).
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use oauth2_store::model::Endpoint;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{AnyOfBuilder, Schema};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use super::admission::Admission;
@@ -16,6 +21,7 @@ use crate::protocol::form::Form;
 use crate::service::introspect::{Introspect, Introspection};
 use crate::service::schema;
 use crate::tokens::claims::Claims;
+use crate::tokens::foreign::ForeignClaims;
 use crate::tokens::json::Object;
 
 /// The form of an introspection (RFC 7662 section 2.1) and of a revocation (RFC 7009 section 2.1).
@@ -36,16 +42,41 @@ pub struct PresentedToken {
     client_secret: String,
 }
 
-/// An introspection response (RFC 7662 section 2.2). For a token that is inactive, or that the caller may not introspect, `active` is
-/// the only member.
-#[derive(ToSchema)]
-#[schema(as = Introspection)]
-#[serde(untagged)]
+/// An introspection response (RFC 7662 section 2.2).
 pub enum IntrospectionResponse<'a> {
     /// The token is active.
     Active(ActiveToken<'a>),
+    /// The token is active, and of the issuer that this server replaces.
+    Foreign(ForeignActiveToken<'a>),
     /// The token is inactive, or the caller may not introspect it.
     Inactive(InactiveToken),
+}
+
+impl PartialSchema for IntrospectionResponse<'_> {
+    fn schema() -> RefOr<Schema> {
+        let description = "An introspection response (RFC 7662 section 2.2). For a token that is inactive, or that the caller may not \
+            introspect, `active` is the only member.";
+        let any_of = AnyOfBuilder::new().description(Some(description));
+        let names = [ActiveToken::name(), ForeignActiveToken::name(), InactiveToken::name()];
+        let any_of = names
+            .iter()
+            .fold(any_of, |any_of, name| any_of.item(Ref::from_schema_name(name.as_ref())));
+        RefOr::T(Schema::AnyOf(any_of.build()))
+    }
+}
+
+// An own token is also described by the schema of the other issuer's, which has fewer members: so this is not derived, as one of them.
+impl ToSchema for IntrospectionResponse<'_> {
+    fn name() -> Cow<'static, str> {
+        "Introspection".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((ActiveToken::name().into(), ActiveToken::schema()));
+        schemas.push((ForeignActiveToken::name().into(), ForeignActiveToken::schema()));
+        schemas.push((InactiveToken::name().into(), InactiveToken::schema()));
+        ActiveToken::schemas(schemas);
+    }
 }
 
 /// An active token.
@@ -78,6 +109,42 @@ pub struct ActiveToken<'a> {
     #[serde(flatten)]
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     claims: Option<&'a str>,
+}
+
+/// An active token of the issuer that this server replaces. Only these members of it are known.
+#[derive(ToSchema)]
+#[schema(as = ForeignToken)]
+pub struct ForeignActiveToken<'a> {
+    #[schema(schema_with = schema::constant::<true>)]
+    active: bool,
+    /// The client it was issued to.
+    client_id: &'a str,
+    /// Its issuer.
+    #[schema(required = false)]
+    iss: Option<&'a str>,
+    /// Subject.
+    #[schema(required = false)]
+    sub: Option<&'a str>,
+    /// Audience: a string, or several as an array.
+    #[schema(schema_with = schema::string_or_strings, required = false)]
+    aud: &'a [Arc<str>],
+    /// Token id.
+    #[schema(required = false)]
+    jti: Option<&'a str>,
+    /// When it was issued, Unix seconds.
+    #[schema(required = false)]
+    iat: Option<i64>,
+    /// From when it is valid, Unix seconds.
+    #[schema(required = false)]
+    nbf: Option<i64>,
+    /// When it expires.
+    exp: i64,
+    /// Granted scopes, space-separated.
+    #[schema(required = false)]
+    scope: Option<&'a str>,
+    /// Always `Bearer` (RFC 6750).
+    #[schema(value_type = schema::Bearer)]
+    token_type: &'static str,
 }
 
 /// Nothing else is disclosed.
@@ -122,6 +189,7 @@ impl<'a> IntrospectionResponse<'a> {
         match introspection {
             Introspection::Inactive => Self::Inactive(InactiveToken { active: false }),
             Introspection::Active(token) => Self::Active(ActiveToken::new(token.claims())),
+            Introspection::Foreign(claims) => Self::Foreign(ForeignActiveToken::new(claims)),
         }
     }
 
@@ -129,6 +197,7 @@ impl<'a> IntrospectionResponse<'a> {
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
             Self::Active(token) => token.write(out),
+            Self::Foreign(token) => token.write(out),
             Self::Inactive(InactiveToken { active }) => {
                 debug_assert!(!active);
                 out.extend_from_slice(br#"{"active":false}"#);
@@ -170,5 +239,51 @@ impl<'a> ActiveToken<'a> {
             .text("token_type", self.token_type)
             .members(self.claims)
             .end();
+    }
+}
+
+impl<'a> ForeignActiveToken<'a> {
+    fn new(claims: &'a ForeignClaims) -> Self {
+        Self {
+            active: true,
+            client_id: &claims.client_id,
+            iss: claims.iss.as_deref(),
+            sub: claims.sub.as_deref(),
+            aud: &claims.aud,
+            jti: claims.jti.as_deref(),
+            iat: claims.iat,
+            nbf: claims.nbf,
+            exp: claims.exp,
+            scope: claims.scope.as_deref(),
+            token_type: "Bearer",
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut object = Object::begin(out)
+            .boolean("active", self.active)
+            .text("client_id", self.client_id);
+        let texts = [
+            ("iss", self.iss),
+            ("sub", self.sub),
+            ("jti", self.jti),
+            ("scope", self.scope),
+        ];
+        for (name, value) in texts {
+            if let Some(value) = value {
+                object = object.text(name, value);
+            }
+        }
+        for (name, value) in [("iat", self.iat), ("nbf", self.nbf)] {
+            if let Some(value) = value {
+                object = object.number(name, value);
+            }
+        }
+        object = match self.aud {
+            [] => object,
+            [aud] => object.text("aud", aud),
+            several => object.texts("aud", several.iter().map(|aud| &**aud)),
+        };
+        object.number("exp", self.exp).text("token_type", self.token_type).end();
     }
 }

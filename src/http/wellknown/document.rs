@@ -1,18 +1,25 @@
 //! Responds with a published JSON document: cacheable, with an `ETag`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::http::Method;
 use actix_web::http::header::{self, EntityTag, Header, IfNoneMatch};
 use actix_web::{HttpRequest, HttpResponse};
+use ipnet::IpNet;
 use oauth2_actors::freshness::STALENESS_BUDGET;
+use oauth2_actors::key_fetches::{Fetch, KeyFetches};
+use oauth2_actors::runtime::clock::{Clock, StoreClock};
+use oauth2_store::model::KeyDocument;
 use utoipa::IntoResponses;
 
+use crate::http::client_address;
 use crate::http::compression::accepts_gzip;
 use crate::http::error::Failure;
 use crate::keys::lifecycle::KeyTiming;
 use crate::service::document::JsonDocument;
 use crate::service::error::ServiceError;
-use crate::service::published_keys::{KeysHandle, PublishedKeys};
+use crate::service::published_keys::KeysHandle;
 use crate::service::views::Views;
 
 /// `304 Not Modified`: the document is still the one that `If-None-Match` names.
@@ -65,22 +72,36 @@ pub struct KeyDocuments {
     pub timing: KeyTiming,
     /// Whether this node has heard from the store recently.
     pub views: Views,
+    /// Who fetches them.
+    pub fetches: Arc<KeyFetches>,
+    /// The store's clock.
+    pub clock: Arc<StoreClock>,
+    /// Proxies whose `X-Forwarded-For` and `Forwarded` headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl KeyDocuments {
     /// Responds with one of the key sets.
-    pub fn respond(
-        &self,
-        request: &HttpRequest,
-        of: impl Fn(&PublishedKeys) -> &JsonDocument,
-    ) -> Result<HttpResponse, Failure> {
+    pub fn respond(&self, request: &HttpRequest, which: KeyDocument) -> Result<HttpResponse, Failure> {
         let keys = self.keys.load();
         // Before the keys are loaded, verifiers would cache an empty set.
-        if keys.keyring.is_complete() {
-            Ok(respond(of(&keys), request, self.max_age()))
-        } else {
-            Err(ServiceError::NoSigningKey("the published key sets").into())
+        if !keys.keyring.is_complete() {
+            return Err(ServiceError::NoSigningKey("the published key sets").into());
         }
+        let (document, generation) = keys.document(which);
+        if has_after(request) {
+            self.fetches.record(Fetch {
+                document: which,
+                address: client_address::of(request, &self.trusted_proxies).0,
+                user_agent: request
+                    .headers()
+                    .get(header::USER_AGENT)
+                    .and_then(|agent| agent.to_str().ok()),
+                generation,
+                now: (self.clock.unix_ms() / 1000) as i64,
+            });
+        }
+        Ok(respond(document, request, self.max_age()))
     }
 
     /// A new key is published for longer than this before it signs. A node that has not heard from the store for longer than nodes
@@ -93,4 +114,10 @@ impl KeyDocuments {
             .is_within(self.timing.skew.max(STALENESS_BUDGET));
         if recent { self.timing.max_age } else { Duration::ZERO }
     }
+}
+
+/// Whether the caller has the document after this request: it gets it, or names it as the one that it has. With `If-None-Match: *`, it may
+/// have any.
+fn has_after(request: &HttpRequest) -> bool {
+    *request.method() == Method::GET && !matches!(IfNoneMatch::parse(request), Ok(IfNoneMatch::Any))
 }

@@ -2,11 +2,12 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use oauth2_store::model::KeyDocument;
 
 use super::document::{KeyDocuments, NotModified};
 use crate::http::error::Failure;
 use crate::http::error_responses::PublicErrors;
-use crate::keys::keyring::JwkSet;
+use crate::keys::key_sets::JwkSet;
 
 /// Publishes the keys of JWT (RFC 7517 section 5).
 ///
@@ -21,5 +22,5 @@ use crate::keys::keyring::JwkSet;
     ),
 )]
 pub async fn get(keys: Data<KeyDocuments>, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    keys.respond(&request, |keys| &keys.jwks)
+    keys.respond(&request, KeyDocument::Jwks)
 }

@@ -2,11 +2,12 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use oauth2_store::model::KeyDocument;
 
 use super::document::{KeyDocuments, NotModified};
 use crate::http::error::Failure;
 use crate::http::error_responses::PublicErrors;
-use crate::keys::keyring::PasetoKeySet;
+use crate::keys::key_sets::PasetoKeySet;
 
 /// Publishes the keys of PASETO as PASERK.
 #[utoipa::path(
@@ -18,5 +19,5 @@ use crate::keys::keyring::PasetoKeySet;
     ),
 )]
 pub async fn get(keys: Data<KeyDocuments>, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    keys.respond(&request, |keys| &keys.paseto_keys)
+    keys.respond(&request, KeyDocument::Paseto)
 }

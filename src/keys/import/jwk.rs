@@ -26,24 +26,24 @@ const LISTED: usize = 20;
 
 /// The parameters of a private JWK (RFC 7518 section 6, RFC 8037). Others are ignored.
 #[derive(Deserialize)]
-struct Jwk {
-    kty: String,
-    crv: Option<String>,
-    alg: Option<String>,
-    kid: Option<String>,
+pub(super) struct Jwk {
+    pub(super) kty: String,
+    pub(super) crv: Option<String>,
+    pub(super) alg: Option<String>,
+    pub(super) kid: Option<String>,
     #[serde(rename = "use")]
-    usage: Option<String>,
-    key_ops: Option<Vec<String>>,
-    d: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
-    n: Option<String>,
-    e: Option<String>,
-    p: Option<String>,
-    q: Option<String>,
-    dp: Option<String>,
-    dq: Option<String>,
-    qi: Option<String>,
+    pub(super) usage: Option<String>,
+    pub(super) key_ops: Option<Vec<String>>,
+    pub(super) d: Option<String>,
+    pub(super) x: Option<String>,
+    pub(super) y: Option<String>,
+    pub(super) n: Option<String>,
+    pub(super) e: Option<String>,
+    pub(super) p: Option<String>,
+    pub(super) q: Option<String>,
+    pub(super) dp: Option<String>,
+    pub(super) dq: Option<String>,
+    pub(super) qi: Option<String>,
 }
 
 /// A key as a JWK describes it.
@@ -90,7 +90,7 @@ pub(super) fn read(text: &str, kid: Option<&str>) -> Result<JwkKey, ImportError>
     }
 }
 
-fn not_a_jwk() -> ImportError {
+pub(super) fn not_a_jwk() -> ImportError {
     import_error("is not a JWK: a JSON object with kty and the parameters of the key is required")
 }
 
@@ -102,7 +102,7 @@ fn is_private_signing_key(value: &Value) -> bool {
 }
 
 /// The key ids of a set, as a clause.
-fn kids(keys: &[Value]) -> String {
+pub(super) fn kids(keys: &[Value]) -> String {
     let kids = keys.iter().filter_map(|key| key.get("kid")?.as_str());
     let named: Vec<String> = kids.take(LISTED).map(|kid| kid.escape_debug().to_string()).collect();
     if named.is_empty() {
@@ -127,9 +127,7 @@ impl Jwk {
 fn key(value: &Value) -> Result<JwkKey, ImportError> {
     let jwk = Jwk::deserialize(value).map_err(|_| not_a_jwk())?;
     if jwk.kid.as_deref().is_some_and(|kid| !is_kid(kid)) {
-        return Err(import_error(format!(
-            "has an invalid kid; allowed: 1 to {MAX_KID_BYTES} printable ASCII characters"
-        )));
+        return Err(invalid_kid());
     }
     let material = material(&jwk)?;
     if let Some(member) = jwk.cannot_sign() {
@@ -159,24 +157,41 @@ fn material(jwk: &Jwk) -> Result<Material, ImportError> {
         ("oct", _) => Err(import_error(
             "is a symmetric key; a key pair is required. Set the HS256 secret with OAUTH2_JWT_SECRET",
         )),
-        ("EC" | "OKP", Some(crv)) => Err(import_error(format!(
-            "is a key on the unsupported curve {}; supported: OKP with Ed25519, EC with P-256",
-            crv.chars().take(20).collect::<String>().escape_debug()
-        ))),
-        _ => Err(import_error(
-            "has an unsupported kty or crv; supported: OKP with Ed25519, EC with P-256, RSA",
-        )),
+        _ => Err(unsupported_type(jwk)),
     }
 }
 
+/// The error of a key that is neither Ed25519 nor P-256 nor RSA.
+pub(super) fn unsupported_type(jwk: &Jwk) -> ImportError {
+    match (jwk.kty.as_str(), jwk.crv.as_deref()) {
+        ("EC" | "OKP", Some(crv)) => import_error(format!(
+            "is a key on the unsupported curve {}; supported: OKP with Ed25519, EC with P-256",
+            crv.chars().take(20).collect::<String>().escape_debug()
+        )),
+        _ => import_error("has an unsupported kty or crv; supported: OKP with Ed25519, EC with P-256, RSA"),
+    }
+}
+
+/// A coordinate on P-256. Some tools drop leading zeros.
+pub(super) fn coordinate(name: &str, value: Option<&str>) -> Result<Vec<u8>, ImportError> {
+    let value = parameter(name, value)?;
+    let padding = vec![0; P256_BYTES.saturating_sub(value.len())];
+    Ok([padding, value].concat())
+}
+
+/// A parameter of an RSA key, without leading zeros.
+pub(super) fn integer(name: &str, value: Option<&str>) -> Result<Vec<u8>, ImportError> {
+    let value = parameter(name, value)?;
+    let zeros = value.iter().take_while(|byte| **byte == 0).count();
+    Ok(value[zeros..].to_vec())
+}
+
 fn p256(jwk: &Jwk) -> Result<Material, ImportError> {
-    let read = |name, value: &Option<String>| {
-        // Some tools drop leading zeros.
-        let value = parameter(name, value.as_deref())?;
-        let padding = vec![0; P256_BYTES.saturating_sub(value.len())];
-        Ok::<_, ImportError>([padding, value].concat())
-    };
-    let (d, x, y) = (read("d", &jwk.d)?, read("x", &jwk.x)?, read("y", &jwk.y)?);
+    let (d, x, y) = (
+        coordinate("d", jwk.d.as_deref())?,
+        coordinate("x", jwk.x.as_deref())?,
+        coordinate("y", jwk.y.as_deref())?,
+    );
     let point = [&[4][..], &x, &y].concat();
     if ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point).is_err() {
         return Err(import_error(
@@ -189,11 +204,7 @@ fn p256(jwk: &Jwk) -> Result<Material, ImportError> {
 }
 
 fn rsa_key(jwk: &Jwk) -> Result<Material, ImportError> {
-    let read = |name, value: &Option<String>| {
-        let value = parameter(name, value.as_deref())?;
-        let zeros = value.iter().take_while(|byte| **byte == 0).count();
-        Ok::<_, ImportError>(value[zeros..].to_vec())
-    };
+    let read = |name: &str, value: &Option<String>| integer(name, value.as_deref());
     let (n, e, d) = (read("n", &jwk.n)?, read("e", &jwk.e)?, read("d", &jwk.d)?);
     if n.len() * 8 < MIN_RSA_BITS {
         return Err(rsa_size_error("that is too small"));
@@ -226,12 +237,18 @@ fn rsa_key(jwk: &Jwk) -> Result<Material, ImportError> {
     }))
 }
 
+pub(super) fn invalid_kid() -> ImportError {
+    import_error(format!(
+        "has an invalid kid; allowed: 1 to {MAX_KID_BYTES} printable ASCII characters"
+    ))
+}
+
 /// Whether a key id is kept as it is. It is escaped where it is written: in JSON, in the path of a URL.
-fn is_kid(kid: &str) -> bool {
+pub(super) fn is_kid(kid: &str) -> bool {
     (1..=MAX_KID_BYTES).contains(&kid.len()) && kid.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
 }
 
-fn parameter(name: &str, value: Option<&str>) -> Result<Vec<u8>, ImportError> {
+pub(super) fn parameter(name: &str, value: Option<&str>) -> Result<Vec<u8>, ImportError> {
     let value = value.ok_or_else(|| match name {
         "d" => import_error("lacks the parameter d: it is a public key; its private key is required"),
         _ => import_error(format!("lacks the parameter {name}")),

@@ -25,6 +25,14 @@ pub enum Missing {
 }
 
 impl ImportError {
+    /// The same error, of a part of the source. `part`: such as `keys[1] `.
+    pub(super) fn within(self, part: &str) -> Self {
+        Self {
+            reason: format!("{part}{}", self.reason),
+            missing: self.missing,
+        }
+    }
+
     /// What a caller could add so that the key can be imported.
     pub fn missing(&self) -> Option<Missing> {
         self.missing

@@ -18,13 +18,13 @@ const SEC1: &str = "EC PRIVATE KEY";
 const PKCS1: &str = "RSA PRIVATE KEY";
 
 /// A block of a text.
-struct Block<'a> {
-    label: &'a str,
+pub(super) struct Block<'a> {
+    pub(super) label: &'a str,
     body: &'a str,
 }
 
 impl Block<'_> {
-    fn is_private(&self) -> bool {
+    pub(super) fn is_private(&self) -> bool {
         self.label.ends_with(PKCS8)
     }
 }
@@ -63,7 +63,7 @@ fn malformed() -> ImportError {
     import_error("is malformed PEM: blocks from BEGIN to END with base64 content are required")
 }
 
-fn blocks(text: &str) -> Result<Vec<Block<'_>>, ImportError> {
+pub(super) fn blocks(text: &str) -> Result<Vec<Block<'_>>, ImportError> {
     let (mut blocks, mut rest) = (Vec::new(), text);
     while let Some((_, after)) = rest.split_once(BEGIN) {
         let (label, after) = after.split_once("-----").ok_or_else(malformed)?;
@@ -97,7 +97,7 @@ fn without_private_key(blocks: &[Block<'_>]) -> &'static str {
 }
 
 /// The content of a block, decrypted if it has the headers of RFC 1421; and whether it had none.
-fn content(block: &Block<'_>, passphrase: Option<&[u8]>) -> Result<(Vec<u8>, bool), ImportError> {
+pub(super) fn content(block: &Block<'_>, passphrase: Option<&[u8]>) -> Result<(Vec<u8>, bool), ImportError> {
     // Headers end with an empty line.
     let body = block.body.replace("\r\n", "\n");
     let split = body.split_once("\n\n").filter(|(headers, _)| headers.contains(':'));

@@ -22,13 +22,7 @@ pub(super) fn paseto_key(key: &StoredKey, private: Option<&[u8]>) -> Option<pase
 /// A JWT key and the algorithm that it signs with. `private`: the seed (Ed25519) or PKCS #8, if this node unwrapped it. `None` as
 /// for [`paseto_key`].
 pub(super) fn jwt_signer(key: &StoredKey, private: Option<&[u8]>) -> Option<(jwt::Signer, SigningAlg)> {
-    let (algorithm, verification): (_, &'static dyn VerificationAlgorithm) = match key.algorithm {
-        KeyAlgorithm::EdDsa | KeyAlgorithm::PasetoV4Public => (SigningAlg::EdDsa, &ED25519),
-        KeyAlgorithm::Ed25519 => (SigningAlg::Ed25519, &ED25519),
-        KeyAlgorithm::Es256 => (SigningAlg::Es256, &ECDSA_P256_SHA256_FIXED),
-        KeyAlgorithm::Rs256 => (SigningAlg::Rs256, &RSA_PKCS1_2048_8192_SHA256),
-        KeyAlgorithm::Ps256 => (SigningAlg::Ps256, &RSA_PSS_2048_8192_SHA256),
-    };
+    let (algorithm, verification) = jwt_algorithm(key.algorithm);
     let Some(private) = private else {
         return Some((jwt::Signer::Public(Box::new(parsed(verification, key)?)), algorithm));
     };
@@ -76,4 +70,21 @@ fn matching(
 
 fn parsed(algorithm: &'static dyn VerificationAlgorithm, key: &StoredKey) -> Option<ParsedPublicKey> {
     ParsedPublicKey::new(algorithm, &key.public_key).ok()
+}
+
+/// What verifies JWTs with a public key, in the store's encoding. `None` if it is not a key of the algorithm.
+pub(in crate::keys) fn verifier(algorithm: KeyAlgorithm, public_key: &[u8]) -> Option<jwt::Signer> {
+    let (_, verification) = jwt_algorithm(algorithm);
+    let parsed = ParsedPublicKey::new(verification, public_key).ok()?;
+    Some(jwt::Signer::Public(Box::new(parsed)))
+}
+
+fn jwt_algorithm(algorithm: KeyAlgorithm) -> (SigningAlg, &'static dyn VerificationAlgorithm) {
+    match algorithm {
+        KeyAlgorithm::EdDsa | KeyAlgorithm::PasetoV4Public => (SigningAlg::EdDsa, &ED25519),
+        KeyAlgorithm::Ed25519 => (SigningAlg::Ed25519, &ED25519),
+        KeyAlgorithm::Es256 => (SigningAlg::Es256, &ECDSA_P256_SHA256_FIXED),
+        KeyAlgorithm::Rs256 => (SigningAlg::Rs256, &RSA_PKCS1_2048_8192_SHA256),
+        KeyAlgorithm::Ps256 => (SigningAlg::Ps256, &RSA_PSS_2048_8192_SHA256),
+    }
 }

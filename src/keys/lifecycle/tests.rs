@@ -60,6 +60,7 @@ impl World {
             created_at: self.now_ms,
             signs_from_ms,
             token_lifetime: self.max_lifetime,
+            when_seen: false,
         }
     }
 
@@ -206,6 +207,7 @@ fn key(kid: &str, signs_from_ms: i64) -> StoredKey {
         created_at: 0,
         signs_from_ms,
         token_lifetime: 10,
+        when_seen: false,
     }
 }
 

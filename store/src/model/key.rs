@@ -43,6 +43,8 @@ pub struct StoredKey {
     pub signs_from_ms: i64,
     /// The longest lifetime, in seconds, of the tokens that it signs: a retired key is kept this long.
     pub token_lifetime: i64,
+    /// Whether it may become active earlier: as soon as every recent caller of its key set has fetched it.
+    pub when_seen: bool,
 }
 
 /// Revocation of a key, and the key that replaces it.

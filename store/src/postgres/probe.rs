@@ -13,6 +13,8 @@ const STATE: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_re
         ('clients', 'INSERT'), ('clients', 'UPDATE'), ('clients', 'DELETE'),
         ('client_secrets', 'INSERT'), ('client_secrets', 'UPDATE'), ('client_secrets', 'DELETE'),
         ('signing_keys', 'INSERT'), ('signing_keys', 'UPDATE'), ('signing_keys', 'DELETE'),
+        ('verify_only_keys', 'SELECT'), ('verify_only_keys', 'INSERT'), ('verify_only_keys', 'UPDATE'), ('verify_only_keys', 'DELETE'),
+        ('key_fetchers', 'SELECT'), ('key_fetchers', 'INSERT'), ('key_fetchers', 'UPDATE'), ('key_fetchers', 'DELETE'),
         ('quota_usage', 'SELECT'), ('quota_usage', 'INSERT'), ('quota_usage', 'UPDATE'), ('quota_usage', 'DELETE'),
         ('remembered', 'SELECT'), ('remembered', 'INSERT'), ('remembered', 'UPDATE'), ('remembered', 'DELETE'), ('id_clock', 'SELECT'), ('id_clock', 'UPDATE'),
         ('client_groups', 'SELECT'), ('client_groups', 'INSERT'), ('client_groups', 'UPDATE'), ('client_groups', 'DELETE'),

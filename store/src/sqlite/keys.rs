@@ -4,29 +4,29 @@ use rusqlite::{Connection, params};
 
 use super::audit::append_audit;
 use super::failure::Failure;
+use super::key_rows::{delete_verify_only, is_revoked, signing, verify_only};
 use super::revocations::append_revocation;
 use super::threads::SqliteStore;
 use super::timeouts::ADMIN_LOCK_WAIT;
 use crate::error::{Result, StoreError};
 use crate::model::succession::{self, Succession};
 use crate::model::{AuditEntry, KeyRevocation, Revocation, RevocationTarget, StoredKey};
-use crate::row;
 
 impl SqliteStore {
     pub(crate) async fn keys(&self) -> Result<Vec<StoredKey>> {
-        self.read(|t| all(t)).await
+        self.read(|t| signing(t)).await
     }
 
     pub(crate) async fn ensure_keys(&self, candidates: &[StoredKey], audit: &AuditEntry) -> Result<Vec<StoredKey>> {
         let (candidates, audit) = (candidates.to_vec(), audit.clone());
         self.write(ADMIN_LOCK_WAIT, move |t| {
-            let known = all(t)?;
+            let known = signing(t)?;
             for key in &candidates {
                 if !known.iter().any(|other| other.algorithm == key.algorithm) {
                     add(t, key, &audit)?;
                 }
             }
-            all(t)
+            signing(t)
         })
         .await
     }
@@ -34,12 +34,15 @@ impl SqliteStore {
     pub(crate) async fn add_key(&self, key: &StoredKey, after_ms: Option<i64>, audit: &AuditEntry) -> Result<bool> {
         let (key, audit) = (key.clone(), audit.clone());
         self.write(ADMIN_LOCK_WAIT, move |t| {
-            let known = all(t)?;
+            let known = signing(t)?;
             succession::check_key_limit(&known, &key).map_err(StoreError::Conflict)?;
             let wanted = succession::is_newest(&known, &key, after_ms);
             // With `after_ms` the key was generated just now, so it cannot have been revoked.
-            if after_ms.is_none() && is_revoked(t, &key)? {
-                return Err(StoreError::Conflict(succession::revoked_key_error(&key)).into());
+            if after_ms.is_none() {
+                succession::check_kid(&verify_only(t)?, &key).map_err(StoreError::Conflict)?;
+                if is_revoked(t, &key.kid, &key.public_key)? {
+                    return Err(StoreError::Conflict(succession::revoked_key_error(&key.kid)).into());
+                }
             }
             if wanted {
                 add(t, &key, &audit)?;
@@ -53,7 +56,7 @@ impl SqliteStore {
         let keys = keys.to_vec();
         self.write(ADMIN_LOCK_WAIT, move |t| {
             for (key, audit) in &keys {
-                succession::check_key_limit(&all(t)?, key).map_err(StoreError::Conflict)?;
+                succession::check_key_limit(&signing(t)?, key).map_err(StoreError::Conflict)?;
                 add(t, key, audit)?;
             }
             Ok(())
@@ -65,7 +68,7 @@ impl SqliteStore {
         let (revocation, audit) = (revocation.clone(), audit.clone());
         self.write(ADMIN_LOCK_WAIT, move |t| {
             let now_ms = revocation.now_ms;
-            let known = all(t)?;
+            let known = signing(t)?;
             match succession::succession(&known, &revocation) {
                 None => return Ok(false),
                 Some(Succession::None) => {}
@@ -77,10 +80,11 @@ impl SqliteStore {
             }
             t.prepare_cached("DELETE FROM signing_keys WHERE kid = ?1")?
                 .execute([&revocation.kid])?;
+            delete_verify_only(t, &revocation.kid)?;
             let revoked = known
                 .iter()
                 .filter(|key| key.kid == revocation.kid)
-                .map(succession::public_key_id);
+                .map(|key| succession::public_key_id(&key.public_key));
             for id in revoked.chain([revocation.kid.clone()]) {
                 let target = RevocationTarget::Key(id);
                 append_revocation(t, &Revocation::new(target, now_ms))?;
@@ -101,6 +105,22 @@ impl SqliteStore {
                 append_audit(t, now, &audit, "key", &key.kid)?;
             }
             Ok(deleted == 1)
+        })
+        .await
+    }
+
+    pub(crate) async fn activate_key(&self, key: &StoredKey, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
+        let (key, audit) = (key.clone(), audit.clone());
+        self.write(ADMIN_LOCK_WAIT, move |t| {
+            let changed = t
+                .prepare_cached(
+                    "UPDATE signing_keys SET signs_from_ms = ?3 WHERE kid = ?1 AND signs_from_ms = ?2 AND when_seen",
+                )?
+                .execute(params![key.kid, key.signs_from_ms, now_ms as i64])?;
+            if changed == 1 {
+                append_audit(t, (now_ms / 1000) as i64, &audit, "key", &key.kid)?;
+            }
+            Ok(changed == 1)
         })
         .await
     }
@@ -131,17 +151,12 @@ impl SqliteStore {
     }
 }
 
-fn is_revoked(t: &Connection, key: &StoredKey) -> std::result::Result<bool, Failure> {
-    let sql = "SELECT 1 FROM revocations WHERE target_kind = 'key' AND target_id IN (?1, ?2)";
-    Ok(t.prepare_cached(sql)?
-        .exists([&key.kid, &succession::public_key_id(key)])?)
-}
-
 fn add(t: &Connection, key: &StoredKey, audit: &AuditEntry) -> std::result::Result<(), Failure> {
     let added = t
         .prepare_cached(
-            "INSERT INTO signing_keys (kid, algorithm, public_key, sealed_private_key, created_at, signs_from_ms, token_lifetime)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, max(?7, coalesce((SELECT max(access_token_lifetime) FROM clients), 0))
+            "INSERT INTO signing_keys (kid, algorithm, public_key, sealed_private_key, created_at, signs_from_ms, token_lifetime,
+                 when_seen)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, max(?7, coalesce((SELECT max(access_token_lifetime) FROM clients), 0)), ?8
              WHERE true ON CONFLICT DO NOTHING",
         )?
         .execute(params![
@@ -152,35 +167,10 @@ fn add(t: &Connection, key: &StoredKey, audit: &AuditEntry) -> std::result::Resu
             key.created_at,
             key.signs_from_ms,
             key.token_lifetime,
+            key.when_seen,
         ])?;
     if added == 0 {
         return Err(StoreError::Conflict(format!("the key {} exists already", key.kid)).into());
     }
     append_audit(t, key.created_at, audit, "key", &key.kid)
-}
-
-fn all(t: &Connection) -> std::result::Result<Vec<StoredKey>, Failure> {
-    // `signs_from_ms` is null in rows of the first schema version: activated when created.
-    let mut select = t.prepare_cached(
-        "SELECT kid, algorithm, public_key, sealed_private_key, created_at, coalesce(signs_from_ms, created_at * 1000),
-             token_lifetime
-         FROM signing_keys ORDER BY 6, created_at, kid",
-    )?;
-    let mut rows = select.query([])?;
-    let mut keys = Vec::new();
-    while let Some(r) = rows.next()? {
-        keys.push(StoredKey {
-            kid: r.get(0)?,
-            algorithm: row::parse(
-                "signing_keys.algorithm",
-                r.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?,
-            )?,
-            public_key: r.get(2)?,
-            wrapped_private_key: r.get(3)?,
-            created_at: r.get(4)?,
-            signs_from_ms: r.get(5)?,
-            token_lifetime: r.get(6)?,
-        });
-    }
-    Ok(keys)
 }

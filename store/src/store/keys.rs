@@ -63,6 +63,16 @@ impl Store {
         Ok(removed)
     }
 
+    /// Activates a key now that waits until its verifiers have fetched it ([`StoredKey::when_seen`]). `Ok(false)`: nothing was changed,
+    /// because its activation time is no longer that of `key`, or it is gone: another node was first.
+    pub async fn activate_key(&self, key: &StoredKey, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
+        let activated = dispatch!(self.activate_key(key, now_ms, audit))?;
+        if activated {
+            log_audit(audit, "key", &key.kid);
+        }
+        Ok(activated)
+    }
+
     /// Replaces wrapped private keys, all or none; `wrapped` lists pairs of `kid` and wrapped key.
     pub async fn rewrap_keys(&self, wrapped: &[(String, String)], now: i64, audit: &AuditEntry) -> Result<()> {
         dispatch!(self.rewrap_keys(wrapped, now, audit))?;

@@ -178,5 +178,6 @@ pub fn key(kid: &str, algorithm: KeyAlgorithm) -> StoredKey {
         created_at: NOW,
         signs_from_ms: NOW * 1000,
         token_lifetime: 1800,
+        when_seen: false,
     }
 }

@@ -51,11 +51,14 @@ async fn key_list_contains_no_private_key(kind: Kind) {
     let names = [
         "algorithm",
         "created_at",
+        "issuer",
         "kept_until",
         "kid",
+        "published",
         "retired_at",
         "signs_from",
         "state",
+        "when_seen",
     ];
     let names: BTreeSet<_> = names.into();
     let mut kids = BTreeSet::new();

@@ -16,10 +16,10 @@ use crate::start;
 
 on_both_stores!(kid_is_kept_verbatim);
 
-const PASSPHRASE: &str = "correct horse";
+pub const PASSPHRASE: &str = "correct horse";
 
 /// Runs `openssl` commands in a directory.
-fn openssl(directory: &Path, commands: &[&str]) {
+pub fn openssl(directory: &Path, commands: &[&str]) {
     for command in commands {
         let output = Command::new("sh")
             .args(["-ec", &format!("openssl {command}")])
@@ -34,7 +34,7 @@ fn openssl(directory: &Path, commands: &[&str]) {
     }
 }
 
-fn import(setup: &Setup, file: &str, arguments: &[&str]) -> Output {
+pub fn import(setup: &Setup, file: &str, arguments: &[&str]) -> Output {
     setup.run(&[&["key", "import", file, "--json"], arguments].concat())
 }
 

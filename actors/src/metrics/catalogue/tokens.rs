@@ -14,6 +14,11 @@ const RESULT: LabelSet = LabelSet::closed("result", || PROOFS.to_vec());
 /// The values of `kind` of revocations.
 pub const REVOCATION_KINDS: [&str; 5] = ["token", "client", "user", "key", "issuer"];
 
+const FALLBACK: LabelSet = LabelSet::closed("outcome", || FALLBACK_OUTCOMES.to_vec());
+
+/// The values of `outcome` of fallback introspections, in the order of the server's `Outcome`.
+pub const FALLBACK_OUTCOMES: [&str; 4] = ["active", "inactive", "cached", "failed"];
+
 /// The values of `active`, in the order of `false` and `true`.
 pub const ACTIVE_VALUES: [&str; 2] = ["false", "true"];
 
@@ -29,6 +34,9 @@ crate::catalogue! {
         "Of a `token`, or a cut-off for a `client`, `user`, `key` or `issuer`. Deleted clients are not counted.");
     INTROSPECTIONS = counter("oauth_introspections", &[ACTIVE], "Access tokens introspected, by the active member of the response").notes(
         "Each token of a batch is counted.");
+    FALLBACK_INTROSPECTIONS = counter("fallback_introspections", &[FALLBACK],
+        "Opaque tokens of the previous issuer, by what became of the question to its introspection endpoint").notes(
+        "0 without `OAUTH2_FALLBACK_INTROSPECTION_URL`. `cached`: answered without asking; `failed`: the request got 503.");
     REUSED = counter("reused_tokens", &[], "Tokens handed out again to clients with reuse_percent").detail();
     VERIFIED_CACHE = counter("verified_token_cache", &[RESULT], "Self-contained tokens by how they were recognized").notes(
         "Verified before (`hit`), issued by this process (`issued`), or checked by their signature, valid or not (`miss`).");

@@ -1,4 +1,4 @@
-//! Connections to a collector, with TLS for `https`; for both protocols.
+//! Connections to other servers, with TLS for `https`.
 
 use std::io;
 use std::path::Path;
@@ -14,7 +14,6 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tonic::codegen::http::Uri;
 
-use crate::config::Telemetry as Options;
 use crate::failure::Failure;
 
 /// Paths of the system's trust store in common distributions.
@@ -29,21 +28,26 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// How collectors are reached.
+/// How servers are reached.
 #[derive(Clone)]
 pub(super) struct Connector {
-    /// `None`: no collector is reached by `https`.
+    /// `None`: none is reached by `https`.
     tls: Option<TlsConnector>,
 }
 
 impl Connector {
-    /// A connector for the collectors of the configuration. `protocol`: the name for the TLS handshake.
-    pub(super) fn new(options: &Options, protocol: &[u8]) -> Result<Self, Failure> {
-        let urls = [&options.traces, &options.metrics, &options.logs];
-        if !urls.into_iter().flatten().any(|url| url.starts_with("https:")) {
+    /// A connector. `is_tls`: whether any server is reached by `https`; `certificate`: the authorities that verify it, if not those of the
+    /// system, and `variable` that names the file. `protocol`: the name for the TLS handshake.
+    pub(super) fn new(
+        is_tls: bool,
+        certificate: Option<&Path>,
+        variable: &str,
+        protocol: &[u8],
+    ) -> Result<Self, Failure> {
+        if !is_tls {
             return Ok(Self { tls: None });
         }
-        let roots = roots(options.certificate.as_deref()).map_err(Failure::Environment)?;
+        let roots = roots(certificate, variable).map_err(Failure::Environment)?;
         let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(Failure::environment)?
@@ -75,12 +79,12 @@ impl Connector {
     }
 }
 
-fn roots(certificate: Option<&Path>) -> Result<RootCertStore, String> {
+fn roots(certificate: Option<&Path>, variable: &str) -> Result<RootCertStore, String> {
     let system = || SYSTEM_STORE.iter().map(Path::new).find(|path| path.exists());
     let path = certificate
         .or_else(system)
-        .ok_or("the trust store of this system was not found: set OTEL_EXPORTER_OTLP_CERTIFICATE to a PEM file")?;
-    let unusable = |why: &dyn std::fmt::Display| format!("OTEL_EXPORTER_OTLP_CERTIFICATE: {} {why}", path.display());
+        .ok_or_else(|| format!("the trust store of this system was not found: set {variable} to a PEM file"))?;
+    let unusable = |why: &dyn std::fmt::Display| format!("{variable}: {} {why}", path.display());
     let pem = std::fs::read(path).map_err(|error| unusable(&format_args!("cannot be read: {error}")))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {

@@ -1,0 +1,207 @@
+//! Callers of the published key sets: counted by request handlers, and written to the store in batches by the key keeper.
+//!
+//! The table is bounded: the callers seen last remain, and one address has at most a few user agents, so that it cannot evict others by
+//! inventing them.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use oauth2_store::model::{KeyDocument, KeyFetcher, MAX_KEY_FETCHERS};
+
+/// Longest user agent, characters.
+const MAX_USER_AGENT: usize = 128;
+
+/// The most user agents per address and key set; further ones are counted as one.
+const MAX_AGENTS: usize = 8;
+
+/// The user agent of requests beyond [`MAX_AGENTS`].
+const OTHER: &str = "(other)";
+
+/// A fetch of a key set.
+#[derive(Debug, Clone, Copy)]
+pub struct Fetch<'a> {
+    /// Which key set.
+    pub document: KeyDocument,
+    /// From where.
+    pub address: IpAddr,
+    /// The `User-Agent` header, if it is text.
+    pub user_agent: Option<&'a str>,
+    /// The generation of the set that the caller has now.
+    pub generation: i64,
+    /// The time, Unix seconds.
+    pub now: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Caller {
+    document: KeyDocument,
+    address: IpAddr,
+    user_agent: String,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    first: i64,
+    last: i64,
+    generation: i64,
+    /// Fetches that are not written to the store yet.
+    unwritten: u64,
+}
+
+/// The callers that this node has seen.
+#[derive(Debug, Default)]
+pub struct KeyFetches {
+    table: Mutex<HashMap<Caller, Seen>>,
+    callers: AtomicU64,
+    behind: AtomicU64,
+}
+
+impl KeyFetches {
+    /// Counts a fetch.
+    pub fn record(&self, fetch: Fetch<'_>) {
+        let mut table = self.table();
+        let mut caller = Caller {
+            document: fetch.document,
+            address: fetch.address,
+            user_agent: sanitized(fetch.user_agent),
+        };
+        if !table.contains_key(&caller) {
+            let is_of_address = |known: &&Caller| known.document == fetch.document && known.address == fetch.address;
+            if table.keys().filter(is_of_address).count() >= MAX_AGENTS {
+                OTHER.clone_into(&mut caller.user_agent);
+            }
+            if table.len() >= MAX_KEY_FETCHERS {
+                forget_oldest(&mut table);
+            }
+        }
+        let seen = table.entry(caller).or_insert(Seen {
+            first: fetch.now,
+            last: fetch.now,
+            generation: fetch.generation,
+            unwritten: 0,
+        });
+        seen.last = seen.last.max(fetch.now);
+        seen.generation = fetch.generation;
+        seen.unwritten += 1;
+    }
+
+    /// What is not written to the store yet. It counts as written: after a failure, give it back.
+    pub fn take_unwritten(&self) -> Vec<KeyFetcher> {
+        let mut table = self.table();
+        let unwritten = table.iter_mut().filter(|(_, seen)| seen.unwritten > 0);
+        unwritten
+            .map(|(caller, seen)| KeyFetcher {
+                document: caller.document,
+                address: caller.address.to_string(),
+                user_agent: caller.user_agent.clone(),
+                first_seen: seen.first,
+                last_seen: seen.last,
+                generation: seen.generation,
+                fetches: std::mem::take(&mut seen.unwritten),
+            })
+            .collect()
+    }
+
+    /// Takes back what could not be written. A caller that was evicted meanwhile stays forgotten.
+    pub fn give_back(&self, unwritten: Vec<KeyFetcher>) {
+        let mut table = self.table();
+        for fetcher in unwritten {
+            let Ok(address) = fetcher.address.parse() else { continue };
+            let caller = Caller {
+                document: fetcher.document,
+                address,
+                user_agent: fetcher.user_agent,
+            };
+            if let Some(seen) = table.get_mut(&caller) {
+                seen.unwritten += fetcher.fetches;
+            }
+        }
+    }
+
+    /// Publishes how many callers all nodes have seen recently, and how many of these are behind.
+    pub fn publish(&self, callers: usize, behind: usize) {
+        self.callers.store(callers as u64, Ordering::Relaxed);
+        self.behind.store(behind as u64, Ordering::Relaxed);
+    }
+
+    /// Callers that were seen recently by any node.
+    pub fn callers(&self) -> u64 {
+        self.callers.load(Ordering::Relaxed)
+    }
+
+    /// Those that could have the newest key for as long as they may cache a key set, and do not.
+    pub fn behind(&self) -> u64 {
+        self.behind.load(Ordering::Relaxed)
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<Caller, Seen>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn forget_oldest(table: &mut HashMap<Caller, Seen>) {
+    let oldest = table.iter().min_by_key(|(_, seen)| seen.last);
+    if let Some(caller) = oldest.map(|(caller, _)| caller.clone()) {
+        table.remove(&caller);
+    }
+}
+
+/// The user agent, cut to a length, without characters that a terminal or a database does not take.
+fn sanitized(user_agent: Option<&str>) -> String {
+    let text: String = user_agent
+        .unwrap_or_default()
+        .chars()
+        .take(MAX_USER_AGENT)
+        .map(|c| if (' '..='~').contains(&c) { c } else { '?' })
+        .collect();
+    if text.is_empty() { "-".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fetch(address: [u8; 4], user_agent: &str, now: i64) -> Fetch<'_> {
+        Fetch {
+            document: KeyDocument::Jwks,
+            address: address.into(),
+            user_agent: Some(user_agent),
+            generation: now,
+            now,
+        }
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_one_address_cannot_evict_others() {
+        let fetches = KeyFetches::default();
+        fetches.record(fetch([10, 0, 0, 1], "verifier", 1));
+        for number in 0..5000 {
+            fetches.record(fetch([10, 0, 0, 2], &format!("invented {number}"), 2));
+        }
+        let written = fetches.take_unwritten();
+        assert_eq!(written.len(), 1 + MAX_AGENTS + 1);
+        assert!(written.iter().any(|fetcher| fetcher.user_agent == "verifier"));
+        let other = written.iter().find(|fetcher| fetcher.user_agent == OTHER).unwrap();
+        assert_eq!(other.fetches, 5000 - MAX_AGENTS as u64);
+        for number in 0..3000_u32 {
+            let [_, _, c, d] = number.to_be_bytes();
+            fetches.record(fetch([10, 1, c, d], "one each", 3));
+        }
+        assert_eq!(fetches.table().len(), MAX_KEY_FETCHERS, "those seen longest ago left");
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_later() {
+        let fetches = KeyFetches::default();
+        fetches.record(fetch([10, 0, 0, 1], "a\u{1b}[31m\n", 1));
+        let taken = fetches.take_unwritten();
+        assert_eq!((taken[0].user_agent.as_str(), taken[0].fetches), ("a?[31m?", 1));
+        assert!(fetches.take_unwritten().is_empty());
+        fetches.give_back(taken);
+        fetches.record(fetch([10, 0, 0, 1], "a\u{1b}[31m\n", 2));
+        let again = fetches.take_unwritten();
+        assert_eq!((again[0].fetches, again[0].first_seen, again[0].last_seen), (2, 1, 2));
+    }
+}

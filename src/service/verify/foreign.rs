@@ -1,0 +1,64 @@
+//! Tokens of the issuer that this server replaces: whether they are active here.
+
+use std::time::Instant;
+
+use oauth2_actors::revocation_cache::Subject;
+
+use super::{CLOCK_SKEW, Verify};
+use crate::keys::verify_only::ForeignToken;
+use crate::service::error::Result;
+use crate::tokens::MAX_TOKEN_BYTES;
+
+impl Verify {
+    /// Whether any token of another issuer is accepted.
+    pub fn accepts_foreign(&self) -> bool {
+        self.fallback.is_some() || !self.keys.load().verify_only.is_empty()
+    }
+
+    /// Verifies a token with the verify-only keys. `None`: none of them signed it. It may be expired or revoked.
+    fn verify_foreign(&self, token: &str) -> Option<ForeignToken> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return None;
+        }
+        self.keys.load().verify_only.verify(token)
+    }
+
+    /// Resolves a token with the verify-only keys, or by the fallback introspection if there is one and the token may be an opaque one of
+    /// that issuer. An error if it does not answer.
+    pub async fn resolve_foreign(&self, token: &str, deadline: Instant) -> Result<Option<ForeignToken>> {
+        if let Some(verified) = self.verify_foreign(token) {
+            return Ok(Some(verified));
+        }
+        let Some(fallback) = &self.fallback else {
+            return Ok(None);
+        };
+        let claims = fallback.claims(token, deadline).await?;
+        Ok(claims.map(|claims| ForeignToken {
+            claims,
+            kid: None,
+            accepted_until: fallback.until(),
+        }))
+    }
+
+    /// Whether the token is active: in its time, its key still kept, its client registered here and enabled, and not revoked here.
+    pub fn is_foreign_active(&self, token: &ForeignToken) -> bool {
+        let (claims, now) = (&token.claims, self.now());
+        let subject = Subject {
+            jti: claims.id,
+            client_id: &claims.client_id,
+            user_id: claims.user(),
+            kid: token.kid.as_deref(),
+        };
+        let begins = claims.nbf.into_iter().chain(claims.iat).max();
+        let is_timely =
+            claims.exp > now && token.accepted_until > now && begins.is_none_or(|begins| begins <= now + CLOCK_SKEW);
+        let client = self.views.directory.client(&claims.client_id);
+        is_timely
+            && client.is_some_and(|client| !client.disabled)
+            && !self
+                .views
+                .revocations
+                .load()
+                .is_foreign_revoked(subject, claims.issued_ms())
+    }
+}

@@ -1,0 +1,79 @@
+//! `key import` of PKCS #12 files.
+
+use oauth2_testkit::Kind;
+use serde_json::{Value, json};
+
+use super::import_formats::{PASSPHRASE, import, openssl};
+use crate::cli::migrated;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pkcs12_files_are_taken() {
+    let setup = &migrated(Kind::Postgres).await;
+    let directory = setup.directory();
+    std::fs::write(directory.join("pass"), PASSPHRASE).unwrap();
+    std::fs::write(directory.join("wrong"), "wrong").unwrap();
+    let x509 = "-x509 -subj /CN=issuer.example -days 1";
+    openssl(
+        directory,
+        &[
+            "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out p12-key.pem",
+            &format!("req {x509} -key p12-key.pem -out p12-certificate.pem"),
+            "pkcs12 -export -inkey p12-key.pem -in p12-certificate.pem -name signer -passout file:pass -out key.p12",
+            "pkcs12 -export -inkey p12-key.pem -in p12-certificate.pem -keypbe PBE-SHA1-3DES -passout file:pass -out old.p12",
+            "pkcs12 -export -nokeys -in p12-certificate.pem -passout file:pass -out certificate.p12",
+        ],
+    );
+    for (file, arguments, reason) in [
+        (
+            "key.p12",
+            &["--alg", "RS256"][..],
+            "is encrypted, and its passphrase is not given; name a file",
+        ),
+        (
+            "key.p12",
+            &["--alg", "RS256", "--passphrase-file", "wrong"],
+            "passphrase is wrong",
+        ),
+        ("key.p12", &["--passphrase-file", "pass"], "set --alg"),
+        (
+            "key.p12",
+            &["--alg", "RS256", "--passphrase-file", "pass", "--kid", "a\tb"],
+            "invalid kid",
+        ),
+        (
+            "old.p12",
+            &["--alg", "RS256", "--passphrase-file", "pass"],
+            "-legacy -nodes",
+        ),
+        (
+            "certificate.p12",
+            &["--alg", "RS256", "--passphrase-file", "pass"],
+            "without a private key",
+        ),
+    ] {
+        let refused = import(setup, file, arguments);
+        assert!(
+            refused.code == 2 && refused.stderr.contains(reason),
+            "{file}: {}",
+            refused.stderr
+        );
+    }
+    let kid = "8F2C0D3E77AA4C558F2E6A9F1F0C7D11RS256";
+    let taken = import(
+        setup,
+        "key.p12",
+        &["--alg", "RS256", "--passphrase-file", "pass", "--kid", kid],
+    );
+    assert_eq!(taken.code, 0, "{}", taken.stderr);
+    let taken: Value = serde_json::from_str(&taken.stdout).unwrap();
+    assert_eq!(
+        (&taken["items"][0]["kid"], &taken["items"][0]["algorithm"]),
+        (&json!(kid), &json!("RS256"))
+    );
+    let again = import(setup, "p12-key.pem", &["--alg", "RS256"]);
+    assert!(
+        again.code == 2 && again.stderr.contains("stored already"),
+        "{}",
+        again.stderr
+    );
+}
