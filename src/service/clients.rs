@@ -18,6 +18,7 @@ pub mod apply;
 pub mod changes;
 pub mod checks;
 pub mod field;
+pub mod from;
 mod hash_schemes;
 pub mod import;
 pub mod metadata;
