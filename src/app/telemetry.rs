@@ -23,7 +23,7 @@ use opentelemetry_sdk::metrics::PeriodicReader;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanExporter};
 use tokio::runtime::Runtime;
 
-mod connect;
+pub(super) mod connect;
 mod exporters;
 pub(super) mod logs;
 mod queue;

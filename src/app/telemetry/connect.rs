@@ -1,4 +1,4 @@
-//! Connections to a collector, with TLS for `https`; for both protocols.
+//! Connections to a collector or another server, with TLS for `https`; for both protocols.
 
 use std::io;
 use std::path::Path;
@@ -25,14 +25,14 @@ const SYSTEM_STORE: [&str; 3] = [
 ];
 
 /// A connection.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(in crate::app) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// How collectors are reached.
+/// How servers are reached.
 #[derive(Clone)]
-pub(super) struct Connector {
-    /// `None`: no collector is reached by `https`.
+pub(in crate::app) struct Connector {
+    /// `None`: none is reached by `https`.
     tls: Option<TlsConnector>,
 }
 
@@ -43,7 +43,20 @@ impl Connector {
         if !urls.into_iter().flatten().any(|url| url.starts_with("https:")) {
             return Ok(Self { tls: None });
         }
-        let roots = roots(options.certificate.as_deref()).map_err(Failure::Environment)?;
+        Self::with_tls(
+            options.certificate.as_deref(),
+            "OTEL_EXPORTER_OTLP_CERTIFICATE",
+            protocol,
+        )
+    }
+
+    /// A connector for `https` and `http`. `certificate`: a PEM file of authorities instead of the system's; `setting`: what names it.
+    pub(in crate::app) fn with_tls(
+        certificate: Option<&Path>,
+        setting: &str,
+        protocol: &[u8],
+    ) -> Result<Self, Failure> {
+        let roots = roots(certificate, setting).map_err(Failure::Environment)?;
         let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(Failure::environment)?
@@ -55,8 +68,13 @@ impl Connector {
         })
     }
 
+    /// A connector for `http` only.
+    pub(in crate::app) fn without_tls() -> Self {
+        Self { tls: None }
+    }
+
     /// Connects to the host of a URL.
-    pub(super) async fn connect(&self, url: &Uri) -> io::Result<TokioIo<Box<dyn Stream>>> {
+    pub(in crate::app) async fn connect(&self, url: &Uri) -> io::Result<TokioIo<Box<dyn Stream>>> {
         let is_tls = url.scheme_str() == Some("https");
         let host = url.host().ok_or(io::ErrorKind::InvalidInput)?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -75,12 +93,12 @@ impl Connector {
     }
 }
 
-fn roots(certificate: Option<&Path>) -> Result<RootCertStore, String> {
+fn roots(certificate: Option<&Path>, setting: &str) -> Result<RootCertStore, String> {
     let system = || SYSTEM_STORE.iter().map(Path::new).find(|path| path.exists());
     let path = certificate
         .or_else(system)
-        .ok_or("the trust store of this system was not found: set OTEL_EXPORTER_OTLP_CERTIFICATE to a PEM file")?;
-    let unusable = |why: &dyn std::fmt::Display| format!("OTEL_EXPORTER_OTLP_CERTIFICATE: {} {why}", path.display());
+        .ok_or_else(|| format!("the trust store of this system was not found: set {setting} to a PEM file"))?;
+    let unusable = |why: &dyn std::fmt::Display| format!("{setting}: {} {why}", path.display());
     let pem = std::fs::read(path).map_err(|error| unusable(&format_args!("cannot be read: {error}")))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {

@@ -159,7 +159,7 @@ impl Tenant {
     }
 }
 
-fn client(draft: &mut Draft<'_>, tenant: &Tenant) -> Translated {
+fn client(draft: &mut Draft, tenant: &Tenant) -> Translated {
     if draft.flag("global")? == Some(true) {
         return Ok(Verdict::Omitted("it is the tenant's global client".to_owned()));
     }
@@ -189,7 +189,7 @@ fn client(draft: &mut Draft<'_>, tenant: &Tenant) -> Translated {
     Ok(Verdict::Client)
 }
 
-fn apis(draft: &mut Draft<'_>, tenant: &Tenant, grants: &[Grant]) {
+fn apis(draft: &mut Draft, tenant: &Tenant, grants: &[Grant]) {
     let audience: Vec<String> = grants.iter().map(|grant| grant.audience.clone()).collect();
     let scopes = grants.iter().flat_map(|grant| grant.scope.iter().map(String::as_str));
     shared::scope(draft, "client_grants.scope", scopes);

@@ -61,7 +61,7 @@ fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Vec<Outcome> {
     })
 }
 
-fn client(draft: &mut Draft<'_>, servers: Option<&[String]>) -> Translated {
+fn client(draft: &mut Draft, servers: Option<&[String]>) -> Translated {
     let grants = draft.list("AllowedOAuthFlows")?;
     if draft.flag("AllowedOAuthFlowsUserPoolClient")? == Some(false) {
         return Ok(Verdict::Omitted(
@@ -113,7 +113,7 @@ fn client(draft: &mut Draft<'_>, servers: Option<&[String]>) -> Translated {
     Ok(Verdict::Client)
 }
 
-fn lifetime(draft: &mut Draft<'_>) -> Result<(), String> {
+fn lifetime(draft: &mut Draft) -> Result<(), String> {
     const HOUR: i64 = 3600;
     draft.flatten("TokenValidityUnits")?;
     let unit = match draft.text("TokenValidityUnits.AccessToken")?.as_deref() {

@@ -10,20 +10,17 @@ use crate::service::clients::import::RowError;
 const UNKNOWN: &str = "unknown to this version; check what it does";
 
 /// The client.
-pub(super) struct Draft<'a> {
+pub(super) struct Draft {
     client_id: String,
     fields: Map<String, Value>,
     record: Map<String, Value>,
-    report: &'a mut FieldReport,
+    /// What was read of the client. It is reported once the client turns out to have a counterpart.
+    read: Vec<(String, Option<&'static str>, Carried, Option<String>)>,
 }
 
-impl<'a> Draft<'a> {
+impl Draft {
     /// Reads the id from the first of `id_fields` that the client has.
-    pub(super) fn new(
-        mut fields: Map<String, Value>,
-        id_fields: &[&str],
-        report: &'a mut FieldReport,
-    ) -> Result<Self, RowError> {
+    pub(super) fn new(mut fields: Map<String, Value>, id_fields: &[&str]) -> Result<Self, RowError> {
         let found = id_fields.iter().find(|field| fields.contains_key(**field));
         let field = found.ok_or_else(|| format!("{} is missing", id_fields.first().unwrap_or(&"the id")))?;
         let client_id = match fields.remove(*field) {
@@ -34,7 +31,7 @@ impl<'a> Draft<'a> {
             record: Map::new(),
             client_id: client_id.clone(),
             fields,
-            report,
+            read: Vec::new(),
         };
         draft.exactly(field, "client_id", client_id);
         Ok(draft)
@@ -95,8 +92,7 @@ impl<'a> Draft<'a> {
 
     /// Reports a field that needs no member: the server behaves so for every client.
     pub(super) fn covered(&mut self, field: &str, reason: &str) {
-        self.report
-            .add(&self.client_id, field, None, Carried::Exactly, Some(reason));
+        self.read(field, None, Carried::Exactly, Some(reason));
     }
 
     /// Sets a member that takes part in no report, such as the scheme of a hash.
@@ -106,8 +102,7 @@ impl<'a> Draft<'a> {
 
     /// Reports a field that was read and has no counterpart.
     pub(super) fn not(&mut self, field: &str, reason: &str) {
-        self.report
-            .add(&self.client_id, field, None, Carried::Not, Some(reason));
+        self.read(field, None, Carried::Not, Some(reason));
     }
 
     /// Reports the fields that have no counterpart and differ from "not set".
@@ -130,16 +125,24 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The record, after the fields that nobody has read were reported.
-    pub(super) fn finish(mut self) -> Map<String, Value> {
+    fn read(&mut self, field: &str, member: Option<&'static str>, carried: Carried, reason: Option<&str>) {
+        self.read
+            .push((field.to_owned(), member, carried, reason.map(str::to_owned)));
+    }
+
+    /// The record, after all fields were reported, also those that nobody has read.
+    pub(super) fn finish(mut self, report: &mut FieldReport) -> Map<String, Value> {
         for name in self.fields.keys().cloned().collect::<Vec<_>>() {
             self.not(&name, UNKNOWN);
+        }
+        for (field, member, carried, reason) in &self.read {
+            report.add(&self.client_id, field, *member, *carried, reason.as_deref());
         }
         self.record
     }
 
     fn set(&mut self, field: &str, member: &'static str, value: Value, carried: Carried, reason: Option<&str>) {
-        self.report.add(&self.client_id, field, Some(member), carried, reason);
+        self.read(field, Some(member), carried, reason);
         self.record.insert(member.to_owned(), value);
     }
 }

@@ -143,7 +143,7 @@ fn texts(rows: &[Value], column: &str) -> Vec<String> {
     rows.iter().filter_map(text).collect()
 }
 
-fn client(draft: &mut Draft<'_>, store: &Store, now: i64) -> Translated {
+fn client(draft: &mut Draft, store: &Store, now: i64) -> Translated {
     let id = draft.text("Id")?.unwrap_or_default();
     let mut rows = |table: &HashMap<String, Vec<Value>>, own: &str| -> Result<Vec<Value>, String> {
         match draft.take(own) {
@@ -201,7 +201,7 @@ fn client(draft: &mut Draft<'_>, store: &Store, now: i64) -> Translated {
 }
 
 /// Shared secrets: base64 of a SHA-256 or SHA-512. The newest is the last that was created.
-fn secrets(draft: &mut Draft<'_>, rows: &[Value], now: i64) -> Result<(), String> {
+fn secrets(draft: &mut Draft, rows: &[Value], now: i64) -> Result<(), String> {
     const FIELD: &str = "ClientSecrets";
     let mut found: Vec<(i64, Option<i64>, Value)> = Vec::new();
     for row in rows {
@@ -268,7 +268,7 @@ fn hash(value: &str) -> Result<Value, String> {
     }
 }
 
-fn audience(draft: &mut Draft<'_>, store: &Store, scopes: &[String]) {
+fn audience(draft: &mut Draft, store: &Store, scopes: &[String]) {
     let Some(resources) = &store.resources else {
         draft.not("ApiResources", "not in this export: audiences are missing");
         return;
@@ -285,7 +285,7 @@ fn audience(draft: &mut Draft<'_>, store: &Store, scopes: &[String]) {
 }
 
 /// The claims of the client, which tokens of `client_credentials` have with a prefix.
-fn claims(draft: &mut Draft<'_>, rows: &[Value]) -> Result<(), String> {
+fn claims(draft: &mut Draft, rows: &[Value]) -> Result<(), String> {
     let prefix = draft
         .text("ClientClaimsPrefix")?
         .unwrap_or_else(|| "client_".to_owned());

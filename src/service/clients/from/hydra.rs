@@ -85,7 +85,7 @@ const NOT_CARRIED: &[(&str, &str)] = &[
     ("device_authorization_grant_refresh_token_lifespan", FOR_USERS),
 ];
 
-fn client(draft: &mut Draft<'_>, _now: i64) -> Translated {
+fn client(draft: &mut Draft, _now: i64) -> Translated {
     let grants = draft.list("grant_types")?;
     if let Some(verdict) = shared::grants(draft, "grant_types", &grants) {
         return Ok(verdict);
@@ -132,7 +132,7 @@ fn client(draft: &mut Draft<'_>, _now: i64) -> Translated {
 }
 
 /// The hash of the column `client_secret`, and those of secrets that were rotated and still work.
-fn secrets(draft: &mut Draft<'_>) -> Result<(), String> {
+fn secrets(draft: &mut Draft) -> Result<(), String> {
     if let Some(text) = draft.text("client_secret")? {
         match secret::crypt_scheme(&text) {
             Some(scheme) => secret::hashed(draft, "client_secret", text, Some(scheme)),
@@ -150,7 +150,7 @@ fn secrets(draft: &mut Draft<'_>) -> Result<(), String> {
     Ok(())
 }
 
-fn lifetime(draft: &mut Draft<'_>) -> Result<(), String> {
+fn lifetime(draft: &mut Draft) -> Result<(), String> {
     const FIELD: &str = "client_credentials_grant_access_token_lifespan";
     const NANOSECONDS: i64 = 1_000_000_000;
     let Some(text) = draft.text(FIELD)? else { return Ok(()) };

@@ -145,7 +145,7 @@ impl Realm {
     }
 }
 
-fn client(draft: &mut Draft<'_>, realm: &Realm) -> Translated {
+fn client(draft: &mut Draft, realm: &Realm) -> Translated {
     let protocol = draft.text("protocol")?;
     if let Some(protocol) = protocol.filter(|protocol| protocol != "openid-connect") {
         return Ok(Verdict::Omitted(format!("its protocol is {protocol}")));
@@ -193,7 +193,7 @@ fn client(draft: &mut Draft<'_>, realm: &Realm) -> Translated {
 }
 
 /// The grants that the switches of a client stand for.
-fn grants(draft: &mut Draft<'_>) -> Result<Vec<String>, String> {
+fn grants(draft: &mut Draft) -> Result<Vec<String>, String> {
     const SWITCHES: [(&str, &str); 5] = [
         ("serviceAccountsEnabled", "client_credentials"),
         ("standardFlowEnabled", "authorization_code"),
@@ -210,7 +210,7 @@ fn grants(draft: &mut Draft<'_>) -> Result<Vec<String>, String> {
     Ok(grants)
 }
 
-fn secrets(draft: &mut Draft<'_>) -> Result<(), String> {
+fn secrets(draft: &mut Draft) -> Result<(), String> {
     const ROTATED: &str = "attributes.client.secret.rotated";
     const ROTATED_UNTIL: &str = "attributes.client.secret.rotated.expiration.time";
     let (newest, rotated, until) = (
@@ -237,7 +237,7 @@ fn secrets(draft: &mut Draft<'_>) -> Result<(), String> {
     Ok(())
 }
 
-fn tokens(draft: &mut Draft<'_>, realm: &Realm) -> Result<(), String> {
+fn tokens(draft: &mut Draft, realm: &Realm) -> Result<(), String> {
     const LIFETIME: &str = "attributes.access.token.lifespan";
     const ALGORITHM: &str = "attributes.access.token.signed.response.alg";
     const RFC_9068: &str = "attributes.access.token.header.type.rfc9068";
@@ -264,7 +264,7 @@ fn tokens(draft: &mut Draft<'_>, realm: &Realm) -> Result<(), String> {
     Ok(())
 }
 
-fn scopes(draft: &mut Draft<'_>, realm: &Realm, default: &[String], optional: &[String]) {
+fn scopes(draft: &mut Draft, realm: &Realm, default: &[String], optional: &[String]) {
     let is_in_tokens = |name: &&String| realm.scopes.get(*name).is_none_or(|scope| scope.is_in_tokens);
     let carried = default.iter().chain(optional).filter(is_in_tokens).map(String::as_str);
     let field = "defaultClientScopes, optionalClientScopes";
@@ -281,7 +281,7 @@ fn scopes(draft: &mut Draft<'_>, realm: &Realm, default: &[String], optional: &[
 }
 
 /// Audiences and claims that mappers of the client and of its default scopes add to every token.
-fn mappers(draft: &mut Draft<'_>, realm: &Realm, default: &[String]) -> Result<(), String> {
+fn mappers(draft: &mut Draft, realm: &Realm, default: &[String]) -> Result<(), String> {
     let own = match draft.take("protocolMappers") {
         Some(Value::Array(mappers)) => mappers,
         Some(_) => return Err("protocolMappers must be a list".to_owned()),

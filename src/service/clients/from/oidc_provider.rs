@@ -81,7 +81,7 @@ fn unwrapped((position, mut row): Row) -> Row {
     (position, row)
 }
 
-fn client(draft: &mut Draft<'_>, now: i64) -> Translated {
+fn client(draft: &mut Draft, now: i64) -> Translated {
     let mut grants = draft.list("grant_types")?;
     if grants.is_empty() {
         // The provider's default.

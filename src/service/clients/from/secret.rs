@@ -8,7 +8,7 @@ use crate::service::clients::checks;
 use crate::service::clients::import::RowError;
 
 /// A secret in clear. One that is too short for the fast hash of new secrets is imported with the scheme `plain`.
-pub(super) fn plain(draft: &mut Draft<'_>, field: &str, secret: String) {
+pub(super) fn plain(draft: &mut Draft, field: &str, secret: String) {
     if checks::secret(&secret).is_ok() {
         draft.exactly(field, "client_secret", secret);
         return;
@@ -19,7 +19,7 @@ pub(super) fn plain(draft: &mut Draft<'_>, field: &str, secret: String) {
 }
 
 /// A hash of a scheme; without a scheme, the text has a tag that names it.
-pub(super) fn hashed(draft: &mut Draft<'_>, field: &str, text: String, scheme: Option<&'static str>) {
+pub(super) fn hashed(draft: &mut Draft, field: &str, text: String, scheme: Option<&'static str>) {
     draft.exactly(field, "client_secret_hash", text);
     if let Some(scheme) = scheme {
         draft.put("client_secret_hash_scheme", scheme);
@@ -54,7 +54,7 @@ pub(super) fn crypt_scheme(text: &str) -> Option<&'static str> {
 }
 
 /// A secret as Spring Security's encoders write it: `{id}text`, or a modular-crypt hash.
-pub(super) fn spring(draft: &mut Draft<'_>, field: &str, text: String) -> Result<(), RowError> {
+pub(super) fn spring(draft: &mut Draft, field: &str, text: String) -> Result<(), RowError> {
     if let Some(secret) = text.strip_prefix("{noop}") {
         let secret = secret.to_owned();
         plain(draft, field, secret);

@@ -10,7 +10,7 @@ const ALL_SCOPES: &str = "a request without scope gets all scopes of the client"
 const FIRST_AUDIENCE: &str = "a token has one audience: the requested one, or else the first";
 
 /// Carries over the grant that is supported, and reports the others. A verdict if the client does not have it.
-pub(super) fn grants(draft: &mut Draft<'_>, field: &str, grants: &[String]) -> Option<Verdict> {
+pub(super) fn grants(draft: &mut Draft, field: &str, grants: &[String]) -> Option<Verdict> {
     for grant in grants.iter().filter(|grant| *grant != GRANT) {
         draft.not(field, &format!("the grant {grant} is not supported here"));
     }
@@ -27,7 +27,7 @@ pub(super) fn grants(draft: &mut Draft<'_>, field: &str, grants: &[String]) -> O
 }
 
 /// Checks how the client authenticates. A verdict if it does so without a secret.
-pub(super) fn auth_method(draft: &mut Draft<'_>, field: &str, method: Option<&str>) -> Option<Verdict> {
+pub(super) fn auth_method(draft: &mut Draft, field: &str, method: Option<&str>) -> Option<Verdict> {
     match method {
         None => None,
         Some(method @ ("client_secret_basic" | "client_secret_post")) => {
@@ -44,7 +44,7 @@ pub(super) fn auth_method(draft: &mut Draft<'_>, field: &str, method: Option<&st
 }
 
 /// Carries over scopes of requests that name them.
-pub(super) fn scope<'t>(draft: &mut Draft<'_>, field: &str, scopes: impl IntoIterator<Item = &'t str>) {
+pub(super) fn scope<'t>(draft: &mut Draft, field: &str, scopes: impl IntoIterator<Item = &'t str>) {
     let mut distinct: Vec<&str> = Vec::new();
     for scope in scopes {
         if !distinct.contains(&scope) {
@@ -63,14 +63,14 @@ pub(super) fn scope<'t>(draft: &mut Draft<'_>, field: &str, scopes: impl IntoIte
 }
 
 /// Carries over audiences. `reason`: how the result differs, if not as usual.
-pub(super) fn audience(draft: &mut Draft<'_>, field: &str, audience: Vec<String>, reason: Option<&str>) {
+pub(super) fn audience(draft: &mut Draft, field: &str, audience: Vec<String>, reason: Option<&str>) {
     if !audience.is_empty() {
         draft.approximately(field, "audience", audience, reason.unwrap_or(FIRST_AUDIENCE));
     }
 }
 
 /// Carries over a lifetime in seconds. Zero and less mean the server's.
-pub(super) fn lifetime(draft: &mut Draft<'_>, field: &str, seconds: i64) {
+pub(super) fn lifetime(draft: &mut Draft, field: &str, seconds: i64) {
     if seconds <= 0 {
         draft.covered(field, "not set");
     } else {
@@ -79,7 +79,7 @@ pub(super) fn lifetime(draft: &mut Draft<'_>, field: &str, seconds: i64) {
 }
 
 /// JWTs with the algorithm and the type that the product uses unless it is configured otherwise.
-pub(super) fn rs256(draft: &mut Draft<'_>, field: &str, reason: &str) {
+pub(super) fn rs256(draft: &mut Draft, field: &str, reason: &str) {
     draft.exactly(field, "token_format", "jwt");
     draft.approximately(field, "signing_alg", "RS256", reason);
     draft.put("token_typ", "JWT");

@@ -54,7 +54,7 @@ const NOT_CARRIED: &[(&str, &str)] = &[
     ("token_settings.settings.token.id-token-signature-algorithm", FOR_USERS),
 ];
 
-fn client(draft: &mut Draft<'_>, now: i64) -> Translated {
+fn client(draft: &mut Draft, now: i64) -> Translated {
     let grants = draft.list("authorization_grant_types")?;
     if let Some(verdict) = shared::grants(draft, "authorization_grant_types", &grants) {
         return Ok(verdict);
@@ -112,7 +112,7 @@ fn client(draft: &mut Draft<'_>, now: i64) -> Translated {
     Ok(Verdict::Client)
 }
 
-fn tokens(draft: &mut Draft<'_>) -> Result<(), String> {
+fn tokens(draft: &mut Draft) -> Result<(), String> {
     let field = format!("{TOKEN}access-token-time-to-live");
     if let Some(value) = draft.take(&field) {
         shared::lifetime(draft, &field, seconds(&field, &value)?);

@@ -61,17 +61,17 @@ pub(super) fn each(
     context: &mut Context<'_>,
     rows: Vec<Row>,
     id_fields: &[&str],
-    mut one: impl FnMut(&mut Draft<'_>, i64) -> Translated,
+    mut one: impl FnMut(&mut Draft, i64) -> Translated,
 ) -> Vec<Outcome> {
     let mut outcomes = Vec::with_capacity(rows.len());
     for (position, members) in rows {
-        let (client_id, becomes) = match Draft::new(members, id_fields, context.report) {
+        let (client_id, becomes) = match Draft::new(members, id_fields) {
             Err(error) => (String::new(), Becomes::Rejected(error)),
             Ok(mut draft) => {
                 let verdict = one(&mut draft, context.now);
                 let client_id = draft.client_id().to_owned();
                 let becomes = match verdict {
-                    Ok(Verdict::Client) => Becomes::Record(draft.finish()),
+                    Ok(Verdict::Client) => Becomes::Record(draft.finish(context.report)),
                     Ok(Verdict::Omitted(reason)) => Becomes::Omitted(reason),
                     Err(error) => Becomes::Rejected(error),
                 };

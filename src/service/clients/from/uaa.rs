@@ -51,7 +51,7 @@ const NOT_CARRIED: &[(&str, &str)] = &[
 /// Additional information that is written into the same object as fields of other clients.
 const ADDITIONAL: &str = "additional_information";
 
-fn client(draft: &mut Draft<'_>, _now: i64) -> Translated {
+fn client(draft: &mut Draft, _now: i64) -> Translated {
     let grants = draft.list("authorized_grant_types")?;
     if let Some(verdict) = shared::grants(draft, "authorized_grant_types", &grants) {
         return Ok(verdict);
@@ -116,7 +116,7 @@ fn client(draft: &mut Draft<'_>, _now: i64) -> Translated {
 }
 
 /// One hash, or two separated by a space, the newest last.
-fn secrets(draft: &mut Draft<'_>, text: &str) -> Result<(), String> {
+fn secrets(draft: &mut Draft, text: &str) -> Result<(), String> {
     const FIELD: &str = "client_secret";
     let mut hashes: Vec<&str> = text.split(' ').filter(|hash| !hash.is_empty()).collect();
     let Some(newest) = hashes.pop() else { return Ok(()) };
