@@ -39,7 +39,7 @@ pub struct MigrateCheck {
     /// Clients that are asked for at the same time, 1 to 64.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = concurrency)]
     concurrency: usize,
-    /// Log of mirrored requests, as nginx writes it with `deploy/nginx/mirror.conf`.
+    /// Log of mirrored requests, as nginx writes it with `deploy/nginx/migration`.
     #[arg(long, value_name = "LOG")]
     requests: Option<PathBuf>,
     /// Accept differences with this code or whose code begins with it, such as `token.claim.nbf`; may repeat.

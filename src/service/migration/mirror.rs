@@ -1,4 +1,4 @@
-//! A log of requests that both issuers answered, as nginx writes it when it mirrors them (`deploy/nginx/mirror.conf`): one JSON object a
+//! A log of requests that both issuers answered, as nginx writes it when it mirrors them (`deploy/nginx/migration`): one JSON object a
 //! line, with the same `id` for the request and its copy.
 
 use std::collections::HashMap;
@@ -9,6 +9,9 @@ use super::report::Difference;
 
 /// The most requests that are kept; a log of an hour is enough.
 const MAX_REQUESTS: usize = 2_000_000;
+
+/// What nginx logs where the issuer did not answer, or the client did not wait.
+const NO_ANSWER: [u16; 4] = [0, 499, 502, 504];
 
 /// A line of the log.
 #[derive(Deserialize)]
@@ -22,7 +25,8 @@ struct Line {
     client: String,
     method: String,
     path: String,
-    status: u16,
+    /// Three digits; 000 if the client closed the connection.
+    status: String,
     /// When it was answered, for people.
     #[serde(rename = "time")]
     _time: String,
@@ -59,7 +63,7 @@ impl MirroredRequests {
             let line: Line = serde_json::from_str(line).map_err(|error| {
                 // Data errors name a field; others a position.
                 format!(
-                    "line {}: is not a line of the log_format of deploy/nginx/mirror.conf: {error}",
+                    "line {}: is not a line of the log_format of deploy/nginx/migration/http.conf: {error}",
                     number + 1
                 )
             })?;
@@ -71,18 +75,26 @@ impl MirroredRequests {
                 exchanges.len() - 1
             });
             let exchange = &mut exchanges[at];
-            let status = match line.side {
+            let status = line.status.parse::<u16>();
+            let status = status.map_err(|_| format!("line {}: status must be a number", number + 1))?;
+            let side = match line.side {
                 Side::Old => &mut exchange.old,
                 Side::New => &mut exchange.new,
             };
-            if status.replace(line.status).is_some() {
+            if side.replace(status).is_some() {
                 return Err(format!("line {}: the id occurs twice for one side", number + 1));
             }
-            exchange.client = line.client;
-            exchange.request = format!("{} {}", line.method, line.path);
+            if line.side == Side::Old {
+                exchange.client = line.client;
+                exchange.request = format!("{} {}", line.method, line.path);
+            }
         }
         if exchanges.is_empty() {
             return Err("has no requests".to_owned());
+        }
+        for exchange in &mut exchanges {
+            exchange.old = exchange.old.filter(|status| !NO_ANSWER.contains(status));
+            exchange.new = exchange.new.filter(|status| !NO_ANSWER.contains(status));
         }
         let is_unpaired = |exchange: &&Exchange| exchange.old.is_none() || exchange.new.is_none();
         let unpaired = exchanges.iter().filter(is_unpaired).count() as u64;
@@ -137,7 +149,7 @@ mod tests {
     fn line(id: &str, side: &str, client: &str, status: u16) -> String {
         format!(
             "{{\"time\":\"2026-01-01T00:00:00+00:00\",\"id\":\"{id}\",\"side\":\"{side}\",\"client\":\"{client}\",\"method\":\"POST\",\
-             \"path\":\"/oauth2/token\",\"status\":{status}}}\n"
+             \"path\":\"/oauth2/token\",\"status\":\"{status}\"}}\n"
         )
     }
 
@@ -149,6 +161,8 @@ mod tests {
             line("1", "new", "a%3Ab", 401),
             line("2", "new", "c", 200),
             line("3", "old", "", 400),
+            line("4", "old", "c", 200),
+            line("4", "new", "c", 504),
         ]
         .concat();
         let log = MirroredRequests::parse(&text).unwrap();

@@ -109,7 +109,7 @@ fn claims(
             continue;
         };
         if name == "aud" {
-            found.extend(audiences(value, other));
+            found.extend(audiences((value, old.1), (other, new.1)));
         } else if kind(value) != kind(other) {
             found.push(Difference::verifier(code("type"), kind(value), kind(other)));
         } else if name == "iss" {
@@ -153,15 +153,19 @@ fn words(value: &Value) -> Option<BTreeSet<&str>> {
     Some(value.as_str()?.split_whitespace().collect())
 }
 
-/// RFC 7519 section 4.1.3: one audience may be a string or a list.
-fn audiences(old: &Value, new: &Value) -> Option<Difference> {
-    let list = |value: &Value| match value {
-        Value::Array(items) => items.clone(),
-        other => vec![other.clone()],
+/// RFC 7519 section 4.1.3: one audience may be a string or a list. An issuer that names itself is reported once, by the metadata.
+fn audiences((old, old_issuer): (&Value, &Issuer), (new, new_issuer): (&Value, &Issuer)) -> Option<Difference> {
+    let list = |value: &Value, issuer: &Issuer| {
+        let items = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+        let is_itself = |item: &Value| item.is_string() && item.as_str() == issuer.identifier();
+        let named = items
+            .into_iter()
+            .map(|item| if is_itself(&item) { Value::Null } else { item });
+        named.collect::<Vec<_>>()
     };
-    let (before, after) = (list(old), list(new));
-    if let Some(missing) = before.iter().find(|audience| !after.contains(audience)) {
-        return Some(Difference::verifier("token.claim.aud.missing", missing, new));
+    let (before, after) = (list(old, old_issuer), list(new, new_issuer));
+    if before.iter().any(|audience| !after.contains(audience)) {
+        return Some(Difference::verifier("token.claim.aud.missing", old, new));
     }
     if kind(old) != kind(new) {
         return Some(Difference::nobody("token.claim.aud.form", old, new));
