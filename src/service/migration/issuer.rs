@@ -39,7 +39,7 @@ impl Issuer {
             Err(_) if options.token_endpoint.is_some() => Map::new(),
             Err(error) => return Err(error),
         };
-        let published = |name: &str| metadata.get(name).and_then(Value::as_str).map(str::to_owned);
+        let published = |name: &str| reached(metadata.get(name)?.as_str()?, &metadata, &options.url);
         let given = |url: &Option<Url>| url.as_ref().map(Url::to_string);
         let token_endpoint = given(&options.token_endpoint)
             .or_else(|| published("token_endpoint"))
@@ -61,6 +61,19 @@ impl Issuer {
     pub fn identifier(&self) -> Option<&str> {
         self.metadata.get("issuer")?.as_str()
     }
+}
+
+/// Where an endpoint is reached: before a switch, an issuer has another address than the one that its identifier and its endpoints name.
+fn reached(endpoint: &str, metadata: &Map<String, Value>, url: &Url) -> Option<String> {
+    let mut endpoint = Url::parse(endpoint).ok()?;
+    let issuer = metadata.get("issuer").and_then(Value::as_str);
+    let issuer = issuer.and_then(|issuer| Url::parse(issuer).ok());
+    if issuer.is_some_and(|issuer| issuer.origin() == endpoint.origin()) && endpoint.origin() != url.origin() {
+        endpoint.set_scheme(url.scheme()).ok()?;
+        endpoint.set_host(url.host_str()).ok()?;
+        endpoint.set_port(url.port()).ok()?;
+    }
+    Some(endpoint.to_string())
 }
 
 /// The first document that answers as metadata.
@@ -97,16 +110,28 @@ fn candidates(url: &Url) -> Vec<String> {
     found
 }
 
-/// The key ids of a JWK set.
+/// The ids of the keys of a JWK set that verify signatures.
 fn kids(response: &Response) -> Option<BTreeSet<String>> {
     let keys = response.body.as_ref()?.get("keys")?.as_array()?;
     let kid = |key: &Value| key.get("kid")?.as_str().map(str::to_owned);
-    Some(keys.iter().filter_map(kid).collect())
+    let verifies = |key: &&Value| key.get("use").and_then(Value::as_str) != Some("enc");
+    Some(keys.iter().filter(verifies).filter_map(kid).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn endpoints_of_the_issuer_are_reached_at_its_url() {
+        let metadata = [("issuer".to_owned(), "https://id.example/a".into())]
+            .into_iter()
+            .collect();
+        let url = "http://127.0.0.1:8080/a".parse().unwrap();
+        let at = |endpoint: &str| reached(endpoint, &metadata, &url).unwrap();
+        assert_eq!(at("https://id.example/a/token"), "http://127.0.0.1:8080/a/token");
+        assert_eq!(at("https://keys.example/jwks"), "https://keys.example/jwks");
+    }
 
     #[test]
     fn metadata_is_looked_for_at_the_paths_of_both_specifications() {
