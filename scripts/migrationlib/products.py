@@ -158,8 +158,7 @@ class Keycloak(Product):
     settings = ["--set", 'audience=["https://api.example"]']
     # Claims about users and the session, and members of the response that only Keycloak has.
     accepted = ["discovery", "token.claim.typ", "token.claim.azp", "token.claim.clientHost", "token.claim.clientAddress",
-                "token.claim.sub", "token.claim.acr", "response.not-before-policy", "response.refresh_expires_in", "jwks.missing_kid",
-                "error", "introspection"]
+                "token.claim.sub", "token.claim.acr", "response.not-before-policy", "response.refresh_expires_in", "error", "introspection"]
 
     def start(self) -> None:
         home = os.environ.get("KEYCLOAK_HOME")
@@ -170,11 +169,7 @@ class Keycloak(Product):
         shutil.copytree(home, self.installation, ignore=shutil.ignore_patterns("h2"))
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(self.home), "KC_BOOTSTRAP_ADMIN_USERNAME": "admin",
                             "KC_BOOTSTRAP_ADMIN_PASSWORD": "admin", "JAVA_OPTS_KC_HEAP": "-Xms128m -Xmx512m"}
-        management = self.programs.free_port()
-        command = [self.installation / "bin/kc.sh", "start-dev", f"--http-port={self.port}", "--http-host=127.0.0.1",
-                   f"--http-management-port={management}", "--cache=local", f"--hostname={self.public}"]
-        self.process = self.programs.start(list(command), self.home / "log", env=self.environment, cwd=self.home)
-        wait_for("Keycloak being open", lambda: self.is_up(), 180)
+        self.launch()
         base = f"http://127.0.0.1:{self.port}"
         form = urllib.parse.urlencode({"grant_type": "password", "client_id": "admin-cli", "username": "admin", "password": "admin"})
         with urllib.request.urlopen(f"{base}/realms/master/protocol/openid-connect/token", form.encode(), timeout=20) as response:
@@ -189,12 +184,37 @@ class Keycloak(Product):
             ask(f"{base}/admin/realms/acme/clients", {"clientId": name, "secret": secret, "serviceAccountsEnabled": True,
                 "standardFlowEnabled": False, "publicClient": False, "fullScopeAllowed": False, "defaultClientScopes": ["basic"],
                 "optionalClientScopes": ["read", "write"]}, token)
-        clients = ask(f"{base}/admin/realms/acme/clients", token=token)
-        scopes = ask(f"{base}/admin/realms/acme/client-scopes", token=token)
-        realm = ask(f"{base}/admin/realms/acme", token=token)
-        assert isinstance(realm, dict)
-        # With H2, kc.sh export needs the server to be stopped; the admin API has the same representations.
-        (self.home / "realm.json").write_text(json.dumps(realm | {"clients": clients, "clientScopes": scopes}))
+        certs = ask(f"{base}/realms/acme/protocol/openid-connect/certs")
+        assert isinstance(certs, dict)
+        kid = next(key["kid"] for key in certs["keys"] if key["alg"] == "RS256")
+        # With H2, the export needs Keycloak to be stopped.
+        self.programs.stop(self.process)
+        code, output = run([self.installation / "bin/kc.sh", "export", "--realm", "acme", "--file", self.home / "realm.json"], timeout=120,
+                           env=self.environment, cwd=self.home)
+        if code:
+            raise RuntimeError(output[-400:])
+        self.write_key(kid)
+        self.launch()
+
+    def launch(self) -> None:
+        management = self.programs.free_port()
+        command = [self.installation / "bin/kc.sh", "start-dev", f"--http-port={self.port}", "--http-host=127.0.0.1",
+                   f"--http-management-port={management}", "--cache=local", f"--hostname={self.public}"]
+        self.process = self.programs.start(list(command), self.home / "log", env=self.environment, cwd=self.home)
+        wait_for("Keycloak being open", lambda: self.is_up(), 180)
+
+    def write_key(self, kid: str) -> None:
+        """The page's command: the signing key of the export as a JWK set."""
+        node = shutil.which("node") or str(ROOT / "target/peers/node")
+        realm = json.loads((self.home / "realm.json").read_text())
+        providers = realm["components"]["org.keycloak.keys.KeyProvider"]
+        private = next(key["config"]["privateKey"][0] for key in providers if key["providerId"] == "rsa-generated")
+        code = ('const key = require("crypto").createPrivateKey({ key: Buffer.from(process.env.KEY, "base64"), format: "der", type: "pkcs1" });'
+                'console.log(JSON.stringify({ ...key.export({ format: "jwk" }), kid: process.env.KID, alg: "RS256", use: "sig" }))')
+        jwk = subprocess.run([node, "-e", code], env={"KEY": private, "KID": kid}, check=True, capture_output=True, timeout=30).stdout
+        (self.home / "jwks.json").write_text(json.dumps({"keys": [json.loads(jwk)]}))
+        (self.home / "jwks.json").chmod(0o600)
+        self.key = (self.home / "jwks.json", kid)
 
     def is_up(self) -> bool:
         if self.process.poll() is not None:
