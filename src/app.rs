@@ -6,6 +6,7 @@
 //! - [`direct`]: the same services for a subcommand, without actors.
 //! - [`bootstrap`], [`embedded_store`], [`first_run`], [`store_lock`]: what a start prepares. [`keys`]: how keys are published and
 //!   rotated.
+//! - [`outbound`]: requests to other servers, for a subcommand.
 //! - [`signals`]: what each signal does. [`logging`], [`gauges`]: logs, and metrics that are read at each scrape. [`telemetry`]: their
 //!   export over OTLP, and traces.
 
@@ -37,6 +38,7 @@ mod listeners;
 mod logging;
 #[cfg(test)]
 mod metrics_page;
+pub mod outbound;
 pub mod services;
 mod signals;
 mod store_lock;

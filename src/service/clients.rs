@@ -19,6 +19,7 @@ pub mod changes;
 pub mod checks;
 pub mod field;
 mod foreign_hashes;
+pub mod from;
 mod hash_schemes;
 pub mod import;
 pub mod import_notes;

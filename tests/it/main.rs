@@ -56,6 +56,7 @@ mod keys;
 mod limits;
 mod loadtest;
 mod metrics;
+mod migration;
 mod nodes;
 mod openapi;
 mod operations;
