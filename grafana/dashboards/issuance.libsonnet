@@ -250,6 +250,7 @@ function(config, name)
       'none',
       { w: 12, h: 7, decimals: 0, calcs: ['lastNotNull'] }
     ),
+    panel.timeseries(
       'Verifiers',
       'Callers of the published key sets in the last week, and those that lack a key although they had the time to fetch it. `oauth2_server key status` names them.',
       [

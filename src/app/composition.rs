@@ -98,10 +98,8 @@ impl Composition {
             staleness_budget: STALENESS_BUDGET,
             server_change: store.server_change(),
         };
-        let fallback = match &config.fallback {
-            Some(options) => Some(fallback::open(options, &clock)?),
-            None => None,
-        };
+        let open_fallback = |options| fallback::open(options, &clock);
+        let fallback = config.fallback.as_ref().map(open_fallback).transpose()?;
         let base = Base {
             fallback: fallback.clone(),
             store: StoreAccess::Gateway(Gateway {
