@@ -125,6 +125,7 @@ const READS: [&str; 26] = [
     "key status",
     "man",
     "migrate",
+    "migrate-check",
     "openapi",
     "serve",
     "top",

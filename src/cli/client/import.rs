@@ -104,7 +104,7 @@ struct Importer<'a> {
 }
 
 pub async fn run(config: &Config, options: &Import) -> Result<(), Failure> {
-    let mut source = Source::open(options)?;
+    let mut source = Source::open(&options.file, options.format, &options.from)?;
     let absolute = |path: &Path| path.canonicalize().ok();
     let report = options.report.as_deref().and_then(absolute);
     if report.is_some() && report == absolute(&options.file) {

@@ -166,10 +166,10 @@ mod tests {
         ]
         .concat();
         let log = MirroredRequests::parse(&text).unwrap();
-        assert_eq!((log.compared(), log.unpaired), (2, 1));
+        assert_eq!((log.compared(), log.unpaired), (2, 2));
         assert_eq!(
             log.by_client(),
-            HashMap::from([("a:b".to_owned(), 1), ("c".to_owned(), 1)])
+            HashMap::from([("a:b".to_owned(), 1), ("c".to_owned(), 2)])
         );
         let differences = log.differences();
         assert_eq!(differences.len(), 1);

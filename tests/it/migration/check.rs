@@ -68,7 +68,7 @@ fn check(old: &Server, new: &Server, clients: &str, arguments: &[&str]) -> Outpu
 
 /// The codes of the differences that are noticed, and those that nobody notices.
 fn codes(output: &Output) -> (Vec<String>, Vec<String>) {
-    let report = parsed(&output);
+    let report = parsed(output);
     let differences = report["differences"].as_array().unwrap();
     let of = |noticed: bool| {
         let of = differences

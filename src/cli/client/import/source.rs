@@ -5,9 +5,8 @@ use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 
 use super::super::text_format::Format;
-use super::Import;
 use super::rejected_rows::RowName;
-use super::translation;
+use super::translation::{self, From};
 use crate::failure::Failure;
 use crate::service::clients::from::{TranslatedClient, Translation};
 use crate::service::clients::text::{NumberedRow, RowReader, TextFormat};
@@ -30,14 +29,13 @@ pub enum Rows<'a> {
 
 impl Source {
     /// Opens the file that the command names, or translates it.
-    pub fn open(options: &Import) -> Result<Self, Failure> {
-        let file = &options.file;
-        if let Some(product) = options.from.product {
-            let translation = translation::translate(product, file, &options.from.set)?;
+    pub fn open(file: &Path, format: Option<Format>, from: &From) -> Result<Self, Failure> {
+        if let Some(product) = from.product {
+            let translation = translation::translate(product, file, &from.set)?;
             return Ok(Self::Translated(Box::new(translation)));
         }
-        let format = Format::of(options.format, file)?;
-        Ok(Self::Text(file.clone(), open(file)?, format))
+        let format = Format::of(format, file)?;
+        Ok(Self::Text(file.to_owned(), open(file)?, format))
     }
 
     /// What was translated.
