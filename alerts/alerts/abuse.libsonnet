@@ -29,7 +29,7 @@
         alert(
           'OAuth2ForeignHashesShed',
           'ticket',
-          '%s > %g' % [rate('foreign_hash_checks_total', 'outcome=~"shed|late"'), t.foreignHashesShedPerSecond],
+          '%s > %g' % [rate('foreign_hash_checks_total', 'outcome="shed"'), t.foreignHashesShedPerSecond],
           'Secrets of imported clients wait too long for their verification.',
           '{{ $value | humanize }} requests per second to {{ $labels.job }} are answered 503, because the hashes of their secrets are slow to verify.',
           dashboard='abuse',

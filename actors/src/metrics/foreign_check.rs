@@ -11,21 +11,13 @@ pub enum ForeignCheck {
     Mismatched,
     /// It was verified before.
     Remembered,
-    /// The queue was full.
+    /// The queue was full, or the verification did not end in time.
     Shed,
-    /// The verification did not end in time.
-    Late,
 }
 
 impl ForeignCheck {
     /// Every outcome, in the order of declaration.
-    pub const ALL: [Self; 5] = [
-        Self::Matched,
-        Self::Mismatched,
-        Self::Remembered,
-        Self::Shed,
-        Self::Late,
-    ];
+    pub const ALL: [Self; 4] = [Self::Matched, Self::Mismatched, Self::Remembered, Self::Shed];
 
     /// The name in metrics.
     pub const fn as_str(self) -> &'static str {
@@ -34,7 +26,6 @@ impl ForeignCheck {
             Self::Mismatched => "mismatched",
             Self::Remembered => "remembered",
             Self::Shed => "shed",
-            Self::Late => "late",
         }
     }
 }

@@ -21,8 +21,7 @@ t.file([
   ], [t.silent('20m', 'OAuth2AuthFailureSpike')]),
   t.test('imported clients come faster than their hashes are verified', [
     checks('matched', '0+240x60'),
-    checks('shed', '0x5 0+600x55'),
-    checks('late', '0x5 0+60x55'),
+    checks('shed', '0x5 0+660x55'),
   ], [
     t.silent('12m', 'OAuth2ForeignHashesShed'),
     t.fires('40m', 'OAuth2ForeignHashesShed', t.job, '11'),
@@ -30,7 +29,6 @@ t.file([
   t.test('a few imported clients come at once', [
     checks('matched', '0+240x60'),
     checks('shed', '0x5 20x5 20x50'),
-    checks('late', '0+0x60'),
   ], [t.silent('10m', 'OAuth2ForeignHashesShed'), t.silent('40m', 'OAuth2ForeignHashesShed')]),
   t.test('half of the limited requests are over the limit', [
     decisions('allowed', '0+100x40'),

@@ -112,7 +112,7 @@ impl ForeignSecrets {
             }
         };
         let Ok(found) = timeout_at(deadline.into(), ended(outcome)).await else {
-            inner.instruments.foreign_check(ForeignCheck::Late);
+            inner.instruments.foreign_check(ForeignCheck::Shed);
             return Err(AskError::Deadline.into());
         };
         found.ok_or(ServiceError::Ask(AskError::Crashed))

@@ -51,17 +51,11 @@ pub(super) static ALL_SECRETS: LazyLock<String> = LazyLock::new(|| {
 /// Selects clients with their secrets, newest first, as one row per client and so in one snapshot; see [`read`].
 fn select(rest: &str) -> String {
     let columns = columns::names(Client::COLUMNS);
+    let arrays = SECRET_COLUMNS.map(|column| format!("array_agg(s.{column} ORDER BY s.id DESC) AS {column}"));
     format!(
-        "SELECT {columns},
-            {}
-         FROM clients c {rest}",
-        SECRET_COLUMNS
-            .map(|column| {
-                format!(
-                    "ARRAY(SELECT s.{column} FROM client_secrets s WHERE s.client_id = c.client_id ORDER BY s.id DESC)"
-                )
-            })
-            .join(", ")
+        "SELECT {columns}, secrets.* FROM clients c
+         CROSS JOIN LATERAL (SELECT {} FROM client_secrets s WHERE s.client_id = c.client_id) secrets {rest}",
+        arrays.join(", ")
     )
 }
 
@@ -230,10 +224,13 @@ fn hexadecimal(hash: &SecretHash) -> String {
 /// A row of [`select`].
 pub(super) fn read(r: &Row) -> std::result::Result<Client, Failure> {
     let next = Client::COLUMNS.len();
-    let hashes: Vec<&[u8]> = r.try_get(next)?;
-    let foreign: Vec<Option<&str>> = r.try_get(next + 1)?;
-    let imported: Vec<Option<&[u8]>> = r.try_get(next + 2)?;
-    let expiries: Vec<Option<Seconds>> = r.try_get(next + 3)?;
+    // Of a client without secrets they are null.
+    let hashes: Option<Vec<&[u8]>> = r.try_get(next)?;
+    let foreign: Option<Vec<Option<&str>>> = r.try_get(next + 1)?;
+    let imported: Option<Vec<Option<&[u8]>>> = r.try_get(next + 2)?;
+    let expiries: Option<Vec<Option<Seconds>>> = r.try_get(next + 3)?;
+    let (hashes, foreign) = (hashes.unwrap_or_default(), foreign.unwrap_or_default());
+    let (imported, expiries) = (imported.unwrap_or_default(), expiries.unwrap_or_default());
     let rows = hashes.into_iter().zip(foreign).zip(imported).zip(expiries);
     let secrets = rows.map(|(((hash, foreign_hash), imported_as), expiry)| {
         let row = SecretRow {

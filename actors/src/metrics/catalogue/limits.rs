@@ -34,7 +34,7 @@ crate::catalogue! {
     RATE_LIMITED_CLIENTS = gauge("rate_limited_clients", &[], "Buckets of clients with a rate limit, without full ones").detail();
     OPERATOR_REJECTIONS = counter("operator_rejections", &[REASON], "Requests to the admin API of callers that are no operators");
     FOREIGN_CHECKS = counter("foreign_hash_checks", &[CHECK], "Secrets compared with hashes that other products made, by outcome").notes(
-        "`remembered` was verified before, `shed` met a full queue and `late` an end after the deadline: both are answered 503. Clients \
+        "`remembered` was verified before; `shed` was answered 503, because the queue was full or the verification did not end in time. Clients \
          whose hash was replaced are not counted any more.");
     FOREIGN_QUEUE = gauge("foreign_hash_queue", &[], "Secrets that wait for the verification by a hash of another product, or are verified");
     SECRETS_REPLACED = counter("secrets_replaced", &[], "Hashes of other products that this node replaced with fast ones");
