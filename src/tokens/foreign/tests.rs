@@ -40,7 +40,7 @@ fn clients_and_scopes_are_read_as_each_product_writes_them() {
         expected("kc", Some("a b"))
     );
     assert_eq!(
-        of(json!({"cid": "uaa", "azp": "uaa", "scope": ["a"]})),
+        of(json!({"cid": "uaa", "scope": ["a"]})),
         expected("uaa", Some("a"))
     );
     assert_eq!(

@@ -104,7 +104,7 @@ async fn revoked_keys_cannot_be_imported_again(kind: &str) {
     assert!(revoke().await);
     assert!(!revoke().await);
     let (revocations, _) = revocations_since(&f.store, oauth2_store::LogPosition::default()).await;
-    let is_key = |target: &RevocationTarget| matches!(target, RevocationTarget::Key(kid) if kid == "a");
+    let is_key = |target: &RevocationTarget| matches!(target, RevocationTarget::Key(id) if id == "a");
     assert!(revocations.iter().any(|revocation| is_key(&revocation.target)));
     assert!(is_conflict(&put(&f, &[old("a")]).await, "was revoked"));
     let renamed = VerifyOnlyKey {
