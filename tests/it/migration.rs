@@ -8,6 +8,7 @@ use serde_json::Value;
 mod check;
 mod exports;
 mod invalid_exports;
+mod rehearsal;
 
 /// A file or directory that another product exported.
 fn fixture(name: &str) -> String {

@@ -1,4 +1,4 @@
-//! Cloud Foundry UAA 77: `GET /oauth/clients`, which has no secrets, and the table `oauth_client_details` as CSV, which has their
+//! Cloud Foundry UAA: `GET /oauth/clients`, which has no secrets, and the table `oauth_client_details` as CSV, which has their
 //! hashes, two of them while a secret is being changed.
 
 use serde_json::Value;
