@@ -224,7 +224,7 @@ fn standbys(capacity: &Capacity) -> Check {
         return check(Status::Warning, detail);
     }
     if !capacity.shows_lag {
-        let detail = "this role may not see the lag of standbys; run: GRANT pg_read_all_stats TO the role of the server, or look as another role";
+        let detail = "this role may not see the lag of standbys; look with the role of monitoring, or run: GRANT pg_read_all_stats TO the role of the server";
         return check(Status::Skipped, detail.to_owned());
     }
     if capacity.standbys.is_empty() {
@@ -275,6 +275,6 @@ fn admin_token(config: &Config) -> Check {
     }
     check(
         Status::Ok,
-        "there is no static one: operators are named in the audit log",
+        "no static one is configured here: operators are named in the audit log",
     )
 }
