@@ -1,7 +1,7 @@
 """What clients do: wrong secrets, too many requests, tokens or revocations."""
 
 import traffic
-from table import fault
+from table import ERRORS, fault
 
 GRANT = {"grant_type": "client_credentials"}
 
@@ -15,7 +15,11 @@ def wrong_secrets(scene):
     stop()
 
 
-@fault("Clients with slow imported hashes come all at once", {"OAuth2ForeignHashesShed"})
+@fault(
+    "Clients with slow imported hashes come all at once",
+    {"OAuth2ForeignHashesShed"},
+    ERRORS | {"OAuth2Shedding", "HighLatency", "LatencyBudgetBurn"},
+)
 def imported_hashes(scene):
     scene.serve()
     # bcrypt with a cost of 12 of a secret that nobody has.

@@ -67,7 +67,7 @@ impl ForeignSecrets {
         self.0.pool.len()
     }
 
-    /// Whether a secret matches. `is_over_limit` is asked only before a verification begins. [`AskError::Full`] and [`AskError::Deadline`]: it is
+    /// Whether a secret matches. `is_over_limit` is asked only before a verification begins. [`AskError::Full`]: it is
     /// not known yet; a verification that began goes on, so a retry finds it done.
     pub(super) async fn verify(
         &self,
@@ -113,7 +113,8 @@ impl ForeignSecrets {
         };
         let Ok(found) = timeout_at(deadline.into(), ended(outcome)).await else {
             inner.instruments.foreign_check(ForeignCheck::Shed);
-            return Err(AskError::Deadline.into());
+            // Not a missed deadline, which would say that an actor or the store is slow.
+            return Err(AskError::Full.into());
         };
         found.ok_or(ServiceError::Ask(AskError::Crashed))
     }

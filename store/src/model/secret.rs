@@ -62,7 +62,7 @@ impl SecretVerifier {
         }
     }
 
-    /// Whether both are of the same secret, as far as their hashes tell.
+    /// Whether both are of the same secret, as far as their hashes show.
     pub fn is_same_secret(&self, other: &Self) -> bool {
         self.id() == other.id() || (self.fast().is_some() && self.fast() == other.fast())
     }
