@@ -232,11 +232,12 @@ impl Register {
         self.value(&tokens::VERIFIED, |from| from.verified.len() as f64);
         self.value(&tokens::STILL_VALID, |from| from.counters.totals().tokens as f64);
         self.value(&tokens::STILL_VALID_MAX, |from| from.counters.totals().largest as f64);
-        let sources = Arc::clone(&self.sources);
+        let Some(fallback) = self.sources.fallback.clone() else {
+            return;
+        };
         tokens::FALLBACK_INTROSPECTIONS.observe_each(&self.meter, move |observe| {
             for outcome in Outcome::ALL {
-                let count = sources.fallback.as_ref().map_or(0, |fallback| fallback.count(outcome));
-                observe(count as f64, &[("outcome", outcome.as_str())]);
+                observe(fallback.count(outcome) as f64, &[("outcome", outcome.as_str())]);
             }
         });
     }

@@ -19,7 +19,9 @@ pub fn rows(kind: Kind) -> BTreeMap<String, (String, BTreeSet<String>)> {
         };
         // Exported only by a server with a replica: tests/it/nodes/replica.rs.
         let needs_replica = line.contains("with `OAUTH2_DATABASE_READ_URL` only.");
-        if !line.contains(other_store) && !needs_replica {
+        // Exported only by a server that has one: tests/it/fallback.rs.
+        let needs_fallback = line.contains("with `OAUTH2_FALLBACK_INTROSPECTION_URL` only.");
+        if !line.contains(other_store) && !needs_replica && !needs_fallback {
             rows.insert(name.to_owned(), (cells[1].to_owned(), labels));
         }
     }
