@@ -19,6 +19,7 @@ on_both_stores!(
     bad_hashes_are_rejected_by_line_and_field,
     killed_import_goes_on_next_to_clients_that_came,
     files_of_an_owner_agree_after_a_replacement,
+    export_does_not_know_replaced_hashes,
 );
 
 const MONTH: i64 = 30 * 24 * 3600;
@@ -308,4 +309,43 @@ async fn files_of_an_owner_agree_after_a_replacement(kind: Kind) {
     let again = server.setup.json(&["apply", "--file", path, "--json"]);
     assert_eq!(again["unchanged"], 1, "{again}");
     assert_eq!(status(&server, "described", &secret).await, StatusCode::OK);
+}
+
+/// In another store, the file that a client was first imported from gives another secret: nothing is changed unless that is asked for.
+async fn export_does_not_know_replaced_hashes(kind: Kind) {
+    let server = start(kind).await;
+    let (secret, hash) = strong("Ory Hydra pbkdf2-sha256");
+    let original = json!({"client_id": "moved", "client_secret_hash": hash}).to_string();
+    run_import(&server.setup, "jsonl", &[], &original);
+    until(PATIENCE, "the client is known", async || {
+        status(&server, "moved", &secret).await == StatusCode::OK
+    })
+    .await;
+    until(PATIENCE, "its hash is replaced", async || {
+        slow(&server).await.is_empty()
+    })
+    .await;
+    let other = migrated(kind).await;
+    run_import(
+        &other,
+        "jsonl",
+        &[],
+        &exported_client(&server.setup, "moved").to_string(),
+    );
+    let output = other.run_with_input(&["client", "import", "-", "--format", "jsonl"], &original);
+    assert!(
+        output.code == 2 && output.stderr.contains("client_secret differs from the client's"),
+        "{}",
+        output.stderr
+    );
+    let skipped = run_import(&other, "jsonl", &["--skip-existing"], &original);
+    let without = run_import(&other, "jsonl", &[], &json!({"client_id": "moved"}).to_string());
+    assert_eq!((&skipped["skipped"], &without["unchanged"]), (&json!(1), &json!(1)));
+    let overwritten = run_import(&other, "jsonl", &["--overwrite"], &original);
+    assert_eq!(overwritten["updated"], 1);
+    assert_eq!(
+        exported_client(&other, "moved")["client_secret_hash"],
+        hash,
+        "slow again"
+    );
 }
