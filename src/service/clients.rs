@@ -20,7 +20,6 @@ pub mod checks;
 pub mod field;
 mod foreign_hashes;
 pub mod from;
-mod hash_schemes;
 pub mod import;
 pub mod import_notes;
 pub mod metadata;
