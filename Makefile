@@ -1,6 +1,6 @@
 # make run | test | check-clients | check-alerts | check-dashboards | observability | lint | bench | loadtest | compare | proof | help
 
-.PHONY: help run setup test check-clients check-alerts check-alerts-live check-dashboards check-deploy observability lint openapi deny bench loadtest compare proof clean
+.PHONY: help run setup test check-clients check-migration check-alerts check-alerts-live check-dashboards check-deploy observability lint openapi deny bench loadtest compare proof clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -17,6 +17,11 @@ test: setup ## Run every test, on SQLite and on a private Postgres
 check-clients: ## Run client and verifier libraries for Java, Go, Node, Python and Rust, nginx and Apache against the server
 	@scripts/setup --clients
 	@scripts/check-clients
+
+check-migration: ## Move clients from real issuers to this server behind nginx, and back, while clients request tokens
+	@scripts/setup
+	@cargo build --workspace --locked --bin oauth2_server
+	@scripts/check-migration
 
 check-alerts: ## Check rules, alerts, their tests, routes and runbooks
 	@scripts/setup --observability

@@ -47,6 +47,8 @@
       fileDescriptorRatio: 0.8,
       series: 1000,
       authFailuresPerSecond: 1,
+      // Secrets of imported clients per second that could not be verified in time.
+      foreignHashesShedPerSecond: 0.5,
       authFailureRatio: 0.1,
       rateLimitedPerSecond: 1,
       rateLimitedRatio: 0.1,
@@ -55,6 +57,8 @@
       trafficPerSecond: 0.1,
       // Seconds after the configured rotation period. A new key is published for some minutes before it signs.
       keyOverdueSeconds: 3600,
+      certificateSeconds: 14 * 86400,
+      certificateSecondsPage: 2 * 86400,
       purgeRows: 50000,
       maintenanceAgeSeconds: 900,
       auditBacklog: 5,

@@ -6,6 +6,7 @@
 //! - [`direct`]: the same services for a subcommand, without actors.
 //! - [`bootstrap`], [`embedded_store`], [`first_run`], [`store_lock`]: what a start prepares. [`keys`]: how keys are published and
 //!   rotated.
+//! - [`outbound`]: requests to other servers, for a subcommand.
 //! - [`signals`]: what each signal does. [`logging`], [`gauges`]: logs, and metrics that are read at each scrape. [`telemetry`]: their
 //!   export over OTLP, and traces.
 
@@ -37,16 +38,19 @@ mod listeners;
 mod logging;
 #[cfg(test)]
 mod metrics_page;
+pub mod outbound;
 pub mod services;
 mod signals;
 mod store_lock;
 mod telemetry;
+pub mod tls;
 
 use bootstrap::Bootstrap;
 use composition::Composition;
 use first_run::Banner;
 use signals::Signals;
 use telemetry::Telemetry;
+use tls::Certificates;
 
 pub use crate::http::api_document::text as api_document;
 
@@ -98,13 +102,15 @@ async fn run_on(
     embedded_store::create_schema(config, store, options.migrate).await?;
     let secrets = embedded::provide(config, bootstrap::may_hold_keys(config, store).await)?;
     bus::check(config, store).await?;
+    let certificates = Certificates::start(config)?;
+    certificates.register(metrics);
     let clock = Arc::new(StoreClock::of_this_machine());
     let now_ms = clock.unix_ms() as i64;
     let (prepared, when_prepared) = watch::channel(false);
     let server = Composition::new(config, store.clone(), &secrets, clock, &when_prepared, metrics)?;
 
-    let public = listeners::public(config, &server)?;
-    let management = listeners::management(config, &server)?;
+    let public = listeners::public(config, &server, &certificates)?;
+    let management = listeners::management(config, &server, &certificates)?;
     let handles = [public.handle(), management.handle()];
     actix_web::rt::spawn(public);
     actix_web::rt::spawn(management);
@@ -164,8 +170,8 @@ async fn banner<'a>(config: &'a Config, store: &Store) -> Result<Banner<'a>, Fai
     };
     Ok(Banner {
         issuer: &config.issuer,
-        public: config.server.listener.authority(),
-        management: config.management.authority(),
+        public: config.public_url(),
+        management: config.management_url(),
         data,
         demo_secret,
     })

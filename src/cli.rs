@@ -29,6 +29,7 @@ mod key;
 mod limit_flags;
 mod management;
 mod migrate;
+mod migrate_check;
 mod output;
 mod progress;
 mod rejected;
@@ -68,6 +69,8 @@ enum Command {
     },
     /// Migrate the store's schema to this program's version.
     Migrate,
+    /// Compare this issuer with the one that clients use today, before a switch.
+    MigrateCheck(Box<migrate_check::MigrateCheck>),
     /// Copy an SQLite database into a file, consistently and while a server uses it.
     Backup(backup::Backup),
     /// After a restore: revoke every token, and make the changes again that the backup does not have.
@@ -130,6 +133,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Completions(options)) => return shell::completions(options, command()),
         Some(Command::Man(options)) => return shell::man(options, command()),
         Some(Command::Openapi) => return output::text_line(&app::api_document()),
+        Some(Command::MigrateCheck(options)) => return block_on(migrate_check::run(options)),
         _ => {}
     }
     let mut config = config::load(cli.config.as_deref())?;
@@ -164,10 +168,10 @@ fn execute(config: &Config, command: Option<Command>) -> Result<(), Failure> {
         Some(Command::Key(command)) => block_on(key::run(config, command)),
         Some(Command::Audit(command)) => block_on(audit::run(config, command)),
         Some(Command::Doctor(options)) => block_on(doctor::run(config, &options)),
-        Some(Command::Healthcheck) => healthcheck::run(&config.management),
+        Some(Command::Healthcheck) => healthcheck::run(&management::Management::of(config)),
         Some(Command::Top(options)) => top::run(config, &options),
         // Returned above.
-        Some(Command::Completions(_) | Command::Man(_) | Command::Openapi) => Ok(()),
+        Some(Command::Completions(_) | Command::Man(_) | Command::Openapi | Command::MigrateCheck(_)) => Ok(()),
     }
 }
 

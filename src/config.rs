@@ -31,6 +31,7 @@ pub mod server;
 mod signing_keys;
 pub mod table;
 pub mod telemetry;
+pub mod tls;
 pub mod tokens;
 mod values;
 
@@ -49,6 +50,7 @@ pub use secret::Secret;
 pub use secrets::Secrets;
 pub use server::{Listener, Server};
 pub use telemetry::Telemetry;
+pub use tls::{Tls, TlsFiles};
 pub use tokens::Tokens;
 
 use crate::keys::lifecycle::KeyTiming;
@@ -58,6 +60,7 @@ use values::Values;
 /// Every configuration key, in the order of the documentation.
 pub const TABLE: Table = Table(&[
     server::KEYS,
+    tls::KEYS,
     database::KEYS,
     redis::KEYS,
     issuer::KEYS,
@@ -82,6 +85,8 @@ pub struct Config {
     pub management: Listener,
     /// Host names by which the management listener is reached.
     pub management_hosts: Vec<String>,
+    /// TLS of the listeners.
+    pub tls: Tls,
     /// The store and its connections.
     pub database: Database,
     /// The Redis that nodes share, if there is one.
@@ -117,10 +122,25 @@ pub struct Config {
 }
 
 impl Config {
+    /// The URL of the public listener on this machine.
+    pub fn public_url(&self) -> String {
+        url(self.tls.public.is_some(), &self.server.listener)
+    }
+
+    /// The URL of the management listener on this machine.
+    pub fn management_url(&self) -> String {
+        url(self.tls.management.is_some(), &self.management)
+    }
+
     /// The URL below which clients reach the public endpoints.
     pub fn endpoint_base(&self) -> String {
         issuer::endpoint_base(&self.issuer, self.server.path_prefix.as_deref())
     }
+}
+
+fn url(is_tls: bool, listener: &Listener) -> String {
+    let scheme = if is_tls { "https" } else { "http" };
+    format!("{scheme}://{}", listener.authority())
 }
 
 /// Reads the process environment and the file, and resolves them.
@@ -165,7 +185,9 @@ fn read_sections(values: &mut Values, input: &Input) -> Option<Config> {
     let management_hosts = server::read_management_hosts(values);
     let database = Database::read(values, &input.directory);
     let redis = redis::read(values, database.as_ref(), &input.directory);
-    let issuer = issuer::read(values, server.as_ref().map(|server| &server.listener));
+    let tls = Tls::read(values, &input.directory);
+    let is_tls = tls.as_ref().is_some_and(|tls| tls.public.is_some());
+    let issuer = issuer::read(values, server.as_ref().map(|server| &server.listener), is_tls);
     let secrets = Secrets::read(values, database.as_ref());
     let tokens = Tokens::read(values);
     let keys = signing_keys::read(values, tokens.as_ref());
@@ -180,6 +202,7 @@ fn read_sections(values: &mut Values, input: &Input) -> Option<Config> {
         server: server?,
         management: management?,
         management_hosts: management_hosts?,
+        tls: tls?,
         database: database?,
         redis: redis?,
         issuer: issuer?,

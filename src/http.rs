@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 pub mod admin;
 pub mod api_document;
 pub mod client_address;
+pub mod client_certificates;
 pub mod compression;
 pub mod conditions;
 pub mod connection;

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use crate::freshness::Freshness;
 use oauth2_store::StoreError;
-use oauth2_store::model::{Change, Client, GrantType, Group, KeySet, SigningAlg};
+use oauth2_store::model::{Change, Client, ClientSecret, GrantType, Group, KeySet, SecretVerifier, SigningAlg};
 use oauth2_store::{LoadedRow, LogPosition, Store};
 
 /// The most changed clients per query.
@@ -50,8 +50,17 @@ impl Interner {
             audience: intern(&mut self.lists, client.audience),
             introspection_audiences: intern(&mut self.lists, client.introspection_audiences),
             group: client.group.map(|group| intern(&mut self.texts, group)),
+            secrets: client.secrets.into_iter().map(compact_secret).collect(),
             ..client
         }
+    }
+}
+
+/// The secret without the id of the hash that its hash replaced: only imports ask for that.
+fn compact_secret(secret: ClientSecret) -> ClientSecret {
+    match secret.verifier {
+        SecretVerifier::Replaced(replaced) => ClientSecret::fast(replaced.hash, secret.expires_at),
+        _ => secret,
     }
 }
 
@@ -189,7 +198,7 @@ impl Directory {
                     // No one else holds the `Arc` yet.
                     if let Some(client) = clients.get_mut(&*client_id).as_deref_mut().and_then(Arc::get_mut) {
                         let before = std::mem::take(&mut client.secrets).into_vec();
-                        client.secrets = before.into_iter().chain([secret]).collect();
+                        client.secrets = before.into_iter().chain([compact_secret(secret)]).collect();
                     }
                 }
             })

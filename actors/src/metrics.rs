@@ -12,6 +12,7 @@ use crate::runtime::mailbox::{Envelope, Request};
 
 pub mod catalogue;
 mod exporter;
+mod foreign_check;
 mod instruments;
 mod labels;
 mod mailboxes;
@@ -20,6 +21,7 @@ mod process;
 mod recent;
 
 pub use exporter::Exporter;
+pub use foreign_check::ForeignCheck;
 pub use instruments::{Instruments, Proof};
 pub use labels::{ByLabel, Label, bind};
 pub use mailboxes::watch_mailboxes;

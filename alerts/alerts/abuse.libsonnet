@@ -27,6 +27,15 @@
           after='5m',
         ),
         alert(
+          'OAuth2ForeignHashesShed',
+          'ticket',
+          '%s > %g' % [rate('foreign_hash_checks_total', 'outcome="shed"'), t.foreignHashesShedPerSecond],
+          'Secrets of imported clients wait too long for their verification.',
+          '{{ $value | humanize }} requests per second to {{ $labels.job }} are answered 503, because the hashes of their secrets are slow to verify.',
+          dashboard='abuse',
+          after='10m',
+        ),
+        alert(
           'OAuth2RateLimitSpike',
           'ticket',
           spike(

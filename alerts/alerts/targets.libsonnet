@@ -5,6 +5,8 @@
   local instance = c.groupLabels + ['instance'],
   local requests = 'oauth2_server_http_requests_total{%s}' % c.select('route=~"%s"' % c.endpointRoutes),
 
+  local validity = 'oauth2_server_tls_certificate_expiry_timestamp_seconds{%s} - time()' % c.select(),
+
   prometheusAlerts+:: {
     groups+: [{
       name: 'oauth2-server-targets',
@@ -42,6 +44,36 @@
           'No instance is ready.',
           'No instance of {{ $labels.job }} answers /ready with 200 (ready is {{ $value }}): load balancers have nowhere to send requests.',
           after='1m',
+        ),
+        alert(
+          'OAuth2CertificateExpiring',
+          'ticket',
+          '%s < %g' % [validity, c.thresholds.certificateSeconds],
+          'The certificate of a listener expires soon.',
+          'The certificate of the {{ $labels.listener }} listener of {{ $labels.instance }} expires in {{ $value | humanizeDuration }}.',
+          dashboard='issuance',
+          after='5m',
+          variables=instance,
+        ),
+        alert(
+          'OAuth2CertificateExpiresNow',
+          'page',
+          '%s < %g' % [validity, c.thresholds.certificateSecondsPage],
+          'The certificate of a listener expires within two days.',
+          'The certificate of the {{ $labels.listener }} listener of {{ $labels.instance }} expires in {{ $value | humanizeDuration }}. Then no client connects any more.',
+          dashboard='issuance',
+          after='5m',
+          variables=instance,
+        ),
+        alert(
+          'OAuth2CertificateNotRenewed',
+          'ticket',
+          'oauth2_server_tls_files_current{%s} == 0' % c.select(),
+          'Changed TLS files cannot be used.',
+          'The TLS files of the {{ $labels.listener }} listener of {{ $labels.instance }} have changed and cannot be used (current is {{ $value }}); the certificate from before is served.',
+          dashboard='issuance',
+          after='5m',
+          variables=instance,
         ),
         alert(
           'OAuth2NoTraffic',

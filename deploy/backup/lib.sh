@@ -54,7 +54,8 @@ begin_backup() {
         usage_error "BACKUP_KEEP_LAST must be at least 1, not \"$BACKUP_KEEP_LAST\""
     fi
     check_store
-    mkdir -p "$BACKUP_DIRECTORY"
+    mkdir -p "$BACKUP_DIRECTORY" && [ -w "$BACKUP_DIRECTORY" ] ||
+        usage_error "BACKUP_DIRECTORY: the user $(id -un) cannot write to \"$BACKUP_DIRECTORY\""
     exec 9>"$BACKUP_DIRECTORY/.lock"
     flock --nonblock 9 || fatal "another backup into $BACKUP_DIRECTORY is running"
     # What a killed run left. The lock says that nobody uses it.

@@ -37,6 +37,10 @@ GRANT oauth2_server TO oauth2_owner;
 -- Without it, the view of statements shows "<insufficient privilege>" for those of other roles. It shows texts with placeholders, no values.
 GRANT pg_read_all_stats TO oauth2_readonly;
 
+-- What pg_rewind reads on the new primary. The role can copy the whole cluster in any case.
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean), pg_catalog.pg_stat_file(text, boolean),
+    pg_catalog.pg_read_binary_file(text), pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean) TO oauth2_replication;
+
 -- C.UTF-8: an upgrade of the C library that changes the sort order of other locales would corrupt indexes on text.
 SELECT format('CREATE DATABASE %I OWNER oauth2_owner ENCODING ''UTF8'' LOCALE ''C.UTF-8'' TEMPLATE template0', :'database')
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec

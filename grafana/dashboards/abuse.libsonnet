@@ -105,6 +105,30 @@ function(config, name)
     ),
   ];
 
+  local imported = [
+    panel.timeseries(
+      'Secrets compared with imported hashes',
+      'Secrets per second that were compared with a hash of another product, by outcome. A remembered one was verified before. A shed one was answered with 503, because the queue was full or the verification did not end in time. Clients whose hash was replaced are not counted any more.',
+      [query.target(query.rate('oauth2_server_foreign_hash_checks_total', 'outcome'), '{{outcome}}')],
+      'ops',
+      { w: 8, h: 7, stack: true, line: { value: thresholds.foreignHashesShedPerSecond, color: colors.bad } }
+    ),
+    panel.timeseries(
+      'Queue of verifications',
+      'Secrets that wait for the verification by a hash of another product, or are verified. At most 16 per thread wait.',
+      [query.target(query.sum('oauth2_server_foreign_hash_queue'), 'waiting')],
+      'short',
+      { w: 8, h: 7 }
+    ),
+    panel.timeseries(
+      'Replaced hashes',
+      'Hashes of other products per second that were replaced with fast ones: imported clients that came for the first time.',
+      [query.target(query.rate('oauth2_server_secrets_replaced_total'), 'replaced')],
+      'ops',
+      { w: 8, h: 7 }
+    ),
+  ];
+
   local limits = [
     panel.timeseries(
       'Rate limits by decision',
@@ -226,6 +250,7 @@ function(config, name)
     [
       dashboard.row('Now', tiles),
       dashboard.row('Authentication', authentication),
+      dashboard.row('Imported hashes', imported),
       dashboard.row('Rate limits and quotas', limits),
       dashboard.row('Fairness', fairness),
       dashboard.row('Rejected traffic', traffic),

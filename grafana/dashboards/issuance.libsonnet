@@ -237,6 +237,20 @@ function(config, name)
       { w: 4, h: 7, thresholds: [[null, colors.good], [1, colors.bad]] }
     ),
     panel.timeseries(
+      'Certificates expire in',
+      'Time until the certificate of a listener expires, of the instance where that is soonest. Empty where a proxy terminates TLS.',
+      [query.target('%s - time()' % query.min('oauth2_server_tls_certificate_expiry_timestamp_seconds', 'listener'), '{{listener}}')],
+      's',
+      { w: 12, h: 7, min: null, calcs: ['lastNotNull'], line: { value: 0, color: colors.bad } }
+    ),
+    panel.timeseries(
+      'TLS files in use',
+      '1 while every instance serves what its TLS files hold, 0 while changed files cannot be used. Empty where a proxy terminates TLS.',
+      [query.target(query.min('oauth2_server_tls_files_current', 'listener'), '{{listener}}')],
+      'none',
+      { w: 12, h: 7, decimals: 0, calcs: ['lastNotNull'] }
+    ),
+    panel.timeseries(
       'Verifiers',
       'Callers of the published key sets in the last week, and those that lack a key although they had the time to fetch it. `oauth2_server key status` names them.',
       [
@@ -259,7 +273,7 @@ function(config, name)
     config,
     name,
     'Issuance',
-    'Access tokens by grant and format, errors, latency, commits, use and signing keys.',
+    'Access tokens by grant and format, errors, latency, commits, use, signing keys and certificates.',
     [
       dashboard.row('Now', tiles),
       dashboard.row('Issued', issuedRow),
@@ -267,6 +281,6 @@ function(config, name)
       dashboard.row('Latency', latency),
       dashboard.row('Commits and signing', commits),
       dashboard.row('Introspection and revocation', use),
-      dashboard.row('Signing keys', keys),
+      dashboard.row('Keys and certificates', keys),
     ]
   )

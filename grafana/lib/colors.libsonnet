@@ -71,6 +71,7 @@
     not_found: 'green',
     method_not_allowed: 'light-green',
     unknown_host: 'dark-blue',
+    no_client_certificate: 'semi-dark-blue',
     // Reasons of shed_total.
     full: 'yellow',
     deadline: 'orange',

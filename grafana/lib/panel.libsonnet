@@ -83,6 +83,7 @@ local base(type, title, description, targets, unit, options) = {
     'not_found',
     'method_not_allowed',
     'unknown_host',
+    'no_client_certificate',
     'conflict',
   ],
   sheds: [

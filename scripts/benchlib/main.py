@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from . import cost, fleet, latency, many_revocations, nodes, profile, rates, report, scaling, size
+from . import cost, fleet, foreign, latency, many_revocations, nodes, profile, rates, report, scaling, size
 from .bench import Bench
 from .processes import BenchError, Processes, exit_on_signal
 from .rows import ALL_ROWS, RATE_ROWS
@@ -89,8 +89,9 @@ def measure(chosen: argparse.Namespace, processes: Processes, binaries: Path, di
         nodes.nodes(bench)
         many_revocations.many_revocations(bench)
         return bench
-    if chosen.only and set(chosen.only) <= {"limits", "auth-failures", "import"}:
+    if chosen.only and set(chosen.only) <= {"limits", "auth-failures", "import", "foreign-hashes"}:
         fleet.fleet(bench)
+        foreign.foreign(bench)
         return bench
     bench.start_servers()
     time.sleep(2)
@@ -108,6 +109,7 @@ def measure(chosen: argparse.Namespace, processes: Processes, binaries: Path, di
     size.ledger(bench)
     size.clients(bench)
     fleet.fleet(bench)
+    foreign.foreign(bench)
     nodes.nodes(bench)
     many_revocations.many_revocations(bench)
     scaling.scaling(bench)

@@ -38,5 +38,5 @@ RATE_ROWS = [
 #: The goal for batch introspection: tokens per second and CPU core of the server.
 BATCH_GOAL = 150_000
 OTHER_ROWS = ["introspect-batch", "p99", "single", "cost", "queries", "memory", "start", "clients", "limits", "auth-failures", "import",
-              "observability", "nodes", "revocations", "scaling"]
+              "foreign-hashes", "observability", "nodes", "revocations", "scaling"]
 ALL_ROWS = [row.key for row in RATE_ROWS] + OTHER_ROWS

@@ -117,7 +117,11 @@ def clean_up(report: Report, archive: Archive) -> None:
         bases = sorted(path.name for path in archive.directory.glob("oauth2-base-*.age"))
         expect(len(bases) == 1 and bases[0] in second.stdout, f"base backups: {bases}")
         start = bases[0].split(".")[1]
-        after = archive.segments()
+        # pg_basebackup does not wait until the archive has the first file that the base needs.
+        deadline = time.monotonic() + 20
+        while start not in (after := archive.segments()):
+            expect(time.monotonic() < deadline, f"{start} is not archived")
+            time.sleep(0.1)
         expect(after and min(after) >= start, f"the oldest is {min(after, default='none')}, the base begins at {start}")
         deleted = [name for name in before if name not in after]
         expect(deleted and all(name < start for name in deleted), f"deleted: {deleted}, the base begins at {start}")

@@ -100,10 +100,10 @@ def pool_arithmetic(report: Report, scratch: Scratch) -> None:
     tune = [scratch.deploy / "postgres/tune", "--memory", "8GB", "--cores", "8", "--nodes", "10"]
     with report.check("tune: the pools of all nodes and max_connections") as seen:
         needed = scratch.must([*tune, "--pool", "50"])
-        expect("max_connections = '532'" in needed, "10 x 50 does not need 532 connections")
+        expect("max_connections = '586'" in needed, "10 nodes with a pool of 50 do not need 586 connections")
         fitting = scratch.must([*tune, "--max-connections", "200"])
-        expect("OAUTH2_DATABASE_MAX_CONNECTIONS=16" in fitting and "max_connections = '200'" in fitting, "200 connections do not give pools of 16")
-        seen.append("10 nodes with a pool of 50 need 532; the old form's 200 allow pools of 16")
+        expect("OAUTH2_DATABASE_MAX_CONNECTIONS=14" in fitting and "max_connections = '200'" in fitting, "200 connections do not give pools of 14")
+        seen.append("10 nodes with a pool of 50 need 586; the old form's 200 allow pools of 14")
         refusal(scratch.run([*tune, "--max-connections", "40"]), "raise it, or use pgbouncer")
         seen.append("40 are refused")
 

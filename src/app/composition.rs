@@ -26,6 +26,7 @@ use super::{fallback, keys};
 use crate::config::Config;
 use crate::config::embedded::ServerSecrets;
 use crate::failure::Failure;
+use crate::service::authenticate::foreign_secrets::ForeignSecrets;
 use crate::service::published_keys::PublishedKeys;
 use crate::service::readiness::Readiness;
 use crate::service::store_access::{Gateway, StoreAccess};
@@ -50,6 +51,18 @@ pub(super) struct Composition {
     pub(super) services: Services,
     pub(super) handlers: HandlerData,
     pub(super) readiness: Arc<Readiness>,
+}
+
+/// The verification of slow hashes, on half as many threads as there are workers.
+fn foreign_secrets(
+    config: &Config,
+    services: &Services,
+    clock: &Arc<StoreClock>,
+    instruments: &Arc<Instruments>,
+) -> Result<ForeignSecrets, Failure> {
+    let store = services.clients.store.clone();
+    let threads = config.server.workers / 2;
+    ForeignSecrets::new(threads, store, Arc::clone(clock), Arc::clone(instruments)).map_err(Failure::environment)
 }
 
 impl Composition {
@@ -85,10 +98,8 @@ impl Composition {
             staleness_budget: STALENESS_BUDGET,
             server_change: store.server_change(),
         };
-        let fallback = match &config.fallback {
-            Some(options) => Some(fallback::open(options, &clock)?),
-            None => None,
-        };
+        let open_fallback = |options| fallback::open(options, &clock);
+        let fallback = config.fallback.as_ref().map(open_fallback).transpose()?;
         let base = Base {
             fallback: fallback.clone(),
             store: StoreAccess::Gateway(Gateway {
@@ -112,6 +123,7 @@ impl Composition {
             instruments: Arc::clone(&instruments),
         };
         let services = Services::new(config, &base).map_err(Failure::environment)?;
+        let foreign = foreign_secrets(config, &services, &clock, &instruments)?;
         let readiness = Arc::new(Readiness {
             accepting: AtomicBool::new(false),
             actors: actors.system.statuses(),
@@ -133,6 +145,7 @@ impl Composition {
             keys: &keys,
             ids: &ids,
             clock: &clock,
+            foreign: &foreign,
         });
         watch_mailboxes(&exporter.meter(), actors.system.watched_mailboxes());
         let sources = Sources {
@@ -149,6 +162,7 @@ impl Composition {
             key_fetches: Arc::clone(&actors.key_fetches),
             fallback,
             failures: Arc::clone(&actors.failures),
+            foreign,
             timing: config.keys,
             clock,
             bus: actors.bus.clone(),

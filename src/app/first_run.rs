@@ -77,9 +77,9 @@ pub(super) async fn create_demo_client(clients: &Clients, data: &Path) -> Result
 pub(super) struct Banner<'a> {
     /// This issuer.
     pub(super) issuer: &'a str,
-    /// The public listener.
+    /// The URL of the public listener.
     pub(super) public: String,
-    /// The management listener.
+    /// The URL of the management listener.
     pub(super) management: String,
     /// Where the data is, without any password.
     pub(super) data: String,
@@ -102,7 +102,7 @@ impl Banner<'_> {
 
     fn text(&self) -> String {
         let mut text = format!(
-            "oauth2_server {} is listening\n  issuer      {}\n  public      http://{}\n  management  http://{}\n  data        {}\n",
+            "oauth2_server {} is listening\n  issuer      {}\n  public      {}\n  management  {}\n  data        {}\n",
             env!("CARGO_PKG_VERSION"),
             self.issuer,
             self.public,
@@ -112,9 +112,8 @@ impl Banner<'_> {
         if let Some(file) = &self.demo_secret {
             let file = shell_quote(&file.to_string_lossy());
             let public = &self.public;
-            let curl = format!(
-                "curl -sS -u \"{DEMO}:$(cat {file})\" -d grant_type=client_credentials http://{public}/oauth/token"
-            );
+            let curl =
+                format!("curl -sS -u \"{DEMO}:$(cat {file})\" -d grant_type=client_credentials {public}/oauth/token");
             text.extend(["\nA token for the demo client:\n\n", &curl, "\n\n"]);
         }
         text
@@ -134,8 +133,8 @@ mod tests {
     fn the_curl_command_is_one_line_with_quoted_paths() {
         let banner = Banner {
             issuer: "http://127.0.0.1:8080",
-            public: "127.0.0.1:8080".to_owned(),
-            management: "127.0.0.1:8081".to_owned(),
+            public: "http://127.0.0.1:8080".to_owned(),
+            management: "http://127.0.0.1:8081".to_owned(),
             data: "/tmp/it's here/oauth2.db".to_owned(),
             demo_secret: Some("/tmp/it's here/demo_client_secret".into()),
         };

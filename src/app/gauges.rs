@@ -19,6 +19,7 @@ use opentelemetry::metrics::Meter;
 
 use super::logging;
 use crate::keys::lifecycle::{KeyState, KeyTiming, Phase, key_states};
+use crate::service::authenticate::foreign_secrets::ForeignSecrets;
 use crate::service::fallback::{Fallback as FallbackIntrospection, Outcome};
 use crate::service::published_keys::KeysHandle;
 use crate::service::readiness::Readiness;
@@ -35,6 +36,7 @@ pub(super) struct Sources {
     pub(super) counters: Arc<Counters>,
     pub(super) quota_leases: Option<Arc<QuotaLeases>>,
     pub(super) failures: Arc<Failures>,
+    pub(super) foreign: ForeignSecrets,
     pub(super) keys: KeysHandle,
     pub(super) removed_early: Arc<AtomicU64>,
     pub(super) key_fetches: Arc<KeyFetches>,
@@ -222,6 +224,7 @@ impl Register {
         self.value(&limits::BUSIEST_TEN_CLIENTS_SHARE, |from| {
             from.counters.totals().busiest_shares[1]
         });
+        self.value(&limits::FOREIGN_QUEUE, |from| from.foreign.queue_length() as f64);
         self.value(&limits::AUDIT_BACKLOG, |from| from.failures.backlog() as f64);
     }
 

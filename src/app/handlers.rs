@@ -22,6 +22,7 @@ use crate::http::wellknown::document::KeyDocuments;
 use crate::http::wellknown::metadata::Metadata;
 use crate::service::audit::AuditLog;
 use crate::service::authenticate::Authenticate;
+use crate::service::authenticate::foreign_secrets::ForeignSecrets;
 use crate::service::buckets::Buckets;
 use crate::service::clients::Clients;
 use crate::service::cut_offs::CutOffs;
@@ -56,6 +57,7 @@ pub(super) struct ServerDeps<'a> {
     pub(super) keys: &'a KeysHandle,
     pub(super) ids: &'a Arc<IdClock>,
     pub(super) clock: &'a Arc<StoreClock>,
+    pub(super) foreign: &'a ForeignSecrets,
 }
 
 /// The services that both listeners offer to their handlers. The ledger is added per listener.
@@ -101,6 +103,7 @@ impl HandlerData {
                 mode: config.limits.failures_mode,
                 failures: Arc::clone(&actors.failures),
                 clock: Arc::clone(deps.clock),
+                foreign: deps.foreign.clone(),
                 instruments: Arc::clone(deps.instruments),
             },
             rates: RateControl {

@@ -10,8 +10,10 @@ use actix_web::web::Data;
 
 use super::composition::Composition;
 use super::descriptors;
+use super::tls::Certificates;
 use crate::config::{Config, Listener};
 use crate::failure::Failure;
+use crate::http::client_certificates::{self, ClientCertificates};
 use crate::http::connection::serve::{self, Limits};
 use crate::http::{compression, endpoint, hosts, middleware, prefix, routes};
 use crate::service::ledger_access::{GroupCommit, LedgerAccess};
@@ -20,7 +22,11 @@ use crate::service::ledger_access::{GroupCommit, LedgerAccess};
 const DRAIN_LIMIT: u64 = 4;
 
 /// The listener for clients and verifiers.
-pub(super) fn public(config: &Config, composition: &Composition) -> Result<Server, Failure> {
+pub(super) fn public(
+    config: &Config,
+    composition: &Composition,
+    certificates: &Certificates,
+) -> Result<Server, Failure> {
     let (handlers, token_stores) = (
         composition.handlers.clone(),
         Arc::clone(&composition.actors.token_stores),
@@ -32,6 +38,7 @@ pub(super) fn public(config: &Config, composition: &Composition) -> Result<Serve
         idle: config.server.keep_alive,
         shutdown_seconds: DRAIN_LIMIT,
         closed: handlers.http_metrics().closed_connections(endpoint::Listener::Public),
+        tls: certificates.public.as_ref().map(|served| Arc::clone(&served.tls)),
     };
     let path_prefix = config.server.path_prefix.clone();
     let app = move || {
@@ -54,7 +61,11 @@ pub(super) fn public(config: &Config, composition: &Composition) -> Result<Serve
 }
 
 /// The listener for operators and monitoring.
-pub(super) fn management(config: &Config, composition: &Composition) -> Result<Server, Failure> {
+pub(super) fn management(
+    config: &Config,
+    composition: &Composition,
+    certificates: &Certificates,
+) -> Result<Server, Failure> {
     let (handlers, token_stores) = (
         composition.handlers.clone(),
         Arc::clone(&composition.actors.token_stores),
@@ -67,7 +78,10 @@ pub(super) fn management(config: &Config, composition: &Composition) -> Result<S
         closed: handlers
             .http_metrics()
             .closed_connections(endpoint::Listener::Management),
+        tls: certificates.management.as_ref().map(|served| Arc::clone(&served.tls)),
     };
+    let asks = config.tls.asks_for_client_certificates();
+    let client_certificates = ClientCertificates(limits.tls.clone().filter(|_| asks));
     let app = move || {
         // Bulk issuance shares the token stores of the workers of the public listener.
         let ledger = token_stores
@@ -75,6 +89,7 @@ pub(super) fn management(config: &Config, composition: &Composition) -> Result<S
             .next()
             .map(|handle| LedgerAccess::GroupCommit(GroupCommit(handle.clone())));
         actix_web::App::new()
+            .app_data(Data::new(client_certificates.clone()))
             .configure(|config| {
                 if let Some(ledger) = ledger {
                     config.app_data(Data::new(ledger));
@@ -82,6 +97,7 @@ pub(super) fn management(config: &Config, composition: &Composition) -> Result<S
                 handlers.register(config);
             })
             .wrap(from_fn(compression::compress))
+            .wrap(from_fn(client_certificates::check))
             .wrap(from_fn(hosts::check))
             .wrap(from_fn(middleware::observe::<false>))
             .configure(routes::management)

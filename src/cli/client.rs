@@ -47,6 +47,10 @@ pub enum Command {
         /// Prefix of the client ids.
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = prefix)]
         prefix: String,
+        /// List only clients with a secret that is verified by another product's slow hash: it was not presented yet, or is too weak for a
+        /// fast one.
+        #[arg(long)]
+        slow_secrets: bool,
         #[command(flatten)]
         paging: Paging,
         #[command(flatten)]
@@ -92,6 +96,12 @@ pub struct Create {
     /// Read the secret from stdin.
     #[arg(long, conflicts_with = "secret")]
     secret_stdin: bool,
+    /// Hash of the secret as another product stored it.
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["secret", "secret_stdin"])]
+    secret_hash: Option<String>,
+    /// Scheme of --secret-hash, unless its text begins with a tag that names it.
+    #[arg(long, value_name = "SCHEME", requires = "secret_hash")]
+    secret_hash_scheme: Option<String>,
     #[command(flatten)]
     fields: Fields,
     #[command(flatten)]
@@ -128,7 +138,12 @@ pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
         Command::Export(export) => export::run(config, &export).await,
         Command::Usage(Named { id, json }) => usage::usage(config, &id, json).await,
         Command::Top(top) => usage::top(config, &top).await,
-        Command::List { prefix, paging, json } => list(config, &prefix, &paging, json).await,
+        Command::List {
+            prefix,
+            slow_secrets,
+            paging,
+            json,
+        } => list(config, &prefix, slow_secrets, &paging, json).await,
         Command::Show(named) => show_stored(config, &named).await,
         Command::Update(update) => self::update(config, *update).await,
         Command::Disable(named) => set_disabled(config, &named, true).await,
@@ -147,6 +162,8 @@ async fn create(config: &Config, create: Create) -> Result<(), Failure> {
     let request = ClientRequest {
         client_id: create.id.into(),
         client_secret: secret.into(),
+        client_secret_hash: create.secret_hash.into(),
+        client_secret_hash_scheme: create.secret_hash_scheme.into(),
         ..create.fields.request()?
     };
     // Before a store is created for it; the service checks it again.
@@ -159,7 +176,7 @@ async fn create(config: &Config, create: Create) -> Result<(), Failure> {
         .create(&operator(), &request, direct.deadline())
         .await
         .map_err(|error| flags::failure(error, FLAGS))?;
-    show(&registered.client, Some(&registered.secret), create.json)
+    show(&registered.client, registered.secret.as_deref(), create.json)
 }
 
 fn secret_from_stdin() -> Result<String, Failure> {
@@ -178,11 +195,17 @@ fn prefix(text: &str) -> Result<String, String> {
     }
 }
 
-async fn list(config: &Config, prefix: &str, paging: &Paging, json: Json) -> Result<(), Failure> {
+async fn list(config: &Config, prefix: &str, slow_secrets: bool, paging: &Paging, json: Json) -> Result<(), Failure> {
     let direct = Direct::open(config).await?;
-    let clients = &direct.services.clients;
-    let page = clients.list(prefix, paging.cursor(), paging.limit(), direct.deadline());
-    let page = page.await.map_err(|error| flags::failure(error, FLAGS))?;
+    let (clients, deadline) = (&direct.services.clients, direct.deadline());
+    let page = if slow_secrets {
+        clients
+            .list_slow_secrets(prefix, paging.cursor(), paging.limit(), deadline)
+            .await
+    } else {
+        clients.list(prefix, paging.cursor(), paging.limit(), deadline).await
+    };
+    let page = page.map_err(|error| flags::failure(error, FLAGS))?;
     if json.json {
         return output::json(&PageView::new(&page, |client| ClientView::new(client, None)));
     }

@@ -15,6 +15,7 @@ use crate::config::{Config, embedded};
 use crate::failure::Failure;
 use crate::service::diagnosis::{Check, Diagnosis, Status};
 
+mod certificates;
 mod production;
 mod server;
 
@@ -30,11 +31,12 @@ pub struct Doctor {
 pub async fn run(config: &Config, options: &Doctor) -> Result<(), Failure> {
     let json = options.json;
     let mut checks = vec![configuration(config), files(config)];
+    checks.extend(certificates::check(config));
     let (of_store, opened) = store(config).await;
     checks.extend(of_store);
     checks.extend(redis(config).await);
     checks.extend(fallback_introspection(config).await);
-    checks.extend(server::check(&Management::new(&config.management)));
+    checks.extend(server::check(&Management::of(config)));
     checks.extend(options.production.checks(config, opened.as_ref()).await);
     let failed = checks.iter().filter(|check| check.status == Status::Failed).count();
     if json.json {

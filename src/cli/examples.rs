@@ -11,6 +11,11 @@ pub const EXAMPLES: &[(&str, &str, &str)] = &[
         "migrate --config /etc/oauth2/server.toml",
     ),
     (
+        "migrate-check",
+        "Compare the issuer of today with the new one",
+        "migrate-check --old https://id.example --new https://new.example --clients sample.csv",
+    ),
+    (
         "backup",
         "Copy the database while the server runs",
         "backup /var/backups/oauth2.db",

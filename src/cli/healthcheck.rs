@@ -2,11 +2,9 @@
 
 use super::management::Management;
 use super::output;
-use crate::config::Listener;
 use crate::failure::Failure;
 
-pub fn run(listener: &Listener) -> Result<(), Failure> {
-    let management = Management::new(listener);
+pub fn run(management: &Management) -> Result<(), Failure> {
     let response = management.get("/ready", None).map_err(Failure::Environment)?;
     if response.status != 200 {
         let problem = format!(
@@ -25,6 +23,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::config::Listener;
 
     fn check(response: &'static str) -> Result<(), Failure> {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -36,10 +35,11 @@ mod tests {
             assert!(request[..read].starts_with(b"GET /ready HTTP/1.1\r\n"));
             stream.write_all(response.as_bytes()).unwrap();
         });
-        let result = run(&Listener {
+        let listener = Listener {
             host: "0.0.0.0".to_owned(),
             port,
-        });
+        };
+        let result = run(&Management::new(&listener, false));
         server_thread.join().unwrap();
         result
     }

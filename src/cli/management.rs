@@ -1,13 +1,16 @@
 //! Requests to the management listener of a server on this machine.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
 use ureq::Agent;
 use ureq::http::header::AUTHORIZATION;
+use ureq::tls::{TlsConfig, TlsProvider};
 
-use crate::config::Listener;
+use crate::config::{Config, Listener};
 
 /// Time limit of a request.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -38,19 +41,31 @@ impl Response {
 }
 
 impl Management {
+    /// A client of the management listener of a configuration.
+    pub fn of(config: &Config) -> Self {
+        Self::new(&config.management, config.tls.management.is_some())
+    }
+
     /// A client of this listener; of loopback, if the listener's address is unspecified.
-    pub fn new(listener: &Listener) -> Self {
+    pub fn new(listener: &Listener, is_tls: bool) -> Self {
+        // The address is this machine's, which its certificate need not name. Who can listen there could read a request without TLS, too.
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
+            .disable_verification(true);
         let config = Agent::config_builder()
             .timeout_global(Some(LIMIT))
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
+            .tls_config(tls.build())
             .user_agent(concat!("oauth2_server/", env!("CARGO_PKG_VERSION")));
         let address = address(listener);
+        let scheme = if is_tls { "https" } else { "http" };
         Self {
             agent: config.build().into(),
             address,
-            base: format!("http://{address}"),
+            base: format!("{scheme}://{address}"),
         }
     }
 

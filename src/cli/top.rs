@@ -38,7 +38,7 @@ pub struct Top {
 }
 
 pub fn run(config: &Config, options: &Top) -> Result<(), Failure> {
-    let management = Management::new(&config.management);
+    let management = Management::of(config);
     let token = operator_token(config)?;
     let (mut before, mut scraped_at) = (scrape(&management)?, Instant::now());
     let mut shown = 0;

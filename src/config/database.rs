@@ -7,7 +7,7 @@ use oauth2_store::{Location, Pooler, ReadReplica, StoreOptions, check_url, clien
 
 use super::key::Fallback::{Derived, Value};
 use super::key::{Key, Secrecy, key};
-use super::parse::{duration, number};
+use super::parse::{duration, file_path, number};
 use super::values::Values;
 
 /// The database URL.
@@ -133,13 +133,7 @@ impl Database {
         let location = values.get(&URL, |text| parse_url(text, directory));
         let max = values.get(&MAX_CONNECTIONS, |text| number(text, 2, 10_000));
         let min = values.get(&MIN_CONNECTIONS, |text| number(text, 0, 10_000));
-        let password = values.optional(&PASSWORD_FILE, |text| {
-            if text.is_empty() {
-                Err("must be the path of a file".to_owned())
-            } else {
-                Ok(directory.join(text))
-            }
-        });
+        let password = values.optional(&PASSWORD_FILE, |text| file_path(text, directory));
         if let Some(Location::Postgres(url)) = &location
             && let Some(key) = client_key_file(url)
         {

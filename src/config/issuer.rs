@@ -18,7 +18,7 @@ const ISSUER: Key = key(
 pub(super) const KEYS: &[Key] = &[ISSUER];
 
 /// Reads the issuer, or derives it from a public listener on loopback.
-pub(super) fn read(values: &mut Values, listener: Option<&Listener>) -> Option<String> {
+pub(super) fn read(values: &mut Values, listener: Option<&Listener>, is_tls: bool) -> Option<String> {
     if let Some(issuer) = values.optional(&ISSUER, parse)? {
         return Some(issuer);
     }
@@ -31,7 +31,8 @@ pub(super) fn read(values: &mut Values, listener: Option<&Listener>) -> Option<S
         values.fail(&ISSUER, &problem);
         return None;
     }
-    let issuer = format!("http://{}", listener.authority());
+    let scheme = if is_tls { "https" } else { "http" };
+    let issuer = format!("{scheme}://{}", listener.authority());
     values.set_derived(&ISSUER, issuer.clone());
     Some(issuer)
 }

@@ -1,6 +1,7 @@
 //! Parsers that several sections use. An error is a clause that follows the name of the key: "must be …".
 
 use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -13,6 +14,14 @@ where
         Ok(number) if number >= min && number <= max => Ok(number),
         _ => Err(format!("must be a whole number from {min} to {max}")),
     }
+}
+
+/// The path of a file, relative to `directory`.
+pub fn file_path(text: &str, directory: &Path) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        return Err("must be the path of a file".to_owned());
+    }
+    Ok(directory.join(text))
 }
 
 /// Seconds from 0 to `max_seconds`, fractions allowed, optionally with the unit `s` or `ms`.

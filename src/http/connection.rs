@@ -1,16 +1,26 @@
 //! Connections beneath HTTP: each phase of one has a deadline, and offers to upgrade are removed from requests.
 //!
+//! A listener with TLS also serves HTTP/2, with `hyper`: `actix-http` neither bounds the requests of such a connection nor ends it when
+//! the server stops.
+//!
 //! `actix-http` bounds the first head of a connection and its idle time. It bounds neither later heads, nor the rest of a body that
 //! no handler reads, nor a client that does not read. So this module serves `actix-http` on a stream of its own:
 //!
 //! - [`framing`]: follows where requests begin and end in the bytes that were read.
-//! - [`stream`]: the socket; tells [`watch`] what it reads and writes.
+//! - [`socket`]: a socket with or without TLS.
+//! - [`stream`]: the bytes beneath HTTP; reports to [`watch`] what it reads and writes.
 //! - [`watch`]: the phase of a connection and its deadline; which connection gives way when there are too many.
+//! - [`http2`]: HTTP/2, and [`requests`], which reports its requests in flight to [`watch`].
+//! - [`tls`]: the handshake.
 //! - [`serve`]: the server over all of it.
 
 pub mod framing;
+pub mod http2;
+pub mod requests;
 pub mod serve;
+pub mod socket;
 pub mod stream;
+pub mod tls;
 pub mod watch;
 
 use std::time::Duration;
@@ -34,7 +44,7 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 /// How long it may wait until the client reads all of it.
 const WRITE_LIMIT: Duration = Duration::from_mins(1);
 
-/// Why a connection was closed by a deadline, or for another connection.
+/// Why the server closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Closed {
@@ -44,6 +54,10 @@ pub enum Closed {
     Body,
     /// The client did not read.
     Write,
+    /// The TLS handshake failed or did not end.
+    Handshake,
+    /// The client cancelled too many requests.
+    Cancelled,
     /// No request came.
     Idle,
     /// There were too many connections, and no other was idle or waiting for its client for longer.

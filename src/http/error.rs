@@ -32,6 +32,8 @@ pub enum Failure {
     SlashAtEnd(&'static str),
     /// The management listener does not answer for the host of the request.
     UnknownHost,
+    /// The management listener asks for a client certificate, and the connection has none.
+    NoClientCertificate,
     /// The URL takes other methods: these.
     MethodNotAllowed(String),
     /// A handler panicked.
@@ -117,6 +119,12 @@ impl Failure {
                 R::UnknownHost,
                 "the host of this request is not one of this listener; use its address, or add the name to \
                  OAUTH2_MANAGEMENT_HOSTS",
+            ),
+            Self::NoClientCertificate => Row::rejected(
+                S::FORBIDDEN,
+                "access_denied",
+                R::NoClientCertificate,
+                "this listener needs a client certificate of an authority in OAUTH2_MANAGEMENT_TLS_CLIENT_CA_FILE",
             ),
             Self::MethodNotAllowed(_) => Row::rejected(
                 S::METHOD_NOT_ALLOWED,
@@ -344,6 +352,7 @@ mod tests {
             Failure::NoSuchUrl,
             Failure::SlashAtEnd("/health"),
             Failure::UnknownHost,
+            Failure::NoClientCertificate,
             Failure::MethodNotAllowed(String::new()),
             Failure::Panicked,
             OAuthError::INVALID_CLIENT.into(),

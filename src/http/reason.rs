@@ -32,6 +32,8 @@ pub enum RejectReason {
     NotFound,
     /// The management listener does not answer for the host.
     UnknownHost,
+    /// The management listener asks for a client certificate.
+    NoClientCertificate,
     /// The URL takes other methods.
     MethodNotAllowed,
     /// No valid bearer token.
@@ -131,7 +133,7 @@ impl Reason for RejectReason {
             Self::InvalidClientMetadata | Self::Conflict => &[Admin],
             Self::TooLarge | Self::SlowBody => &[Token, Introspection, Revocation, Admin],
             Self::NotFound | Self::Unauthorized | Self::Forbidden => &[Admin, Other],
-            Self::UnknownHost => &[Admin, Ops, Other],
+            Self::UnknownHost | Self::NoClientCertificate => &[Admin, Ops, Other],
             Self::MethodNotAllowed => &[Other],
             Self::AuthFailures => STORE,
         }

@@ -9,6 +9,7 @@ use super::form::Form;
 pub mod client_secret;
 pub mod client_secret_basic;
 pub mod client_secret_post;
+pub mod foreign_hash;
 
 use client_secret::ClientSecret;
 use client_secret_basic::{Authorization, Presented};

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use oauth2_actors::audit_writer::{Failures, Rejection, RejectionKind, Source};
 use oauth2_actors::directory::Directory;
@@ -14,7 +15,16 @@ use serde_json::json;
 use super::buckets::Buckets;
 use super::error::{Limit, LimitExceeded, Result, ServiceError};
 use crate::protocol::client_auth::Credentials;
+use crate::protocol::client_auth::client_secret::ClientSecret;
 use crate::protocol::error::OAuthError;
+
+pub mod foreign_secrets;
+mod pool;
+
+use foreign_secrets::{Attempt, ForeignSecrets};
+
+/// How long a request waits for slow verifications: it must be answered within a second.
+const SLOW_LIMIT: Duration = Duration::from_millis(800);
 
 /// The use case of client authentication.
 #[derive(Debug)]
@@ -29,14 +39,15 @@ pub struct Authenticate {
     pub failures: Arc<Failures>,
     /// The store's clock.
     pub clock: Arc<StoreClock>,
+    /// Verifies secrets by hashes of other products.
+    pub foreign: ForeignSecrets,
     /// Metrics.
     pub instruments: Arc<Instruments>,
 }
 
 impl Authenticate {
-    /// Authenticates a client. `address` is asked only after a failure. Other methods than a secret may wait for I/O, so this is
-    /// asynchronous.
-    #[expect(clippy::unused_async, reason = "assertions and certificates will wait for I/O")]
+    /// Authenticates a client. `address` is asked only if no fast hash matches. A client of which another product's hash is stored may
+    /// wait for its verification: at most [`SLOW_LIMIT`].
     pub async fn client(&self, credentials: &Credentials<'_>, address: impl FnOnce() -> IpAddr) -> Result<Arc<Client>> {
         let mut span = spans::child("authenticate client");
         let (mut authenticated, mut client_id) = (None, "");
@@ -61,10 +72,56 @@ impl Authenticate {
                 Err(ServiceError::Stale)
             }
             None => {
-                span.fail("invalid_client");
-                Err(self.failed(client_id, address()))
+                let address = address();
+                match self.by_foreign_hash(credentials, address).await {
+                    Ok(Some(client)) => {
+                        span.set_with("oauth2.client_id", || client.client_id.to_string());
+                        Ok(client)
+                    }
+                    Ok(None) => {
+                        span.fail("invalid_client");
+                        Err(self.failed(client_id, address))
+                    }
+                    Err(error) => {
+                        span.fail("foreign_hash");
+                        Err(error)
+                    }
+                }
             }
         }
+    }
+
+    /// The client whose secret matches a hash of another product.
+    async fn by_foreign_hash(&self, credentials: &Credentials<'_>, address: IpAddr) -> Result<Option<Arc<Client>>> {
+        let deadline = Instant::now() + SLOW_LIMIT;
+        for secret in credentials.secrets() {
+            let Some(client) = self.directory.client(&secret.client_id) else {
+                continue;
+            };
+            // A right secret that was verified before is not rejected for the failures of others. One that was not waits for its turn.
+            let is_over_limit =
+                || self.mode == Mode::Enforce && self.buckets.are_failures_exhausted(&client.client_id, address);
+            for hash in secret.foreign_hashes(&client, self.now()) {
+                let attempt = Attempt {
+                    client_id: &client.client_id,
+                    hash,
+                    presented: secret.expose(),
+                };
+                if self.foreign.verify(attempt, is_over_limit, deadline).await?
+                    && let Some(client) = self.still_has(&client.client_id, secret, &hash.id)
+                {
+                    return Ok(Some(client));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The client as it is after a wait, if it still has the secret: by the hash with this id, or by the one that replaced it.
+    fn still_has(&self, client_id: &str, secret: &ClientSecret<'_>, hash: &[u8; 32]) -> Option<Arc<Client>> {
+        let (client, now) = (self.directory.client(client_id)?, self.now());
+        let has_hash = secret.foreign_hashes(&client, now).any(|known| known.id == *hash);
+        (has_hash || secret.matches(Some(&client), now)).then_some(client)
     }
 
     /// Counts a failure and rejects what exceeds the bucket. The secret was compared before: a right one is never rejected, so

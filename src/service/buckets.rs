@@ -46,6 +46,11 @@ impl Buckets {
         self.published.load().record_failure(client_id, address)
     }
 
+    /// Whether one more failed authentication of a client would exceed the limit. Counts nothing.
+    pub fn are_failures_exhausted(&self, client_id: &str, address: IpAddr) -> bool {
+        self.published.load().are_failures_exhausted(client_id, address)
+    }
+
     /// As [`Self::record_failure`], of a caller of the admin API.
     pub fn record_operator_failure(&self, client_id: Option<&str>, address: IpAddr) -> Option<Duration> {
         self.published.load().record_operator_failure(client_id, address)

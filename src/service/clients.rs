@@ -18,8 +18,11 @@ pub mod apply;
 pub mod changes;
 pub mod checks;
 pub mod field;
+mod foreign_hashes;
+pub mod from;
 mod hash_schemes;
 pub mod import;
+pub mod import_notes;
 pub mod metadata;
 pub mod policy;
 pub mod precondition;
@@ -98,6 +101,28 @@ impl Clients {
                 store.list_clients(&prefix, after.as_deref(), limit).await
             })
             .await?;
+        page.next = page.next.map(|next| cursor::encode(cursor::CLIENTS, &next));
+        Ok(page)
+    }
+
+    /// A page of the clients with a valid secret of which only another product's hash is known: it was not presented yet, or is too weak to be
+    /// stored as a fast hash. Else as [`Self::list`].
+    pub async fn list_slow_secrets(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Page<Client>> {
+        checks::prefix(prefix)?;
+        let after = after.map(|after| cursor::decode(cursor::CLIENTS, after)).transpose()?;
+        let (prefix, now) = (prefix.to_owned(), self.now().await?);
+        let verb = move |store: oauth2_store::Store| async move {
+            store
+                .list_clients_with_foreign_hashes(&prefix, after.as_deref(), limit, now)
+                .await
+        };
+        let mut page = self.store.call(deadline, verb).await?;
         page.next = page.next.map(|next| cursor::encode(cursor::CLIENTS, &next));
         Ok(page)
     }

@@ -6,6 +6,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::protocol::client_auth::foreign_hash::Scheme;
+
 macro_rules! schemas {
     ($($(#[$meta:meta])* $name:ident: $schema:expr;)+) => {
         $($(#[$meta])*
@@ -31,6 +33,8 @@ schemas! {
     KeyDocument: names(model::KeyDocument::ALL.iter().map(|value| value.as_str()));
     /// Whether tokens are recorded.
     Ledger: names(model::Ledger::ALL.iter().map(|value| value.as_str()));
+    /// A scheme of hashes of secrets.
+    HashScheme: names(Scheme::all().map(Scheme::as_str));
     /// Whether a limit is enforced.
     Mode: names(model::Mode::ALL.iter().map(|value| value.as_str()));
     /// A signature algorithm of JWTs.

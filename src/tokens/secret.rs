@@ -38,6 +38,42 @@ pub fn hash(secret: impl AsRef<[u8]>) -> [u8; 32] {
     hash
 }
 
+/// The strength from which a fast hash protects a secret, bits.
+pub const STRONG_BITS: u32 = 128;
+
+/// Whether a fast hash protects a secret that somebody else chose: by its length and characters it has [`STRONG_BITS`].
+pub fn is_strong(secret: &str) -> bool {
+    strength_bits(secret) >= STRONG_BITS
+}
+
+/// The strength of a secret whose characters were drawn from the smallest of these alphabets that has them all: digits; hexadecimal digits of
+/// one case; letters of one case; these with digits; letters; letters and digits; base64; printable ASCII. Hyphens between hexadecimal
+/// digits, as in a UUID, add nothing. Other bytes count as printable ones. Whether it was drawn at random is not known.
+fn strength_bits(secret: &str) -> u32 {
+    let has = |class: fn(&u8) -> bool| secret.bytes().any(|byte| class(&byte));
+    let all = |class: fn(&u8) -> bool| secret.bytes().all(|byte| class(&byte));
+    let (digits, lower, upper) = (
+        has(u8::is_ascii_digit),
+        has(u8::is_ascii_lowercase),
+        has(u8::is_ascii_uppercase),
+    );
+    let is_hexadecimal = digits && !(lower && upper) && all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
+    let hyphens = secret.bytes().filter(|byte| *byte == b'-').count();
+    let (length, alphabet) = if all(u8::is_ascii_digit) {
+        (secret.len(), 10)
+    } else if is_hexadecimal {
+        (secret.len() - hyphens, 16)
+    } else if all(u8::is_ascii_alphanumeric) {
+        let letters = 26 * (u32::from(lower) + u32::from(upper));
+        (secret.len(), letters + 10 * u32::from(digits))
+    } else if all(|byte| byte.is_ascii_alphanumeric() || b"-_+/=".contains(byte)) {
+        (secret.len(), 64)
+    } else {
+        (secret.len(), 95)
+    };
+    (length as f64 * f64::from(alphabet).log2()) as u32
+}
+
 /// Names a secret by its hash, in the audit log: 8 hexadecimal digits that tell the secrets of a client apart, and from which neither
 /// the secret nor the hash follows.
 pub fn fingerprint(hash: &[u8; 32]) -> String {
@@ -62,6 +98,26 @@ mod tests {
         assert_eq!(secret.len(), 7 + 48);
         assert_eq!(crc32fast::hash(&body[..32]).to_be_bytes(), body[32..]);
         assert_ne!(secret, generate_client_secret().unwrap());
+    }
+
+    #[test]
+    fn strength_follows_from_length_and_alphabet() {
+        for (secret, bits) in [
+            ("", 0),
+            ("0123456789", 33),
+            ("0123456789abcdef0123456789abcdef", 128),
+            ("550e8400-e29b-41d4-a716-446655440000", 128),
+            ("550E8400-e29b-41d4-a716-446655440000", 216),
+            ("abcdefghijklmnopqrstuvwxyz", 122),
+            ("k3yk3yk3yk3yk3yk3yk3y", 108),
+            ("Xy7Xy7Xy7Xy7Xy7Xy7Xy7X", 130),
+            ("Xy7-Xy7_Xy7-Xy7_Xy7-Xy", 132),
+            ("a secret of 19 char", 124),
+            ("a secret of 20 chars", 131),
+        ] {
+            assert_eq!(strength_bits(secret), bits, "{secret}");
+            assert_eq!(is_strong(secret), bits >= 128, "{secret}");
+        }
     }
 
     #[test]

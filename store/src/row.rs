@@ -8,8 +8,8 @@ use uuid::Uuid;
 use crate::error::{Result, StoreError};
 use crate::model::token::uuid_v7_ms;
 use crate::model::{
-    Change, Group, GroupLimits, LeaseGrant, LeaseRequest, MAX_TOKEN_LIFETIME, Revocation, RevocationTarget,
-    TokenFormat, Usage, Window,
+    Change, ClientSecret, ForeignHash, Group, GroupLimits, LeaseGrant, LeaseRequest, MAX_TOKEN_LIFETIME, ReplacedHash,
+    Revocation, RevocationTarget, SecretHash, SecretVerifier, TokenFormat, Usage, Window,
 };
 
 /// Seconds that a token or revocation row is kept after its expiry, to tolerate clocks that are off by less.
@@ -56,6 +56,44 @@ pub(super) fn hash(bytes: &[u8]) -> Result<[u8; 32]> {
     bytes
         .try_into()
         .map_err(|_| StoreError::Corrupt(format!("a hash has {} bytes instead of 32", bytes.len())))
+}
+
+/// A row of a client's secrets.
+pub(super) struct SecretRow<'a> {
+    pub(super) hash: &'a [u8],
+    pub(super) foreign_hash: Option<&'a str>,
+    pub(super) imported_as: Option<&'a [u8]>,
+    pub(super) expires_at: Option<i64>,
+}
+
+impl SecretRow<'_> {
+    pub(super) fn read(&self) -> Result<ClientSecret> {
+        let hash = hash(self.hash)?;
+        let verifier = match (self.foreign_hash, self.imported_as) {
+            (Some(text), _) => SecretVerifier::Foreign(Box::new(ForeignHash {
+                id: hash,
+                text: text.into(),
+            })),
+            (None, Some(id)) => SecretVerifier::Replaced(Box::new(ReplacedHash {
+                hash,
+                id: self::hash(id)?,
+            })),
+            (None, None) => SecretVerifier::Fast(hash),
+        };
+        Ok(ClientSecret {
+            verifier,
+            expires_at: self.expires_at,
+        })
+    }
+}
+
+/// The columns `hash`, `foreign_hash` and `imported_as` of a secret.
+pub(super) fn secret_columns(verifier: &SecretVerifier) -> (&SecretHash, Option<&str>, Option<&SecretHash>) {
+    match verifier {
+        SecretVerifier::Fast(hash) => (hash, None, None),
+        SecretVerifier::Foreign(foreign) => (&foreign.id, Some(&foreign.text), None),
+        SecretVerifier::Replaced(replaced) => (&replaced.hash, None, Some(&replaced.id)),
+    }
 }
 
 /// The range of possible expiries (exclusive, inclusive) of a token with this id, given the maximum token lifetime. After the clock was

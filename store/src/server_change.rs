@@ -1,29 +1,25 @@
-//! When the store went over to another server, such as a promoted standby.
+//! When the store went over to another host of its URL, such as a promoted standby.
 //!
-//! What was read from the server before may lack what it acknowledged last: nobody may answer from it once the new server responds.
+//! What was read from the host before may lack what it acknowledged last: nobody may answer from it once the new one responds.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
-static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-/// The last change of the server; clones share it. An embedded store never changes it.
+/// The last change of the host; clones share it. An embedded store never changes it.
 #[derive(Debug, Clone, Default)]
 pub struct ServerChange {
-    /// Nanoseconds since `START`, plus one; 0 = never.
-    at: Arc<AtomicU64>,
+    at: Arc<ArcSwapOption<Instant>>,
     changed: Arc<watch::Sender<()>>,
 }
 
 impl ServerChange {
     /// Time since the last change; `None` before the first.
     pub fn age_at(&self, now: Instant) -> Option<Duration> {
-        let ns = self.at.load(Ordering::Acquire).checked_sub(1)?;
-        let since_start = now.saturating_duration_since(*START);
-        Some(since_start.saturating_sub(Duration::from_nanos(ns)))
+        let at = self.at.load();
+        at.as_deref().map(|at| now.saturating_duration_since(*at))
     }
 
     /// Receives each change from now on.
@@ -31,10 +27,9 @@ impl ServerChange {
         self.changed.subscribe()
     }
 
-    /// Records a change, before the connection to the new server is used.
+    /// Records a change, before the connection to the new host is used.
     pub fn record(&self) {
-        let ns = START.elapsed().as_nanos() as u64 + 1;
-        self.at.fetch_max(ns, Ordering::AcqRel);
+        self.at.store(Some(Arc::new(Instant::now())));
         self.changed.send_replace(());
     }
 }

@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod checkpoint;
 mod client_rows;
+mod client_secrets;
 mod clients;
 mod connection;
 mod failure;

@@ -25,6 +25,8 @@ mod client_owners;
 mod clients;
 #[path = "store/fixture.rs"]
 mod fixture;
+#[path = "store/foreign_hashes.rs"]
+mod foreign_hashes;
 #[path = "store/groups.rs"]
 mod groups;
 #[path = "store/id_clock.rs"]

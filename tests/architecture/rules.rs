@@ -47,6 +47,7 @@ const BACKEND: &[&str] = &[
     "replica",
     "reports",
     "row",
+    "server_change",
     "write_health",
 ];
 
@@ -61,6 +62,7 @@ pub const STORE: &[Row] = &[
             "options",
             "replica",
             "reports",
+            "server_change",
             "store",
             "write_health",
         ],
@@ -70,6 +72,7 @@ pub const STORE: &[Row] = &[
     ("options", &[]),
     ("replica", &[]),
     ("reports", &[]),
+    ("server_change", &[]),
     ("write_health", &["error"]),
     ("columns", &["error"]),
     ("row", &["error", "model"]),
@@ -87,6 +90,7 @@ pub const STORE: &[Row] = &[
             "replica",
             "reports",
             "row",
+            "server_change",
             "sqlite",
             "write_health",
         ],

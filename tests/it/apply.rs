@@ -66,8 +66,8 @@ fn shown(setup: &Setup, id: &str) -> Value {
 }
 
 /// The rows of the audit log, newest first.
-fn audit(setup: &Setup) -> Vec<Value> {
-    let list = setup.json(&["audit", "list", "--limit", "1000", "--json"]);
+async fn audit(setup: &Setup) -> Vec<Value> {
+    let list = setup.audit(&["--limit", "1000"]).await;
     list["items"].as_array().unwrap().clone()
 }
 
@@ -101,10 +101,10 @@ async fn files_create_change_and_keep_clients(kind: Kind) {
         "the default of its kind"
     );
 
-    let rows = audit(&setup).len();
+    let rows = audit(&setup).await.len();
     let again = applied(&setup, &["-f", &file]);
     assert_eq!(counts(&again), [0, 0, 0, 2, 0]);
-    assert_eq!(audit(&setup).len(), rows, "an unchanged client has no row");
+    assert_eq!(audit(&setup).await.len(), rows, "an unchanged client has no row");
 
     // What the file leaves out gets the default, except what a person did in an emergency.
     assert_eq!(setup.run(&["client", "disable", "ci"]).code, 0);
@@ -133,7 +133,7 @@ async fn files_create_change_and_keep_clients(kind: Kind) {
         (&ci["scope"], &ci["rate_limits"], &ci["disabled"]),
         (&json!("read"), &json!({}), &json!(true))
     );
-    let newest = &audit(&setup)[0];
+    let newest = &audit(&setup).await[0];
     assert_eq!(
         (&newest["action"], &newest["target_id"]),
         (&json!("client.update"), &json!("ci"))
@@ -147,7 +147,7 @@ async fn dry_run_shows_every_change_and_writes_nothing(kind: Kind) {
     let setup = migrated(kind).await;
     let file = write(&setup, "clients.yaml", TWO);
     applied(&setup, &["-f", &file]);
-    let rows = audit(&setup);
+    let rows = audit(&setup).await;
     let before = setup
         .run(&["client", "export", "--format", "jsonl", "--with-secret-hashes"])
         .stdout;
@@ -184,10 +184,10 @@ async fn dry_run_shows_every_change_and_writes_nothing(kind: Kind) {
     let after = setup
         .run(&["client", "export", "--format", "jsonl", "--with-secret-hashes"])
         .stdout;
-    assert_eq!((before, rows), (after, audit(&setup)));
+    assert_eq!((before, rows), (after, audit(&setup).await));
     let bad = write(&setup, "bad.yaml", "owner: x\nclients: [{client_id: b, scope: 7}]\n");
     assert_eq!(apply(&setup, &["-f", &bad, "--dry-run"]).code, 2);
-    assert_eq!(audit(&setup).len(), 2, "a dry run requests no change");
+    assert_eq!(audit(&setup).await.len(), 2, "a dry run requests no change");
 
     let file = write(&setup, "clients.yaml", TWO);
     let unchanged = apply(&setup, &["-f", &file, "--prune", "--dry-run", "--exit-code"]);
@@ -221,7 +221,7 @@ async fn prune_deletes_clients_of_the_owner_only(kind: Kind) {
     assert_eq!(counts(&pruned), [0, 0, 1, 1, 0]);
     assert_eq!(pruned["clients"][1]["client_id"], "api");
     assert!(!exists(&setup, "api"));
-    assert_eq!(audit(&setup)[0]["action"], "client.delete");
+    assert_eq!(audit(&setup).await[0]["action"], "client.delete");
     for id in ["ci", "by-hand", "other-ci", "other-api"] {
         assert!(exists(&setup, id), "{id}");
     }

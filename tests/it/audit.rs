@@ -109,7 +109,7 @@ async fn changes_are_filtered_by_time_client_and_kind(kind: Kind) {
         }
     }
     assert_eq!(Value::from(pages), whole["items"]);
-    let printed = server.setup.json(&["audit", "list", "--client", "ci", "--json"]);
+    let printed = server.setup.audit(&["--client", "ci"]).await;
     assert_eq!(printed["items"], of_client["items"]);
 
     for (query, word) in [

@@ -220,9 +220,7 @@ async fn cli_tokens_are_recorded_before_they_are_written(kind: Kind) {
         .setup
         .json(&["token", "issue", "--client", "ci", "--format", "json", "--out", "-"]);
     assert!(line["jti"].is_string() && line["expires_at"].is_number());
-    let audited = server
-        .setup
-        .json(&["audit", "list", "--client", "ci", "--kind", "token.issue", "--json"]);
+    let audited = server.setup.audit(&["--client", "ci", "--kind", "token.issue"]).await;
     let counts: Vec<_> = audited["items"]
         .as_array()
         .unwrap()

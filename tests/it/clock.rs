@@ -293,9 +293,7 @@ async fn cut_off_ahead_of_every_id_is_corrected(kind: Kind) {
     assert_eq!(none.status(), StatusCode::NOT_FOUND);
     let invalid = server.admin(Method::POST, "/cutoffs/x/correct").send().await.unwrap();
     assert_eq!(invalid.status(), StatusCode::BAD_REQUEST);
-    let audited = server
-        .setup
-        .json(&["audit", "list", "--kind", "revocation.correct", "--json"]);
+    let audited = server.setup.audit(&["--kind", "revocation.correct"]).await;
     assert_eq!(audited["items"][0]["detail"]["from_ms"], json!(cutoff_ms), "{audited}");
     assert_eq!(audited["items"][0]["target_id"], json!(client.id));
 

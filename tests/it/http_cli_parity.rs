@@ -41,8 +41,8 @@ fn run(server: &Server, arguments: &[&str]) -> String {
 }
 
 /// The audit rows of these actors, oldest first, as pairs of action and detail.
-fn audited(server: &Server, is_by: fn(&str) -> bool) -> Vec<(String, Value)> {
-    let page = server.setup.json(&["audit", "list", "--limit", "1000", "--json"]);
+async fn audited(server: &Server, is_by: fn(&str) -> bool) -> Vec<(String, Value)> {
+    let page = server.setup.audit(&["--limit", "1000"]).await;
     let rows = page["items"].as_array().unwrap().iter().rev();
     rows.filter(|row| is_by(row["actor"].as_str().unwrap()))
         .map(|row| (row["action"].as_str().unwrap().to_owned(), row["detail"].clone()))
@@ -143,8 +143,8 @@ async fn audit_rows_are_the_same_from_http_and_the_command_line(kind: Kind) {
     run(&server, &["client", "delete", "one"]);
 
     let (http, cli) = (
-        audited(&server, |actor| actor == "admin"),
-        audited(&server, |actor| actor.starts_with("cli:")),
+        audited(&server, |actor| actor == "admin").await,
+        audited(&server, |actor| actor.starts_with("cli:")).await,
     );
     assert_eq!(http.len(), 13, "{http:?}");
     let both = |rows: &[(String, Value)]| rows.iter().map(comparable).collect::<Vec<_>>();
@@ -184,15 +184,15 @@ async fn audit_rows_of_an_import_name_each_changed_field(kind: Kind) {
         let output = server.setup.run_with_input(&arguments, &text(scope));
         assert_eq!(output.code, 0, "{}", output.stderr);
     }
-    let imports = |is_by: fn(&str) -> bool| {
-        let rows = audited(&server, is_by).into_iter();
+    let imports = async |is_by: fn(&str) -> bool| {
+        let rows = audited(&server, is_by).await.into_iter();
         rows.filter(|(action, _)| action == "client.import").collect::<Vec<_>>()
     };
-    let http = imports(|actor| actor == "admin");
+    let http = imports(|actor| actor == "admin").await;
     assert_eq!(http.len(), 2);
     assert_eq!(http[0].1["changes"]["scope"], json!({"old": null, "new": "a"}));
     assert_eq!(http[1].1["changes"], json!({"scope": {"old": "a", "new": "b"}}));
-    let cli = imports(|actor| actor.starts_with("cli:"));
+    let cli = imports(|actor| actor.starts_with("cli:")).await;
     let both = |rows: &[(String, Value)]| rows.iter().map(comparable).collect::<Vec<_>>();
     assert_eq!(both(&http), both(&cli));
 }

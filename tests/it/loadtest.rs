@@ -2,7 +2,7 @@
 
 mod adapters;
 mod comparison;
-mod comparison_harness;
+pub(crate) mod comparison_harness;
 mod external;
 mod harness;
 mod limits;

@@ -10,19 +10,21 @@ pub mod limits;
 pub mod process;
 mod row;
 pub mod store;
+pub mod tls;
 pub mod tokens;
 
 pub(super) use row::NAMESPACE;
 pub use row::{Kind, LabelSet, Metric, SECONDS, Stability, Stores, Values, counter, gauge, histogram};
 
 /// The sections of the page that follow the one about requests: titles and rows.
-pub const SECTIONS: [(&str, &[Metric]); 7] = [
+pub const SECTIONS: [(&str, &[Metric]); 8] = [
     ("limits", limits::ALL),
     ("tokens", tokens::ALL),
     ("keys", keys::ALL),
     ("store", store::ALL),
     ("actors", actors::ALL),
     ("bus", bus::ALL),
+    ("tls", tls::ALL),
     ("process", process::ALL),
 ];
 

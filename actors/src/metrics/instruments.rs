@@ -9,6 +9,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Histogram, Meter};
 
 use super::catalogue::{limits, tokens};
+use super::foreign_check::ForeignCheck;
 use super::labels::{ByLabel, bind};
 use super::operators::OperatorRejection;
 use oauth2_store::model::{self, Decision, GrantType, RevocationTarget, TokenFormat};
@@ -39,6 +40,8 @@ pub struct Instruments {
     reused: BoundCounter<u64>,
     folded: BoundCounter<u64>,
     operator_rejections: ByLabel<OperatorRejection>,
+    foreign_checks: ByLabel<ForeignCheck>,
+    secrets_replaced: BoundCounter<u64>,
     batch_size: BoundHistogram<f64>,
     commit_duration: BoundHistogram<f64>,
     signing: Arc<SigningTime>,
@@ -119,6 +122,8 @@ impl Instruments {
             reused: bind(&tokens::REUSED.counter(meter), &[]),
             folded: bind(&limits::AUDIT_FOLDED.counter(meter), &[]),
             operator_rejections: ByLabel::new(&limits::OPERATOR_REJECTIONS.counter(meter), "reason", &[]),
+            foreign_checks: ByLabel::new(&limits::FOREIGN_CHECKS.counter(meter), "outcome", &[]),
+            secrets_replaced: bind(&limits::SECRETS_REPLACED.counter(meter), &[]),
             auth_failures: limits::AUTH_FAILURE_DECISIONS.map(|decision| bind(&failures, &[("decision", decision)])),
             batch_size: by_store(tokens::BATCH_SIZE.histogram(meter)),
             commit_duration: by_store(tokens::COMMIT_DURATION.histogram(meter)),
@@ -182,6 +187,16 @@ impl Instruments {
     /// Counts a request to the admin API of a caller that is no operator.
     pub fn operator_rejected(&self, reason: OperatorRejection) {
         self.operator_rejections.of(reason).add(1);
+    }
+
+    /// Counts a comparison of a secret with the hash of another product.
+    pub fn foreign_check(&self, check: ForeignCheck) {
+        self.foreign_checks.of(check).add(1);
+    }
+
+    /// Counts a hash of another product that was replaced.
+    pub fn secret_replaced(&self) {
+        self.secrets_replaced.add(1);
     }
 
     /// Counts a token response that reused an earlier token.

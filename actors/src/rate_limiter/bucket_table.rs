@@ -10,7 +10,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use governor::nanos::Nanos;
 use governor::state::StateStore;
@@ -88,6 +88,19 @@ impl BucketTable {
         }
     }
 
+    /// The time until a bucket is full again; `None` if it is not in the table.
+    pub(super) fn time_until_full(&self, key: u64) -> Option<Duration> {
+        let row = self.row_of(key);
+        let _held = self.lock(row);
+        let slot = Self::slots(row).find(|slot| self.key_at(*slot) == key)?;
+        Some(Duration::from_nanos(self.full_at(slot).saturating_sub(self.now())))
+    }
+
+    fn row_of(&self, key: u64) -> usize {
+        // The high bits choose the row: the lowest bit is set in every key.
+        ((u128::from(key) * self.rows() as u128) >> 64) as usize
+    }
+
     fn rows(&self) -> usize {
         self.words.len() / (SLOTS_PER_ROW * 2)
     }
@@ -135,8 +148,7 @@ impl BucketTable {
         key: u64,
         decide: impl Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     ) -> Result<T, E> {
-        // The high bits choose the row: the lowest bit is set in every key.
-        let row = ((u128::from(key) * self.rows() as u128) >> 64) as usize;
+        let row = self.row_of(key);
         let _held = self.lock(row);
         let own = Self::slots(row).find(|slot| self.key_at(*slot) == key);
         let known = own.map(|slot| Nanos::from(self.full_at(slot)));

@@ -34,6 +34,8 @@ type Clients = Governor<u64, DashMapStateStore<u64>, DefaultClock, StateInformat
 pub struct Limits {
     failures: Governor<u64, SharedTable, DefaultClock>,
     failure_burst: NonZeroU32,
+    /// The time in which a bucket of failures gains one.
+    failure_interval: Duration,
     table: Arc<BucketTable>,
     clients: DashMap<Rate, Arc<Clients>>,
     hasher: RandomState,
@@ -69,6 +71,7 @@ impl Limits {
                 DefaultClock::default(),
             ),
             failure_burst: options.rate.burst(),
+            failure_interval: quota(options.rate).replenish_interval(),
             table,
             clients: DashMap::new(),
             hasher: RandomState::new(),
@@ -83,15 +86,26 @@ impl Limits {
         self.failed(BucketTable::key(&self.hasher, (client_id, network(address))))
     }
 
+    /// Whether one more failure of `client_id` from `address` would exceed the rate. Counts nothing.
+    pub fn are_failures_exhausted(&self, client_id: &str, address: IpAddr) -> bool {
+        let key = BucketTable::key(&self.hasher, (client_id, network(address)));
+        let room = self.failure_burst.get() - self.failure_weight().get();
+        let left = self.table.time_until_full(key);
+        left.is_some_and(|left| left > self.failure_interval * room)
+    }
+
     /// Counts a failure. Each node allows its share of the rate: a failure weighs as much as there are nodes.
     fn failed(&self, key: u64) -> Option<Duration> {
-        let nodes = self.nodes.as_ref().map_or(NonZeroU32::MIN, CountNodes::get);
-        let weight = nodes.min(self.failure_burst);
-        match self.failures.check_key_n(&key, weight) {
+        match self.failures.check_key_n(&key, self.failure_weight()) {
             Ok(decision) => Some(decision.err()?.wait_time_from(DefaultClock::default().now())),
             // Not reached: the weight is within the capacity.
             Err(_) => None,
         }
+    }
+
+    fn failure_weight(&self) -> NonZeroU32 {
+        let nodes = self.nodes.as_ref().map_or(NonZeroU32::MIN, CountNodes::get);
+        nodes.min(self.failure_burst)
     }
 
     /// As [`Self::spend_here`]; where all nodes share the client's bucket, from what this one has leased of it.
@@ -224,9 +238,10 @@ mod tests {
     fn failures_up_to_the_rate_are_allowed_and_the_next_exceeds_it() {
         let (limits, address) = (limits(), IpAddr::from([192, 0, 2, 1]));
         let within = (0..100)
-            .filter(|_| limits.record_failure("ci", address).is_none())
+            .filter(|_| !limits.are_failures_exhausted("ci", address) && limits.record_failure("ci", address).is_none())
             .count();
         assert_eq!(within, 100);
+        assert!(limits.are_failures_exhausted("ci", address) && !limits.are_failures_exhausted("other", address));
         let wait = limits.record_failure("ci", address).unwrap();
         assert!(wait <= Duration::from_millis(600), "{wait:?}");
         assert_eq!(limits.record_failure("other", address), None);

@@ -1,6 +1,7 @@
 local t = import 'lib.libsonnet';
 local requests(status, values) = t.series('http_requests_total', values, { method: 'POST', route: '/oauth/token', status: status });
 local failures(decision, values) = t.series('auth_failures_total', values, { decision: decision });
+local checks(outcome, values) = t.series('foreign_hash_checks_total', values, { outcome: outcome });
 local decisions(decision, values) = t.series('rate_limit_decisions_total', values, { endpoint: 'token', decision: decision });
 
 t.file([
@@ -18,6 +19,17 @@ t.file([
     requests('4xx', '0+6x40'),
     failures('within', '0+6x40'),
   ], [t.silent('20m', 'OAuth2AuthFailureSpike')]),
+  t.test('imported clients come faster than their hashes are verified', [
+    checks('matched', '0+240x60'),
+    checks('shed', '0x5 0+660x55'),
+  ], [
+    t.silent('12m', 'OAuth2ForeignHashesShed'),
+    t.fires('40m', 'OAuth2ForeignHashesShed', t.job, '11'),
+  ]),
+  t.test('a few imported clients come at once', [
+    checks('matched', '0+240x60'),
+    checks('shed', '0x5 20x5 20x50'),
+  ], [t.silent('10m', 'OAuth2ForeignHashesShed'), t.silent('40m', 'OAuth2ForeignHashesShed')]),
   t.test('half of the limited requests are over the limit', [
     decisions('allowed', '0+100x40'),
     decisions('limited', '0+100x40'),

@@ -1,3 +1,4 @@
+local public = { listener: 'public' };
 local t = import 'lib.libsonnet';
 local b = { instance: 'b' };
 local requests(values) = t.series('http_requests_total', values, { method: 'POST', route: '/oauth/token', status: '2xx' });
@@ -43,6 +44,27 @@ t.file([
     t.series('ready', '1 1 0x20'),
     t.series('ready', '0x20', b),
   ], [t.fires('4m', 'OAuth2NoInstanceReady', t.job, '0')]),
+  t.test('a certificate expires in eleven days', [
+    t.series('tls_certificate_expiry_timestamp_seconds', '1000000x30', public),
+  ], [
+    t.silent('4m', 'OAuth2CertificateExpiring'),
+    t.fires('10m', 'OAuth2CertificateExpiring', t.instance + public, '11d 13h 36m 40s'),
+    t.silent('10m', 'OAuth2CertificateExpiresNow'),
+  ]),
+  t.test('a certificate expires tomorrow', [
+    t.series('tls_certificate_expiry_timestamp_seconds', '100000x30', public),
+  ], [t.fires('10m', 'OAuth2CertificateExpiresNow', t.instance + public, '1d 3h 36m 40s')]),
+  t.test('a certificate is renewed', [
+    t.series('tls_certificate_expiry_timestamp_seconds', '1000000x3 9000000x30', public),
+    t.series('tls_files_current', '1x5 0x2 1x30', public),
+  ], [
+    t.silent('15m', alert)
+    for alert in ['OAuth2CertificateExpiring', 'OAuth2CertificateExpiresNow', 'OAuth2CertificateNotRenewed']
+  ]),
+  t.test('the files of a certificate do not match', [t.series('tls_files_current', '1x5 0x30', public)], [
+    t.silent('8m', 'OAuth2CertificateNotRenewed'),
+    t.fires('15m', 'OAuth2CertificateNotRenewed', t.instance + public, '0'),
+  ]),
   t.test('requests stop', [requests('0+60x90 5400+0x60')], [
     t.silent('90m', 'OAuth2NoTraffic'),
     t.fires('115m', 'OAuth2NoTraffic', t.job, '0'),

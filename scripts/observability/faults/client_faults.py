@@ -1,7 +1,7 @@
 """What clients do: wrong secrets, too many requests, tokens or revocations."""
 
 import traffic
-from table import fault
+from table import ERRORS, fault
 
 GRANT = {"grant_type": "client_credentials"}
 
@@ -11,6 +11,25 @@ def wrong_secrets(scene):
     scene.serve()
     yield
     stop = scene.flood(lambda caller: caller.public("/oauth/token", GRANT, "load", "w" * 43), 30)
+    yield
+    stop()
+
+
+@fault(
+    "Clients with slow imported hashes come all at once",
+    {"OAuth2ForeignHashesShed"},
+    ERRORS | {"OAuth2Shedding", "HighLatency", "LatencyBudgetBurn"},
+)
+def imported_hashes(scene):
+    scene.serve()
+    # bcrypt with a cost of 12 of a secret that nobody has.
+    digest = "$2a$12$KAgh7nYFo6i/wDWwQu9tIOeP3fSioLuaAaxadxWGj.pRv4HKkqAMK"
+    status, answer = traffic.Caller(scene.node).admin(
+        "POST", "/clients", {"client_id": "imported", "client_secret_hash": digest})
+    assert status == 201, answer
+    yield
+    secrets = iter(range(10**9))
+    stop = scene.flood(lambda caller: caller.public("/oauth/token", GRANT, "imported", f"guess {next(secrets)}"), 20)
     yield
     stop()
 

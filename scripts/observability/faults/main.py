@@ -18,6 +18,7 @@ import runbook_commands  # noqa: E402
 import process_faults  # noqa: E402, F401
 import store_faults  # noqa: E402, F401
 import time_faults  # noqa: E402, F401
+import tls_faults  # noqa: E402, F401
 from scene import ROOT, play, render_rules  # noqa: E402
 from table import FAULTS  # noqa: E402
 

@@ -11,6 +11,8 @@ use crate::service::clients::metadata::ClientRequest;
 pub(super) const FLAGS: &[(&str, &str)] = &[
     ("client_id", "--id"),
     ("client_secret", "--secret"),
+    ("client_secret_hash", "--secret-hash"),
+    ("client_secret_hash_scheme", "--secret-hash-scheme"),
     ("client_name", "--name"),
     ("grant_types", "--grant"),
     ("scope", "--scope"),

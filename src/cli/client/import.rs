@@ -2,8 +2,7 @@
 //! one transaction each. A second import of the same file finds the clients of the first one unchanged.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -20,14 +19,18 @@ use crate::failure::Failure;
 use crate::service::clients::import::{
     DuplicateCheck, ExistingClients, ImportOptions, ImportPlan, ImportRow, LineRange, RowError,
 };
-use crate::service::clients::text::{RowReader, TextFormat};
+use crate::service::clients::import_notes::ImportNotes;
 use crate::service::error::ServiceError;
 
 mod rejected_rows;
 mod secrets_file;
+mod source;
+mod translation;
 
 use rejected_rows::RejectedRows;
 use secrets_file::SecretsFile;
+use source::{Rows, Source};
+use translation::From;
 
 /// Rows that are judged, and written, together.
 const CHUNK: usize = 1000;
@@ -41,8 +44,10 @@ pub struct Import {
     /// File of clients; `-` is stdin.
     file: PathBuf,
     /// Format; by default that of the file's extension.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, conflicts_with = "from")]
     format: Option<Format>,
+    #[command(flatten)]
+    from: From,
     /// Import the valid rows; without this flag one rejected row prevents the whole import.
     #[arg(long)]
     skip_refused: bool,
@@ -93,72 +98,48 @@ struct Chunk {
 struct Importer<'a> {
     direct: Direct,
     options: &'a Import,
-    format: TextFormat,
     rejected: RejectedRows,
     algorithms: HashSet<SigningAlg>,
+    notes: ImportNotes,
 }
 
 pub async fn run(config: &Config, options: &Import) -> Result<(), Failure> {
-    let format = Format::of(options.format, &options.file)?;
-    let mut input = open(&options.file)?;
+    let mut source = Source::open(&options.file, options.format, &options.from)?;
     let absolute = |path: &Path| path.canonicalize().ok();
     let report = options.report.as_deref().and_then(absolute);
     if report.is_some() && report == absolute(&options.file) {
         return Err(Failure::Invalid("--report must not be the imported file".to_owned()));
     }
+    if let (Some(path), Some(translation)) = (&options.from.records_out, source.translation()) {
+        return translation::write_records(translation, path, options.json);
+    }
     let mut importer = Importer {
         direct: Direct::open_or_create(config).await?,
         options,
-        format,
-        rejected: RejectedRows::new(options.report.as_deref())?,
+        rejected: RejectedRows::new(options.report.as_deref(), source.names())?,
         algorithms: HashSet::new(),
+        notes: ImportNotes::default(),
     };
-    let valid = importer.judge(&mut input).await?;
+    let valid = importer.judge(&mut source.rows()?).await?;
     let is_stopped = importer.rejected.count() > 0 && !options.skip_refused;
     let counts = if is_stopped || options.dry_run {
         Counts::default()
     } else {
-        input.rewind().map_err(|error| cannot_read(&options.file, &error))?;
-        importer.write(&mut input, valid).await?
+        importer.write(&mut source.rows()?, valid).await?
     };
-    importer.conclude(&counts, is_stopped, valid)
-}
-
-/// Opens the file so that it can be read twice: stdin is copied to an anonymous temporary file.
-fn open(file: &Path) -> Result<File, Failure> {
-    if file != Path::new("-") {
-        return File::open(file)
-            .map_err(|error| Failure::Invalid(format!("{} cannot be read: {error}", file.display())));
-    }
-    let copy = || {
-        let mut copy = tempfile::tempfile()?;
-        io::copy(&mut io::stdin().lock(), &mut copy)?;
-        copy.rewind()?;
-        Ok(copy)
-    };
-    copy().map_err(|error: io::Error| {
-        Failure::Environment(format!("stdin cannot be copied to a temporary file: {error}"))
-    })
-}
-
-fn cannot_read(file: &Path, error: &io::Error) -> Failure {
-    Failure::Environment(format!("{} cannot be read: {error}", file.display()))
+    importer.conclude(&source, &counts, is_stopped, valid)
 }
 
 impl Importer<'_> {
-    fn reader<R: Read>(&self, input: R) -> Result<RowReader<R>, Failure> {
-        let reader = RowReader::new(input, self.format).map_err(|error| cannot_read(&self.options.file, &error))?;
-        reader.map_err(|error| Failure::Invalid(format!("{}: {error}", self.options.file.display())))
-    }
-
     /// The first pass: checks every row, also against the stored clients. Returns the number of valid rows.
-    async fn judge(&mut self, input: &mut File) -> Result<u64, Failure> {
-        let (mut reader, mut duplicates, mut valid) = (self.reader(input)?, DuplicateCheck::default(), 0);
+    async fn judge(&mut self, rows: &mut Rows<'_>) -> Result<u64, Failure> {
+        let (mut duplicates, mut valid) = (DuplicateCheck::default(), 0);
         let mut progress = Progress::new("rows checked", None);
         loop {
-            let mut chunk = self.fill(&mut reader, |row, line| duplicates.insert(row.client_id(), line))?;
+            let mut chunk = self.fill(rows, |row, line| duplicates.insert(row.client_id(), line))?;
             let plan = self.plan(&chunk.rows).await?;
             valid += chunk.rows.len() as u64 - plan.rejected.len() as u64;
+            self.notes.add(plan.notes);
             self.algorithms
                 .extend(plan.written().filter_map(|client| client.signing_alg));
             chunk.rejected.extend(plan.rejected);
@@ -174,17 +155,14 @@ impl Importer<'_> {
     }
 
     /// Reads a chunk, without rows that were rejected before.
-    fn fill<R: Read>(
+    fn fill(
         &self,
-        reader: &mut RowReader<R>,
+        rows: &mut Rows<'_>,
         mut check: impl FnMut(&ImportRow, u64) -> Result<(), RowError>,
     ) -> Result<Chunk, Failure> {
         let mut chunk = Chunk::default();
         while chunk.rows.len() + chunk.rejected.len() < CHUNK {
-            let next = reader
-                .read_next()
-                .map_err(|error| cannot_read(&self.options.file, &error))?;
-            let Some((lines, row)) = next else {
+            let Some((lines, row)) = rows.read_next()? else {
                 chunk.is_last = true;
                 break;
             };
@@ -214,7 +192,7 @@ impl Importer<'_> {
     }
 
     /// The second pass.
-    async fn write(&mut self, input: &mut File, total: u64) -> Result<Counts, Failure> {
+    async fn write(&mut self, rows: &mut Rows<'_>, total: u64) -> Result<Counts, Failure> {
         let mut secrets = self
             .options
             .secrets_out
@@ -225,10 +203,10 @@ impl Importer<'_> {
         clients
             .ensure_keys_for_import(&operator(), &self.algorithms, self.direct.deadline())
             .await?;
-        let (mut reader, mut counts) = (self.reader(input)?, Counts::default());
+        let mut counts = Counts::default();
         let mut progress = Progress::new("clients", Some(total));
         loop {
-            let chunk = self.fill(&mut reader, |_, _| Ok(()))?;
+            let chunk = self.fill(rows, |_, _| Ok(()))?;
             let done = counts.done();
             let plan = self.write_chunk(&chunk.rows, secrets.as_mut()).await;
             let plan = plan.map_err(|failure| self.interrupted(failure, done, total))?;
@@ -286,19 +264,34 @@ impl Importer<'_> {
         failure.with_text(text)
     }
 
-    fn conclude(&self, counts: &Counts, is_stopped: bool, valid: u64) -> Result<(), Failure> {
+    fn conclude(&self, source: &Source, counts: &Counts, is_stopped: bool, valid: u64) -> Result<(), Failure> {
         self.rejected.print();
         let rejected = self.rejected.count();
+        let warnings = self.notes.sentences();
+        for warning in &warnings {
+            // A closed stderr is no failure.
+            let _ = writeln!(io::stderr().lock(), "warning: {warning}");
+        }
+        let translation = source.translation();
         if self.options.json.json {
-            output::json(&json!({
+            let mut result = json!({
                 "created": counts.created, "updated": counts.updated, "unchanged": counts.unchanged, "skipped": counts.skipped,
                 "refused": rejected,
-            }))?;
+            });
+            if !warnings.is_empty() {
+                result["warnings"] = warnings.into();
+            }
+            if let Some(translation) = translation {
+                result["translation"] = translation::as_json(translation);
+            }
+            output::json(&result)?;
         } else if self.options.dry_run {
+            translation.map_or(Ok(()), translation::print)?;
             output::text_line(&format!(
                 "{valid} rows are valid, {rejected} are rejected; nothing was changed"
             ))?;
         } else {
+            translation.map_or(Ok(()), translation::print_omitted)?;
             output::text_line(&format!(
                 "{} clients created, {} updated, {} unchanged, {} skipped, {rejected} rejected",
                 counts.created, counts.updated, counts.unchanged, counts.skipped

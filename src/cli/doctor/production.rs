@@ -144,22 +144,27 @@ fn issuer(config: &Config) -> Check {
 /// Whether other machines reach the admin API, or the public listener without a proxy.
 fn listeners(config: &Config) -> Check {
     let mut problems = Vec::new();
-    if !is_private(&config.management) {
+    if !is_private(&config.management) && !config.tls.asks_for_client_certificates() {
         problems.push(format!(
-            "the management listener is on {}: let only operators and monitoring reach it, or bind it to a private address",
+            "the management listener is on {}: let only operators and monitoring reach it, bind it to a private address, or ask for client certificates",
             config.management.host
         ));
     }
     let public = &config.server.listener;
     let has_proxies = !config.server.trusted_proxies.is_empty();
-    if !is_loopback(public) && !has_proxies {
+    if !is_loopback(public) && !has_proxies && config.tls.public.is_none() {
         problems.push(
-            "no proxy is trusted: behind one, set OAUTH2_SERVER_TRUSTED_PROXIES, or the address of every client is the proxy's"
+            "the public listener has neither certificates nor a trusted proxy: set OAUTH2_SERVER_TLS_CERTIFICATE_FILE, or behind a proxy \
+             OAUTH2_SERVER_TRUSTED_PROXIES, or the address of every client is the proxy's"
                 .to_owned(),
         );
     }
     if problems.is_empty() {
-        return Check::new("listeners", Status::Ok, "the management listener is private");
+        return Check::new(
+            "listeners",
+            Status::Ok,
+            "the management listener is private, or asks for certificates",
+        );
     }
     Check::new("listeners", Status::Warning, problems.join("; "))
 }
@@ -219,7 +224,7 @@ fn standbys(capacity: &Capacity) -> Check {
         return check(Status::Warning, detail);
     }
     if !capacity.shows_lag {
-        let detail = "this role may not see the lag of standbys; run: GRANT pg_read_all_stats TO the role of the server, or look as another role";
+        let detail = "this role may not see the lag of standbys; look with the role of monitoring, or run: GRANT pg_read_all_stats TO the role of the server";
         return check(Status::Skipped, detail.to_owned());
     }
     if capacity.standbys.is_empty() {
@@ -270,6 +275,6 @@ fn admin_token(config: &Config) -> Check {
     }
     check(
         Status::Ok,
-        "there is no static one: operators are named in the audit log",
+        "no static one is configured here: operators are named in the audit log",
     )
 }

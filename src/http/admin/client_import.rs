@@ -60,6 +60,10 @@ struct ImportResult<'a> {
     skipped: u64,
     /// Generated secrets, shown this once.
     secrets: Vec<GeneratedSecret<'a>>,
+    /// What to know about the imported hashes; absent if there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    warnings: Vec<String>,
 }
 
 /// A generated secret.
@@ -115,6 +119,7 @@ pub async fn post(
         updated: plan.changed.len(),
         unchanged: plan.unchanged,
         skipped: plan.skipped,
+        warnings: plan.notes.sentences(),
         secrets: secrets
             .map(|(client_id, client_secret)| GeneratedSecret {
                 client_id,

@@ -47,7 +47,7 @@ pub async fn create(
     let client: ClientRequest = admin_body(&request, payload).await?;
     let registered = clients.create(&operator, &client, admin_deadline()).await?;
     let response = HttpResponse::Created();
-    Ok(respond(&registered.client, Some(&registered.secret), response))
+    Ok(respond(&registered.client, registered.secret.as_deref(), response))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -61,6 +61,9 @@ struct ListQuery {
     limit: Option<usize>,
     /// `next_cursor` of the previous page.
     cursor: Option<String>,
+    /// Only clients with a secret that is verified by another product's slow hash: it was not presented yet, or is too weak for a fast one.
+    #[serde(default)]
+    slow_secrets: bool,
 }
 
 /// Lists clients by id.
@@ -71,12 +74,19 @@ struct ListQuery {
     security(("operator" = [])),
 )]
 pub async fn list(clients: Data<Clients>, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    let query: ListQuery = query(&request, "prefix, limit (a number) and cursor")?;
+    let query: ListQuery = query(
+        &request,
+        "prefix, limit (a number), cursor and slow_secrets (true or false)",
+    )?;
     let limit = page_size(query.limit)?;
-    let prefix = query.prefix.unwrap_or_default();
-    let page = clients
-        .list(&prefix, query.cursor.as_deref(), limit, admin_deadline())
-        .await?;
+    let (prefix, cursor) = (query.prefix.unwrap_or_default(), query.cursor.as_deref());
+    let page = if query.slow_secrets {
+        clients
+            .list_slow_secrets(&prefix, cursor, limit, admin_deadline())
+            .await?
+    } else {
+        clients.list(&prefix, cursor, limit, admin_deadline()).await?
+    };
     Ok(json(&PageView::new(&page, |client| ClientView::new(client, None))))
 }
 
@@ -123,7 +133,7 @@ pub async fn put(
         .put(&operator, &client_id, &wanted, &condition, admin_deadline())
         .await?;
     Ok(match &put {
-        Put::Created(client, secret) => respond(client, Some(secret), HttpResponse::Created()),
+        Put::Created(client, secret) => respond(client, secret.as_deref(), HttpResponse::Created()),
         Put::Replaced(client) | Put::Unchanged(client) => ok(client),
     })
 }

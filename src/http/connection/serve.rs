@@ -1,30 +1,38 @@
-//! The server of a listener: sockets, connections, HTTP/1.1, the application.
+//! The server of a listener: sockets, connections, HTTP/1.1 and HTTP/2, the application.
 
 use std::fmt::Debug;
 use std::io;
+use std::marker::PhantomData;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use actix_http::error::DispatchError;
 use actix_http::{HttpService, KeepAlive, Request, Response};
-use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, map_config};
+use actix_service::boxed::{self, BoxService};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_factory};
 use actix_web::Error;
-use actix_web::body::MessageBody;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{AppConfig, Server};
 use actix_web::rt::net::TcpStream;
+use futures_util::future::LocalBoxFuture;
 use oauth2_actors::metrics::ByLabel;
 
 use super::stream::Stream;
+use super::tls::{self, ServerTls};
 use super::watch::{Watch, Watched};
-use super::{Closed, HEAD_DEADLINE};
+use super::{Closed, HEAD_DEADLINE, http2};
 
 /// How long a connection that was told to end may take before it is closed.
 const DISCONNECT_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Connections that the system keeps until they are accepted.
 const BACKLOG: u32 = 1024;
+
+/// A future that is ready when the listener stops.
+type Stopping = LocalBoxFuture<'static, ()>;
 
 /// How connections of a listener are served.
 #[derive(Debug, Clone)]
@@ -39,6 +47,8 @@ pub struct Limits {
     pub shutdown_seconds: u64,
     /// Counts connections that were closed by a deadline.
     pub closed: Arc<ByLabel<Closed>>,
+    /// The listener serves TLS with it; `None`: plain HTTP/1.1.
+    pub tls: Option<Arc<ServerTls>>,
 }
 
 /// Binds a listener; the server runs when it is spawned. `app` makes the application of each worker.
@@ -63,78 +73,137 @@ where
     let (stopping, limits) = (builder.graceful_shutdown_signal(), limits.clone());
     let service = move || {
         let stopping = stopping.clone();
-        let app = app().into_factory().map_err(|error| error.into().error_response());
-        let http = HttpService::build()
-            .graceful_shutdown_signal(move || {
+        ConnectionFactory {
+            app: app().into_factory().map_err(|error| error.into().error_response()),
+            body: PhantomData,
+            stopping: Rc::new(move || {
                 let stopping = stopping.clone();
-                async move { stopping.notified().await }
-            })
-            // The watch closes idle connections.
-            .keep_alive(KeepAlive::Os)
-            .client_request_timeout(HEAD_DEADLINE)
-            .client_disconnect_timeout(DISCONNECT_DEADLINE)
-            .h1(map_config(app, |()| AppConfig::default()));
-        WatchedFactory {
-            http,
+                Box::pin(async move { stopping.notified().await })
+            }),
             limits: limits.clone(),
         }
     };
     Ok(builder.bind("http", address, service)?.run())
 }
 
-/// Makes the [`WatchedService`] of a worker.
-#[derive(Debug)]
-struct WatchedFactory<H> {
-    http: H,
+/// Makes the [`Connections`] of a worker.
+struct ConnectionFactory<A, B> {
+    app: A,
+    body: PhantomData<fn() -> B>,
+    stopping: Rc<dyn Fn() -> Stopping>,
     limits: Limits,
 }
 
-impl<H> ServiceFactory<TcpStream> for WatchedFactory<H>
+impl<A, B> ServiceFactory<TcpStream> for ConnectionFactory<A, B>
 where
-    H: ServiceFactory<(Stream, Option<SocketAddr>), Config = (), Response = ()>,
-    H::Future: 'static,
+    A: ServiceFactory<Request, Config = AppConfig>,
+    A::Error: Into<Response<BoxBody>> + 'static,
+    A::Response: Into<Response<B>> + 'static,
+    A::InitError: Debug,
+    A::Service: 'static,
+    A::Future: 'static,
+    <A::Service as Service<Request>>::Future: 'static,
+    B: MessageBody + 'static,
 {
     type Response = ();
-    type Error = H::Error;
+    type Error = DispatchError;
     type Config = ();
-    type Service = WatchedService<H::Service>;
-    type InitError = H::InitError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Service, Self::InitError>>>>;
+    type Service = Connections;
+    type InitError = ();
+    type Future = LocalBoxFuture<'static, Result<Connections, ()>>;
 
     fn new_service(&self, (): ()) -> Self::Future {
-        let (http, limits) = (self.http.new_service(()), self.limits.clone());
+        let app = self.app.new_service(AppConfig::default());
+        let (stopping, limits) = (Rc::clone(&self.stopping), self.limits.clone());
         Box::pin(async move {
-            Ok(WatchedService {
-                http: http.await?,
+            let failed = |error: A::InitError| tracing::error!(?error, "the application cannot be started");
+            let app = Rc::new(app.await.map_err(failed)?);
+            let (app_of_http1, stopping_of_http1) = (Rc::clone(&app), Rc::clone(&stopping));
+            let http1 = HttpService::build()
+                .graceful_shutdown_signal(move || stopping_of_http1())
+                // The watch closes idle connections.
+                .keep_alive(KeepAlive::Os)
+                .client_request_timeout(HEAD_DEADLINE)
+                .client_disconnect_timeout(DISCONNECT_DEADLINE)
+                .on_connect_ext(|stream: &Stream, extensions| {
+                    if let Some(certificate) = stream.client_certificate() {
+                        extensions.insert(certificate);
+                    }
+                })
+                .h1(fn_factory(move || {
+                    let app = Rc::clone(&app_of_http1);
+                    async move { Ok::<_, ()>(app) }
+                }));
+            let idle = limits.idle;
+            Ok(Connections {
+                http1: Rc::new(boxed::service(http1.new_service(()).await?)),
+                http2: Rc::new(move |stream, peer, watch| {
+                    let connection = http2::Connection {
+                        stream,
+                        peer,
+                        watch,
+                        idle,
+                    };
+                    Box::pin(connection.serve(Rc::clone(&app), stopping()))
+                }),
                 limits,
             })
         })
     }
 }
 
-/// Serves HTTP on watched connections.
-#[derive(Debug)]
-struct WatchedService<H> {
-    http: H,
+/// Whether the client closed the connection, as probes of a port do.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
+}
+
+type Http2 = dyn Fn(Stream, Option<SocketAddr>, Rc<Watch>) -> LocalBoxFuture<'static, Option<Closed>>;
+
+/// Serves the connections of a worker, each with its watch.
+struct Connections {
+    http1: Rc<BoxService<(Stream, Option<SocketAddr>), (), DispatchError>>,
+    http2: Rc<Http2>,
     limits: Limits,
 }
 
-impl<H> Service<TcpStream> for WatchedService<H>
-where
-    H: Service<(Stream, Option<SocketAddr>), Response = ()>,
-{
+impl Service<TcpStream> for Connections {
     type Response = ();
-    type Error = H::Error;
-    type Future = Watched<H::Future>;
+    type Error = DispatchError;
+    type Future = Watched<LocalBoxFuture<'static, Result<(), DispatchError>>>;
 
-    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.http.poll_ready(context)
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), DispatchError>> {
+        self.http1.poll_ready(context)
     }
 
     fn call(&self, socket: TcpStream) -> Self::Future {
         let peer = socket.peer_addr().ok();
         let open = Watch::open(self.limits.idle, self.limits.connections);
-        let stream = Stream::new(socket, open.0.clone());
-        Watched::new(self.http.call((stream, peer)), open, Arc::clone(&self.limits.closed))
+        let (watch, limits) = (Rc::clone(&open.0), self.limits.clone());
+        let (http1, http2) = (Rc::clone(&self.http1), Rc::clone(&self.http2));
+        let connection = async move {
+            let socket = match tls::accept(socket, limits.tls.as_ref(), &watch).await {
+                Ok(socket) => socket,
+                Err(error) => {
+                    if !is_gone(&error) {
+                        limits.closed.of(Closed::Handshake).add(1);
+                    }
+                    return Ok(());
+                }
+            };
+            let is_http2 = socket.is_http2();
+            let stream = Stream::new(socket, Rc::clone(&watch));
+            if is_http2 {
+                if let Some(why) = http2(stream, peer, watch).await {
+                    limits.closed.of(why).add(1);
+                }
+                Ok(())
+            } else {
+                http1.call((stream, peer)).await
+            }
+        };
+        Watched::new(Box::pin(connection), open, Arc::clone(&self.limits.closed))
     }
 }

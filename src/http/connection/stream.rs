@@ -1,21 +1,22 @@
-//! The socket of a connection.
+//! The byte stream beneath HTTP/1.1 or HTTP/2.
 
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::framing::Framing;
+use super::socket::{ClientCertificate, Socket};
 use super::watch::Watch;
 
-/// A socket that reports reads and writes to the watch of its connection, and hides offers to upgrade.
+/// A socket that reports writes to the watch of its connection and, of HTTP/1.1, reads; there it hides offers to upgrade.
 #[derive(Debug)]
 pub struct Stream {
-    socket: TcpStream,
-    framing: Framing,
+    socket: Socket,
+    /// `None`: HTTP/2, whose requests are followed above the stream.
+    framing: Option<Framing>,
     /// The beginning of a line of a head that is given to the reader when more of it is known.
     held: Vec<u8>,
     watch: Rc<Watch>,
@@ -23,23 +24,32 @@ pub struct Stream {
 
 impl Stream {
     /// The stream of a connection.
-    pub fn new(socket: TcpStream, watch: Rc<Watch>) -> Self {
+    pub fn new(socket: Socket, watch: Rc<Watch>) -> Self {
         Self {
+            framing: (!socket.is_http2()).then(Framing::default),
             socket,
-            framing: Framing::default(),
             held: Vec::new(),
             watch,
         }
     }
 
+    /// The certificate of the client.
+    pub fn client_certificate(&self) -> Option<ClientCertificate> {
+        self.socket.client_certificate()
+    }
+
     /// Follows the bytes of `buffer` from `begin` on. Returns whether any remain for the reader.
-    fn follow(&mut self, buffer: &mut ReadBuf<'_>, begin: usize) -> bool {
+    fn follow(
+        (framing, held, watch): (&mut Framing, &mut Vec<u8>, &Watch),
+        buffer: &mut ReadBuf<'_>,
+        begin: usize,
+    ) -> bool {
         let bytes = &mut buffer.filled_mut()[begin..];
-        let passing = bytes.len() - self.framing.follow(bytes);
-        self.held.clear();
-        self.held.extend_from_slice(&bytes[passing..]);
+        let passing = bytes.len() - framing.follow(bytes);
+        held.clear();
+        held.extend_from_slice(&bytes[passing..]);
         buffer.set_filled(begin + passing);
-        self.watch.read(self.framing.reading(), self.framing.passed());
+        watch.read(framing.reading(), framing.passed());
         passing > 0
     }
 }
@@ -47,6 +57,9 @@ impl Stream {
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let Some(framing) = &mut this.framing else {
+            return Pin::new(&mut this.socket).poll_read(context, buffer);
+        };
         // The responses to more requests would pile up in memory. The task is woken when the socket takes bytes again.
         if this.watch.is_blocked() {
             return Poll::Pending;
@@ -54,7 +67,7 @@ impl AsyncRead for Stream {
         let begin = buffer.filled().len();
         if buffer.remaining() <= this.held.len() {
             // Far smaller than any buffer of the reader.
-            this.framing.give_up();
+            framing.give_up();
             let some = this.held.drain(..buffer.remaining());
             buffer.put_slice(some.as_slice());
             return Poll::Ready(Ok(()));
@@ -68,7 +81,7 @@ impl AsyncRead for Stream {
                 buffer.set_filled(begin);
                 return read;
             }
-            if this.follow(buffer, begin) {
+            if Self::follow((framing, &mut this.held, &this.watch), buffer, begin) {
                 return Poll::Ready(Ok(()));
             }
         }
@@ -88,7 +101,12 @@ impl AsyncWrite for Stream {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(Pin::new(&mut this.socket).poll_flush(context))?;
+        let flushed = Pin::new(&mut this.socket).poll_flush(context);
+        if flushed.is_pending() {
+            // TLS has a buffer of its own, which takes what the socket does not.
+            this.watch.blocked();
+        }
+        ready!(flushed)?;
         if this.watch.is_blocked() {
             // Reading goes on.
             context.waker().wake_by_ref();

@@ -20,9 +20,14 @@ const COMPARED: usize = 64;
 /// How long a connection may wait for a handler: longer than any takes.
 const RESPONSE_LIMIT: Duration = Duration::from_mins(1);
 
+/// How long the client of an idle HTTP/2 connection may take to learn that it ends.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// The TLS handshake.
+    Handshake,
     /// The rest of a head.
     Head,
     /// The rest of a body.
@@ -51,6 +56,8 @@ pub struct Watch {
     write: Cell<Option<Write>>,
     /// Bytes of a response were written since the last request was read.
     responded: Cell<bool>,
+    /// Several requests may be in flight: bytes say nothing about them.
+    is_multiplexed: Cell<bool>,
     idle: Duration,
     /// How many heads and bodies had ended when the phase began.
     passed: Cell<u32>,
@@ -79,6 +86,7 @@ impl Watch {
             deadline: Cell::new(Instant::now() + HEAD_DEADLINE + HEAD_GRACE),
             write: Cell::new(None),
             responded: Cell::new(false),
+            is_multiplexed: Cell::new(false),
             idle,
             passed: Cell::new(0),
             evicted: Cell::new(false),
@@ -100,6 +108,17 @@ impl Watch {
         Open(watch)
     }
 
+    /// A TLS handshake begins.
+    pub fn shakes_hands(&self) {
+        self.enter(Phase::Handshake);
+    }
+
+    /// The handshake is complete. Over HTTP/2, [`Self::serves_since`] and [`Self::rests`] follow.
+    pub fn is_connected(&self, is_http2: bool) {
+        self.is_multiplexed.set(is_http2);
+        self.enter(if is_http2 { Phase::Request } else { Phase::Head });
+    }
+
     /// Bytes were read: what is being read now, and how many heads and bodies have ended.
     pub fn read(&self, reading: Reading, passed: u32) {
         let phase = match reading {
@@ -115,9 +134,14 @@ impl Watch {
         self.enter(phase);
     }
 
-    /// Bytes of a response were taken by the socket.
+    /// Bytes of a response were taken by the socket, or by the buffer of TLS.
     pub fn wrote(&self) {
-        self.responded.set(true);
+        self.responded.set(!self.is_multiplexed.get());
+        self.progressed();
+    }
+
+    /// The client reads.
+    pub fn progressed(&self) {
         if let Some(write) = self.write.get() {
             self.write.set(Some(Write {
                 next: write.last.min(Instant::now() + WRITE_DEADLINE),
@@ -154,11 +178,29 @@ impl Watch {
         }
     }
 
+    /// The oldest request in flight of an HTTP/2 connection began at `began`.
+    pub fn serves_since(&self, began: Instant) {
+        self.phase.set(Phase::Response);
+        self.deadline.set(began + RESPONSE_LIMIT);
+    }
+
+    /// An HTTP/2 connection has no request in flight.
+    pub fn rests(&self) {
+        self.enter(Phase::Request);
+    }
+
+    /// The deadline of the phase.
+    pub fn deadline(&self) -> Instant {
+        self.deadline.get()
+    }
+
     fn enter(&self, phase: Phase) {
         let limit = match phase {
-            Phase::Head => HEAD_DEADLINE + HEAD_GRACE,
+            Phase::Handshake | Phase::Head => HEAD_DEADLINE + HEAD_GRACE,
             Phase::Body => BODY_DEADLINE,
             Phase::Response => RESPONSE_LIMIT,
+            // The connection is told to end first.
+            Phase::Request if self.is_multiplexed.get() => self.idle + LAST_WORD,
             Phase::Request => self.idle,
         };
         self.phase.set(phase);
@@ -171,6 +213,7 @@ impl Watch {
             return (write.next, Closed::Write);
         }
         let closed = match self.phase.get() {
+            Phase::Handshake => Closed::Handshake,
             Phase::Head => Closed::Head,
             Phase::Body => Closed::Body,
             Phase::Response | Phase::Request => Closed::Idle,
@@ -181,7 +224,7 @@ impl Watch {
     /// The order in which connections are evicted, lowest first: an incomplete request or an unread response, then idle ones. `None`: a
     /// request is being served.
     fn rank(&self) -> Option<(bool, Instant)> {
-        let stuck = self.is_blocked() || matches!(self.phase.get(), Phase::Head | Phase::Body);
+        let stuck = self.is_blocked() || matches!(self.phase.get(), Phase::Handshake | Phase::Head | Phase::Body);
         let idle = self.phase.get() == Phase::Request || self.responded.get();
         let may = !self.evicted.get() && (stuck || idle);
         may.then(|| (!stuck, self.deadline.get()))

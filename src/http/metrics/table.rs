@@ -60,7 +60,7 @@ oauth2_actors::catalogue! {
     DEADLINES_MISSED = counter("deadlines_missed", &[DEADLINE_ENDPOINT], "Requests answered 503 because a time limit passed").notes(
         "Their deadline (reason `deadline` of `shed_total`: 1 s, admin API 5 s), or a shorter one of the store (`store_timeout`).");
     CONNECTIONS_CLOSED = counter("connections_closed", &[LISTENER, CLOSED], "Connections that the server closed").notes(
-        "`head` or `body`: a request that did not end; `write`: a client that did not read; `idle`; `evicted`: too many connections.");
+        "`handshake`: TLS failed or did not end; `cancelled`: too many cancelled requests; `head` or `body`: a request that did not end; `write`: a client that did not read; `idle`; `evicted`: too many connections.");
     PROXY_HEADER_IGNORED = counter("proxy_header_ignored", &[IGNORED],
         "Failed authentications whose forwarding header was ignored").notes(
         "`X-Forwarded-For` or `Forwarded`: the peer is `untrusted`, the header is `malformed`, or the two are `contradictory`.");

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::hint::black_box;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use oauth2_store::model::Client;
+use oauth2_store::model::{Client, ForeignHash};
 
 use crate::tokens::secret;
 
@@ -42,18 +42,33 @@ impl<'a> ClientSecret<'a> {
         &self.secret
     }
 
+    /// The unexpired hashes of other products that a client has and that this secret may match; none if the client is disabled. They may have
+    /// been made of a short secret: they are slow.
+    pub fn foreign_hashes<'c>(&self, client: &'c Client, now: i64) -> impl Iterator<Item = &'c ForeignHash> {
+        let secrets = if client.disabled || self.secret.is_empty() {
+            &[][..]
+        } else {
+            &*client.secrets
+        };
+        let valid = secrets.iter().filter(move |secret| secret.is_valid(now));
+        valid.filter_map(|secret| secret.verifier.foreign())
+    }
+
     /// Whether the client is enabled and the secret has [`MIN_LENGTH`] and is one of its unexpired secrets. `now`: Unix seconds. Takes the same time for
     /// every outcome, including an unknown client (`None`).
     pub fn matches(&self, client: Option<&Client>, now: i64) -> bool {
         let presented = secret::hash(&*self.secret);
         let equals = |hash: &[u8; 32]| verify_slices_are_equal(&presented, hash).is_ok();
         let secrets = client.map_or(&[][..], |client| &*client.secrets);
-        let is_match = secrets
+        let hashes = secrets
             .iter()
-            .filter(|secret| secret.expires_at.is_none_or(|at| now < at))
-            // No early exit: every secret is compared.
-            .fold(false, |is_match, secret| equals(&secret.hash) | is_match);
-        if secrets.is_empty() {
+            .filter(|secret| secret.is_valid(now))
+            .filter_map(|secret| secret.verifier.fast());
+        // No early exit: every secret is compared.
+        let (is_match, compared) = hashes.fold((false, 0), |(is_match, compared), hash| {
+            (equals(hash) | is_match, compared + 1)
+        });
+        if compared == 0 {
             black_box(equals(&DUMMY));
         }
         is_match && self.secret.len() >= MIN_LENGTH && client.is_some_and(|client| !client.disabled)

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use oauth2_store::model::{AuditEntry, Client, SigningAlg};
+use oauth2_store::model::{AuditEntry, Client, ClientSecret, SigningAlg};
 use serde_json::{Value, json};
 
 use super::{Clients, changes};
@@ -18,7 +18,7 @@ use crate::tokens::secret;
 pub mod declaration;
 pub mod documents;
 
-use declaration::{Action, ApplyOptions, Declaration, SecretChange, new_secret};
+use declaration::{Action, ApplyOptions, Declaration, SecretChange};
 
 /// Clients that are read, or written, together.
 pub const CHUNK: usize = 1000;
@@ -64,7 +64,7 @@ impl Step {
     /// Gives a new client its generated secret.
     pub fn set_generated_secret(&mut self, text: &str) {
         if let Action::Create(client) = &mut self.action {
-            client.secrets = [new_secret(secret::hash(text))].into();
+            client.secrets = [ClientSecret::fast(secret::hash(text), None)].into();
         }
     }
 

@@ -61,7 +61,7 @@ fn members(client: Option<&Client>) -> Map<String, Value> {
 
 /// `[{"id": …, "expires_at": …}]`, the newest first. `null`: the secret does not expire.
 fn secrets(secrets: &[ClientSecret]) -> Value {
-    let view = |known: &ClientSecret| json!({"id": secret::fingerprint(&known.hash), "expires_at": known.expires_at});
+    let view = |known: &ClientSecret| json!({"id": secret::fingerprint(known.id()), "expires_at": known.expires_at});
     secrets.iter().map(view).collect()
 }
 
@@ -72,13 +72,10 @@ pub fn rotation(client: &Client, new: [u8; 32], overlap: i64, now: i64) -> Value
         .iter()
         .filter(|known| known.expires_at.is_none_or(|at| at > now));
     let expiring = left.map(|known| ClientSecret {
-        hash: known.hash,
+        verifier: known.verifier.clone(),
         expires_at: Some(known.expires_at.map_or(now + overlap, |at| at.min(now + overlap))),
     });
-    let added = ClientSecret {
-        hash: new,
-        expires_at: None,
-    };
+    let added = ClientSecret::fast(new, None);
     let after: Vec<_> = std::iter::once(added).chain(expiring).collect();
     json!({
         "overlap_seconds": overlap,
@@ -121,7 +118,7 @@ mod tests {
     fn creation_and_deletion_list_the_fields_that_are_set() {
         let client = registered_client(json!({"client_id": "ci", "scope": "read"}));
         let grants = json!(["client_credentials"]);
-        let secrets = json!([{"id": secret::fingerprint(&client.secrets[0].hash), "expires_at": null}]);
+        let secrets = json!([{"id": secret::fingerprint(client.secrets[0].id()), "expires_at": null}]);
         let created = json!({
             "changes": {
                 "grant_types": {"old": null, "new": grants},
@@ -143,10 +140,7 @@ mod tests {
     #[test]
     fn a_rotation_names_which_secret_expires_when() {
         let mut client = registered_client(json!({"client_id": "ci"}));
-        let secret = |byte, expires_at| ClientSecret {
-            hash: [byte; 32],
-            expires_at,
-        };
+        let secret = |byte, expires_at| ClientSecret::fast([byte; 32], expires_at);
         client.secrets = [secret(1, None), secret(2, Some(1005)), secret(3, Some(999))].into();
         let id = |byte| secret::fingerprint(&[byte; 32]);
         let changes = &rotation(&client, [9; 32], 60, 1000)["changes"]["secrets"];

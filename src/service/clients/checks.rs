@@ -33,7 +33,9 @@ pub fn secret(secret: &str) -> Result<(), InvalidMetadata> {
         return Err(InvalidMetadata::new("client_secret", reason));
     }
     if let Some(scheme) = hash_schemes::of(secret) {
-        let reason = format!("must be the secret itself; this looks like a hash or a tagged password ({scheme})");
+        let reason = format!(
+            "must be the secret itself; this looks like a hash or a tagged password ({scheme}): give it as client_secret_hash"
+        );
         return Err(InvalidMetadata::new("client_secret", reason));
     }
     Ok(())

@@ -9,15 +9,16 @@ use std::collections::hash_map::Entry;
 use std::mem;
 use std::sync::Arc;
 
-use oauth2_store::model::{Client, ClientSecret, SecretHash};
+use oauth2_store::model::{Client, ClientSecret, SecretVerifier};
 use serde_json::{Map, Value};
 
 use super::changes::Change;
 use super::checks;
 use super::field::Field;
+use super::import_notes::ImportNotes;
 use super::metadata::ClientRequest;
 use super::registration::{self, GeneratedCredentials, RegistrationDefaults};
-use super::secrets;
+use super::secrets::{self, RowSecret};
 use crate::service::error::InvalidMetadata;
 use crate::tokens::secret::{self, NoRandomness};
 
@@ -82,7 +83,7 @@ pub struct ImportRow {
     request: ClientRequest,
     client_id: String,
     /// The secrets, newest first; empty if the row gives none.
-    secrets: Vec<ClientSecret>,
+    secrets: Vec<RowSecret>,
     created_at: Option<i64>,
 }
 
@@ -117,18 +118,22 @@ impl ImportRow {
         let given = match request.client_secret.value() {
             None => None,
             Some(_) if hash.is_some() => {
-                return Err("client_secret and client_secret_sha256 are both given; keep one of them".to_owned());
+                return Err(
+                    "client_secret and client_secret_sha256 or client_secret_hash are both given; keep one of them"
+                        .to_owned(),
+                );
             }
             Some(text) => {
                 checks::secret(text).map_err(|error| error.to_string())?;
-                Some(secret::hash(text))
+                Some(RowSecret::newest(SecretVerifier::Fast(secret::hash(text))))
             }
         };
         let newest = given.or(hash);
         if newest.is_none() && !previous.is_empty() {
-            return Err("previous_secrets requires client_secret or client_secret_sha256".to_owned());
+            return Err(
+                "previous_secrets requires client_secret, client_secret_sha256 or client_secret_hash".to_owned(),
+            );
         }
-        let newest = newest.map(|hash| ClientSecret { hash, expires_at: None });
         Ok(Self {
             request: ClientRequest {
                 client_secret: Field::Absent,
@@ -146,13 +151,29 @@ impl ImportRow {
     }
 
     /// The newest secret that the row gives.
-    pub(super) fn newest_secret(&self) -> Option<SecretHash> {
-        self.secrets.first().map(|secret| secret.hash)
+    pub(super) fn newest_secret(&self) -> Option<&SecretVerifier> {
+        self.secrets.first().map(|secret| &secret.verifier)
     }
 
     /// The client that the row describes, with the secrets of the row, if it is new.
     pub(super) fn describe(&self, defaults: RegistrationDefaults, now: i64) -> Result<Client, RowError> {
-        self.registered(&self.request, defaults, now)
+        let mut client = self.registered(&self.request, defaults, now)?;
+        client.secrets = self.resolved(None, now);
+        Ok(client)
+    }
+
+    fn notes(&self) -> ImportNotes {
+        let is_truncating = self.secrets.iter().any(|secret| secret.is_truncating);
+        let default_expiry = self.secrets.iter().filter(|secret| secret.has_default_expiry());
+        ImportNotes {
+            truncating: is_truncating.into(),
+            default_expiry: default_expiry.count() as u64,
+        }
+    }
+
+    /// The secrets of the row as they are to be stored.
+    fn resolved(&self, current: Option<&Client>, now: i64) -> Box<[ClientSecret]> {
+        self.secrets.iter().map(|secret| secret.resolve(current, now)).collect()
     }
 
     /// Decides what the row does to the current client, if there is one. `now`: Unix seconds.
@@ -169,7 +190,7 @@ impl ImportRow {
         let client = match options.existing {
             ExistingClients::Skip => return Ok(Outcome::Skipped),
             ExistingClients::Update => self.update(current, defaults, now)?,
-            ExistingClients::Overwrite => self.overwrite(current, defaults)?,
+            ExistingClients::Overwrite => self.overwrite(current, defaults, now)?,
         };
         Ok(if client == *current {
             Outcome::Unchanged
@@ -184,25 +205,24 @@ impl ImportRow {
         if self.secrets.is_empty() {
             if !generate_secrets {
                 return Err(
-                    "client_secret or client_secret_sha256 is required for a new client, unless secrets are generated"
+                    "client_secret, client_secret_sha256 or client_secret_hash is required for a new client, unless secrets are generated"
                         .to_owned(),
                 );
             }
             let secret = secret::generate_client_secret().map_err(|error: NoRandomness| error.to_string())?;
-            client.secrets = [ClientSecret {
-                hash: secret::hash(&secret),
-                expires_at: None,
-            }]
-            .into();
+            client.secrets = [ClientSecret::fast(secret::hash(&secret), None)].into();
             generated = Some(secret);
         }
         Ok(Outcome::New(Box::new(client), generated))
     }
 
     fn update(&self, current: &Client, defaults: RegistrationDefaults, now: i64) -> Result<Client, RowError> {
-        let is_known = |secret: &ClientSecret| current.secrets.iter().any(|known| known.hash == secret.hash);
-        let is_expired = |secret: &ClientSecret| secret.expires_at.is_some_and(|at| at <= now);
-        if !self.secrets.iter().all(|secret| is_known(secret) || is_expired(secret)) {
+        let is_known = |secret: &RowSecret| secrets::find(current, &secret.verifier).is_some();
+        if !self
+            .secrets
+            .iter()
+            .all(|secret| is_known(secret) || secret.is_expired(now))
+        {
             return Err(
                 "client_secret differs from the client's: rotate it, leave it out, or import with skip-existing or overwrite"
                     .to_owned(),
@@ -216,7 +236,12 @@ impl ImportRow {
     }
 
     /// The client as the row says: what it leaves out gets the default, except `disabled` and the secrets.
-    pub(super) fn overwrite(&self, current: &Client, defaults: RegistrationDefaults) -> Result<Client, RowError> {
+    pub(super) fn overwrite(
+        &self,
+        current: &Client,
+        defaults: RegistrationDefaults,
+        now: i64,
+    ) -> Result<Client, RowError> {
         let mut request = self.request.clone();
         if request.disabled == Field::Absent {
             // An old file must not enable a client that was disabled since.
@@ -224,13 +249,15 @@ impl ImportRow {
         }
         let mut client = self.registered(&request, defaults, current.created_at)?;
         client.version = current.version;
-        if self.secrets.is_empty() {
-            client.secrets.clone_from(&current.secrets);
-        }
+        client.secrets = if self.secrets.is_empty() {
+            current.secrets.clone()
+        } else {
+            self.resolved(Some(current), now)
+        };
         Ok(client)
     }
 
-    /// The client that a request describes, with the secrets and the time of creation of the row. `created_at`: without one.
+    /// The client that a request describes, with the time of creation of the row and without secrets. `created_at`: without one.
     fn registered(
         &self,
         request: &ClientRequest,
@@ -244,7 +271,7 @@ impl ImportRow {
         let registered = registration::register(request, defaults, placeholder, created_at);
         let mut client = registered.map_err(|error| error.to_string())?.client;
         client.created_at = self.created_at.unwrap_or(created_at);
-        client.secrets = self.secrets.clone().into();
+        client.secrets = Box::default();
         Ok(client)
     }
 }
@@ -283,6 +310,8 @@ pub struct ImportPlan {
     pub skipped: u64,
     /// Generated secrets, by client.
     pub secrets: Vec<(Arc<str>, String)>,
+    /// What the operator should know about the clients that it writes.
+    pub notes: ImportNotes,
     /// Rejected rows.
     pub rejected: Vec<(LineRange, RowError)>,
 }
@@ -302,12 +331,14 @@ impl ImportPlan {
         for (lines, row) in rows {
             match row.judge(current.get(row.client_id()), defaults, now, options) {
                 Ok(Outcome::New(client, generated)) => {
+                    plan.notes.add(row.notes());
                     plan.secrets
                         .extend(generated.map(|secret| (Arc::clone(&client.client_id), secret)));
                     plan.new.push(*client);
                 }
                 Ok(Outcome::Changed(after)) => {
                     if let Some(before) = current.remove(row.client_id()) {
+                        plan.notes.add(row.notes());
                         plan.changed_at.push(*lines);
                         plan.changed.push(Change { before, after: *after });
                     }

@@ -30,6 +30,14 @@ pub struct ClientRequest {
     #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^[ -~]{32,256}$")]
     pub client_secret: Field<String>,
+    /// Hash of the client secret as another product stored it, in place of `client_secret`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 1024)]
+    pub client_secret_hash: Field<String>,
+    /// Scheme of `client_secret_hash`, unless its text begins with a tag that names it.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::HashScheme>)]
+    pub client_secret_hash_scheme: Field<String>,
     /// A name for people, at most 256 bytes.
     #[serde(default)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
@@ -124,7 +132,7 @@ impl std::fmt::Debug for ClientRequest {
 }
 
 impl ClientRequest {
-    /// Applies every member but `client_id`, `client_secret` and `created_at` to a client.
+    /// Applies every member but `client_id`, `created_at` and those of the secret to a client.
     pub(super) fn apply(&self, client: &mut Client) -> Result<(), InvalidMetadata> {
         set(&mut client.client_name, &self.client_name, |name| checks::name(name))?;
         set_or(&mut client.scope, &self.scope, "".into(), |text| checks::scope(text))?;
@@ -292,7 +300,7 @@ pub enum ColumnKind {
     Text,
     /// Strings separated by white space, or a JSON array.
     List,
-    /// Hashes of previous secrets, `sha256:expires_at` separated by white space.
+    /// Hashes of previous secrets, `sha256:expires_at` or `hash:expires_at` separated by white space, or a JSON array.
     Secrets,
     /// An integer.
     Number,
@@ -311,6 +319,8 @@ pub const COLUMNS: &[(&str, ColumnKind)] = &[
     ("client_id", ColumnKind::Text),
     ("client_secret", ColumnKind::Text),
     ("client_secret_sha256", ColumnKind::Text),
+    ("client_secret_hash", ColumnKind::Text),
+    ("client_secret_hash_scheme", ColumnKind::Text),
     ("previous_secrets", ColumnKind::Secrets),
     ("client_name", ColumnKind::Text),
     ("grant_types", ColumnKind::List),

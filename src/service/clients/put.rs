@@ -15,8 +15,8 @@ use crate::service::operator::Operator;
 /// What a `PUT` did.
 #[derive(Debug)]
 pub enum Put {
-    /// It registered the client; its secret is shown this once.
-    Created(Client, String),
+    /// It registered the client; its secret, unless only its hash is known, is shown this once.
+    Created(Client, Option<String>),
     /// It left the client as it is: nothing differed.
     Unchanged(Client),
     /// It changed the client.

@@ -1,11 +1,11 @@
 //! Registration and update of a client, without the store (RFC 7591 section 2 for the names of its fields).
 
 use base64::Engine;
-use oauth2_store::model::{Client, ClientSecret, Ledger, SigningAlg, TokenFormat};
+use oauth2_store::model::{Client, ClientSecret, Ledger, SecretVerifier, SigningAlg, TokenFormat};
 
-use super::checks;
 use super::field::Field;
 use super::metadata::ClientRequest;
+use super::{checks, foreign_hashes, secrets};
 use crate::service::error::InvalidMetadata;
 use crate::tokens::BASE64URL;
 use crate::tokens::secret::{self, NoRandomness};
@@ -46,8 +46,8 @@ impl GeneratedCredentials {
 pub struct Registered {
     /// The client, version 1.
     pub client: Client,
-    /// Its secret in clear, shown once.
-    pub secret: String,
+    /// Its secret in clear, shown once; `None` if only a hash of it was given.
+    pub secret: Option<String>,
 }
 
 /// Checks a registration. `now`: Unix seconds.
@@ -60,11 +60,16 @@ pub fn register(
     reject_created_at(request)?;
     let client_id = request.client_id.value().cloned().unwrap_or(generated.client_id);
     checks::id(&client_id)?;
-    let secret = request.client_secret.value().cloned().unwrap_or(generated.secret);
-    checks::secret(&secret)?;
+    let (verifier, secret) = if let Some(verifier) = given_hash(request)? {
+        (verifier, None)
+    } else {
+        let secret = request.client_secret.value().cloned().unwrap_or(generated.secret);
+        checks::secret(&secret)?;
+        (SecretVerifier::Fast(secret::hash(&secret)), Some(secret))
+    };
     let mut client = Client {
         secrets: [ClientSecret {
-            hash: secret::hash(&secret),
+            verifier,
             expires_at: None,
         }]
         .into(),
@@ -76,6 +81,26 @@ pub fn register(
     }
     check_combination(&client, defaults)?;
     Ok(Registered { client, secret })
+}
+
+/// The hash that a request gives instead of a secret.
+fn given_hash(request: &ClientRequest) -> Result<Option<SecretVerifier>, InvalidMetadata> {
+    let scheme = request.client_secret_hash_scheme.value();
+    let Some(hash) = request.client_secret_hash.value() else {
+        return match scheme {
+            None => Ok(None),
+            Some(_) => Err(InvalidMetadata::new(
+                foreign_hashes::SCHEME,
+                "requires client_secret_hash",
+            )),
+        };
+    };
+    if request.client_secret.value().is_some() {
+        let reason = "and client_secret_hash are both given; keep one of them";
+        return Err(InvalidMetadata::new("client_secret", reason));
+    }
+    let read = foreign_hashes::read(hash, scheme.map(String::as_str))?;
+    Ok(Some(read.verifier))
 }
 
 /// Applies an update to a client as it was read. The result keeps the version that was read.
@@ -92,6 +117,10 @@ pub fn update(
         let reason = "cannot be changed by an update: rotate it";
         return Err(InvalidMetadata::new("client_secret", reason));
     }
+    if request.client_secret_hash != Field::Absent || request.client_secret_hash_scheme != Field::Absent {
+        let reason = "cannot be changed by an update: rotate the secret, or import the client with overwrite";
+        return Err(InvalidMetadata::new(foreign_hashes::HASH, reason));
+    }
     reject_created_at(request)?;
     let mut client = current.clone();
     request.apply(&mut client)?;
@@ -106,14 +135,14 @@ pub fn replace(
     current: &Client,
     defaults: RegistrationDefaults,
 ) -> Result<Client, InvalidMetadata> {
-    if let Some(secret) = request.client_secret.value() {
-        let hash = secret::hash(secret);
-        if !current.secrets.iter().any(|known| known.hash == hash) {
-            return Err(InvalidMetadata::new(
-                "client_secret",
-                "cannot be changed by PUT: rotate it",
-            ));
+    let unchangeable = |field| Err(InvalidMetadata::new(field, "cannot be changed by PUT: rotate it"));
+    let is_known = |verifier: &SecretVerifier| secrets::find(current, verifier).is_some();
+    match (given_hash(request)?, request.client_secret.value()) {
+        (Some(verifier), _) if !is_known(&verifier) => return unchangeable(foreign_hashes::HASH),
+        (None, Some(secret)) if !is_known(&SecretVerifier::Fast(secret::hash(secret))) => {
+            return unchangeable("client_secret");
         }
+        _ => {}
     }
     if let Some(at) = request.created_at.value()
         && *at != current.created_at

@@ -1,12 +1,13 @@
 //! The hashes of a client's secrets in an import and an export: those of a client in an overlap, with their expiry.
 //!
-//! `client_secret_sha256` is the newest secret; `previous_secrets` the ones before it, newest first.
+//! `client_secret_sha256` or `client_secret_hash` is the newest secret; `previous_secrets` the ones before it, newest first.
 
-use oauth2_store::model::{ClientSecret, SecretHash};
+use oauth2_store::model::{Client, ClientSecret, SecretHash, SecretVerifier};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::checks;
+use super::foreign_hashes::{self, HASH, SCHEME};
 
 /// The member with the hash of the newest secret.
 pub(super) const NEWEST: &str = "client_secret_sha256";
@@ -14,47 +15,155 @@ pub(super) const NEWEST: &str = "client_secret_sha256";
 /// The member with the secrets before it.
 pub(super) const PREVIOUS: &str = "previous_secrets";
 
+/// Seconds for which a previous secret with a hash of another product remains valid, where the row does not say: some products have several
+/// secrets that never expire.
+const DEFAULT_OVERLAP: i64 = 30 * 24 * 3600;
+
+/// A secret of a row.
+#[derive(Debug, Clone)]
+pub(super) struct RowSecret {
+    pub(super) verifier: SecretVerifier,
+    expiry: Expiry,
+    /// Whether a long secret verifies by its beginning.
+    pub(super) is_truncating: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expiry {
+    Never,
+    At(i64),
+    /// After [`DEFAULT_OVERLAP`], or as it is stored.
+    Default,
+}
+
+impl RowSecret {
+    /// A secret that does not expire.
+    pub(super) fn newest(verifier: SecretVerifier) -> Self {
+        Self {
+            verifier,
+            expiry: Expiry::Never,
+            is_truncating: false,
+        }
+    }
+
+    pub(super) fn has_default_expiry(&self) -> bool {
+        self.expiry == Expiry::Default
+    }
+
+    /// Whether it is expired, as the row says.
+    pub(super) fn is_expired(&self, now: i64) -> bool {
+        matches!(self.expiry, Expiry::At(at) if at <= now)
+    }
+
+    /// As it is to be stored. A secret that the client has already keeps the hash that is stored: it may have replaced that of the row.
+    pub(super) fn resolve(&self, current: Option<&Client>, now: i64) -> ClientSecret {
+        let known = current.and_then(|client| find(client, &self.verifier));
+        let expires_at = match (self.expiry, known) {
+            (Expiry::Never, _) => None,
+            (Expiry::At(at), _) => Some(at),
+            (Expiry::Default, Some(known)) => known.expires_at,
+            (Expiry::Default, None) => Some(now + DEFAULT_OVERLAP),
+        };
+        let verifier = known.map_or(&self.verifier, |known| &known.verifier);
+        ClientSecret {
+            verifier: verifier.clone(),
+            expires_at,
+        }
+    }
+}
+
+/// The secret of a client that has this hash, or was imported with it.
+pub(super) fn find<'a>(client: &'a Client, verifier: &SecretVerifier) -> Option<&'a ClientSecret> {
+    client
+        .secrets
+        .iter()
+        .find(|known| known.verifier.is_same_secret(verifier))
+}
+
 /// A previous secret.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PreviousSecret {
-    sha256: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hash: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scheme: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     expires_at: Option<i64>,
 }
 
 /// Takes the hashes out of the members of a row: that of the newest secret, and the secrets before it.
-pub(super) fn take(members: &mut Map<String, Value>) -> Result<(Option<SecretHash>, Vec<ClientSecret>), String> {
-    let newest = match members.remove(NEWEST) {
-        None | Some(Value::Null) => None,
-        Some(Value::String(text)) => {
-            Some(hash(&text).ok_or_else(|| format!("{NEWEST} must be 64 hexadecimal digits"))?)
+pub(super) fn take(members: &mut Map<String, Value>) -> Result<(Option<RowSecret>, Vec<RowSecret>), String> {
+    let (sha256, foreign, scheme) = (text(members, NEWEST)?, text(members, HASH)?, text(members, SCHEME)?);
+    if scheme.is_some() && foreign.is_none() {
+        return Err(format!("{SCHEME} requires {HASH}"));
+    }
+    let newest = match (sha256, foreign) {
+        (Some(_), Some(_)) => return Err(format!("{NEWEST} and {HASH} are both given; keep one of them")),
+        (Some(text), None) => {
+            let hash = hash(&text).ok_or_else(|| format!("{NEWEST} must be 64 hexadecimal digits"))?;
+            Some(RowSecret::newest(SecretVerifier::Fast(hash)))
         }
-        Some(_) => return Err(format!("{NEWEST} must be a string")),
-    };
-    let previous = match members.remove(PREVIOUS) {
-        None | Some(Value::Null) => Vec::new(),
-        Some(list) => {
-            let listed: Option<Vec<PreviousSecret>> = serde_json::from_value(list).ok();
-            let secrets = listed.and_then(|listed| listed.iter().map(previous_secret).collect());
-            secrets.ok_or_else(|| {
-                format!(
-                    "{PREVIOUS} must be a list of objects with sha256, 64 hexadecimal digits, and expires_at, Unix seconds"
-                )
-            })?
+        (None, Some(text)) => {
+            let read = foreign_hashes::read(&text, scheme.as_deref()).map_err(|error| error.to_string())?;
+            Some(RowSecret {
+                is_truncating: read.is_truncating,
+                ..RowSecret::newest(read.verifier)
+            })
         }
+        (None, None) => None,
     };
-    Ok((newest, previous))
+    Ok((newest, previous(members)?))
 }
 
-fn previous_secret(secret: &PreviousSecret) -> Option<ClientSecret> {
-    if secret.expires_at.is_some_and(|at| !checks::TIMES.contains(&at)) {
-        return None;
+fn text(members: &mut Map<String, Value>, name: &str) -> Result<Option<String>, String> {
+    match members.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(format!("{name} must be a string")),
     }
-    Some(ClientSecret {
-        hash: hash(&secret.sha256)?,
-        expires_at: secret.expires_at,
-    })
+}
+
+fn previous(members: &mut Map<String, Value>) -> Result<Vec<RowSecret>, String> {
+    match members.remove(PREVIOUS) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(list) => {
+            let listed: Vec<PreviousSecret> = serde_json::from_value(list).map_err(|_| wrong_list())?;
+            listed.iter().map(previous_secret).collect()
+        }
+    }
+}
+
+fn wrong_list() -> String {
+    format!(
+        "{PREVIOUS} must be a list of objects with sha256, 64 hexadecimal digits, or hash and scheme, and expires_at, Unix seconds"
+    )
+}
+
+fn previous_secret(secret: &PreviousSecret) -> Result<RowSecret, String> {
+    if secret.expires_at.is_some_and(|at| !checks::TIMES.contains(&at)) {
+        return Err(wrong_list());
+    }
+    let given = secret.expires_at.map(Expiry::At);
+    match (&secret.sha256, &secret.hash) {
+        (Some(text), None) if secret.scheme.is_none() => Ok(RowSecret {
+            expiry: given.unwrap_or(Expiry::Never),
+            ..RowSecret::newest(SecretVerifier::Fast(hash(text).ok_or_else(wrong_list)?))
+        }),
+        (None, Some(text)) => {
+            let scheme = secret.scheme.as_deref().map(str::parse).transpose();
+            let scheme = scheme.map_err(|reason: String| format!("{PREVIOUS}: scheme {reason}"))?;
+            let read = foreign_hashes::read_as(text, scheme).map_err(|reason| format!("{PREVIOUS}: hash {reason}"))?;
+            Ok(RowSecret {
+                verifier: read.verifier,
+                expiry: given.unwrap_or(Expiry::Default),
+                is_truncating: read.is_truncating,
+            })
+        }
+        _ => Err(wrong_list()),
+    }
 }
 
 fn hash(text: &str) -> Option<SecretHash> {
@@ -68,10 +177,21 @@ pub(super) fn put(secrets: &[ClientSecret], members: &mut Map<String, Value>) {
     let Some((newest, previous)) = secrets.split_first() else {
         return;
     };
-    members.insert(NEWEST.to_owned(), hex::encode(newest.hash).into());
-    let listed = previous.iter().map(|secret| PreviousSecret {
-        sha256: hex::encode(secret.hash),
-        expires_at: secret.expires_at,
+    let (name, text) = written(&newest.verifier);
+    members.insert(if name == "hash" { HASH } else { NEWEST }.to_owned(), text.into());
+    let listed = previous.iter().map(|secret| {
+        let (name, text) = written(&secret.verifier);
+        let (sha256, hash) = if name == "hash" {
+            (None, Some(text))
+        } else {
+            (Some(text), None)
+        };
+        PreviousSecret {
+            sha256,
+            hash,
+            scheme: None,
+            expires_at: secret.expires_at,
+        }
     });
     let listed: Vec<PreviousSecret> = listed.collect();
     // Strings and numbers always serialize.
@@ -80,22 +200,36 @@ pub(super) fn put(secrets: &[ClientSecret], members: &mut Map<String, Value>) {
     }
 }
 
-/// Reads the field of CSV: `sha256:expires_at`, separated by white space.
+/// The member of a previous secret that has its hash, and the hash. That of another product has its tag.
+fn written(verifier: &SecretVerifier) -> (&'static str, String) {
+    match verifier {
+        SecretVerifier::Foreign(foreign) => ("hash", foreign.text.to_string()),
+        SecretVerifier::Fast(hash) => ("sha256", hex::encode(hash)),
+        SecretVerifier::Replaced(replaced) => ("sha256", hex::encode(replaced.hash)),
+    }
+}
+
+/// Reads the field of CSV: `sha256:expires_at` or `hash:expires_at`, separated by white space, or the list of JSON.
 pub(super) fn from_csv(field: &str) -> Result<Value, String> {
+    if field.starts_with('[') {
+        return serde_json::from_str(field).map_err(|_| wrong_list());
+    }
     let mut list = Vec::new();
     for entry in field.split_whitespace() {
-        let (sha256, expires_at) = match entry.split_once(':') {
-            None => (entry, None),
-            Some((sha256, at)) => {
+        let is_foreign = entry.contains(['$', '{']);
+        let split = entry.rsplit_once(':');
+        let (text, expires_at) = match split {
+            Some((text, at)) if !is_foreign || at.bytes().all(|byte| byte.is_ascii_digit()) => {
                 let at = at.parse();
                 (
-                    sha256,
+                    text,
                     Some(at.map_err(|_| format!("{PREVIOUS} must have Unix seconds after ':'"))?),
                 )
             }
+            _ => (entry, None),
         };
         let mut object = Map::new();
-        object.insert("sha256".to_owned(), sha256.into());
+        object.insert(if is_foreign { "hash" } else { "sha256" }.to_owned(), text.into());
         object.extend(expires_at.map(|at: i64| ("expires_at".to_owned(), at.into())));
         list.push(Value::Object(object));
     }
@@ -105,10 +239,13 @@ pub(super) fn from_csv(field: &str) -> Result<Value, String> {
 /// Writes the field of CSV.
 pub(super) fn to_csv(list: &[Value]) -> String {
     let entry = |secret: &Value| {
-        let sha256 = secret["sha256"].as_str().unwrap_or_default();
+        let text = secret["sha256"]
+            .as_str()
+            .or(secret["hash"].as_str())
+            .unwrap_or_default();
         match &secret["expires_at"] {
-            Value::Number(at) => format!("{sha256}:{at}"),
-            _ => sha256.to_owned(),
+            Value::Number(at) => format!("{text}:{at}"),
+            _ => text.to_owned(),
         }
     };
     list.iter().map(entry).collect::<Vec<_>>().join(" ")

@@ -288,10 +288,10 @@ fn remaining(client: &Client, listed: Value) -> std::result::Result<Box<[ClientS
         .map_err(|error| InvalidMetadata::new("secrets", format!("of an audit row cannot be read: {error}")))?;
     let listed = listed.unwrap_or_default();
     let kept = client.secrets.iter().filter_map(|known| {
-        let id = secret::fingerprint(&known.hash);
+        let id = secret::fingerprint(known.id());
         let found = listed.iter().find(|listed| listed.id == id)?;
         Some(ClientSecret {
-            hash: known.hash,
+            verifier: known.verifier.clone(),
             expires_at: found.expires_at,
         })
     });

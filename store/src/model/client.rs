@@ -1,9 +1,10 @@
-//! Registered clients and the hashes of their secrets.
+//! Registered clients.
 
 use std::sync::Arc;
 
 use super::names::names;
 use super::policy::Policy;
+use super::secret::ClientSecret;
 use super::token::{Ledger, SigningAlg, TokenFormat, TokenTyp};
 use crate::columns::{Column, columns};
 
@@ -13,18 +14,6 @@ names! {
         /// RFC 6749 section 4.4.
         ClientCredentials = "client_credentials",
     }
-}
-
-/// SHA-256 of a client secret. A fast hash is enough: generated secrets have 256 bits, and given secrets have a minimum length.
-pub type SecretHash = [u8; 32];
-
-/// One secret of a client: a client has two during the overlap of a rotation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientSecret {
-    /// SHA-256 of the secret.
-    pub hash: SecretHash,
-    /// When the secret expires; `None` for the current one.
-    pub expires_at: Option<i64>,
 }
 
 /// A registered client. A million of them may be in memory, so lists are slices that clients with equal lists can share.

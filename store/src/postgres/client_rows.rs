@@ -12,8 +12,8 @@ use super::failure::Failure;
 use super::seconds::Seconds;
 use crate::columns::{self, Column, ColumnReader, ColumnValue, SqlType};
 use crate::error::Result;
-use crate::model::{AuditEntry, Client, ClientSecret};
-use crate::row;
+use crate::model::{AuditEntry, Client, ClientSecret, SecretHash};
+use crate::row::{self, SecretRow};
 
 /// All clients, without their secrets.
 pub(super) static ALL: LazyLock<String> =
@@ -27,14 +27,35 @@ pub(super) static MANAGED_BY: LazyLock<String> =
 pub(super) static PAGE: LazyLock<String> =
     LazyLock::new(|| select("WHERE client_id > $1 AND client_id >= $2 AND client_id < $3 ORDER BY client_id LIMIT $4"));
 
+/// As [`PAGE`], of clients with a secret of which only another product's hash is known, and that is not expired at `$5`.
+pub(super) static PAGE_WITH_FOREIGN_HASHES: LazyLock<String> = LazyLock::new(|| {
+    select(
+        "WHERE client_id > $1 AND client_id >= $2 AND client_id < $3
+            AND EXISTS (SELECT 1 FROM client_secrets f WHERE f.client_id = c.client_id AND f.foreign_hash IS NOT NULL
+                AND (f.expires_at IS NULL OR f.expires_at > $5))
+         ORDER BY client_id LIMIT $4",
+    )
+});
+
+/// The columns of a secret, in the order of [`SecretRow`].
+const SECRET_COLUMNS: [&str; 4] = ["hash", "foreign_hash", "imported_as", "expires_at"];
+
+/// All secrets, the newest first, with the ids of their clients; see [`read_secret`].
+pub(super) static ALL_SECRETS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {}, client_id FROM client_secrets ORDER BY id DESC",
+        SECRET_COLUMNS.join(", ")
+    )
+});
+
 /// Selects clients with their secrets, newest first, as one row per client and so in one snapshot; see [`read`].
 fn select(rest: &str) -> String {
     let columns = columns::names(Client::COLUMNS);
+    let arrays = SECRET_COLUMNS.map(|column| format!("array_agg(s.{column} ORDER BY s.id DESC) AS {column}"));
     format!(
-        "SELECT {columns},
-            ARRAY(SELECT s.hash FROM client_secrets s WHERE s.client_id = c.client_id ORDER BY s.id DESC),
-            ARRAY(SELECT s.expires_at FROM client_secrets s WHERE s.client_id = c.client_id ORDER BY s.id DESC)
-         FROM clients c {rest}"
+        "SELECT {columns}, secrets.* FROM clients c
+         CROSS JOIN LATERAL (SELECT {} FROM client_secrets s WHERE s.client_id = c.client_id) secrets {rest}",
+        arrays.join(", ")
     )
 }
 
@@ -80,16 +101,14 @@ pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| {
             INSERT INTO clients ({columns}, updated_at) SELECT {values}, $3 FROM chunk
             ON CONFLICT DO NOTHING RETURNING client_id),
         secrets AS (
-            INSERT INTO client_secrets (client_id, hash, expires_at)
-            SELECT s.client_id, decode(s.hash, 'hex'), to_timestamp(s.expires_at)
-            FROM json_to_recordset($2::text::json) AS s (client_id text, hash text, expires_at bigint, age int)
-            JOIN inserted USING (client_id) ORDER BY s.age DESC),
+            {add_secrets} JOIN inserted USING (client_id) ORDER BY s.age DESC),
         audited AS (
             INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
             SELECT $3, audit_actor, audit_action, 'client', client_id, coalesce(audit_detail, 'null')
             FROM inserted JOIN chunk USING (client_id))
         SELECT count(*) FROM inserted",
         chunk = chunk(),
+        add_secrets = add_secrets("$2"),
         columns = columns::names(Client::COLUMNS),
         values = values.join(", "),
     )
@@ -116,9 +135,18 @@ pub(super) static UPDATE: LazyLock<String> =
 pub(super) static OVERWRITE: LazyLock<String> = LazyLock::new(|| update(Client::overwritten_columns()));
 
 /// Adds the secrets of `$1`, the oldest of a client first.
-pub(super) const ADD_SECRETS: &str = "INSERT INTO client_secrets (client_id, hash, expires_at)
-    SELECT s.client_id, decode(s.hash, 'hex'), to_timestamp(s.expires_at)
-    FROM json_to_recordset($1::text::json) AS s (client_id text, hash text, expires_at bigint, age int) ORDER BY s.age DESC";
+pub(super) static ADD_SECRETS: LazyLock<String> =
+    LazyLock::new(|| format!("{} ORDER BY s.age DESC", add_secrets("$1")));
+
+/// Inserts the secrets of a document ([`secret_documents`]).
+fn add_secrets(document: &str) -> String {
+    format!(
+        "INSERT INTO client_secrets (client_id, hash, foreign_hash, imported_as, expires_at)
+            SELECT s.client_id, decode(s.hash, 'hex'), s.foreign_hash, decode(s.imported_as, 'hex'), to_timestamp(s.expires_at)
+            FROM json_to_recordset({document}::text::json)
+                AS s (client_id text, hash text, foreign_hash text, imported_as text, expires_at bigint, age int)"
+    )
+}
 
 fn update(columns: impl Iterator<Item = &'static Column<Client>>) -> String {
     let assignments: Vec<_> = columns
@@ -168,37 +196,67 @@ fn json_value(value: ColumnValue<'_>) -> Value {
 pub(super) fn secret_documents<'a>(clients: impl IntoIterator<Item = &'a Client>) -> String {
     let documents = |client: &'a Client| {
         client.secrets.iter().enumerate().map(|(age, secret)| {
-            let hash = secret.hash.iter().fold(String::with_capacity(64), |mut hash, byte| {
-                // Writing to a string never fails.
-                let _ = write!(hash, "{byte:02x}");
-                hash
+            let (hash, foreign_hash, imported_as) = row::secret_columns(&secret.verifier);
+            let mut document = json!({
+                "client_id": &*client.client_id, "hash": hexadecimal(hash), "expires_at": secret.expires_at, "age": age,
             });
-            json!({"client_id": &*client.client_id, "hash": hash, "expires_at": secret.expires_at, "age": age})
+            // An absent member is null, too.
+            if let Some(text) = foreign_hash {
+                document["foreign_hash"] = text.into();
+            }
+            if let Some(id) = imported_as {
+                document["imported_as"] = hexadecimal(id).into();
+            }
+            document
         })
     };
     clients.into_iter().flat_map(documents).collect::<Value>().to_string()
 }
 
+fn hexadecimal(hash: &SecretHash) -> String {
+    hash.iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a string never fails.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// A row of [`select`].
 pub(super) fn read(r: &Row) -> std::result::Result<Client, Failure> {
     let next = Client::COLUMNS.len();
-    let hashes: Vec<&[u8]> = r.try_get(next)?;
-    let expiries: Vec<Option<Seconds>> = r.try_get(next + 1)?;
-    let secrets = hashes
-        .into_iter()
-        .zip(expiries)
-        .map(|(hash, expiry)| secret(hash, expiry));
+    // Of a client without secrets they are null.
+    let hashes: Option<Vec<&[u8]>> = r.try_get(next)?;
+    let foreign: Option<Vec<Option<&str>>> = r.try_get(next + 1)?;
+    let imported: Option<Vec<Option<&[u8]>>> = r.try_get(next + 2)?;
+    let expiries: Option<Vec<Option<Seconds>>> = r.try_get(next + 3)?;
+    let (hashes, foreign) = (hashes.unwrap_or_default(), foreign.unwrap_or_default());
+    let (imported, expiries) = (imported.unwrap_or_default(), expiries.unwrap_or_default());
+    let rows = hashes.into_iter().zip(foreign).zip(imported).zip(expiries);
+    let secrets = rows.map(|(((hash, foreign_hash), imported_as), expiry)| {
+        let row = SecretRow {
+            hash,
+            foreign_hash,
+            imported_as,
+            expires_at: expiry.map(|at| at.0),
+        };
+        row.read()
+    });
     Ok(Client {
         secrets: secrets.collect::<Result<_>>()?,
         ..Client::from_row(r)?
     })
 }
 
-pub(super) fn secret(hash: &[u8], expires_at: Option<Seconds>) -> Result<ClientSecret> {
-    Ok(ClientSecret {
-        hash: row::hash(hash)?,
-        expires_at: expires_at.map(|at| at.0),
-    })
+/// A row of [`ALL_SECRETS`].
+pub(super) fn read_secret(r: &Row) -> std::result::Result<(String, ClientSecret), Failure> {
+    let expiry: Option<Seconds> = r.try_get(3)?;
+    let row = SecretRow {
+        hash: r.try_get(0)?,
+        foreign_hash: r.try_get(1)?,
+        imported_as: r.try_get(2)?,
+        expires_at: expiry.map(|at| at.0),
+    };
+    Ok((r.try_get(4)?, row.read()?))
 }
 
 impl ColumnReader for Row {

@@ -5,7 +5,7 @@ use std::pin::pin;
 use futures_util::TryStreamExt;
 use tokio_postgres::Row;
 
-use super::client_rows::{self as rows, documents, read, secret, secret_documents};
+use super::client_rows::{self as rows, documents, read, secret_documents};
 use super::connection::Connection;
 use super::failure::Failure;
 use super::param::Param;
@@ -108,6 +108,30 @@ impl PostgresStore {
         })
     }
 
+    pub(crate) async fn list_clients_with_foreign_hashes(
+        &self,
+        prefix: &str,
+        cursor: Option<&str>,
+        limit: usize,
+        now: i64,
+    ) -> Result<Page<Client>> {
+        let end = row::prefix_end(prefix);
+        with_connection!(self, LONG, |connection| {
+            connection.begin(LONG_STATEMENT).await?;
+            let params: [&dyn Param; 5] = [
+                &cursor.unwrap_or_default(),
+                &prefix,
+                &end,
+                &(limit as i64 + 1),
+                &Seconds(now),
+            ];
+            let rows = connection.query(&rows::PAGE_WITH_FOREIGN_HASHES, &params).await?;
+            connection.commit().await?;
+            let items = rows.iter().map(read).collect::<std::result::Result<_, Failure>>()?;
+            Ok(Page::cut(items, limit, |client: &Client| client.client_id.to_string()))
+        })
+    }
+
     pub(crate) async fn update_client(&self, client: &Client, now: i64, audit: &AuditEntry) -> Result<bool> {
         let document = documents([(client, audit)]);
         with_connection!(self, ORDINARY, |connection| {
@@ -201,6 +225,37 @@ impl PostgresStore {
         })
     }
 
+    pub(crate) async fn replace_foreign_hash(
+        &self,
+        client_id: &str,
+        foreign_id: &SecretHash,
+        hash: &SecretHash,
+        now: i64,
+        audit: &AuditEntry,
+    ) -> Result<bool> {
+        // The right sides are the values before the update.
+        let sql = "WITH replaced AS (
+                UPDATE client_secrets SET hash = $3, imported_as = hash, foreign_hash = NULL
+                WHERE client_id = $1 AND hash = $2 AND foreign_hash IS NOT NULL RETURNING client_id),
+            audited AS (
+                INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
+                SELECT DISTINCT $4::timestamptz, $5, $6, 'client', client_id, $7::jsonb FROM replaced)
+            SELECT count(*) FROM replaced";
+        with_connection!(self, ORDINARY, |connection| {
+            let params: [&dyn Param; 7] = [
+                &client_id,
+                &&foreign_id[..],
+                &&hash[..],
+                &Seconds(now),
+                &audit.actor,
+                &audit.action,
+                &audit.detail,
+            ];
+            let replaced: i64 = connection.query_one(sql, &params).await?.try_get(0)?;
+            Ok(replaced > 0)
+        })
+    }
+
     pub(crate) async fn write_clients(
         &self,
         new: &[(Client, AuditEntry)],
@@ -234,7 +289,7 @@ impl PostgresStore {
             if !overwritten.is_empty() {
                 let delete = "DELETE FROM client_secrets WHERE client_id = ANY ($1)";
                 connection.execute(delete, &[&overwritten_ids]).await?;
-                connection.execute(rows::ADD_SECRETS, &[&overwritten_secrets]).await?;
+                connection.execute(&rows::ADD_SECRETS, &[&overwritten_secrets]).await?;
             }
             connection.commit().await?;
             Ok(cutoffs)
@@ -253,11 +308,10 @@ impl PostgresStore {
             while let Some(row) = rows.try_next().await? {
                 on_row(LoadedRow::Client(Client::from_row(&row)?));
             }
-            let sql = "SELECT client_id, hash, expires_at FROM client_secrets ORDER BY id DESC";
-            let mut rows = pin!(connection.stream(sql).await?);
+            let mut rows = pin!(connection.stream(&rows::ALL_SECRETS).await?);
             while let Some(row) = rows.try_next().await? {
-                let secret = secret(row.try_get(1)?, row.try_get(2)?)?;
-                on_row(LoadedRow::Secret(row.try_get(0)?, secret));
+                let (client_id, secret) = rows::read_secret(&row)?;
+                on_row(LoadedRow::Secret(client_id, secret));
             }
             connection.commit().await?;
             Ok(())

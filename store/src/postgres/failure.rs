@@ -110,6 +110,9 @@ pub(super) fn to_store_error(error: &Error) -> StoreError {
     );
     match code {
         "57014" => StoreError::Timeout,
+        "28000" if text.contains("pg_hba.conf") => StoreError::Corrupt(format!(
+            "{text}: allow the connection there, or change the database URL"
+        )),
         "3D000" => StoreError::Corrupt(format!("{text}: create the database, or change the database URL")),
         "42501" => StoreError::NotWritable(format!("{text}: grant it to the user in the database URL")),
         "53100" => StoreError::NotWritable(format!("the disk of the database server is full: {text}")),

@@ -226,7 +226,10 @@ impl Opener {
             Ok(Ok(opened)) => {
                 if opened.is_elsewhere {
                     self.generations.end_all();
-                    self.server_change.record();
+                    // Two poolers lead to the same server.
+                    if self.pooler == Pooler::None {
+                        self.server_change.record();
+                    }
                 }
                 Ok(opened)
             }
@@ -280,6 +283,7 @@ impl Opener {
         }
         if let (Some(file), Some(db)) = (&self.password_file, error.as_db_error())
             && db.code().code().starts_with("28")
+            && !db.message().contains("pg_hba.conf")
         {
             return StoreError::Corrupt(format!(
                 "{} (SQLSTATE {}): check the password in {} and the user in the database URL",

@@ -91,12 +91,14 @@ async fn migrate(connection: &mut Connection) -> std::result::Result<usize, Fail
     Ok(steps.len())
 }
 
-/// Moves the sequence of a table's ids past its rows. It is behind them only if rows were restored without it.
+/// Moves the sequence of a table's ids past its rows. It is behind them only if rows were restored without it. A role that may not use
+/// the sequence cannot see its value, and leaves it to the owner of the schema.
 fn advance_sequence(table: &str) -> String {
     format!(
         "SELECT setval(ids.name::regclass, ids.last) FROM (SELECT pg_get_serial_sequence('{table}', 'id') AS name, max(id) AS last
              FROM {table}) ids
-         WHERE ids.last > coalesce(pg_sequence_last_value(ids.name::regclass), 0)"
+         WHERE has_sequence_privilege(ids.name, 'UPDATE')
+             AND ids.last > coalesce(pg_sequence_last_value(ids.name::regclass), 0)"
     )
 }
 

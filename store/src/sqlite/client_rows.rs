@@ -18,11 +18,21 @@ pub(super) static PAGE: LazyLock<String> =
 pub(super) static MANAGED_BY: LazyLock<String> =
     LazyLock::new(|| select("WHERE managed_by = ?1 AND client_id > ?2 ORDER BY client_id LIMIT ?3"));
 
+/// As [`PAGE`], of clients with a secret of which only another product's hash is known, and that is not expired at `?5`.
+pub(super) static PAGE_WITH_FOREIGN_HASHES: LazyLock<String> = LazyLock::new(|| {
+    select(
+        "WHERE client_id > ?1 AND client_id >= ?2 AND client_id < ?3
+            AND EXISTS (SELECT 1 FROM client_secrets f WHERE f.client_id = clients.client_id AND f.foreign_hash IS NOT NULL
+                AND (f.expires_at IS NULL OR f.expires_at > ?5))
+         ORDER BY client_id LIMIT ?4",
+    )
+});
+
 /// Clients in ascending order of id with their secrets, newest first: one row per secret, and one for a client without.
 pub(super) static AFTER: LazyLock<String> = LazyLock::new(|| {
     let columns = Client::COLUMNS.iter().map(|column| format!("c.{}", column.def.name));
     format!(
-        "SELECT {}, s.hash, s.expires_at FROM (SELECT * FROM clients WHERE client_id > ?1 ORDER BY client_id LIMIT ?2) c
+        "SELECT {}, s.hash, s.foreign_hash, s.imported_as, s.expires_at FROM (SELECT * FROM clients WHERE client_id > ?1 ORDER BY client_id LIMIT ?2) c
          LEFT JOIN client_secrets s ON s.client_id = c.client_id ORDER BY c.client_id, s.id DESC",
         columns.collect::<Vec<_>>().join(", ")
     )

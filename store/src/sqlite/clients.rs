@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::audit::append_audit;
 use super::client_rows as rows;
+use super::client_secrets::{add_secret, add_secrets, read_secret, with_secrets};
 use super::failure::Failure;
 use super::revocations::{append_revocation, predecessor_version};
 use super::threads::SqliteStore;
@@ -55,6 +56,27 @@ impl SqliteStore {
         self.read(move |t| {
             let mut select = t.prepare_cached(&rows::PAGE)?;
             let mut rows = select.query(params![after, prefix, end, limit as i64 + 1])?;
+            let mut items = Vec::new();
+            while let Some(r) = rows.next()? {
+                items.push(with_secrets(t, Client::from_row(r)?)?);
+            }
+            Ok(Page::cut(items, limit, |client| client.client_id.to_string()))
+        })
+        .await
+    }
+
+    pub(crate) async fn list_clients_with_foreign_hashes(
+        &self,
+        prefix: &str,
+        cursor: Option<&str>,
+        limit: usize,
+        now: i64,
+    ) -> Result<Page<Client>> {
+        let (prefix, end) = (prefix.to_owned(), row::prefix_end(prefix));
+        let after = cursor.unwrap_or_default().to_owned();
+        self.read(move |t| {
+            let mut select = t.prepare_cached(&rows::PAGE_WITH_FOREIGN_HASHES)?;
+            let mut rows = select.query(params![after, prefix, end, limit as i64 + 1, now])?;
             let mut items = Vec::new();
             while let Some(r) = rows.next()? {
                 items.push(with_secrets(t, Client::from_row(r)?)?);
@@ -130,7 +152,7 @@ impl SqliteStore {
                 "UPDATE client_secrets SET expires_at = min(coalesce(expires_at, ?2), ?2) WHERE client_id = ?1",
             )?
             .execute(params![client_id, old_expire_at])?;
-            add_secret(t, &client_id, &new, None)?;
+            add_secret(t, &client_id, &ClientSecret::fast(new, None))?;
             append_audit(t, now, &audit, "client", &client_id)?;
             Ok(true)
         })
@@ -288,12 +310,7 @@ fn clients_after(t: &Connection, after: &str, limit: usize) -> std::result::Resu
             assign(clients.last_mut(), &mut secrets);
             clients.push(Client::from_row(r)?);
         }
-        if let Some(hash) = r.get_ref(next)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
-            secrets.push(ClientSecret {
-                hash: row::hash(hash)?,
-                expires_at: r.get(next + 1)?,
-            });
-        }
+        secrets.extend(read_secret(r, next)?);
     }
     assign(clients.last_mut(), &mut secrets);
     Ok(clients)
@@ -302,34 +319,6 @@ fn clients_after(t: &Connection, after: &str, limit: usize) -> std::result::Resu
 fn exists(t: &Connection, client_id: &str) -> rusqlite::Result<bool> {
     t.prepare_cached("SELECT 1 FROM clients WHERE client_id = ?1")?
         .exists([client_id])
-}
-
-/// Adds the secrets of a client, the oldest first.
-fn add_secrets(t: &Connection, client: &Client) -> rusqlite::Result<()> {
-    for secret in client.secrets.iter().rev() {
-        add_secret(t, &client.client_id, &secret.hash, secret.expires_at)?;
-    }
-    Ok(())
-}
-
-fn add_secret(t: &Connection, client_id: &str, hash: &SecretHash, expires_at: Option<i64>) -> rusqlite::Result<usize> {
-    t.prepare_cached("INSERT INTO client_secrets (client_id, hash, expires_at) VALUES (?1, ?2, ?3)")?
-        .execute(params![client_id, hash, expires_at])
-}
-
-fn with_secrets(t: &Connection, mut client: Client) -> std::result::Result<Client, Failure> {
-    let mut select =
-        t.prepare_cached("SELECT hash, expires_at FROM client_secrets WHERE client_id = ?1 ORDER BY id DESC")?;
-    let (mut rows, mut secrets) = (select.query([&*client.client_id])?, Vec::new());
-    while let Some(r) = rows.next()? {
-        let hash = row::hash(r.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?;
-        secrets.push(ClientSecret {
-            hash,
-            expires_at: r.get(1)?,
-        });
-    }
-    client.secrets = secrets.into();
-    Ok(client)
 }
 
 fn find(t: &Connection, client_id: &str) -> std::result::Result<Option<Client>, Failure> {

@@ -34,6 +34,18 @@ impl Store {
         dispatch!(self.list_clients(prefix, cursor, limit))
     }
 
+    /// As [`Self::list_clients`], of the clients with a secret of which only another product's hash is known, and that is not expired at
+    /// `now`.
+    pub async fn list_clients_with_foreign_hashes(
+        &self,
+        prefix: &str,
+        cursor: Option<&str>,
+        limit: usize,
+        now: i64,
+    ) -> Result<Page<Client>> {
+        dispatch!(self.list_clients_with_foreign_hashes(prefix, cursor, limit, now))
+    }
+
     /// Writes a client's fields (all but `client_id`, `created_at`, `version` and its secrets) if the stored version is still
     /// `client.version`; the stored version grows by one. `Ok(false)`: no such client. [`StoreError::Conflict`]: the client
     /// changed after it was read.
@@ -81,6 +93,23 @@ impl Store {
             log_audit(audit, "client", client_id);
         }
         Ok(rotated)
+    }
+
+    /// Replaces the hash of another product with the SHA-256 of the same secret, if it is still stored; the client's version stays.
+    /// `foreign_id`: the id of that hash. `Ok(false)`: it is not stored any more, perhaps because another node was first.
+    pub async fn replace_foreign_hash(
+        &self,
+        client_id: &str,
+        foreign_id: &SecretHash,
+        hash: &SecretHash,
+        now: i64,
+        audit: &AuditEntry,
+    ) -> Result<bool> {
+        let replaced = dispatch!(self.replace_foreign_hash(client_id, foreign_id, hash, now, audit))?;
+        if replaced {
+            log_audit(audit, "client", client_id);
+        }
+        Ok(replaced)
     }
 
     /// Creates, updates and overwrites a chunk of clients, all or none, each with its audit row. New and changed clients: as

@@ -146,14 +146,8 @@ pub fn client(id: &str) -> Client {
         created_at: NOW,
         version: 1,
         secrets: [
-            ClientSecret {
-                hash: [2; 32],
-                expires_at: None,
-            },
-            ClientSecret {
-                hash: [1; 32],
-                expires_at: Some(NOW + 60),
-            },
+            ClientSecret::fast([2; 32], None),
+            ClientSecret::fast([1; 32], Some(NOW + 60)),
         ]
         .into(),
     }

@@ -83,7 +83,7 @@ async fn first_schema_version_is_upgraded(kind: &str) {
         (client.access_token_lifetime, client.version, client.secrets.len()),
         (Some(60), 3, 1)
     );
-    assert_eq!((client.secrets[0].hash, client.policy), ([7; 32], None));
+    assert_eq!((client.secrets[0].id(), client.policy), (&[7; 32], None));
     let keys = f.store.keys().await.unwrap();
     let algorithms: Vec<_> = keys.iter().map(|key| key.algorithm).collect();
     assert_eq!(algorithms, [KeyAlgorithm::PasetoV4Public, KeyAlgorithm::EdDsa]);

@@ -1,4 +1,4 @@
-"""Runs nginx and Apache, with the configuration of docs/frameworks, in front of an API. Standard library only.
+"""Runs nginx, Apache and Envoy, with the configuration of docs/frameworks, in front of an API. Standard library only.
 
 usage: check.py FIXTURE DIRECTORY
 """
@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 import urllib.parse
@@ -73,18 +74,24 @@ LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
 LoadModule authz_user_module /usr/lib/apache2/modules/mod_authz_user.so
 LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
 LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
-LoadModule auth_openidc_module /usr/lib/apache2/modules/mod_auth_openidc.so
+{module}
 DefaultRuntimeDir {directory}
-OIDCCABundlePath {certificate}
 Include {directory}/oauth2.conf
 """
+
+MOD_AUTH_OPENIDC = """\
+LoadModule auth_openidc_module /usr/lib/apache2/modules/mod_auth_openidc.so
+OIDCCABundlePath {certificate}"""
+
+MOD_OAUTH2 = "LoadModule oauth2_module /usr/lib/apache2/modules/mod_oauth2.so"
 
 
 class Backend(BaseHTTPRequestHandler):
     """The API behind the proxy: it answers with the client that the proxy names."""
 
     def do_GET(self) -> None:
-        body = json.dumps({"client_id": self.headers.get("X-Client-Id"), "claim": self.headers.get("OIDC_CLAIM_client_id")}).encode()
+        names = {"client_id": "X-Client-Id", "claim": "OIDC_CLAIM_client_id", "oauth2": "OAUTH2_CLAIM_client_id"}
+        body = json.dumps({key: self.headers.get(name) for key, name in names.items()}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -163,6 +170,7 @@ class Checks:
         for documented, actual in {
             "http://127.0.0.1:8080": self.fixture["issuer"],
             "iss:https://auth.example": f"iss:{self.fixture['issuer']}",
+            "jwks_uri https://auth.example": f"jwks_uri {self.fixture['issuer']}",
             "https://auth.example": https,
             "127.0.0.1:8000": f"127.0.0.1:{port}",
             "127.0.0.1:9000": f"127.0.0.1:{self.backend}",
@@ -208,6 +216,26 @@ class Checks:
         with self.running_nginx(directory, port):
             self.protects("nginx with njs", port, ["opaque", "es256", "eddsa"], "client_id")
 
+    def envoy(self) -> None:
+        """The provider's URL and its cluster are separate settings, so the cluster is plain here."""
+        directory, port = self.directory / "envoy", free_port()
+        directory.mkdir()
+        issuer = urllib.parse.urlsplit(self.fixture["issuer"])
+        filters = textwrap.indent((HERE / "envoy/filters.yaml").read_text(), " " * 16)
+        text = (HERE / "envoy/envoy.yaml").read_text().replace("# filters.yaml\n", filters)
+        for documented, actual in {
+            "https://auth.example": self.fixture["issuer"],
+            "port_value: 8080": f"port_value: {issuer.port}",
+            "port_value: 8000": f"port_value: {port}",
+            "port_value: 9000": f"port_value: {self.backend}",
+        }.items():
+            text = text.replace(documented, actual)
+        (directory / "envoy.yaml").write_text(text)
+        binary = next((Path(os.environ["CLIENTS_OUT"]) / "proxies/lib").glob("python3*/site-packages/envoy/_bin/envoy"))
+        command = [str(binary), "-c", str(directory / "envoy.yaml"), "--disable-hot-restart", "--log-level", "warning"]
+        with running(command, port, directory):
+            self.protects("Envoy", port, ["es256", "es256-jwt", "rs256", "eddsa"], "client_id")
+
     @contextmanager
     def https(self) -> Iterator[tuple[str, Path]]:
         """The server behind TLS: its URL and the certificate."""
@@ -222,15 +250,18 @@ class Checks:
             yield f"https://127.0.0.1:{port}", certificate
 
     def apache(self, https: tuple[str, Path], page: str, clients: list[str]) -> None:
+        module, name, named = MOD_AUTH_OPENIDC.format(certificate=https[1]), f"Apache with mod_auth_openidc ({page})", "claim"
+        if page == "oauth2":
+            module, name, named = MOD_OAUTH2, "Apache with mod_oauth2", "oauth2"
         directory, port = self.directory / page, free_port()
         directory.mkdir()
         self.configuration(HERE / f"apache/{page}.conf", directory / "oauth2.conf", port, https[0])
         user = "User www-data\nGroup www-data" if os.getuid() == 0 else ""
-        text = APACHE.format(directory=directory, port=port, user=user, certificate=https[1])
+        text = APACHE.format(directory=directory, port=port, user=user, module=module)
         (directory / "apache.conf").write_text(text)
         command = ["/usr/sbin/apache2", "-f", str(directory / "apache.conf"), "-DFOREGROUND"]
         with running(command, port, directory):
-            self.protects(f"Apache with mod_auth_openidc ({page})", port, clients, "claim")
+            self.protects(name, port, clients, named)
 
 
 def main() -> int:
@@ -240,8 +271,9 @@ def main() -> int:
     directory = Path(sys.argv[2])
     checks = Checks(fixture, directory, backend.server_address[1])
     check("nginx with njs", "runs with the configuration of the page", checks.nginx)
+    check("Envoy", "runs with the configuration of the page", checks.envoy)
     with checks.https() as https:
-        for page, clients in {"jwt": ["es256", "es256-jwt", "rs256"], "introspection": ["opaque", "eddsa"]}.items():
+        for page, clients in {"jwt": ["es256", "es256-jwt", "rs256"], "introspection": ["opaque", "eddsa"], "oauth2": ["es256", "es256-jwt", "rs256"]}.items():
             what = f"runs with the configuration of the page ({page})"
             check("Apache with mod_auth_openidc", what, lambda: checks.apache(https, page, clients))
     return 1 if failed else 0

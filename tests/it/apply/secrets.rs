@@ -168,7 +168,7 @@ async fn other_secret_is_a_rotation_on_request(kind: Kind) {
         works(SECRET).await && works(OTHER).await
     })
     .await;
-    let rows = audit(setup);
+    let rows = audit(setup).await;
     // Other tests use the same server.
     let of_client = |row: &&serde_json::Value| row["target_id"] == "ci" && row["action"] != "auth.failed";
     let row = rows.iter().find(of_client).unwrap();
@@ -257,7 +257,7 @@ async fn secrets_are_printed_nowhere(kind: Kind) {
         }
     }
     let of_c = std::fs::read_to_string(directory.join("c")).unwrap();
-    seen.push_str(&Value::from(audit(&setup)).to_string());
+    seen.push_str(&Value::from(audit(&setup).await).to_string());
     for secret in [SECRET, OTHER, of_c.trim()] {
         let at = seen.find(secret);
         assert!(at.is_none(), "{}", &seen[at.unwrap().saturating_sub(300)..at.unwrap()]);

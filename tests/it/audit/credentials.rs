@@ -47,9 +47,7 @@ async fn actions_are_traced_to_the_token_and_its_issuance(kind: Kind) {
     settled(&server).await;
     for jti in [jti_of_bob, one_of_many] {
         let by_http = list(&server, &format!("?jti={jti}&kind=token.issue")).await.1;
-        let by_cli = server
-            .setup
-            .json(&["audit", "list", "--jti", jti, "--kind", "token.issue", "--json"]);
+        let by_cli = server.setup.audit(&["--jti", jti, "--kind", "token.issue"]).await;
         assert_eq!(by_http["items"], by_cli["items"]);
         let [row] = &by_http["items"].as_array().unwrap()[..] else {
             panic!("{jti}: {by_http}");

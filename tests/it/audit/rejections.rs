@@ -178,9 +178,7 @@ async fn check_row(server: &Server, recorded: &[Value], (reason, jti, id): &Reje
     assert_eq!(metric, Some(1.0), "{reason}");
     if let Some(jti) = jti {
         let by_credential = list(server, &format!("?credential={jti}")).await.1;
-        let by_token = server
-            .setup
-            .json(&["audit", "list", "--jti", jti, "--kind", "operator", "--json"]);
+        let by_token = server.setup.audit(&["--jti", jti, "--kind", "operator"]).await;
         for page in [by_credential, by_token] {
             assert!(page["items"].as_array().unwrap().contains(row), "{reason}: {page}");
         }
@@ -363,8 +361,6 @@ async fn check_rejections_by_command_line(server: &Server) {
         (&json!("nobody"), &json!("cli"))
     );
     let actor = update["actor"].as_str().unwrap();
-    let page = server
-        .setup
-        .json(&["audit", "list", "--actor", actor, "--kind", "change", "--json"]);
+    let page = server.setup.audit(&["--actor", actor, "--kind", "change"]).await;
     assert_eq!(page["items"].as_array().unwrap().len(), 4);
 }

@@ -118,7 +118,7 @@ async fn two_nodes_share_two_connections() {
         audited["items"].as_array().is_some_and(|rows| rows.len() >= 4),
         "{audited}"
     );
-    let audited = first.setup.json(&["audit", "list", "--kind", "client", "--json"]);
+    let audited = first.setup.audit(&["--kind", "client"]).await;
     assert!(audited.to_string().contains("client.rotate_secret"), "{audited}");
 
     first.process.signal("TERM");

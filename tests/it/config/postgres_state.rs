@@ -119,3 +119,29 @@ async fn percent_sign_in_a_password() {
         &["client", "list"],
     );
 }
+
+/// The role of `deploy/postgres`: it owns the ledger, may write every table, and may not set a sequence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn role_without_sequences_serves_a_current_schema() {
+    let postgres = Postgres::start(false);
+    let mut server = DedicatedServer::start(Setup::on_postgres(BINARY, &postgres).await).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    server.process.kill();
+    server
+        .setup
+        .sql(
+            "CREATE ROLE narrow LOGIN; GRANT USAGE, CREATE ON SCHEMA public TO narrow;
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO narrow;
+             DO $$ DECLARE ledger regclass; BEGIN
+                 FOR ledger IN SELECT oid::regclass FROM pg_class
+                     WHERE relnamespace = 'public'::regnamespace AND (relkind = 'p' OR relispartition AND relkind = 'r')
+                 LOOP EXECUTE format('ALTER TABLE %s OWNER TO narrow', ledger); END LOOP;
+             END $$",
+        )
+        .await;
+    let url = server.setup.database_url().unwrap().replace("postgres@", "narrow@");
+    server.setup.set("OAUTH2_DATABASE_URL", url);
+    server.start_again().await;
+    server.token(&client).await;
+    server.register(json!({"scope": "read"})).await;
+}

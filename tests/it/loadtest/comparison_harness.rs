@@ -9,19 +9,19 @@ use serde_json::Value;
 use super::harness::{LoadtestHarness, k6};
 use crate::BINARY;
 
-pub(super) const CLIENT: &str = "compared";
-pub(super) const SECRET: &str = "a-secret-of-the-compared-client-0123456789";
+pub(crate) const CLIENT: &str = "compared";
+pub(crate) const SECRET: &str = "a-secret-of-the-compared-client-0123456789";
 
 /// node-oidc-provider, by `tests/peers/server.mjs`. It stops when dropped.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     process: Child,
     _input: ChildStdin,
-    pub(super) url: String,
+    pub(crate) url: String,
 }
 
 impl Peer {
     /// `tokens`: `opaque` or `jwt`.
-    pub(super) fn start(tokens: &str) -> Peer {
+    pub(crate) fn start(tokens: &str) -> Peer {
         Self::with(tokens, &[])
     }
 

@@ -3,6 +3,7 @@
 //! Functions panic instead of returning errors, so that the test fails.
 
 pub mod authority;
+mod client_tls;
 mod credentials;
 pub mod fake_time;
 mod kind;
@@ -15,9 +16,11 @@ mod redis;
 pub mod server;
 mod setup;
 mod shared;
+mod tls;
 mod tmpfs;
 mod until;
 
+pub use client_tls::ClientTls;
 pub use credentials::Credentials;
 pub use fake_time::FakeTime;
 pub use kind::Kind;

@@ -6,10 +6,8 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
+use crate::client_tls::TIMEOUT;
 use crate::{Credentials, Process, Setup};
-
-/// Generous: reached only if something is broken.
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running server. It sends requests with an HTTP client of its own, whose connections end with the test.
 #[derive(Debug)]
@@ -82,8 +80,8 @@ impl Server {
     pub(crate) fn new(setup: Setup) -> Server {
         Server {
             admin_token: setup.admin_token(),
+            http: setup.client_tls.client(),
             setup,
-            http: client(),
         }
     }
 
@@ -106,12 +104,16 @@ impl Server {
 
     /// Closes all connections.
     pub fn reconnect(&mut self) {
-        self.http = client();
+        self.http = self.setup.client_tls.client();
     }
 
     /// A URL of the public listener.
     pub fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.setup.public)
+        format!(
+            "{}://127.0.0.1:{}{path}",
+            self.setup.scheme("SERVER"),
+            self.setup.public
+        )
     }
 
     /// The issuer identifier.
@@ -121,7 +123,11 @@ impl Server {
 
     /// A URL of the management listener.
     pub fn management_url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.setup.management)
+        format!(
+            "{}://127.0.0.1:{}{path}",
+            self.setup.scheme("MANAGEMENT"),
+            self.setup.management
+        )
     }
 
     /// The static admin token.
@@ -240,11 +246,6 @@ impl Server {
 }
 
 /// An HTTP client with a timeout and without a proxy.
-fn client() -> reqwest::Client {
-    let built = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build();
-    built.expect("an HTTP client")
-}
-
 /// The body of a response as JSON.
 pub async fn json(response: Response) -> Value {
     let text = response.text().await.expect("a body");

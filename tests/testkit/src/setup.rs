@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::postgres::connect;
-use crate::{Kind, Output, Postgres, Process, ports};
+use crate::{ClientTls, Kind, Output, Postgres, Process, ports, until};
 
 /// The static admin token on Postgres. On `SQLite` the server generates one.
 const ADMIN_TOKEN: &str = "oas_ad_of-the-tests-0123456789abcdefghijk";
@@ -26,6 +27,8 @@ pub struct Setup {
     pub management: u16,
     pub kind: Kind,
     environment: Vec<(String, String)>,
+    /// TLS of the HTTP clients of this server.
+    pub client_tls: ClientTls,
 }
 
 impl Setup {
@@ -68,6 +71,7 @@ impl Setup {
             management: ports::free(),
             kind,
             environment: Vec::new(),
+            client_tls: ClientTls::default(),
         };
         for (key, value) in [
             ("OAUTH2_SERVER_PORT", setup.public.to_string()),
@@ -183,6 +187,21 @@ impl Setup {
         let output = self.run(arguments);
         assert_eq!(output.code, 0, "{arguments:?}: {}", output.stderr);
         serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", output.stdout))
+    }
+
+    /// The output of `audit list --json` with further arguments. On Postgres the list leaves out rows that are newer than a running
+    /// transaction, also of the databases of other tests: it is asked for when those transactions have ended.
+    pub async fn audit(&self, arguments: &[&str]) -> Value {
+        if self.kind == Kind::Postgres {
+            let client = connect(self.database_url().expect("the URL is set on Postgres")).await;
+            let ask = async |sql| client.query_one(sql, &[]).await.expect("a snapshot").get::<_, i64>(0);
+            let begun = ask("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").await;
+            until(Duration::from_secs(30), "earlier transactions have ended", async || {
+                ask("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint").await >= begun
+            })
+            .await;
+        }
+        self.json(&[&["audit", "list", "--json"], arguments].concat())
     }
 
     /// Starts the server without waiting until it is ready.

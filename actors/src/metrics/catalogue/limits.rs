@@ -3,12 +3,13 @@
 use oauth2_store::model::{Decision, Endpoint};
 
 use super::row::{LabelSet, SECONDS, counter, gauge, histogram};
-use crate::metrics::{Label, OperatorRejection};
+use crate::metrics::{ForeignCheck, Label, OperatorRejection};
 
 const DECISION: LabelSet = LabelSet::closed("decision", || Decision::ALL.iter().map(|one| one.as_str()).collect());
 const ENDPOINT: LabelSet = LabelSet::closed("endpoint", || Endpoint::ALL.iter().map(|one| one.as_str()).collect());
 const FAILURE: LabelSet = LabelSet::closed("decision", || AUTH_FAILURE_DECISIONS.to_vec());
 const REASON: LabelSet = LabelSet::closed("reason", || OperatorRejection::values().collect());
+const CHECK: LabelSet = LabelSet::closed("outcome", || ForeignCheck::values().collect());
 pub(super) const OUTCOME: LabelSet = LabelSet::closed("outcome", || OUTCOMES.to_vec());
 pub(super) const STORE: LabelSet = LabelSet::closed("store", || vec!["postgres", "sqlite"]);
 
@@ -32,6 +33,11 @@ crate::catalogue! {
         "Buckets of failed authentications evicted before they were full again").detail();
     RATE_LIMITED_CLIENTS = gauge("rate_limited_clients", &[], "Buckets of clients with a rate limit, without full ones").detail();
     OPERATOR_REJECTIONS = counter("operator_rejections", &[REASON], "Requests to the admin API of callers that are no operators");
+    FOREIGN_CHECKS = counter("foreign_hash_checks", &[CHECK], "Secrets compared with hashes that other products made, by outcome").notes(
+        "`remembered` was verified before; `shed` was answered 503, because the queue was full or the verification did not end in time. Clients \
+         whose hash was replaced are not counted any more.");
+    FOREIGN_QUEUE = gauge("foreign_hash_queue", &[], "Secrets that wait for the verification by a hash of another product, or are verified");
+    SECRETS_REPLACED = counter("secrets_replaced", &[], "Hashes of other products that this node replaced with fast ones");
     QUOTA_DECISIONS = counter("quota_decisions", &[DECISION], "Checks of the quotas of clients and of their groups, by decision").notes(
         "`observed` is over the quota and allowed, `limited` is answered 429.");
     QUOTA_SAVES = counter("quota_saves", &[OUTCOME], "Saves of quota usage to the store, by outcome");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::cli::output;
 use crate::failure::Failure;
 use crate::service::clients::import::{LineRange, RowError};
 
@@ -19,11 +20,21 @@ pub struct RejectedRows {
     report: Option<(PathBuf, BufWriter<File>)>,
     /// The bit of each line on which a rejected row begins.
     lines: Vec<u64>,
+    /// What names each row, unless its line does.
+    names: Option<Vec<RowName>>,
+}
+
+/// What names a row of an export that was translated.
+pub struct RowName {
+    /// The client.
+    pub client_id: String,
+    /// Where it is in the export.
+    pub position: String,
 }
 
 impl RejectedRows {
-    /// No rows. An existing report is replaced.
-    pub fn new(report: Option<&Path>) -> Result<Self, Failure> {
+    /// No rows. An existing report is replaced. `names`: those of the rows by their lines, the first of which is 1.
+    pub fn new(report: Option<&Path>, names: Option<Vec<RowName>>) -> Result<Self, Failure> {
         let open = |path: &Path| match File::create(path) {
             Ok(file) => Ok((path.to_owned(), BufWriter::new(file))),
             Err(error) => Err(cannot_write(path, &error)),
@@ -33,6 +44,7 @@ impl RejectedRows {
             printed: Vec::new(),
             report: report.map(open).transpose()?,
             lines: Vec::new(),
+            names,
         })
     }
 
@@ -45,8 +57,12 @@ impl RejectedRows {
             }
             self.lines[word] |= bit;
             self.count += 1;
+            let name = name_of(self.names.as_deref(), lines);
             if let Some((path, file)) = &mut self.report {
-                let mut line = json!({"line": lines.first, "reason": reason});
+                let mut line = match name {
+                    Some(name) => json!({"client_id": name.client_id, "position": name.position, "reason": reason}),
+                    None => json!({"line": lines.first, "reason": reason}),
+                };
                 if lines.last > lines.first {
                     line["last_line"] = lines.last.into();
                 }
@@ -83,13 +99,23 @@ impl RejectedRows {
         let mut stderr = io::stderr().lock();
         for (lines, reason) in &self.printed {
             // A closed stderr is no failure: the exit code says that rows were rejected.
-            let _ = writeln!(stderr, "{lines}: {reason}");
+            let _ = match name_of(self.names.as_deref(), *lines) {
+                Some(RowName { client_id, position }) => {
+                    let client_id = output::escape_terminal(client_id);
+                    writeln!(stderr, "{position} ({client_id}): {reason}")
+                }
+                None => writeln!(stderr, "{lines}: {reason}"),
+            };
         }
         let more = self.count - self.printed.len() as u64;
         if more > 0 {
             let _ = writeln!(stderr, "and {more} more");
         }
     }
+}
+
+fn name_of(names: Option<&[RowName]>, lines: LineRange) -> Option<&RowName> {
+    names?.get(lines.first.checked_sub(1)? as usize)
 }
 
 fn bit(line: u64) -> (usize, u64) {

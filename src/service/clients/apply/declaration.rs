@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use oauth2_store::model::{Client, ClientSecret, SecretHash};
+use oauth2_store::model::{Client, ClientSecret, SecretVerifier};
 
 use crate::service::clients::changes::Change;
 use crate::service::clients::import::{ImportRow, RowError};
 use crate::service::clients::registration::RegistrationDefaults;
-use crate::service::clients::{MAX_OVERLAP, checks};
+use crate::service::clients::{MAX_OVERLAP, checks, secrets};
 use crate::tokens::secret;
 
 /// Where a client is described, for errors.
@@ -78,11 +78,11 @@ pub enum DeclaredSecret {
     /// In this file, which has not been read yet.
     InFile(String),
     /// What such a file says.
-    Given(SecretHash),
+    Given(SecretVerifier),
     /// The file is not there: nothing happens to the client.
     Pending(String),
     /// If the client is new: generated before, and written to a file by a run that was killed.
-    IfNew(SecretHash),
+    IfNew(SecretVerifier),
 }
 
 /// Choices of a plan.
@@ -182,20 +182,20 @@ impl Declaration {
             let mut client = self.row.describe(defaults, now)?;
             client.managed_by = Some(owner);
             let known = match &self.secret {
-                DeclaredSecret::Given(hash) | DeclaredSecret::IfNew(hash) => Some(*hash),
+                DeclaredSecret::Given(verifier) | DeclaredSecret::IfNew(verifier) => Some(verifier),
                 _ => self.row.newest_secret(),
             };
             if known.is_none() && !options.generate_secrets {
                 return Err(
-                    "a new client needs a secret: name secret_file, client_secret_sha256 or client_secret, or generate it with --secrets-out"
+                    "a new client needs a secret: name secret_file, client_secret_sha256, client_secret_hash or client_secret, or generate it with --secrets-out"
                         .to_owned(),
                 );
             }
-            client.secrets = known.map(new_secret).into_iter().collect();
             let change = known.map_or(SecretChange::Generated, |_| SecretChange::Given);
+            client.secrets = known.map(new_secret).into_iter().collect();
             return Ok((Action::Create(Box::new(client)), change));
         };
-        let mut after = self.row.overwrite(current, defaults)?;
+        let mut after = self.row.overwrite(current, defaults, now)?;
         after.managed_by = Some(owner);
         let (secrets, change) = self.secrets(current, now, options)?;
         after.secrets = secrets;
@@ -214,15 +214,18 @@ impl Declaration {
         options: ApplyOptions,
     ) -> Result<(Box<[ClientSecret]>, SecretChange), RowError> {
         let declared = match &self.secret {
-            DeclaredSecret::Given(hash) => Some(*hash),
+            DeclaredSecret::Given(verifier) => Some(verifier),
             DeclaredSecret::IfNew(_) => None,
             _ => self.row.newest_secret(),
         };
-        let newest = current.secrets.first().map(|secret| secret.hash);
-        let Some(declared) = declared.filter(|declared| newest != Some(*declared)) else {
+        let newest = current.secrets.first();
+        let is_newest =
+            |declared: &&SecretVerifier| newest.is_some_and(|known| known.verifier.is_same_secret(declared));
+        let Some(declared) = declared.filter(|declared| !is_newest(declared)) else {
             return Ok((current.secrets.clone(), SecretChange::None));
         };
-        let was_replaced = current.secrets.iter().any(|known| known.hash == declared);
+        let known = secrets::find(current, declared);
+        let was_replaced = known.is_some();
         if was_replaced && options.overlap.is_none() {
             return Err(
                 "the secret is one that the client had before: it was rotated elsewhere, maybe because it leaked; put the new one into the \
@@ -240,31 +243,36 @@ impl Declaration {
         if !(0..=MAX_OVERLAP).contains(&overlap) {
             return Err(format!("secret_overlap must be from 0 to {MAX_OVERLAP} seconds"));
         }
-        let expiring = current.secrets.iter().filter(|known| known.hash != declared);
+        let is_other = |known: &&ClientSecret| !known.verifier.is_same_secret(declared);
+        let expiring = current.secrets.iter().filter(is_other);
         let expiring = expiring.map(|known| ClientSecret {
-            hash: known.hash,
+            verifier: known.verifier.clone(),
             expires_at: Some(known.expires_at.map_or(now + overlap, |at| at.min(now + overlap))),
         });
         let valid = expiring.filter(|known| known.expires_at.is_some_and(|at| at > now));
+        let declared = known.map_or(declared, |known| &known.verifier);
         let secrets = std::iter::once(new_secret(declared)).chain(valid).collect();
         Ok((secrets, SecretChange::Rotated(overlap)))
     }
 }
 
 /// The hash of a secret, or the one that `sha256:` precedes: as a secret, such a text is rejected everywhere.
-fn hash_of(text: &str) -> Result<SecretHash, RowError> {
+fn hash_of(text: &str) -> Result<SecretVerifier, RowError> {
     if let Some(digits) = text.strip_prefix("sha256:") {
         let mut hash = [0; 32];
         let decoded = hex::decode_to_slice(digits, &mut hash);
         return decoded
-            .map(|()| hash)
+            .map(|()| SecretVerifier::Fast(hash))
             .map_err(|_| "client_secret must have 64 hexadecimal digits after sha256:".to_owned());
     }
     checks::secret(text).map_err(|error| error.to_string())?;
-    Ok(secret::hash(text))
+    Ok(SecretVerifier::Fast(secret::hash(text)))
 }
 
 /// A secret that does not expire.
-pub(super) fn new_secret(hash: SecretHash) -> ClientSecret {
-    ClientSecret { hash, expires_at: None }
+fn new_secret(verifier: &SecretVerifier) -> ClientSecret {
+    ClientSecret {
+        verifier: verifier.clone(),
+        expires_at: None,
+    }
 }

@@ -38,7 +38,7 @@ fn updated(json: serde_json::Value) -> Result<Client, String> {
 #[test]
 fn an_empty_request_gets_the_defaults() {
     let Registered { client, secret } = registered(json!({})).unwrap();
-    let shown = serde_json::to_value(ClientView::new(&client, Some(&secret))).unwrap();
+    let shown = serde_json::to_value(ClientView::new(&client, secret.as_deref())).unwrap();
     let expected = json!({
         "client_id": "c_fresh", "client_secret": "s".repeat(55), "client_name": null,
         "grant_types": ["client_credentials"], "scope": "", "token_format": null, "signing_alg": null, "token_typ": null,

@@ -1,0 +1,293 @@
+//! Hashes of client secrets that other products stored: read from their spellings, written in one, and verified.
+//!
+//! A text says by its tag what it is, or the caller names the scheme; a digest without a tag is never guessed. What a text becomes:
+//! an unsalted SHA-256 is what this server stores itself, and so is the SHA-256 of a strong secret in clear. Everything else stays the hash
+//! that it is until its secret is presented.
+
+use crate::tokens::secret;
+
+mod argon2;
+mod bcrypt;
+mod cost;
+mod digests;
+mod fields;
+mod pbkdf2;
+mod scheme;
+mod scrypt;
+
+use argon2::Argon2;
+use bcrypt::Bcrypt;
+use cost::Cost;
+use digests::Digest;
+use fields::Problem;
+use pbkdf2::Pbkdf2;
+pub use scheme::Scheme;
+use scrypt::Scrypt;
+
+/// The longest text, bytes.
+const MAX_LENGTH: usize = 1024;
+
+/// The longest secret in clear, characters.
+const MAX_PLAIN: usize = 256;
+
+/// What the text of another product becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Imported {
+    /// SHA-256 of the secret.
+    Fast([u8; 32]),
+    /// A hash that is verified as the product did.
+    Foreign(ForeignHash),
+}
+
+/// A hash of another product.
+#[derive(Clone, PartialEq, Eq)]
+pub enum ForeignHash {
+    /// bcrypt.
+    Bcrypt(Bcrypt),
+    /// PBKDF2.
+    Pbkdf2(Pbkdf2),
+    /// scrypt.
+    Scrypt(Scrypt),
+    /// Argon2.
+    Argon2(Argon2),
+    /// SHA-256 or SHA-512.
+    Digest(Digest),
+}
+
+// A weak secret could be guessed from it.
+impl std::fmt::Debug for ForeignHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ForeignHash").field(&self.scheme()).finish()
+    }
+}
+
+/// Reads the text of another product. `scheme`: as its owner named it; it must agree with a tag.
+pub fn import(text: &str, scheme: Option<Scheme>) -> Result<Imported, Problem> {
+    check_text(text)?;
+    let imported = match (tagged(text)?, scheme) {
+        (Some(tagged), Some(scheme)) if tagged.scheme() != scheme => {
+            let tag = tagged.scheme().as_str();
+            return Err(format!(
+                "is tagged as {tag}, but client_secret_hash_scheme says {scheme}"
+            ));
+        }
+        (Some(tagged), _) => tagged.imported()?,
+        (None, Some(scheme)) => untagged(text, scheme)?,
+        (None, None) => {
+            let names = Scheme::names();
+            return Err(format!(
+                "has no tag of its scheme, so client_secret_hash_scheme must name it: {names}"
+            ));
+        }
+    };
+    if let Imported::Foreign(hash) = &imported {
+        hash.cost().check()?;
+    }
+    Ok(imported)
+}
+
+fn check_text(text: &str) -> Result<(), Problem> {
+    if text.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    if text.len() > MAX_LENGTH {
+        return Err(format!("must have at most {MAX_LENGTH} characters"));
+    }
+    if !text.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) {
+        return Err("must be printable ASCII without spaces and line ends".to_owned());
+    }
+    Ok(())
+}
+
+/// What a tag says.
+enum Tagged {
+    Hash(ForeignHash),
+    /// An unsalted SHA-256 after a tag.
+    Sha256([u8; 32]),
+    /// A secret in clear after a tag.
+    Plain(String),
+}
+
+impl Tagged {
+    fn scheme(&self) -> Scheme {
+        match self {
+            Self::Hash(hash) => hash.scheme(),
+            Self::Sha256(_) => Scheme::Sha256Base64,
+            Self::Plain(_) => Scheme::Plain,
+        }
+    }
+
+    fn imported(self) -> Result<Imported, Problem> {
+        match self {
+            Self::Hash(hash) => Ok(Imported::Foreign(hash)),
+            Self::Sha256(hash) => Ok(Imported::Fast(hash)),
+            Self::Plain(text) => plain(&text),
+        }
+    }
+}
+
+/// Reads a text with a tag; `None` if it has none.
+fn tagged(text: &str) -> Result<Option<Tagged>, Problem> {
+    if let Some((tag, rest)) = text.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+        return in_braces(tag, rest).map(Some);
+    }
+    Ok(modular(text)?.map(Tagged::Hash))
+}
+
+/// Tags in braces: Spring Security's, and those of LDAP (RFC 2307), which differ in case.
+fn in_braces(tag: &str, rest: &str) -> Result<Tagged, Problem> {
+    let hash = match tag {
+        "noop" => return Ok(Tagged::Plain(rest.to_owned())),
+        "bcrypt" => ForeignHash::Bcrypt(Bcrypt::parse(rest)?),
+        "pbkdf2" => ForeignHash::Pbkdf2(Pbkdf2::parse_spring_5_5(rest)?),
+        "pbkdf2@SpringSecurity_v5_8" => ForeignHash::Pbkdf2(Pbkdf2::parse_spring_5_8(rest)?),
+        "scrypt" | "scrypt@SpringSecurity_v5_8" => ForeignHash::Scrypt(Scrypt::parse_spring(rest)?),
+        "argon2" | "argon2@SpringSecurity_v5_8" => ForeignHash::Argon2(Argon2::parse(rest)?),
+        "sha256" => ForeignHash::Digest(Digest::parse_spring_standard(rest)?),
+        "SHA-256" => match Digest::parse_spring_message_digest(rest)? {
+            Ok(salted) => ForeignHash::Digest(salted),
+            Err(unsalted) => return Ok(Tagged::Sha256(unsalted)),
+        },
+        "SHA256" => return Ok(Tagged::Sha256(fields::array(&fields::base64(rest)?)?)),
+        "SSHA256" | "SHA512" | "SSHA512" => ForeignHash::Digest(Digest::parse_ldap(tag, rest)?),
+        _ => return Err("has a tag in braces of a scheme that is not supported".to_owned()),
+    };
+    Ok(Tagged::Hash(hash))
+}
+
+/// `$id$…`, and Django's spellings, `id$…`. `None`: no such tag.
+fn modular(text: &str) -> Result<Option<ForeignHash>, Problem> {
+    let starts = |tags: &[&str]| tags.iter().any(|tag| text.starts_with(tag));
+    let hash = if starts(&["$2a$", "$2b$", "$2y$"]) {
+        ForeignHash::Bcrypt(Bcrypt::parse(text)?)
+    } else if let Some(rest) = text.strip_prefix("bcrypt_sha256$") {
+        ForeignHash::Bcrypt(Bcrypt::parse(rest)?.after_sha256())
+    } else if let Some(rest) = text.strip_prefix("bcrypt$") {
+        ForeignHash::Bcrypt(Bcrypt::parse(rest)?)
+    } else if starts(&["$pbkdf2-", "$pbkdf2$"]) {
+        ForeignHash::Pbkdf2(Pbkdf2::parse(text)?)
+    } else if starts(&["pbkdf2_sha1$", "pbkdf2_sha256$"]) {
+        ForeignHash::Pbkdf2(Pbkdf2::parse_django(text)?)
+    } else if starts(&["$argon2"]) {
+        ForeignHash::Argon2(Argon2::parse(text)?)
+    } else if let Some(rest) = text.strip_prefix("argon2$") {
+        // Django's tag, and then the usual text without its first character.
+        ForeignHash::Argon2(Argon2::parse(&format!("${rest}"))?)
+    } else if starts(&["$scrypt$"]) {
+        ForeignHash::Scrypt(Scrypt::parse(text)?)
+    } else if starts(&["scrypt$"]) {
+        ForeignHash::Scrypt(Scrypt::parse_django(text)?)
+    } else if text.starts_with("$2x$") {
+        return Err("was made by a faulty implementation of bcrypt ($2x$)".to_owned());
+    } else if text.starts_with('$') {
+        return Err("has the tag of a scheme that is not supported".to_owned());
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(hash))
+}
+
+/// Reads a text without a tag as the scheme that was named.
+fn untagged(text: &str, scheme: Scheme) -> Result<Imported, Problem> {
+    let sha512 = |hash: Vec<u8>| Ok(Imported::Foreign(ForeignHash::Digest(Digest::sha512(&hash)?)));
+    match scheme {
+        Scheme::Sha256Hex => Ok(Imported::Fast(fields::array(&fields::hexadecimal(text)?)?)),
+        Scheme::Sha256Base64 => Ok(Imported::Fast(fields::array(&fields::base64(text)?)?)),
+        Scheme::Sha512Hex => sha512(fields::hexadecimal(text)?),
+        Scheme::Sha512Base64 => sha512(fields::base64(text)?),
+        Scheme::Plain => plain(text),
+        _ => Err(format!("is no {scheme} hash in a spelling that is supported")),
+    }
+}
+
+/// A secret in clear becomes its SHA-256, which does not protect a weak one.
+fn plain(text: &str) -> Result<Imported, Problem> {
+    if text.len() > MAX_PLAIN || !secret::is_strong(text) {
+        return Err(format!(
+            "is a secret in clear of less than {} bits by its length and characters, or of more than {MAX_PLAIN} characters: give \
+             the client a new secret",
+            secret::STRONG_BITS
+        ));
+    }
+    Ok(Imported::Fast(secret::hash(text)))
+}
+
+impl ForeignHash {
+    /// Reads what [`Self::text`] wrote. Its cost is not checked again.
+    pub fn from_stored(text: &str) -> Option<Self> {
+        match tagged(text) {
+            Ok(Some(Tagged::Hash(hash))) => Some(hash),
+            _ => None,
+        }
+    }
+
+    /// The scheme.
+    pub fn scheme(&self) -> Scheme {
+        match self {
+            Self::Bcrypt(hash) => hash.scheme(),
+            Self::Pbkdf2(hash) => hash.scheme(),
+            Self::Scrypt(_) => Scheme::Scrypt,
+            Self::Argon2(hash) => hash.scheme(),
+            Self::Digest(hash) => hash.scheme(),
+        }
+    }
+
+    /// The hash with its tag and parameters, in one spelling.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Bcrypt(hash) => hash.text(),
+            Self::Pbkdf2(hash) => hash.text(),
+            Self::Scrypt(hash) => hash.text(),
+            Self::Argon2(hash) => hash.text(),
+            Self::Digest(hash) => hash.text(),
+        }
+    }
+
+    /// Identifies the hash. No text has this SHA-256: it is that of bytes which are not UTF-8.
+    pub fn id(&self) -> [u8; 32] {
+        secret::hash([&[0xff], self.text().as_bytes()].concat())
+    }
+
+    /// Whether this is the hash of a presented secret. Slow. A secret with a NUL byte never matches: HMAC, and with it PBKDF2 and scrypt, ignores
+    /// NULs at the end, and bcrypt ends or repeats a secret at one.
+    pub fn matches(&self, presented: &str) -> bool {
+        let presented = presented.as_bytes();
+        // An empty secret authenticates nowhere.
+        !presented.is_empty()
+            && !presented.contains(&0)
+            && match self {
+                Self::Bcrypt(hash) => hash.matches(presented),
+                Self::Pbkdf2(hash) => hash.matches(presented),
+                Self::Scrypt(hash) => hash.matches(presented),
+                Self::Argon2(hash) => hash.matches(presented),
+                Self::Digest(hash) => hash.matches(presented),
+            }
+    }
+
+    /// Whether a secret that matches may be stored as its SHA-256 from now on: it is strong, and every byte of it was verified.
+    pub fn may_be_replaced_by(&self, presented: &str) -> bool {
+        let is_whole = match self {
+            Self::Bcrypt(hash) => hash.verifies_all_of(presented.as_bytes()),
+            _ => true,
+        };
+        is_whole && secret::is_strong(presented)
+    }
+
+    /// Whether a long secret verifies by its beginning.
+    pub fn ignores_the_end_of_long_secrets(&self) -> bool {
+        matches!(self, Self::Bcrypt(hash) if hash.is_truncating())
+    }
+
+    fn cost(&self) -> Cost {
+        match self {
+            Self::Bcrypt(hash) => hash.cost(),
+            Self::Pbkdf2(hash) => hash.cost(),
+            Self::Scrypt(hash) => hash.cost(),
+            Self::Argon2(hash) => hash.cost(),
+            Self::Digest(_) => Cost::NONE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! Clients of other authorization servers: reads what a product exports, and translates each client into the record that `client
+//! import` reads. One file per product; they share the export as tables ([`export`]), a client that is being translated ([`draft`]) and
+//! the report of what was carried over ([`report`]).
+//!
+//! A translator reads the fields of a client one by one. What it did not read is reported by name at the end, so nothing is dropped in
+//! silence.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::import::{ImportRow, LineRange, RowError};
+
+mod auth0;
+mod cognito;
+mod draft;
+mod duende;
+mod export;
+mod hydra;
+mod keycloak;
+mod oidc_provider;
+mod report;
+mod secret;
+mod shared;
+mod spring;
+mod translator;
+mod uaa;
+mod values;
+
+use export::Export;
+use report::FieldReport;
+use translator::{Becomes, Context, Translator};
+
+/// A product whose exports can be read.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::Display, strum::VariantNames, strum::EnumIter,
+)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Product {
+    /// Ory Hydra.
+    Hydra,
+    /// Keycloak.
+    Keycloak,
+    /// Spring Authorization Server.
+    Spring,
+    /// Duende `IdentityServer`.
+    Duende,
+    /// Cloud Foundry UAA.
+    Uaa,
+    /// Auth0.
+    Auth0,
+    /// Amazon Cognito.
+    Cognito,
+    /// node-oidc-provider.
+    OidcProvider,
+}
+
+/// A client as it was translated.
+pub struct TranslatedClient {
+    /// Its id; empty if the export has none.
+    pub client_id: String,
+    /// Where it is in the export, such as `line 3` or `client 3`.
+    pub position: String,
+    /// The record that an import reads, or why the client cannot be imported.
+    pub record: Result<Map<String, Value>, RowError>,
+}
+
+/// A client of the export that an import does not create, and why.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct OmittedClient {
+    /// Its id.
+    pub client_id: String,
+    /// Why it has no counterpart.
+    pub reason: String,
+}
+
+/// What a translation makes of an export.
+#[derive(Default)]
+pub struct Translation {
+    /// The clients, in the order of the export.
+    pub clients: Vec<TranslatedClient>,
+    /// Clients without a counterpart.
+    pub omitted: Vec<OmittedClient>,
+    /// What was carried over of their fields.
+    pub report: FieldReport,
+    /// What the export does not contain, and has to be checked.
+    pub notes: &'static [&'static str],
+}
+
+impl Product {
+    fn translator(self) -> Translator {
+        match self {
+            Self::Hydra => hydra::TRANSLATOR,
+            Self::Keycloak => keycloak::TRANSLATOR,
+            Self::Spring => spring::TRANSLATOR,
+            Self::Duende => duende::TRANSLATOR,
+            Self::Uaa => uaa::TRANSLATOR,
+            Self::Auth0 => auth0::TRANSLATOR,
+            Self::Cognito => cognito::TRANSLATOR,
+            Self::OidcProvider => oidc_provider::TRANSLATOR,
+        }
+    }
+
+    /// Translates an export: a file of JSON or CSV, or a directory of such files, each a table of its name. `now`: Unix seconds.
+    ///
+    /// The error is a sentence about the file.
+    pub fn translate(self, path: &Path, now: i64) -> Result<Translation, String> {
+        let export = Export::read(path)?;
+        let translator = self.translator();
+        let rows = export.clients(translator.tables, translator.id_fields)?;
+        if rows.is_empty() {
+            return Err(format!("there is no client of {self} in it"));
+        }
+        let mut translation = Translation {
+            notes: translator.notes,
+            ..Translation::default()
+        };
+        let mut context = Context {
+            now,
+            export: &export,
+            report: &mut translation.report,
+        };
+        let mut seen = HashMap::new();
+        for outcome in (translator.translate)(&mut context, rows) {
+            let (client_id, position) = (outcome.client_id, outcome.position);
+            let record = match outcome.becomes {
+                Becomes::Omitted(reason) => {
+                    translation.omitted.push(OmittedClient { client_id, reason });
+                    continue;
+                }
+                Becomes::Record(record) => Ok(record),
+                Becomes::Rejected(error) => Err(error),
+            };
+            let record = record.and_then(|record| match seen.entry(client_id.clone()) {
+                Entry::Occupied(first) => Err(format!(
+                    "the client is in the export twice: {} has the same id",
+                    first.get()
+                )),
+                Entry::Vacant(entry) => {
+                    entry.insert(position.clone());
+                    Ok(record)
+                }
+            });
+            translation.clients.push(TranslatedClient {
+                client_id,
+                position,
+                record,
+            });
+        }
+        Ok(translation)
+    }
+}
+
+impl Translation {
+    /// Sets members of every record.
+    pub fn set(&mut self, members: &[(String, Value)]) {
+        let records = self.clients.iter_mut().filter_map(|client| client.record.as_mut().ok());
+        for record in records {
+            record.extend(members.iter().cloned());
+        }
+    }
+}
+
+impl TranslatedClient {
+    /// The row that an import judges. Its number stands for the line: the position is what a person reads.
+    pub fn row(&self, number: u64) -> (LineRange, Result<ImportRow, RowError>) {
+        let lines = LineRange {
+            first: number,
+            last: number,
+        };
+        (lines, self.record.clone().and_then(ImportRow::parse))
+    }
+}

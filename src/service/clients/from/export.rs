@@ -1,0 +1,228 @@
+//! What a product exported: a file of JSON, JSON lines or CSV, or a directory of such files, each a table of its name.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+/// The largest file, bytes. A document of JSON cannot be read in pieces, and 40 000 clients have 200 MiB at most.
+const MAX_FILE: u64 = 512 * 1024 * 1024;
+
+/// A client of the export: where it is, and its fields.
+pub(super) type Row = (String, Map<String, Value>);
+
+/// A table, or a whole document.
+struct Table {
+    /// The name of its file without the extension.
+    name: String,
+    value: Value,
+    /// The line of each row of CSV.
+    lines: Vec<u64>,
+}
+
+/// The files of an export.
+pub(super) struct Export {
+    tables: Vec<Table>,
+    is_directory: bool,
+}
+
+impl Export {
+    /// Reads a file, or the `.json`, `.jsonl`, `.ndjson` and `.csv` files of a directory.
+    pub(super) fn read(path: &Path) -> Result<Self, String> {
+        let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+        if !std::fs::metadata(path).map_err(unreadable)?.is_dir() {
+            return Ok(Self {
+                tables: vec![Table::read(path)?],
+                is_directory: false,
+            });
+        }
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            if matches!(extension, Some("json" | "jsonl" | "ndjson" | "csv")) {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        let read = |path: &std::path::PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Table::read(path).map_err(|error| format!("{name}: {error}"))
+        };
+        let tables = paths.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        if tables.is_empty() {
+            return Err("is a directory without .json, .jsonl, .ndjson or .csv files".to_owned());
+        }
+        Ok(Self {
+            tables,
+            is_directory: true,
+        })
+    }
+
+    /// The clients and where each of them is. `tables`: members or tables that list them; `id_fields`: what a single client has.
+    pub(super) fn clients(&self, tables: &[&str], id_fields: &[&str]) -> Result<Vec<Row>, String> {
+        if self.is_directory {
+            let named = self
+                .tables
+                .iter()
+                .find(|table| tables.iter().any(|name| table.is(name)));
+            let table = named.ok_or_else(|| format!("has no file {}", any_of(tables, ".json or .csv")))?;
+            return table
+                .rows(&table.value, "")
+                .map_err(|error| format!("{}: {error}", table.name));
+        }
+        let Some(table) = self.tables.first() else {
+            return Ok(Vec::new());
+        };
+        let Value::Object(members) = &table.value else {
+            return table.rows(&table.value, "");
+        };
+        if id_fields.iter().any(|field| members.contains_key(*field)) {
+            return Ok(vec![("client 1".to_owned(), members.clone())]);
+        }
+        let found = tables.iter().find_map(|name| Some((name, nested(&table.value, name)?)));
+        let (name, value) = found.ok_or_else(|| {
+            format!(
+                "has no clients: expected a list of them, or an object with {}",
+                any_of(tables, "")
+            )
+        })?;
+        table.rows(value, name)
+    }
+
+    /// The rows of another table: a file of the directory, or a member of the document. `None` if the export does not have it.
+    pub(super) fn table(&self, names: &[&str]) -> Option<Vec<&Map<String, Value>>> {
+        let value = if self.is_directory {
+            let file = self.tables.iter().find(|table| names.iter().any(|name| table.is(name)));
+            let value = &file?.value;
+            // `{"ResourceServers": […]}`
+            names.iter().find_map(|name| nested(value, name)).unwrap_or(value)
+        } else {
+            let document = &self.tables.first()?.value;
+            names.iter().find_map(|name| nested(document, name))?
+        };
+        let rows = value.as_array()?;
+        Some(rows.iter().filter_map(Value::as_object).collect())
+    }
+
+    /// A member of the document, or of any document of the directory.
+    pub(super) fn member(&self, name: &str) -> Option<&Value> {
+        self.tables.iter().find_map(|table| table.value.get(name))
+    }
+}
+
+/// A member of an object, or of an object below it: `outer.inner`. A list, or an object that lists clients by key.
+fn nested<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    let found = name.split('.').try_fold(value, |value, name| value.get(name))?;
+    (found.is_array() || found.is_object()).then_some(found)
+}
+
+fn any_of(names: &[&str], suffix: &str) -> String {
+    names
+        .iter()
+        .map(|name| format!("{name}{suffix}"))
+        .collect::<Vec<_>>()
+        .join(" or ")
+}
+
+impl Table {
+    fn read(path: &Path) -> Result<Self, String> {
+        let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+        let length = std::fs::metadata(path).map_err(unreadable)?.len();
+        if length > MAX_FILE {
+            return Err(format!("has {length} bytes; at most {MAX_FILE} can be read"));
+        }
+        let bytes = std::fs::read(path).map_err(unreadable)?;
+        let text = str::from_utf8(&bytes)
+            .map_err(|_| "is not valid UTF-8; convert it, such as with iconv -f UTF-16 -t UTF-8".to_owned())?;
+        let text = text.trim_start_matches('\u{feff}');
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        match text.trim_start().bytes().next() {
+            None => Err("is empty".to_owned()),
+            Some(b'{' | b'[') => Ok(Self {
+                name,
+                value: documents(text)?,
+                lines: Vec::new(),
+            }),
+            Some(_) => {
+                let (value, lines) = records(text)?;
+                Ok(Self { name, value, lines })
+            }
+        }
+    }
+
+    /// Whether it has this name: `client_grants` is also `client-grants` and `ClientGrants`.
+    fn is(&self, name: &str) -> bool {
+        let plain = |text: &str| text.replace(['-', '_'], "").to_ascii_lowercase();
+        plain(&self.name) == plain(name)
+    }
+
+    fn rows(&self, value: &Value, member: &str) -> Result<Vec<Row>, String> {
+        let items: Vec<Cow<'_, Value>> = match value {
+            Value::Array(items) => items.iter().map(Cow::Borrowed).collect(),
+            // The clients of an adapter, by their keys.
+            Value::Object(members) => members.values().map(Cow::Borrowed).collect(),
+            _ => return Err(format!("{member} must be a list of clients")),
+        };
+        let position = |index: usize| match self.lines.get(index) {
+            Some(line) => format!("line {line}"),
+            None => format!("client {}", index + 1),
+        };
+        let row = |(index, item): (usize, Cow<'_, Value>)| match item.into_owned() {
+            Value::Object(members) => Ok((position(index), members)),
+            _ => Err(format!("{} must be an object", position(index))),
+        };
+        items.into_iter().enumerate().map(row).collect()
+    }
+}
+
+/// A document of JSON; several, one after the other, are a list.
+fn documents(text: &str) -> Result<Value, String> {
+    let parsed: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
+    let mut documents = parsed.map_err(|error| {
+        let hint = if error.is_eof() { "; the file is truncated" } else { "" };
+        format!("is not JSON: {error}{hint}")
+    })?;
+    Ok(match documents.len() {
+        1 => documents.remove(0),
+        _ => Value::Array(documents),
+    })
+}
+
+/// Records of CSV as objects of texts, and the line of each.
+fn records(text: &str) -> Result<(Value, Vec<u64>), String> {
+    if !text.bytes().filter(|byte| *byte == b'"').count().is_multiple_of(2) {
+        return Err(
+            "has a quote that is not closed; the file is truncated, or quotes in it are not doubled".to_owned(),
+        );
+    }
+    let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
+    let header = reader
+        .headers()
+        .map_err(|error| format!("is not CSV: {error}"))?
+        .clone();
+    for (index, name) in header.iter().enumerate() {
+        if header.iter().skip(index + 1).any(|other| other == name) {
+            return Err(format!("line 1: the column {name:?} occurs twice"));
+        }
+    }
+    let (mut rows, mut lines) = (Vec::new(), Vec::new());
+    for record in reader.records() {
+        let record = record.map_err(|error| match error.kind() {
+            csv::ErrorKind::UnequalLengths { pos, expected_len, len } => format!(
+                "line {}: the row has {len} fields, the header {expected_len}; the file may be truncated",
+                pos.as_ref().map_or(0, csv::Position::line)
+            ),
+            _ => format!("is not CSV: {error}"),
+        })?;
+        lines.push(record.position().map_or(0, csv::Position::line));
+        let members = header.iter().zip(&record);
+        let members = members.map(|(name, field)| {
+            // As `\copy` of Postgres and exports of MySQL write it.
+            let is_null = matches!(field, "\\N" | "NULL");
+            (name.trim().to_owned(), if is_null { Value::Null } else { field.into() })
+        });
+        rows.push(Value::Object(members.collect()));
+    }
+    Ok((Value::Array(rows), lines))
+}

@@ -1,0 +1,84 @@
+//! The secret of a client, as the product has it: in clear, or a hash with its scheme. A scheme is given by the product or written in
+//! the text; it is never guessed.
+
+use serde_json::{Value, json};
+
+use super::draft::Draft;
+use crate::service::clients::checks;
+use crate::service::clients::import::RowError;
+
+/// A secret in clear. One that is too short for the fast hash of new secrets is imported with the scheme `plain`.
+pub(super) fn plain(draft: &mut Draft, field: &str, secret: String) {
+    if checks::secret(&secret).is_ok() {
+        draft.exactly(field, "client_secret", secret);
+        return;
+    }
+    let reason = "the client keeps its secret; it is shorter than new secrets may be, or looks like a hash";
+    draft.approximately(field, "client_secret_hash", secret, reason);
+    draft.put("client_secret_hash_scheme", "plain");
+}
+
+/// A hash of a scheme; without a scheme, the text has a tag that names it.
+pub(super) fn hashed(draft: &mut Draft, field: &str, text: String, scheme: Option<&'static str>) {
+    draft.exactly(field, "client_secret_hash", text);
+    if let Some(scheme) = scheme {
+        draft.put("client_secret_hash_scheme", scheme);
+    }
+}
+
+/// A previous secret of the record.
+pub(super) fn previous(text: &str, scheme: Option<&str>, expires_at: Option<i64>) -> Value {
+    let mut entry = json!({ "hash": text });
+    if let Some(scheme) = scheme {
+        entry["scheme"] = scheme.into();
+    }
+    if let Some(at) = expires_at {
+        entry["expires_at"] = at.into();
+    }
+    entry
+}
+
+/// The scheme that the text of a modular-crypt hash names.
+pub(super) fn crypt_scheme(text: &str) -> Option<&'static str> {
+    const PREFIXES: [(&str, &str); 7] = [
+        ("$2a$", "bcrypt"),
+        ("$2b$", "bcrypt"),
+        ("$2y$", "bcrypt"),
+        ("$pbkdf2-sha256$", "pbkdf2-sha256"),
+        ("$pbkdf2-sha512$", "pbkdf2-sha512"),
+        ("$argon2id$", "argon2id"),
+        ("$scrypt$", "scrypt"),
+    ];
+    let found = PREFIXES.iter().find(|(prefix, _)| text.starts_with(prefix));
+    found.map(|(_, scheme)| *scheme)
+}
+
+/// A secret as Spring Security's encoders write it: `{id}text`, or a modular-crypt hash.
+pub(super) fn spring(draft: &mut Draft, field: &str, text: String) -> Result<(), RowError> {
+    if let Some(secret) = text.strip_prefix("{noop}") {
+        let secret = secret.to_owned();
+        plain(draft, field, secret);
+        return Ok(());
+    }
+    let scheme = spring_scheme(field, &text)?;
+    hashed(draft, field, text, scheme);
+    Ok(())
+}
+
+/// The scheme of such a text; `None` if it is tagged.
+pub(super) fn spring_scheme(field: &str, text: &str) -> Result<Option<&'static str>, RowError> {
+    let is_tagged = text
+        .strip_prefix('{')
+        .and_then(|rest| rest.split_once('}'))
+        .is_some_and(|(id, hash)| !id.is_empty() && !hash.is_empty());
+    if is_tagged {
+        return Ok(None);
+    }
+    let scheme = crypt_scheme(text);
+    if scheme.is_none() {
+        return Err(format!(
+            "{field} names no scheme: expected {{id}}text, such as {{bcrypt}}$2a$10$…, or a bcrypt hash"
+        ));
+    }
+    Ok(scheme)
+}

@@ -1,0 +1,160 @@
+//! Values as products write them: in JSON, or as text of a column.
+
+use serde_json::{Map, Value};
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
+
+use crate::service::clients::import::RowError;
+
+/// Whether a value says more than "not set".
+pub(super) fn is_set(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Bool(true) => true,
+        Value::Number(number) => number.as_i64() != Some(0),
+        Value::String(text) => !matches!(&**text, "" | "[]" | "{}" | "null" | "false" | "f" | "0"),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+    }
+}
+
+pub(super) fn text(field: &str, value: Value) -> Result<String, RowError> {
+    match value {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => Err(format!("{field} must be a string")),
+    }
+}
+
+/// A list of JSON, the same as text, or words separated by commas.
+pub(super) fn list(field: &str, value: Value) -> Result<Vec<String>, RowError> {
+    let wrong = || format!("{field} must be a list of strings");
+    let items = match value {
+        Value::Null => return Ok(Vec::new()),
+        Value::Array(items) => items,
+        Value::String(text) if text.trim_start().starts_with('[') => {
+            serde_json::from_str(&text).map_err(|_| format!("{field} must be a list of strings in JSON"))?
+        }
+        Value::String(text) if text == "null" => return Ok(Vec::new()),
+        Value::String(text) => {
+            let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+            return Ok(words.map(str::to_owned).collect());
+        }
+        _ => return Err(wrong()),
+    };
+    let strings = items.into_iter().map(|item| match item {
+        Value::String(text) => Ok(text),
+        _ => Err(wrong()),
+    });
+    strings.collect()
+}
+
+pub(super) fn integer(field: &str, value: &Value) -> Result<i64, RowError> {
+    let number = match value {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number.ok_or_else(|| format!("{field} must be an integer"))
+}
+
+/// `true`, or as databases write it.
+pub(super) fn flag(field: &str, value: &Value) -> Result<bool, RowError> {
+    match value {
+        Value::Bool(flag) => Ok(*flag),
+        Value::Number(number) if number.as_i64() == Some(1) => Ok(true),
+        Value::Number(number) if number.as_i64() == Some(0) => Ok(false),
+        Value::String(text) if matches!(&*text.to_ascii_lowercase(), "true" | "t" | "1") => Ok(true),
+        Value::String(text) if matches!(&*text.to_ascii_lowercase(), "false" | "f" | "0") => Ok(false),
+        _ => Err(format!("{field} must be true or false")),
+    }
+}
+
+/// An object of JSON, or the same as text.
+pub(super) fn object(field: &str, value: Value) -> Result<Map<String, Value>, RowError> {
+    let wrong = || format!("{field} must be a JSON object");
+    match value {
+        Value::Object(members) => Ok(members),
+        Value::String(text) => match serde_json::from_str(&text).map_err(|_| wrong())? {
+            Value::Object(members) => Ok(members),
+            Value::Null => Ok(Map::new()),
+            _ => Err(wrong()),
+        },
+        _ => Err(wrong()),
+    }
+}
+
+/// A time as Unix seconds: RFC 3339, the text of a database (UTC if it names no zone), or seconds or milliseconds since 1970.
+pub(super) fn time(field: &str, value: &Value) -> Result<i64, RowError> {
+    const LEAST_MILLIS: i64 = 100_000_000_000;
+    let wrong = || format!("{field} must be a time, such as 2026-01-31T12:00:00Z");
+    if let Ok(number) = integer(field, value) {
+        return Ok(if number.abs() >= LEAST_MILLIS {
+            number / 1000
+        } else {
+            number
+        });
+    }
+    // As the AWS command line writes times.
+    if let Some(seconds) = value.as_f64() {
+        return Ok(seconds as i64);
+    }
+    let text = value.as_str().ok_or_else(wrong)?.trim().replacen(' ', "T", 1);
+    if let Ok(at) = OffsetDateTime::parse(&text, &Rfc3339) {
+        return Ok(at.unix_timestamp());
+    }
+    // Postgres writes +00, and Go's drivers " +0000 UTC".
+    let text = text.split(' ').next().unwrap_or_default();
+    let bare = text
+        .split_once('+')
+        .map_or(text, |(before, _)| before)
+        .trim_end_matches('Z');
+    let zone_is_utc = text
+        .split_once('+')
+        .is_none_or(|(_, zone)| zone.bytes().all(|byte| byte == b'0' || byte == b':'));
+    let seconds = bare.split_once('.').map_or(bare, |(before, _)| before);
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
+    let parsed = PrimitiveDateTime::parse(seconds, &format).ok().filter(|_| zone_is_utc);
+    parsed.map(|at| at.assume_utc().unix_timestamp()).ok_or_else(wrong)
+}
+
+/// A duration as whole seconds: `1h30m0s` as Go writes it, or `PT1H` as ISO 8601 does. `None`: it is neither, or has a fraction.
+pub(super) fn duration(text: &str) -> Option<i64> {
+    let upper = text.trim().to_ascii_uppercase();
+    let (mut rest, iso) = match upper.strip_prefix('P') {
+        None => (&*upper, false),
+        Some(rest) => (rest, true),
+    };
+    let mut seconds = 0.0;
+    let mut is_time = !iso;
+    let mut is_empty = true;
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix('T').filter(|_| iso && !is_time) {
+            (rest, is_time) = (after, true);
+            continue;
+        }
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..end].parse().ok()?;
+        let unit = rest[end..]
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .map_or(rest.len(), |at| end + at);
+        // A unit of ISO 8601 is one letter.
+        let unit = if iso { end + 1 } else { unit };
+        let length = match (&rest[end..unit], is_time) {
+            ("D", false) => 86_400.0,
+            ("H", true) => 3600.0,
+            ("M", true) => 60.0,
+            ("S", true) => 1.0,
+            ("MS", true) => 0.001,
+            ("US" | "µS", true) => 0.000_001,
+            ("NS", true) => 0.000_000_001,
+            _ => return None,
+        };
+        seconds += number * length;
+        rest = &rest[unit..];
+        is_empty = false;
+    }
+    // Sums of whole milliseconds are exact enough to be compared with whole seconds.
+    (!is_empty && seconds.fract() == 0.0 && seconds < 1e12).then_some(seconds as i64)
+}

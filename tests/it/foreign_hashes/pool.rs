@@ -1,0 +1,156 @@
+//! Slow verifications next to other clients, to failures, and on several nodes.
+
+use futures_util::future::join_all;
+use oauth2_testkit::server::json as body_of;
+use oauth2_testkit::{DedicatedServer, Kind, until};
+use reqwest::StatusCode;
+use serde_json::json;
+
+use super::{PATIENCE, WEAK, checks, form, import, replaced, slow, status, strong};
+use crate::{setup, start};
+
+on_both_stores!(
+    full_queue_rejects_only_clients_with_slow_hashes,
+    same_secret_is_verified_once_for_all_requests,
+    right_secret_is_not_rejected_for_the_failures_of_others,
+);
+
+/// bcrypt with a cost of 12 of nothing that is known here.
+const DEAR: &str = "$2a$12$KAgh7nYFo6i/wDWwQu9tIOeP3fSioLuaAaxadxWGj.pRv4HKkqAMK";
+
+async fn full_queue_rejects_only_clients_with_slow_hashes(kind: Kind) {
+    let server = start(kind).await;
+    let native = server.register(json!({})).await;
+    let clients: Vec<_> = (0..20)
+        .map(|n| json!({"client_id": format!("dear{n}"), "client_secret_hash": DEAR}))
+        .collect();
+    import(&server, "", &clients).await;
+    let storm = (0..100).map(async |n| {
+        let form = form(&format!("dear{}", n % 20), &format!("a wrong secret, the number {n}"));
+        let response = server
+            .http
+            .post(server.url("/oauth/token"))
+            .form(&form)
+            .send()
+            .await
+            .unwrap();
+        let (status, retry_after) = (response.status(), response.headers().get("retry-after").cloned());
+        (status, retry_after, body_of(response).await)
+    });
+    let others = (0..50).map(async |_| server.request_token(&native, &[]).await.status());
+    let (storm, others) = tokio::join!(join_all(storm), join_all(others));
+    assert!(others.iter().all(|status| *status == StatusCode::OK), "{others:?}");
+    let shed: Vec<_> = storm
+        .iter()
+        .filter(|(status, ..)| *status == StatusCode::SERVICE_UNAVAILABLE)
+        .collect();
+    assert!(shed.len() >= 20, "{}", shed.len());
+    for (_, retry_after, body) in &shed {
+        assert_eq!(
+            (retry_after.as_ref().unwrap(), &body["error"]),
+            (&"1".parse().unwrap(), &json!("temporarily_unavailable"))
+        );
+    }
+    let left: Vec<_> = storm
+        .iter()
+        .filter(|(status, ..)| *status != StatusCode::SERVICE_UNAVAILABLE)
+        .collect();
+    assert!(
+        left.iter().all(|(status, ..)| *status == StatusCode::UNAUTHORIZED),
+        "{left:?}"
+    );
+    assert!(checks(&server, "shed").await >= 1);
+    until(PATIENCE, "the queue is empty", async || {
+        server.metric("oauth2_server_foreign_hash_queue", &[]).await == Some(0.0)
+    })
+    .await;
+}
+
+async fn same_secret_is_verified_once_for_all_requests(kind: Kind) {
+    let server = start(kind).await;
+    let (secret, hash) = strong("Spring Security {pbkdf2@SpringSecurity_v5_8}");
+    import(
+        &server,
+        "",
+        &[json!({"client_id": "moved", "client_secret_hash": hash})],
+    )
+    .await;
+    let requests = (0..30).map(async |_| status(&server, "moved", &secret).await);
+    assert!(join_all(requests).await.iter().all(|status| *status == StatusCode::OK));
+    until(PATIENCE, "the hash is replaced", async || {
+        slow(&server).await.is_empty()
+    })
+    .await;
+    assert_eq!((checks(&server, "matched").await, replaced(&server).await), (1, 1));
+}
+
+async fn right_secret_is_not_rejected_for_the_failures_of_others(kind: Kind) {
+    let mut setup = setup(kind).await;
+    setup.set("OAUTH2_LIMITS_AUTH_FAILURES", "2/h");
+    let server = DedicatedServer::start(setup).await;
+    let clients = ["known", "new"].map(|id| json!({"client_id": id, "client_secret_hash": WEAK.1}));
+    import(&server, "", &clients).await;
+    assert_eq!(status(&server, "known", WEAK.0).await, StatusCode::OK);
+    for id in ["known", "new"] {
+        let wrong: Vec<_> = join_all((0..3).map(async |n| status(&server, id, &format!("wrong {n}")).await)).await;
+        assert!(wrong.contains(&StatusCode::TOO_MANY_REQUESTS), "{id}: {wrong:?}");
+        assert_eq!(status(&server, id, WEAK.0).await, StatusCode::OK, "{id}");
+        assert_eq!(status(&server, id, "wrong again").await, StatusCode::TOO_MANY_REQUESTS);
+    }
+    // The same wrong secret is not verified again.
+    let before = checks(&server, "mismatched").await;
+    assert_eq!(
+        status(&server, "new", "wrong again").await,
+        StatusCode::TOO_MANY_REQUESTS
+    );
+    assert_eq!(checks(&server, "mismatched").await, before);
+}
+
+/// The database decides which of several nodes replaces a hash.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_replace_a_hash_once() {
+    let first = setup(Kind::Postgres).await;
+    let issuer = format!("http://127.0.0.1:{}", first.public);
+    let first = first.with("OAUTH2_ISSUER", issuer);
+    let second = first.second_node();
+    let nodes = [
+        DedicatedServer::start(first).await,
+        DedicatedServer::start(second).await,
+    ];
+    let (secret, hash) = strong("Ory Hydra pbkdf2-sha512");
+    let ids: Vec<String> = (0..10).map(|n| format!("moved{n}")).collect();
+    let clients: Vec<_> = ids
+        .iter()
+        .map(|id| json!({"client_id": id, "client_secret_hash": hash}))
+        .collect();
+    import(&nodes[0], "", &clients).await;
+    until(PATIENCE, "both know the clients", async || {
+        status(&nodes[1], "moved9", "not its secret").await == StatusCode::UNAUTHORIZED
+            && nodes[1].metric("oauth2_server_clients", &[]).await == Some(10.0)
+    })
+    .await;
+    let requests = ids.iter().flat_map(|id| nodes.iter().map(move |node| (id, node)));
+    let statuses = join_all(requests.map(async |(id, node)| status(node, id, &secret).await)).await;
+    assert!(statuses.iter().all(|status| *status == StatusCode::OK), "{statuses:?}");
+    until(PATIENCE, "all hashes are replaced", async || {
+        slow(&nodes[0]).await.is_empty()
+    })
+    .await;
+    let rows = nodes[0].setup.json(&[
+        "audit",
+        "list",
+        "--kind",
+        "client.secret_upgrade",
+        "--limit",
+        "100",
+        "--json",
+    ]);
+    assert_eq!(rows["items"].as_array().unwrap().len(), ids.len(), "one row per hash");
+    let count = replaced(&nodes[0]).await + replaced(&nodes[1]).await;
+    assert_eq!(count, ids.len() as u64);
+    for node in &nodes {
+        for id in &ids {
+            assert_eq!(status(node, id, &secret).await, StatusCode::OK);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Hashes of other products in requests and on the command line, one client at a time.
+
+use oauth2_testkit::Kind;
+use oauth2_testkit::server::json as body_of;
+use oauth2_testkit::until;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use super::{PATIENCE, WEAK, status, strong};
+use crate::start;
+
+on_both_stores!(
+    created_client_keeps_its_secret,
+    hash_that_is_wrong_or_not_new_is_rejected
+);
+
+/// SHA-256 of the strong secret of the vectors.
+const DIGEST: &str = "0c2e078304c6da9c0d90c25ca7d3344ff6aaada9cd613319955fc5c5d259ec0b";
+
+async fn created_client_keeps_its_secret(kind: Kind) {
+    let server = start(kind).await;
+    let (secret, hash) = strong("Spring Security {bcrypt}");
+    let created = server
+        .admin(Method::POST, "/clients")
+        .json(&json!({"client_id": "posted", "client_secret_hash": hash}));
+    let put = server
+        .admin(Method::PUT, "/clients/put")
+        .json(&json!({"client_secret_hash": hash}));
+    for request in [created, put] {
+        let response = request.send().await.unwrap();
+        let (status, body) = (response.status(), body_of(response).await);
+        assert_eq!(
+            (status, body.get("client_secret")),
+            (StatusCode::CREATED, None),
+            "{body}"
+        );
+    }
+    let again = server
+        .admin(Method::PUT, "/clients/put")
+        .json(&json!({"client_secret_hash": hash}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(again.status(), StatusCode::OK, "the same hash is no change");
+    let arguments = [
+        "client",
+        "create",
+        "--id",
+        "cli",
+        "--secret-hash",
+        DIGEST,
+        "--secret-hash-scheme",
+        "sha256-hex",
+    ];
+    let output = server.setup.run(&arguments);
+    assert!(
+        output.code == 0 && !output.stdout.contains("client_secret"),
+        "{}{}",
+        output.stdout,
+        output.stderr
+    );
+    for id in ["posted", "put", "cli"] {
+        until(PATIENCE, "the client is known", async || {
+            status(&server, id, &secret).await == StatusCode::OK
+        })
+        .await;
+    }
+}
+
+async fn hash_that_is_wrong_or_not_new_is_rejected(kind: Kind) {
+    let server = start(kind).await;
+    let (_, hash) = strong("Spring Security {bcrypt}");
+    let put = json!({"client_secret_hash": hash});
+    let put = server
+        .admin(Method::PUT, "/clients/put")
+        .json(&put)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(put.status(), StatusCode::CREATED);
+    let other = server
+        .admin(Method::PUT, "/clients/put")
+        .json(&json!({"client_secret_hash": WEAK.1}))
+        .send()
+        .await
+        .unwrap();
+    let patched = server
+        .admin(Method::PATCH, "/clients/put")
+        .json(&json!({"client_secret_hash": WEAK.1}))
+        .send()
+        .await
+        .unwrap();
+    let both = json!({"client_secret_hash": WEAK.1, "client_secret": "a-secret-of-more-than-32-characters"});
+    let both = server.admin(Method::POST, "/clients").json(&both).send().await.unwrap();
+    for response in [other, patched, both] {
+        let (status, body) = (response.status(), body_of(response).await);
+        assert_eq!(
+            (status, &body["error"]),
+            (StatusCode::BAD_REQUEST, &json!("invalid_client_metadata")),
+            "{body}"
+        );
+        assert!(
+            body["error_description"]
+                .as_str()
+                .unwrap()
+                .contains("client_secret_hash"),
+            "{body}"
+        );
+    }
+    let bad = server.setup.run(&["client", "create", "--secret-hash", "$2b$12$cut"]);
+    assert_eq!(bad.code, 2);
+    assert!(
+        bad.stderr
+            .contains("--secret-hash has 3 characters after its cost instead of 53"),
+        "{}",
+        bad.stderr
+    );
+    let bad = server.setup.run(&["client", "create", "--secret-hash", DIGEST]);
+    assert!(
+        bad.code == 2 && bad.stderr.contains("has no tag of its scheme"),
+        "{}",
+        bad.stderr
+    );
+    let bad = server.setup.run(&[
+        "client",
+        "create",
+        "--secret-hash",
+        DIGEST,
+        "--secret-hash-scheme",
+        "md5",
+    ]);
+    assert!(
+        bad.code == 2 && bad.stderr.contains("--secret-hash-scheme must be one of bcrypt, "),
+        "{}",
+        bad.stderr
+    );
+}
