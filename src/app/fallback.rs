@@ -17,7 +17,7 @@ use super::connect::Connector;
 use crate::config::FallbackIntrospection;
 use crate::config::fallback::CA_FILE_VARIABLE;
 use crate::failure::Failure;
-use crate::service::fallback::{Ask, Fallback};
+use crate::service::fallback::{Ask, Fallback, HOP_HEADER, Response};
 use crate::tokens::fingerprint::Fingerprints;
 use crate::tokens::foreign::{self, NoIntrospection};
 
@@ -47,8 +47,8 @@ pub(super) fn open(options: &FallbackIntrospection, clock: &Arc<StoreClock>) -> 
 /// Asks the endpoint about a token that it cannot know. The error: why it cannot be used.
 pub async fn check(options: &FallbackIntrospection) -> Result<(), String> {
     let client = Client::new(options).map_err(|failure| failure.to_string())?;
-    let body = client.ask("oauth2_server-doctor").await?;
-    match foreign::introspected("oauth2_server-doctor", &body) {
+    let response = client.ask("oauth2_server-doctor").await?;
+    match foreign::introspected("oauth2_server-doctor", &response.body) {
         Ok(None) => Ok(()),
         Ok(Some(_)) => Err("it calls a token active that was never issued".to_owned()),
         Err(NoIntrospection) => Err(NoIntrospection.to_string()),
@@ -90,8 +90,8 @@ impl Client {
         })
     }
 
-    /// The body of the response. The error says nothing of the token.
-    async fn ask(&self, token: &str) -> Result<Vec<u8>, String> {
+    /// The response. The error says nothing of the token.
+    async fn ask(&self, token: &str) -> Result<Response, String> {
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("token", token)
             .append_pair("token_type_hint", "access_token")
@@ -100,11 +100,11 @@ impl Client {
         sent.map_err(|_| "it did not answer in time".to_owned())?
     }
 
-    async fn send(&self, form: &str) -> Result<Vec<u8>, String> {
+    async fn send(&self, form: &str) -> Result<Response, String> {
         // The other end may have closed an idle connection meanwhile. To ask again does no harm.
         while let Some(connection) = self.take_idle() {
-            if let Ok(body) = self.send_on(connection, form).await {
-                return body;
+            if let Ok(response) = self.send_on(connection, form).await {
+                return response;
             }
         }
         let stream = self.connector.connect(&self.url).await;
@@ -122,7 +122,7 @@ impl Client {
         &self,
         mut sender: SendRequest<Full<Bytes>>,
         form: &str,
-    ) -> Result<Result<Vec<u8>, String>, hyper::Error> {
+    ) -> Result<Result<Response, String>, hyper::Error> {
         sender.ready().await?;
         let path = self.url.path_and_query().map_or("/", |path| path.as_str());
         let request = Request::builder()
@@ -132,19 +132,26 @@ impl Client {
             .header(header::AUTHORIZATION, self.authorization.clone())
             .header(header::ACCEPT, "application/json")
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(HOP_HEADER, "1")
             .body(Full::new(Bytes::from(form.to_owned())));
         let Ok(request) = request else {
             return Ok(Err("the request cannot be built".to_owned()));
         };
         let response = sender.send_request(request).await?;
         let status = response.status();
+        // A header that is no text may forbid to keep the response.
+        let cache_control: Vec<_> = response.headers().get_all(header::CACHE_CONTROL).iter().collect();
+        let cache_control = (!cache_control.is_empty()).then(|| {
+            let values = cache_control.iter().map(|value| value.to_str().unwrap_or("no-store"));
+            values.collect::<Vec<_>>().join(",")
+        });
         let body = match Limited::new(response.into_body(), MAX_RESPONSE).collect().await {
             Ok(body) => body.to_bytes().to_vec(),
             Err(_) => return Ok(Err("its response is cut off or too long".to_owned())),
         };
         self.keep(sender);
         if status == StatusCode::OK {
-            return Ok(Ok(body));
+            return Ok(Ok(Response { body, cache_control }));
         }
         let hint = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {

@@ -60,11 +60,11 @@ impl PublishedKeys {
     }
 }
 
-/// The JWK set. A verify-only key that also signs here is in it once.
+/// The JWK set. A verify-only key that also signs here is in it once; one that differs in anything is in it, too.
 fn jwks(keyring: &Keyring, verify_only: &VerifyOnlyKeys) -> JwkSet {
     let mut set = keyring.jwks();
     for jwk in verify_only.published() {
-        if !set.keys.iter().any(|known| known.kid == jwk.kid) {
+        if !set.keys.contains(jwk) {
             set.keys.push(jwk.clone());
         }
     }

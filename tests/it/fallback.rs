@@ -20,6 +20,9 @@ on_both_stores!(
     tokens_of_this_server_are_never_sent,
     revoked_tokens_stay_revoked,
     an_issuer_that_fails_leaves_tokens_unknown,
+    an_issuer_that_fails_affects_no_other_token_of_a_batch,
+    answers_are_cached_as_the_issuer_allows,
+    a_question_of_another_server_is_not_passed_on,
 );
 
 const LATER: &str = "2099-12-31";
@@ -38,6 +41,8 @@ struct OldIssuer {
     asked: Arc<Mutex<Vec<(String, String)>>>,
     /// The status of its responses; 0: 200.
     status: Arc<AtomicU16>,
+    /// The header of its responses.
+    cache_control: Arc<Mutex<Option<&'static str>>>,
     in_flight: Arc<AtomicUsize>,
     most_in_flight: Arc<AtomicUsize>,
     delay_ms: Arc<AtomicUsize>,
@@ -109,7 +114,12 @@ async fn introspect(
     match issuer.status.load(Ordering::SeqCst) {
         0 => {
             let known = issuer.tokens.lock().unwrap().get(&token).cloned();
-            HttpResponse::Ok().json(known.unwrap_or_else(|| json!({"active": false})))
+            let mut response = HttpResponse::Ok();
+            if let Some(cache_control) = *issuer.cache_control.lock().unwrap() {
+                response.insert_header(("cache-control", cache_control));
+            }
+            assert!(request.headers().contains_key("fallback-introspection"));
+            response.json(known.unwrap_or_else(|| json!({"active": false})))
         }
         status => HttpResponse::build(actix_web::http::StatusCode::from_u16(status).unwrap()).finish(),
     }
@@ -136,6 +146,16 @@ async fn status_of(server: &Server, client: &Credentials, path: &str, token: &st
         assert!(response.headers().contains_key("retry-after"));
     }
     status
+}
+
+async fn batch(server: &Server, client: &Credentials, tokens: &[String]) -> Value {
+    let request = server.http.post(server.url("/oauth/introspect/batch"));
+    let request = request
+        .header("authorization", client.basic())
+        .json(&json!({"tokens": tokens}));
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    body_of(response).await
 }
 
 async fn opaque_tokens_of_the_previous_issuer_are_active(store: Kind) {
@@ -202,11 +222,7 @@ async fn opaque_tokens_of_the_previous_issuer_are_active(store: Kind) {
     let tokens: Vec<String> = (0..100).map(|number| format!("unknown-{number}")).collect();
     let tokens = [&["ory_at_abc.def".to_owned(), own][..], &tokens].concat();
     old.delay_ms.store(20, Ordering::SeqCst);
-    let request = server.http.post(server.url("/oauth/introspect/batch"));
-    let request = request
-        .header("authorization", client.basic())
-        .json(&json!({"tokens": tokens}));
-    let answers = body_of(request.send().await.unwrap()).await;
+    let answers = batch(&server, &client, &tokens).await;
     assert_eq!((&answers[0], &answers[1]["active"]), (&expected, &json!(true)));
     assert_eq!(
         answers
@@ -289,6 +305,10 @@ async fn an_issuer_that_fails_leaves_tokens_unknown(store: Kind) {
         }
     }
     old.status.store(0, Ordering::SeqCst);
+    super::keys::until("it is asked again", async || {
+        status_of(&server, &client, "/oauth/introspect", "unknown").await == StatusCode::OK
+    })
+    .await;
     old.knows("malformed", json!({"active": "yes"}));
     assert_eq!(
         status_of(&server, &client, "/oauth/introspect", "malformed").await,
@@ -302,14 +322,84 @@ async fn an_issuer_that_fails_leaves_tokens_unknown(store: Kind) {
     let own = server.token(&client).await;
     assert!(server.is_active(&client, &own).await, "own tokens need no other server");
     old.delay_ms.store(0, Ordering::SeqCst);
-    assert_eq!(
-        status_of(&server, &client, "/oauth/introspect", "slow").await,
-        StatusCode::OK
-    );
+    super::keys::until("it answers", async || {
+        status_of(&server, &client, "/oauth/introspect", "slow").await == StatusCode::OK
+    })
+    .await;
     let shed = server
         .metric("oauth2_server_shed_total", &[("reason", "fallback_unavailable")])
         .await;
     assert!(shed >= Some(8.0), "{shed:?}");
+}
+
+async fn an_issuer_that_fails_affects_no_other_token_of_a_batch(store: Kind) {
+    let old = OldIssuer::start();
+    let (server, client) = started(store, &old).await;
+    let own = server.token(&client).await;
+    let junk: Vec<String> = (0..200).map(|number| format!("junk-{number}")).collect();
+    let tokens = [&junk[..100], &[own], &junk[100..], &["with space".to_owned()]].concat();
+    let unanswered = json!({"error": "temporarily_unavailable"});
+    let check = async |why: &str| {
+        let answers = batch(&server, &client, &tokens).await;
+        let answers = answers.as_array().unwrap();
+        assert_eq!(answers[100]["active"], true, "{why}");
+        assert_eq!(answers[201], json!({"active": false}), "{why}: no such token");
+        let unknown = answers.iter().filter(|answer| **answer == unanswered).count();
+        assert_eq!(unknown, 200, "{why}");
+    };
+    old.status.store(500, Ordering::SeqCst);
+    check("it fails").await;
+    let asked = old.asked().len();
+    assert!(asked < 100, "it is not asked {asked} times while it fails");
+    old.status.store(0, Ordering::SeqCst);
+    super::keys::until("it is asked again", async || {
+        batch(&server, &client, &tokens[..1]).await[0] == json!({"active": false})
+    })
+    .await;
+    old.delay_ms.store(1100, Ordering::SeqCst);
+    let answers = batch(&server, &client, &tokens).await;
+    let unknown = answers.as_array().unwrap().iter().filter(|answer| **answer == unanswered).count();
+    assert_eq!((&answers[100]["active"], unknown), (&json!(true), 199), "it is slow");
+}
+
+async fn answers_are_cached_as_the_issuer_allows(store: Kind) {
+    let old = OldIssuer::start();
+    let (server, client) = started(store, &old).await;
+    for (header, questions) in [(None, 1), (Some("private, max-age=300"), 1), (Some("no-store"), 3)] {
+        *old.cache_control.lock().unwrap() = header;
+        for (token, is_active) in [("known", true), ("unknown", false)] {
+            let token = format!("{token} {header:?}").replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+            if is_active {
+                old.knows(&token, active("ci"));
+            }
+            for _ in 0..3 {
+                assert_eq!(server.is_active(&client, &token).await, is_active);
+            }
+            let asked = old.asked().iter().filter(|asked| **asked == token).count();
+            assert_eq!(asked, questions, "{token}");
+        }
+    }
+}
+
+async fn a_question_of_another_server_is_not_passed_on(store: Kind) {
+    let old = OldIssuer::start();
+    let (server, client) = started(store, &old).await;
+    old.knows("opaque", active("ci"));
+    let own = server.token(&client).await;
+    for (path, body) in [
+        ("/oauth/introspect", "token=opaque".to_owned()),
+        ("/oauth/introspect/batch", json!({"tokens": ["opaque", own]}).to_string()),
+    ] {
+        let kind = if path.ends_with("batch") { "application/json" } else { "application/x-www-form-urlencoded" };
+        let request = server.http.post(server.url(path)).header("authorization", client.basic());
+        let request = request.header("fallback-introspection", "1").header("content-type", kind);
+        let answer = body_of(request.body(body).send().await.unwrap()).await;
+        let answers = answer.as_array().cloned().unwrap_or_else(|| vec![answer]);
+        assert_eq!(answers[0], json!({"active": false}), "{path}");
+        assert!(answers.get(1).is_none_or(|own| own["active"] == true), "{path}");
+    }
+    assert_eq!(old.asked(), Vec::<String>::new());
+    assert!(server.is_active(&client, "opaque").await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -369,11 +459,16 @@ async fn the_fallback_is_configured_whole_and_diagnosed() {
             output.stderr
         );
     }
+    let own = |host: &str, port: u16| format!("http://{host}:{port}/oauth/introspect");
+    let good = good.with("OAUTH2_ISSUER", "https://issuer.example");
     for (name, value, reason) in [
         ("UNTIL", "soon", "must be a date"),
         ("UNTIL", "2027-13-01", "must be a date"),
         ("URL", "ftp://old", "must be an http or https URL"),
         ("URL", "https://user:pw@old/", "without credentials"),
+        ("URL", &own("127.0.0.1", good.public), "is a listener of this server"),
+        ("URL", &own("localhost", good.management), "is a listener of this server"),
+        ("URL", "https://issuer.example/old", "has the host of OAUTH2_ISSUER"),
         ("TIMEOUT", "0", "more than 0"),
         ("TIMEOUT", "1.6", "at most 1.5"),
         ("MAX_IN_FLIGHT", "0", "from 1 to 1000"),

@@ -1,7 +1,7 @@
 //! The buckets that handlers spend from.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use oauth2_store::model::{Endpoint, Period, Rate};
 use super::bucket_table::{BucketTable, SharedTable};
 use super::leases::{Bucket, CountNodes, Leases, Taken};
 use super::spent::Spent;
+use crate::network::network;
 
 /// How failed authentications are counted.
 #[derive(Debug, Clone, Copy)]
@@ -211,14 +212,6 @@ fn quota(rate: Rate) -> Quota {
         Period::Hour => Quota::per_hour(rate.count),
     };
     quota.allow_burst(rate.burst())
-}
-
-/// The network of one subscriber: an IPv4 address, or the /64 of an IPv6 address.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use oauth2_store::model::{KeyAlgorithm, KeyFetcher, StoredKey};
+use oauth2_store::model::{KeyFetcher, StoredKey};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -101,16 +101,5 @@ impl SigningKeys {
             min.as_millis().div_ceil(1000)
         );
         Err(ServiceError::parameter("deadline_seconds", reason))
-    }
-
-    /// Fails if a key of the algorithm waits for its verifiers already.
-    pub(super) fn check_none_waits(stored: &[StoredKey], algorithm: KeyAlgorithm, now_ms: i64) -> Result<()> {
-        let waits = |key: &&StoredKey| key.algorithm == algorithm && key.when_seen && key.signs_from_ms > now_ms;
-        stored.iter().find(waits).map_or(Ok(()), |key| {
-            Err(ServiceError::Conflict(format!(
-                "the key {} for {algorithm} waits for its verifiers already; key status names them",
-                key.kid
-            )))
-        })
     }
 }

@@ -47,6 +47,19 @@ async fn client(server: &Server) -> Credentials {
     server.register(client).await
 }
 
+/// As if the callers had been watched for a week: a key does not sign early before.
+async fn watched_for_a_week(server: &DedicatedServer) {
+    let statement = "UPDATE key_fetchers SET first_seen = first_seen - ";
+    match server.setup.database_url() {
+        Some(url) => {
+            let client = oauth2_testkit::postgres::connect(url).await;
+            let statement = format!("{statement} interval '8 days'");
+            client.batch_execute(&statement).await.unwrap();
+        }
+        None => server.setup.sqlite().execute_batch(&format!("{statement} 691200")).unwrap(),
+    }
+}
+
 /// Publishes a key of ES256 that waits for its verifiers. Returns its id.
 async fn rotate_when_seen(server: &Server, deadline: u64) -> String {
     let body = json!({"algorithm": "ES256", "when_seen": true, "deadline_seconds": deadline});
@@ -64,6 +77,7 @@ async fn a_key_waits_until_every_verifier_has_fetched_it(store: Kind) {
     fetch(&server, "frozen", JWKS, None).await;
     fetch(&server, "of-paseto", "/.well-known/paseto-keys.json", None).await;
     until("the callers are known", async || callers(&server).await.len() == 3).await;
+    watched_for_a_week(&server).await;
 
     let new = rotate_when_seen(&server, 3600).await;
     let (status, etag) = fetch(&server, "prompt", JWKS, Some(&old)).await;
@@ -222,6 +236,7 @@ async fn verifiers_of_all_nodes_are_waited_for() {
         callers(&first).await.len() == 2 && callers(&second).await.len() == 2
     })
     .await;
+    watched_for_a_week(&first).await;
     let new = rotate_when_seen(&first, 3600).await;
     fetch(&first, "of-first", JWKS, None).await;
     until("one is behind", async || {
