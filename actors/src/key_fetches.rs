@@ -224,7 +224,11 @@ mod tests {
         }
         let written = fetches.take_unwritten();
         assert_eq!(written.len(), MAX_OF_NETWORK + 1);
-        assert!(written.iter().any(|fetcher| fetcher.is_merged() && fetcher.address == "2001:db8::"));
+        assert!(
+            written
+                .iter()
+                .any(|fetcher| fetcher.is_merged() && fetcher.address == "2001:db8::")
+        );
     }
 
     #[test]
@@ -249,7 +253,11 @@ mod tests {
         let verifier = written.iter().find(|fetcher| fetcher.user_agent == "verifier").unwrap();
         assert!(fetches.take_unwritten().is_empty());
         fetches.give_back(vec![verifier.clone()]);
-        assert_eq!(fetches.take_unwritten(), [verifier.clone()], "also if it was evicted meanwhile");
+        assert_eq!(
+            fetches.take_unwritten(),
+            [verifier.clone()],
+            "also if it was evicted meanwhile"
+        );
     }
 
     #[test]

@@ -141,7 +141,12 @@ pub(super) fn read(values: &mut Values, directory: &Path) -> Option<Option<Fallb
 }
 
 /// Rejects a URL that leads to this server itself, which would ask itself about every unknown token.
-pub(super) fn reject_own(values: &mut Values, fallback: Option<&FallbackIntrospection>, issuer: &str, own: &[&Listener]) {
+pub(super) fn reject_own(
+    values: &mut Values,
+    fallback: Option<&FallbackIntrospection>,
+    issuer: &str,
+    own: &[&Listener],
+) {
     let Some(url) = fallback.map(|fallback| &fallback.url) else {
         return;
     };
@@ -156,7 +161,10 @@ pub(super) fn reject_own(values: &mut Values, fallback: Option<&FallbackIntrospe
 fn leads_to(url: &Url, listener: &Listener) -> bool {
     let host = url.host_str().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let is_every = listener.host.parse().is_ok_and(|address: IpAddr| address.is_unspecified());
+    let is_every = listener
+        .host
+        .parse()
+        .is_ok_and(|address: IpAddr| address.is_unspecified());
     url.port_or_known_default() == Some(listener.port)
         && (host == listener.host || (is_loopback(url) && (is_every || listener.is_loopback())))
 }

@@ -191,13 +191,20 @@ mod tests {
         assert!(activated(&keys, &[], 3000).is_empty(), "nobody was watched");
         let mut new = current.clone();
         new.first_seen = 3001 - RECENT;
-        assert!(activated(&keys, std::slice::from_ref(&new), 3000).is_empty(), "not for a week");
+        assert!(
+            activated(&keys, std::slice::from_ref(&new), 3000).is_empty(),
+            "not for a week"
+        );
         assert_eq!(activated(&keys, &[new], 3001), ["new"]);
         let mut several = current.clone();
         several.user_agent = key_fetcher::MERGED.to_owned();
         assert!(activated(&keys, &[current.clone(), several.clone()], 3000).is_empty());
         several.document = KeyDocument::Paseto;
-        assert_eq!(activated(&keys, &[current.clone(), several], 3000), ["new"], "of another set");
+        assert_eq!(
+            activated(&keys, &[current.clone(), several], 3000),
+            ["new"],
+            "of another set"
+        );
         let mut all = vec![current; MAX_KEY_FETCHERS];
         assert!(activated(&keys, &all, 3000).is_empty(), "one may have been evicted");
         all[7].last_seen = 3000 - RECENT;

@@ -167,13 +167,18 @@ mod tests {
         let (keys, _) = VerifyOnlyKeys::open(&stored);
         let checked = |pair: &EcdsaKeyPair, header: Value, issuer: &str| {
             let mut checks = 0;
-            let kid = keys.verify(&token(pair, &header, issuer), &mut checks).and_then(|token| token.kid);
+            let kid = keys
+                .verify(&token(pair, &header, issuer), &mut checks)
+                .and_then(|token| token.kid);
             (kid.as_deref().map(str::to_owned), checks)
         };
         let named = checked(&pairs[0], json!({"alg": "ES256", "kid": "k0"}), "https://old");
         assert_eq!(named, (Some("k0".to_owned()), 1));
         let nameless = json!({"alg": "ES256"});
-        assert_eq!(checked(&pairs[63], nameless.clone(), "https://old"), (Some("k63".to_owned()), 1));
+        assert_eq!(
+            checked(&pairs[63], nameless.clone(), "https://old"),
+            (Some("k63".to_owned()), 1)
+        );
         assert_eq!(checked(&pair(), nameless.clone(), "https://old"), (None, MAX_TRIED));
         assert_eq!(checked(&pairs[63], nameless, "https://another"), (None, 0));
     }

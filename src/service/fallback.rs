@@ -4,8 +4,8 @@
 //! whether the token is active there: its client must be registered here, and it may be revoked here.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
@@ -206,7 +206,10 @@ impl Fallback {
             self.add(Outcome::Cached);
             return Ok(answer.claims);
         }
-        let (claims, cache_control) = self.answer(token, deadline).await.inspect_err(|_| self.add(Outcome::Failed))?;
+        let (claims, cache_control) = self
+            .answer(token, deadline)
+            .await
+            .inspect_err(|_| self.add(Outcome::Failed))?;
         let claims = claims.map(Arc::new);
         let kept_for = claims.as_ref().map_or(NEGATIVE, |claims| {
             let left = claims.exp.min(self.until).saturating_sub(now).max(0);
@@ -231,9 +234,7 @@ impl Fallback {
     /// Asks the other issuer: the claims of the token if it is active, and the `Cache-Control` header of the response.
     async fn answer(&self, token: &str, deadline: Instant) -> Result<(Option<ForeignClaims>, Option<String>)> {
         let permit = tokio::time::timeout_at(deadline.into(), self.in_flight.acquire()).await;
-        let _permit = permit
-            .map_err(|_| AskError::Deadline)?
-            .map_err(|_| AskError::Stopped)?;
+        let _permit = permit.map_err(|_| AskError::Deadline)?.map_err(|_| AskError::Stopped)?;
         // Also for questions that waited here while others failed.
         if !self.breaker().may_ask(Instant::now()) {
             return Err(ServiceError::FallbackUnavailable);

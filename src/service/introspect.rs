@@ -117,7 +117,8 @@ impl Introspect {
             .iter()
             .map(|index| self.verify.ask_fallback(&tokens[*index], answered_by));
         for (index, answer) in unknown.iter().zip(join_all(asked).await) {
-            introspections[*index] = answer.map_or(Introspection::Unanswered, |token| self.judge_foreign(caller, token));
+            introspections[*index] =
+                answer.map_or(Introspection::Unanswered, |token| self.judge_foreign(caller, token));
         }
         self.verify.views.fresh(deadline)?;
         for introspection in &introspections {

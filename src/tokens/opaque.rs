@@ -82,7 +82,9 @@ pub fn may_contain(text: &str) -> bool {
         encoded.is_some_and(|encoded| parse(&format!("{PREFIX}{encoded}")).is_some())
     };
     let last = text.len().saturating_sub(LENGTH);
-    (0..=last.min(SLACK)).chain(last.saturating_sub(SLACK)..=last).any(is_at)
+    (0..=last.min(SLACK))
+        .chain(last.saturating_sub(SLACK)..=last)
+        .any(is_at)
 }
 
 #[cfg(test)]

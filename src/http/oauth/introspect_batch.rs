@@ -67,7 +67,9 @@ pub async fn post(
         .rates
         .spend(&caller, Endpoint::Introspection, batch.tokens.len() as u32)
         .await?;
-    let introspections = introspect.many(&caller, &batch.tokens, asker(&request), deadline).await?;
+    let introspections = introspect
+        .many(&caller, &batch.tokens, asker(&request), deadline)
+        .await?;
     let mut text = Vec::with_capacity(2 + introspections.len() * 400);
     text.push(b'[');
     for (index, introspection) in introspections.iter().enumerate() {

@@ -84,7 +84,12 @@ fn tokens_of_another_kind_are_rejected() {
         assert_eq!(parsed(&payload), None, "{more}");
     }
     // An ID token is for its client alone; an access token of the same issuer has another audience.
-    for (name, value) in [("auth_time", json!(5)), ("acr", json!("1")), ("amr", json!(["pwd"])), ("sid", json!("s"))] {
+    for (name, value) in [
+        ("auth_time", json!(5)),
+        ("acr", json!("1")),
+        ("amr", json!(["pwd"])),
+        ("sid", json!("s")),
+    ] {
         let of = |audience: Value| {
             let mut payload = json!({"iss": "https://old", "sub": "user", "aud": audience, "exp": 5, "azp": "c"});
             payload[name] = value.clone();
@@ -131,10 +136,17 @@ fn tokens_of_this_server_and_signed_ones_are_not_opaque() {
     }
     // Tokens of this server with a slip.
     let own = opaque::format(Uuid::nil(), 5, &[7; 32]);
-    let header = jwt::header_base64(oauth2_store::model::SigningAlg::EdDsa, oauth2_store::model::TokenTyp::AtJwt, "k");
+    let header = jwt::header_base64(
+        oauth2_store::model::SigningAlg::EdDsa,
+        oauth2_store::model::TokenTyp::AtJwt,
+        "k",
+    );
     let claims = BASE64URL.encode(r#"{"iss":"https://new","sub":"c"}"#);
     let signature = "A".repeat(86);
-    let (jwt, paseto) = (format!("{header}.{claims}.{signature}"), format!("v4.public.{claims}{signature}"));
+    let (jwt, paseto) = (
+        format!("{header}.{claims}.{signature}"),
+        format!("v4.public.{claims}{signature}"),
+    );
     for token in [own, jwt, paseto] {
         for changed in [
             format!("\"{token}\""),
@@ -150,7 +162,16 @@ fn tokens_of_this_server_and_signed_ones_are_not_opaque() {
             assert!(!may_be_opaque(&changed), "{changed}");
         }
     }
-    for opaque in ["ory_at_abc.def", "xeyJx", "eyJ", "eyJ_-_-_-_-_-_-_-_-_", "6f1c0d3e-77aa-4c55", "a.b.c", "v4x", "dXNlcg=="] {
+    for opaque in [
+        "ory_at_abc.def",
+        "xeyJx",
+        "eyJ",
+        "eyJ_-_-_-_-_-_-_-_-_",
+        "6f1c0d3e-77aa-4c55",
+        "a.b.c",
+        "v4x",
+        "dXNlcg==",
+    ] {
         assert!(may_be_opaque(opaque), "{opaque}");
     }
 }

@@ -34,7 +34,8 @@ pub fn check_key_limit(known: &[StoredKey], key: &StoredKey) -> Result<(), Strin
 /// Rejects a key that waits for its verifiers if another of its algorithm does.
 pub fn check_none_waits(known: &[StoredKey], key: &StoredKey) -> Result<(), String> {
     let now_ms = key.created_at.saturating_mul(1000);
-    let waits = |other: &&StoredKey| other.algorithm == key.algorithm && other.when_seen && other.signs_from_ms > now_ms;
+    let waits =
+        |other: &&StoredKey| other.algorithm == key.algorithm && other.when_seen && other.signs_from_ms > now_ms;
     match known.iter().find(waits) {
         Some(other) if key.when_seen => Err(format!(
             "the key {} for {} waits for its verifiers already; key status names them",
@@ -110,7 +111,10 @@ pub fn revocation_plan<'a>(
     if public_keys.is_empty() {
         return Ok(None);
     }
-    let signing = known.signing.iter().filter(|key| public_keys.contains(&&*key.public_key));
+    let signing = known
+        .signing
+        .iter()
+        .filter(|key| public_keys.contains(&&*key.public_key));
     let verify_only = known.verify_only.iter();
     let verify_only = verify_only.filter(|key| public_keys.contains(&&*key.public_key));
     let mut kids: Vec<&str> = vec![revocation.kid.as_str()];
@@ -144,7 +148,10 @@ pub fn revocation_plan<'a>(
 /// The algorithms of the signing keys that the revocation of a key removes. `None`: there is no such key.
 pub fn revoked_algorithms(known: &KeySet, kid: &str) -> Option<Vec<KeyAlgorithm>> {
     let public_keys = public_keys_of(known, kid);
-    let signing = known.signing.iter().filter(|key| public_keys.contains(&&*key.public_key));
+    let signing = known
+        .signing
+        .iter()
+        .filter(|key| public_keys.contains(&&*key.public_key));
     (!public_keys.is_empty()).then(|| signing.map(|key| key.algorithm).collect())
 }
 

@@ -178,7 +178,9 @@ impl PostgresStore {
 }
 
 async fn add(connection: &mut Connection, key: &StoredKey, audit: &AuditEntry) -> std::result::Result<(), Failure> {
-    let fetched = connection.query("SELECT max(generation) FROM key_fetchers", &[]).await?;
+    let fetched = connection
+        .query("SELECT max(generation) FROM key_fetchers", &[])
+        .await?;
     let fetched = fetched.first().map(|r| r.try_get::<_, Option<i64>>(0)).transpose()?;
     let fetched = fetched.flatten().unwrap_or(0);
     let created_at = succession::created_at(&signing(connection).await?, fetched, key.created_at);

@@ -2,9 +2,7 @@
 
 use oauth2_store::LogPosition;
 use oauth2_store::StoreError;
-use oauth2_store::model::{
-    Change, KeyAlgorithm, KeyDocument, KeyFetcher, KeyRevocation, RevocationTarget, StoredKey,
-};
+use oauth2_store::model::{Change, KeyAlgorithm, KeyDocument, KeyFetcher, KeyRevocation, RevocationTarget, StoredKey};
 
 use crate::fixture::{Fixture, NOW, audit, client, key, revocations_since};
 

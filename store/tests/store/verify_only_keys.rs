@@ -180,11 +180,21 @@ async fn a_key_is_revoked_under_every_id(kind: &str) {
         put(&f, &[verifying("old"), verifying("older"), old("other")])
             .await
             .unwrap();
-        let lacking = f.store.revoke_key(&revocation(revoked, Vec::new()), &audit("key.revoke")).await;
-        assert!(matches!(lacking, Err(StoreError::Conflict(_))), "its algorithm would have no key: {lacking:?}");
+        let lacking = f
+            .store
+            .revoke_key(&revocation(revoked, Vec::new()), &audit("key.revoke"))
+            .await;
+        assert!(
+            matches!(lacking, Err(StoreError::Conflict(_))),
+            "its algorithm would have no key: {lacking:?}"
+        );
         let position = f.store.changes_position().await.unwrap();
         let revocation = revocation(revoked, vec![key("next", KeyAlgorithm::Rs256)]);
-        assert_eq!(f.store.revoke_key(&revocation, &audit("key.revoke")).await, Ok(true), "{revoked}");
+        assert_eq!(
+            f.store.revoke_key(&revocation, &audit("key.revoke")).await,
+            Ok(true),
+            "{revoked}"
+        );
         let kids: Vec<_> = f.store.keys().await.unwrap().into_iter().map(|key| key.kid).collect();
         assert_eq!(kids, ["next"], "{revoked}");
         assert_eq!(f.store.verify_only_keys().await, Ok(vec![old("other")]), "{revoked}");
@@ -193,7 +203,10 @@ async fn a_key_is_revoked_under_every_id(kind: &str) {
         let (revocations, _) = revocations_since(&f.store, oauth2_store::LogPosition::default()).await;
         for kid in ["new", "old", "older"] {
             let target = RevocationTarget::Key(kid.to_owned());
-            assert!(revocations.iter().any(|found| found.target == target), "{kid} of {revoked}");
+            assert!(
+                revocations.iter().any(|found| found.target == target),
+                "{kid} of {revoked}"
+            );
         }
         assert!(is_conflict(&put(&f, &[verifying("again")]).await, "was revoked"));
     }

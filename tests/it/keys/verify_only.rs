@@ -237,7 +237,10 @@ async fn a_leaked_key_is_revoked_under_every_id(store: Kind) {
         assert_eq!(imported.code, 0, "{}", imported.stderr);
         let signs = json!({"token_format": "jwt", "signing_alg": "ES256"});
         let signs = server.register(signs).await;
-        until("the key signs", async || super::kid_of(&server.token(&signs).await) == "new").await;
+        until("the key signs", async || {
+            super::kid_of(&server.token(&signs).await) == "new"
+        })
+        .await;
         let own = server.token(&signs).await;
         assert!(server.is_active(&client, &token).await && server.is_active(&signs, &own).await);
 
@@ -248,13 +251,21 @@ async fn a_leaked_key_is_revoked_under_every_id(store: Kind) {
         })
         .await;
         let listed = admin(&server, Method::GET, "/keys", json!({})).await.to_string();
-        assert!(!listed.contains("\"kid\":\"new\"") && !listed.contains("\"kid\":\"old\""), "{listed}");
+        assert!(
+            !listed.contains("\"kid\":\"new\"") && !listed.contains("\"kid\":\"old\""),
+            "{listed}"
+        );
         let next = server.token(&signs).await;
         assert!(super::kid_of(&next) != "new" && server.is_active(&signs, &next).await);
         for arguments in [&["--published"][..], &["--verify-only", "--issuer", OLD]] {
             let again = [&["key", "import", "-"], arguments].concat();
             let again = server.setup.run_with_input(&again, &jwk.to_string());
-            assert!(again.code == 2 && again.stderr.contains("was revoked"), "{} {}", again.code, again.stderr);
+            assert!(
+                again.code == 2 && again.stderr.contains("was revoked"),
+                "{} {}",
+                again.code,
+                again.stderr
+            );
         }
     }
 }

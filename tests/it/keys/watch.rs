@@ -56,7 +56,11 @@ async fn watched_for_a_week(server: &DedicatedServer) {
             let statement = format!("{statement} interval '8 days'");
             client.batch_execute(&statement).await.unwrap();
         }
-        None => server.setup.sqlite().execute_batch(&format!("{statement} 691200")).unwrap(),
+        None => server
+            .setup
+            .sqlite()
+            .execute_batch(&format!("{statement} 691200"))
+            .unwrap(),
     }
 }
 
