@@ -120,7 +120,7 @@ impl World {
         let keys = self.keys.clone();
         let revoked = keys.iter().find(|key| key.kid == kid).expect("the key exists");
         self.keys.retain(|key| key.kid != kid);
-        match succession(keys.iter(), revoked, self.now_ms) {
+        match succession(&keys.iter(), revoked, self.now_ms) {
             Succession::None => {}
             Succession::Activate(next) => {
                 let next = next.to_owned();

@@ -89,6 +89,17 @@ impl SigningKeys {
         Ok(FetchersAt { keys, fetchers })
     }
 
+    /// Forgets the callers of the key sets that were seen until now: others came after the backup of a restored store. No key signs early
+    /// until callers have been recorded for long enough again.
+    pub async fn forget_fetchers(&self, deadline: Instant) -> Result<()> {
+        let now = (self.store.now_ms().await? / 1000) as i64;
+        self.store
+            .call(deadline, move |store| async move {
+                store.record_key_fetches(&[], now + 1).await
+            })
+            .await
+    }
+
     /// How long a key waits for its verifiers at most.
     pub(super) fn wait_for_verifiers(&self, seconds: u64) -> Result<Duration> {
         let wait = Duration::from_secs(seconds);

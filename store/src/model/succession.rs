@@ -127,7 +127,7 @@ pub fn revocation_plan<'a>(
     let (mut activated, mut added) = (Vec::new(), Vec::new());
     for key in signing {
         let is_kept = |other: &&StoredKey| !public_keys.contains(&&*other.public_key);
-        match succession(known.signing.iter().filter(is_kept), key, revocation.now_ms as i64) {
+        match succession(&known.signing.iter().filter(is_kept), key, revocation.now_ms as i64) {
             Succession::None => {}
             Succession::Activate(kid) => activated.push(kid),
             Succession::Replace => {
@@ -169,7 +169,7 @@ fn public_keys_of<'a>(known: &'a KeySet, kid: &str) -> Vec<&'a [u8]> {
 
 /// The change that keeps the algorithm of a revoked key with an active key. `now`: Unix milliseconds.
 pub fn succession<'a>(
-    known: impl Iterator<Item = &'a StoredKey> + Clone,
+    known: &(impl Iterator<Item = &'a StoredKey> + Clone),
     revoked: &StoredKey,
     now: i64,
 ) -> Succession<'a> {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use oauth2_testkit::Kind;
 use oauth2_testkit::server::json as body_of;
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{OldIssuer, active, batch, started, status_of};
 use crate::keys::until;

@@ -13,6 +13,8 @@ on_both_stores!(
     a_key_signs_at_its_deadline,
     callers_are_named_and_survive_a_restart,
     unusable_rotations_are_rejected,
+    callers_of_before_a_restore_are_forgotten,
+    a_key_does_not_sign_early_before_callers_are_known,
 );
 
 const JWKS: &str = "/.well-known/jwks.json";
@@ -223,6 +225,40 @@ async fn unusable_rotations_are_rejected(store: Kind) {
             refused.stderr
         );
     }
+}
+
+async fn callers_of_before_a_restore_are_forgotten(store: Kind) {
+    let server = start(store).await;
+    fetch(&server, "before", JWKS, None).await;
+    until("the caller is known", async || callers(&server).await.len() == 1).await;
+    let restored = server.setup.run(&["restore-epoch"]);
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    assert_eq!(callers(&server).await, Vec::<Value>::new());
+}
+
+async fn a_key_does_not_sign_early_before_callers_are_known(store: Kind) {
+    let server = DedicatedServer::start(brisk(setup(store).await)).await;
+    let client = client(&server).await;
+    let before = kid_of(&server.token(&client).await);
+    let new = rotate_when_seen(&server, 15).await;
+    fetch(&server, "current", JWKS, None).await;
+    until("it has the key", async || {
+        lacked_by(&server, "current").await == Some(Vec::new())
+    })
+    .await;
+    // By now every cached key set has expired, and the one caller has the key; there may be others.
+    let later = admin(&server, Method::POST, "/keys/rotate", json!({"algorithm": "EdDSA"})).await;
+    let later = later["items"][0]["kid"].clone();
+    until("another key signs", async || {
+        let keys = admin(&server, Method::GET, "/keys", json!({})).await;
+        let keys = keys["items"].as_array().unwrap();
+        keys.iter().any(|key| key["kid"] == later && key["state"] == "signing")
+    })
+    .await;
+    assert_eq!(kid_of(&server.token(&client).await), before);
+    until("the deadline", async || kid_of(&server.token(&client).await) == new).await;
+    let audit = server.setup.run(&["audit", "list", "--json"]).stdout;
+    assert!(!audit.contains("\"key.activate\""), "{audit}");
 }
 
 /// What a verifier fetches from one node counts on all.
