@@ -33,6 +33,7 @@ pub mod fallback;
 mod first_run;
 mod gauges;
 mod handlers;
+mod http_client;
 mod keys;
 mod listeners;
 mod logging;

@@ -198,6 +198,9 @@ fn read_sections(values: &mut Values, input: &Input) -> Option<Config> {
     let log = Log::read(values);
     let is_scraped = metrics::read(values);
     let telemetry = Telemetry::read(values, &input.directory);
+    if let (Some(fallback), Some(issuer), Some(server), Some(management)) = (&fallback, &issuer, &server, &management) {
+        fallback::reject_own(values, fallback.as_ref(), issuer, &[&server.listener, management]);
+    }
     Some(Config {
         server: server?,
         management: management?,

@@ -1,23 +1,27 @@
 //! Callers of the published key sets: counted by request handlers, and written to the store in batches by the key keeper.
 //!
-//! The table is bounded: the callers seen last remain, and one address has at most a few user agents, so that it cannot evict others by
-//! inventing them.
+//! The table is bounded: the callers seen last remain. One network has at most a few callers, so that it cannot evict others by inventing
+//! user agents or addresses; further ones are counted as one. A caller is never evicted before it was written, so whoever reads the store
+//! finds all of them, or that some were counted as one.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use oauth2_store::model::key_fetcher::MERGED;
 use oauth2_store::model::{KeyDocument, KeyFetcher, MAX_KEY_FETCHERS};
+
+use crate::network::network;
 
 /// Longest user agent, characters.
 const MAX_USER_AGENT: usize = 128;
 
-/// The most user agents per address and key set; further ones are counted as one.
-const MAX_AGENTS: usize = 8;
+/// The most callers per network and key set; further ones are counted as one.
+const MAX_OF_NETWORK: usize = 16;
 
-/// The user agent of requests beyond [`MAX_AGENTS`].
-const OTHER: &str = "(other)";
+/// The address of callers beyond [`MAX_KEY_FETCHERS`].
+const ANYWHERE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 /// A fetch of a key set.
 #[derive(Debug, Clone, Copy)]
@@ -68,12 +72,13 @@ impl KeyFetches {
             user_agent: sanitized(fetch.user_agent),
         };
         if !table.contains_key(&caller) {
-            let is_of_address = |known: &&Caller| known.document == fetch.document && known.address == fetch.address;
-            if table.keys().filter(is_of_address).count() >= MAX_AGENTS {
-                OTHER.clone_into(&mut caller.user_agent);
+            let own = network(fetch.address);
+            let is_of_network = |known: &&Caller| known.document == fetch.document && network(known.address) == own;
+            if table.keys().filter(is_of_network).count() >= MAX_OF_NETWORK {
+                caller = caller.merged(own);
             }
-            if table.len() >= MAX_KEY_FETCHERS {
-                forget_oldest(&mut table);
+            if !table.contains_key(&caller) && !make_room(&mut table) {
+                caller = caller.merged(ANYWHERE);
             }
         }
         let seen = table.entry(caller).or_insert(Seen {
@@ -104,7 +109,7 @@ impl KeyFetches {
             .collect()
     }
 
-    /// Takes back what could not be written. A caller that was evicted meanwhile stays forgotten.
+    /// Takes back what could not be written.
     pub fn give_back(&self, unwritten: Vec<KeyFetcher>) {
         let mut table = self.table();
         for fetcher in unwritten {
@@ -114,9 +119,19 @@ impl KeyFetches {
                 address,
                 user_agent: fetcher.user_agent,
             };
-            if let Some(seen) = table.get_mut(&caller) {
-                seen.unwritten += fetcher.fetches;
-            }
+            // It may have been evicted meanwhile.
+            let caller = if table.contains_key(&caller) || make_room(&mut table) {
+                caller
+            } else {
+                caller.merged(ANYWHERE)
+            };
+            let seen = table.entry(caller).or_insert(Seen {
+                first: fetcher.first_seen,
+                last: fetcher.last_seen,
+                generation: fetcher.generation,
+                unwritten: 0,
+            });
+            seen.unwritten += fetcher.fetches;
         }
     }
 
@@ -141,11 +156,29 @@ impl KeyFetches {
     }
 }
 
-fn forget_oldest(table: &mut HashMap<Caller, Seen>) {
-    let oldest = table.iter().min_by_key(|(_, seen)| seen.last);
-    if let Some(caller) = oldest.map(|(caller, _)| caller.clone()) {
-        table.remove(&caller);
+impl Caller {
+    /// The caller that stands for several.
+    fn merged(self, address: IpAddr) -> Self {
+        Self {
+            address,
+            user_agent: MERGED.to_owned(),
+            ..self
+        }
     }
+}
+
+/// Evicts the caller seen longest ago if the table is full. `false`: none of them is written to the store yet.
+fn make_room(table: &mut HashMap<Caller, Seen>) -> bool {
+    if table.len() < MAX_KEY_FETCHERS {
+        return true;
+    }
+    let written = table.iter().filter(|(_, seen)| seen.unwritten == 0);
+    let oldest = written.min_by_key(|(_, seen)| seen.last);
+    let Some(caller) = oldest.map(|(caller, _)| caller.clone()) else {
+        return false;
+    };
+    table.remove(&caller);
+    true
 }
 
 /// The user agent, cut to a length, without characters that a terminal or a database does not take.
@@ -163,7 +196,7 @@ fn sanitized(user_agent: Option<&str>) -> String {
 mod tests {
     use super::*;
 
-    fn fetch(address: [u8; 4], user_agent: &str, now: i64) -> Fetch<'_> {
+    fn fetch(address: impl Into<IpAddr>, user_agent: &str, now: i64) -> Fetch<'_> {
         Fetch {
             document: KeyDocument::Jwks,
             address: address.into(),
@@ -174,22 +207,57 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_bounded_and_one_address_cannot_evict_others() {
+    fn the_table_is_bounded_and_one_network_cannot_evict_others() {
         let fetches = KeyFetches::default();
         fetches.record(fetch([10, 0, 0, 1], "verifier", 1));
         for number in 0..5000 {
             fetches.record(fetch([10, 0, 0, 2], &format!("invented {number}"), 2));
         }
         let written = fetches.take_unwritten();
-        assert_eq!(written.len(), 1 + MAX_AGENTS + 1);
+        assert_eq!(written.len(), 1 + MAX_OF_NETWORK + 1);
         assert!(written.iter().any(|fetcher| fetcher.user_agent == "verifier"));
-        let other = written.iter().find(|fetcher| fetcher.user_agent == OTHER).unwrap();
-        assert_eq!(other.fetches, 5000 - MAX_AGENTS as u64);
-        for number in 0..3000_u32 {
-            let [_, _, c, d] = number.to_be_bytes();
-            fetches.record(fetch([10, 1, c, d], "one each", 3));
+        let other = written.iter().find(|fetcher| fetcher.is_merged()).unwrap();
+        assert_eq!(other.fetches, 5000 - MAX_OF_NETWORK as u64);
+        for number in 0..5000_u128 {
+            let address = Ipv6Addr::from_bits((0x2001_0db8 << 96) | number);
+            fetches.record(fetch(address, "one of a network", 3));
         }
-        assert_eq!(fetches.table().len(), MAX_KEY_FETCHERS, "those seen longest ago left");
+        let written = fetches.take_unwritten();
+        assert_eq!(written.len(), MAX_OF_NETWORK + 1);
+        assert!(
+            written
+                .iter()
+                .any(|fetcher| fetcher.is_merged() && fetcher.address == "2001:db8::")
+        );
+    }
+
+    #[test]
+    fn callers_are_not_forgotten_before_they_are_written() {
+        let fetches = KeyFetches::default();
+        fetches.record(fetch([10, 0, 0, 1], "verifier", 1));
+        let many = || {
+            for number in 0..3000_u32 {
+                let [_, _, c, d] = number.to_be_bytes();
+                fetches.record(fetch([10, 1, c, d], "one each", 3));
+            }
+        };
+        many();
+        let written = fetches.take_unwritten();
+        assert_eq!(written.len(), MAX_KEY_FETCHERS + 1);
+        assert!(written.iter().any(|fetcher| fetcher.user_agent == "verifier"));
+        let other = written.iter().find(|fetcher| fetcher.is_merged()).unwrap();
+        assert_eq!((&*other.address, other.fetches), ("::", 3001 - MAX_KEY_FETCHERS as u64));
+        many();
+        let again = fetches.take_unwritten();
+        assert!(again.len() <= MAX_KEY_FETCHERS + 1);
+        let verifier = written.iter().find(|fetcher| fetcher.user_agent == "verifier").unwrap();
+        assert!(fetches.take_unwritten().is_empty());
+        fetches.give_back(vec![verifier.clone()]);
+        assert_eq!(
+            fetches.take_unwritten(),
+            [verifier.clone()],
+            "also if it was evicted meanwhile"
+        );
     }
 
     #[test]

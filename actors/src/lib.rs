@@ -8,6 +8,7 @@
 //! - [`shared_redis`], [`issuer_key`]: the Redis and the secret key that the nodes of an issuer share.
 //! - [`key_fetches`]: the callers of the published key sets.
 //! - [`directory`]: the clients and keys that request handlers read without a mailbox.
+//! - [`network`]: how many addresses one caller can have.
 //! - [`freshness`]: when a published view last agreed with the store.
 //! - [`error`]: why an actor did not reply.
 //!
@@ -23,6 +24,7 @@ pub mod issuer_key;
 pub mod key_fetches;
 pub mod key_keeper;
 pub mod metrics;
+pub mod network;
 pub mod quota_keeper;
 pub mod rate_limiter;
 pub mod revocation_cache;

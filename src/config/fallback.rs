@@ -12,6 +12,7 @@ use super::key::Fallback::{Derived, Value};
 use super::key::{Key, Secrecy, key, secret};
 use super::parse::{duration, number};
 use super::secret::Secret;
+use super::server::Listener;
 use super::values::Values;
 
 const URL: Key = Key {
@@ -137,6 +138,35 @@ pub(super) fn read(values: &mut Values, directory: &Path) -> Option<Option<Fallb
         max_in_flight,
         ca_file,
     }))
+}
+
+/// Rejects a URL that leads to this server itself, which would ask itself about every unknown token.
+pub(super) fn reject_own(
+    values: &mut Values,
+    fallback: Option<&FallbackIntrospection>,
+    issuer: &str,
+    own: &[&Listener],
+) {
+    let Some(url) = fallback.map(|fallback| &fallback.url) else {
+        return;
+    };
+    let place = |url: &Url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?));
+    if Url::parse(issuer).is_ok_and(|issuer| place(&issuer) == place(url)) {
+        values.fail(&URL, "has the host of OAUTH2_ISSUER: it must be another server");
+    } else if own.iter().any(|listener| leads_to(url, listener)) {
+        values.fail(&URL, "is a listener of this server: it must be another server");
+    }
+}
+
+fn leads_to(url: &Url, listener: &Listener) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let is_every = listener
+        .host
+        .parse()
+        .is_ok_and(|address: IpAddr| address.is_unspecified());
+    url.port_or_known_default() == Some(listener.port)
+        && (host == listener.host || (is_loopback(url) && (is_every || listener.is_loopback())))
 }
 
 fn parse_url(text: &str) -> Result<Url, String> {

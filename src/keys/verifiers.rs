@@ -3,7 +3,7 @@
 //! Each key set has a generation that grows with every new key ([`key_fetcher::generation`]); a caller has a key if the set that it
 //! fetched last has at least the generation of that key.
 
-use oauth2_store::model::{KeyAlgorithm, KeyDocument, KeyFetcher, StoredKey, key_fetcher};
+use oauth2_store::model::{KeyAlgorithm, KeyDocument, KeyFetcher, MAX_KEY_FETCHERS, StoredKey, key_fetcher};
 
 use super::lifecycle::KeyTiming;
 
@@ -47,8 +47,18 @@ pub fn lacked_by<'a>(fetcher: &KeyFetcher, keys: &'a [StoredKey]) -> Vec<&'a Sto
     keys.iter().filter(lacks).collect()
 }
 
-/// The keys that wait for their verifiers and can sign now: verifiers had the time that every new key is published for, and every recent
-/// caller has fetched it.
+/// Whether every verifier of a key set that was there in the last week is among the callers: they were watched for as long, and none was
+/// evicted or counted together with others.
+fn are_all_known(document: KeyDocument, fetchers: &[KeyFetcher], now: i64) -> bool {
+    let watched_since = fetchers.iter().map(|fetcher| fetcher.first_seen).min();
+    let is_recent = |fetcher: &KeyFetcher| is_recent(fetcher, now);
+    let is_cut_off = fetchers.len() >= MAX_KEY_FETCHERS && fetchers.iter().all(is_recent);
+    let is_merged = |fetcher: &KeyFetcher| fetcher.document == document && fetcher.is_merged() && is_recent(fetcher);
+    watched_since.is_some_and(|since| since <= now - RECENT) && !is_cut_off && !fetchers.iter().any(is_merged)
+}
+
+/// The keys that wait for their verifiers and can sign now: verifiers had the time that every new key is published for, all of them are
+/// known, and every recent caller has fetched the key. `fetchers`: all that are remembered.
 pub fn due_activations<'a>(
     keys: &'a [StoredKey],
     fetchers: &[KeyFetcher],
@@ -57,10 +67,10 @@ pub fn due_activations<'a>(
 ) -> Vec<&'a StoredKey> {
     let is_seen = |key: &StoredKey| {
         let (document, generation) = (document_of(key.algorithm), generation_of(key, keys));
-        fetchers
+        let mut recent = fetchers
             .iter()
-            .filter(|fetcher| fetcher.document == document && is_recent(fetcher, now_ms / 1000))
-            .all(|fetcher| fetcher.generation >= generation)
+            .filter(|fetcher| fetcher.document == document && is_recent(fetcher, now_ms / 1000));
+        are_all_known(document, fetchers, now_ms / 1000) && recent.all(|fetcher| fetcher.generation >= generation)
     };
     let is_due = |key: &&StoredKey| {
         key.when_seen
@@ -130,7 +140,7 @@ mod tests {
             document,
             address: "10.0.0.1".to_owned(),
             user_agent: "verifier".to_owned(),
-            first_seen: 0,
+            first_seen: 2000 - RECENT,
             last_seen,
             generation: generation(document, keys),
             fetches: 1,
@@ -170,7 +180,35 @@ mod tests {
             ["new"],
             "it was last seen a week ago"
         );
-        assert_eq!(activated(&later, &[], 3000), ["new"], "nobody verifies");
+    }
+
+    #[test]
+    fn a_key_does_not_sign_early_while_a_verifier_may_be_unknown() {
+        let old = [key("old", KeyAlgorithm::Es256, 1000)];
+        let keys = [&old[..], &[waiting("new", KeyAlgorithm::Es256, 2000)]].concat();
+        let current = caller(KeyDocument::Jwks, &keys, 2100);
+        assert_eq!(activated(&keys, std::slice::from_ref(&current), 3000), ["new"]);
+        assert!(activated(&keys, &[], 3000).is_empty(), "nobody was watched");
+        let mut new = current.clone();
+        new.first_seen = 3001 - RECENT;
+        assert!(
+            activated(&keys, std::slice::from_ref(&new), 3000).is_empty(),
+            "not for a week"
+        );
+        assert_eq!(activated(&keys, &[new], 3001), ["new"]);
+        let mut several = current.clone();
+        several.user_agent = key_fetcher::MERGED.to_owned();
+        assert!(activated(&keys, &[current.clone(), several.clone()], 3000).is_empty());
+        several.document = KeyDocument::Paseto;
+        assert_eq!(
+            activated(&keys, &[current.clone(), several], 3000),
+            ["new"],
+            "of another set"
+        );
+        let mut all = vec![current; MAX_KEY_FETCHERS];
+        assert!(activated(&keys, &all, 3000).is_empty(), "one may have been evicted");
+        all[7].last_seen = 3000 - RECENT;
+        assert_eq!(activated(&keys, &all, 3000), ["new"], "those evicted were seen before");
     }
 
     #[test]

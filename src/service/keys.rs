@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use oauth2_actors::metrics::Instruments;
-use oauth2_store::model::{KeyAlgorithm, KeyRevocation, RevocationTarget, StoredKey, VerifyOnlyKey};
+use oauth2_store::model::{
+    KeyAlgorithm, KeyRevocation, KeySet, RevocationTarget, StoredKey, VerifyOnlyKey, succession,
+};
 use serde_json::json;
 
 use super::error::{NotFound, Result, ServiceError};
@@ -84,14 +86,10 @@ impl SigningKeys {
             .map(|seconds| self.wait_for_verifiers(seconds))
             .transpose()?;
         let (wrapper, stored) = self.for_writing(deadline).await?;
-        let now_ms = self.store.now_ms().await? as i64;
         let mut new = Vec::new();
         for (algorithm, wait) in self.timing.rotation_plan(rotation.algorithm, &stored) {
             // The first key of an algorithm signs at once: nothing signs before it.
             let longest = longest.filter(|_| !wait.is_zero());
-            if longest.is_some() {
-                Self::check_none_waits(&stored, algorithm, now_ms)?;
-            }
             let mut key = self.generate(algorithm, &wrapper, longest.unwrap_or(wait)).await?;
             key.when_seen = longest.is_some();
             let audit = operator.audit("key.rotate", detail(&key));
@@ -104,30 +102,30 @@ impl SigningKeys {
         Ok(kids)
     }
 
-    /// Removes a key at once, and revokes every token it signed. Another key signs from now on.
+    /// Removes a key at once, under every id that it has, and revokes every token it signed. If it signed, another key signs from now on.
     pub async fn revoke(&self, operator: &Operator, kid: &str, deadline: Instant) -> Result<()> {
         without_controls("kid", kid)?;
         let not_found = || ServiceError::NotFound(NotFound::Key(kid.to_owned()));
-        let stored = self.stored(deadline).await?;
-        if !stored.iter().any(|key| key.kid == kid) {
-            if !self.revoke_verify_only(operator, kid, deadline).await? {
-                return Err(not_found());
-            }
-            self.instruments.token_revoked(&RevocationTarget::Key(kid.to_owned()));
-            return Ok(());
+        let known = KeySet {
+            signing: self.stored(deadline).await?,
+            verify_only: self.verify_only(deadline).await?,
+        };
+        let algorithms = succession::revoked_algorithms(&known, kid).ok_or_else(not_found)?;
+        let mut replacements = Vec::new();
+        for algorithm in algorithms {
+            let (wrapper, _) = self.for_writing(deadline).await?;
+            replacements.push(self.generate(algorithm, &wrapper, Duration::ZERO).await?);
         }
-        let (wrapper, stored) = self.for_writing(deadline).await?;
-        let key = stored.iter().find(|key| key.kid == kid).ok_or_else(not_found)?;
+        let now_ms = self.store.now_ms().await?;
+        let detail = match replacements.first() {
+            Some(key) => json!({"algorithm": key.algorithm, "cutoff_ms": now_ms, "replacement": key.kid}),
+            None => json!({"verify_only": true, "cutoff_ms": now_ms}),
+        };
         let revocation = KeyRevocation {
             kid: kid.to_owned(),
-            now_ms: self.store.now_ms().await?,
-            replacement: self.generate(key.algorithm, &wrapper, Duration::ZERO).await?,
+            now_ms,
+            replacements,
         };
-        let detail = json!({
-            "algorithm": key.algorithm,
-            "cutoff_ms": revocation.now_ms,
-            "replacement": revocation.replacement.kid,
-        });
         let audit = operator.audit("key.revoke", detail);
         let found = self
             .store

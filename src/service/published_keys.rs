@@ -60,13 +60,43 @@ impl PublishedKeys {
     }
 }
 
-/// The JWK set. A verify-only key that also signs here is in it once.
+/// The JWK set. A verify-only key that also signs here is in it once; one that differs in anything is in it, too.
 fn jwks(keyring: &Keyring, verify_only: &VerifyOnlyKeys) -> JwkSet {
     let mut set = keyring.jwks();
     for jwk in verify_only.published() {
-        if !set.keys.iter().any(|known| known.kid == jwk.kid) {
+        if !set.keys.contains(jwk) {
             set.keys.push(jwk.clone());
         }
     }
     set.in_readable_order()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+    use oauth2_store::model::{KeyAlgorithm, VerifyOnlyKey};
+
+    use super::*;
+
+    #[test]
+    fn no_published_key_is_left_out() {
+        let stored = ["a", "a", "b"].map(|kid| VerifyOnlyKey {
+            kid: kid.to_owned(),
+            algorithm: KeyAlgorithm::Es256,
+            public_key: {
+                let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+                pair.public_key().as_ref().to_vec()
+            },
+            issuer: "https://old.example".to_owned(),
+            published: true,
+            created_at: 0,
+            kept_until: 0,
+        });
+        let twice = [&stored[..], &stored[..1]].concat();
+        let (keys, _) = VerifyOnlyKeys::open(&twice);
+        let set = jwks(&Keyring::default(), &keys);
+        assert_eq!(set.keys.len(), 3, "two keys of one id, and each key once");
+    }
 }

@@ -103,7 +103,11 @@ impl Restore {
         let known = self.keys.list(deadline).await?;
         for kid in history.revoked_keys.iter().filter(|kid| known.has(kid)) {
             if !options.dry_run {
-                self.keys.revoke(operator, kid, deadline).await?;
+                match self.keys.revoke(operator, kid, deadline).await {
+                    // It was revoked above, under another id.
+                    Ok(()) | Err(ServiceError::NotFound(NotFound::Key(_))) => {}
+                    Err(error) => return Err(error),
+                }
             }
             outcome.revoked_keys.push(kid.clone());
         }
@@ -112,6 +116,7 @@ impl Restore {
                 .await?;
         }
         if !options.dry_run {
+            self.keys.forget_fetchers(deadline).await?;
             // Last: it includes every token that was issued until here.
             let cutoff = self.revoke.everything_of(operator, CutOff::Issuer, deadline).await?;
             outcome.revoked_before_ms = Some(cutoff);

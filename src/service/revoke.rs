@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::error::{Result, ServiceError};
 use super::operator::Operator;
 use super::store_access::StoreAccess;
-use super::token_ref::TokenRef;
+use super::token_ref::{TokenRef, foreign_expiry};
 use super::verify::{ResolvedToken, RowsFrom, Verify};
 use crate::keys::verify_only::ForeignToken;
 
@@ -46,9 +46,8 @@ impl Revoke {
         if resolved.is_none()
             && let Some(foreign) = self.own_foreign(client, token, deadline).await?
         {
-            return self
-                .commit_own(client, foreign.claims.id, foreign.claims.exp, deadline)
-                .await;
+            let expires_at = foreign_expiry(foreign.claims.exp, self.now());
+            return self.commit_own(client, foreign.claims.id, expires_at, deadline).await;
         }
         let own = resolved.filter(|token| token.claims().client_id == client.client_id && self.verify.is_active(token));
         let own = match own {

@@ -9,6 +9,11 @@ use crate::tokens::{MAX_TOKEN_BYTES, foreign, unverified};
 /// How long the revocation of a token of another issuer is kept at most, seconds: ten years.
 const MAX_FOREIGN_LIFETIME: i64 = 10 * 365 * 24 * 3600;
 
+/// Until when the revocation of a token of another issuer is kept: nothing bounds its lifetime.
+pub fn foreign_expiry(expires_at: i64, now: i64) -> i64 {
+    expires_at.clamp(now, now + MAX_FOREIGN_LIFETIME)
+}
+
 /// Which token is meant. Nothing of it is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRef {
@@ -63,8 +68,7 @@ impl TokenRef {
     /// The latest time, in Unix seconds, at which the token can expire, if it has no record.
     pub fn latest_expiry(&self, now: i64) -> i64 {
         match self.expires_at {
-            // Nothing bounds the lifetime of a token of another issuer.
-            Some(expires_at) if self.jti.get_version_num() == 8 => expires_at.clamp(now, now + MAX_FOREIGN_LIFETIME),
+            Some(expires_at) if self.jti.get_version_num() == 8 => foreign_expiry(expires_at, now),
             _ => latest_expiry(&self.jti, now),
         }
     }

@@ -22,6 +22,15 @@ const TYPES: [&str; 3] = ["at+jwt", "application/at+jwt", "jwt"];
 /// Longest opaque token of another issuer, bytes.
 const MAX_OPAQUE_BYTES: usize = 4096;
 
+/// The beginning of every credential of this server that is no JWT or PASETO.
+const OWN_PREFIX: &str = "oas_";
+
+/// In the header of a PASETO.
+const PASETO_PURPOSES: [&str; 2] = [".public.", ".local."];
+
+/// Base64url of `{"`.
+const JSON_BEGIN: &str = "eyJ";
+
 /// The last second of the year 9999.
 const MAX_TIME: i64 = 253_402_300_799;
 
@@ -149,6 +158,11 @@ struct Payload {
     c_hash: Option<IgnoredAny>,
     /// Of logout tokens and security events.
     events: Option<IgnoredAny>,
+    /// About the authentication of a user: in ID tokens, and in access tokens of some issuers.
+    auth_time: Option<IgnoredAny>,
+    acr: Option<IgnoredAny>,
+    amr: Option<IgnoredAny>,
+    sid: Option<IgnoredAny>,
 }
 
 impl Payload {
@@ -160,6 +174,19 @@ impl Payload {
             && is_bearer(&self.typ)
             && is_bearer(&self.token_type)
             && usage.is_none_or(|usage| matches!(usage, "access" | "access_token"))
+    }
+
+    /// Whether it describes an authentication to its client alone, as an ID token does (OpenID Connect Core section 2).
+    fn is_authentication(&self) -> bool {
+        let about_user = [&self.auth_time, &self.acr, &self.amr, &self.sid];
+        let audience = match &self.aud {
+            Some(OneOrMany::One(one)) => Some(one),
+            Some(OneOrMany::Many(many)) => many.first().filter(|_| many.len() == 1),
+            None => None,
+        };
+        let named = [&self.client_id, &self.azp, &self.cid].into_iter().flatten().next();
+        audience.is_some_and(|audience| named.is_none_or(|named| named == audience))
+            && about_user.into_iter().any(Option::is_some)
     }
 
     /// The client that the token was issued to. Spring names it by `sub` and `aud` alone, where it acts on its own behalf.
@@ -176,6 +203,9 @@ impl Payload {
 /// The claims of a token whose signature is verified. `None` unless they are those of a bearer access token.
 pub fn claims(token: &str) -> Option<ForeignClaims> {
     let payload: Payload = serde_json::from_slice(&jwt::payload(token)?).ok()?;
+    if payload.is_authentication() {
+        return None;
+    }
     let iss = payload.iss.as_ref()?;
     let id = match &payload.jti {
         Some(jti) => hash(&[b"jti", iss.as_bytes(), jti.as_bytes()]),
@@ -186,7 +216,8 @@ pub fn claims(token: &str) -> Option<ForeignClaims> {
 }
 
 /// Whether a token may be an opaque one of another issuer: neither of a format of this server, nor a JWT or a PASETO, which are verified
-/// by their signature.
+/// by their signature. What may be one of these with a slip, such as quotes or a missing character, is none either: it would show the
+/// other issuer a credential of this one.
 pub fn may_be_opaque(token: &str) -> bool {
     let is_paseto = |token: &str| {
         let version = token.strip_prefix(['v', 'k']).and_then(|rest| rest.split_once('.'));
@@ -198,10 +229,28 @@ pub fn may_be_opaque(token: &str) -> bool {
         serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&decoded).ok()
     };
     (1..=MAX_OPAQUE_BYTES).contains(&token.len())
-        && token.bytes().all(|byte| matches!(byte, 0x21..=0x7e))
-        && !token.starts_with(opaque::PREFIX)
+        && token
+            .bytes()
+            .all(|byte| matches!(byte, 0x21..=0x7e) && !matches!(byte, b'"' | b'\'' | b'`'))
+        && !token.contains(OWN_PREFIX)
+        && !opaque::may_contain(token)
         && !is_paseto(token)
+        && !PASETO_PURPOSES.iter().any(|purpose| token.contains(purpose))
         && begins_as_jose().is_none()
+        && !contains_json(token)
+}
+
+/// Whether base64url of a JSON object begins anywhere in the token, as headers and claims do. Opaque tokens do not look so by chance.
+fn contains_json(token: &str) -> bool {
+    token.match_indices(JSON_BEGIN).any(|(at, _)| {
+        let encoded: String = token[at..]
+            .chars()
+            .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+            .take(16)
+            .collect();
+        let decoded = BASE64URL.decode(&encoded[..encoded.len() / 4 * 4]).unwrap_or_default();
+        decoded.len() >= 6 && decoded.iter().all(|byte| matches!(byte, b' '..=b'~'))
+    })
 }
 
 /// The claims in an introspection response (RFC 7662 section 2.2) about an opaque token. `Ok(None)`: it is inactive, or the response does not

@@ -72,6 +72,21 @@ pub fn parse(token: &str) -> Option<Reference> {
     })
 }
 
+/// Whether a text has the encoded part of a token at its beginning or end, up to a few characters: a token without its prefix, or with a
+/// part of it.
+pub fn may_contain(text: &str) -> bool {
+    const LENGTH: usize = 76;
+    const SLACK: usize = 4;
+    let is_at = |start: usize| {
+        let encoded = text.get(start..start + LENGTH);
+        encoded.is_some_and(|encoded| parse(&format!("{PREFIX}{encoded}")).is_some())
+    };
+    let last = text.len().saturating_sub(LENGTH);
+    (0..=last.min(SLACK))
+        .chain(last.saturating_sub(SLACK)..=last)
+        .any(is_at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

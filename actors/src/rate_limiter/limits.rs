@@ -1,7 +1,7 @@
 //! The buckets that handlers spend from.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use oauth2_store::model::{Endpoint, Period, Rate};
 use super::bucket_table::{BucketTable, SharedTable};
 use super::leases::{Bucket, CountNodes, Leases, Taken};
 use super::spent::Spent;
+use crate::network::network;
 
 /// How failed authentications are counted.
 #[derive(Debug, Clone, Copy)]
@@ -228,14 +229,6 @@ fn quota(rate: Rate) -> Quota {
 
 /// Begins the keys of slow work. It occurs in no UTF-8 text, so no client id has such a key.
 const SLOW_WORK: u8 = 0xfe;
-
-/// The network of one subscriber: an IPv4 address, or the /64 of an IPv6 address.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-    }
-}
 
 #[cfg(test)]
 mod tests {

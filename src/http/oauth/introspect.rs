@@ -18,7 +18,8 @@ use crate::http::error_responses::ClientErrors;
 use crate::http::extract::form_body;
 use crate::http::response::{append_limit_status, no_store};
 use crate::protocol::form::Form;
-use crate::service::introspect::{Introspect, Introspection};
+use crate::service::fallback::HOP_HEADER;
+use crate::service::introspect::{Asker, Introspect, Introspection};
 use crate::service::schema;
 use crate::tokens::claims::Claims;
 use crate::tokens::foreign::ForeignClaims;
@@ -50,14 +51,21 @@ pub enum IntrospectionResponse<'a> {
     Foreign(ForeignActiveToken<'a>),
     /// The token is inactive, or the caller may not introspect it.
     Inactive(InactiveToken),
+    /// In a batch: the state of the token is not known.
+    Unanswered(UnansweredToken),
 }
 
 impl PartialSchema for IntrospectionResponse<'_> {
     fn schema() -> RefOr<Schema> {
         let description = "An introspection response (RFC 7662 section 2.2). For a token that is inactive, or that the caller may not \
-            introspect, `active` is the only member.";
+            introspect, `active` is the only member. In a batch, a token whose state is not known has `error` in place of `active`.";
         let any_of = AnyOfBuilder::new().description(Some(description));
-        let names = [ActiveToken::name(), ForeignActiveToken::name(), InactiveToken::name()];
+        let names = [
+            ActiveToken::name(),
+            ForeignActiveToken::name(),
+            InactiveToken::name(),
+            UnansweredToken::name(),
+        ];
         let any_of = names
             .iter()
             .fold(any_of, |any_of, name| any_of.item(Ref::from_schema_name(name.as_ref())));
@@ -75,6 +83,7 @@ impl ToSchema for IntrospectionResponse<'_> {
         schemas.push((ActiveToken::name().into(), ActiveToken::schema()));
         schemas.push((ForeignActiveToken::name().into(), ForeignActiveToken::schema()));
         schemas.push((InactiveToken::name().into(), InactiveToken::schema()));
+        schemas.push((UnansweredToken::name().into(), UnansweredToken::schema()));
         ActiveToken::schemas(schemas);
     }
 }
@@ -155,6 +164,15 @@ pub struct InactiveToken {
     active: bool,
 }
 
+/// Whether the token is active is not known: the issuer that this server replaces does not answer. Only in a batch, whose other tokens are
+/// not affected; the token may be introspected again later.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnansweredToken {
+    #[schema(pattern = "^temporarily_unavailable$")]
+    error: &'static str,
+}
+
 /// Introspects a token.
 ///
 /// A client may introspect its own tokens, and those for its `introspection_audiences`.
@@ -175,12 +193,22 @@ pub async fn post(
     let form = Form::parse(&body)?;
     let admitted = admission.form(&request, &form, Endpoint::Introspection).await?;
     let token = form.required("token", "token is missing")?;
-    let introspection = introspect.one(&admitted.client, token, deadline).await?;
+    let asker = asker(&request);
+    let introspection = introspect.one(&admitted.client, token, asker, deadline).await?;
     let mut text = Vec::with_capacity(512);
     IntrospectionResponse::new(&introspection).write(&mut text);
     let mut response = no_store(text);
     append_limit_status(&admitted.limits, response.headers_mut());
     Ok(response)
+}
+
+/// Who sent the request.
+pub fn asker(request: &HttpRequest) -> Asker {
+    if request.headers().contains_key(HOP_HEADER) {
+        Asker::Fallback
+    } else {
+        Asker::Client
+    }
 }
 
 impl<'a> IntrospectionResponse<'a> {
@@ -190,6 +218,9 @@ impl<'a> IntrospectionResponse<'a> {
             Introspection::Inactive => Self::Inactive(InactiveToken { active: false }),
             Introspection::Active(token) => Self::Active(ActiveToken::new(token.claims())),
             Introspection::Foreign(claims) => Self::Foreign(ForeignActiveToken::new(claims)),
+            Introspection::Unanswered => Self::Unanswered(UnansweredToken {
+                error: "temporarily_unavailable",
+            }),
         }
     }
 
@@ -198,6 +229,7 @@ impl<'a> IntrospectionResponse<'a> {
         match self {
             Self::Active(token) => token.write(out),
             Self::Foreign(token) => token.write(out),
+            Self::Unanswered(UnansweredToken { error }) => Object::begin(out).text("error", error).end(),
             Self::Inactive(InactiveToken { active }) => {
                 debug_assert!(!active);
                 out.extend_from_slice(br#"{"active":false}"#);

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::admission::Admission;
-use super::introspect::IntrospectionResponse;
+use super::introspect::{IntrospectionResponse, asker};
 use crate::http::deadline;
 use crate::http::error::Failure;
 use crate::http::error_responses::ClientErrors;
@@ -39,7 +39,8 @@ struct Batch<'a> {
 
 /// Introspects up to 1 000 tokens, in their order.
 ///
-/// Each token counts as one introspection of the client's rate limit.
+/// Each token counts as one introspection of the client's rate limit. If the issuer that this server replaces does not answer, the tokens
+/// that it was asked about have the member `error`, and the others are answered.
 #[utoipa::path(
     post, path = "/oauth/introspect/batch", operation_id = "introspectTokens", tag = "OAuth 2.0",
     request_body = Batch,
@@ -66,7 +67,9 @@ pub async fn post(
         .rates
         .spend(&caller, Endpoint::Introspection, batch.tokens.len() as u32)
         .await?;
-    let introspections = introspect.many(&caller, &batch.tokens, deadline).await?;
+    let introspections = introspect
+        .many(&caller, &batch.tokens, asker(&request), deadline)
+        .await?;
     let mut text = Vec::with_capacity(2 + introspections.len() * 400);
     text.push(b'[');
     for (index, introspection) in introspections.iter().enumerate() {

@@ -1,6 +1,5 @@
 //! Properties of the lifecycle under random sequences of rotations, revocations and waits.
 
-use oauth2_store::model::KeyRevocation;
 use oauth2_store::model::succession::{Succession, succession};
 use proptest::prelude::*;
 
@@ -118,16 +117,13 @@ impl World {
     fn revoke(&mut self, index: usize) {
         let kid = self.keys[index % self.keys.len()].kid.clone();
         let replacement = self.key(self.now_ms);
-        let revocation = KeyRevocation {
-            kid: kid.clone(),
-            now_ms: self.now_ms as u64,
-            replacement: replacement.clone(),
-        };
-        let next = succession(&self.keys, &revocation).expect("the key exists");
+        let keys = self.keys.clone();
+        let revoked = keys.iter().find(|key| key.kid == kid).expect("the key exists");
         self.keys.retain(|key| key.kid != kid);
-        match next {
+        match succession(&keys.iter(), revoked, self.now_ms) {
             Succession::None => {}
             Succession::Activate(next) => {
+                let next = next.to_owned();
                 self.signs_immediately.push(next.clone());
                 for key in &mut self.keys {
                     if key.kid == next {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use oauth2_store::model::{KeyAlgorithm, KeyFetcher, StoredKey};
+use oauth2_store::model::{KeyFetcher, StoredKey};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -89,6 +89,17 @@ impl SigningKeys {
         Ok(FetchersAt { keys, fetchers })
     }
 
+    /// Forgets the callers of the key sets that were seen until now: others came after the backup of a restored store. No key signs early
+    /// until callers have been recorded for long enough again.
+    pub async fn forget_fetchers(&self, deadline: Instant) -> Result<()> {
+        let now = (self.store.now_ms().await? / 1000) as i64;
+        self.store
+            .call(deadline, move |store| async move {
+                store.record_key_fetches(&[], now + 1).await
+            })
+            .await
+    }
+
     /// How long a key waits for its verifiers at most.
     pub(super) fn wait_for_verifiers(&self, seconds: u64) -> Result<Duration> {
         let wait = Duration::from_secs(seconds);
@@ -101,16 +112,5 @@ impl SigningKeys {
             min.as_millis().div_ceil(1000)
         );
         Err(ServiceError::parameter("deadline_seconds", reason))
-    }
-
-    /// Fails if a key of the algorithm waits for its verifiers already.
-    pub(super) fn check_none_waits(stored: &[StoredKey], algorithm: KeyAlgorithm, now_ms: i64) -> Result<()> {
-        let waits = |key: &&StoredKey| key.algorithm == algorithm && key.when_seen && key.signs_from_ms > now_ms;
-        stored.iter().find(waits).map_or(Ok(()), |key| {
-            Err(ServiceError::Conflict(format!(
-                "the key {} for {algorithm} waits for its verifiers already; key status names them",
-                key.kid
-            )))
-        })
     }
 }

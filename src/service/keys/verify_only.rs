@@ -87,17 +87,6 @@ impl SigningKeys {
             .call(deadline, |store| async move { store.verify_only_keys().await })
             .await
     }
-
-    /// Removes a verify-only key at once: every token that it signed is inactive. `Ok(false)`: there is no such key.
-    pub(super) async fn revoke_verify_only(&self, operator: &Operator, kid: &str, deadline: Instant) -> Result<bool> {
-        let (kid, now_ms) = (kid.to_owned(), self.store.now_ms().await?);
-        let audit = operator.audit("key.revoke", json!({"verify_only": true, "cutoff_ms": now_ms}));
-        self.store
-            .change(deadline, move |store| async move {
-                store.revoke_verify_only_key(&kid, now_ms, &audit).await
-            })
-            .await
-    }
 }
 
 fn check_issuer(issuer: &str) -> Result<()> {

@@ -15,20 +15,27 @@ impl Verify {
         self.fallback.is_some() || !self.keys.load().verify_only.is_empty()
     }
 
-    /// Verifies a token with the verify-only keys. `None`: none of them signed it. It may be expired or revoked.
-    fn verify_foreign(&self, token: &str) -> Option<ForeignToken> {
+    /// Verifies a token with the verify-only keys. `None`: none of them signed it. It may be expired or revoked. `checks` is increased by
+    /// the number of signatures that were verified.
+    pub fn verify_foreign(&self, token: &str, checks: &mut usize) -> Option<ForeignToken> {
         if token.len() > MAX_TOKEN_BYTES {
             return None;
         }
-        self.keys.load().verify_only.verify(token)
+        self.keys.load().verify_only.verify(token, checks)
     }
 
     /// Resolves a token with the verify-only keys, or by the fallback introspection if there is one and the token may be an opaque one of
     /// that issuer. An error if it does not answer.
     pub async fn resolve_foreign(&self, token: &str, deadline: Instant) -> Result<Option<ForeignToken>> {
-        if let Some(verified) = self.verify_foreign(token) {
-            return Ok(Some(verified));
+        match self.verify_foreign(token, &mut 0) {
+            Some(verified) => Ok(Some(verified)),
+            None => self.ask_fallback(token, deadline).await,
         }
+    }
+
+    /// Resolves a token by the fallback introspection if there is one and the token may be an opaque one of that issuer. An error if it
+    /// does not answer.
+    pub async fn ask_fallback(&self, token: &str, deadline: Instant) -> Result<Option<ForeignToken>> {
         let Some(fallback) = &self.fallback else {
             return Ok(None);
         };

@@ -83,6 +83,21 @@ fn tokens_of_another_kind_are_rejected() {
             .extend(more.as_object().unwrap().clone());
         assert_eq!(parsed(&payload), None, "{more}");
     }
+    // An ID token is for its client alone; an access token of the same issuer has another audience.
+    for (name, value) in [
+        ("auth_time", json!(5)),
+        ("acr", json!("1")),
+        ("amr", json!(["pwd"])),
+        ("sid", json!("s")),
+    ] {
+        let of = |audience: Value| {
+            let mut payload = json!({"iss": "https://old", "sub": "user", "aud": audience, "exp": 5, "azp": "c"});
+            payload[name] = value.clone();
+            parsed(&payload).is_some()
+        };
+        assert!(!of(json!("c")) && !of(json!(["c"])), "{name}");
+        assert!(of(json!(["c", "api"])) && of(json!("api")), "{name}");
+    }
     let twice = token(
         &json!({"alg": "RS256"}),
         r#"{"iss":"a","exp":5,"client_id":"c","client_id":"d"}"#,
@@ -119,7 +134,44 @@ fn tokens_of_this_server_and_signed_ones_are_not_opaque() {
     ] {
         assert!(!may_be_opaque(other), "{other}");
     }
-    for opaque in ["ory_at_abc.def", "6f1c0d3e-77aa-4c55", "a.b.c", "v4x", "dXNlcg=="] {
+    // Tokens of this server with a slip.
+    let own = opaque::format(Uuid::nil(), 5, &[7; 32]);
+    let header = jwt::header_base64(
+        oauth2_store::model::SigningAlg::EdDsa,
+        oauth2_store::model::TokenTyp::AtJwt,
+        "k",
+    );
+    let claims = BASE64URL.encode(r#"{"iss":"https://new","sub":"c"}"#);
+    let signature = "A".repeat(86);
+    let (jwt, paseto) = (
+        format!("{header}.{claims}.{signature}"),
+        format!("v4.public.{claims}{signature}"),
+    );
+    for token in [own, jwt, paseto] {
+        for changed in [
+            format!("\"{token}\""),
+            format!("'{token}"),
+            format!("token={token}"),
+            format!("%22{token}%22"),
+            format!("{token}."),
+            token[1..].to_owned(),
+            token[2..].to_owned(),
+            token[7..].to_owned(),
+            token[..token.len() - 1].to_owned(),
+        ] {
+            assert!(!may_be_opaque(&changed), "{changed}");
+        }
+    }
+    for opaque in [
+        "ory_at_abc.def",
+        "xeyJx",
+        "eyJ",
+        "eyJ_-_-_-_-_-_-_-_-_",
+        "6f1c0d3e-77aa-4c55",
+        "a.b.c",
+        "v4x",
+        "dXNlcg==",
+    ] {
         assert!(may_be_opaque(opaque), "{opaque}");
     }
 }

@@ -54,6 +54,7 @@ pub struct KeyRevocation {
     pub kid: String,
     /// Time of the revocation, Unix milliseconds.
     pub now_ms: u64,
-    /// Added and activated at once, unless a published key can be activated instead.
-    pub replacement: StoredKey,
+    /// Keys for the algorithms that the revoked key signs for: added and activated at once, unless a published key can be activated
+    /// instead. None for a key that only verifies.
+    pub replacements: Vec<StoredKey>,
 }

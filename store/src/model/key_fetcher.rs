@@ -15,6 +15,9 @@ names! {
 /// Maximum number of callers of the key sets that are remembered; those that were seen last.
 pub const MAX_KEY_FETCHERS: usize = 1000;
 
+/// The user agent of callers that are counted as one.
+pub const MERGED: &str = "(other)";
+
 /// A caller of a key set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyFetcher {
@@ -32,6 +35,13 @@ pub struct KeyFetcher {
     pub generation: i64,
     /// How often it fetched.
     pub fetches: u64,
+}
+
+impl KeyFetcher {
+    /// Whether several callers may be counted as this one: what one of them fetched says nothing of the others.
+    pub fn is_merged(&self) -> bool {
+        self.user_agent == MERGED
+    }
 }
 
 /// The generation of a key set with keys that were published at these times, Unix seconds: greater than that of every set before the

@@ -2,23 +2,31 @@
 
 use super::connection::Connection;
 use super::failure::Failure;
-use super::key_rows::{begin, is_revoked, signing, verify_only};
+use super::key_rows::{begin, is_revoked, key_set, signing, verify_only};
 use super::param::Param;
 use super::pool::{PostgresStore, with_connection};
 use super::seconds::Seconds;
 use super::timeouts::ORDINARY;
 use crate::error::{Result, StoreError};
-use crate::model::succession::{self, Succession};
+use crate::model::succession;
 use crate::model::{AuditEntry, KeyRevocation, StoredKey};
 use crate::row;
 
 /// Adds a key. Its `token_lifetime` is at least the longest token lifetime of a client.
 const ADD: &str = "WITH added AS (
         INSERT INTO signing_keys (kid, algorithm, public_key, sealed_private_key, created_at, signs_from_ms, token_lifetime, when_seen)
-        SELECT $1, $2, $3, $4, $5, $6, greatest($7::bigint, (SELECT max(access_token_lifetime) FROM clients)), $11
+        SELECT $1, $2, $3, $4, $12, $6, greatest($7::bigint, (SELECT max(access_token_lifetime) FROM clients)), $11
         RETURNING kid)
     INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
     SELECT $5, $8, $9, 'key', kid, $10 FROM added";
+
+const REVOKE: &str = "WITH deleted AS (DELETE FROM signing_keys WHERE kid = ANY($1::text[])),
+    deleted_too AS (DELETE FROM verify_only_keys WHERE kid = ANY($1::text[])),
+    revoked AS (
+        INSERT INTO revocations (target_kind, target_id, cutoff_ms, expires_at)
+        SELECT 'key', id, $3, $4 FROM unnest($2::text[]) AS id)
+    INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
+    SELECT $5, $6, $7, 'key', kid, $8 FROM unnest($1::text[]) AS kid";
 
 impl PostgresStore {
     pub(crate) async fn keys(&self) -> Result<Vec<StoredKey>> {
@@ -66,7 +74,9 @@ impl PostgresStore {
         with_connection!(self, ORDINARY, |connection| {
             begin(connection).await?;
             for (key, audit) in keys {
-                succession::check_key_limit(&signing(connection).await?, key).map_err(StoreError::Conflict)?;
+                let known = signing(connection).await?;
+                succession::check_key_limit(&known, key).map_err(StoreError::Conflict)?;
+                succession::check_none_waits(&known, key).map_err(StoreError::Conflict)?;
                 add(connection, key, audit).await?;
             }
             connection.commit().await?;
@@ -74,47 +84,35 @@ impl PostgresStore {
         })
     }
 
-    pub(crate) async fn revoke_key(&self, revocation: &KeyRevocation, audit: &AuditEntry) -> Result<bool> {
+    pub(crate) async fn revoke_key(&self, revocation: &KeyRevocation, audit: &AuditEntry) -> Result<Vec<String>> {
         with_connection!(self, ORDINARY, |connection| {
             begin(connection).await?;
-            let known = signing(connection).await?;
-            let Some(next) = succession::succession(&known, revocation) else {
+            let known = key_set(connection).await?;
+            let plan = succession::revocation_plan(&known, revocation).map_err(StoreError::Conflict)?;
+            let Some(plan) = plan else {
                 connection.roll_back().await?;
-                return Ok(false);
+                return Ok(Vec::new());
             };
-            match next {
-                Succession::None => {}
-                Succession::Activate(kid) => {
-                    let sql = "UPDATE signing_keys SET signs_from_ms = $2 WHERE kid = $1";
-                    connection.execute(sql, &[&kid, &(revocation.now_ms as i64)]).await?;
-                }
-                Succession::Replace => add(connection, &revocation.replacement, audit).await?,
+            for kid in &plan.activated {
+                let sql = "UPDATE signing_keys SET signs_from_ms = $2 WHERE kid = $1";
+                connection.execute(sql, &[kid, &(revocation.now_ms as i64)]).await?;
             }
-            let revoked = known.iter().find(|key| key.kid == revocation.kid);
-            let public_key_id = revoked.map_or_else(String::new, |key| succession::public_key_id(&key.public_key));
-            let sql = "WITH deleted AS (DELETE FROM signing_keys WHERE kid = $1),
-                deleted_too AS (DELETE FROM verify_only_keys WHERE kid = $1),
-                revoked AS (
-                    INSERT INTO revocations (target_kind, target_id, cutoff_ms, expires_at)
-                    VALUES ('key', $1, $2, $3), ('key', $8, $2, $3))
-                INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail) VALUES ($4, $5, $6, 'key', $1, $7)";
-            connection
-                .execute(
-                    sql,
-                    &[
-                        &revocation.kid,
-                        &(revocation.now_ms as i64),
-                        &Seconds(row::cutoff_expiry(revocation.now_ms)),
-                        &Seconds((revocation.now_ms / 1000) as i64),
-                        &audit.actor,
-                        &audit.action,
-                        &audit.detail,
-                        &public_key_id,
-                    ],
-                )
-                .await?;
+            for replacement in &plan.added {
+                add(connection, replacement, audit).await?;
+            }
+            let params: [&dyn Param; 8] = [
+                &plan.kids,
+                &plan.revoked_ids(),
+                &(revocation.now_ms as i64),
+                &Seconds(row::cutoff_expiry(revocation.now_ms)),
+                &Seconds((revocation.now_ms / 1000) as i64),
+                &audit.actor,
+                &audit.action,
+                &audit.detail,
+            ];
+            connection.execute(REVOKE, &params).await?;
             connection.commit().await?;
-            Ok(true)
+            Ok(plan.kids.iter().map(|kid| (*kid).to_owned()).collect())
         })
     }
 
@@ -180,6 +178,12 @@ impl PostgresStore {
 }
 
 async fn add(connection: &mut Connection, key: &StoredKey, audit: &AuditEntry) -> std::result::Result<(), Failure> {
+    let fetched = connection
+        .query("SELECT max(generation) FROM key_fetchers", &[])
+        .await?;
+    let fetched = fetched.first().map(|r| r.try_get::<_, Option<i64>>(0)).transpose()?;
+    let fetched = fetched.flatten().unwrap_or(0);
+    let created_at = succession::created_at(&signing(connection).await?, fetched, key.created_at);
     let added = connection
         .execute(
             ADD,
@@ -195,6 +199,7 @@ async fn add(connection: &mut Connection, key: &StoredKey, audit: &AuditEntry) -
                 &audit.action,
                 &audit.detail,
                 &key.when_seen,
+                &Seconds(created_at),
             ],
         )
         .await

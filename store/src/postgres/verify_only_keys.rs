@@ -8,7 +8,6 @@ use super::timeouts::ORDINARY;
 use crate::error::{Result, StoreError};
 use crate::model::succession::{self, VerifyOnlyImport};
 use crate::model::{AuditEntry, VerifyOnlyKey};
-use crate::row;
 
 const PUT: &str = "WITH put AS (
         INSERT INTO verify_only_keys (kid, algorithm, public_key, issuer, published, created_at, kept_until)
@@ -20,13 +19,6 @@ const PUT: &str = "WITH put AS (
 const EXPIRE: &str = "WITH deleted AS (DELETE FROM verify_only_keys WHERE kid = $1 AND kept_until <= $2 RETURNING kid)
     INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
     SELECT $2, $3, $4, 'key', kid, $5 FROM deleted";
-
-const REVOKE: &str = "WITH deleted AS (DELETE FROM verify_only_keys WHERE kid = $1 RETURNING kid),
-    revoked AS (
-        INSERT INTO revocations (target_kind, target_id, cutoff_ms, expires_at)
-        SELECT 'key', id, $3, $4 FROM deleted, unnest(ARRAY[kid, $2]) AS id)
-    INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail)
-    SELECT $5, $6, $7, 'key', kid, $8 FROM deleted";
 
 impl PostgresStore {
     pub(crate) async fn verify_only_keys(&self) -> Result<Vec<VerifyOnlyKey>> {
@@ -69,30 +61,6 @@ impl PostgresStore {
             }
             connection.commit().await?;
             Ok(changed)
-        })
-    }
-
-    pub(crate) async fn revoke_verify_only_key(&self, kid: &str, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
-        with_connection!(self, ORDINARY, |connection| {
-            key_rows::begin(connection).await?;
-            let known = key_rows::verify_only(connection).await?;
-            let Some(key) = known.iter().find(|key| key.kid == kid) else {
-                connection.roll_back().await?;
-                return Ok(false);
-            };
-            let params: [&dyn Param; 8] = [
-                &key.kid,
-                &succession::public_key_id(&key.public_key),
-                &(now_ms as i64),
-                &Seconds(row::cutoff_expiry(now_ms)),
-                &Seconds((now_ms / 1000) as i64),
-                &audit.actor,
-                &audit.action,
-                &audit.detail,
-            ];
-            connection.execute(REVOKE, &params).await?;
-            connection.commit().await?;
-            Ok(true)
         })
     }
 

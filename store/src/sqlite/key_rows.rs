@@ -49,13 +49,6 @@ pub(super) fn signing(t: &Connection) -> std::result::Result<Vec<StoredKey>, Fai
     Ok(keys)
 }
 
-/// Deletes a verify-only key, if there is one with this id.
-pub(super) fn delete_verify_only(t: &Connection, kid: &str) -> std::result::Result<(), Failure> {
-    t.prepare_cached("DELETE FROM verify_only_keys WHERE kid = ?1")?
-        .execute([kid])?;
-    Ok(())
-}
-
 /// All verify-only keys, in the order in which they were imported.
 pub(super) fn verify_only(t: &Connection) -> std::result::Result<Vec<VerifyOnlyKey>, Failure> {
     let mut select = t.prepare_cached(

@@ -4,12 +4,12 @@ use rusqlite::{Connection, params};
 
 use super::audit::append_audit;
 use super::failure::Failure;
-use super::key_rows::{delete_verify_only, is_revoked, signing, verify_only};
+use super::key_rows::{is_revoked, key_set, signing, verify_only};
 use super::revocations::append_revocation;
 use super::threads::SqliteStore;
 use super::timeouts::ADMIN_LOCK_WAIT;
 use crate::error::{Result, StoreError};
-use crate::model::succession::{self, Succession};
+use crate::model::succession;
 use crate::model::{AuditEntry, KeyRevocation, Revocation, RevocationTarget, StoredKey};
 
 impl SqliteStore {
@@ -56,7 +56,9 @@ impl SqliteStore {
         let keys = keys.to_vec();
         self.write(ADMIN_LOCK_WAIT, move |t| {
             for (key, audit) in &keys {
-                succession::check_key_limit(&signing(t)?, key).map_err(StoreError::Conflict)?;
+                let known = signing(t)?;
+                succession::check_key_limit(&known, key).map_err(StoreError::Conflict)?;
+                succession::check_none_waits(&known, key).map_err(StoreError::Conflict)?;
                 add(t, key, audit)?;
             }
             Ok(())
@@ -64,33 +66,35 @@ impl SqliteStore {
         .await
     }
 
-    pub(crate) async fn revoke_key(&self, revocation: &KeyRevocation, audit: &AuditEntry) -> Result<bool> {
+    pub(crate) async fn revoke_key(&self, revocation: &KeyRevocation, audit: &AuditEntry) -> Result<Vec<String>> {
         let (revocation, audit) = (revocation.clone(), audit.clone());
         self.write(ADMIN_LOCK_WAIT, move |t| {
             let now_ms = revocation.now_ms;
-            let known = signing(t)?;
-            match succession::succession(&known, &revocation) {
-                None => return Ok(false),
-                Some(Succession::None) => {}
-                Some(Succession::Activate(kid)) => {
-                    t.prepare_cached("UPDATE signing_keys SET signs_from_ms = ?2 WHERE kid = ?1")?
-                        .execute(params![kid, now_ms as i64])?;
+            let known = key_set(t)?;
+            let plan = succession::revocation_plan(&known, &revocation).map_err(StoreError::Conflict)?;
+            let Some(plan) = plan else {
+                return Ok(Vec::new());
+            };
+            for kid in &plan.activated {
+                t.prepare_cached("UPDATE signing_keys SET signs_from_ms = ?2 WHERE kid = ?1")?
+                    .execute(params![kid, now_ms as i64])?;
+            }
+            for replacement in &plan.added {
+                add(t, replacement, &audit)?;
+            }
+            for table in ["signing_keys", "verify_only_keys"] {
+                let mut delete = t.prepare_cached(&format!("DELETE FROM {table} WHERE kid = ?1"))?;
+                for kid in &plan.kids {
+                    delete.execute([kid])?;
                 }
-                Some(Succession::Replace) => add(t, &revocation.replacement, &audit)?,
             }
-            t.prepare_cached("DELETE FROM signing_keys WHERE kid = ?1")?
-                .execute([&revocation.kid])?;
-            delete_verify_only(t, &revocation.kid)?;
-            let revoked = known
-                .iter()
-                .filter(|key| key.kid == revocation.kid)
-                .map(|key| succession::public_key_id(&key.public_key));
-            for id in revoked.chain([revocation.kid.clone()]) {
-                let target = RevocationTarget::Key(id);
-                append_revocation(t, &Revocation::new(target, now_ms))?;
+            for id in plan.revoked_ids() {
+                append_revocation(t, &Revocation::new(RevocationTarget::Key(id), now_ms))?;
             }
-            append_audit(t, (now_ms / 1000) as i64, &audit, "key", &revocation.kid)?;
-            Ok(true)
+            for kid in &plan.kids {
+                append_audit(t, (now_ms / 1000) as i64, &audit, "key", kid)?;
+            }
+            Ok(plan.kids.iter().map(|kid| (*kid).to_owned()).collect())
         })
         .await
     }
@@ -152,6 +156,10 @@ impl SqliteStore {
 }
 
 fn add(t: &Connection, key: &StoredKey, audit: &AuditEntry) -> std::result::Result<(), Failure> {
+    let fetched: Option<i64> = t
+        .prepare_cached("SELECT max(generation) FROM key_fetchers")?
+        .query_row([], |r| r.get(0))?;
+    let created_at = succession::created_at(&signing(t)?, fetched.unwrap_or(0), key.created_at);
     let added = t
         .prepare_cached(
             "INSERT INTO signing_keys (kid, algorithm, public_key, sealed_private_key, created_at, signs_from_ms, token_lifetime,
@@ -164,7 +172,7 @@ fn add(t: &Connection, key: &StoredKey, audit: &AuditEntry) -> std::result::Resu
             key.algorithm.as_str(),
             key.public_key,
             key.wrapped_private_key,
-            key.created_at,
+            created_at,
             key.signs_from_ms,
             key.token_lifetime,
             key.when_seen,

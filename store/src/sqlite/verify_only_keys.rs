@@ -5,12 +5,11 @@ use rusqlite::{Connection, params};
 use super::audit::append_audit;
 use super::failure::Failure;
 use super::key_rows;
-use super::revocations::append_revocation;
 use super::threads::SqliteStore;
 use super::timeouts::ADMIN_LOCK_WAIT;
 use crate::error::{Result, StoreError};
 use crate::model::succession::{self, VerifyOnlyImport};
-use crate::model::{AuditEntry, Revocation, RevocationTarget, VerifyOnlyKey};
+use crate::model::{AuditEntry, VerifyOnlyKey};
 
 impl SqliteStore {
     pub(crate) async fn verify_only_keys(&self) -> Result<Vec<VerifyOnlyKey>> {
@@ -40,23 +39,6 @@ impl SqliteStore {
                 changed.push((key, audit));
             }
             Ok(changed)
-        })
-        .await
-    }
-
-    pub(crate) async fn revoke_verify_only_key(&self, kid: &str, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
-        let (kid, audit) = (kid.to_owned(), audit.clone());
-        self.write(ADMIN_LOCK_WAIT, move |t| {
-            let known = key_rows::verify_only(t)?;
-            let Some(key) = known.iter().find(|key| key.kid == kid) else {
-                return Ok(false);
-            };
-            key_rows::delete_verify_only(t, &kid)?;
-            for id in [succession::public_key_id(&key.public_key), kid.clone()] {
-                append_revocation(t, &Revocation::new(RevocationTarget::Key(id), now_ms))?;
-            }
-            append_audit(t, (now_ms / 1000) as i64, &audit, "key", &kid)?;
-            Ok(true)
         })
         .await
     }

@@ -30,7 +30,7 @@ impl Store {
     }
 
     /// Adds several keys, all or none, each with its audit row. [`StoreError::Conflict`] as for [`Self::add_key`], but revoked keys
-    /// are not detected.
+    /// are not detected; or a key of the algorithm waits for its verifiers already.
     ///
     /// [`StoreError::Conflict`]: crate::StoreError::Conflict
     pub async fn add_keys(&self, keys: &[(StoredKey, AuditEntry)]) -> Result<()> {
@@ -41,16 +41,18 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes a key, revokes every token signed by it, and keeps the algorithm with an active key (see [`succession`]).
-    /// `Ok(false)`: no such key.
+    /// Deletes a key, whether it signs or only verifies, under every id that it has, revokes every token signed by it, and keeps its
+    /// algorithm with an active key (see [`revocation_plan`]). `Ok(false)`: no such key. [`StoreError::Conflict`]: a replacement is
+    /// lacking.
     ///
-    /// [`succession`]: crate::model::succession::succession
+    /// [`revocation_plan`]: crate::model::succession::revocation_plan
+    /// [`StoreError::Conflict`]: crate::StoreError::Conflict
     pub async fn revoke_key(&self, revocation: &KeyRevocation, audit: &AuditEntry) -> Result<bool> {
         let revoked = dispatch!(self.revoke_key(revocation, audit))?;
-        if revoked {
-            log_audit(audit, "key", &revocation.kid);
+        for kid in &revoked {
+            log_audit(audit, "key", kid);
         }
-        Ok(revoked)
+        Ok(!revoked.is_empty())
     }
 
     /// Deletes a key whose tokens have all expired. `Ok(false)`: nothing was deleted, because its `token_lifetime` was raised

@@ -25,15 +25,6 @@ impl Store {
         Ok(changed.len())
     }
 
-    /// Deletes a key and revokes every token that it signed. `Ok(false)`: no such key.
-    pub async fn revoke_verify_only_key(&self, kid: &str, now_ms: u64, audit: &AuditEntry) -> Result<bool> {
-        let revoked = dispatch!(self.revoke_verify_only_key(kid, now_ms, audit))?;
-        if revoked {
-            log_audit(audit, "key", kid);
-        }
-        Ok(revoked)
-    }
-
     /// Deletes a key whose time is over. `Ok(false)`: it is kept for longer now, or another node has deleted it.
     pub async fn expire_verify_only_key(&self, kid: &str, now: i64, audit: &AuditEntry) -> Result<bool> {
         let deleted = dispatch!(self.expire_verify_only_key(kid, now, audit))?;

@@ -2,7 +2,7 @@
 
 use oauth2_store::LogPosition;
 use oauth2_store::StoreError;
-use oauth2_store::model::{Change, KeyAlgorithm, KeyRevocation, RevocationTarget, StoredKey};
+use oauth2_store::model::{Change, KeyAlgorithm, KeyDocument, KeyFetcher, KeyRevocation, RevocationTarget, StoredKey};
 
 use crate::fixture::{Fixture, NOW, audit, client, key, revocations_since};
 
@@ -15,6 +15,8 @@ on_both!(
     keys_per_algorithm_are_limited,
     adding_several_keys_is_atomic,
     revoked_key_cannot_be_added_again,
+    one_key_waits_for_its_verifiers_at_a_time,
+    a_key_is_newer_than_all_others_also_after_the_clock_was_set_back,
 );
 
 fn from(kid: &str, signs_from: i64) -> StoredKey {
@@ -111,7 +113,7 @@ async fn revocation_activates_a_successor(kind: &str) {
         let revocation = KeyRevocation {
             kid: kid.to_owned(),
             now_ms: NOW as u64 * 1000,
-            replacement: from(&format!("replacement of {kid}"), NOW),
+            replacements: vec![from(&format!("replacement of {kid}"), NOW)],
         };
         f.store.revoke_key(&revocation, &audit("key.revoke")).await.unwrap()
     };
@@ -250,7 +252,7 @@ async fn revoked_key_cannot_be_added_again(kind: &str) {
     let revocation = KeyRevocation {
         kid: "a".to_owned(),
         now_ms: NOW as u64 * 1000,
-        replacement: from("b", NOW),
+        replacements: vec![from("b", NOW)],
     };
     assert!(f.store.revoke_key(&revocation, &audit("key.revoke")).await.unwrap());
     let again = f.store.add_key(&from("a", NOW + 1), None, &audit("key.import")).await;
@@ -269,4 +271,68 @@ async fn revoked_key_cannot_be_added_again(kind: &str) {
     let seen = f.store.keys().await.unwrap()[0].clone();
     assert!(f.store.remove_key(&seen, NOW, &audit("key.remove")).await.unwrap());
     assert!(f.store.add_key(&seen, None, &audit("key.import")).await.unwrap());
+}
+
+async fn one_key_waits_for_its_verifiers_at_a_time(kind: &str) {
+    let f = Fixture::migrated(kind).await;
+    f.store
+        .add_key(&from("a", NOW), None, &audit("key.create"))
+        .await
+        .unwrap();
+    // All of them have read that no key waits.
+    let mut nodes = Vec::new();
+    for node in 0..4 {
+        let store = f.store.clone();
+        nodes.push(tokio::spawn(async move {
+            let key = StoredKey {
+                when_seen: true,
+                ..from(&format!("b{node}"), NOW + 60)
+            };
+            store.add_keys(&[(key, audit("key.rotate"))]).await
+        }));
+    }
+    let mut added = 0;
+    for node in nodes {
+        match node.await.unwrap() {
+            Ok(()) => added += 1,
+            Err(StoreError::Conflict(text)) => assert!(text.contains("waits for its verifiers already"), "{text}"),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!((added, f.store.keys().await.unwrap().len()), (1, 2));
+    let at_once = (from("c", NOW + 30), audit("key.rotate"));
+    assert_eq!(f.store.add_keys(&[at_once]).await, Ok(()), "it need not wait");
+}
+
+async fn a_key_is_newer_than_all_others_also_after_the_clock_was_set_back(kind: &str) {
+    let f = Fixture::migrated(kind).await;
+    let created = |kid: &str, created_at| StoredKey {
+        created_at,
+        ..from(kid, NOW)
+    };
+    let created_at = async |kid: &str| {
+        let keys = f.store.keys().await.unwrap();
+        keys.iter().find(|key| key.kid == kid).unwrap().created_at
+    };
+    let add = async |key: StoredKey| f.store.add_key(&key, None, &audit("key.create")).await.unwrap();
+    assert!(add(created("a", NOW)).await && add(created("b", NOW)).await);
+    assert_eq!((created_at("a").await, created_at("b").await), (NOW, NOW));
+    assert!(add(created("c", NOW - 500)).await);
+    assert_eq!(created_at("c").await, NOW + 1);
+    // The newest key set that was fetched had a key that is gone.
+    let fetcher = KeyFetcher {
+        document: KeyDocument::Jwks,
+        address: "10.0.0.1".to_owned(),
+        user_agent: "verifier".to_owned(),
+        first_seen: NOW,
+        last_seen: NOW,
+        generation: (NOW + 90) * 1000 + 1,
+        fetches: 1,
+    };
+    f.store.record_key_fetches(&[fetcher], 0).await.unwrap();
+    f.store
+        .add_keys(&[(created("d", NOW), audit("key.rotate"))])
+        .await
+        .unwrap();
+    assert_eq!(created_at("d").await, NOW + 91);
 }

@@ -1,7 +1,9 @@
 //! Verify-only keys: import, expiry and revocation.
 
 use oauth2_store::StoreError;
-use oauth2_store::model::{Change, KeyAlgorithm, MAX_VERIFY_ONLY_KEYS, RevocationTarget, StoredKey, VerifyOnlyKey};
+use oauth2_store::model::{
+    Change, KeyAlgorithm, KeyRevocation, MAX_VERIFY_ONLY_KEYS, RevocationTarget, StoredKey, VerifyOnlyKey,
+};
 
 use crate::fixture::{Fixture, NOW, audit, key, revocations_since};
 
@@ -10,6 +12,7 @@ on_both!(
     keys_expire_once_and_only_in_time,
     revoked_keys_cannot_be_imported_again,
     ids_are_unique_among_all_keys,
+    a_key_is_revoked_under_every_id,
 );
 
 fn old(kid: &str) -> VerifyOnlyKey {
@@ -21,6 +24,14 @@ fn old(kid: &str) -> VerifyOnlyKey {
         published: false,
         created_at: NOW,
         kept_until: NOW + 100,
+    }
+}
+
+fn revocation(kid: &str, replacements: Vec<StoredKey>) -> KeyRevocation {
+    KeyRevocation {
+        kid: kid.to_owned(),
+        now_ms: (NOW.unsigned_abs() + 100) * 1000,
+        replacements,
     }
 }
 
@@ -95,11 +106,8 @@ async fn revoked_keys_cannot_be_imported_again(kind: &str) {
     let f = Fixture::migrated(kind).await;
     put(&f, &[old("a")]).await.unwrap();
     let revoke = async || {
-        let now_ms = NOW.unsigned_abs() * 1000;
-        f.store
-            .revoke_verify_only_key("a", now_ms, &audit("key.revoke"))
-            .await
-            .unwrap()
+        let revocation = revocation("a", Vec::new());
+        f.store.revoke_key(&revocation, &audit("key.revoke")).await.unwrap()
     };
     assert!(revoke().await);
     assert!(!revoke().await);
@@ -130,6 +138,16 @@ async fn ids_are_unique_among_all_keys(kind: &str) {
         matches!(&taken, Err(StoreError::Conflict(text)) if text.contains("a verify-only key")),
         "{taken:?}"
     );
+    // An id has one algorithm, whichever key was imported first.
+    let of_another_algorithm = StoredKey {
+        algorithm: KeyAlgorithm::Ps256,
+        ..signing(b"a")
+    };
+    let taken = f.store.add_key(&of_another_algorithm, None, &audit("key.import")).await;
+    assert!(
+        matches!(&taken, Err(StoreError::Conflict(text)) if text.contains("a verify-only key for RS256")),
+        "{taken:?}"
+    );
     // The same key may sign here, and verify what it signed for the other issuer.
     assert_eq!(
         f.store.add_key(&signing(b"a"), None, &audit("key.import")).await,
@@ -141,11 +159,55 @@ async fn ids_are_unique_among_all_keys(kind: &str) {
         ..old("a")
     };
     assert!(is_conflict(&put(&f, &[other]).await, "a signing key"));
-    let revocation = oauth2_store::model::KeyRevocation {
-        kid: "a".to_owned(),
-        now_ms: (NOW.unsigned_abs() + 100) * 1000,
-        replacement: key("b", KeyAlgorithm::Rs256),
-    };
+    let revocation = revocation("a", vec![key("b", KeyAlgorithm::Rs256)]);
     assert_eq!(f.store.revoke_key(&revocation, &audit("key.revoke")).await, Ok(true));
     assert_eq!(f.store.verify_only_keys().await, Ok(Vec::new()), "both are gone");
+}
+
+async fn a_key_is_revoked_under_every_id(kind: &str) {
+    for revoked in ["new", "old", "older"] {
+        let f = Fixture::migrated(kind).await;
+        let leaked = b"leaked".to_vec();
+        let signing = StoredKey {
+            public_key: leaked.clone(),
+            ..key("new", KeyAlgorithm::Rs256)
+        };
+        let verifying = |kid: &str| VerifyOnlyKey {
+            public_key: leaked.clone(),
+            ..old(kid)
+        };
+        assert_eq!(f.store.add_key(&signing, None, &audit("key.import")).await, Ok(true));
+        put(&f, &[verifying("old"), verifying("older"), old("other")])
+            .await
+            .unwrap();
+        let lacking = f
+            .store
+            .revoke_key(&revocation(revoked, Vec::new()), &audit("key.revoke"))
+            .await;
+        assert!(
+            matches!(lacking, Err(StoreError::Conflict(_))),
+            "its algorithm would have no key: {lacking:?}"
+        );
+        let position = f.store.changes_position().await.unwrap();
+        let revocation = revocation(revoked, vec![key("next", KeyAlgorithm::Rs256)]);
+        assert_eq!(
+            f.store.revoke_key(&revocation, &audit("key.revoke")).await,
+            Ok(true),
+            "{revoked}"
+        );
+        let kids: Vec<_> = f.store.keys().await.unwrap().into_iter().map(|key| key.kid).collect();
+        assert_eq!(kids, ["next"], "{revoked}");
+        assert_eq!(f.store.verify_only_keys().await, Ok(vec![old("other")]), "{revoked}");
+        let (changes, _) = f.store.changes_since(position).await.unwrap();
+        assert_eq!(changes, [Change::Keys]);
+        let (revocations, _) = revocations_since(&f.store, oauth2_store::LogPosition::default()).await;
+        for kid in ["new", "old", "older"] {
+            let target = RevocationTarget::Key(kid.to_owned());
+            assert!(
+                revocations.iter().any(|found| found.target == target),
+                "{kid} of {revoked}"
+            );
+        }
+        assert!(is_conflict(&put(&f, &[verifying("again")]).await, "was revoked"));
+    }
 }

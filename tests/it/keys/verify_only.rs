@@ -14,6 +14,7 @@ on_both_stores!(
     tokens_of_the_replaced_issuer_are_active_until_they_expire,
     only_access_tokens_of_that_issuer_and_key_are_active,
     tokens_of_the_replaced_issuer_can_be_revoked,
+    a_leaked_key_is_revoked_under_every_id,
 );
 
 async fn batch(server: &Server, client: &Credentials, tokens: &[&str]) -> Value {
@@ -93,6 +94,7 @@ async fn only_access_tokens_of_that_issuer_and_key_are_active(store: Kind) {
         ("of a client that is not registered here", json!({"azp": "nobody"})),
         ("of no client", json!({"azp": null})),
         ("an ID token", json!({"nonce": "n"})),
+        ("an ID token without a nonce", json!({"aud": client.id})),
         ("a refresh token", json!({"typ": "Refresh"})),
         ("bound to a key", json!({"cnf": {"jkt": "x"}})),
     ] {
@@ -193,10 +195,77 @@ async fn tokens_of_the_replaced_issuer_can_be_revoked(store: Kind) {
     let revoked = server.setup.run(&["token", "revoke", &found]);
     assert_eq!(revoked.code, 0, "{}", revoked.stderr);
     until("the server knows", async || !server.is_active(&client, &found).await).await;
+    let endless = old.token(&claims(&client, &json!({"jti": "endless", "exp": 253_402_300_799_i64})));
+    assert!(server.is_active(&client, &endless).await);
+    server.revoke(&client, &endless).await;
+    assert!(!server.is_active(&client, &endless).await);
+    assert_eq!(kept_for_decades(&server).await, 0, "as when an operator revokes it");
     // A cut-off of the client holds for what it was issued before.
     let later = old.token(&claims(&client, &json!({"jti": "later", "iat": now() + 20})));
     let undated = old.token(&claims(&client, &json!({"jti": "undated", "iat": null})));
     admin(&server, Method::POST, "/clients/ci/tokens:revoke-all", json!({})).await;
     assert!(!server.is_active(&client, &kept).await && !server.is_active(&client, &undated).await);
     assert!(server.is_active(&client, &later).await);
+}
+
+/// How many revocations are kept for more than eleven years.
+async fn kept_for_decades(server: &DedicatedServer) -> i64 {
+    let select = "SELECT count(*) FROM revocations WHERE expires_at >";
+    match server.setup.database_url() {
+        Some(url) => {
+            let client = oauth2_testkit::postgres::connect(url).await;
+            let select = format!("{select} now() + interval '11 years'");
+            client.query_one(&select, &[]).await.unwrap().get(0)
+        }
+        None => {
+            let select = format!("{select} unixepoch('now', '+11 years')");
+            server.setup.sqlite().query_row(&select, [], |row| row.get(0)).unwrap()
+        }
+    }
+}
+
+async fn a_leaked_key_is_revoked_under_every_id(store: Kind) {
+    for revoked in ["new", "old"] {
+        let old = OldIssuer::new("old");
+        let (server, client) = migrated(store, &old).await;
+        let token = old.token(&claims(&client, &json!({})));
+        let mut jwk = old.private_jwk();
+        jwk["kid"] = "new".into();
+        let imported = server
+            .setup
+            .run_with_input(&["key", "import", "-", "--published"], &jwk.to_string());
+        assert_eq!(imported.code, 0, "{}", imported.stderr);
+        let signs = json!({"token_format": "jwt", "signing_alg": "ES256"});
+        let signs = server.register(signs).await;
+        until("the key signs", async || {
+            super::kid_of(&server.token(&signs).await) == "new"
+        })
+        .await;
+        let own = server.token(&signs).await;
+        assert!(server.is_active(&client, &token).await && server.is_active(&signs, &own).await);
+
+        let output = server.setup.run(&["key", "revoke", revoked]);
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        until("the tokens are revoked", async || {
+            !server.is_active(&client, &token).await && !server.is_active(&signs, &own).await
+        })
+        .await;
+        let listed = admin(&server, Method::GET, "/keys", json!({})).await.to_string();
+        assert!(
+            !listed.contains("\"kid\":\"new\"") && !listed.contains("\"kid\":\"old\""),
+            "{listed}"
+        );
+        let next = server.token(&signs).await;
+        assert!(super::kid_of(&next) != "new" && server.is_active(&signs, &next).await);
+        for arguments in [&["--published"][..], &["--verify-only", "--issuer", OLD]] {
+            let again = [&["key", "import", "-"], arguments].concat();
+            let again = server.setup.run_with_input(&again, &jwk.to_string());
+            assert!(
+                again.code == 2 && again.stderr.contains("was revoked"),
+                "{} {}",
+                again.code,
+                again.stderr
+            );
+        }
+    }
 }

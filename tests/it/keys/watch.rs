@@ -13,6 +13,8 @@ on_both_stores!(
     a_key_signs_at_its_deadline,
     callers_are_named_and_survive_a_restart,
     unusable_rotations_are_rejected,
+    callers_of_before_a_restore_are_forgotten,
+    a_key_does_not_sign_early_before_callers_are_known,
 );
 
 const JWKS: &str = "/.well-known/jwks.json";
@@ -47,6 +49,23 @@ async fn client(server: &Server) -> Credentials {
     server.register(client).await
 }
 
+/// As if the callers had been watched for a week: a key does not sign early before.
+async fn watched_for_a_week(server: &DedicatedServer) {
+    let statement = "UPDATE key_fetchers SET first_seen = first_seen - ";
+    match server.setup.database_url() {
+        Some(url) => {
+            let client = oauth2_testkit::postgres::connect(url).await;
+            let statement = format!("{statement} interval '8 days'");
+            client.batch_execute(&statement).await.unwrap();
+        }
+        None => server
+            .setup
+            .sqlite()
+            .execute_batch(&format!("{statement} 691200"))
+            .unwrap(),
+    }
+}
+
 /// Publishes a key of ES256 that waits for its verifiers. Returns its id.
 async fn rotate_when_seen(server: &Server, deadline: u64) -> String {
     let body = json!({"algorithm": "ES256", "when_seen": true, "deadline_seconds": deadline});
@@ -64,6 +83,7 @@ async fn a_key_waits_until_every_verifier_has_fetched_it(store: Kind) {
     fetch(&server, "frozen", JWKS, None).await;
     fetch(&server, "of-paseto", "/.well-known/paseto-keys.json", None).await;
     until("the callers are known", async || callers(&server).await.len() == 3).await;
+    watched_for_a_week(&server).await;
 
     let new = rotate_when_seen(&server, 3600).await;
     let (status, etag) = fetch(&server, "prompt", JWKS, Some(&old)).await;
@@ -207,6 +227,40 @@ async fn unusable_rotations_are_rejected(store: Kind) {
     }
 }
 
+async fn callers_of_before_a_restore_are_forgotten(store: Kind) {
+    let server = start(store).await;
+    fetch(&server, "before", JWKS, None).await;
+    until("the caller is known", async || callers(&server).await.len() == 1).await;
+    let restored = server.setup.run(&["restore-epoch"]);
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    assert_eq!(callers(&server).await, Vec::<Value>::new());
+}
+
+async fn a_key_does_not_sign_early_before_callers_are_known(store: Kind) {
+    let server = DedicatedServer::start(brisk(setup(store).await)).await;
+    let client = client(&server).await;
+    let before = kid_of(&server.token(&client).await);
+    let new = rotate_when_seen(&server, 15).await;
+    fetch(&server, "current", JWKS, None).await;
+    until("it has the key", async || {
+        lacked_by(&server, "current").await == Some(Vec::new())
+    })
+    .await;
+    // By now every cached key set has expired, and the one caller has the key; there may be others.
+    let later = admin(&server, Method::POST, "/keys/rotate", json!({"algorithm": "EdDSA"})).await;
+    let later = later["items"][0]["kid"].clone();
+    until("another key signs", async || {
+        let keys = admin(&server, Method::GET, "/keys", json!({})).await;
+        let keys = keys["items"].as_array().unwrap();
+        keys.iter().any(|key| key["kid"] == later && key["state"] == "signing")
+    })
+    .await;
+    assert_eq!(kid_of(&server.token(&client).await), before);
+    until("the deadline", async || kid_of(&server.token(&client).await) == new).await;
+    let audit = server.setup.run(&["audit", "list", "--json"]).stdout;
+    assert!(!audit.contains("\"key.activate\""), "{audit}");
+}
+
 /// What a verifier fetches from one node counts on all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn verifiers_of_all_nodes_are_waited_for() {
@@ -222,6 +276,7 @@ async fn verifiers_of_all_nodes_are_waited_for() {
         callers(&first).await.len() == 2 && callers(&second).await.len() == 2
     })
     .await;
+    watched_for_a_week(&first).await;
     let new = rotate_when_seen(&first, 3600).await;
     fetch(&first, "of-first", JWKS, None).await;
     until("one is behind", async || {
