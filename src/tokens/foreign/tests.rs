@@ -39,10 +39,7 @@ fn clients_and_scopes_are_read_as_each_product_writes_them() {
         of(json!({"azp": "kc", "typ": "Bearer", "scope": "a  b"})),
         expected("kc", Some("a b"))
     );
-    assert_eq!(
-        of(json!({"cid": "uaa", "scope": ["a"]})),
-        expected("uaa", Some("a"))
-    );
+    assert_eq!(of(json!({"cid": "uaa", "scope": ["a"]})), expected("uaa", Some("a")));
     assert_eq!(
         of(json!({"client_id": "c", "token_use": "access"})),
         expected("c", None)
