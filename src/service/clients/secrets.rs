@@ -17,7 +17,7 @@ pub(super) const PREVIOUS: &str = "previous_secrets";
 
 /// Seconds for which a previous secret with a hash of another product remains valid, where the row does not say: some products have several
 /// secrets that never expire.
-const DEFAULT_OVERLAP: i64 = 30 * 24 * 3600;
+pub(super) const DEFAULT_OVERLAP: i64 = 30 * 24 * 3600;
 
 /// Hashes of other products that a row may give: a wrong secret is compared with each, and each is slow.
 const MAX_FOREIGN: usize = 4;
