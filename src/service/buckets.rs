@@ -51,7 +51,7 @@ impl Buckets {
         self.published.load().are_failures_exhausted(client_id, address)
     }
 
-    /// Counts a slow verification in vain that an address caused, for whichever client.
+    /// Counts a slow verification in vain that an address caused, for any client.
     pub fn record_slow_work(&self, address: IpAddr) {
         self.published.load().record_slow_work(address);
     }

@@ -92,7 +92,7 @@ impl Limits {
         self.is_exhausted(BucketTable::key(&self.hasher, (client_id, network(address))))
     }
 
-    /// Counts a slow verification in vain that `address` caused, for whichever client. It has the rate of failures, and a bucket of its own.
+    /// Counts a slow verification in vain that `address` caused, for any client. It has the rate of failures, and a bucket of its own.
     pub fn record_slow_work(&self, address: IpAddr) {
         _ = self.failed(BucketTable::key(&self.hasher, (SLOW_WORK, network(address))));
     }

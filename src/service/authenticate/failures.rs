@@ -64,7 +64,7 @@ pub(super) struct Caller<'a> {
 }
 
 impl Caller<'_> {
-    /// Whether the client failed too often from this address, or the address caused too much work in vain, for whichever clients.
+    /// Whether the client failed too often from this address, or the address caused too much work in vain, for any client.
     pub(super) fn is_over_limit(&self) -> bool {
         let buckets = &self.failures.buckets;
         self.failures.mode == Mode::Enforce
