@@ -96,7 +96,8 @@ class Hydra(Product):
     name = "hydra"
     token_path = "/oauth2/token"
     parameters = {"scope": "read", "audience": "https://api.example"}
-    settings = ["--set", "access_token_lifetime=3600"]
+    settings = ["--set-default", "access_token_lifetime=3600", "--set-default", "token_format=jwt", "--set-default", "signing_alg=RS256",
+                "--set-default", "token_typ=JWT"]
     # Hydra writes scopes as the list `scp`, and an empty object `ext`; nbf and token_type differ as the page says.
     accepted = ["discovery.token_endpoint", "discovery.jwks_uri", "discovery.revocation_endpoint", "token.claim.scp", "token.claim.ext",
                 "token.claim.nbf", "error"]
@@ -155,7 +156,6 @@ class Keycloak(Product):
     issuer_path = "/realms/acme"
     token_path = "/realms/acme/protocol/openid-connect/token"
     parameters = {"scope": "read"}
-    settings = ["--set", 'audience=["https://api.example"]']
     # Claims about users and the session, and members of the response that only Keycloak has.
     accepted = ["discovery", "token.claim.typ", "token.claim.azp", "token.claim.clientHost", "token.claim.clientAddress",
                 "token.claim.sub", "token.claim.acr", "response.not-before-policy", "response.refresh_expires_in", "error", "introspection"]

@@ -11,6 +11,7 @@ use oauth2_actors::quota_keeper::{self, Counters};
 use oauth2_actors::revocation_cache::{PublishedRevocations, read_log};
 use oauth2_actors::runtime::clock::{Clock, IdClock, Reservation, StoreClock};
 use oauth2_store::{LogPosition, ServerChange, Store, StoreError, StoreOptions};
+use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 use super::services::{Base, Services};
@@ -65,6 +66,13 @@ pub struct Migration {
     pub applied: usize,
 }
 
+/// An empty store that ends with this value.
+pub struct Scratch {
+    /// The configuration that names it.
+    pub config: Config,
+    _directory: TempDir,
+}
+
 impl Direct {
     /// Opens a store whose schema is of this version.
     pub async fn open(config: &Config) -> Result<Self, Failure> {
@@ -98,6 +106,20 @@ impl Direct {
             migrate(config).await?;
         }
         Self::open(config).await
+    }
+
+    /// For a command that changes nothing: an empty store in a temporary directory, if the embedded store does not exist yet.
+    pub fn scratch(config: &Config) -> Result<Option<Scratch>, Failure> {
+        if config.database.sqlite_path().is_none_or(Path::exists) {
+            return Ok(None);
+        }
+        let directory = tempfile::tempdir().map_err(Failure::environment)?;
+        let mut config = config.clone();
+        config.database = config.database.at_sqlite(directory.path().join("empty.db"));
+        Ok(Some(Scratch {
+            config,
+            _directory: directory,
+        }))
     }
 
     async fn new(config: &Config, store: Store) -> Result<Self, Failure> {

@@ -22,6 +22,7 @@ use crate::http::wellknown::document::KeyDocuments;
 use crate::http::wellknown::metadata::Metadata;
 use crate::service::audit::AuditLog;
 use crate::service::authenticate::Authenticate;
+use crate::service::authenticate::failures::FailureCount;
 use crate::service::authenticate::foreign_secrets::ForeignSecrets;
 use crate::service::buckets::Buckets;
 use crate::service::clients::Clients;
@@ -99,12 +100,16 @@ impl HandlerData {
         let admission = Admission {
             authenticate: Authenticate {
                 directory: Arc::clone(&deps.views.directory),
-                buckets: buckets.clone(),
-                mode: config.limits.failures_mode,
-                failures: Arc::clone(&actors.failures),
                 clock: Arc::clone(deps.clock),
                 foreign: deps.foreign.clone(),
-                instruments: Arc::clone(deps.instruments),
+                failures: FailureCount {
+                    directory: Arc::clone(&deps.views.directory),
+                    buckets: buckets.clone(),
+                    mode: config.limits.failures_mode,
+                    rejections: Arc::clone(&actors.failures),
+                    clock: Arc::clone(deps.clock),
+                    instruments: Arc::clone(deps.instruments),
+                },
             },
             rates: RateControl {
                 buckets: buckets.clone(),

@@ -1,6 +1,8 @@
 //! `migrate-check`: compares this issuer with the one that clients use today.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -57,6 +59,12 @@ pub struct MigrateCheck {
     /// Introspection endpoint of the new issuer, if its metadata does not have it.
     #[arg(long, value_name = "URL", value_parser = url)]
     new_introspection_endpoint: Option<Url>,
+    /// JWK set of the old issuer, if its metadata does not have it.
+    #[arg(long, value_name = "URL", value_parser = url)]
+    old_jwks: Option<Url>,
+    /// JWK set of the new issuer, if its metadata does not have it.
+    #[arg(long, value_name = "URL", value_parser = url)]
+    new_jwks: Option<Url>,
     /// PEM file of the certificate authorities of both issuers; by default those of the system.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -92,7 +100,7 @@ pub async fn run(options: &MigrateCheck) -> Result<(), Failure> {
     let clients = named("--clients", &options.clients, ClientFile::parse)?;
     let mirrored = match &options.requests {
         None => None,
-        Some(path) => Some(named("--requests", path, MirroredRequests::parse)?),
+        Some(path) => Some(log(path)?),
     };
     let requests = mirrored.as_ref().map_or_else(HashMap::new, MirroredRequests::by_client);
     let check = Check {
@@ -100,11 +108,13 @@ pub async fn run(options: &MigrateCheck) -> Result<(), Failure> {
             url: options.old.clone(),
             token_endpoint: options.old_token_endpoint.clone(),
             introspection_endpoint: options.old_introspection_endpoint.clone(),
+            jwks: options.old_jwks.clone(),
         },
         new: IssuerOptions {
             url: options.new.clone(),
             token_endpoint: options.new_token_endpoint.clone(),
             introspection_endpoint: options.new_introspection_endpoint.clone(),
+            jwks: options.new_jwks.clone(),
         },
         clients: clients.sample(options.sample, &requests),
         concurrency: options.concurrency,
@@ -149,6 +159,8 @@ fn uses_tls(options: &MigrateCheck) -> bool {
         &options.new_token_endpoint,
         &options.old_introspection_endpoint,
         &options.new_introspection_endpoint,
+        &options.old_jwks,
+        &options.new_jwks,
     ];
     let mut urls = [&options.old, &options.new]
         .into_iter()
@@ -162,6 +174,12 @@ fn named<T>(flag: &str, path: &Path, parse: impl Fn(&str) -> Result<T, String>) 
     let bytes = std::fs::read(path).map_err(|error| invalid(&format_args!("cannot be read: {error}")))?;
     let text = String::from_utf8(bytes).map_err(|_| invalid(&"is not valid UTF-8"))?;
     parse(&text).map_err(|error| invalid(&error))
+}
+
+fn log(path: &Path) -> Result<MirroredRequests, Failure> {
+    let invalid = |error: String| Failure::Invalid(format!("--requests {}: {error}", path.display()));
+    let file = File::open(path).map_err(|error| invalid(format!("cannot be read: {error}")))?;
+    MirroredRequests::read(BufReader::new(file)).map_err(invalid)
 }
 
 fn print_json(report: &Report, coverage: &Coverage) -> Result<(), Failure> {
@@ -222,7 +240,7 @@ fn print(report: &Report, coverage: &Coverage) -> Result<(), Failure> {
     ))?;
     if let Some((compared, unpaired)) = coverage.mirrored {
         output::text_line(&format!(
-            "{compared} mirrored requests compared; {unpaired} have one answer only"
+            "{compared} mirrored requests compared; {unpaired} have no two answers to compare"
         ))?;
     }
     if report.noticed() == 0 {

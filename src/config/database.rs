@@ -201,6 +201,14 @@ impl Database {
         }
     }
 
+    /// The same with another location: an SQLite database.
+    #[must_use]
+    pub fn at_sqlite(&self, path: PathBuf) -> Self {
+        let mut options = self.options.clone();
+        options.location = Location::Sqlite(path);
+        Self { options }
+    }
+
     /// The directory of an SQLite database, which also holds generated secrets; `None` on Postgres.
     pub fn data_directory(&self) -> Option<PathBuf> {
         self.sqlite_path().and_then(Path::parent).map(Path::to_owned)

@@ -98,37 +98,46 @@ impl PublicKeys {
             let key = self.paseto.iter().find(|(known, _)| Some(known.as_str()) == kid);
             return key.map_or(Verdict::UnknownKey, |(_, paserk)| verify_paseto(token, paserk));
         }
-        let Some((signed, signature)) = token.rsplit_once('.') else {
-            return Verdict::Invalid;
-        };
-        let Ok(signature) = BASE64URL.decode(signature) else {
-            return Verdict::Invalid;
-        };
         if decoded.header["alg"] == "HS256" {
-            if self.shared_secrets.is_empty() {
-                return Verdict::UnknownKey;
-            }
-            let verifies = |secret: &Vec<u8>| {
-                let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-                hmac::verify(&key, signed.as_bytes(), &signature).is_ok()
-            };
-            return Verdict::from_valid(self.shared_secrets.iter().any(verifies));
+            return self.verify_hmac(token);
         }
         let Some(jwk) = self.jwks.iter().find(|jwk| jwk["kid"].as_str() == kid && kid.is_some()) else {
             return Verdict::UnknownKey;
         };
-        // The algorithm is taken from the key, never from the token.
-        let Some((algorithm, key)) = verification_key(jwk) else {
-            return Verdict::UnknownKey;
-        };
         let alg_matches = decoded.header["alg"] == jwk["alg"] || jwk["alg"].is_null();
-        Verdict::from_valid(
-            alg_matches
-                && UnparsedPublicKey::new(algorithm, key)
-                    .verify(signed.as_bytes(), &signature)
-                    .is_ok(),
-        )
+        verifies(jwk, token).map_or(Verdict::UnknownKey, |valid| Verdict::from_valid(alg_matches && valid))
     }
+
+    fn verify_hmac(&self, token: &str) -> Verdict {
+        let Some((signed, signature)) = signature_of(token) else {
+            return Verdict::Invalid;
+        };
+        if self.shared_secrets.is_empty() {
+            return Verdict::UnknownKey;
+        }
+        let verifies = |secret: &Vec<u8>| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+            hmac::verify(&key, signed.as_bytes(), &signature).is_ok()
+        };
+        Verdict::from_valid(self.shared_secrets.iter().any(verifies))
+    }
+}
+
+/// Whether the key of a JWK made the signature of a JWT. The algorithm is taken from the key, never from the token. `None` if the type of
+/// the key is not supported, or a parameter is missing or malformed.
+pub fn verifies(jwk: &Value, token: &str) -> Option<bool> {
+    let (algorithm, key) = verification_key(jwk)?;
+    let is_valid = |(signed, signature): (&str, Vec<u8>)| {
+        let key = UnparsedPublicKey::new(algorithm, key);
+        key.verify(signed.as_bytes(), &signature).is_ok()
+    };
+    Some(signature_of(token).is_some_and(is_valid))
+}
+
+/// What a JWT signs, and its signature.
+fn signature_of(token: &str) -> Option<(&str, Vec<u8>)> {
+    let (signed, signature) = token.rsplit_once('.')?;
+    Some((signed, BASE64URL.decode(signature).ok()?))
 }
 
 fn verify_paseto(token: &str, paserk: &str) -> Verdict {

@@ -10,6 +10,7 @@ pub mod client_secret;
 pub mod client_secret_basic;
 pub mod client_secret_post;
 pub mod foreign_hash;
+pub mod hash_schemes;
 
 use client_secret::ClientSecret;
 use client_secret_basic::{Authorization, Presented};

@@ -51,6 +51,16 @@ impl Buckets {
         self.published.load().are_failures_exhausted(client_id, address)
     }
 
+    /// Counts a slow verification in vain that an address caused, for whichever client.
+    pub fn record_slow_work(&self, address: IpAddr) {
+        self.published.load().record_slow_work(address);
+    }
+
+    /// Whether one more slow verification in vain from an address would exceed the limit of failures. Counts nothing.
+    pub fn is_slow_work_exhausted(&self, address: IpAddr) -> bool {
+        self.published.load().is_slow_work_exhausted(address)
+    }
+
     /// As [`Self::record_failure`], of a caller of the admin API.
     pub fn record_operator_failure(&self, client_id: Option<&str>, address: IpAddr) -> Option<Duration> {
         self.published.load().record_operator_failure(client_id, address)

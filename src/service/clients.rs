@@ -20,7 +20,6 @@ pub mod checks;
 pub mod field;
 mod foreign_hashes;
 pub mod from;
-mod hash_schemes;
 pub mod import;
 pub mod import_notes;
 pub mod metadata;
@@ -296,11 +295,14 @@ impl Clients {
         operator: &Operator,
         algorithms: &HashSet<SigningAlg>,
         deadline: Instant,
-    ) -> Result<()> {
+    ) -> Result<Vec<SigningAlg>> {
+        let mut without_key = Vec::new();
         for algorithm in algorithms {
-            self.ensure_key(operator, Some(*algorithm), deadline).await?;
+            if !self.ensure_key(operator, Some(*algorithm), deadline).await? {
+                without_key.push(*algorithm);
+            }
         }
-        Ok(())
+        Ok(without_key)
     }
 
     /// Writes a plan, all of it or nothing. [`ServiceError::Conflict`]: some clients changed since it was made.
@@ -340,10 +342,10 @@ impl Clients {
             .await
     }
 
-    async fn ensure_key(&self, operator: &Operator, alg: Option<SigningAlg>, deadline: Instant) -> Result<()> {
+    async fn ensure_key(&self, operator: &Operator, alg: Option<SigningAlg>, deadline: Instant) -> Result<bool> {
         match alg.and_then(SigningAlg::key_algorithm) {
             Some(algorithm) => self.keys.ensure(operator, algorithm, deadline).await,
-            None => Ok(()),
+            None => Ok(true),
         }
     }
 

@@ -199,17 +199,18 @@ impl SigningKeys {
     }
 
     /// Makes a key for an algorithm that a client's tokens are to be signed with, if there is none. The algorithms that every
-    /// server signs with get theirs at the first start, which also provides the key encryption key.
-    pub async fn ensure(&self, operator: &Operator, algorithm: KeyAlgorithm, deadline: Instant) -> Result<()> {
+    /// server signs with get theirs at the first start, which also provides the key encryption key. Returns whether there is a key now:
+    /// without a key encryption key none is made.
+    pub async fn ensure(&self, operator: &Operator, algorithm: KeyAlgorithm, deadline: Instant) -> Result<bool> {
         if KeyAlgorithm::REQUIRED.contains(&algorithm) {
-            return Ok(());
+            return Ok(true);
         }
         let stored = self.stored(deadline).await?;
         if stored.iter().any(|key| key.algorithm == algorithm) {
-            return Ok(());
+            return Ok(true);
         }
         let Some(wrapper) = self.wrapper.clone()? else {
-            return Ok(());
+            return Ok(false);
         };
         self.check_direct(&wrapper, &stored)?;
         let key = self.generate(algorithm, &wrapper, Duration::ZERO).await?;
@@ -220,7 +221,7 @@ impl SigningKeys {
                 move |store| async move { store.ensure_keys(&[key], &audit).await },
             )
             .await?;
-        Ok(())
+        Ok(true)
     }
 
     /// Fails unless there is a key encryption key, and every stored key unwraps.

@@ -1,7 +1,7 @@
 //! The check before a switch from one issuer to another: asks both for tokens of the same clients, and compares what clients and
 //! verifiers see. Nothing is changed at either issuer except that tokens are issued and a few attempts fail.
 //!
-//! [`sample`]: which clients. [`issuer`]: what an issuer publishes. [`probe`]: the requests. [`compare`]: pure comparisons.
+//! [`sample`]: which clients. [`issuer`] and [`keys`]: what an issuer publishes. [`probe`]: the requests. [`compare`]: pure comparisons.
 //! [`report`]: differences by kind. [`mirror`]: a log of mirrored requests. [`http`]: the port to the network.
 
 use std::collections::HashMap;
@@ -12,6 +12,7 @@ use futures_util::stream;
 pub mod compare;
 pub mod http;
 pub mod issuer;
+pub mod keys;
 pub mod mirror;
 pub mod probe;
 pub mod report;
@@ -83,6 +84,7 @@ impl Check {
             }
         }
         if let Some(mirrored) = &self.mirrored {
+            report.add_all("", mirrored.coverage());
             for (client, difference) in mirrored.differences() {
                 report.add_all(&client, vec![difference]);
             }

@@ -48,8 +48,12 @@ pub fn is_strong(secret: &str) -> bool {
 
 /// The strength of a secret whose characters were drawn from the smallest of these alphabets that has them all: digits; hexadecimal digits of
 /// one case; letters of one case; these with digits; letters; letters and digits; base64; printable ASCII. Hyphens between hexadecimal
-/// digits, as in a UUID, add nothing. Other bytes count as printable ones. Whether it was drawn at random is not known.
+/// digits, as in a UUID, add nothing. A secret with other characters than ASCII has none: their alphabet is not known, and they are several bytes
+/// each. Whether it was drawn at random is not known.
 fn strength_bits(secret: &str) -> u32 {
+    if !secret.is_ascii() {
+        return 0;
+    }
     let has = |class: fn(&u8) -> bool| secret.bytes().any(|byte| class(&byte));
     let all = |class: fn(&u8) -> bool| secret.bytes().all(|byte| class(&byte));
     let (digits, lower, upper) = (
@@ -114,6 +118,8 @@ mod tests {
             ("Xy7-Xy7_Xy7-Xy7_Xy7-Xy", 132),
             ("a secret of 19 char", 124),
             ("a secret of 20 chars", 131),
+            ("парольпарол", 0),
+            ("Xy7-Xy7_Xy7-Xy7_Xy7-Xy€", 0),
         ] {
             assert_eq!(strength_bits(secret), bits, "{secret}");
             assert_eq!(is_strong(secret), bits >= 128, "{secret}");

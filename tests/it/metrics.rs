@@ -22,7 +22,7 @@ on_both_stores!(
 );
 
 /// Series and bytes that an idle server may export.
-const IDLE: (usize, usize) = (600, 60_000);
+const IDLE: (usize, usize) = (640, 64_000);
 
 /// A change in the server shows within this time, on a busy machine too.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -6,6 +6,7 @@ use oauth2_testkit::Output;
 use serde_json::Value;
 
 mod check;
+mod export_details;
 mod exports;
 mod invalid_exports;
 mod rehearsal;

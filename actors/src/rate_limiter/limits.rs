@@ -89,7 +89,20 @@ impl Limits {
 
     /// Whether one more failure of `client_id` from `address` would exceed the rate. Counts nothing.
     pub fn are_failures_exhausted(&self, client_id: &str, address: IpAddr) -> bool {
-        let key = BucketTable::key(&self.hasher, (client_id, network(address)));
+        self.is_exhausted(BucketTable::key(&self.hasher, (client_id, network(address))))
+    }
+
+    /// Counts a slow verification in vain that `address` caused, for whichever client. It has the rate of failures, and a bucket of its own.
+    pub fn record_slow_work(&self, address: IpAddr) {
+        _ = self.failed(BucketTable::key(&self.hasher, (SLOW_WORK, network(address))));
+    }
+
+    /// Whether one more slow verification in vain from `address` would exceed the rate. Counts nothing.
+    pub fn is_slow_work_exhausted(&self, address: IpAddr) -> bool {
+        self.is_exhausted(BucketTable::key(&self.hasher, (SLOW_WORK, network(address))))
+    }
+
+    fn is_exhausted(&self, key: u64) -> bool {
         let room = self.failure_burst.get() - self.failure_weight().get();
         let left = self.table.time_until_full(key);
         left.is_some_and(|left| left > self.failure_interval * room)
@@ -214,6 +227,9 @@ fn quota(rate: Rate) -> Quota {
     quota.allow_burst(rate.burst())
 }
 
+/// Begins the keys of slow work. It occurs in no UTF-8 text, so no client id has such a key.
+const SLOW_WORK: u8 = 0xfe;
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -239,6 +255,18 @@ mod tests {
         assert!(wait <= Duration::from_millis(600), "{wait:?}");
         assert_eq!(limits.record_failure("other", address), None);
         assert_eq!(limits.record_failure("ci", IpAddr::from([192, 0, 2, 2])), None);
+    }
+
+    #[test]
+    fn slow_work_of_an_address_is_counted_for_all_clients() {
+        let (limits, address) = (limits(), IpAddr::from([192, 0, 2, 1]));
+        for _ in 0..100 {
+            assert!(!limits.is_slow_work_exhausted(address));
+            limits.record_slow_work(address);
+        }
+        assert!(limits.is_slow_work_exhausted(address));
+        assert!(!limits.is_slow_work_exhausted(IpAddr::from([192, 0, 2, 2])));
+        assert!(!limits.are_failures_exhausted("slow", address) && !limits.are_failures_exhausted("", address));
     }
 
     #[test]

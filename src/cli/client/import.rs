@@ -113,6 +113,9 @@ pub async fn run(config: &Config, options: &Import) -> Result<(), Failure> {
     if let (Some(path), Some(translation)) = (&options.from.records_out, source.translation()) {
         return translation::write_records(translation, path, options.json);
     }
+    // A dry run creates no database: its rows are checked against an empty one.
+    let scratch = options.dry_run.then(|| Direct::scratch(config)).transpose()?.flatten();
+    let config = scratch.as_ref().map_or(config, |scratch| &scratch.config);
     let mut importer = Importer {
         direct: Direct::open_or_create(config).await?,
         options,
@@ -125,6 +128,7 @@ pub async fn run(config: &Config, options: &Import) -> Result<(), Failure> {
     let counts = if is_stopped || options.dry_run {
         Counts::default()
     } else {
+        importer.ensure_keys(source.translation().is_some()).await?;
         importer.write(&mut source.rows()?, valid).await?
     };
     importer.conclude(&source, &counts, is_stopped, valid)
@@ -191,6 +195,31 @@ impl Importer<'_> {
         Ok(clients.plan_import(rows, options, self.direct.deadline()).await?)
     }
 
+    /// Makes the keys that the clients need. A move that ends with clients without a key is not begun.
+    async fn ensure_keys(&self, is_export: bool) -> Result<(), Failure> {
+        let clients = &self.direct.services.clients;
+        let without_key = clients
+            .ensure_keys_for_import(&operator(), &self.algorithms, self.direct.deadline())
+            .await?;
+        if without_key.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = without_key.iter().map(ToString::to_string).collect();
+        let text = format!(
+            "no key can be made for {}, because there is no key encryption key yet: start the server once, or set \
+             OAUTH2_KEY_ENCRYPTION_KEY",
+            names.join(", ")
+        );
+        if is_export {
+            return Err(Failure::Environment(format!(
+                "{text}, and import the clients then; nothing was imported"
+            )));
+        }
+        // A closed stderr is no failure.
+        let _ = writeln!(io::stderr().lock(), "warning: {text}");
+        Ok(())
+    }
+
     /// The second pass.
     async fn write(&mut self, rows: &mut Rows<'_>, total: u64) -> Result<Counts, Failure> {
         let mut secrets = self
@@ -199,10 +228,6 @@ impl Importer<'_> {
             .as_deref()
             .map(SecretsFile::create)
             .transpose()?;
-        let clients = &self.direct.services.clients;
-        clients
-            .ensure_keys_for_import(&operator(), &self.algorithms, self.direct.deadline())
-            .await?;
         let mut counts = Counts::default();
         let mut progress = Progress::new("clients", Some(total));
         loop {

@@ -4,6 +4,7 @@
 //! an unsalted SHA-256 is what this server stores itself, and so is the SHA-256 of a strong secret in clear. Everything else stays the hash
 //! that it is until its secret is presented.
 
+use super::hash_schemes;
 use crate::tokens::secret;
 
 mod argon2;
@@ -200,8 +201,13 @@ fn untagged(text: &str, scheme: Scheme) -> Result<Imported, Problem> {
     }
 }
 
-/// A secret in clear becomes its SHA-256, which does not protect a weak one.
+/// A secret in clear becomes its SHA-256, which does not protect a weak one. A hash is no secret: its text would authenticate.
 fn plain(text: &str) -> Result<Imported, Problem> {
+    if let Some(found) = hash_schemes::of(text) {
+        return Err(format!(
+            "looks like a hash or a tagged password ({found}) and is no secret in clear"
+        ));
+    }
     if text.len() > MAX_PLAIN || !secret::is_strong(text) {
         return Err(format!(
             "is a secret in clear of less than {} bits by its length and characters, or of more than {MAX_PLAIN} characters: give \

@@ -9,8 +9,10 @@ use oauth2_actors::runtime::clock::{Clock, StoreClock};
 use oauth2_store::model;
 use oauth2_store::model::AuditEntry;
 use serde_json::json;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout_at;
 
+use super::failures::Caller;
 use super::pool::{Key, Pool, Presented, Verification};
 use crate::protocol::client_auth::foreign_hash::ForeignHash;
 use crate::service::error::{Result, ServiceError};
@@ -19,6 +21,9 @@ use crate::tokens::secret::{self, NoRandomness};
 
 /// Time limit of a replacement.
 const REPLACE_LIMIT: Duration = Duration::from_secs(5);
+
+/// The action of the audit row of a replacement.
+pub const UPGRADED: &str = "client.secret_upgrade";
 
 /// How long a secret stays remembered whose hash could not be replaced; then it is verified, and its hash replaced, again.
 const REPLACE_AGAIN: Duration = Duration::from_secs(10);
@@ -67,14 +72,9 @@ impl ForeignSecrets {
         self.0.pool.len()
     }
 
-    /// Whether a secret matches. `is_over_limit` is asked only before a verification begins. [`AskError::Full`]: it is
-    /// not known yet; a verification that began goes on, so a retry finds it done.
-    pub(super) async fn verify(
-        &self,
-        attempt: Attempt<'_>,
-        is_over_limit: impl FnOnce() -> bool,
-        deadline: Instant,
-    ) -> Result<bool> {
+    /// Whether a secret matches. [`AskError::Full`]: it is not known yet; a verification that began goes on, so a retry finds it done. The
+    /// caller is charged for work in vain, also when it gave up.
+    pub(super) async fn verify(&self, attempt: Attempt<'_>, caller: Caller<'_>, deadline: Instant) -> Result<bool> {
         let (inner, key) = (&self.0, self.0.key(attempt));
         if let Some(known) = inner.pool.known(&key) {
             inner.instruments.foreign_check(ForeignCheck::Remembered);
@@ -84,7 +84,7 @@ impl ForeignSecrets {
             key,
             client_id: attempt.client_id,
             secret: attempt.presented,
-            is_over_limit: is_over_limit(),
+            is_over_limit: caller.is_over_limit(),
         };
         let parsed = || {
             let parsed = ForeignHash::from_stored(&attempt.hash.text);
@@ -96,22 +96,24 @@ impl ForeignSecrets {
             }
             parsed
         };
-        let outcome = match inner.pool.verify(&presented, parsed) {
+        let found = match inner.pool.verify(&presented, parsed) {
             Ok(Verification::Known(known)) => {
                 inner.instruments.foreign_check(ForeignCheck::Remembered);
                 return Ok(known);
             }
-            Ok(Verification::Joined(outcome)) => outcome,
+            Ok(Verification::Joined(outcome)) => timeout_at(deadline.into(), ended(outcome)).await,
             Ok(Verification::Began(outcome)) => {
-                self.follow(key, attempt, outcome.clone());
-                outcome
+                let answer = self.follow(key, attempt, outcome, caller.on_mismatch());
+                let answer = timeout_at(deadline.into(), answer).await;
+                answer.map(|found| found.ok().flatten())
             }
             Err(error) => {
+                caller.charge();
                 inner.instruments.foreign_check(ForeignCheck::Shed);
                 return Err(error.into());
             }
         };
-        let Ok(found) = timeout_at(deadline.into(), ended(outcome)).await else {
+        let Ok(found) = found else {
             inner.instruments.foreign_check(ForeignCheck::Shed);
             // Not a missed deadline, which would say that an actor or the store is slow.
             return Err(AskError::Full.into());
@@ -119,17 +121,30 @@ impl ForeignSecrets {
         found.ok_or(ServiceError::Ask(AskError::Crashed))
     }
 
-    /// Counts the outcome of a verification, and replaces the hash if the secret allows that. Independent of the request, whose caller may give up.
-    fn follow(&self, key: Key, attempt: Attempt<'_>, outcome: tokio::sync::watch::Receiver<Option<bool>>) {
+    /// Counts the outcome of a verification, and replaces the hash if the secret allows that. Independent of the request, whose caller may give
+    /// up: `on_mismatch` learns whether it awaited the outcome.
+    fn follow(
+        &self,
+        key: Key,
+        attempt: Attempt<'_>,
+        outcome: watch::Receiver<Option<bool>>,
+        on_mismatch: impl FnOnce(bool) + 'static,
+    ) -> oneshot::Receiver<Option<bool>> {
+        let (answer, awaited) = oneshot::channel();
         let inner = Arc::clone(&self.0);
         let (client_id, foreign_id) = (Arc::clone(attempt.client_id), attempt.hash.id);
         let replacement = ForeignHash::from_stored(&attempt.hash.text)
             .filter(|hash| hash.may_be_replaced_by(attempt.presented))
             .map(|hash| (hash.scheme(), secret::hash(attempt.presented)));
         tokio::task::spawn_local(async move {
-            let Some(is_match) = ended(outcome).await else {
+            let found = ended(outcome).await;
+            let is_awaited = answer.send(found).is_ok();
+            let Some(is_match) = found else {
                 return;
             };
+            if !is_match {
+                on_mismatch(is_awaited);
+            }
             let check = if is_match {
                 ForeignCheck::Matched
             } else {
@@ -141,7 +156,7 @@ impl ForeignSecrets {
             };
             let audit = AuditEntry {
                 actor: "server".to_owned(),
-                action: "client.secret_upgrade",
+                action: UPGRADED,
                 detail: json!({"secret": secret::fingerprint(&foreign_id), "scheme": scheme.as_str()}),
             };
             match inner.replace(&client_id, foreign_id, hash, audit).await {
@@ -159,11 +174,12 @@ impl ForeignSecrets {
             // The fast hash is enough from now on. If the slow one comes back, by an import, it is replaced again.
             inner.pool.forget(&key);
         });
+        awaited
     }
 }
 
 /// The outcome of a verification; `None` if it crashed.
-async fn ended(mut outcome: tokio::sync::watch::Receiver<Option<bool>>) -> Option<bool> {
+async fn ended(mut outcome: watch::Receiver<Option<bool>>) -> Option<bool> {
     outcome.wait_for(Option::is_some).await.ok().and_then(|found| *found)
 }
 

@@ -61,6 +61,8 @@ struct Known {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Job>,
+    /// Of callers over their limit: taken while no other waits, so that their work does not delay the first request of another client.
+    deferred: VecDeque<Job>,
     /// Waiting and running.
     outcomes: HashMap<Key, Outcome>,
     by_client: HashMap<Arc<str>, usize>,
@@ -98,7 +100,8 @@ pub(super) struct Presented<'a> {
     pub(super) key: Key,
     pub(super) client_id: &'a Arc<str>,
     pub(super) secret: &'a str,
-    /// Whether too many attempts failed: then only one at a time is verified, and only while the queue is at most half full.
+    /// Whether too many attempts failed: then only one at a time is verified, after all that wait and are not over the limit, and in a
+    /// queue of half the length.
     pub(super) is_over_limit: bool,
 }
 
@@ -151,25 +154,30 @@ impl Pool {
             return Ok(Verification::Known(known));
         }
         let own = state.by_client.get(presented.client_id).copied().unwrap_or_default();
-        let (per_client, queue) = if presented.is_over_limit {
-            (1, self.threads * QUEUE / 2)
+        let (per_client, queue, length) = if presented.is_over_limit {
+            (1, &state.deferred, self.threads * QUEUE / 2)
         } else {
-            (PER_CLIENT, self.threads * QUEUE)
+            (PER_CLIENT, &state.waiting, self.threads * QUEUE)
         };
-        if own >= per_client || state.waiting.len() >= queue {
+        if own >= per_client || queue.len() >= length {
             return Err(AskError::Full);
         }
         let Some(hash) = hash() else {
             return Ok(Verification::Known(false));
         };
         let (sender, outcome) = watch::channel(None);
-        state.waiting.push_back(Job {
+        let job = Job {
             key: presented.key,
             client_id: Arc::clone(presented.client_id),
             hash,
             presented: presented.secret.to_owned(),
             outcome: sender,
-        });
+        };
+        if presented.is_over_limit {
+            state.deferred.push_back(job);
+        } else {
+            state.waiting.push_back(job);
+        }
         state.outcomes.insert(presented.key, outcome.clone());
         *state.by_client.entry(Arc::clone(presented.client_id)).or_default() += 1;
         drop(state);
@@ -232,7 +240,8 @@ impl Shared {
             if state.is_stopped {
                 return None;
             }
-            if let Some(job) = state.waiting.pop_front() {
+            let job = state.waiting.pop_front();
+            if let Some(job) = job.or_else(|| state.deferred.pop_front()) {
                 return Some(job);
             }
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);

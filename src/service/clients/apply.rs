@@ -184,7 +184,8 @@ impl Clients {
             _ => None,
         };
         let algorithms: HashSet<SigningAlg> = plan.steps.iter().filter_map(algorithm).collect();
-        self.ensure_keys_for_import(operator, &algorithms, deadline).await
+        self.ensure_keys_for_import(operator, &algorithms, deadline).await?;
+        Ok(())
     }
 
     /// Writes up to [`CHUNK`] new and changed clients, all of them or none. [`ServiceError::Conflict`]: some changed since they were read.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use oauth2_store::model::{GrantType, MAX_TOKEN_LIFETIME};
 
-use super::hash_schemes;
+use crate::protocol::client_auth::hash_schemes;
 use crate::protocol::scope::is_scope_token;
 use crate::service::error::{InvalidMetadata, ServiceError};
 

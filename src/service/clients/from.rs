@@ -30,7 +30,7 @@ mod uaa;
 mod values;
 
 use export::Export;
-use report::FieldReport;
+use report::{Carried, FieldReport};
 use translator::{Becomes, Context, Translator};
 
 /// A product whose exports can be read.
@@ -85,6 +85,8 @@ pub struct Translation {
     pub omitted: Vec<OmittedClient>,
     /// What was carried over of their fields.
     pub report: FieldReport,
+    /// Files of the directory, or members of the document, that were not read.
+    pub unread: Vec<String>,
     /// What the export does not contain, and has to be checked.
     pub notes: &'static [&'static str],
 }
@@ -123,7 +125,9 @@ impl Product {
             report: &mut translation.report,
         };
         let mut seen = HashMap::new();
-        for outcome in (translator.translate)(&mut context, rows) {
+        let outcomes = (translator.translate)(&mut context, rows);
+        translation.unread = export.unread();
+        for outcome in outcomes {
             let (client_id, position) = (outcome.client_id, outcome.position);
             let record = match outcome.becomes {
                 Becomes::Omitted(reason) => {
@@ -154,11 +158,31 @@ impl Product {
 }
 
 impl Translation {
-    /// Sets members of every record.
-    pub fn set(&mut self, members: &[(String, Value)]) {
-        let records = self.clients.iter_mut().filter_map(|client| client.record.as_mut().ok());
-        for record in records {
-            record.extend(members.iter().cloned());
+    /// Sets members of every record, and `defaults` of the records that do not have them.
+    pub fn set(&mut self, members: &[(String, Value)], defaults: &[(String, Value)]) {
+        const SET: &str = "set by --set";
+        const REPLACED: &str = "set by --set instead of the value of the export";
+        const DEFAULT: &str = "set by --set-default, as the export does not have it";
+        for client in &mut self.clients {
+            let (id, Ok(record)) = (&client.client_id, &mut client.record) else {
+                continue;
+            };
+            for (name, value) in members {
+                let before = record.insert(name.clone(), value.clone());
+                let reason = if before.is_some_and(|before| before != *value) {
+                    REPLACED
+                } else {
+                    SET
+                };
+                self.report.add(id, "--set", Some(name), Carried::Set, Some(reason));
+            }
+            for (name, value) in defaults {
+                if !record.contains_key(name) {
+                    record.insert(name.clone(), value.clone());
+                    self.report
+                        .add(id, "--set-default", Some(name), Carried::Set, Some(DEFAULT));
+                }
+            }
         }
     }
 }

@@ -17,7 +17,10 @@ pub(super) const PREVIOUS: &str = "previous_secrets";
 
 /// Seconds for which a previous secret with a hash of another product remains valid, where the row does not say: some products have several
 /// secrets that never expire.
-const DEFAULT_OVERLAP: i64 = 30 * 24 * 3600;
+pub(super) const DEFAULT_OVERLAP: i64 = 30 * 24 * 3600;
+
+/// Hashes of other products that a row may give: a wrong secret is compared with each, and each is slow.
+const MAX_FOREIGN: usize = 4;
 
 /// A secret of a row.
 #[derive(Debug, Clone)]
@@ -32,7 +35,7 @@ pub(super) struct RowSecret {
 enum Expiry {
     Never,
     At(i64),
-    /// After [`DEFAULT_OVERLAP`], or as it is stored.
+    /// As it is stored with an expiry, else after [`DEFAULT_OVERLAP`]: the secret may have been the newest one.
     Default,
 }
 
@@ -61,8 +64,7 @@ impl RowSecret {
         let expires_at = match (self.expiry, known) {
             (Expiry::Never, _) => None,
             (Expiry::At(at), _) => Some(at),
-            (Expiry::Default, Some(known)) => known.expires_at,
-            (Expiry::Default, None) => Some(now + DEFAULT_OVERLAP),
+            (Expiry::Default, known) => known.and_then(|known| known.expires_at).or(Some(now + DEFAULT_OVERLAP)),
         };
         let verifier = known.map_or(&self.verifier, |known| &known.verifier);
         ClientSecret {
@@ -115,7 +117,16 @@ pub(super) fn take(members: &mut Map<String, Value>) -> Result<(Option<RowSecret
         }
         (None, None) => None,
     };
-    Ok((newest, previous(members)?))
+    let previous = previous(members)?;
+    let is_foreign = |secret: &&RowSecret| secret.verifier.foreign().is_some();
+    let foreign = newest.iter().chain(&previous).filter(is_foreign).count();
+    if foreign > MAX_FOREIGN {
+        return Err(format!(
+            "{HASH} and {PREVIOUS} have {foreign} hashes of other products; at most {MAX_FOREIGN} are allowed, since a secret is compared \
+             with each: leave out the oldest"
+        ));
+    }
+    Ok((newest, previous))
 }
 
 fn text(members: &mut Map<String, Value>, name: &str) -> Result<Option<String>, String> {

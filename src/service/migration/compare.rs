@@ -23,21 +23,27 @@ pub fn unknown_client(pair: &Pair) -> Vec<Difference> {
 /// The answers for a client.
 pub fn client(observed: &Observed, old: &Issuer, new: &Issuer) -> Vec<Difference> {
     let mut found = responses::authentication(observed);
-    // Both methods if both issuers accept them: a second token of each shows what differs from token to token.
-    let basic = responses::both_issued(&observed.basic);
-    let post = responses::both_issued(&observed.post);
-    if let Some((first, second)) = basic.zip(post).or(basic.map(|it| (it, it))).or(post.map(|it| (it, it))) {
-        let token = |response: &super::http::Response| response.text("access_token").map(Token::decode);
+    // A second token of the old issuer shows what differs from token to token.
+    let issued = [Some(&observed.basic), Some(&observed.post), observed.again.as_ref()];
+    let mut issued = issued.into_iter().flatten().filter_map(responses::both_issued);
+    if let Some(first) = issued.next() {
         found.extend(responses::issued(first.0, first.1));
-        if let (Some(of_old), Some(of_new)) = (token(first.0), token(first.1)) {
-            let again = (token(second.0), token(second.1));
-            found.extend(tokens::compare((&of_old, old), (&of_new, new), again));
+        if let (Some(of_old), Some(of_new)) = (first.0.text("access_token"), first.1.text("access_token")) {
+            let again = issued.next().and_then(|(response, _)| response.text("access_token"));
+            found.extend(tokens::compare(
+                (of_old, old),
+                (of_new, new),
+                again.map(Token::decode).as_ref(),
+            ));
         }
+    }
+    if let Some(pair) = &observed.without_scope {
+        found.extend(responses::without_scope(pair));
     }
     for (name, pair) in &observed.errors {
         found.extend(responses::errors(name, pair));
     }
-    found.extend(introspection::compare(observed));
+    found.extend(introspection::compare(observed, old, new));
     found
 }
 

@@ -1,11 +1,10 @@
 //! What an issuer publishes about itself: its metadata (RFC 8414, `OpenID` Connect Discovery) and its keys.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::http::{Http, Request, Response};
+use super::keys::Keys;
 
 /// How an issuer is reached.
 #[derive(Debug, Clone)]
@@ -16,6 +15,8 @@ pub struct IssuerOptions {
     pub token_endpoint: Option<Url>,
     /// Its introspection endpoint, likewise.
     pub introspection_endpoint: Option<Url>,
+    /// Its JWK set, likewise.
+    pub jwks: Option<Url>,
 }
 
 /// An issuer.
@@ -27,8 +28,8 @@ pub struct Issuer {
     pub token_endpoint: String,
     /// Its introspection endpoint.
     pub introspection_endpoint: Option<String>,
-    /// The ids of its keys; `None`: it publishes no keys.
-    pub kids: Option<BTreeSet<String>>,
+    /// Its keys.
+    pub keys: Keys,
 }
 
 impl Issuer {
@@ -44,15 +45,15 @@ impl Issuer {
         let token_endpoint = given(&options.token_endpoint)
             .or_else(|| published("token_endpoint"))
             .ok_or("its metadata has no token_endpoint; give the URL of the endpoint")?;
-        let kids = match published("jwks_uri") {
-            Some(url) => kids(&http.send(Request::get(&url)).await?),
-            None => None,
+        let keys = match given(&options.jwks).or_else(|| published("jwks_uri")) {
+            Some(url) => Keys::read(&http.send(Request::get(&url)).await?),
+            None => Keys::Absent,
         };
         Ok(Self {
             token_endpoint,
             introspection_endpoint: given(&options.introspection_endpoint)
                 .or_else(|| published("introspection_endpoint")),
-            kids,
+            keys,
             metadata,
         })
     }
@@ -108,14 +109,6 @@ fn candidates(url: &Url) -> Vec<String> {
         found.push(at(&format!("{path}{OAUTH}")));
     }
     found
-}
-
-/// The ids of the keys of a JWK set that verify signatures.
-fn kids(response: &Response) -> Option<BTreeSet<String>> {
-    let keys = response.body.as_ref()?.get("keys")?.as_array()?;
-    let kid = |key: &Value| key.get("kid")?.as_str().map(str::to_owned);
-    let verifies = |key: &&Value| key.get("use").and_then(Value::as_str) != Some("enc");
-    Some(keys.iter().filter(verifies).filter_map(kid).collect())
 }
 
 #[cfg(test)]

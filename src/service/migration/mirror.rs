@@ -2,6 +2,7 @@
 //! line, with the same `id` for the request and its copy.
 
 use std::collections::HashMap;
+use std::io::{self, BufRead, Read};
 
 use serde::Deserialize;
 
@@ -10,8 +11,14 @@ use super::report::Difference;
 /// The most requests that are kept; a log of an hour is enough.
 const MAX_REQUESTS: usize = 2_000_000;
 
-/// What nginx logs where the issuer did not answer, or the client did not wait.
-const NO_ANSWER: [u16; 4] = [0, 499, 502, 504];
+/// The longest line, bytes.
+const MAX_LINE: u64 = 64 * 1024;
+
+/// What says nothing about the request: the issuer did not answer, the client did not wait, or a rate limit or an overload came first.
+const NOT_COMPARED: [u16; 6] = [0, 429, 499, 502, 503, 504];
+
+/// One request in so many may have one answer only before the log does not count as a comparison.
+const PAIRED_AT_LEAST: u64 = 100;
 
 /// A line of the log.
 #[derive(Deserialize)]
@@ -51,22 +58,36 @@ struct Exchange {
 #[derive(Debug, Default)]
 pub struct MirroredRequests {
     exchanges: Vec<Exchange>,
-    /// Requests that only one issuer answered.
+    /// Requests that cannot be compared: one issuer did not answer, or with an overload or a rate limit.
     pub unpaired: u64,
 }
 
 impl MirroredRequests {
-    /// Reads a log. The error names the line.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// Reads a log, line by line. The error names the line. An incomplete last line is ignored: the proxy may be writing it.
+    pub fn read(mut log: impl BufRead) -> Result<Self, String> {
         let (mut exchanges, mut index): (Vec<Exchange>, HashMap<String, usize>) = Default::default();
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let line: Line = serde_json::from_str(line).map_err(|error| {
+        let (mut text, mut number) = (Vec::new(), 0);
+        loop {
+            text.clear();
+            let length = read_line(&mut log, &mut text).map_err(|error| format!("cannot be read: {error}"))?;
+            number += 1;
+            let is_complete = text.ends_with(b"\n");
+            if length == 0 {
+                break;
+            }
+            if text.trim_ascii().is_empty() {
+                continue;
+            }
+            let line: Line = match serde_json::from_slice(&text) {
+                Ok(line) => line,
+                Err(error) if error.is_eof() && !is_complete && text.len() as u64 <= MAX_LINE => break,
                 // Data errors name a field; others a position.
-                format!(
-                    "line {}: is not a line of the log_format of deploy/nginx/migration/http.conf: {error}",
-                    number + 1
-                )
-            })?;
+                Err(error) => {
+                    return Err(format!(
+                        "line {number}: is not a line of the log_format of deploy/nginx/migration/http.conf: {error}"
+                    ));
+                }
+            };
             if exchanges.len() == MAX_REQUESTS {
                 return Err(format!("has more than {MAX_REQUESTS} requests; give a part of it"));
             }
@@ -76,13 +97,13 @@ impl MirroredRequests {
             });
             let exchange = &mut exchanges[at];
             let status = line.status.parse::<u16>();
-            let status = status.map_err(|_| format!("line {}: status must be a number", number + 1))?;
+            let status = status.map_err(|_| format!("line {number}: status must be a number"))?;
             let side = match line.side {
                 Side::Old => &mut exchange.old,
                 Side::New => &mut exchange.new,
             };
             if side.replace(status).is_some() {
-                return Err(format!("line {}: the id occurs twice for one side", number + 1));
+                return Err(format!("line {number}: the id occurs twice for one side"));
             }
             if line.side == Side::Old {
                 exchange.client = line.client;
@@ -93,8 +114,8 @@ impl MirroredRequests {
             return Err("has no requests".to_owned());
         }
         for exchange in &mut exchanges {
-            exchange.old = exchange.old.filter(|status| !NO_ANSWER.contains(status));
-            exchange.new = exchange.new.filter(|status| !NO_ANSWER.contains(status));
+            exchange.old = exchange.old.filter(|status| !NOT_COMPARED.contains(status));
+            exchange.new = exchange.new.filter(|status| !NOT_COMPARED.contains(status));
         }
         let is_unpaired = |exchange: &&Exchange| exchange.old.is_none() || exchange.new.is_none();
         let unpaired = exchanges.iter().filter(is_unpaired).count() as u64;
@@ -104,6 +125,16 @@ impl MirroredRequests {
     /// The number of requests that both issuers answered.
     pub fn compared(&self) -> u64 {
         self.exchanges.len() as u64 - self.unpaired
+    }
+
+    /// A difference if too little was compared to rely on.
+    pub fn coverage(&self) -> Vec<Difference> {
+        if self.compared() > 0 && self.unpaired * PAIRED_AT_LEAST <= self.exchanges.len() as u64 {
+            return Vec::new();
+        }
+        let requests = format!("{} requests", self.exchanges.len());
+        let paired = format!("{} have two answers to compare", self.compared());
+        vec![Difference::client("not_compared.mirrored", requests, paired)]
     }
 
     /// The requests of each client, by its id.
@@ -122,15 +153,18 @@ impl MirroredRequests {
             if let (Some(old), Some(new)) = (exchange.old, exchange.new)
                 && old != new
             {
+                let code = format!("mirrored.status.{old}.{new}");
                 let (old, new) = (format!("{} {old}", exchange.request), new.to_string());
-                found.push((
-                    decoded(&exchange.client),
-                    Difference::client("mirrored.status", old, new),
-                ));
+                found.push((decoded(&exchange.client), Difference::client(code, old, new)));
             }
         }
         found
     }
+}
+
+/// Reads a line, at most one byte more than it may have.
+fn read_line(log: &mut impl BufRead, text: &mut Vec<u8>) -> io::Result<usize> {
+    log.take(MAX_LINE + 1).read_until(b'\n', text)
 }
 
 /// An id as HTTP Basic has it (RFC 6749 section 2.3.1).
@@ -163,14 +197,17 @@ mod tests {
             line("3", "old", "", 400),
             line("4", "old", "c", 200),
             line("4", "new", "c", 504),
+            line("5", "old", "c", 200),
+            line("5", "new", "c", 429),
         ]
         .concat();
-        let log = MirroredRequests::parse(&text).unwrap();
-        assert_eq!((log.compared(), log.unpaired), (2, 2));
+        let log = MirroredRequests::read(text.as_bytes()).unwrap();
+        assert_eq!((log.compared(), log.unpaired), (2, 3));
         assert_eq!(
             log.by_client(),
-            HashMap::from([("a:b".to_owned(), 1), ("c".to_owned(), 2)])
+            HashMap::from([("a:b".to_owned(), 1), ("c".to_owned(), 3)])
         );
+        assert_eq!(log.coverage()[0].code, "not_compared.mirrored");
         let differences = log.differences();
         assert_eq!(differences.len(), 1);
         assert_eq!(differences[0].0, "a:b");
@@ -181,6 +218,17 @@ mod tests {
     }
 
     #[test]
+    fn incomplete_last_line_is_ignored() {
+        let (first, second) = (line("1", "old", "a", 200), line("1", "new", "a", 200));
+        let text = format!("{first}{second}{}", &first[..40]);
+        let log = MirroredRequests::read(text.as_bytes()).unwrap();
+        assert_eq!((log.compared(), log.coverage()), (1, Vec::new()));
+        let text = format!("{first}{}\n{second}", &first[..40]);
+        let error = MirroredRequests::read(text.as_bytes()).unwrap_err();
+        assert!(error.starts_with("line 2: is not a line"), "{error}");
+    }
+
+    #[test]
     fn other_logs_are_rejected_with_their_line() {
         let good = line("1", "old", "a", 200);
         for (text, expected) in [
@@ -188,7 +236,7 @@ mod tests {
             (format!("{good}{good}"), "line 2: the id occurs twice"),
             ("\n".to_owned(), "has no requests"),
         ] {
-            let error = MirroredRequests::parse(&text).unwrap_err();
+            let error = MirroredRequests::read(text.as_bytes()).unwrap_err();
             assert!(error.starts_with(expected), "{error}");
         }
     }

@@ -33,10 +33,18 @@ pub struct Observed {
     pub basic: Pair,
     /// Token requests with `client_secret_post`.
     pub post: Pair,
+    /// A second request with the one method that both issuers accept. `None`: they accept both or neither.
+    pub again: Option<Pair>,
+    /// A request without a scope. `None` for most clients, and for a client whose requests never have one.
+    pub without_scope: Option<Pair>,
     /// Requests that must fail, by name; empty for most clients.
     pub errors: Vec<(&'static str, Pair)>,
-    /// Each issuer's introspection of its own token. `None`: it has no such endpoint, or issued none.
-    pub introspection: Option<Pair>,
+    /// The old issuer's introspection of its own token. `None`: it has no such endpoint, or issued none.
+    pub old_own: Option<Answer>,
+    /// The same for another of its tokens.
+    pub old_own_again: Option<Answer>,
+    /// The new issuer's introspection of its own token.
+    pub new_own: Option<Answer>,
     /// The new issuer's introspection of the old issuer's token.
     pub old_at_new: Option<Answer>,
     /// The old issuer's introspection of the new issuer's token.
@@ -75,15 +83,24 @@ pub async fn client(
     let mut in_body = parameters.clone();
     in_body.extend([("client_id", &*client.client_id), ("client_secret", &*client.secret)]);
     let by_post = both(http, old, new, None, &in_body).await;
-    let mut errors = Vec::new();
+    let again = match (are_issued(&by_basic), are_issued(&by_post)) {
+        (true, false) => Some(both(http, old, new, right, &parameters).await),
+        (false, true) => Some(both(http, old, new, None, &in_body).await),
+        _ => None,
+    };
+    let (mut errors, mut without_scope) = (Vec::new(), None);
     if with_errors {
-        let mut of_other_grant = parameters.clone();
-        of_other_grant[0].1 = UNKNOWN_GRANT;
-        let mut of_other_scope: Vec<_> = parameters
+        let of_no_scope: Vec<_> = parameters
             .iter()
             .copied()
             .filter(|(name, _)| *name != "scope")
             .collect();
+        if of_no_scope.len() < parameters.len() && are_issued(&by_basic) {
+            without_scope = Some(both(http, old, new, right, &of_no_scope).await);
+        }
+        let mut of_other_grant = parameters.clone();
+        of_other_grant[0].1 = UNKNOWN_GRANT;
+        let mut of_other_scope = of_no_scope;
         of_other_scope.push(("scope", UNKNOWN_SCOPE));
         errors = vec![
             ("wrong_secret", both(http, old, new, Some(&wrong), &parameters).await),
@@ -91,10 +108,9 @@ pub async fn client(
             ("invalid_scope", both(http, old, new, right, &of_other_scope).await),
         ];
     }
-    let (of_old, of_new) = (
-        token_of(&by_basic.old, &by_post.old),
-        token_of(&by_basic.new, &by_post.new),
-    );
+    let of_old = tokens_of([Some(&by_basic), Some(&by_post), again.as_ref()].map(|pair| pair.map(|pair| &pair.old)));
+    let of_new = tokens_of([Some(&by_basic), Some(&by_post), None].map(|pair| pair.map(|pair| &pair.new)));
+    let (old_token, new_token) = (of_old.first().copied(), of_new.first().copied());
     let inspect = |issuer: &Issuer, token: Option<&str>| {
         let request = issuer.introspection_endpoint.as_deref().zip(token);
         let request = request.map(|(url, token)| Request::post(url, Some(authorization.clone()), &[("token", token)]));
@@ -105,26 +121,32 @@ pub async fn client(
             }
         }
     };
-    let own = (inspect(old, of_old).await, inspect(new, of_new).await);
-    let (old_at_new, new_at_old) = (inspect(new, of_old).await, inspect(old, of_new).await);
     Observed {
-        introspection: match own {
-            (Some(old), Some(new)) => Some(Pair { old, new }),
-            _ => None,
-        },
-        old_at_new,
-        new_at_old,
+        old_own: inspect(old, old_token).await,
+        old_own_again: inspect(old, of_old.get(1).copied()).await,
+        new_own: inspect(new, new_token).await,
+        old_at_new: inspect(new, old_token).await,
+        new_at_old: inspect(old, new_token).await,
+        again,
+        without_scope,
         basic: by_basic,
         post: by_post,
         errors,
     }
 }
 
-/// The token of the first answer that has one.
-fn token_of<'a>(first: &'a Answer, second: &'a Answer) -> Option<&'a str> {
-    [first, second]
+fn are_issued(pair: &Pair) -> bool {
+    [&pair.old, &pair.new]
         .into_iter()
-        .find_map(|answer| answer.as_ref().ok()?.text("access_token"))
+        .all(|answer| token_of(answer).is_some())
+}
+
+fn token_of(answer: &Answer) -> Option<&str> {
+    answer.as_ref().ok()?.text("access_token")
+}
+
+fn tokens_of(answers: [Option<&Answer>; 3]) -> Vec<&str> {
+    answers.into_iter().flatten().filter_map(token_of).collect()
 }
 
 /// The same request at both token endpoints.

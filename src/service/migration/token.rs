@@ -1,4 +1,4 @@
-//! A token as a verifier sees it, without a check of its signature.
+//! A token as a verifier sees it. Its signature is checked by [`super::keys`].
 
 use base64::Engine;
 use serde_json::{Map, Value};
@@ -36,6 +36,15 @@ impl Token {
             [header, _, _, _, _] if object(header).is_some() => Self::Jwe,
             _ => Self::Opaque,
         }
+    }
+
+    /// Whether verifiers need a published key for it: JWTs of HMAC are signed with a shared secret.
+    pub fn is_signed_with_published_key(&self) -> bool {
+        let Self::Jwt { header, .. } = self else {
+            return false;
+        };
+        let alg = header.get("alg").and_then(Value::as_str);
+        alg.is_some_and(|alg| !alg.starts_with("HS") && alg != "none")
     }
 
     /// The name of its format.

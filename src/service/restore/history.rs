@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::service::authenticate::foreign_secrets::UPGRADED;
 use crate::service::clients::metadata::ClientRequest;
 use crate::service::clients::registration;
 use crate::service::error::{InvalidMetadata, Result, ServiceError};
@@ -171,7 +172,7 @@ impl History {
                 return Ok(());
             }
             "group.update" | "group.delete" => return self.add_group(row.target_id, at, &detail),
-            _ if !action.starts_with("client.") => return Ok(()),
+            _ if !action.starts_with("client.") || action == UPGRADED => return Ok(()),
             _ => {}
         }
         let what = What::of(action, &detail);
@@ -224,8 +225,9 @@ impl What {
 impl ClientHistory {
     /// The events that the store has not seen. `known`: its newest rows about the client, newest first. `None`: there are none.
     pub(super) fn since(&self, known: &[AuditRow]) -> Option<Self> {
-        // What this command made again is no news of the client.
-        let mut known = known.iter().filter(|row| row.action != RESTORED);
+        // What this command made again is no news of the client, nor is a hash that was replaced.
+        let is_change = |row: &&AuditRow| ![RESTORED, UPGRADED].contains(&&*row.action);
+        let mut known = known.iter().filter(is_change);
         let newest = known.clone().next();
         let from = newest.map_or(i128::MIN, |row| i128::from(row.at) * SECOND - CLOCKS_DIFFER_BY);
         let is_known = |event: &Event| known.any(|row| What::of(&row.action, &row.detail) == event.what);
@@ -296,4 +298,47 @@ fn remaining(client: &Client, listed: Value) -> std::result::Result<Box<[ClientS
         })
     });
     Ok(kept.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn row(at: i64, action: &str, detail: Value) -> AuditRow {
+        AuditRow {
+            position: (at, 0),
+            at,
+            actor: "server".to_owned(),
+            action: action.to_owned(),
+            target_kind: "client".to_owned(),
+            target_id: "moved".to_owned(),
+            detail,
+        }
+    }
+
+    /// A server on the restored store replaces hashes before the command runs: these rows are later than the lost changes.
+    #[test]
+    fn replaced_hash_does_not_hide_changes_before_it() {
+        let disabled = json!({"changes": {"disabled": {"old": false, "new": true}}});
+        let mut history = History::default();
+        let lines = [
+            json!({"at": 5000, "action": "client.update", "target_id": "moved", "detail": disabled}),
+            json!({"at": 5001, "action": UPGRADED, "target_id": "moved", "detail": {"secret": "0"}}),
+        ];
+        let lines = lines.map(|line| line.to_string()).join("\n");
+        history.read(lines.as_bytes()).unwrap();
+        let known = [
+            row(9000, UPGRADED, json!({"secret": "0"})),
+            row(1000, "client.import", json!({})),
+        ];
+        let lost = history.clients["moved"].since(&known).expect("a change is lost");
+        assert_eq!(lost.0.len(), 1, "a replaced hash is no change: {lost:?}");
+        let known = [
+            row(9000, "client.update", disabled),
+            row(1000, "client.import", json!({})),
+        ];
+        assert!(history.clients["moved"].since(&known).is_none(), "it was made again");
+    }
 }

@@ -11,7 +11,8 @@ use crate::start;
 
 on_both_stores!(
     created_client_keeps_its_secret,
-    hash_that_is_wrong_or_not_new_is_rejected
+    hash_that_is_wrong_or_not_new_is_rejected,
+    hash_behind_noop_is_rejected_everywhere,
 );
 
 /// SHA-256 of the strong secret of the vectors.
@@ -134,4 +135,60 @@ async fn hash_that_is_wrong_or_not_new_is_rejected(kind: Kind) {
         "{}",
         bad.stderr
     );
+}
+
+/// As a secret in clear, the text of a hash would authenticate.
+async fn hash_behind_noop_is_rejected_everywhere(kind: Kind) {
+    let server = start(kind).await;
+    let before = super::exported(&server.setup);
+    let hash = "{noop}$2b$12$KAgh7nYFo6i/wDWwQu9tIOeP3fSioLuaAaxadxWGj.pRv4HKkqAMK";
+    let sentence = "looks like a hash or a tagged password (bcrypt) and is no secret in clear";
+    let of = |id: &str| json!({"client_id": id, "client_secret_hash": hash});
+    let line = |record: &serde_json::Value| record.to_string();
+    let previous = json!({"client_id": "c", "client_secret_hash": WEAK.1, "previous_secrets": [{"hash": hash}]});
+    let requests = [
+        server.admin(Method::POST, "/clients").json(&of("a")),
+        server
+            .admin(Method::PUT, "/clients/b")
+            .json(&json!({"client_secret_hash": hash})),
+        server.admin(Method::POST, "/clients:import").body(line(&previous)),
+        server.admin(Method::POST, "/clients:import").body(line(&of("d"))),
+    ];
+    for (number, request) in requests.into_iter().enumerate() {
+        let is_import = number >= 2;
+        let request = if is_import {
+            request.header("content-type", "application/x-ndjson")
+        } else {
+            request
+        };
+        let response = request.send().await.unwrap();
+        let (status, body) = (response.status(), response.text().await.unwrap());
+        assert!(
+            status == StatusCode::BAD_REQUEST && body.contains(sentence),
+            "{number}: {status} {body}"
+        );
+    }
+    let declared = server.setup.directory().join("clients.yaml");
+    let text = format!("owner: payments\nclients:\n  - client_id: e\n    client_secret_hash: '{hash}'\n");
+    std::fs::write(&declared, text).unwrap();
+    for (arguments, input) in [
+        (
+            vec!["client", "create", "--id", "f", "--secret-hash", hash],
+            String::new(),
+        ),
+        (
+            vec!["client", "import", "-", "--format", "csv"],
+            format!("client_id,client_secret_hash\ng,{hash}\n"),
+        ),
+        (vec!["apply", "--file", declared.to_str().unwrap()], String::new()),
+    ] {
+        let output = server.setup.run_with_input(&arguments, &input);
+        assert!(
+            output.code == 2 && output.stderr.contains(sentence),
+            "{arguments:?}: {} {}",
+            output.code,
+            output.stderr
+        );
+    }
+    assert_eq!(super::exported(&server.setup), before, "no client was created");
 }

@@ -17,11 +17,14 @@ pub fn rows(kind: Kind) -> BTreeMap<String, (String, BTreeSet<String>)> {
             Kind::Sqlite => "Postgres only.",
             Kind::Postgres => "SQLite only.",
         };
-        // Exported only by a server with a replica: tests/it/nodes/replica.rs.
-        let needs_replica = line.contains("with `OAUTH2_DATABASE_READ_URL` only.");
-        // Exported only by a server that has one: tests/it/fallback.rs.
-        let needs_fallback = line.contains("with `OAUTH2_FALLBACK_INTROSPECTION_URL` only.");
-        if !line.contains(other_store) && !needs_replica && !needs_fallback {
+        // Exported only by a server with that configuration: tests/it/nodes/replica.rs, tests/it/fallback.rs, tests/it/tls.rs.
+        let needs = [
+            "DATABASE_READ_URL",
+            "FALLBACK_INTROSPECTION_URL",
+            "MANAGEMENT_TLS_CERTIFICATE_FILE",
+        ];
+        let is_optional = needs.iter().any(|key| line.contains(&format!("`OAUTH2_{key}` only.")));
+        if !line.contains(other_store) && !is_optional {
             rows.insert(name.to_owned(), (cells[1].to_owned(), labels));
         }
     }

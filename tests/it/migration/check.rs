@@ -13,6 +13,8 @@ on_both_stores!(
     every_planted_difference_is_reported,
     sample_log_and_clients_are_validated,
     mirrored_requests_are_compared_by_status,
+    key_set_that_cannot_be_read_is_no_success,
+    requests_without_scope_are_compared,
 );
 
 const SECRET: &str = "the-secret-that-both-issuers-know-0001";
@@ -120,9 +122,9 @@ async fn issuers_that_differ_by_their_url_only_are_accepted(kind: Kind) {
     );
 }
 
-async fn every_planted_difference_is_reported(kind: Kind) {
-    let (old, new) = servers(kind).await;
-    let clients = [
+/// Clients, what they have at the old and at the new issuer, and the code of the difference.
+fn planted() -> [(&'static str, Value, Value, &'static str); 10] {
+    [
         ("format", json!({}), json!({"token_format": "paseto"}), "token.format"),
         (
             "alg",
@@ -173,7 +175,12 @@ async fn every_planted_difference_is_reported(kind: Kind) {
             json!({"disabled": true}),
             "token_request.client_secret_basic",
         ),
-    ];
+    ]
+}
+
+async fn every_planted_difference_is_reported(kind: Kind) {
+    let (old, new) = servers(kind).await;
+    let clients = planted();
     let mut ids = vec!["missing"];
     register(&old, "missing", json!({})).await;
     for (id, of_old, of_new, _) in &clients {
@@ -201,6 +208,18 @@ async fn every_planted_difference_is_reported(kind: Kind) {
         let found = examples(code);
         assert!(
             found.iter().any(|example| example["client_id"] == *id),
+            "{code}: {found:?}"
+        );
+    }
+    // Resource servers that introspect see the same differences.
+    for (code, id) in [
+        ("introspection.scope.value", "scope"),
+        ("introspection.lifetime", "lifetime"),
+        ("introspection.aud.missing", "aud"),
+    ] {
+        let found = examples(code);
+        assert!(
+            found.iter().any(|example| example["client_id"] == id),
             "{code}: {found:?}"
         );
     }
@@ -311,14 +330,60 @@ async fn mirrored_requests_are_compared_by_status(kind: Kind) {
         line(3, "old", "c", 200),
     ];
     let log = old.setup.directory().join("mirror.log");
-    std::fs::write(&log, lines.join("\n")).unwrap();
+    // The proxy is writing the last line.
+    let text = lines.join("\n");
+    std::fs::write(&log, format!("{text}\n{}", &lines[0][..30])).unwrap();
     let more = ["--json", "--requests", log.to_str().unwrap()];
     let output = check(&old, &new, &csv(&["a"]), &[&OF_ANOTHER_URL[..], &more].concat());
     assert_eq!(output.code, 1, "{}", output.stdout);
     let report = parsed(&output);
     assert_eq!(report["mirrored_requests"], json!({"compared": 2, "unpaired": 1}));
     let difference = report["differences"].as_array().unwrap().iter();
-    let difference = difference.clone().find(|it| it["code"] == "mirrored.status").unwrap();
+    let difference = difference
+        .clone()
+        .find(|it| it["code"] == "mirrored.status.200.401")
+        .unwrap();
     let example = json!({"client_id": "b", "old": "POST /token 200", "new": "401"});
     assert_eq!(difference["examples"], json!([example]));
+    let accepted = [&OF_ANOTHER_URL[..], &more, &["--accept", "mirrored"]].concat();
+    let output = check(&old, &new, &csv(&["a"]), &accepted);
+    // A third of the requests has one answer only.
+    assert_eq!(output.code, 1);
+    assert!(
+        codes(&output).0.contains(&"not_compared.mirrored".to_owned()),
+        "{}",
+        output.stdout
+    );
+    std::fs::write(&log, lines[4].clone() + "\n").unwrap();
+    let output = check(&old, &new, &csv(&["a"]), &[&OF_ANOTHER_URL[..], &more].concat());
+    assert_eq!(output.code, 1, "nothing was compared: {}", output.stdout);
+}
+
+async fn key_set_that_cannot_be_read_is_no_success(kind: Kind) {
+    let (old, new) = servers(kind).await;
+    for server in [&old, &new] {
+        register(server, "a", json!({})).await;
+    }
+    let (missing, readable) = (new.url("/nowhere"), new.url("/.well-known/jwks.json"));
+    for (url, code) in [(&missing, 1), (&readable, 0)] {
+        let more = ["--json", "--new-jwks", url];
+        let output = check(&old, &new, &csv(&["a"]), &[&OF_ANOTHER_URL[..], &more].concat());
+        assert_eq!(output.code, code, "{}", output.stdout);
+        let is_reported = codes(&output).0.contains(&"not_compared.jwks".to_owned());
+        assert_eq!(is_reported, code == 1);
+    }
+}
+
+async fn requests_without_scope_are_compared(kind: Kind) {
+    let (old, new) = servers(kind).await;
+    register(&old, "a", json!({"scope": "read"})).await;
+    register(&new, "a", json!({"scope": "read write"})).await;
+    let clients = format!("client_id,client_secret,scope\na,{SECRET},read\n");
+    let more = ["--json", "--accept", "introspection"];
+    let output = check(&old, &new, &clients, &[&OF_ANOTHER_URL[..4], &more].concat());
+    assert!(
+        codes(&output).0.contains(&"without_scope.scope".to_owned()),
+        "{}",
+        output.stdout
+    );
 }

@@ -181,7 +181,7 @@ async fn clients_of_a_real_issuer_notice_no_switch(kind: Kind) {
         "--clients",
         sample.to_str().unwrap(),
     ];
-    for code in ["discovery", "jwks", "error", "introspection"] {
+    for code in ["discovery", "jwks", "error", "introspection", "without_scope.scope"] {
         command.extend(["--accept", code]);
     }
     let output = new.setup.run(&command);

@@ -31,7 +31,7 @@ impl Source {
     /// Opens the file that the command names, or translates it.
     pub fn open(file: &Path, format: Option<Format>, from: &From) -> Result<Self, Failure> {
         if let Some(product) = from.product {
-            let translation = translation::translate(product, file, &from.set)?;
+            let translation = translation::translate(product, file, from)?;
             return Ok(Self::Translated(Box::new(translation)));
         }
         let format = Format::of(format, file)?;

@@ -28,6 +28,9 @@ pub struct From {
     /// Give every client of the export this member of a client, such as `token_format=jwt`, whatever the export says; may repeat.
     #[arg(long, value_name = "FIELD=VALUE", requires = "from", value_parser = assignment)]
     pub set: Vec<(String, Value)>,
+    /// Give every client of the export this member of a client unless the export says it; may repeat.
+    #[arg(long, value_name = "FIELD=VALUE", requires = "from", value_parser = assignment)]
+    pub set_default: Vec<(String, Value)>,
     /// Write the clients as JSON lines to this new file, which only its owner can read, and import nothing. It has the secrets or hashes
     /// of the export.
     #[arg(long, value_name = "FILE", requires = "from")]
@@ -60,7 +63,7 @@ fn assignment(text: &str) -> Result<(String, Value), String> {
 }
 
 /// Translates an export.
-pub fn translate(product: Product, file: &Path, set: &[(String, Value)]) -> Result<Translation, Failure> {
+pub fn translate(product: Product, file: &Path, from: &From) -> Result<Translation, Failure> {
     let path = if file == Path::new("-") {
         Path::new("/dev/stdin")
     } else {
@@ -69,7 +72,7 @@ pub fn translate(product: Product, file: &Path, set: &[(String, Value)]) -> Resu
     let now = OffsetDateTime::now_utc().unix_timestamp();
     let translated = product.translate(path, now);
     let mut translation = translated.map_err(|error| Failure::Invalid(format!("{} {error}", file.display())))?;
-    translation.set(set);
+    translation.set(&from.set, &from.set_default);
     Ok(translation)
 }
 
@@ -102,7 +105,11 @@ pub fn write_records(translation: &Translation, path: &Path, json: Json) -> Resu
         }
         out.flush()
     };
-    write().map_err(|error| destination::cannot_write(path, &error))?;
+    write().map_err(|error| {
+        // A part of the records is of no use, and has secrets.
+        let _ = std::fs::remove_file(path);
+        destination::cannot_write(path, &error)
+    })?;
     if json.json {
         return output::json(&json!({ "written": translation.clients.len(), "translation": as_json(translation) }));
     }
@@ -120,6 +127,7 @@ pub fn as_json(translation: &Translation) -> Value {
         "fields": translation.report.fields(),
         "unlisted_fields": translation.report.unlisted,
         "omitted": translation.omitted,
+        "unread": translation.unread,
         "notes": translation.notes,
     })
 }
@@ -131,7 +139,7 @@ pub fn print(translation: &Translation) -> Result<(), Failure> {
         .map(|field| {
             vec![
                 field.field.clone(),
-                output::or_dash(field.member),
+                output::or_dash(field.member.as_ref()),
                 field.carried.to_string(),
                 field.clients.to_string(),
                 field.example.clone(),
@@ -145,6 +153,10 @@ pub fn print(translation: &Translation) -> Result<(), Failure> {
     }
     output::text_line("")?;
     print_omitted(translation)?;
+    if !translation.unread.is_empty() {
+        let text = format!("not read: {}", translation.unread.join(", "));
+        output::text_line(&output::escape_terminal(&text))?;
+    }
     for note in translation.notes {
         output::text_line(&format!("note: {note}"))?;
     }

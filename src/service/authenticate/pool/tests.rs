@@ -89,6 +89,27 @@ async fn one_client_cannot_fill_the_queue() {
 }
 
 #[tokio::test]
+async fn attempts_over_the_limit_wait_for_all_others() {
+    let pool = Pool::new(1);
+    let dear = DEAR.replace("$13$", "$12$");
+    let running = begin(&pool, "ci", 0, false, &dear).unwrap();
+    let over: Vec<_> = (1..9)
+        .map(|number| begin(&pool, &format!("flooded{number}"), number, true, &dear).unwrap())
+        .collect();
+    assert!(
+        matches!(begin(&pool, "flooded", 9, true, &dear), Err(AskError::Full)),
+        "they have half as many places"
+    );
+    let other = begin(&pool, "other", 10, false, CHEAP).unwrap();
+    assert_eq!((ended(running).await, ended(other).await), (Some(false), Some(true)));
+    // The thread may have begun with the first before it saw the other.
+    let begun = (1..9).filter(|number| pool.known(&[*number; 32]).is_some()).count();
+    assert!(begun <= 1, "{begun}");
+    let first = over.into_iter().next().unwrap();
+    assert_eq!(ended(first).await, Some(false), "it is verified nevertheless");
+}
+
+#[tokio::test]
 async fn the_queue_is_bounded() {
     let pool = Pool::new(1);
     let fill = |number: u8| begin(&pool, &format!("c{number}"), number, false, DEAR).is_ok();

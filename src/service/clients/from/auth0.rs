@@ -1,14 +1,14 @@
 //! Auth0: `GET /api/v2/clients` of the Management API, with `client_grants` (`GET /api/v2/client-grants`) and `resource_servers` (`GET
 //! /api/v2/resource-servers`) as members of the same document or files of the same directory.
 
-use std::collections::HashMap;
-
-use serde_json::{Map, Value};
-
 use super::draft::Draft;
 use super::export::Row;
 use super::translator::{Context, Outcome, Translated, Translator, Verdict, each};
 use super::{secret, shared};
+
+mod apis;
+
+use apis::Tenant;
 
 const ID_FIELDS: &[&str] = &["client_id"];
 
@@ -97,66 +97,9 @@ const NOT_CARRIED: &[(&str, &str)] = &[
     ("resource_server_identifier", NOT_KEPT),
 ];
 
-/// What a client may request of an API.
-struct Grant {
-    audience: String,
-    scope: Vec<String>,
-}
-
-/// The settings of an API.
-struct Api {
-    lifetime: Option<i64>,
-    algorithm: Option<String>,
-    is_rfc_9068: bool,
-}
-
-struct Tenant {
-    /// By client; `None`: the export has no grants.
-    grants: Option<HashMap<String, Vec<Grant>>>,
-    /// By identifier.
-    apis: HashMap<String, Api>,
-}
-
 fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Vec<Outcome> {
     let tenant = Tenant::of(context);
     each(context, rows, ID_FIELDS, |draft, _| client(draft, &tenant))
-}
-
-fn text_of(row: &Map<String, Value>, field: &str) -> Option<String> {
-    row.get(field)?.as_str().map(str::to_owned)
-}
-
-impl Tenant {
-    fn of(context: &Context<'_>) -> Self {
-        let grants = context.export.table(&["client_grants", "clientGrants"]).map(|rows| {
-            let mut grants: HashMap<String, Vec<Grant>> = HashMap::new();
-            for row in rows {
-                let scope = row.get("scope").and_then(Value::as_array).into_iter().flatten();
-                let scope = scope.filter_map(Value::as_str).map(str::to_owned).collect();
-                if let (Some(client), Some(audience)) = (text_of(row, "client_id"), text_of(row, "audience")) {
-                    grants.entry(client).or_default().push(Grant { audience, scope });
-                }
-            }
-            grants
-        });
-        let apis = context
-            .export
-            .table(&["resource_servers", "resourceServers"])
-            .unwrap_or_default();
-        let api = |row: &&Map<String, Value>| {
-            let dialect = text_of(row, "token_dialect").unwrap_or_default();
-            let api = Api {
-                lifetime: row.get("token_lifetime").and_then(Value::as_i64),
-                algorithm: text_of(row, "signing_alg"),
-                is_rfc_9068: dialect.starts_with("rfc9068"),
-            };
-            Some((text_of(row, "identifier")?, api))
-        };
-        Self {
-            grants,
-            apis: apis.iter().filter_map(api).collect(),
-        }
-    }
 }
 
 fn client(draft: &mut Draft, tenant: &Tenant) -> Translated {
@@ -179,52 +122,11 @@ fn client(draft: &mut Draft, tenant: &Tenant) -> Translated {
     }
     match &tenant.grants {
         None => draft.not("client_grants", "not in this export: scopes and audiences are missing"),
-        Some(grants) => apis(
-            draft,
-            tenant,
-            grants.get(draft.client_id()).map_or(&[][..], Vec::as_slice),
-        ),
+        Some(grants) => {
+            let grants = grants.get(draft.client_id()).map_or(&[][..], Vec::as_slice);
+            apis::carry_over(draft, tenant, grants);
+        }
     }
     draft.not_carried(NOT_CARRIED);
     Ok(Verdict::Client)
-}
-
-fn apis(draft: &mut Draft, tenant: &Tenant, grants: &[Grant]) {
-    let audience: Vec<String> = grants.iter().map(|grant| grant.audience.clone()).collect();
-    let scopes = grants.iter().flat_map(|grant| grant.scope.iter().map(String::as_str));
-    shared::scope(draft, "client_grants.scope", scopes);
-    if grants.len() > 1 {
-        draft.not(
-            "client_grants",
-            "scopes per audience: a token for one audience can have scopes of another here",
-        );
-    }
-    shared::audience(draft, "client_grants.audience", audience, None);
-    let Some(api) = grants.first().and_then(|grant| tenant.apis.get(&grant.audience)) else {
-        shared::rs256(
-            draft,
-            "(format of tokens)",
-            "RS256 is what Auth0 uses unless the API says otherwise",
-        );
-        return;
-    };
-    if let Some(seconds) = api.lifetime {
-        shared::lifetime(draft, "resource_servers.token_lifetime", seconds);
-    }
-    draft.put("token_format", "jwt");
-    draft.put("token_typ", if api.is_rfc_9068 { "at+jwt" } else { "JWT" });
-    let algorithm = api.algorithm.as_deref().unwrap_or("RS256");
-    draft.exactly("resource_servers.signing_alg", "signing_alg", algorithm);
-    let of_other = |grant: &Grant| {
-        tenant
-            .apis
-            .get(&grant.audience)
-            .is_some_and(|other| other.lifetime != api.lifetime)
-    };
-    if grants.iter().skip(1).any(of_other) {
-        draft.not(
-            "resource_servers.token_lifetime",
-            "a client has one lifetime here, that of its first API",
-        );
-    }
 }

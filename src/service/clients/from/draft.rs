@@ -50,6 +50,11 @@ impl Draft {
         })
     }
 
+    /// Takes a field whose empty text differs from an absent field.
+    pub(super) fn take_as_it_is(&mut self, field: &str) -> Option<Value> {
+        self.fields.remove(field)
+    }
+
     /// Takes a text.
     pub(super) fn text(&mut self, field: &str) -> Result<Option<String>, RowError> {
         self.take(field).map(|value| values::text(field, value)).transpose()

@@ -164,7 +164,9 @@ fn client(draft: &mut Draft, store: &Store, now: i64) -> Translated {
     if draft.flag("RequireClientSecret")? == Some(false) {
         draft.not("RequireClientSecret", "every client authenticates with its secret here");
     }
-    secrets(draft, &secrets_found, now)?;
+    if let Some(verdict) = secrets(draft, &secrets_found, now)? {
+        return Ok(verdict);
+    }
     if draft.flag("Enabled")? == Some(false) {
         draft.exactly("Enabled", "disabled", true);
     }
@@ -201,9 +203,10 @@ fn client(draft: &mut Draft, store: &Store, now: i64) -> Translated {
 }
 
 /// Shared secrets: base64 of a SHA-256 or SHA-512. The newest is the last that was created.
-fn secrets(draft: &mut Draft, rows: &[Value], now: i64) -> Result<(), String> {
+fn secrets(draft: &mut Draft, rows: &[Value], now: i64) -> Result<Option<Verdict>, String> {
     const FIELD: &str = "ClientSecrets";
     let mut found: Vec<(i64, Option<i64>, Value)> = Vec::new();
+    let mut has_expired = false;
     for row in rows {
         let kind = row["Type"].as_str().unwrap_or("SharedSecret");
         if kind != "SharedSecret" {
@@ -219,6 +222,7 @@ fn secrets(draft: &mut Draft, rows: &[Value], now: i64) -> Result<(), String> {
         let (created, expires_at) = (time("Created")?.unwrap_or(0), time("Expiration")?);
         if expires_at.is_some_and(|at| at <= now) {
             draft.not(FIELD, "an expired secret");
+            has_expired = true;
             continue;
         }
         found.push((created, expires_at, hash(value)?));
@@ -226,7 +230,7 @@ fn secrets(draft: &mut Draft, rows: &[Value], now: i64) -> Result<(), String> {
     // A secret that does not expire stays the client's own.
     found.sort_by_key(|(created, expires_at, _)| (expires_at.is_none(), *created));
     let Some((_, expires_at, newest)) = found.pop() else {
-        return Ok(());
+        return Ok(has_expired.then(|| Verdict::Omitted("its secrets have expired".to_owned())));
     };
     if expires_at.is_some() {
         draft.not(
@@ -249,10 +253,8 @@ fn secrets(draft: &mut Draft, rows: &[Value], now: i64) -> Result<(), String> {
             entry
         })
         .collect();
-    if !previous.is_empty() {
-        draft.exactly(FIELD, "previous_secrets", previous);
-    }
-    Ok(())
+    secret::previous_secrets(draft, FIELD, previous, now);
+    Ok(None)
 }
 
 /// An entry of `previous_secrets`: the server's own hash is the SHA-256 of the secret, too.
@@ -286,9 +288,12 @@ fn audience(draft: &mut Draft, store: &Store, scopes: &[String]) {
 
 /// The claims of the client, which tokens of `client_credentials` have with a prefix.
 fn claims(draft: &mut Draft, rows: &[Value]) -> Result<(), String> {
-    let prefix = draft
-        .text("ClientClaimsPrefix")?
-        .unwrap_or_else(|| "client_".to_owned());
+    // Empty text and null mean no prefix; a client of appsettings.json without the member has the default of the class.
+    let prefix = match draft.take_as_it_is("ClientClaimsPrefix") {
+        None => "client_".to_owned(),
+        Some(Value::Null) => String::new(),
+        Some(value) => values::text("ClientClaimsPrefix", value)?,
+    };
     draft.take("AlwaysSendClientClaims");
     let mut claims = Map::new();
     for row in rows {

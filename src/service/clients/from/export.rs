@@ -1,12 +1,32 @@
 //! What a product exported: a file of JSON, JSON lines or CSV, or a directory of such files, each a table of its name.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 /// The largest file, bytes. A document of JSON cannot be read in pieces, and 40 000 clients have 200 MiB at most.
 const MAX_FILE: u64 = 512 * 1024 * 1024;
+
+/// Members that describe a page of a list. One of several pages is rejected.
+const PAGE_MEMBERS: [&str; 12] = [
+    "next_page_token",
+    "NextToken",
+    "nextToken",
+    "next",
+    "start",
+    "limit",
+    "length",
+    "total",
+    "totalResults",
+    "startIndex",
+    "itemsPerPage",
+    "schemas",
+];
 
 /// A client of the export: where it is, and its fields.
 pub(super) type Row = (String, Map<String, Value>);
@@ -24,6 +44,8 @@ struct Table {
 pub(super) struct Export {
     tables: Vec<Table>,
     is_directory: bool,
+    /// Files of the directory, or members of the document, that a translator read.
+    read: RefCell<BTreeSet<String>>,
 }
 
 impl Export {
@@ -34,6 +56,7 @@ impl Export {
             return Ok(Self {
                 tables: vec![Table::read(path)?],
                 is_directory: false,
+                read: RefCell::default(),
             });
         }
         let mut paths = Vec::new();
@@ -56,6 +79,7 @@ impl Export {
         Ok(Self {
             tables,
             is_directory: true,
+            read: RefCell::default(),
         })
     }
 
@@ -67,6 +91,7 @@ impl Export {
                 .iter()
                 .find(|table| tables.iter().any(|name| table.is(name)));
             let table = named.ok_or_else(|| format!("has no file {}", any_of(tables, ".json or .csv")))?;
+            self.read.borrow_mut().insert(table.name.clone());
             return table
                 .rows(&table.value, "")
                 .map_err(|error| format!("{}: {error}", table.name));
@@ -78,6 +103,7 @@ impl Export {
             return table.rows(&table.value, "");
         };
         if id_fields.iter().any(|field| members.contains_key(*field)) {
+            self.read.borrow_mut().extend(members.keys().cloned());
             return Ok(vec![("client 1".to_owned(), members.clone())]);
         }
         let found = tables.iter().find_map(|name| Some((name, nested(&table.value, name)?)));
@@ -87,19 +113,26 @@ impl Export {
                 any_of(tables, "")
             )
         })?;
+        self.read.borrow_mut().insert((*name).to_owned());
         table.rows(value, name)
     }
 
     /// The rows of another table: a file of the directory, or a member of the document. `None` if the export does not have it.
     pub(super) fn table(&self, names: &[&str]) -> Option<Vec<&Map<String, Value>>> {
         let value = if self.is_directory {
-            let file = self.tables.iter().find(|table| names.iter().any(|name| table.is(name)));
-            let value = &file?.value;
+            let file = self
+                .tables
+                .iter()
+                .find(|table| names.iter().any(|name| table.is(name)))?;
+            self.read.borrow_mut().insert(file.name.clone());
+            let value = &file.value;
             // `{"ResourceServers": […]}`
             names.iter().find_map(|name| nested(value, name)).unwrap_or(value)
         } else {
             let document = &self.tables.first()?.value;
-            names.iter().find_map(|name| nested(document, name))?
+            let (name, value) = names.iter().find_map(|name| Some((name, nested(document, name)?)))?;
+            self.read.borrow_mut().insert((*name).to_owned());
+            value
         };
         let rows = value.as_array()?;
         Some(rows.iter().filter_map(Value::as_object).collect())
@@ -107,7 +140,40 @@ impl Export {
 
     /// A member of the document, or of any document of the directory.
     pub(super) fn member(&self, name: &str) -> Option<&Value> {
+        self.read.borrow_mut().insert(name.to_owned());
         self.tables.iter().find_map(|table| table.value.get(name))
+    }
+
+    /// Whether a file is a table of CSV, as databases write it.
+    pub(super) fn has_lines(&self) -> bool {
+        self.tables.iter().any(|table| !table.lines.is_empty())
+    }
+
+    /// The files of a directory, or the members of a document, that nobody has read.
+    pub(super) fn unread(&self) -> Vec<String> {
+        let read = self.read.borrow();
+        if self.is_directory {
+            let names = self.tables.iter().map(|table| table.name.clone());
+            return names.filter(|name| !read.contains(name)).collect();
+        }
+        let Some(Value::Object(members)) = self.tables.first().map(|table| &table.value) else {
+            return Vec::new();
+        };
+        let mut unread = Vec::new();
+        for (name, value) in members {
+            let below = format!("{name}.");
+            if read.contains(name) || PAGE_MEMBERS.contains(&&**name) {
+                continue;
+            }
+            match value {
+                Value::Object(inner) if read.iter().any(|path| path.starts_with(&below)) => {
+                    let paths = inner.keys().map(|inner| format!("{below}{inner}"));
+                    unread.extend(paths.filter(|path| !read.contains(path)));
+                }
+                _ => unread.push(name.clone()),
+            }
+        }
+        unread
     }
 }
 
@@ -128,22 +194,30 @@ fn any_of(names: &[&str], suffix: &str) -> String {
 impl Table {
     fn read(path: &Path) -> Result<Self, String> {
         let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
-        let length = std::fs::metadata(path).map_err(unreadable)?.len();
-        if length > MAX_FILE {
-            return Err(format!("has {length} bytes; at most {MAX_FILE} can be read"));
+        let mut bytes = Vec::new();
+        // The length of stdin is not known beforehand.
+        let file = File::open(path).map_err(unreadable)?;
+        file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(format!(
+                "has more than {MAX_FILE} bytes, which is the most that can be read"
+            ));
         }
-        let bytes = std::fs::read(path).map_err(unreadable)?;
         let text = str::from_utf8(&bytes)
             .map_err(|_| "is not valid UTF-8; convert it, such as with iconv -f UTF-16 -t UTF-8".to_owned())?;
         let text = text.trim_start_matches('\u{feff}');
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         match text.trim_start().bytes().next() {
             None => Err("is empty".to_owned()),
-            Some(b'{' | b'[') => Ok(Self {
-                name,
-                value: documents(text)?,
-                lines: Vec::new(),
-            }),
+            Some(b'{' | b'[') => {
+                let value = documents(text)?;
+                is_complete(&value)?;
+                Ok(Self {
+                    name,
+                    value,
+                    lines: Vec::new(),
+                })
+            }
             Some(_) => {
                 let (value, lines) = records(text)?;
                 Ok(Self { name, value, lines })
@@ -176,7 +250,37 @@ impl Table {
     }
 }
 
-/// A document of JSON; several, one after the other, are a list.
+/// Rejects one page of several.
+fn is_complete(document: &Value) -> Result<(), String> {
+    for name in ["next_page_token", "NextToken", "nextToken", "next"] {
+        if document[name].as_str().is_some_and(|token| !token.is_empty()) {
+            return Err(format!(
+                "is one page of several, because it has {name}: export all pages"
+            ));
+        }
+    }
+    let list_of = |name: &str| document[name].as_array().map(Vec::len);
+    let has_start = document["start"].is_u64();
+    let lists = || {
+        ["clients", "client_grants", "resource_servers"]
+            .into_iter()
+            .filter_map(list_of)
+    };
+    let counted = [
+        ("totalResults", list_of("resources")),
+        ("total", lists().next().filter(|_| has_start)),
+    ];
+    for (name, length) in counted {
+        if let (Some(total), Some(length)) = (document[name].as_u64(), length)
+            && total > length as u64
+        {
+            return Err(format!("has {length} of {total} entries ({name}): export all pages"));
+        }
+    }
+    Ok(())
+}
+
+/// A document of JSON; several, one after the other, are a list, and several lists one list.
 fn documents(text: &str) -> Result<Value, String> {
     let parsed: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
     let mut documents = parsed.map_err(|error| {
@@ -185,6 +289,13 @@ fn documents(text: &str) -> Result<Value, String> {
     })?;
     Ok(match documents.len() {
         1 => documents.remove(0),
+        _ if documents.iter().all(Value::is_array) => {
+            let pages = documents.into_iter().filter_map(|page| match page {
+                Value::Array(items) => Some(items),
+                _ => None,
+            });
+            Value::Array(pages.flatten().collect())
+        }
         _ => Value::Array(documents),
     })
 }

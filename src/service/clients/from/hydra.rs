@@ -12,7 +12,10 @@ const ID_FIELDS: &[&str] = &["client_id", "id"];
 pub(super) const TRANSLATOR: Translator = Translator {
     tables: &["clients", "items", "hydra_client"],
     id_fields: ID_FIELDS,
-    translate: |context, rows| each(context, rows, ID_FIELDS, client),
+    translate: |context, rows| {
+        let is_table = context.export.has_lines();
+        each(context, rows, ID_FIELDS, |draft, now| client(draft, is_table, now))
+    },
     notes: &[
         "strategies.access_token, ttl.access_token and oauth2.* are settings of the server: compare the configuration files",
         "a request without scope gets no scope from Hydra, and all scopes of the client here",
@@ -85,7 +88,7 @@ const NOT_CARRIED: &[(&str, &str)] = &[
     ("device_authorization_grant_refresh_token_lifespan", FOR_USERS),
 ];
 
-fn client(draft: &mut Draft, _now: i64) -> Translated {
+fn client(draft: &mut Draft, is_table: bool, now: i64) -> Translated {
     let grants = draft.list("grant_types")?;
     if let Some(verdict) = shared::grants(draft, "grant_types", &grants) {
         return Ok(verdict);
@@ -101,18 +104,22 @@ fn client(draft: &mut Draft, _now: i64) -> Translated {
     shared::scope(draft, "scope", scope.split_whitespace());
     let audience = draft.list("audience")?;
     shared::audience(draft, "audience", audience, None);
-    secrets(draft)?;
+    secrets(draft, is_table, now)?;
     lifetime(draft)?;
-    if let Some(strategy) = draft.text("access_token_strategy")? {
-        match &*strategy {
-            "jwt" => shared::rs256(
+    let strategy = draft.text("access_token_strategy")?;
+    match strategy.as_deref() {
+            None => draft.not(
+                "access_token_strategy",
+                "not in the export: this server's default is used; Hydra's is strategies.access_token, opaque unless configured: use \
+                 --set-default token_format=opaque or token_format=jwt",
+            ),
+            Some("jwt") => shared::rs256(
                 draft,
                 "access_token_strategy",
                 "Hydra signs with RS256 unless another key set was made",
             ),
-            "opaque" => draft.exactly("access_token_strategy", "token_format", "opaque"),
-            other => draft.not("access_token_strategy", &format!("{other:?} is not jwt or opaque")),
-        }
+            Some("opaque") => draft.exactly("access_token_strategy", "token_format", "opaque"),
+            Some(other) => draft.not("access_token_strategy", &format!("{other:?} is not jwt or opaque")),
     }
     if let Some(at) = draft.take("created_at") {
         draft.exactly("created_at", "created_at", values::time("created_at", &at)?);
@@ -132,28 +139,36 @@ fn client(draft: &mut Draft, _now: i64) -> Translated {
 }
 
 /// The hash of the column `client_secret`, and those of secrets that were rotated and still work.
-fn secrets(draft: &mut Draft) -> Result<(), String> {
+fn secrets(draft: &mut Draft, is_table: bool, now: i64) -> Result<(), String> {
     if let Some(text) = draft.text("client_secret")? {
         match secret::crypt_scheme(&text) {
             Some(scheme) => secret::hashed(draft, "client_secret", text, Some(scheme)),
+            None if is_table => {
+                return Err(
+                    "client_secret is a hash of an unknown scheme; known are bcrypt ($2a$, $2b$, $2y$) and $pbkdf2-sha256$, $pbkdf2-sha512$, \
+                     $argon2id$, $scrypt$"
+                        .to_owned(),
+                );
+            }
             None => secret::plain(draft, "client_secret", text),
         }
     }
     let rotated = draft.list("rotated_secrets")?;
-    if !rotated.is_empty() {
-        let listed = rotated
-            .iter()
-            .map(|text| secret::previous(text, secret::crypt_scheme(text), None));
-        let listed: Vec<Value> = listed.collect();
-        draft.exactly("rotated_secrets", "previous_secrets", listed);
-    }
+    let listed = rotated
+        .iter()
+        .map(|text| secret::previous(text, secret::crypt_scheme(text), None));
+    let listed: Vec<Value> = listed.collect();
+    secret::previous_secrets(draft, "rotated_secrets", listed, now);
     Ok(())
 }
 
 fn lifetime(draft: &mut Draft) -> Result<(), String> {
     const FIELD: &str = "client_credentials_grant_access_token_lifespan";
     const NANOSECONDS: i64 = 1_000_000_000;
-    let Some(text) = draft.text(FIELD)? else { return Ok(()) };
+    let Some(text) = draft.text(FIELD)? else {
+        shared::no_lifetime(draft, FIELD, "Hydra's is ttl.access_token, 1 h unless configured");
+        return Ok(());
+    };
     // The API writes 1h0m0s, the table nanoseconds.
     let seconds = match text.parse::<i64>() {
         Ok(nanoseconds) => (nanoseconds % NANOSECONDS == 0).then_some(nanoseconds / NANOSECONDS),

@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 use super::draft::Draft;
 use super::export::Row;
 use super::translator::{Context, Outcome, Translated, Translator, Verdict, each};
-use super::{secret, shared, values};
-use crate::tokens::claims::RESERVED_CLAIMS;
+use super::{secret, shared};
+
+mod mappers;
 
 const ID_FIELDS: &[&str] = &["clientId"];
 
@@ -20,6 +21,7 @@ pub(super) const TRANSLATOR: Translator = Translator {
     notes: &[
         "sub is the id of a service account's user in Keycloak, and the client_id here",
         "roles of service accounts (realm_access, resource_access) are not in the clients of an export: give scopes instead",
+        "optional client scopes are granted to requests without scope: remove those that a client must ask for",
         "iss changes unless the new issuer has the URL of the realm",
     ],
 };
@@ -91,10 +93,6 @@ const NOT_CARRIED: &[(&str, &str)] = &[
     ("attributes.login_theme", FOR_USERS),
     ("attributes.realm_client", NOT_KEPT),
     ("attributes.client.secret.creation.time", NOT_KEPT),
-    (
-        "attributes.client.secret.expiration.time",
-        "secrets do not expire here: rotate it with client rotate-secret",
-    ),
     ("attributes.client.secret.rotated.creation.time", NOT_KEPT),
     ("attributes.pkce.code.challenge.method", FOR_USERS),
     ("attributes.jwks.url", "clients authenticate with secrets here"),
@@ -116,7 +114,7 @@ struct ClientScope {
 
 fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Vec<Outcome> {
     let realm = Realm::of(context);
-    each(context, rows, ID_FIELDS, |draft, _| client(draft, &realm))
+    each(context, rows, ID_FIELDS, |draft, now| client(draft, &realm, now))
 }
 
 impl Realm {
@@ -145,7 +143,7 @@ impl Realm {
     }
 }
 
-fn client(draft: &mut Draft, realm: &Realm) -> Translated {
+fn client(draft: &mut Draft, realm: &Realm, now: i64) -> Translated {
     let protocol = draft.text("protocol")?;
     if let Some(protocol) = protocol.filter(|protocol| protocol != "openid-connect") {
         return Ok(Verdict::Omitted(format!("its protocol is {protocol}")));
@@ -171,7 +169,9 @@ fn client(draft: &mut Draft, realm: &Realm) -> Translated {
         )));
     }
     draft.flatten("attributes")?;
-    secrets(draft)?;
+    if let Some(verdict) = secrets(draft, now)? {
+        return Ok(verdict);
+    }
     if let Some(name) = draft.text("name")? {
         draft.exactly("name", "client_name", name);
     }
@@ -182,7 +182,7 @@ fn client(draft: &mut Draft, realm: &Realm) -> Translated {
     let default_scopes = draft.list("defaultClientScopes")?;
     let optional_scopes = draft.list("optionalClientScopes")?;
     scopes(draft, realm, &default_scopes, &optional_scopes);
-    mappers(draft, realm, &default_scopes)?;
+    mappers::carry_over(draft, realm, &default_scopes, &optional_scopes)?;
     draft.not_carried(NOT_CARRIED);
     draft.not_carried_below("attributes.saml", "the client does not use SAML");
     // How the admin API sees the caller, the row's id, and a period that -1 switches off.
@@ -210,7 +210,8 @@ fn grants(draft: &mut Draft) -> Result<Vec<String>, String> {
     Ok(grants)
 }
 
-fn secrets(draft: &mut Draft) -> Result<(), String> {
+fn secrets(draft: &mut Draft, now: i64) -> Result<Option<Verdict>, String> {
+    const EXPIRES_AT: &str = "attributes.client.secret.expiration.time";
     const ROTATED: &str = "attributes.client.secret.rotated";
     const ROTATED_UNTIL: &str = "attributes.client.secret.rotated.expiration.time";
     let (newest, rotated, until) = (
@@ -227,14 +228,25 @@ fn secrets(draft: &mut Draft) -> Result<(), String> {
     if newest.as_ref().is_some_and(|secret| secret.starts_with("${vault.")) {
         return Err("its secret is in a vault; write it into the export".to_owned());
     }
+    if let Some(at) = draft.integer(EXPIRES_AT)?.filter(|at| *at > 0) {
+        if at <= now {
+            return Ok(Some(Verdict::Omitted("its secret has expired".to_owned())));
+        }
+        draft.not(
+            EXPIRES_AT,
+            "secrets do not expire here: rotate it with client rotate-secret",
+        );
+    }
     if let Some(newest) = newest {
         secret::plain(draft, "secret", newest);
     }
-    if let Some(rotated) = rotated {
+    if until.is_some_and(|until| until <= now) && rotated.is_some() {
+        draft.not(ROTATED, "an expired secret");
+    } else if let Some(rotated) = rotated {
         let list = vec![secret::previous(&rotated, Some("plain"), until)];
-        draft.exactly(ROTATED, "previous_secrets", list);
+        secret::previous_secrets(draft, ROTATED, list, now);
     }
-    Ok(())
+    Ok(None)
 }
 
 fn tokens(draft: &mut Draft, realm: &Realm) -> Result<(), String> {
@@ -251,7 +263,11 @@ fn tokens(draft: &mut Draft, realm: &Realm) -> Result<(), String> {
     match (draft.integer(LIFETIME)?.filter(|seconds| *seconds > 0), realm.lifetime) {
         (Some(seconds), _) => shared::lifetime(draft, LIFETIME, seconds),
         (None, Some(seconds)) => shared::lifetime(draft, "accessTokenLifespan (realm)", seconds),
-        (None, None) => {}
+        (None, None) => shared::no_lifetime(
+            draft,
+            "accessTokenLifespan (realm)",
+            "that of a realm is 5 min unless configured",
+        ),
     }
     match draft.text(ALGORITHM)? {
         Some(own) => draft.exactly(ALGORITHM, "signing_alg", own),
@@ -268,7 +284,9 @@ fn scopes(draft: &mut Draft, realm: &Realm, default: &[String], optional: &[Stri
     let is_in_tokens = |name: &&String| realm.scopes.get(*name).is_none_or(|scope| scope.is_in_tokens);
     let carried = default.iter().chain(optional).filter(is_in_tokens).map(String::as_str);
     let field = "defaultClientScopes, optionalClientScopes";
-    shared::scope(draft, field, carried);
+    let reason = "Keycloak adds default scopes to every token and optional ones on request; here a request without scope gets all of them, \
+                  and a request with a scope only what it names";
+    shared::scope_because(draft, field, carried, reason);
     if !default.iter().chain(optional).all(|name| is_in_tokens(&name)) {
         draft.not(field, "scopes with include.in.token.scope=false are in no token");
     }
@@ -278,68 +296,4 @@ fn scopes(draft: &mut Draft, realm: &Realm, default: &[String], optional: &[Stri
             "not in this export: remove scopes that tokens do not name, and check mappers of scopes",
         );
     }
-}
-
-/// Audiences and claims that mappers of the client and of its default scopes add to every token.
-fn mappers(draft: &mut Draft, realm: &Realm, default: &[String]) -> Result<(), String> {
-    let own = match draft.take("protocolMappers") {
-        Some(Value::Array(mappers)) => mappers,
-        Some(_) => return Err("protocolMappers must be a list".to_owned()),
-        None => Vec::new(),
-    };
-    let of_scopes = default.iter().filter_map(|name| realm.scopes.get(name));
-    let of_scopes = of_scopes.flat_map(|scope| scope.mappers.iter().map(|mapper| (mapper, true)));
-    let (mut audience, mut claims) = (Vec::new(), Map::new());
-    for (mapper, is_of_scope) in own.iter().map(|mapper| (mapper, false)).chain(of_scopes) {
-        let name = mapper["name"].as_str().unwrap_or("?");
-        let config = |key: &str| mapper["config"][key].as_str().unwrap_or_default();
-        if config("access.token.claim") == "false" {
-            continue;
-        }
-        let field = format!("protocolMappers {name}");
-        match mapper["protocolMapper"].as_str().unwrap_or_default() {
-            "oidc-audience-mapper" => {
-                let named = ["included.client.audience", "included.custom.audience"].map(config);
-                audience.extend(named.into_iter().filter(|name| !name.is_empty()).map(str::to_owned));
-            }
-            "oidc-hardcoded-claim-mapper" => {
-                match hardcoded(config("claim.name"), config("claim.value"), config("jsonType.label")) {
-                    Ok((claim, value)) => drop(claims.insert(claim, value)),
-                    Err(reason) => draft.not(&field, reason),
-                }
-            }
-            // Of users, in every realm.
-            _ if is_of_scope => {}
-            other => draft.not(&field, &format!("{other} has no counterpart")),
-        }
-    }
-    audience.dedup();
-    let reason = "a token has one audience here, the requested one or else the first; Keycloak names all of them";
-    shared::audience(draft, "protocolMappers oidc-audience-mapper", audience, Some(reason));
-    if !claims.is_empty() {
-        draft.exactly(
-            "protocolMappers oidc-hardcoded-claim-mapper",
-            "claims",
-            Value::Object(claims),
-        );
-    }
-    Ok(())
-}
-
-fn hardcoded(name: &str, value: &str, kind: &str) -> Result<(String, Value), &'static str> {
-    if RESERVED_CLAIMS.contains(&name) {
-        return Err("the server sets this claim");
-    }
-    // A dot nests; a dot with a backslash before it does not.
-    if name.replace("\\.", "").contains('.') {
-        return Err("a claim within a claim has no counterpart");
-    }
-    let typed = match kind {
-        "int" | "long" => values::integer("claim.value", &value.into()).map(Value::from),
-        "boolean" => values::flag("claim.value", &value.into()).map(Value::from),
-        "JSON" => serde_json::from_str(value).map_err(|error| error.to_string()),
-        _ => Ok(value.into()),
-    };
-    let value = typed.map_err(|_| "its value is not of its type")?;
-    Ok((name.replace("\\.", "."), value))
 }

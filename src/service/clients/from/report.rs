@@ -18,6 +18,8 @@ pub enum Carried {
     Approximately,
     /// The setting has no counterpart.
     Not,
+    /// Not from the export: the command line set it.
+    Set,
 }
 
 /// A field of the export and what became of it.
@@ -27,7 +29,7 @@ pub struct ReportedField {
     pub field: String,
     /// The member of the client that it became.
     #[serde(rename = "to", skip_serializing_if = "Option::is_none")]
-    pub member: Option<&'static str>,
+    pub member: Option<String>,
     /// How it was carried over.
     pub carried: Carried,
     /// Why, unless exactly.
@@ -39,7 +41,7 @@ pub struct ReportedField {
     pub example: String,
 }
 
-type Key = (String, Option<&'static str>, Carried, Option<String>);
+type Key = (String, Option<String>, Carried, Option<String>);
 
 /// The fields of all clients.
 #[derive(Debug, Default)]
@@ -60,11 +62,16 @@ impl FieldReport {
         &mut self,
         client_id: &str,
         field: &str,
-        member: Option<&'static str>,
+        member: Option<&str>,
         carried: Carried,
         reason: Option<&str>,
     ) {
-        let key = (field.to_owned(), member, carried, reason.map(str::to_owned));
+        let key = (
+            field.to_owned(),
+            member.map(str::to_owned),
+            carried,
+            reason.map(str::to_owned),
+        );
         if let Some(index) = self.index.get(&key) {
             self.fields[*index].clients += 1;
             return;
@@ -75,7 +82,7 @@ impl FieldReport {
         }
         self.fields.push(ReportedField {
             field: key.0.clone(),
-            member,
+            member: key.1.clone(),
             carried,
             reason: key.3.clone(),
             clients: 1,

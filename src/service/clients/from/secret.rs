@@ -3,9 +3,12 @@
 
 use serde_json::{Value, json};
 
+use time::OffsetDateTime;
+
 use super::draft::Draft;
 use crate::service::clients::checks;
 use crate::service::clients::import::RowError;
+use crate::service::clients::secrets::DEFAULT_OVERLAP;
 
 /// A secret in clear. One that is too short for the fast hash of new secrets is imported with the scheme `plain`.
 pub(super) fn plain(draft: &mut Draft, field: &str, secret: String) {
@@ -36,6 +39,21 @@ pub(super) fn previous(text: &str, scheme: Option<&str>, expires_at: Option<i64>
         entry["expires_at"] = at.into();
     }
     entry
+}
+
+/// Previous secrets, newest first. Without an end in the export they get one by the import.
+pub(super) fn previous_secrets(draft: &mut Draft, field: &str, list: Vec<Value>, now: i64) {
+    if list.is_empty() {
+        return;
+    }
+    if list.iter().all(|entry| entry["expires_at"].is_i64()) {
+        draft.exactly(field, "previous_secrets", list);
+        return;
+    }
+    let end = OffsetDateTime::from_unix_timestamp(now + DEFAULT_OVERLAP).map(OffsetDateTime::date);
+    let end = end.map_or_else(|_| String::new(), |date| format!(", on {date}"));
+    let reason = format!("the export has no end for it: it expires 30 days after the import{end}");
+    draft.approximately(field, "previous_secrets", list, &reason);
 }
 
 /// The scheme that the text of a modular-crypt hash names.

@@ -45,6 +45,16 @@ pub(super) fn auth_method(draft: &mut Draft, field: &str, method: Option<&str>) 
 
 /// Carries over scopes of requests that name them.
 pub(super) fn scope<'t>(draft: &mut Draft, field: &str, scopes: impl IntoIterator<Item = &'t str>) {
+    scope_because(draft, field, scopes, ALL_SCOPES);
+}
+
+/// The same. `reason`: how a request without scope differs.
+pub(super) fn scope_because<'t>(
+    draft: &mut Draft,
+    field: &str,
+    scopes: impl IntoIterator<Item = &'t str>,
+    reason: &str,
+) {
     let mut distinct: Vec<&str> = Vec::new();
     for scope in scopes {
         if !distinct.contains(&scope) {
@@ -59,7 +69,7 @@ pub(super) fn scope<'t>(draft: &mut Draft, field: &str, scopes: impl IntoIterato
         draft.approximately(field, "scope", distinct.join(" "), reason);
         return;
     }
-    draft.approximately(field, "scope", distinct.join(" "), ALL_SCOPES);
+    draft.approximately(field, "scope", distinct.join(" "), reason);
 }
 
 /// Carries over audiences. `reason`: how the result differs, if not as usual.
@@ -76,6 +86,14 @@ pub(super) fn lifetime(draft: &mut Draft, field: &str, seconds: i64) {
     } else {
         draft.exactly(field, "access_token_lifetime", seconds);
     }
+}
+
+/// Reports that the export does not say how long tokens are valid.
+pub(super) fn no_lifetime(draft: &mut Draft, field: &str, default: &str) {
+    let reason = format!(
+        "not in the export: this server's default is used; {default}: use --set-default access_token_lifetime=SECONDS"
+    );
+    draft.not(field, &reason);
 }
 
 /// JWTs with the algorithm and the type that the product uses unless it is configured otherwise.

@@ -116,6 +116,8 @@ fn tokens(draft: &mut Draft) -> Result<(), String> {
     let field = format!("{TOKEN}access-token-time-to-live");
     if let Some(value) = draft.take(&field) {
         shared::lifetime(draft, &field, seconds(&field, &value)?);
+    } else {
+        shared::no_lifetime(draft, &field, "that of Spring Authorization Server is 5 min");
     }
     let field = format!("{TOKEN}access-token-format");
     let format = draft.take(&field);

@@ -51,14 +51,14 @@ const NOT_CARRIED: &[(&str, &str)] = &[
 /// Additional information that is written into the same object as fields of other clients.
 const ADDITIONAL: &str = "additional_information";
 
-fn client(draft: &mut Draft, _now: i64) -> Translated {
+fn client(draft: &mut Draft, now: i64) -> Translated {
     let grants = draft.list("authorized_grant_types")?;
     if let Some(verdict) = shared::grants(draft, "authorized_grant_types", &grants) {
         return Ok(verdict);
     }
     draft.flatten(ADDITIONAL)?;
     if let Some(text) = draft.text("client_secret")? {
-        secrets(draft, &text)?;
+        secrets(draft, &text, now)?;
     }
     for field in ["name", "additional_information.name"] {
         if let Some(name) = draft.text(field)? {
@@ -94,6 +94,9 @@ fn client(draft: &mut Draft, _now: i64) -> Translated {
     shared::audience(draft, "authorities (aud)", audience, Some(reason));
     if let Some(seconds) = draft.integer("access_token_validity")? {
         shared::lifetime(draft, "access_token_validity", seconds);
+    } else {
+        let default = "UAA's is jwt.token.policy.accessTokenValiditySeconds, 12 h unless configured";
+        shared::no_lifetime(draft, "access_token_validity", default);
     }
     shared::rs256(
         draft,
@@ -116,7 +119,7 @@ fn client(draft: &mut Draft, _now: i64) -> Translated {
 }
 
 /// One hash, or two separated by a space, the newest last.
-fn secrets(draft: &mut Draft, text: &str) -> Result<(), String> {
+fn secrets(draft: &mut Draft, text: &str, now: i64) -> Result<(), String> {
     const FIELD: &str = "client_secret";
     let mut hashes: Vec<&str> = text.split(' ').filter(|hash| !hash.is_empty()).collect();
     let Some(newest) = hashes.pop() else { return Ok(()) };
@@ -129,8 +132,6 @@ fn secrets(draft: &mut Draft, text: &str) -> Result<(), String> {
         };
         previous.push(secret::previous(hash, scheme, None));
     }
-    if !previous.is_empty() {
-        draft.exactly("client_secret (first of two)", "previous_secrets", previous);
-    }
+    secret::previous_secrets(draft, "client_secret (first of two)", previous, now);
     Ok(())
 }

@@ -1,37 +1,51 @@
 //! Introspection of each issuer's own tokens, and of the other's.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
+use super::tokens::{self, Naming};
 use crate::service::migration::http::Response;
+use crate::service::migration::issuer::Issuer;
 use crate::service::migration::probe::{Answer, Observed};
 use crate::service::migration::report::Difference;
 
-pub(super) fn compare(observed: &Observed) -> Vec<Difference> {
+const NAMING: Naming = Naming {
+    prefix: "introspection",
+    lifetime: "introspection.lifetime",
+    noticed: |code, old, new| Difference::client(code, old, new),
+};
+
+pub(super) fn compare(observed: &Observed, old: &Issuer, new: &Issuer) -> Vec<Difference> {
     let mut found = Vec::new();
-    let own = observed.introspection.as_ref();
-    let old_own = own.and_then(|pair| state(&pair.old));
-    if let Some(pair) = own {
-        let (before, after) = (described(&pair.old), described(&pair.new));
+    let (old_own, new_own) = (observed.old_own.as_ref(), observed.new_own.as_ref());
+    let old_state = old_own.and_then(state);
+    if let (Some(of_old), Some(of_new)) = (old_own, new_own) {
+        let (before, after) = (described(of_old), described(of_new));
         if before != after {
             // Where the old issuer lets the client introspect nothing, it cannot miss anything.
-            found.push(if old_own == Some(true) {
+            found.push(if old_state == Some(true) {
                 Difference::client("introspection.own_token", before, after)
             } else {
                 Difference::nobody("introspection.own_token", before, after)
             });
-        } else if let (Some(old), Some(new)) = (body(&pair.old), body(&pair.new)) {
-            for member in old.keys().filter(|member| !new.contains_key(*member)) {
-                let code = format!("introspection.{member}.missing");
-                found.push(Difference::client(code, "present", "absent"));
-            }
+        } else if let (Some(before), Some(after)) = (body(of_old), body(of_new)) {
+            let again = observed.old_own_again.as_ref().and_then(body);
+            let volatile = again.map_or_else(BTreeSet::new, |again| tokens::varying(before, again));
+            found.extend(tokens::claims(&NAMING, (before, old), (after, new), &volatile));
         }
     }
     if let Some(answer) = &observed.old_at_new
         && state(answer) != Some(true)
-        && old_own == Some(true)
     {
+        const CODE: &str = "introspection.old_token_at_new";
         let after = described(answer);
-        found.push(Difference::client("introspection.old_token_at_new", "active", after));
+        if old_state == Some(true) {
+            found.push(Difference::client(CODE, "active", after));
+        } else if old_own.is_none() && new_own.and_then(state) == Some(true) {
+            let before = "not asked: no introspection endpoint of the old issuer is known";
+            found.push(Difference::client(CODE, before, after));
+        }
     }
     if let Some(answer) = &observed.new_at_old
         && state(answer) != Some(true)

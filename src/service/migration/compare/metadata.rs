@@ -4,6 +4,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::service::migration::issuer::Issuer;
+use crate::service::migration::keys::{self, Keys};
 use crate::service::migration::report::{Difference, shown};
 
 /// Endpoints that clients and verifiers of access tokens use.
@@ -21,6 +22,12 @@ const LISTS: [&str; 2] = [
 ];
 
 pub(super) fn compare(old: &Issuer, new: &Issuer) -> Vec<Difference> {
+    let mut found = published(old, new);
+    found.extend(keys(old, new));
+    found
+}
+
+fn published(old: &Issuer, new: &Issuer) -> Vec<Difference> {
     let mut found = Vec::new();
     if old.metadata.is_empty() || new.metadata.is_empty() {
         let has = |issuer: &Issuer| {
@@ -75,7 +82,6 @@ pub(super) fn compare(old: &Issuer, new: &Issuer) -> Vec<Difference> {
             ));
         }
     }
-    found.extend(keys(old, new));
     found
 }
 
@@ -92,16 +98,46 @@ fn strings<'a>(issuer: &'a Issuer, name: &str) -> Vec<&'a str> {
 
 /// Keys of the old issuer that a verifier will not find at the new one, whose tokens it then rejects.
 fn keys(old: &Issuer, new: &Issuer) -> Vec<Difference> {
-    let none = std::collections::BTreeSet::new();
-    let (Some(before), after) = (&old.kids, new.kids.as_ref().unwrap_or(&none)) else {
+    if [&old.keys, &new.keys]
+        .iter()
+        .any(|keys| matches!(keys, Keys::Unreadable(_)))
+    {
+        let described = |keys: &Keys| match keys {
+            Keys::Unreadable(reason) => reason.clone(),
+            Keys::Absent => "no URL of a JWK set is known".to_owned(),
+            Keys::Published(keys) => format!("{} keys", keys.len()),
+        };
+        return vec![Difference::verifier(
+            "not_compared.jwks",
+            described(&old.keys),
+            described(&new.keys),
+        )];
+    }
+    let Some(before) = old.keys.published() else {
         return Vec::new();
     };
-    let missing = before.difference(after);
-    missing
-        .map(|kid| {
-            // A code per key: one that signs other tokens can be accepted by itself.
-            let code = format!("jwks.missing_kid.{kid}");
-            Difference::verifier(code, "published", "absent: import the key, or its public half")
-        })
-        .collect()
+    let after = new.keys.published().unwrap_or_default();
+    before.iter().filter_map(|key| missing(key, after)).collect()
+}
+
+/// A code per key: one that signs other tokens can be accepted by itself.
+fn missing(key: &Value, after: &[Value]) -> Option<Difference> {
+    let absent = "absent: import the key, or its public half";
+    let Some(kid) = key["kid"].as_str() else {
+        let is_there = after.iter().any(|other| keys::are_same(key, other));
+        return (!is_there).then(|| Difference::verifier("jwks.missing_key", keys::described(key), absent));
+    };
+    let of_kid: Vec<&Value> = after.iter().filter(|other| other["kid"] == kid).collect();
+    let Some(first) = of_kid.first() else {
+        return Some(Difference::verifier(
+            format!("jwks.missing_kid.{kid}"),
+            "published",
+            absent,
+        ));
+    };
+    let is_there = of_kid.iter().any(|other| keys::are_same(key, other));
+    (!is_there).then(|| {
+        let code = format!("jwks.changed_key.{kid}");
+        Difference::verifier(code, keys::described(key), keys::described(first))
+    })
 }

@@ -137,6 +137,25 @@ fn scopes(code: &str, old: Option<&str>, new: Option<&str>) -> Option<Difference
     (old != new).then(|| Difference::nobody(format!("{code}.order"), old, new))
 }
 
+/// A request without a scope: some servers then grant none, others all scopes of the client.
+pub(super) fn without_scope(pair: &Pair) -> Option<Difference> {
+    let (before, after) = (outcome(&pair.old), outcome(&pair.new));
+    if !is_answered(&pair.old) || !is_answered(&pair.new) {
+        return Some(Difference::client("not_compared.without_scope", before, after));
+    }
+    if before != after {
+        return Some(Difference::client("without_scope.status", before, after));
+    }
+    let scope = |answer: &Answer| answer.as_ref().ok()?.text("scope").map(str::to_owned);
+    let (before, after) = (scope(&pair.old), scope(&pair.new));
+    let set = |scope: &Option<String>| {
+        let words = scope.as_deref().unwrap_or_default().split_whitespace();
+        words.map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let shown = |scope: &Option<String>| scope.clone().unwrap_or_else(|| "none".to_owned());
+    (set(&before) != set(&after)).then(|| Difference::client("without_scope.scope", shown(&before), shown(&after)))
+}
+
 /// Two answers to a request that must fail.
 pub(super) fn errors(name: &str, pair: &Pair) -> Vec<Difference> {
     let code = |what: &str| format!("error.{name}.{what}");

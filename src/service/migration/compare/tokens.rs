@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use crate::service::migration::issuer::Issuer;
+use crate::service::migration::keys::{Checked, Keys};
 use crate::service::migration::report::{Difference, shown};
 use crate::service::migration::token::Token;
 
@@ -14,14 +15,28 @@ const PER_TOKEN: [&str; 4] = ["iat", "exp", "nbf", "jti"];
 /// Seconds by which lifetimes may differ.
 const LIFETIME_TOLERANCE: i64 = 1;
 
-/// Compares the tokens of both issuers. `again`: another token of each, which shows what differs from token to token.
-pub(super) fn compare(
-    old: (&Token, &Issuer),
-    new: (&Token, &Issuer),
-    again: (Option<Token>, Option<Token>),
-) -> Vec<Difference> {
-    if old.0.format() != new.0.format() {
-        return vec![Difference::verifier("token.format", old.0.format(), new.0.format())];
+/// How the differences of claims are named, and who notices them.
+pub(super) struct Naming {
+    pub(super) prefix: &'static str,
+    pub(super) lifetime: &'static str,
+    pub(super) noticed: fn(String, String, String) -> Difference,
+}
+
+const OF_TOKENS: Naming = Naming {
+    prefix: "token.claim",
+    lifetime: "token.lifetime",
+    noticed: |code, old, new| Difference::verifier(code, old, new),
+};
+
+/// Compares the tokens of both issuers. `again`: another token of the old one, which shows what differs from token to token.
+pub(super) fn compare(old: (&str, &Issuer), new: (&str, &Issuer), again: Option<&Token>) -> Vec<Difference> {
+    let (old_token, new_token) = (Token::decode(old.0), Token::decode(new.0));
+    if old_token.format() != new_token.format() {
+        return vec![Difference::verifier(
+            "token.format",
+            old_token.format(),
+            new_token.format(),
+        )];
     }
     let (
         Token::Jwt {
@@ -32,29 +47,30 @@ pub(super) fn compare(
             header: new_header,
             claims: new_claims,
         },
-    ) = (old.0, new.0)
+    ) = (&old_token, &new_token)
     else {
         return Vec::new();
     };
-    let mut found = headers((old_header, old.1), (new_header, new.1));
-    let volatile = varying(old_claims, again.0);
-    found.extend(claims((old_claims, old.1), (new_claims, new.1), &volatile));
+    let mut found = headers(old_header, new_header);
+    found.extend(signatures((old.0, &old_token, old.1), (new.0, &new_token, new.1)));
+    let volatile = match again {
+        Some(Token::Jwt { claims, .. }) => varying(old_claims, claims),
+        _ => BTreeSet::new(),
+    };
+    found.extend(claims(&OF_TOKENS, (old_claims, old.1), (new_claims, new.1), &volatile));
     found
 }
 
 /// Claims that differ between two tokens of an issuer.
-fn varying(first: &Map<String, Value>, second: Option<Token>) -> BTreeSet<String> {
-    let Some(Token::Jwt { claims, .. }) = second else {
-        return BTreeSet::new();
-    };
-    let varies = |name: &&String| claims.get(*name) != first.get(*name);
+pub(super) fn varying(first: &Map<String, Value>, second: &Map<String, Value>) -> BTreeSet<String> {
+    let varies = |name: &&String| second.get(*name) != first.get(*name);
     first.keys().filter(varies).cloned().collect()
 }
 
-fn headers(old: (&Map<String, Value>, &Issuer), new: (&Map<String, Value>, &Issuer)) -> Vec<Difference> {
+fn headers(old: &Map<String, Value>, new: &Map<String, Value>) -> Vec<Difference> {
     let mut found = Vec::new();
-    for (name, value) in old.0 {
-        match new.0.get(name) {
+    for (name, value) in old {
+        match new.get(name) {
             None => found.push(Difference::verifier(
                 format!("token.header.{name}.missing"),
                 value,
@@ -67,7 +83,7 @@ fn headers(old: (&Map<String, Value>, &Issuer), new: (&Map<String, Value>, &Issu
             Some(other) => found.push(Difference::verifier(format!("token.header.{name}"), value, other)),
         }
     }
-    for (name, value) in new.0.iter().filter(|(name, _)| !old.0.contains_key(*name)) {
+    for (name, value) in new.iter().filter(|(name, _)| !old.contains_key(*name)) {
         let code = format!("token.header.{name}.added");
         // RFC 7515 section 4.1.11: a verifier must reject what it does not understand of it.
         found.push(if name == "crit" {
@@ -76,18 +92,30 @@ fn headers(old: (&Map<String, Value>, &Issuer), new: (&Map<String, Value>, &Issu
             Difference::nobody(code, "absent", value)
         });
     }
-    let is_published = |(header, issuer): (&Map<String, Value>, &Issuer)| {
-        let kid = header.get("kid").and_then(Value::as_str)?;
-        Some(issuer.kids.as_ref()?.contains(kid))
-    };
-    match (is_published(old), is_published(new)) {
-        (before, Some(false)) if before != Some(false) => {
-            let kid = shown(new.0.get("kid"));
-            found.push(Difference::verifier("token.kid_not_in_jwks", "in the JWK set", kid));
-        }
-        _ => {}
-    }
     found
+}
+
+/// Each token must verify with the keys of its issuer.
+fn signatures(old: (&str, &Token, &Issuer), new: (&str, &Token, &Issuer)) -> Option<Difference> {
+    let check = |(text, token, issuer): (&str, &Token, &Issuer)| issuer.keys.check(text, token);
+    let (before, after) = (check(old), check(new));
+    let described = (before.described(), after.described());
+    match (before, after) {
+        (_, Checked::Invalid) => Some(Difference::verifier("token.signature", described.0, described.1)),
+        // Verifiers of the old issuer have the key from elsewhere.
+        (Checked::UnknownKey, Checked::UnknownKey) => None,
+        (_, Checked::UnknownKey) => Some(Difference::verifier("token.kid_not_in_jwks", described.0, described.1)),
+        (Checked::Invalid | Checked::UnknownKey, _) => {
+            Some(Difference::nobody("token.signature.old", described.0, described.1))
+        }
+        (_, Checked::NotChecked) if new.1.is_signed_with_published_key() => {
+            // A set that could not be read is reported once, by the metadata.
+            let is_absent = |keys: &Keys| matches!(keys, Keys::Absent);
+            is_absent(&new.2.keys)
+                .then(|| Difference::verifier("not_compared.jwks", described.0, "no URL of a JWK set is known"))
+        }
+        _ => None,
+    }
 }
 
 /// RFC 7515 section 4.1.9: `application/` may be left out, and case does not matter.
@@ -96,41 +124,48 @@ fn media_type(value: &Value) -> Option<String> {
     Some(text.strip_prefix("application/").unwrap_or(&text).to_owned())
 }
 
-fn claims(
+/// Compares what two tokens, or two introspections, say.
+pub(super) fn claims(
+    naming: &Naming,
     old: (&Map<String, Value>, &Issuer),
     new: (&Map<String, Value>, &Issuer),
     volatile: &BTreeSet<String>,
 ) -> Vec<Difference> {
+    let Naming { prefix, noticed, .. } = naming;
     let mut found = Vec::new();
     for (name, value) in old.0 {
-        let code = |what: &str| format!("token.claim.{name}.{what}");
+        let code = |what: &str| format!("{prefix}.{name}.{what}");
         let Some(other) = new.0.get(name) else {
-            found.push(Difference::verifier(code("missing"), value, "absent"));
+            found.push(noticed(code("missing"), shown(Some(value)), "absent".to_owned()));
             continue;
         };
+        let differs = |what: &str| noticed(code(what), shown(Some(value)), shown(Some(other)));
         if name == "aud" {
-            found.extend(audiences((value, old.1), (other, new.1)));
+            found.extend(audiences(naming, (value, old.1), (other, new.1)));
         } else if kind(value) != kind(other) {
-            found.push(Difference::verifier(code("type"), kind(value), kind(other)));
+            found.push(noticed(code("type"), kind(value).to_owned(), kind(other).to_owned()));
         } else if name == "iss" {
-            found.extend(issuer(value, old.1, other, new.1));
+            // An issuer claim that is each issuer's own is reported once, by the metadata.
+            if value != other && !(is_own(value, old.1) && is_own(other, new.1)) {
+                found.push(differs("value"));
+            }
         } else if name == "scope" && words(value).is_some() && words(value) == words(other) {
             if value != other {
                 found.push(Difference::nobody(code("order"), value, other));
             }
         } else if value != other && !PER_TOKEN.contains(&&**name) && !volatile.contains(name) {
-            found.push(Difference::verifier(code("value"), value, other));
+            found.push(differs("value"));
         }
     }
     for (name, value) in new.0.iter().filter(|(name, _)| !old.0.contains_key(*name)) {
-        let code = format!("token.claim.{name}.added");
+        let code = format!("{prefix}.{name}.added");
         found.push(Difference::nobody(code, "absent", value));
     }
     if let (Some(before), Some(after)) = (lifetime(old.0), lifetime(new.0))
         && (before - after).abs() > LIFETIME_TOLERANCE
     {
-        found.push(Difference::verifier(
-            "token.lifetime",
+        found.push(noticed(
+            naming.lifetime.to_owned(),
             format!("{before} s"),
             format!("{after} s"),
         ));
@@ -154,32 +189,32 @@ fn words(value: &Value) -> Option<BTreeSet<&str>> {
 }
 
 /// RFC 7519 section 4.1.3: one audience may be a string or a list. An issuer that names itself is reported once, by the metadata.
-fn audiences((old, old_issuer): (&Value, &Issuer), (new, new_issuer): (&Value, &Issuer)) -> Option<Difference> {
+fn audiences(
+    naming: &Naming,
+    (old, old_issuer): (&Value, &Issuer),
+    (new, new_issuer): (&Value, &Issuer),
+) -> Option<Difference> {
     let list = |value: &Value, issuer: &Issuer| {
         let items = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
-        let is_itself = |item: &Value| item.is_string() && item.as_str() == issuer.identifier();
         let named = items
             .into_iter()
-            .map(|item| if is_itself(&item) { Value::Null } else { item });
+            .map(|item| if is_own(&item, issuer) { Value::Null } else { item });
         named.collect::<Vec<_>>()
     };
+    let code = |what: &str| format!("{}.aud.{what}", naming.prefix);
     let (before, after) = (list(old, old_issuer), list(new, new_issuer));
     if before.iter().any(|audience| !after.contains(audience)) {
-        return Some(Difference::verifier("token.claim.aud.missing", old, new));
+        return Some((naming.noticed)(code("missing"), shown(Some(old)), shown(Some(new))));
     }
     if kind(old) != kind(new) {
-        return Some(Difference::nobody("token.claim.aud.form", old, new));
+        return Some(Difference::nobody(code("form"), old, new));
     }
-    (before.len() != after.len()).then(|| Difference::nobody("token.claim.aud.added", old, new))
+    (before.len() != after.len()).then(|| Difference::nobody(code("added"), old, new))
 }
 
-/// An issuer claim that is each issuer's own is reported once, by the metadata.
-fn issuer(old: &Value, old_issuer: &Issuer, new: &Value, new_issuer: &Issuer) -> Option<Difference> {
-    let is_own = |value: &Value, issuer: &Issuer| value.as_str().is_some() && value.as_str() == issuer.identifier();
-    if old == new || (is_own(old, old_issuer) && is_own(new, new_issuer)) {
-        return None;
-    }
-    Some(Difference::verifier("token.claim.iss.value", old, new))
+/// Whether a value is the identifier of the issuer.
+fn is_own(value: &Value, issuer: &Issuer) -> bool {
+    value.is_string() && value.as_str() == issuer.identifier()
 }
 
 fn lifetime(claims: &Map<String, Value>) -> Option<i64> {

@@ -79,7 +79,7 @@ const TAGS: &[(&str, &str)] = &[
 ];
 
 /// The scheme of a text that other systems store in place of a secret.
-pub(super) fn of(text: &str) -> Option<&'static str> {
+pub fn of(text: &str) -> Option<&'static str> {
     let lower = text.to_ascii_lowercase();
     if let Some(scheme) = tag(&lower) {
         return Some(scheme);
