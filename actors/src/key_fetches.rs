@@ -254,7 +254,7 @@ mod tests {
         fetches.give_back(vec![verifier.clone()]);
         assert_eq!(
             fetches.take_unwritten(),
-            [verifier.clone()],
+            std::slice::from_ref(verifier),
             "also if it was evicted meanwhile"
         );
     }
