@@ -167,17 +167,16 @@ impl Caller {
     }
 }
 
-/// Evicts the caller seen longest ago if the table is full. `false`: none of them is written to the store yet.
+/// Evicts the callers seen longest ago if the table is full. `false`: no more of them are written to the store yet.
 fn make_room(table: &mut HashMap<Caller, Seen>) -> bool {
-    if table.len() < MAX_KEY_FETCHERS {
-        return true;
+    while table.len() >= MAX_KEY_FETCHERS {
+        let written = table.iter().filter(|(_, seen)| seen.unwritten == 0);
+        let oldest = written.min_by_key(|(_, seen)| seen.last);
+        let Some(caller) = oldest.map(|(caller, _)| caller.clone()) else {
+            return false;
+        };
+        table.remove(&caller);
     }
-    let written = table.iter().filter(|(_, seen)| seen.unwritten == 0);
-    let oldest = written.min_by_key(|(_, seen)| seen.last);
-    let Some(caller) = oldest.map(|(caller, _)| caller.clone()) else {
-        return false;
-    };
-    table.remove(&caller);
     true
 }
 
@@ -255,7 +254,7 @@ mod tests {
         fetches.give_back(vec![verifier.clone()]);
         assert_eq!(
             fetches.take_unwritten(),
-            [verifier.clone()],
+            std::slice::from_ref(verifier),
             "also if it was evicted meanwhile"
         );
     }

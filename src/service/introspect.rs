@@ -113,10 +113,10 @@ impl Introspect {
         }
         // Together: each may wait for another server.
         let answered_by = deadline.checked_sub(RESERVE).unwrap_or(deadline);
-        let asked = unknown
+        let questions = unknown
             .iter()
             .map(|index| self.verify.ask_fallback(&tokens[*index], answered_by));
-        for (index, answer) in unknown.iter().zip(join_all(asked).await) {
+        for (index, answer) in unknown.iter().zip(join_all(questions).await) {
             introspections[*index] =
                 answer.map_or(Introspection::Unanswered, |token| self.judge_foreign(caller, token));
         }

@@ -176,7 +176,7 @@ impl Payload {
             && usage.is_none_or(|usage| matches!(usage, "access" | "access_token"))
     }
 
-    /// Whether it describes an authentication to its client alone, as an ID token does (OpenID Connect Core section 2).
+    /// Whether it describes an authentication to its client alone, as an ID token does (OIDC Core section 2).
     fn is_authentication(&self) -> bool {
         let about_user = [&self.auth_time, &self.acr, &self.amr, &self.sid];
         let audience = match &self.aud {

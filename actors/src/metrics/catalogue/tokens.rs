@@ -36,7 +36,7 @@ crate::catalogue! {
         "Each token of a batch is counted.");
     FALLBACK_INTROSPECTIONS = counter("fallback_introspections", &[FALLBACK],
         "Opaque tokens of the previous issuer, by what became of the question to its introspection endpoint").notes(
-        "Exported with `OAUTH2_FALLBACK_INTROSPECTION_URL` only. `cached`: answered without asking; `failed`: the request got 503.");
+        "Exported with `OAUTH2_FALLBACK_INTROSPECTION_URL` only. `cached`: answered without asking; `failed`: not answered, or not asked for a second after failures.");
     REUSED = counter("reused_tokens", &[], "Tokens handed out again to clients with reuse_percent").detail();
     VERIFIED_CACHE = counter("verified_token_cache", &[RESULT], "Self-contained tokens by how they were recognized").notes(
         "Verified before (`hit`), issued by this process (`issued`), or checked by their signature, valid or not (`miss`).");
