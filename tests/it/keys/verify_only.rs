@@ -211,17 +211,13 @@ async fn tokens_of_the_replaced_issuer_can_be_revoked(store: Kind) {
 /// How many revocations are kept for more than eleven years.
 async fn kept_for_decades(server: &DedicatedServer) -> i64 {
     let select = "SELECT count(*) FROM revocations WHERE expires_at >";
-    match server.setup.database_url() {
-        Some(url) => {
-            let client = oauth2_testkit::postgres::connect(url).await;
-            let select = format!("{select} now() + interval '11 years'");
-            client.query_one(&select, &[]).await.unwrap().get(0)
-        }
-        None => {
-            let select = format!("{select} unixepoch('now', '+11 years')");
-            server.setup.sqlite().query_row(&select, [], |row| row.get(0)).unwrap()
-        }
-    }
+    let Some(url) = server.setup.database_url() else {
+        let select = format!("{select} unixepoch('now', '+11 years')");
+        return server.setup.sqlite().query_row(&select, [], |row| row.get(0)).unwrap();
+    };
+    let client = oauth2_testkit::postgres::connect(url).await;
+    let select = format!("{select} now() + interval '11 years'");
+    client.query_one(&select, &[]).await.unwrap().get(0)
 }
 
 async fn a_leaked_key_is_revoked_under_every_id(store: Kind) {
