@@ -46,7 +46,7 @@ class Product:
     parameters: ClassVar[dict[str, str]] = {}
     #: Flags of the import.
     settings: ClassVar[list[str]] = []
-    #: Differences that are known and accepted before the switch.
+    #: Differences that are known and accepted before the switch, by their full codes.
     accepted: ClassVar[list[str]] = []
     #: The file with the private keys of the issuer and a kid, if it can export them.
     key: tuple[Path, str] | None = field(default=None, init=False)
@@ -68,8 +68,10 @@ class OidcProvider(Product):
     parameters = {"scope": "read", "resource": "https://api.example"}
     settings = ["--set", "token_format=jwt", "--set", "token_typ=at+jwt", "--set", "signing_alg=RS256", "--set", "access_token_lifetime=600",
                 "--set", 'audience=["https://api.example"]']
-    # Its errors have other descriptions and 400 where HTTP Basic requires a challenge; introspection is for resource servers here.
-    accepted = ["discovery.token_endpoint", "discovery.introspection_endpoint", "discovery.jwks_uri", "error", "introspection"]
+    # It ignores scopes that it does not know, and grants none without the parameter.
+    accepted = ["discovery.token_endpoint", "discovery.introspection_endpoint", "discovery.jwks_uri", "without_scope.scope",
+                "error.invalid_scope.status", "error.invalid_scope.error", "error.invalid_scope.access_token.missing",
+                "error.invalid_scope.expires_in.missing", "error.invalid_scope.token_type.missing"]
 
     def start(self) -> None:
         packages = Path(os.environ.get("OIDC_PROVIDER_PACKAGES", ROOT / "target/peers"))
@@ -98,9 +100,9 @@ class Hydra(Product):
     parameters = {"scope": "read", "audience": "https://api.example"}
     settings = ["--set-default", "access_token_lifetime=3600", "--set-default", "token_format=jwt", "--set-default", "signing_alg=RS256",
                 "--set-default", "token_typ=JWT"]
-    # Hydra writes scopes as the list `scp`, and an empty object `ext`; nbf and token_type differ as the page says.
-    accepted = ["discovery.token_endpoint", "discovery.jwks_uri", "discovery.revocation_endpoint", "token.claim.scp", "token.claim.ext",
-                "token.claim.nbf", "error"]
+    # Hydra writes scopes as the list `scp`, and an empty object `ext`. Its introspection is an endpoint of the administrator.
+    accepted = ["discovery.token_endpoint", "discovery.revocation_endpoint", "token.claim.scp.missing", "token.claim.ext.missing",
+                "without_scope.scope", "error.unsupported_grant.error", "introspection.old_token_at_new"]
 
     @property
     def admin(self) -> str:
@@ -157,8 +159,11 @@ class Keycloak(Product):
     token_path = "/realms/acme/protocol/openid-connect/token"
     parameters = {"scope": "read"}
     # Claims about users and the session, and members of the response that only Keycloak has.
-    accepted = ["discovery", "token.claim.typ", "token.claim.azp", "token.claim.clientHost", "token.claim.clientAddress",
-                "token.claim.sub", "token.claim.acr", "response.not-before-policy", "response.refresh_expires_in", "error", "introspection"]
+    accepted = ["discovery.token_endpoint", "discovery.introspection_endpoint", "discovery.jwks_uri", "discovery.revocation_endpoint",
+                "token.claim.typ.missing", "token.claim.azp.missing", "token.claim.clientHost.missing", "token.claim.clientAddress.missing",
+                "token.claim.sub.value", "response.not-before-policy.missing", "response.refresh_expires_in.missing", "without_scope.scope",
+                "error.wrong_secret.error", "introspection.azp.missing", "introspection.typ.missing", "introspection.username.missing",
+                "introspection.sub.value", "introspection.old_token_at_new"]
 
     def start(self) -> None:
         home = os.environ.get("KEYCLOAK_HOME")

@@ -123,7 +123,8 @@ impl Realm {
         let scopes = context.export.table(&["clientScopes"]).unwrap_or_default();
         let scope = |scope: &&Map<String, Value>| {
             let name = scope.get("name")?.as_str()?.to_owned();
-            let included = scope.get("attributes")?.get("include.in.token.scope");
+            let attributes = scope.get("attributes");
+            let included = attributes.and_then(|attributes| attributes.get("include.in.token.scope"));
             let mappers = scope.get("protocolMappers").and_then(Value::as_array);
             let scope = ClientScope {
                 is_in_tokens: included.and_then(Value::as_str) != Some("false"),
