@@ -31,6 +31,7 @@ pub const SHARED_BY_ACTORS: &[Row] = &[
     ("freshness", &[]),
     ("hints", &[]),
     ("issuer_key", &[]),
+    ("network", &[]),
     ("key_fetches", &[]),
     ("shared_redis", &[]),
     ("runtime", &["error"]),

@@ -1,16 +1,15 @@
 //! Keycloak 26: a realm as `kc.sh export` or the admin console's partial export writes it, or the list of `GET
 //! /admin/realms/REALM/clients`.
 
-use std::collections::HashMap;
-
-use serde_json::{Map, Value};
-
 use super::draft::Draft;
 use super::export::Row;
 use super::translator::{Context, Outcome, Translated, Translator, Verdict, each};
 use super::{secret, shared};
 
 mod mappers;
+mod realm;
+
+use realm::Realm;
 
 const ID_FIELDS: &[&str] = &["clientId"];
 
@@ -99,49 +98,9 @@ const NOT_CARRIED: &[(&str, &str)] = &[
     ("attributes.use.jwks.url", "clients authenticate with secrets here"),
 ];
 
-/// The settings of the realm that hold for its clients.
-struct Realm {
-    lifetime: Option<i64>,
-    algorithm: String,
-    /// The client scopes, by name.
-    scopes: HashMap<String, ClientScope>,
-}
-
-struct ClientScope {
-    is_in_tokens: bool,
-    mappers: Vec<Value>,
-}
-
 fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Vec<Outcome> {
     let realm = Realm::of(context);
     each(context, rows, ID_FIELDS, |draft, now| client(draft, &realm, now))
-}
-
-impl Realm {
-    fn of(context: &Context<'_>) -> Self {
-        let member = |name| context.export.member(name);
-        let scopes = context.export.table(&["clientScopes"]).unwrap_or_default();
-        let scope = |scope: &&Map<String, Value>| {
-            let name = scope.get("name")?.as_str()?.to_owned();
-            let attributes = scope.get("attributes");
-            let included = attributes.and_then(|attributes| attributes.get("include.in.token.scope"));
-            let mappers = scope.get("protocolMappers").and_then(Value::as_array);
-            let scope = ClientScope {
-                is_in_tokens: included.and_then(Value::as_str) != Some("false"),
-                mappers: mappers.cloned().unwrap_or_default(),
-            };
-            Some((name, scope))
-        };
-        Self {
-            lifetime: member("accessTokenLifespan").and_then(Value::as_i64),
-            algorithm: member("defaultSignatureAlgorithm")
-                .and_then(Value::as_str)
-                .filter(|algorithm| !algorithm.is_empty())
-                .unwrap_or("RS256")
-                .to_owned(),
-            scopes: scopes.iter().filter_map(scope).collect(),
-        }
-    }
 }
 
 fn client(draft: &mut Draft, realm: &Realm, now: i64) -> Translated {

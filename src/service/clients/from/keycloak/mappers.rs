@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::Realm;
+use super::realm::Realm;
 use crate::service::clients::from::draft::Draft;
 use crate::service::clients::from::{shared, values};
 use crate::tokens::claims::RESERVED_CLAIMS;
