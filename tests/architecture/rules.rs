@@ -32,7 +32,7 @@ pub const SHARED_BY_ACTORS: &[Row] = &[
     ("hints", &[]),
     ("issuer_key", &[]),
     ("network", &[]),
-    ("key_fetches", &[]),
+    ("key_fetches", &["network"]),
     ("shared_redis", &[]),
     ("runtime", &["error"]),
     ("directory", &["error", "freshness"]),
