@@ -46,8 +46,8 @@ const UNTIL: Key = key(
 const TIMEOUT: Key = key(
     "OAUTH2_FALLBACK_INTROSPECTION_TIMEOUT",
     "fallback_introspection.timeout",
-    Value("1"),
-    "Seconds (or `500ms`) that one request to that endpoint may take, at most 1.5.",
+    Value("0.75"),
+    "Seconds (or `500ms`) that one request to that endpoint may take, at most 0.9.",
 );
 const MAX_IN_FLIGHT: Key = key(
     "OAUTH2_FALLBACK_INTROSPECTION_MAX_IN_FLIGHT",
@@ -67,8 +67,8 @@ pub(super) const KEYS: &[Key] = &[URL, CLIENT_ID, CLIENT_SECRET, UNTIL, TIMEOUT,
 /// The variable of the authorities, for errors.
 pub const CA_FILE_VARIABLE: &str = CA_FILE.env;
 
-/// The longest request: shorter than an introspection may take.
-const MAX_TIMEOUT: Duration = Duration::from_millis(1500);
+/// The longest request: shorter than an introspection may take, 1 s.
+const MAX_TIMEOUT: Duration = Duration::from_millis(900);
 
 /// The introspection endpoint of the issuer that this server replaces.
 #[derive(Debug, Clone)]
@@ -207,7 +207,7 @@ fn parse_until(text: &str) -> Result<i64, String> {
 fn parse_timeout(text: &str) -> Result<Duration, String> {
     let timeout = duration(text, 2)?;
     if timeout.is_zero() || timeout > MAX_TIMEOUT {
-        return Err("must be more than 0 and at most 1.5 seconds: an introspection may take 2".to_owned());
+        return Err("must be more than 0 and at most 0.9 seconds: an introspection may take 1".to_owned());
     }
     Ok(timeout)
 }
