@@ -69,7 +69,7 @@ enum Command {
     },
     /// Migrate the store's schema to this program's version.
     Migrate,
-    /// Compare this issuer with the one that clients use today, before a switch.
+    /// Compare this issuer with the issuer that clients use today, before a switch.
     MigrateCheck(Box<migrate_check::MigrateCheck>),
     /// Copy an SQLite database into a file, consistently and while a server uses it.
     Backup(backup::Backup),

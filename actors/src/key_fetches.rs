@@ -1,7 +1,7 @@
 //! Callers of the published key sets: counted by request handlers, and written to the store in batches by the key keeper.
 //!
 //! The table is bounded: the callers seen last remain. One network has at most a few callers, so that it cannot evict others by inventing
-//! user agents or addresses; further ones are counted as one. A caller is never evicted before it was written, so whoever reads the store
+//! user agents or addresses; further ones are counted as one. A caller is never evicted before it was written, so a reader of the store
 //! finds all of them, or that some were counted as one.
 
 use std::collections::HashMap;
@@ -92,7 +92,7 @@ impl KeyFetches {
         seen.unwritten += 1;
     }
 
-    /// What is not written to the store yet. It counts as written: after a failure, give it back.
+    /// The callers that are not written to the store yet. They count as written: after a failure, give them back.
     pub fn take_unwritten(&self) -> Vec<KeyFetcher> {
         let mut table = self.table();
         let unwritten = table.iter_mut().filter(|(_, seen)| seen.unwritten > 0);
@@ -146,7 +146,7 @@ impl KeyFetches {
         self.callers.load(Ordering::Relaxed)
     }
 
-    /// Those that could have the newest key for as long as they may cache a key set, and do not.
+    /// Callers that lack the newest key although it was published for longer than they may cache a key set.
     pub fn behind(&self) -> u64 {
         self.behind.load(Ordering::Relaxed)
     }

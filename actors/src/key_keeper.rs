@@ -131,7 +131,7 @@ impl KeyKeeper {
         });
     }
 
-    /// Writes the callers of the key sets that this node has seen, and follows those of all nodes.
+    /// Writes the callers of the key sets that this node has seen, and follows the callers of all nodes.
     fn watch(&mut self, ctx: &mut Context<Self>) {
         self.checks = self.checks.wrapping_add(1);
         if !self.deps.clock.is_synchronized() || !self.checks.is_multiple_of(WRITE_EVERY) {
@@ -181,7 +181,7 @@ async fn take_due_steps(deps: Deps) -> Result<Vec<String>, StoreError> {
     Ok(failures)
 }
 
-/// Writes the callers that this node has seen. If a key waits for its verifiers, or with `is_read`, reads those of all nodes, and activates
+/// Writes the callers that this node has seen. If a key waits for its verifiers, or with `is_read`, reads the callers of all nodes, and activates
 /// the keys that all of them have fetched.
 async fn watch_verifiers(deps: Deps, is_read: bool) -> Result<(), StoreError> {
     let now_ms = deps.clock.unix_ms() as i64;

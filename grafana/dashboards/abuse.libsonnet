@@ -108,7 +108,7 @@ function(config, name)
   local imported = [
     panel.timeseries(
       'Secrets compared with imported hashes',
-      'Secrets per second that were compared with a hash of another product, by outcome. A remembered one was verified before. A shed one was answered with 503, because the queue was full or the verification did not end in time. Clients whose hash was replaced are not counted any more.',
+      'Secrets per second that were compared with a hash of another product, by outcome. Remembered: verified before. Shed: answered with 503, because the queue was full or the verification did not end in time. Clients whose hash was replaced are not counted any more.',
       [query.target(query.rate('oauth2_server_foreign_hash_checks_total', 'outcome'), '{{outcome}}')],
       'ops',
       { w: 8, h: 7, stack: true, line: { value: thresholds.foreignHashesShedPerSecond, color: colors.bad } }

@@ -11,7 +11,7 @@ from typing import Any
 from .http_client import post
 from .load import NOISE_LIMIT, LoadGenerators, Sample, Target
 from .processes import BenchError, Processes
-from .report import Table, log
+from .report import Table, grouped, log
 from .servers import GRANT, Ceiling, Server
 from .stores import Postgres
 
@@ -124,6 +124,14 @@ class Bench:
         """Adds a row to a table of single values, and logs it."""
         self.table(table, ["what", "value", "goal", "held"]).lines.append([what, value, goal, held])
         log(f"  {what}: {value}")
+
+    def add_ratio(self, table: str, what: str, pair: tuple[str, str], baseline: str, goal: float) -> None:
+        """Adds the rate of a row, and its ratio to another one, whose name follows "of"."""
+        ratio, errors = self.ratio(*pair), self.errors(*pair)
+        rate = grouped(self.median(pair[0], lambda sample: sample.rate))
+        invalid = f", invalid: {errors} errors" if errors else ""
+        self.add_value(table, f"{what}{self.noisy(*pair)}", f"{rate}/s, {ratio:.3f} of {baseline}{invalid}", f">= {goal:.2f}",
+                       ratio >= goal and not errors)
 
     def samples_as_data(self) -> dict[str, Any]:
         return {key: [asdict(sample) for sample in samples] for key, samples in self.samples.items()}

@@ -36,8 +36,8 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// A connector. `is_tls`: whether any server is reached by `https`; `certificate`: the authorities that verify it, if not those of the
-    /// system, and `variable` that names the file. `protocol`: the name for the TLS handshake.
+    /// A connector. `is_tls`: whether any server is reached by `https`; `certificate`: the authorities that verify it, if not the
+    /// authorities of the system, and `variable` that names the file. `protocol`: the name for the TLS handshake.
     pub(super) fn new(
         is_tls: bool,
         certificate: Option<&Path>,

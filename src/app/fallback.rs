@@ -113,7 +113,7 @@ impl Client {
     }
 }
 
-/// The value of every header `Cache-Control`. One that is no text may forbid to keep the response.
+/// The value of every header `Cache-Control`. A value that is no text may forbid to keep the response.
 fn cache_control(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(header::CACHE_CONTROL).iter();
     let values: Vec<_> = values.map(|value| value.to_str().unwrap_or("no-store")).collect();

@@ -16,7 +16,7 @@ use crate::service::clients::checks;
 use crate::service::clients::metadata::{ClientRequest, ClientView};
 use crate::service::clients::precondition::Precondition;
 use crate::service::clients::registration::{self, GeneratedCredentials};
-use crate::service::clients::{DEFAULT_OVERLAP, MAX_OVERLAP};
+use crate::service::clients::{ClientFilter, DEFAULT_OVERLAP, MAX_OVERLAP};
 use crate::service::page::PageView;
 
 mod export;
@@ -198,13 +198,8 @@ fn prefix(text: &str) -> Result<String, String> {
 async fn list(config: &Config, prefix: &str, slow_secrets: bool, paging: &Paging, json: Json) -> Result<(), Failure> {
     let direct = Direct::open(config).await?;
     let (clients, deadline) = (&direct.services.clients, direct.deadline());
-    let page = if slow_secrets {
-        clients
-            .list_slow_secrets(prefix, paging.cursor(), paging.limit(), deadline)
-            .await
-    } else {
-        clients.list(prefix, paging.cursor(), paging.limit(), deadline).await
-    };
+    let filter = ClientFilter { prefix, slow_secrets };
+    let page = clients.list(filter, paging.cursor(), paging.limit(), deadline).await;
     let page = page.map_err(|error| flags::failure(error, FLAGS))?;
     if json.json {
         return output::json(&PageView::new(&page, |client| ClientView::new(client, None)));

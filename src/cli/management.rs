@@ -48,7 +48,7 @@ impl Management {
 
     /// A client of this listener; of loopback, if the listener's address is unspecified.
     pub fn new(listener: &Listener, is_tls: bool) -> Self {
-        // The address is this machine's, which its certificate need not name. Who can listen there could read a request without TLS, too.
+        // The address is this machine's, which its certificate need not name. A process that can listen there could read a request without TLS, too.
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
             .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))

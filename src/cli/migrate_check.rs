@@ -1,4 +1,4 @@
-//! `migrate-check`: compares this issuer with the one that clients use today.
+//! `migrate-check`: compares this issuer with the issuer that clients use today.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -35,7 +35,7 @@ pub struct MigrateCheck {
     /// `audience` and `resource`, which become parameters of the request.
     #[arg(long, value_name = "FILE")]
     clients: PathBuf,
-    /// The most clients that are asked for, 1 to 10000: those of the log first, the others spread evenly over the file.
+    /// Request tokens for at most this number of clients, 1 to 10000: clients of the log first, the others spread evenly over the file.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = sample)]
     sample: usize,
     /// Clients that are asked for at the same time, 1 to 64.
@@ -65,7 +65,7 @@ pub struct MigrateCheck {
     /// JWK set of the new issuer, if its metadata does not have it.
     #[arg(long, value_name = "URL", value_parser = url)]
     new_jwks: Option<Url>,
-    /// PEM file of the certificate authorities of both issuers; by default those of the system.
+    /// PEM file of the certificate authorities of both issuers; by default the authorities of the system.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     #[command(flatten)]
@@ -152,7 +152,7 @@ struct Coverage {
     mirrored: Option<(u64, u64)>,
 }
 
-/// Metadata may name endpoints with https, whatever the URL of the issuer is.
+/// Metadata may name endpoints with https even if the URL of the issuer is http.
 fn uses_tls(options: &MigrateCheck) -> bool {
     let endpoints = [
         &options.old_token_endpoint,

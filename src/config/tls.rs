@@ -11,7 +11,7 @@ const CERTIFICATE: Key = key(
     "OAUTH2_SERVER_TLS_CERTIFICATE_FILE",
     "server.tls_certificate_file",
     Derived("none"),
-    "PEM file with the certificate of the public listener, then those of its issuers. With it the listener serves only TLS 1.2 and 1.3, with \
+    "PEM file with the certificate of the public listener, then its issuers' certificates. With it the listener serves only TLS 1.2 and 1.3, with \
      HTTP/1.1 and HTTP/2. The files of this section are read again when they change; no restart is needed.",
 );
 const PRIVATE_KEY: Key = key(
@@ -36,7 +36,7 @@ const MANAGEMENT_CLIENT_CA: Key = key(
     "OAUTH2_MANAGEMENT_TLS_CLIENT_CA_FILE",
     "management.tls_client_ca_file",
     Derived("none"),
-    "PEM file with the authorities whose client certificates the management listener accepts. With it, every request but those to \
+    "PEM file with the authorities whose client certificates the management listener accepts. With it, every request except to \
      `/ready` and `/health` needs such a certificate.",
 );
 
@@ -51,7 +51,7 @@ pub(super) const KEYS: &[Key] = &[
 /// The files of a listener that serves TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate and those of its issuers.
+    /// The certificate and its issuers' certificates.
     pub certificate: PathBuf,
     /// Its private key.
     pub private_key: PathBuf,
@@ -93,7 +93,7 @@ impl Tls {
     }
 }
 
-/// A certificate and its key: both or neither. `None` as well if one is invalid, which is recorded.
+/// A certificate and its key: both or neither. `None` as well if either is invalid, which is recorded.
 fn pair(
     values: &mut Values,
     certificate: &'static Key,

@@ -134,7 +134,7 @@ pub fn verifies(jwk: &Value, token: &str) -> Option<bool> {
     Some(signature_of(token).is_some_and(is_valid))
 }
 
-/// What a JWT signs, and its signature.
+/// The signed part of a JWT, and its signature.
 fn signature_of(token: &str) -> Option<(&str, Vec<u8>)> {
     let (signed, signature) = token.rsplit_once('.')?;
     Some((signed, BASE64URL.decode(signature).ok()?))

@@ -208,7 +208,11 @@ mod tests {
         let mut all = vec![current; MAX_KEY_FETCHERS];
         assert!(activated(&keys, &all, 3000).is_empty(), "one may have been evicted");
         all[7].last_seen = 3000 - RECENT;
-        assert_eq!(activated(&keys, &all, 3000), ["new"], "those evicted were seen before");
+        assert_eq!(
+            activated(&keys, &all, 3000),
+            ["new"],
+            "evicted callers were seen before"
+        );
     }
 
     #[test]

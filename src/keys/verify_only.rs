@@ -50,7 +50,7 @@ pub struct ForeignToken {
 pub struct VerifyOnlyKeys(Vec<Key>);
 
 impl VerifyOnlyKeys {
-    /// Loads the keys. A damaged one is left out, and its error is returned.
+    /// Loads the keys. A damaged key is left out, and its error is returned.
     pub fn open(stored: &[VerifyOnlyKey]) -> (Self, Vec<KeyError>) {
         let (mut keys, mut errors) = (Vec::new(), Vec::new());
         for key in stored {
@@ -92,7 +92,7 @@ impl VerifyOnlyKeys {
         })
     }
 
-    /// The key of an issuer that signed a token: the one that it names, or the newest keys of its algorithm are tried.
+    /// The key of an issuer that signed a token: the key that it names; without a name the newest keys of its algorithm are tried.
     fn find(&self, header: &ForeignHeader, iss: &str, mut has_signed: impl FnMut(&Key) -> bool) -> Option<&Key> {
         let candidates = self.0.iter().rev().filter(|key| key.may_have_signed(header, iss));
         candidates.take(MAX_TRIED).find(|key| has_signed(key))

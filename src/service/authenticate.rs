@@ -91,7 +91,7 @@ impl Authenticate {
             let Some(client) = self.directory.client(&secret.client_id) else {
                 continue;
             };
-            // A right secret that was verified before is not rejected for the failures of others. One that was not waits for its turn.
+            // A right secret that was verified before is not rejected for the failures of others. An unknown secret waits for its turn.
             let caller = Caller {
                 failures: &self.failures,
                 client_id: &client.client_id,
@@ -113,7 +113,7 @@ impl Authenticate {
         Ok(None)
     }
 
-    /// The client as it is after a wait, if it still has the secret: by the hash with this id, or by the one that replaced it.
+    /// The client as it is after a wait, if it still has the secret: by the hash with this id, or by the hash that replaced it.
     fn still_has(&self, client_id: &str, secret: &ClientSecret<'_>, hash: &[u8; 32]) -> Option<Arc<Client>> {
         let (client, now) = (self.directory.client(client_id)?, self.now());
         let has_hash = secret.foreign_hashes(&client, now).any(|known| known.id == *hash);

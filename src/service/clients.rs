@@ -42,6 +42,16 @@ pub const DEFAULT_OVERLAP: i64 = 3600;
 /// The longest such overlap, seconds.
 pub const MAX_OVERLAP: i64 = MAX_TOKEN_LIFETIME;
 
+/// The clients that are listed.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientFilter<'a> {
+    /// The beginning of their ids.
+    pub prefix: &'a str,
+    /// Only clients with a valid secret of which only another product's hash is known: it was not presented yet, or is too weak to be
+    /// stored as a fast hash.
+    pub slow_secrets: bool,
+}
+
 /// The use cases of clients.
 #[derive(Debug)]
 pub struct Clients {
@@ -83,43 +93,28 @@ impl Clients {
         Ok(registered)
     }
 
-    /// A page of clients by id, those whose ids begin with a prefix.
+    /// A page of clients by id.
     pub async fn list(
         &self,
-        prefix: &str,
+        filter: ClientFilter<'_>,
         after: Option<&str>,
         limit: usize,
         deadline: Instant,
     ) -> Result<Page<Client>> {
-        checks::prefix(prefix)?;
+        checks::prefix(filter.prefix)?;
         let after = after.map(|after| cursor::decode(cursor::CLIENTS, after)).transpose()?;
-        let prefix = prefix.to_owned();
-        let mut page = self
-            .store
-            .call(deadline, move |store| async move {
-                store.list_clients(&prefix, after.as_deref(), limit).await
-            })
-            .await?;
-        page.next = page.next.map(|next| cursor::encode(cursor::CLIENTS, &next));
-        Ok(page)
-    }
-
-    /// A page of the clients with a valid secret of which only another product's hash is known: it was not presented yet, or is too weak to be
-    /// stored as a fast hash. Else as [`Self::list`].
-    pub async fn list_slow_secrets(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-        deadline: Instant,
-    ) -> Result<Page<Client>> {
-        checks::prefix(prefix)?;
-        let after = after.map(|after| cursor::decode(cursor::CLIENTS, after)).transpose()?;
-        let (prefix, now) = (prefix.to_owned(), self.now().await?);
+        let prefix = filter.prefix.to_owned();
+        let slow_at = if filter.slow_secrets {
+            Some(self.now().await?)
+        } else {
+            None
+        };
         let verb = move |store: oauth2_store::Store| async move {
-            store
-                .list_clients_with_foreign_hashes(&prefix, after.as_deref(), limit, now)
-                .await
+            let after = after.as_deref();
+            match slow_at {
+                Some(now) => store.list_clients_with_foreign_hashes(&prefix, after, limit, now).await,
+                None => store.list_clients(&prefix, after, limit).await,
+            }
         };
         let mut page = self.store.call(deadline, verb).await?;
         page.next = page.next.map(|next| cursor::encode(cursor::CLIENTS, &next));

@@ -51,7 +51,7 @@ pub struct Response {
 /// Sends a token to the other issuer. Answers its response, or why there is none.
 pub type Ask = Arc<dyn Fn(String) -> BoxFuture<'static, std::result::Result<Response, String>> + Send + Sync>;
 
-/// What became of a question.
+/// The outcome of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The other issuer said that the token is active.
@@ -121,7 +121,7 @@ fn allowed_age(cache_control: &str) -> Duration {
         let name = name.trim().to_ascii_lowercase();
         let age = match &*name {
             "no-store" | "no-cache" => Duration::ZERO,
-            // What cannot be read counts as expired (section 4.2.1).
+            // An unreadable header counts as expired (section 4.2.1).
             "max-age" | "s-maxage" => {
                 let seconds = value.trim().trim_matches('"').parse();
                 seconds.map_or(Duration::ZERO, Duration::from_secs)

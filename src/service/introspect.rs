@@ -40,7 +40,7 @@ pub enum Introspection {
     Unanswered,
 }
 
-/// Who asks about a token.
+/// The caller of an introspection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asker {
     /// A client on its own behalf.

@@ -55,7 +55,7 @@ pub struct Rotation {
 pub struct KeysAt {
     /// In the order in which they sign.
     pub keys: Vec<StoredKey>,
-    /// Those that only verify, in the order in which they were imported.
+    /// Verify-only keys, in the order of their import.
     pub verify_only: Vec<VerifyOnlyKey>,
     /// The store's clock, Unix milliseconds.
     pub now_ms: i64,

@@ -34,7 +34,7 @@ pub const MAX_CONCURRENCY: usize = 64;
 /// Clients whose requests with errors are compared. Both servers count failed authentications.
 const CLIENTS_WITH_ERRORS: usize = 5;
 
-/// What is compared.
+/// The scope of a comparison.
 #[derive(Debug)]
 pub struct Check {
     /// The issuer that clients use today.

@@ -60,7 +60,7 @@ impl PublishedKeys {
     }
 }
 
-/// The JWK set. A verify-only key that also signs here is in it once; one that differs in anything is in it, too.
+/// The JWK set. A verify-only key that also signs here is in it once; a key that differs in anything is in it, too.
 fn jwks(keyring: &Keyring, verify_only: &VerifyOnlyKeys) -> JwkSet {
     let mut set = keyring.jwks();
     for jwk in verify_only.published() {

@@ -20,7 +20,7 @@ pub struct Views {
     /// How long ago the store may have confirmed them. Only a process that reads them itself before each use may exceed
     /// [`STALENESS_BUDGET`](oauth2_actors::freshness::STALENESS_BUDGET).
     pub staleness_budget: Duration,
-    /// What was read from an earlier server is not used.
+    /// Views that were read from an earlier host are not used.
     pub server_change: ServerChange,
 }
 

@@ -200,7 +200,7 @@ impl Payload {
     }
 }
 
-/// The claims of a token whose signature is verified. `None` unless they are those of a bearer access token.
+/// The claims of a token whose signature is verified. `None` unless they are the claims of a bearer access token.
 pub fn claims(token: &str) -> Option<ForeignClaims> {
     let payload: Payload = serde_json::from_slice(&jwt::payload(token)?).ok()?;
     if payload.is_authentication() {
@@ -215,7 +215,7 @@ pub fn claims(token: &str) -> Option<ForeignClaims> {
     payload.into_claims(id)
 }
 
-/// Whether a token may be an opaque one of another issuer: neither of a format of this server, nor a JWT or a PASETO, which are verified
+/// Whether a token may be an opaque token of another issuer: neither of a format of this server, nor a JWT or a PASETO, which are verified
 /// by their signature. What may be one of these with a slip, such as quotes or a missing character, is none either: it would show the
 /// other issuer a credential of this one.
 pub fn may_be_opaque(token: &str) -> bool {

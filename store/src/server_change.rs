@@ -1,6 +1,6 @@
 //! When the store went over to another host of its URL, such as a promoted standby.
 //!
-//! What was read from the host before may lack what it acknowledged last: nobody may answer from it once the new one responds.
+//! Views that were read from the host before may lack its last acknowledged changes, so they are not used once the new host responds.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -45,7 +45,7 @@ fn import(setup: &Setup, arguments: &[&str], input: &str) -> Value {
 }
 
 /// All clients, sorted by id.
-fn exported(setup: &Setup) -> Vec<Value> {
+pub(crate) fn exported(setup: &Setup) -> Vec<Value> {
     let output = setup.run(&["client", "export", "--format", "jsonl", "--with-secret-hashes"]);
     assert_eq!(output.code, 0, "{}", output.stderr);
     output
@@ -122,12 +122,7 @@ async fn export_is_importable_into_the_other_store(kind: Kind) {
     assert!(!format!("{before:?}").contains(SECRET));
     // To the other kind of store, in each format.
     for format in ["csv", "jsonl"] {
-        let other = migrated(if kind == Kind::Sqlite {
-            Kind::Postgres
-        } else {
-            Kind::Sqlite
-        })
-        .await;
+        let other = migrated(kind.other()).await;
         let text = first
             .run(&["client", "export", "--format", format, "--with-secret-hashes"])
             .stdout;

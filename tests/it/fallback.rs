@@ -8,7 +8,6 @@ use actix_web::web::{Data, Form};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use oauth2_testkit::server::json as body_of;
 use oauth2_testkit::{Credentials, DedicatedServer, Kind, Server, Setup};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -146,16 +145,6 @@ async fn status_of(server: &Server, client: &Credentials, path: &str, token: &st
     status
 }
 
-async fn batch(server: &Server, client: &Credentials, tokens: &[String]) -> Value {
-    let request = server.http.post(server.url("/oauth/introspect/batch"));
-    let request = request
-        .header("authorization", client.basic())
-        .json(&json!({"tokens": tokens}));
-    let response = request.send().await.unwrap();
-    assert_eq!(response.status(), StatusCode::OK);
-    body_of(response).await
-}
-
 async fn opaque_tokens_of_the_previous_issuer_are_active(store: Kind) {
     let old = OldIssuer::start();
     let (server, client) = started(store, &old).await;
@@ -220,7 +209,7 @@ async fn opaque_tokens_of_the_previous_issuer_are_active(store: Kind) {
     let tokens: Vec<String> = (0..100).map(|number| format!("unknown-{number}")).collect();
     let tokens = [&["ory_at_abc.def".to_owned(), own][..], &tokens].concat();
     old.delay_ms.store(20, Ordering::SeqCst);
-    let answers = batch(&server, &client, &tokens).await;
+    let answers = server.introspect_batch(&client, &tokens).await;
     assert_eq!((&answers[0], &answers[1]["active"]), (&expected, &json!(true)));
     assert_eq!(
         answers
@@ -264,7 +253,7 @@ async fn tokens_of_this_server_are_never_sent(store: Kind) {
             assert!(!server.is_active(&client, token).await);
         }
     }
-    // JWTs of whatever issuer are verified by their keys.
+    // JWTs of every issuer are verified by their keys.
     let jwt = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL29sZCJ9.c2ln";
     for token in [jwt, "with space", "ä", &"x".repeat(5000)] {
         assert!(!server.is_active(&client, token).await);

@@ -7,6 +7,7 @@ use oauth2_testkit::{Credentials, Kind, Server, Setup, until};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::bulk::exported;
 use crate::start;
 
 mod files;
@@ -53,7 +54,7 @@ async fn import(server: &Server, query: &str, records: &[Value]) -> Value {
     body
 }
 
-/// The status of a token request; one that is shed is repeated, as clients do.
+/// The status of a token request. A shed request is repeated, as clients do.
 async fn status(server: &Server, id: &str, secret: &str) -> StatusCode {
     let (mut found, client) = (StatusCode::SERVICE_UNAVAILABLE, form(id, secret));
     until(PATIENCE, "a response other than 503", async || {
@@ -101,16 +102,6 @@ async fn checks(server: &Server, outcome: &str) -> u64 {
 async fn replaced(server: &Server) -> u64 {
     let found = server.metric("oauth2_server_secrets_replaced_total", &[]).await;
     found.expect("exported at 0 from the start") as u64
-}
-
-fn exported(setup: &Setup) -> Vec<Value> {
-    let output = setup.run(&["client", "export", "--format", "jsonl", "--with-secret-hashes"]);
-    assert_eq!(output.code, 0, "{}", output.stderr);
-    output
-        .stdout
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
 }
 
 fn exported_client(setup: &Setup, id: &str) -> Value {

@@ -87,6 +87,16 @@ async fn admin(server: &Server, method: Method, path: &str, body: Value) -> Valu
     body
 }
 
+/// Asserts that the admin API rejects a body, with this reason.
+async fn is_rejected(server: &Server, path: &str, body: &Value, status: StatusCode, reason: &str) {
+    let response = server.admin(Method::POST, path).json(body).send().await.unwrap();
+    let (found, text) = (response.status(), response.text().await.unwrap());
+    assert!(
+        found == status && text.contains(reason),
+        "{found} {text} lacks {reason}"
+    );
+}
+
 /// Key ids of one algorithm in some state.
 async fn kids(server: &Server, algorithm: &str, state: &str) -> Vec<String> {
     let keys = admin(server, Method::GET, "/keys", json!({})).await;

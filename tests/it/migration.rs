@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use oauth2_testkit::Output;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 mod check;
 mod export_details;
@@ -23,4 +23,14 @@ fn fixture(name: &str) -> String {
 /// The JSON that a command printed.
 fn parsed(output: &Output) -> Value {
     serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", output.stdout, output.stderr))
+}
+
+const SECRET: &str = "a-secret-with-enough-characters-0001";
+
+/// A client as Hydra exports it, with more members.
+fn hydra_client(id: &str, more: Value) -> Value {
+    let mut client = json!({"client_id": id, "client_secret": SECRET, "grant_types": ["client_credentials"]});
+    let Value::Object(more) = more else { panic!("{more}") };
+    client.as_object_mut().unwrap().extend(more);
+    client
 }

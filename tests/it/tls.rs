@@ -82,7 +82,7 @@ async fn requests_are_served_over_both_protocols(kind: Kind) {
     assert_eq!(server.metric(closed, &handshakes).await, Some(1.0));
 }
 
-/// Many requests on one connection, and one that does not end.
+/// Many requests on one connection, and a request that does not end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn http2_multiplexes_and_bounds_requests() {
     let authority = Authority::new("tls tests");
@@ -154,7 +154,7 @@ async fn changed_certificate_is_served_without_a_restart(kind: Kind) {
         Some(1.0)
     );
 
-    // What cannot be used is reported, and changes nothing.
+    // Files that cannot be used are reported, and change nothing.
     let renewed = after.issue(&["127.0.0.1"]);
     server.setup.write("tls.crt", &renewed.certificate);
     until(RELOADED, "the mismatch is noticed", async || {
@@ -171,7 +171,7 @@ async fn changed_certificate_is_served_without_a_restart(kind: Kind) {
     let doctor = server.setup.run(&["doctor"]);
     assert_eq!(doctor.code, 1, "{}", doctor.stdout);
 
-    // Nor is one that has expired.
+    // Nor is an expired certificate.
     server.setup.write_certificate(&after.issue_expired(&["127.0.0.1"]));
     let expired = "the certificate in the TLS files has expired";
     until(RELOADED, "the expiry is noticed", async || {

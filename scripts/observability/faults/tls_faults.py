@@ -7,7 +7,7 @@ from table import fault
 
 
 def issue(node, days):
-    """A certificate of its own, valid for so many days, and its key, in the files that the server reads."""
+    """Writes a self-signed certificate, valid for this number of days, and its key to the files that the server reads."""
     for name in ("tls.crt.new", "tls.key.new"):
         (node.directory / name).unlink(missing_ok=True)
     subprocess.run(

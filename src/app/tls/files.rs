@@ -40,7 +40,7 @@ impl std::fmt::Debug for Contents {
     }
 }
 
-/// What a listener can serve TLS with.
+/// A certificate that a listener can serve.
 #[derive(Debug)]
 pub struct Usable {
     /// The configuration of connections.
@@ -70,7 +70,7 @@ impl Contents {
         })
     }
 
-    /// What distinguishes these contents from others.
+    /// Distinguishes these contents from others.
     pub fn fingerprint(&self) -> Fingerprint {
         let both = [secret::hash(&self.certificate), secret::hash(&*self.private_key)];
         Fingerprint {

@@ -31,7 +31,7 @@ pub struct Import {
     /// Activate the key at once: verifiers know it already.
     #[arg(long, conflicts_with = "verify_only")]
     published: bool,
-    /// Import keys that verify and never sign, such as those of the issuer that this server replaces; of private keys only the public
+    /// Import keys that verify and never sign, such as the keys of the issuer that this server replaces; of private keys only the public
     /// keys are stored.
     #[arg(long, visible_alias = "retired")]
     verify_only: bool,
@@ -99,7 +99,7 @@ async fn verify_only(config: &Config, options: &Import, source: &Source) -> Resu
     .await
 }
 
-/// What is imported from.
+/// The source of an import.
 struct Source {
     name: String,
     text: String,

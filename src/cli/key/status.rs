@@ -13,7 +13,7 @@ use crate::service::keys::view::{KeyView, State};
 
 #[derive(Debug, Args)]
 pub struct Status {
-    /// List every caller of the key sets that was seen in the last week, not only those that lack a key.
+    /// List every caller of the key sets that was seen in the last week, not only callers that lack a key.
     #[arg(long)]
     all: bool,
     #[command(flatten)]

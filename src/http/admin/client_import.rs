@@ -60,7 +60,7 @@ struct ImportResult<'a> {
     skipped: u64,
     /// Generated secrets, shown this once.
     secrets: Vec<GeneratedSecret<'a>>,
-    /// What to know about the imported hashes; absent if there is nothing.
+    /// Warnings about the imported hashes; absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     warnings: Vec<String>,

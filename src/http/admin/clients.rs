@@ -16,7 +16,7 @@ use crate::http::response::json;
 use crate::service::clients::metadata::{ClientRequest, ClientView};
 use crate::service::clients::precondition::Precondition;
 use crate::service::clients::put::Put;
-use crate::service::clients::{Clients, DEFAULT_OVERLAP};
+use crate::service::clients::{ClientFilter, Clients, DEFAULT_OVERLAP};
 use crate::service::page::PageView;
 
 /// A client in a response, with its `ETag`.
@@ -79,14 +79,13 @@ pub async fn list(clients: Data<Clients>, request: HttpRequest) -> Result<HttpRe
         "prefix, limit (a number), cursor and slow_secrets (true or false)",
     )?;
     let limit = page_size(query.limit)?;
-    let (prefix, cursor) = (query.prefix.unwrap_or_default(), query.cursor.as_deref());
-    let page = if query.slow_secrets {
-        clients
-            .list_slow_secrets(&prefix, cursor, limit, admin_deadline())
-            .await?
-    } else {
-        clients.list(&prefix, cursor, limit, admin_deadline()).await?
+    let filter = ClientFilter {
+        prefix: query.prefix.as_deref().unwrap_or_default(),
+        slow_secrets: query.slow_secrets,
     };
+    let page = clients
+        .list(filter, query.cursor.as_deref(), limit, admin_deadline())
+        .await?;
     Ok(json(&PageView::new(&page, |client| ClientView::new(client, None))))
 }
 

@@ -239,7 +239,7 @@ fn to_hyper(response: Response<BoxBody>, is_head: bool, in_flight: InFlight) -> 
 #[derive(Debug)]
 struct ResponseBody {
     body: Option<BoxBody>,
-    /// What is left of the last piece of the body.
+    /// The rest of the last piece of the body.
     rest: Bytes,
     in_flight: InFlight,
 }
@@ -261,7 +261,7 @@ impl Body for ResponseBody {
                 None => return Poll::Ready(None),
             }
         }
-        // `hyper` buffers a piece whatever the window of the client, then asks for the next one.
+        // `hyper` buffers a piece even if the client has no window for it, then asks for the next.
         let piece = this.rest.split_to(this.rest.len().min(PIECE));
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }

@@ -44,7 +44,7 @@ impl ServerTls {
     }
 
     async fn accept(&self, socket: TcpStream, watch: &Rc<Watch>) -> io::Result<Socket> {
-        // Before the configuration: one that is replaced meanwhile counts as the one before.
+        // Before the configuration: authorities that are replaced meanwhile count as the earlier ones.
         let authorities = self.authorities.load(Ordering::Acquire);
         let raw = Raw::new(socket, Rc::clone(watch));
         let stream = TlsAcceptor::from(self.config.load_full()).accept(raw).await?;

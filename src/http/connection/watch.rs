@@ -199,7 +199,7 @@ impl Watch {
             Phase::Handshake | Phase::Head => HEAD_DEADLINE + HEAD_GRACE,
             Phase::Body => BODY_DEADLINE,
             Phase::Response => RESPONSE_LIMIT,
-            // The connection is told to end first.
+            // `GOAWAY` is sent first.
             Phase::Request if self.is_multiplexed.get() => self.idle + LAST_WORD,
             Phase::Request => self.idle,
         };

@@ -202,7 +202,7 @@ pub async fn post(
     Ok(response)
 }
 
-/// Who sent the request.
+/// The caller.
 pub fn asker(request: &HttpRequest) -> Asker {
     if request.headers().contains_key(HOP_HEADER) {
         Asker::Fallback

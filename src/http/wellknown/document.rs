@@ -72,7 +72,7 @@ pub struct KeyDocuments {
     pub timing: KeyTiming,
     /// Whether this node has heard from the store recently.
     pub views: Views,
-    /// Who fetches them.
+    /// Records the callers.
     pub fetches: Arc<KeyFetches>,
     /// The store's clock.
     pub clock: Arc<StoreClock>,
@@ -116,7 +116,7 @@ impl KeyDocuments {
     }
 }
 
-/// Whether the caller has the document after this request: it gets it, or names it as the one that it has. With `If-None-Match: *`, it may
+/// Whether the caller has the document after this request: it gets it, or names it as its copy. With `If-None-Match: *`, it may
 /// have any.
 fn has_after(request: &HttpRequest) -> bool {
     *request.method() == Method::GET && !matches!(IfNoneMatch::parse(request), Ok(IfNoneMatch::Any))

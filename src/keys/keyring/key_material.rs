@@ -72,7 +72,7 @@ fn parsed(algorithm: &'static dyn VerificationAlgorithm, key: &StoredKey) -> Opt
     ParsedPublicKey::new(algorithm, &key.public_key).ok()
 }
 
-/// What verifies JWTs with a public key, in the store's encoding. `None` if it is not a key of the algorithm.
+/// The verifier of JWTs for a public key in the store's encoding. `None` if it is not a key of the algorithm.
 pub(in crate::keys) fn verifier(algorithm: KeyAlgorithm, public_key: &[u8]) -> Option<jwt::Signer> {
     let (_, verification) = jwt_algorithm(algorithm);
     let parsed = ParsedPublicKey::new(verification, public_key).ok()?;

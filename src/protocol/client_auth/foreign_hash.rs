@@ -31,7 +31,7 @@ const MAX_LENGTH: usize = 1024;
 /// The longest secret in clear, characters.
 const MAX_PLAIN: usize = 256;
 
-/// What the text of another product becomes.
+/// The result of reading the text of another product.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Imported {
     /// SHA-256 of the secret.
@@ -100,7 +100,7 @@ fn check_text(text: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// What a tag says.
+/// The meaning of a tag.
 enum Tagged {
     Hash(ForeignHash),
     /// An unsalted SHA-256 after a tag.
@@ -135,7 +135,7 @@ fn tagged(text: &str) -> Result<Option<Tagged>, Problem> {
     Ok(modular(text)?.map(Tagged::Hash))
 }
 
-/// Tags in braces: Spring Security's, and those of LDAP (RFC 2307), which differ in case.
+/// Tags in braces: Spring Security's, and LDAP's (RFC 2307), which differ in case.
 fn in_braces(tag: &str, rest: &str) -> Result<Tagged, Problem> {
     let hash = match tag {
         "noop" => return Ok(Tagged::Plain(rest.to_owned())),

@@ -1,7 +1,7 @@
 //! Texts that other systems store in place of a secret. As a secret such a text would authenticate, and the real one would not.
 //!
 //! A bare digest in hexadecimal or base64 is not among them: it cannot be told from a generated secret, such as the output of
-//! `openssl rand -hex 32`. Whoever has a digest declares it as `client_secret_sha256`, or as `client_secret_hash` with its scheme.
+//! `openssl rand -hex 32`. A digest is declared as `client_secret_sha256`, or as `client_secret_hash` with its scheme.
 
 /// Beginnings, in lower case, and the scheme that they belong to. More specific ones first.
 const PREFIXES: &[(&str, &str)] = &[

@@ -38,7 +38,7 @@ struct Inner {
     store: StoreAccess,
     clock: Arc<StoreClock>,
     instruments: Arc<Instruments>,
-    /// Makes the keys of this process different from those of others: they are hashes of secrets that may be weak.
+    /// Makes the keys of this process different from the keys of other processes: they are hashes of secrets that may be weak.
     salt: [u8; 32],
 }
 

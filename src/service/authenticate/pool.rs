@@ -20,7 +20,7 @@ const QUEUE: usize = 16;
 /// Verifications of one client that wait or run: the attempts of one client must not fill the queue.
 const PER_CLIENT: usize = 4;
 
-/// Remembered secrets that matched. One is 32 bytes.
+/// Remembered secrets that matched, 32 bytes each.
 const MATCHED: usize = 65_536;
 
 /// Remembered secrets that did not. A client with a wrong secret repeats it.
@@ -43,7 +43,7 @@ pub(super) struct Pool {
     started: OnceLock<bool>,
 }
 
-/// What requests and threads share.
+/// Shared by requests and threads.
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
@@ -85,7 +85,7 @@ impl std::fmt::Debug for Job {
     }
 }
 
-/// What [`Pool::verify`] found.
+/// The result of [`Pool::verify`].
 pub(super) enum Verification {
     /// It was verified before.
     Known(bool),
@@ -135,7 +135,7 @@ impl Pool {
         }
     }
 
-    /// Begins a verification, or joins the one of another request. `hash` is read only for the first. [`AskError::Full`]: the queue is full, or
+    /// Begins a verification, or joins the verification of another request. `hash` is read only for the first. [`AskError::Full`]: the queue is full, or
     /// the client's part of it.
     pub(super) fn verify(
         &self,

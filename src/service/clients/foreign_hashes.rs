@@ -12,7 +12,7 @@ pub(super) const HASH: &str = "client_secret_hash";
 /// The field that names its scheme.
 pub(super) const SCHEME: &str = "client_secret_hash_scheme";
 
-/// What a hash of another product becomes.
+/// The stored form of a hash of another product.
 #[derive(Debug, Clone)]
 pub(super) struct Verifier {
     pub(super) verifier: SecretVerifier,

@@ -76,18 +76,18 @@ pub struct OmittedClient {
     pub reason: String,
 }
 
-/// What a translation makes of an export.
+/// The result of translating an export.
 #[derive(Default)]
 pub struct Translation {
     /// The clients, in the order of the export.
     pub clients: Vec<TranslatedClient>,
     /// Clients without a counterpart.
     pub omitted: Vec<OmittedClient>,
-    /// What was carried over of their fields.
+    /// The fields, and how each was carried over.
     pub report: FieldReport,
     /// Files of the directory, or members of the document, that were not read.
     pub unread: Vec<String>,
-    /// What the export does not contain, and has to be checked.
+    /// Settings that the export does not contain, to be checked by hand.
     pub notes: &'static [&'static str],
 }
 

@@ -310,7 +310,7 @@ pub struct ImportPlan {
     pub skipped: u64,
     /// Generated secrets, by client.
     pub secrets: Vec<(Arc<str>, String)>,
-    /// What the operator should know about the clients that it writes.
+    /// Warnings about the clients that it writes.
     pub notes: ImportNotes,
     /// Rejected rows.
     pub rejected: Vec<(LineRange, RowError)>,

@@ -1,6 +1,6 @@
-//! What an operator should know about the clients of an import.
+//! Warnings about the clients of an import.
 
-/// What an operator should know about the clients of an import.
+/// Warnings about the clients of an import.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct ImportNotes {
     /// Clients with hashes that ignore the end of a long secret.
@@ -10,7 +10,7 @@ pub struct ImportNotes {
 }
 
 impl ImportNotes {
-    /// Adds those of other rows.
+    /// Adds the warnings of other rows.
     pub fn add(&mut self, other: Self) {
         self.truncating += other.truncating;
         self.default_expiry += other.default_expiry;

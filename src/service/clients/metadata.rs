@@ -132,7 +132,7 @@ impl std::fmt::Debug for ClientRequest {
 }
 
 impl ClientRequest {
-    /// Applies every member but `client_id`, `created_at` and those of the secret to a client.
+    /// Applies every member except `client_id`, `created_at` and the members of the secret to a client.
     pub(super) fn apply(&self, client: &mut Client) -> Result<(), InvalidMetadata> {
         set(&mut client.client_name, &self.client_name, |name| checks::name(name))?;
         set_or(&mut client.scope, &self.scope, "".into(), |text| checks::scope(text))?;

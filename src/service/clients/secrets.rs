@@ -1,6 +1,6 @@
 //! The hashes of a client's secrets in an import and an export: those of a client in an overlap, with their expiry.
 //!
-//! `client_secret_sha256` or `client_secret_hash` is the newest secret; `previous_secrets` the ones before it, newest first.
+//! `client_secret_sha256` or `client_secret_hash` is the newest secret; `previous_secrets` are the secrets before it, newest first.
 
 use oauth2_store::model::{Client, ClientSecret, SecretHash, SecretVerifier};
 use serde::{Deserialize, Serialize};

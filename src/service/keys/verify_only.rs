@@ -14,13 +14,13 @@ use crate::service::parameter::{time, without_controls};
 /// How long keys are kept by default, seconds: as long as the longest-lived tokens of this server.
 const DEFAULT_TERM: i64 = MAX_TOKEN_LIFETIME;
 
-/// The longest that keys are kept, seconds. Whoever has the private keys can make tokens until then.
+/// The longest that keys are kept, seconds. A holder of the private keys can make tokens until then.
 const MAX_TERM: i64 = 400 * 24 * 3600;
 
 /// Longest issuer, bytes.
 const MAX_ISSUER_BYTES: usize = 512;
 
-/// What is imported.
+/// The imported keys.
 #[derive(Debug, Clone)]
 pub struct VerifyOnlyImport<'a> {
     /// The keys.

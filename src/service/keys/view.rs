@@ -14,7 +14,7 @@ use crate::service::schema;
 pub struct KeyView<'a> {
     /// Key id.
     pub kid: &'a str,
-    /// What it signs, or verifies.
+    /// The use of the key: signing or verifying.
     #[schema(value_type = schema::KeyAlgorithm)]
     pub algorithm: KeyAlgorithm,
     /// The phase of its lifecycle.
@@ -35,7 +35,7 @@ pub struct KeyView<'a> {
     pub published: bool,
 }
 
-/// What a key is used for at one moment.
+/// The state of a key at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = KeyState)]
@@ -73,7 +73,7 @@ impl From<Phase> for State {
 }
 
 impl<'a> KeyView<'a> {
-    /// Every key: those that sign, in the order in which they do, then those that only verify.
+    /// Every key: signing keys in the order of activation, then verify-only keys.
     pub fn all(keys: &'a KeysAt, timing: &KeyTiming) -> Vec<Self> {
         let states = key_states(&keys.keys, keys.now_ms, timing);
         let verify_only = keys.verify_only.iter().map(Self::verify_only);

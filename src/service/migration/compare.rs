@@ -10,7 +10,7 @@ mod metadata;
 mod responses;
 mod tokens;
 
-/// What both issuers publish.
+/// Compares what both issuers publish.
 pub fn issuers(old: &Issuer, new: &Issuer) -> Vec<Difference> {
     metadata::compare(old, new)
 }

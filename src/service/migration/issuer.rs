@@ -1,4 +1,4 @@
-//! What an issuer publishes about itself: its metadata (RFC 8414, `OpenID` Connect Discovery) and its keys.
+//! The published documents of an issuer: its metadata (RFC 8414, `OpenID` Connect Discovery) and its keys.
 
 use serde_json::{Map, Value};
 use url::Url;
@@ -11,7 +11,7 @@ use super::keys::Keys;
 pub struct IssuerOptions {
     /// Its URL.
     pub url: Url,
-    /// Its token endpoint, if it publishes no metadata or another one is to be asked.
+    /// Its token endpoint, if it publishes no metadata or another endpoint is to be asked.
     pub token_endpoint: Option<Url>,
     /// Its introspection endpoint, likewise.
     pub introspection_endpoint: Option<Url>,
@@ -64,7 +64,7 @@ impl Issuer {
     }
 }
 
-/// Where an endpoint is reached: before a switch, an issuer has another address than the one that its identifier and its endpoints name.
+/// The address of an endpoint: before a switch, an issuer has another address than its identifier and its endpoints name.
 fn reached(endpoint: &str, metadata: &Map<String, Value>, url: &Url) -> Option<String> {
     let mut endpoint = Url::parse(endpoint).ok()?;
     let issuer = metadata.get("issuer").and_then(Value::as_str);

@@ -11,7 +11,7 @@ use crate::tokens::BASE64URL;
 /// Algorithms of signatures that can be verified here.
 const ALGORITHMS: [&str; 5] = ["EdDSA", "Ed25519", "ES256", "RS256", "PS256"];
 
-/// Public parameters of a JWK: those of numbers may begin with zeros.
+/// Public parameters of a JWK; parameters that are numbers may begin with zeros.
 const PUBLIC: [&str; 6] = ["kty", "crv", "x", "y", "n", "e"];
 
 /// The JWK set of an issuer.
@@ -25,7 +25,7 @@ pub enum Keys {
     Published(Vec<Value>),
 }
 
-/// What a check of a signature found.
+/// The result of checking a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checked {
     /// A published key made it.
@@ -130,7 +130,7 @@ fn public(key: &Value) -> Map<String, Value> {
     plain.collect()
 }
 
-/// What a key is, for a report.
+/// A description of a key, for a report.
 pub fn described(key: &Value) -> String {
     let member = |name: &str| key[name].as_str().unwrap_or("-").to_owned();
     let parameter = ["x", "n"].into_iter().find_map(|name| key[name].as_str());

@@ -14,7 +14,7 @@ const MAX_REQUESTS: usize = 2_000_000;
 /// The longest line, bytes.
 const MAX_LINE: u64 = 64 * 1024;
 
-/// What says nothing about the request: the issuer did not answer, the client did not wait, or a rate limit or an overload came first.
+/// Statuses that say nothing about the request: the issuer did not answer, the client did not wait, or a rate limit or an overload came first.
 const NOT_COMPARED: [u16; 6] = [0, 429, 499, 502, 503, 504];
 
 /// One request in so many may have one answer only before the log does not count as a comparison.
@@ -26,7 +26,7 @@ const PAIRED_AT_LEAST: u64 = 100;
 struct Line {
     /// The same for the request and its copy.
     id: String,
-    /// Who answered.
+    /// The issuer that answered.
     side: Side,
     /// The name of HTTP Basic, form-encoded; empty if there is none.
     client: String,

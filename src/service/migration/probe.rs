@@ -26,7 +26,7 @@ pub struct Pair {
     pub new: Answer,
 }
 
-/// What was observed for a client.
+/// The observations for a client.
 #[derive(Debug)]
 pub struct Observed {
     /// Token requests with `client_secret_basic`.

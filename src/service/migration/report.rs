@@ -11,7 +11,7 @@ const EXAMPLES: usize = 3;
 /// The longest value of an example, characters.
 const MAX_VALUE: usize = 80;
 
-/// Who notices a difference.
+/// The side that notices a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::Display)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
@@ -27,13 +27,13 @@ pub enum NoticedBy {
 /// A difference between the issuers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// What differs, such as `token.header.alg`.
+    /// The code of the difference, such as `token.header.alg`.
     pub code: String,
-    /// Who notices it.
+    /// The side that notices it.
     pub noticed_by: NoticedBy,
-    /// What the old issuer does.
+    /// The behaviour of the old issuer.
     pub old: String,
-    /// What the new issuer does.
+    /// The behaviour of the new issuer.
     pub new: String,
 }
 
@@ -67,9 +67,9 @@ impl Difference {
 /// A difference, the number of clients that it concerns, and some of them.
 #[derive(Debug, Serialize)]
 pub struct ReportedDifference {
-    /// What differs.
+    /// The code of the difference.
     pub code: String,
-    /// Who notices it.
+    /// The side that notices it.
     pub noticed_by: NoticedBy,
     /// Whether it was accepted beforehand.
     pub accepted: bool,
@@ -85,13 +85,13 @@ pub struct Example {
     /// The client; empty for a difference of the issuers themselves.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub client_id: String,
-    /// What the old issuer does.
+    /// The behaviour of the old issuer.
     pub old: String,
-    /// What the new issuer does.
+    /// The behaviour of the new issuer.
     pub new: String,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug)]
 pub struct Report {
     /// The differences, the noticed ones first.
@@ -161,7 +161,7 @@ impl Report {
         }
     }
 
-    /// The differences: those that count first, then by code.
+    /// The differences: noticed ones first, then by code.
     pub fn differences(&self) -> Vec<&ReportedDifference> {
         let mut sorted: Vec<&ReportedDifference> = self.differences.iter().collect();
         sorted.sort_by_key(|difference| (!difference.counts(), difference.noticed_by, difference.code.clone()));

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::service::clients::metadata::COLUMNS;
 
-/// Members that a line may have besides those of an import.
+/// Members that a line may have besides the members of an import.
 const OTHER_MEMBERS: [&str; 3] = ["resource", "client_secret_hash", "client_secret_hash_scheme"];
 
 /// A client that is asked for.
@@ -37,7 +37,7 @@ impl fmt::Debug for SampledClient {
 /// The clients of a file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ClientFile {
-    /// Those with a secret in clear, in the order of the file.
+    /// Clients with a secret in clear, in the order of the file.
     pub clients: Vec<SampledClient>,
     /// The number of lines without a secret in clear, which cannot be asked for.
     pub without_secret: usize,
@@ -73,7 +73,7 @@ impl ClientFile {
         Ok(file)
     }
 
-    /// At most `count` clients: first those that are in `requests`, the busiest first, and then clients spread evenly over the file.
+    /// At most `count` clients: first the clients in `requests`, the busiest first, and then clients spread evenly over the file.
     #[must_use]
     pub fn sample(&self, count: usize, requests: &HashMap<String, u64>) -> Vec<SampledClient> {
         let mut indices: Vec<usize> = (0..self.clients.len()).collect();
@@ -131,7 +131,7 @@ fn client(members: &Map<String, Value>) -> Result<SampledClient, String> {
     let is_known = |name: &str| COLUMNS.iter().any(|(known, _)| *known == name) || OTHER_MEMBERS.contains(&name);
     if let Some(name) = members.keys().find(|name| !is_known(name)) {
         return Err(format!(
-            "unknown field {name:?}; known are client_id, client_secret, scope, audience, resource and those of client import"
+            "unknown field {name:?}; known are client_id, client_secret, scope, audience, resource and the members of client import"
         ));
     }
     let text = |name: &str| match members.get(name) {

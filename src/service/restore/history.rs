@@ -225,7 +225,7 @@ impl What {
 impl ClientHistory {
     /// The events that the store has not seen. `known`: its newest rows about the client, newest first. `None`: there are none.
     pub(super) fn since(&self, known: &[AuditRow]) -> Option<Self> {
-        // What this command made again is no news of the client, nor is a hash that was replaced.
+        // A repeated change of this command is no news of the client, nor is a replaced hash.
         let is_change = |row: &&AuditRow| ![RESTORED, UPGRADED].contains(&&*row.action);
         let mut known = known.iter().filter(is_change);
         let newest = known.clone().next();

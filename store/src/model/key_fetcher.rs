@@ -1,4 +1,4 @@
-//! Who fetches the published key sets.
+//! Callers of the published key sets.
 
 use super::names::names;
 
@@ -12,7 +12,7 @@ names! {
     }
 }
 
-/// Maximum number of callers of the key sets that are remembered; those that were seen last.
+/// Maximum number of callers of the key sets that are remembered; the callers seen last are kept.
 pub const MAX_KEY_FETCHERS: usize = 1000;
 
 /// The user agent of callers that are counted as one.

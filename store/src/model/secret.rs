@@ -34,7 +34,7 @@ impl fmt::Debug for ForeignHash {
     }
 }
 
-/// The hash that replaced one of another product at the first authentication.
+/// The hash that replaced a hash of another product at the first authentication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplacedHash {
     /// SHA-256 of the secret.

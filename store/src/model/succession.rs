@@ -101,7 +101,7 @@ impl RevocationPlan<'_> {
     }
 }
 
-/// What the revocation of a key changes. `Ok(None)`: there is no such key. A leaked private key signs for every id under which its public
+/// The changes of revoking a key. `Ok(None)`: there is no such key. A leaked private key signs for every id under which its public
 /// key is stored, so all of these are revoked. The error: a replacement is lacking.
 pub fn revocation_plan<'a>(
     known: &'a KeySet,

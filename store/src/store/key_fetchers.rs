@@ -1,4 +1,4 @@
-//! Who fetched the published key sets.
+//! Callers of the published key sets.
 
 use super::Store;
 use crate::error::Result;

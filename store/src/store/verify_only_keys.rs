@@ -12,7 +12,7 @@ impl Store {
     }
 
     /// Adds keys, or replaces `published` and `kept_until` of keys that are stored already, all or none, each change with its audit row.
-    /// Returns the number of changes. [`StoreError::Conflict`]: another key has the id of one of them, one was revoked, or there would be
+    /// Returns the number of changes. [`StoreError::Conflict`]: another key has the id of an imported key, an imported key was revoked, or there would be
     /// more than [`MAX_VERIFY_ONLY_KEYS`].
     ///
     /// [`StoreError::Conflict`]: crate::StoreError::Conflict

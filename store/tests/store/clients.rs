@@ -4,9 +4,9 @@ use std::slice::from_ref;
 use std::time::{Duration, Instant};
 
 use oauth2_store::model::{AuditEntry, AuditFilter, AuditPosition, AuditRow, Change, Client, ClientSecret, Revocation};
-use oauth2_store::{LoadedRow, LogPosition, StoreError};
+use oauth2_store::{LogPosition, StoreError};
 
-use crate::fixture::{Fixture, NOW, audit, client, revocations_since};
+use crate::fixture::{Fixture, NOW, all_clients, audit, client, revocations_since};
 
 on_both!(
     client_is_created_updated_and_deleted,
@@ -358,17 +358,7 @@ async fn every_column_round_trips(kind: &str) {
     let expected = [into_full, into_bare].map(|client| Client { version: 2, ..client });
     assert_eq!(f.store.load_clients("", 10).await.unwrap(), expected);
     assert_eq!(f.store.list_clients("", None, 10).await.unwrap().items, expected);
-    let mut all = Vec::new();
-    let mut on_row = |row| match row {
-        LoadedRow::Client(client) => all.push(client),
-        LoadedRow::Secret(client_id, secret) => {
-            let client: &mut Client = all.iter_mut().find(|client| *client.client_id == *client_id).unwrap();
-            client.secrets = client.secrets.iter().cloned().chain([secret]).collect();
-        }
-    };
-    f.store.for_each_client(&mut on_row).await.unwrap();
-    all.sort_by(|a, b| a.client_id.cmp(&b.client_id));
-    assert_eq!(all, expected);
+    assert_eq!(all_clients(&f.store).await, expected);
 
     let secret = |byte, expires_at| ClientSecret::fast([byte; 32], expires_at);
     // An overwrite also sets the time of creation and the secrets.

@@ -7,7 +7,7 @@ use oauth2_store::model::{
     AuditEntry, Client, ClientSecret, GrantType, KeyAlgorithm, Ledger, LedgerEntry, Policy, Revocation, SigningAlg,
     StoredKey, TokenFormat, TokenRecord, TokenTyp,
 };
-use oauth2_store::{Location, LogPosition, Pooler, Store, StoreOptions};
+use oauth2_store::{LoadedRow, Location, LogPosition, Pooler, Store, StoreOptions};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use oauth2_testkit::{Pgbouncer, Postgres};
@@ -30,6 +30,21 @@ pub async fn revocations_since(store: &Store, from: LogPosition) -> (Vec<Revocat
         .for_each_revocation_since(from, &mut |revocation| found.push(revocation))
         .await;
     (found, position.unwrap())
+}
+
+/// All clients with their secrets, as a full read reports them, sorted by id.
+pub async fn all_clients(store: &Store) -> Vec<Client> {
+    let mut all = Vec::new();
+    let mut on_row = |row| match row {
+        LoadedRow::Client(client) => all.push(client),
+        LoadedRow::Secret(client_id, secret) => {
+            let client: &mut Client = all.iter_mut().find(|client| *client.client_id == *client_id).unwrap();
+            client.secrets = client.secrets.iter().cloned().chain([secret]).collect();
+        }
+    };
+    store.for_each_client(&mut on_row).await.unwrap();
+    all.sort_by(|a, b| a.client_id.cmp(&b.client_id));
+    all
 }
 
 pub fn options(location: Location) -> StoreOptions {

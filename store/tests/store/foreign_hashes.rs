@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use oauth2_store::LoadedRow;
 use oauth2_store::model::{
     AuditFilter, AuditPosition, Change, Client, ClientSecret, ForeignHash, ReplacedHash, SecretVerifier,
 };
 
-use crate::fixture::{Fixture, NOW, audit, client};
+use crate::fixture::{Fixture, NOW, all_clients, audit, client};
 
 on_both!(
     hashes_of_other_products_round_trip,
@@ -60,17 +59,7 @@ async fn hashes_of_other_products_round_trip(kind: &str) {
         f.store.load_clients("", 9).await.unwrap(),
         [created.clone(), written.clone()]
     );
-    let mut all = Vec::new();
-    let mut on_row = |row| match row {
-        LoadedRow::Client(client) => all.push(client),
-        LoadedRow::Secret(client_id, secret) => {
-            let client: &mut Client = all.iter_mut().find(|client| *client.client_id == *client_id).unwrap();
-            client.secrets = client.secrets.iter().cloned().chain([secret]).collect();
-        }
-    };
-    f.store.for_each_client(&mut on_row).await.unwrap();
-    all.sort_by(|a, b| a.client_id.cmp(&b.client_id));
-    assert_eq!(all, [created, written.clone()]);
+    assert_eq!(all_clients(&f.store).await, [created, written.clone()]);
 
     let overwritten = Client {
         secrets: [foreign(7, None)].into(),

@@ -68,7 +68,7 @@ async fn callers_are_bounded_and_forgotten(kind: &str) {
     assert_eq!(
         found.last().unwrap().address,
         "caller 50",
-        "those seen longest ago left"
+        "the callers seen longest ago are forgotten"
     );
     let again = fetcher("caller 0", NOW + 5000, 1);
     f.store

@@ -1,4 +1,4 @@
-//! What the answers of the previous issuer decide, and what they do not.
+//! Responses of the previous issuer, and their effect on introspection.
 
 use std::sync::atomic::Ordering;
 
@@ -7,7 +7,7 @@ use oauth2_testkit::server::json as body_of;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::{OldIssuer, active, batch, started, status_of};
+use super::{OldIssuer, active, started, status_of};
 use crate::keys::until;
 
 on_both_stores!(
@@ -63,7 +63,7 @@ async fn an_issuer_that_fails_affects_no_other_token_of_a_batch(store: Kind) {
     let tokens = [&junk[..100], &[own], &junk[100..], &["with space".to_owned()]].concat();
     let unanswered = json!({"error": "temporarily_unavailable"});
     let check = async |why: &str| {
-        let answers = batch(&server, &client, &tokens).await;
+        let answers = server.introspect_batch(&client, &tokens).await;
         let answers = answers.as_array().unwrap();
         assert_eq!(answers[100]["active"], true, "{why}");
         assert_eq!(answers[201], json!({"active": false}), "{why}: no such token");
@@ -76,11 +76,11 @@ async fn an_issuer_that_fails_affects_no_other_token_of_a_batch(store: Kind) {
     assert!(asked < 100, "it is not asked {asked} times while it fails");
     old.status.store(0, Ordering::SeqCst);
     until("it is asked again", async || {
-        batch(&server, &client, &tokens[..1]).await[0] == json!({"active": false})
+        server.introspect_batch(&client, &tokens[..1]).await[0] == json!({"active": false})
     })
     .await;
     old.delay_ms.store(1100, Ordering::SeqCst);
-    let answers = batch(&server, &client, &tokens).await;
+    let answers = server.introspect_batch(&client, &tokens).await;
     let unknown = answers
         .as_array()
         .unwrap()

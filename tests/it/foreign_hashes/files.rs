@@ -130,12 +130,7 @@ async fn hashes_survive_an_export(kind: Kind) {
         "all but unsalted SHA-256 and secrets in clear"
     );
     for format in ["csv", "jsonl"] {
-        let other = migrated(if kind == Kind::Sqlite {
-            Kind::Postgres
-        } else {
-            Kind::Sqlite
-        })
-        .await;
+        let other = migrated(kind.other()).await;
         let text = setup
             .run(&["client", "export", "--format", format, "--with-secret-hashes"])
             .stdout;

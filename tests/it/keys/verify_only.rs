@@ -2,10 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use oauth2_testkit::server::json as body_of;
-use oauth2_testkit::{Credentials, DedicatedServer, Kind, Server};
+use oauth2_testkit::{DedicatedServer, Kind};
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::old_issuer::{OLD, OldIssuer, claims, migrated, now};
 use super::{admin, until};
@@ -16,16 +15,6 @@ on_both_stores!(
     tokens_of_the_replaced_issuer_can_be_revoked,
     a_leaked_key_is_revoked_under_every_id,
 );
-
-async fn batch(server: &Server, client: &Credentials, tokens: &[&str]) -> Value {
-    let request = server.http.post(server.url("/oauth/introspect/batch"));
-    let request = request
-        .header("authorization", client.basic())
-        .json(&json!({"tokens": tokens}));
-    let response = request.send().await.unwrap();
-    assert_eq!(response.status(), StatusCode::OK);
-    body_of(response).await
-}
 
 async fn tokens_of_the_replaced_issuer_are_active_until_they_expire(store: Kind) {
     let old = OldIssuer::new("public:hydra.jwt.access-token");
@@ -53,7 +42,9 @@ async fn tokens_of_the_replaced_issuer_are_active_until_they_expire(store: Kind)
     let bare = json!({"iss": OLD, "exp": now() + 6, "sub": client.id, "aud": client.id});
     let brief = old.token(&bare);
     let own = server.token(&client).await;
-    let answers = batch(&server, &client, &[&token, &brief, "opaque-of-the-old-issuer", &own]).await;
+    let answers = server
+        .introspect_batch(&client, &[&token, &brief, "opaque-of-the-old-issuer", &own])
+        .await;
     let expected_of_brief = json!({"active": true, "client_id": "ci", "iss": OLD, "sub": "ci", "aud": "ci", "exp": bare["exp"], "token_type": "Bearer"});
     assert_eq!(answers[0], expected);
     assert_eq!(answers[1], expected_of_brief);

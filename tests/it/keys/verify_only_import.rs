@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::old_issuer::{OLD, OldIssuer, claims, import, imported, migrated, now};
-use super::{admin, published, until};
+use super::{admin, is_rejected, published, until};
 use crate::start;
 
 on_both_stores!(
@@ -39,7 +39,7 @@ async fn verify_only_keys_end_by_date_or_revocation(store: Kind) {
     let listed = admin(&server, Method::GET, "/keys", json!({})).await;
     assert!(!listed.to_string().contains(old.kid), "{listed}");
 
-    // What expired can be imported again, what was revoked cannot.
+    // An expired key can be imported again, a revoked key cannot.
     imported(&server.setup, &old.jwks(), &["--issuer", OLD]);
     until("it verifies again", async || server.is_active(&client, &token).await).await;
     let revoked = server.setup.run(&["key", "revoke", old.kid]);
@@ -130,7 +130,7 @@ async fn imports_are_whole_and_idempotent(store: Kind) {
         "{}",
         chosen.stderr
     );
-    // The other way round: a key that signs cannot take the id of one that verifies.
+    // The other way round: a signing key cannot take the id of a verify-only key.
     let refused = server.setup.run_with_input(&["key", "import", "-"], &{
         let mut jwk = OldIssuer::new("first").private_jwk();
         jwk["kid"] = "first".into();
@@ -248,16 +248,6 @@ async fn verify_only_keys_are_imported_over_the_admin_api(store: Kind) {
             "another key has the id",
         ),
     ] {
-        let response = server
-            .admin(Method::POST, "/keys/verify-only")
-            .json(&body)
-            .send()
-            .await
-            .unwrap();
-        let (found, text) = (response.status(), response.text().await.unwrap());
-        assert!(
-            found == status && text.contains(reason),
-            "{found} {text} lacks {reason}"
-        );
+        is_rejected(&server, "/keys/verify-only", &body, status, reason).await;
     }
 }

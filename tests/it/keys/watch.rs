@@ -1,11 +1,11 @@
-//! Rotation that watches verifiers: who fetched the key sets, and keys that wait until all of them have.
+//! Rotation that watches verifiers: callers of the key sets, and keys that wait for them.
 
 use oauth2_testkit::{Credentials, DedicatedServer, Kind, Server};
 use reqwest::header::{ETAG, IF_NONE_MATCH, USER_AGENT};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{admin, brisk, kid_of, restart, until};
+use super::{admin, brisk, is_rejected, kid_of, restart, until};
 use crate::{setup, start};
 
 on_both_stores!(
@@ -199,17 +199,7 @@ async fn unusable_rotations_are_rejected(store: Kind) {
             "deadline_seconds requires when_seen",
         ),
     ] {
-        let response = server
-            .admin(Method::POST, "/keys/rotate")
-            .json(&body)
-            .send()
-            .await
-            .unwrap();
-        let (found, text) = (response.status(), response.text().await.unwrap());
-        assert!(
-            found == status && text.contains(reason),
-            "{found} {text} lacks {reason}"
-        );
+        is_rejected(&server, "/keys/rotate", &body, status, reason).await;
     }
     for (arguments, reason) in [
         (&["--deadline", "7d"][..], "--when-seen"),
@@ -261,7 +251,7 @@ async fn a_key_does_not_sign_early_before_callers_are_known(store: Kind) {
     assert!(!audit.contains("\"key.activate\""), "{audit}");
 }
 
-/// What a verifier fetches from one node counts on all.
+/// A fetch from one node counts on all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn verifiers_of_all_nodes_are_waited_for() {
     let first = brisk(setup(Kind::Postgres).await);

@@ -68,7 +68,7 @@ fn check(old: &Server, new: &Server, clients: &str, arguments: &[&str]) -> Outpu
     output
 }
 
-/// The codes of the differences that are noticed, and those that nobody notices.
+/// The codes of the noticed differences, and of the unnoticed differences.
 fn codes(output: &Output) -> (Vec<String>, Vec<String>) {
     let report = parsed(output);
     let differences = report["differences"].as_array().unwrap();

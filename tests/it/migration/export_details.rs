@@ -3,7 +3,7 @@
 use oauth2_testkit::{Kind, Setup};
 use serde_json::{Value, json};
 
-use super::parsed;
+use super::{SECRET, hydra_client, parsed};
 use crate::cli::migrated;
 use crate::setup;
 
@@ -80,7 +80,6 @@ fn has(translation: &Value, field: &str, carried: &str, reason: &str) {
 }
 
 const LIFETIME: &str = "client_credentials_grant_access_token_lifespan";
-const SECRET: &str = "a-secret-with-enough-characters-0001";
 
 async fn mappers_of_client_scopes_are_carried_over_or_named(kind: Kind) {
     let setup = migrated(kind).await;
@@ -243,17 +242,9 @@ async fn empty_claim_prefix_means_no_prefix(kind: Kind) {
 
 async fn settings_that_the_export_lacks_are_named_and_can_be_given(kind: Kind) {
     let setup = migrated(kind).await;
-    let client = |id: &str, more: Value| {
-        let mut client = json!({"client_id": id, "client_secret": SECRET, "grant_types": ["client_credentials"]});
-        client
-            .as_object_mut()
-            .unwrap()
-            .extend(more.as_object().unwrap().clone());
-        client
-    };
     let export = json!([
-        client("a", json!({})),
-        client("b", json!({LIFETIME: "5m0s", "access_token_strategy": "jwt"}))
+        hydra_client("a", json!({})),
+        hydra_client("b", json!({LIFETIME: "5m0s", "access_token_strategy": "jwt"}))
     ]);
     let (translation, _) = translated(&setup, "hydra", &export, &[]);
     has(&translation, LIFETIME, "not", "ttl.access_token");
@@ -288,7 +279,7 @@ async fn settings_that_the_export_lacks_are_named_and_can_be_given(kind: Kind) {
             json!({"client_id": "a", "authorization_grant_types": "client_credentials"}),
             "token_settings.settings.token.access-token-time-to-live",
         ),
-        ("auth0", client("a", json!({})), "client_grants"),
+        ("auth0", hydra_client("a", json!({})), "client_grants"),
     ] {
         let (translation, _) = translated(&setup, product, &json!([client]), &[]);
         assert_eq!(entries(&translation, field)[0].0, "not", "{product}: {translation:#}");

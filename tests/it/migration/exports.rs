@@ -19,7 +19,7 @@ on_both_stores!(
     members_can_be_set_for_every_client,
 );
 
-/// The exports and their products. Those of Hydra and Keycloak were written by Hydra 2.3.0 and Keycloak 26.5.6.
+/// The exports and their products. The exports of Hydra and Keycloak were written by Hydra 2.3.0 and Keycloak 26.5.6.
 const EXPORTS: [(&str, &str); 12] = [
     ("hydra", "hydra-clients.json"),
     ("hydra", "hydra-client.csv"),

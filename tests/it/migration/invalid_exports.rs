@@ -3,7 +3,7 @@
 use oauth2_testkit::{Kind, Setup};
 use serde_json::{Value, json};
 
-use super::{fixture, parsed};
+use super::{fixture, hydra_client, parsed};
 use crate::cli::migrated;
 
 on_both_stores!(
@@ -113,49 +113,41 @@ async fn truncated_and_foreign_files_are_rejected_by_name(kind: Kind) {
 
 async fn one_wrong_client_prevents_the_import_of_all(kind: Kind) {
     let setup = migrated(kind).await;
-    let client = |id: &str, more: Value| {
-        let mut client = json!({"client_id": id, "client_secret": SECRET, "grant_types": ["client_credentials"]});
-        client
-            .as_object_mut()
-            .unwrap()
-            .extend(more.as_object().unwrap().clone());
-        client
-    };
     let cases = [
         (
-            client("a", json!({})),
+            hydra_client("a", json!({})),
             "client 2 (a): the client is in the export twice: client 1 has the same id",
         ),
         (
-            client("b", json!({"client_id": 5})),
+            hydra_client("b", json!({"client_id": 5})),
             "client 2 (): client_id must be a string",
         ),
         (
-            client("b", json!({"scope": ["x"]})),
+            hydra_client("b", json!({"scope": ["x"]})),
             "client 2 (b): scope must be a string",
         ),
         (
-            client(
+            hydra_client(
                 "b",
                 json!({"client_credentials_grant_access_token_lifespan": "90m0.5s"}),
             ),
             "client 2 (b): client_credentials_grant_access_token_lifespan must be whole seconds",
         ),
         (
-            client("b", json!({"client_credentials_grant_access_token_lifespan": "99999h"})),
+            hydra_client("b", json!({"client_credentials_grant_access_token_lifespan": "99999h"})),
             "access_token_lifetime must be 1 to",
         ),
         (
-            client("b", json!({"created_at": "yesterday"})),
+            hydra_client("b", json!({"created_at": "yesterday"})),
             "client 2 (b): created_at must be a time",
         ),
         (
-            client("b\u{1b}[2J", json!({})),
+            hydra_client("b\u{1b}[2J", json!({})),
             "client_id must be 1 to 256 printable ASCII characters",
         ),
     ];
     for (wrong, expected) in cases {
-        let text = json!([client("a", json!({})), wrong]).to_string();
+        let text = json!([hydra_client("a", json!({})), wrong]).to_string();
         let error = rejected(&setup, "hydra", &text, &[]);
         assert!(error.contains(expected), "{expected}\n{error}");
         assert!(
@@ -169,7 +161,11 @@ async fn one_wrong_client_prevents_the_import_of_all(kind: Kind) {
     let error = rejected(&setup, "spring", &format!("{spring}{row}"), &[]);
     assert!(error.contains("line 2 (a): client_secret names no scheme"), "{error}");
     // The others are imported where that is asked for.
-    let text = json!([client("a", json!({})), client("b", json!({"created_at": "yesterday"}))]).to_string();
+    let text = json!([
+        hydra_client("a", json!({})),
+        hydra_client("b", json!({"created_at": "yesterday"}))
+    ])
+    .to_string();
     rejected(&setup, "hydra", &text, &["--skip-refused"]);
     assert_eq!(imported(&setup).len(), 1);
 }

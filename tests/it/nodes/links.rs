@@ -47,7 +47,7 @@ async fn a_slow_redis_costs_time_only() {
     }
     link.set(Condition::Delayed(Duration::ZERO));
     nodes.hear_each_other().await;
-    // What was sent while the link was slow arrives first, or its connection is opened again.
+    // Delayed messages arrive first, or the connection is opened again.
     let client = nodes.client().await;
     until(PATIENCE, "the link has recovered", async || {
         nodes.revocation_times(&client, 3).await.last() <= Some(&BY_REDIS)

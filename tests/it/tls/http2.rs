@@ -1,4 +1,4 @@
-//! What a client of HTTP/2 may do to a connection that no HTTP library does: raw frames, short limits.
+//! HTTP/2 as no HTTP library speaks it: raw frames, short limits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,14 +75,14 @@ async fn pings_keep_no_connection_open() {
     tokio::time::timeout(PATIENCE, pinging)
         .await
         .expect("the connection ends");
-    // It was told to end, not cut.
+    // `GOAWAY` ended it; it was not cut.
     driver.await.unwrap().expect("a graceful end");
     // As the connection of the client that waited for the start.
     let idle = [("listener", "public"), ("reason", "idle")];
     assert!(server.metric("oauth2_server_connections_closed_total", &idle).await >= Some(1.0));
 }
 
-/// What is idle is the connection, not the client that sends the body of a request.
+/// A connection whose client sends the body of a request is not idle.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_outlast_the_time_of_an_idle_connection() {
     let authority = Authority::new("tls tests");

@@ -1,4 +1,4 @@
-//! How long the certificate of a client holds: as long as it and its authority are valid, whatever its connection or session.
+//! A client certificate is accepted while it and its authority are valid, also on open connections and resumed sessions.
 
 use std::sync::Arc;
 

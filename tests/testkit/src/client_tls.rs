@@ -9,7 +9,7 @@ use crate::authority::IssuedCertificate;
 /// Generous: reached only if something is broken.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the HTTP client trusts and presents.
+/// The certificates that the HTTP client trusts and presents.
 #[derive(Debug, Clone, Default)]
 pub struct ClientTls {
     /// The authority that it trusts, PEM.

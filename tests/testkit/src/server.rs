@@ -199,6 +199,20 @@ impl Server {
     }
 
     /// Whether a token is active, by introspection.
+    /// The response of the batch introspection endpoint.
+    pub async fn introspect_batch(&self, client: &Credentials, tokens: &[impl AsRef<str>]) -> Value {
+        let tokens: Vec<_> = tokens.iter().map(AsRef::as_ref).collect();
+        let request = self.http.post(self.url("/oauth/introspect/batch"));
+        let request = request.header("authorization", client.basic());
+        let response = request
+            .json(&serde_json::json!({ "tokens": tokens }))
+            .send()
+            .await
+            .expect("a response");
+        assert_eq!(response.status(), StatusCode::OK);
+        json(response).await
+    }
+
     pub async fn is_active(&self, client: &Credentials, token: &str) -> bool {
         self.introspect(client, token).await["active"]
             .as_bool()

@@ -20,11 +20,11 @@ pub struct RejectedRows {
     report: Option<(PathBuf, BufWriter<File>)>,
     /// The bit of each line on which a rejected row begins.
     lines: Vec<u64>,
-    /// What names each row, unless its line does.
+    /// The name of each row, unless its line names it.
     names: Option<Vec<RowName>>,
 }
 
-/// What names a row of an export that was translated.
+/// The name of a row of a translated export.
 pub struct RowName {
     /// The client.
     pub client_id: String,
@@ -33,7 +33,7 @@ pub struct RowName {
 }
 
 impl RejectedRows {
-    /// No rows. An existing report is replaced. `names`: those of the rows by their lines, the first of which is 1.
+    /// No rows. An existing report is replaced. `names`: the names of the rows by their lines, the first of which is 1.
     pub fn new(report: Option<&Path>, names: Option<Vec<RowName>>) -> Result<Self, Failure> {
         let open = |path: &Path| match File::create(path) {
             Ok(file) => Ok((path.to_owned(), BufWriter::new(file))),

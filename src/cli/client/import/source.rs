@@ -38,7 +38,7 @@ impl Source {
         Ok(Self::Text(file.to_owned(), open(file)?, format))
     }
 
-    /// What was translated.
+    /// The translation, if the rows are from an export.
     pub fn translation(&self) -> Option<&Translation> {
         match self {
             Self::Text(..) => None,

@@ -25,7 +25,7 @@ pub struct From {
     /// Read what this product exports: a file of JSON or CSV, or a directory of its tables.
     #[arg(long = "from", id = "from", value_name = "PRODUCT", value_parser = products())]
     pub product: Option<Product>,
-    /// Give every client of the export this member of a client, such as `token_format=jwt`, whatever the export says; may repeat.
+    /// Give every client of the export this member of a client, such as `token_format=jwt`, also where the export has another value; may repeat.
     #[arg(long, value_name = "FIELD=VALUE", requires = "from", value_parser = assignment)]
     pub set: Vec<(String, Value)>,
     /// Give every client of the export this member of a client unless the export says it; may repeat.
@@ -121,7 +121,7 @@ pub fn write_records(translation: &Translation, path: &Path, json: Json) -> Resu
     ))
 }
 
-/// What was carried over, as JSON.
+/// The fields that were carried over, as JSON.
 pub fn as_json(translation: &Translation) -> Value {
     json!({
         "fields": translation.report.fields(),

@@ -1,6 +1,6 @@
-//! What a try costs, and the most that it may cost: a client must not keep a thread of the pool for long, nor fill the memory.
+//! The cost of a verification, and its limit: a client must not keep a thread of the pool for long, nor fill the memory.
 //!
-//! The times are those of one core of the machine that `docs/performance.md` names, rounded up by a quarter.
+//! The times were measured on one core of the machine that `docs/performance.md` names, rounded up by a quarter.
 
 use super::fields::Problem;
 
@@ -23,7 +23,7 @@ pub(super) const SCRYPT_BLOCK: f64 = 525.0;
 /// Nanoseconds of Argon2 per KiB and pass.
 pub(super) const ARGON2_BLOCK: f64 = 1300.0;
 
-/// What a try costs.
+/// The cost of a verification.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Cost {
     /// Time, nanoseconds.

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::protocol::client_auth::foreign_hash::{Imported, import};
 
-/// The hash of "hunter2" with a cost of 4, and one that nobody can compute in a test.
+/// The hash of "hunter2" with a cost of 4, and a hash that nobody can compute in a test.
 const CHEAP: &str = "$2a$04$KAgh7nYFo6i/wDWwQu9tIOeP3fSioLuaAaxadxWGj.pRv4HKkqAMK";
 const DEAR: &str = "$2a$13$KAgh7nYFo6i/wDWwQu9tIOeP3fSioLuaAaxadxWGj.pRv4HKkqAMK";
 

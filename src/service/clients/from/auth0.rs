@@ -82,7 +82,7 @@ const NOT_CARRIED: &[(&str, &str)] = &[
     ("app_type", NOT_KEPT),
     (
         "jwt_configuration",
-        "its lifetime and algorithm concern ID tokens; those of access tokens are the API's",
+        "its lifetime and algorithm concern ID tokens; the API sets both for access tokens",
     ),
     (
         "allowed_origins",
@@ -107,11 +107,7 @@ fn client(draft: &mut Draft, tenant: &Tenant) -> Translated {
         return Ok(Verdict::Omitted("it is the tenant's global client".to_owned()));
     }
     let grants = draft.list("grant_types")?;
-    if let Some(verdict) = shared::grants(draft, "grant_types", &grants) {
-        return Ok(verdict);
-    }
-    let method = draft.text("token_endpoint_auth_method")?;
-    if let Some(verdict) = shared::auth_method(draft, "token_endpoint_auth_method", method.as_deref()) {
+    if let Some(verdict) = shared::grants_and_auth_method(draft, &grants)? {
         return Ok(verdict);
     }
     if let Some(text) = draft.text("client_secret")? {

@@ -14,7 +14,7 @@ pub(super) struct Draft {
     client_id: String,
     fields: Map<String, Value>,
     record: Map<String, Value>,
-    /// What was read of the client. It is reported once the client turns out to have a counterpart.
+    /// The fields that were read. They are reported once the client turns out to have a counterpart.
     read: Vec<(String, Option<&'static str>, Carried, Option<String>)>,
 }
 
@@ -135,7 +135,7 @@ impl Draft {
             .push((field.to_owned(), member, carried, reason.map(str::to_owned)));
     }
 
-    /// The record, after all fields were reported, also those that nobody has read.
+    /// The record, after all fields were reported, including unread fields.
     pub(super) fn finish(mut self, report: &mut FieldReport) -> Map<String, Value> {
         for name in self.fields.keys().cloned().collect::<Vec<_>>() {
             self.not(&name, UNKNOWN);

@@ -1,4 +1,4 @@
-//! What a product exported: a file of JSON, JSON lines or CSV, or a directory of such files, each a table of its name.
+//! The export of a product: a file of JSON, JSON lines or CSV, or a directory of such files, each a table of its name.
 
 use std::borrow::Cow;
 use std::cell::RefCell;

@@ -90,11 +90,7 @@ const NOT_CARRIED: &[(&str, &str)] = &[
 
 fn client(draft: &mut Draft, is_table: bool, now: i64) -> Translated {
     let grants = draft.list("grant_types")?;
-    if let Some(verdict) = shared::grants(draft, "grant_types", &grants) {
-        return Ok(verdict);
-    }
-    let method = draft.text("token_endpoint_auth_method")?;
-    if let Some(verdict) = shared::auth_method(draft, "token_endpoint_auth_method", method.as_deref()) {
+    if let Some(verdict) = shared::grants_and_auth_method(draft, &grants)? {
         return Ok(verdict);
     }
     if let Some(name) = draft.text("client_name")? {
@@ -138,7 +134,7 @@ fn client(draft: &mut Draft, is_table: bool, now: i64) -> Translated {
     Ok(Verdict::Client)
 }
 
-/// The hash of the column `client_secret`, and those of secrets that were rotated and still work.
+/// The hash of the column `client_secret`, and the hashes of rotated secrets that still work.
 fn secrets(draft: &mut Draft, is_table: bool, now: i64) -> Result<(), String> {
     if let Some(text) = draft.text("client_secret")? {
         match secret::crypt_scheme(&text) {

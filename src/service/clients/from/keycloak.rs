@@ -20,12 +20,12 @@ pub(super) const TRANSLATOR: Translator = Translator {
     notes: &[
         "sub is the id of a service account's user in Keycloak, and the client_id here",
         "roles of service accounts (realm_access, resource_access) are not in the clients of an export: give scopes instead",
-        "optional client scopes are granted to requests without scope: remove those that a client must ask for",
+        "optional client scopes are granted to requests without scope: remove scopes that a client must ask for",
         "iss changes unless the new issuer has the URL of the realm",
     ],
 };
 
-/// What the admin console writes instead of a secret.
+/// The mask that the admin console writes instead of a secret.
 const MASKED: &str = "**********";
 
 const FOR_USERS: &str = "only for grants with a user";

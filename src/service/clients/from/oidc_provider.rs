@@ -87,11 +87,7 @@ fn client(draft: &mut Draft, now: i64) -> Translated {
         // The provider's default.
         grants.push("authorization_code".to_owned());
     }
-    if let Some(verdict) = shared::grants(draft, "grant_types", &grants) {
-        return Ok(verdict);
-    }
-    let method = draft.text("token_endpoint_auth_method")?;
-    if let Some(verdict) = shared::auth_method(draft, "token_endpoint_auth_method", method.as_deref()) {
+    if let Some(verdict) = shared::grants_and_auth_method(draft, &grants)? {
         return Ok(verdict);
     }
     if let Some(at) = draft.integer("client_secret_expires_at")?.filter(|at| *at != 0) {

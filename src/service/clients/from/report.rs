@@ -1,4 +1,4 @@
-//! What was carried over of the fields of all clients: one entry per field, result and reason, with the number of clients and one of them.
+//! The report of a translation: one entry per field, result and reason, with the number of clients and one of them.
 
 use std::collections::HashMap;
 

@@ -10,7 +10,7 @@ use crate::service::clients::checks;
 use crate::service::clients::import::RowError;
 use crate::service::clients::secrets::DEFAULT_OVERLAP;
 
-/// A secret in clear. One that is too short for the fast hash of new secrets is imported with the scheme `plain`.
+/// A secret in clear. A secret that is too short for the fast hash of new secrets is imported with the scheme `plain`.
 pub(super) fn plain(draft: &mut Draft, field: &str, secret: String) {
     if checks::secret(&secret).is_ok() {
         draft.exactly(field, "client_secret", secret);

@@ -1,7 +1,10 @@
-//! What translators have in common.
+//! Shared parts of translators.
 
 use super::draft::Draft;
 use super::translator::Verdict;
+use crate::service::clients::import::RowError;
+
+const METHOD: &str = "token_endpoint_auth_method";
 
 const GRANT: &str = "client_credentials";
 
@@ -41,6 +44,15 @@ pub(super) fn auth_method(draft: &mut Draft, field: &str, method: Option<&str>) 
             "it authenticates with {other}; only secrets are supported here"
         ))),
     }
+}
+
+/// Both of these, for products that name the fields as dynamic registration does (RFC 7591 section 2).
+pub(super) fn grants_and_auth_method(draft: &mut Draft, grants: &[String]) -> Result<Option<Verdict>, RowError> {
+    if let Some(verdict) = self::grants(draft, "grant_types", grants) {
+        return Ok(Some(verdict));
+    }
+    let method = draft.text(METHOD)?;
+    Ok(auth_method(draft, METHOD, method.as_deref()))
 }
 
 /// Carries over scopes of requests that name them.

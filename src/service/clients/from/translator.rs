@@ -1,4 +1,4 @@
-//! What every product's translator is, and what it makes of a client.
+//! The interface of a product's translator, and its result for a client.
 
 use serde_json::{Map, Value};
 
@@ -15,11 +15,11 @@ pub(super) struct Translator {
     pub(super) id_fields: &'static [&'static str],
     /// Reads what concerns all clients, and translates each of them.
     pub(super) translate: fn(&mut Context<'_>, Vec<Row>) -> Vec<Outcome>,
-    /// What the export does not contain, and has to be checked.
+    /// Settings that the export does not contain, to be checked by hand.
     pub(super) notes: &'static [&'static str],
 }
 
-/// What all clients of an export share.
+/// Shared by all clients of an export.
 pub(super) struct Context<'a> {
     /// Unix seconds.
     pub(super) now: i64,
@@ -27,7 +27,7 @@ pub(super) struct Context<'a> {
     pub(super) report: &'a mut FieldReport,
 }
 
-/// What a translator decides about a client.
+/// The decision of a translator about a client.
 pub(super) enum Verdict {
     /// The draft is a client.
     Client,
@@ -35,7 +35,7 @@ pub(super) enum Verdict {
     Omitted(String),
 }
 
-/// What a translator answers; the error is a sentence about the client.
+/// The result of a translator; the error is a sentence about the client.
 pub(super) type Translated = Result<Verdict, RowError>;
 
 /// A client after its translation.
@@ -46,7 +46,7 @@ pub(super) struct Outcome {
     pub(super) becomes: Becomes,
 }
 
-/// What became of a client.
+/// The outcome for a client.
 pub(super) enum Becomes {
     /// The record that an import reads.
     Record(Map<String, Value>),

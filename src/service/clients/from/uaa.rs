@@ -74,10 +74,7 @@ fn client(draft: &mut Draft, now: i64) -> Translated {
         .collect();
     shared::scope(draft, "authorities", authorities.iter().copied());
     if draft.list("scope")?.iter().any(|scope| scope != "uaa.none") {
-        draft.not(
-            "scope",
-            "scopes of users; those of client_credentials are the authorities",
-        );
+        draft.not("scope", "scopes of users; client_credentials has the authorities");
     }
     let mut audience: Vec<String> = Vec::new();
     for resource in authorities

@@ -120,7 +120,7 @@ fn keys(old: &Issuer, new: &Issuer) -> Vec<Difference> {
     before.iter().filter_map(|key| missing(key, after)).collect()
 }
 
-/// A code per key: one that signs other tokens can be accepted by itself.
+/// A code per key, so that a key for other tokens can be accepted by itself.
 fn missing(key: &Value, after: &[Value]) -> Option<Difference> {
     let absent = "absent: import the key, or its public half";
     let Some(kid) = key["kid"].as_str() else {

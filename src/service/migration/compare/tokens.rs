@@ -15,7 +15,7 @@ const PER_TOKEN: [&str; 4] = ["iat", "exp", "nbf", "jti"];
 /// Seconds by which lifetimes may differ.
 const LIFETIME_TOLERANCE: i64 = 1;
 
-/// How the differences of claims are named, and who notices them.
+/// The codes of differences of claims, and which side notices each.
 pub(super) struct Naming {
     pub(super) prefix: &'static str,
     pub(super) lifetime: &'static str,

@@ -1,4 +1,4 @@
-//! What clients of Auth0 may request of which API: client grants, and the settings of the APIs.
+//! Access of Auth0 clients to APIs: client grants, and the settings of the APIs.
 
 use std::collections::{HashMap, HashSet};
 
@@ -59,7 +59,7 @@ const NOT_CARRIED: [(&str, &str); 8] = [
     ),
 ];
 
-/// What a client may request of an API.
+/// The access of a client to an API.
 pub(super) struct Grant {
     audience: String,
     scope: Vec<String>,

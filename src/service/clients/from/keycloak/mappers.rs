@@ -120,8 +120,7 @@ pub(super) fn carry_over(
             other => draft.not(&place.field(name), &format!("{other} has no counterpart")),
         }
     }
-    let reason =
-        "a token has one audience here, the requested one or else the first; Keycloak names those of all its scopes";
+    let reason = "a token has one audience here, the requested one or else the first; Keycloak names the audiences of all its scopes";
     shared::audience(draft, "protocolMappers oidc-audience-mapper", audience, Some(reason));
     let field = "protocolMappers oidc-hardcoded-claim-mapper";
     if is_of_optional {

@@ -1,4 +1,4 @@
-//! What a realm says about all of its clients.
+//! Settings of a realm that apply to all of its clients.
 
 use std::collections::HashMap;
 
