@@ -10,8 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import textwrap
-import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,23 +112,8 @@ class Proxies(Checks):
             self.protects("nginx with njs", port, ["opaque", "es256", "eddsa"], "client_id")
 
     def envoy(self) -> None:
-        """The provider's URL and its cluster are separate settings, so the cluster is plain here."""
-        directory, port = self.directory / "envoy", free_port()
-        directory.mkdir()
-        issuer = urllib.parse.urlsplit(self.fixture["issuer"])
-        filters = textwrap.indent((HERE / "envoy/filters.yaml").read_text(), " " * 16)
-        text = (HERE / "envoy/envoy.yaml").read_text().replace("# filters.yaml\n", filters)
-        for documented, actual in {
-            "https://auth.example": self.fixture["issuer"],
-            "port_value: 8080": f"port_value: {issuer.port}",
-            "port_value: 8000": f"port_value: {port}",
-            "port_value: 9000": f"port_value: {self.backend}",
-        }.items():
-            text = text.replace(documented, actual)
-        (directory / "envoy.yaml").write_text(text)
-        binary = next((Path(os.environ["CLIENTS_OUT"]) / "proxies/lib").glob("python3*/site-packages/envoy/_bin/envoy"))
-        command = [str(binary), "-c", str(directory / "envoy.yaml"), "--disable-hot-restart", "--log-level", "warning"]
-        with running(command, port, directory):
+        port, filters = free_port(), (HERE / "envoy/filters.yaml").read_text()
+        with self.running_envoy(self.directory / "envoy", port, filters, Path(os.environ["CLIENTS_OUT"]) / "proxies"):
             self.protects("Envoy", port, ["es256", "es256-jwt", "rs256", "eddsa"], "client_id")
 
     @contextmanager

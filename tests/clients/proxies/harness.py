@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 import urllib.parse
@@ -109,8 +110,27 @@ class Checks:
         token: str = json.load(connection.getresponse())["access_token"]
         return token
 
-    def protects(self, library: str, port: int, clients: list[str], named: str, checks_scope: bool = True) -> None:
-        """Checks the gateway on a port. `named`: how it names the client to the API."""
+    @contextmanager
+    def running_envoy(self, directory: Path, port: int, filters: str, packages: Path) -> Iterator[None]:
+        """Envoy, of a Python package, with filters as YAML. The provider's URL and its cluster are separate settings, so the cluster is plain."""
+        directory.mkdir()
+        issuer = urllib.parse.urlsplit(self.fixture["issuer"])
+        text = (Path(__file__).parent / "envoy/envoy.yaml").read_text().replace("# filters.yaml\n", textwrap.indent(filters, " " * 16))
+        for documented, actual in {
+            "https://auth.example": self.fixture["issuer"],
+            "port_value: 8080": f"port_value: {issuer.port}",
+            "port_value: 8000": f"port_value: {port}",
+            "port_value: 9000": f"port_value: {self.backend}",
+        }.items():
+            text = text.replace(documented, actual)
+        (directory / "envoy.yaml").write_text(text)
+        binary = next((packages / "lib").glob("python3*/site-packages/envoy/_bin/envoy"))
+        command = [str(binary), "-c", str(directory / "envoy.yaml"), "--disable-hot-restart", "--log-level", "warning"]
+        with running(command, port, directory):
+            yield
+
+    def protects(self, library: str, port: int, clients: list[str], named: str, checks_scope: bool = True, without_token: int = 401) -> None:
+        """Checks the gateway on a port. `named`: how it names the client to the API; `without_token`: what it answers without one."""
 
         def accepts(client: str) -> None:
             token = self.token(client)
@@ -122,7 +142,7 @@ class Checks:
             assert get(port, "/api/", changed)[0] in [401, 403], "a changed token is accepted"
 
         def rejects() -> None:
-            assert get(port, "/api/", None)[0] == 401, "a request without a token is accepted"
+            assert get(port, "/api/", None)[0] == without_token, "a request without a token is accepted"
             assert get(port, "/api/", self.token("other-audience"))[0] in [401, 403], "another audience is accepted"
             if checks_scope:
                 assert get(port, "/api/", self.token("es256", "write"))[0] in [401, 403], "another scope is accepted"
