@@ -71,12 +71,13 @@ def main():
     loaded, report = dashboards.load_all(), Report()
     static(report, loaded)
     for store in [] if options.static else options.store or ["sqlite", "postgres"]:
-        failures, counts, zeros = live.check(loaded, store, options.seconds)
+        failures, counts, zeros, version = live.check(loaded, store, options.seconds)
         for name, count in counts.items():
             own = [failure for failure in failures if failure.startswith(name)]
             report.line(f"live {store} {name}", own, f"{count} queries answer with numbers")
         others = [failure for failure in failures if failure.split(":", 1)[0] not in counts]
-        report.line(f"live {store}", others, f"{sum(counts.values()) - len(zeros)} queries with more than zeros, {len(zeros)} with 0 only")
+        detail = f"{sum(counts.values()) - len(zeros)} queries with more than zeros, {len(zeros)} with 0 only"
+        report.line(f"live {store}", others, f"{detail}; Prometheus {version}")
         if options.zeros:
             print(*(f"  0 only: {query}" for query in zeros), sep="\n")
     print(f"\nin {time.monotonic() - began:.0f} s")

@@ -71,6 +71,7 @@ class Run:
         others.join()
         time.sleep(2)
         self.end = time.time()
+        self.version = self.prometheus.call("status/buildinfo")["version"]
         self.names = set(self.prometheus.call("label/__name__/values"))
 
     def values(self, dashboard):
@@ -119,7 +120,7 @@ def canaries(run, dashboard):
 
 
 def check(dashboards, store, seconds):
-    """Returns the failures, by dashboard the number of queries, and the queries that answered only 0."""
+    """Returns the failures, by dashboard the number of queries, the queries that answered only 0, and the version of Prometheus."""
     failures, counts, zeros = [], {}, []
     with tempfile.TemporaryDirectory(prefix="check-dashboards-") as directory, Stack(Path(directory)) as stack:
         run = Run(stack, store, seconds)
@@ -137,7 +138,7 @@ def check(dashboards, store, seconds):
                 elif is_zero(result):
                     zeros.append(str(query))
             failures += check_rest(name, dashboard, run)
-    return failures, counts, zeros
+    return failures, counts, zeros, run.version
 
 
 def check_rest(name, dashboard, run):

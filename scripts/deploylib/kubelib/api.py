@@ -15,6 +15,7 @@ import yaml
 from cluster import Cluster, built
 from controllers import check_controllers
 from report import CheckError, Report
+from tokens import check_tokens
 from tools import CHART, KUSTOMIZE, OVERLAYS, ROOT, helm_template, kustomize, one, parse
 
 EVERYTHING = CHART / "ci/everything-values.yaml"
@@ -173,6 +174,7 @@ def main() -> int:
             report.failed("a real API server", str(error))
         finally:
             cluster.stop()
+        check_tokens(report, Path(name))
     return report.exit_code()
 
 

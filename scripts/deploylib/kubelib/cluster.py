@@ -41,7 +41,8 @@ class Cluster:
         self.port = free_port()
         self.token = secrets.token_hex(16)
 
-    def start(self) -> None:
+    def start(self, *options: str, resources: bool = True) -> None:
+        """`options`: further ones of kube-apiserver. `resources`: whether to add the custom resources that the manifests use."""
         here, client, peer = self.directory, free_port(), free_port()
         output(["openssl", "genrsa", "-out", here / "accounts.key", "2048"])
         output(["openssl", "rsa", "-in", here / "accounts.key", "-pubout", "-out", here / "accounts.pub"])
@@ -54,11 +55,13 @@ class Cluster:
             f"--cert-dir={here}/certificates", "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={here}/accounts.pub", f"--service-account-signing-key-file={here}/accounts.key",
             f"--token-auth-file={here}/tokens.csv", "--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/16",
+            *options,
         )
         self._write_config()
         self._wait_ready()
-        self.kubectl("apply", "--server-side", "-f", str(CRDS))
-        self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+        if resources:
+            self.kubectl("apply", "--server-side", "-f", str(CRDS))
+            self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
 
     def start_controllers(self) -> None:
         """Real controllers and scheduler, with three nodes that kwok plays: one per zone."""

@@ -10,6 +10,7 @@ import (
 	jwksv3 "github.com/auth0/go-jwt-middleware/v3/jwks"
 	validatorv3 "github.com/auth0/go-jwt-middleware/v3/validator"
 	"github.com/golang-jwt/jwt/v5"
+	cap "github.com/hashicorp/cap/jwt"
 	"github.com/lestrrat-go/jwx/v3/jwk"
 	jwxt "github.com/lestrrat-go/jwx/v3/jwt"
 	"github.com/zitadel/oidc/v3/pkg/client"
@@ -51,7 +52,9 @@ func checkVerifiers(fixture report.Fixture) {
 	for _, client := range []string{"es256", "eddsa", "rs256"} {
 		report.Verifies(fixture, "zitadel/oidc v3", client, zitadel(fixture))
 		report.Verifies(fixture, "lestrrat-go/jwx v3", client, jwx(fixture.Issuer, fixture.Audience))
+		report.Verifies(fixture, "hashicorp/cap", client, vault(fixture))
 	}
+	report.Rejects(fixture, "hashicorp/cap", "other-audience", vault(fixture))
 }
 
 func checkImported(fixture report.Fixture) {
@@ -126,6 +129,26 @@ func jwx(issuer, audience string) verifier {
 			return err
 		}
 		_, err = jwxt.Parse([]byte(token), jwxt.WithKeySet(keys), jwxt.WithIssuer(issuer), jwxt.WithAudience(audience))
+		return err
+	}
+}
+
+// vault verifies as the JWT authentication of Vault, Consul and Nomad does with oidc_discovery_url.
+func vault(fixture report.Fixture) verifier {
+	return func(ctx context.Context, token string) error {
+		keys, err := cap.NewOIDCDiscoveryKeySet(ctx, fixture.Issuer, "")
+		if err != nil {
+			return err
+		}
+		validator, err := cap.NewValidator(keys)
+		if err != nil {
+			return err
+		}
+		_, err = validator.Validate(ctx, token, cap.Expected{
+			Issuer:            fixture.Issuer,
+			Audiences:         []string{fixture.Audience},
+			SigningAlgorithms: []cap.Alg{cap.ES256, cap.RS256, cap.EdDSA},
+		})
 		return err
 	}
 }

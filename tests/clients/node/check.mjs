@@ -2,6 +2,7 @@
 //
 // usage: node check.mjs FIXTURE
 
+import { OAuth2Client } from '@badgateway/oauth2-client';
 import * as jose from 'jose';
 import * as jose5 from 'jose5';
 import jwt from 'jsonwebtoken';
@@ -10,7 +11,8 @@ import * as openid from 'openid-client';
 import { Issuer } from 'openid-client5';
 import { ClientCredentials } from 'simple-oauth2';
 
-import { apiWithExpress, tokenWithOpenidClient, verifierWithJose } from './pages.mjs';
+import { apiWithExpress, apiWithFastify, apiWithHono, apiWithPassport } from './apis.mjs';
+import { tokenWithOpenidClient, verifierWithJose } from './pages.mjs';
 import { check, exit, Fixture, rejected, require, verifies } from './report.mjs';
 
 const fixture = new Fixture(process.argv[2]);
@@ -44,14 +46,34 @@ await verifies(fixture, 'jsonwebtoken 9', ['hs256'], async (token) => {
   jwt.verify(token, fixture.shared_secret, { issuer, audience, algorithms: ['HS256'] });
 });
 
-const listener = apiWithExpress(issuer).listen(0, '127.0.0.1');
-await new Promise((ready) => listener.once('listening', ready));
-await verifies(fixture, 'express 5 with express-oauth2-jwt-bearer 1', ['es256-jwt', 'es256'], async (token) => {
-  const response = await fetch(`http://127.0.0.1:${listener.address().port}/claims`, { headers: { authorization: `Bearer ${token}` } });
-  require(response.status === 200, `it answers ${response.status} ${response.headers.get('www-authenticate')}`);
-  require((await response.json()).aud === audience, 'the claims lack the audience');
-});
-listener.close();
+/** Checks an API. `claims` requests its claims with headers. */
+async function protects(library, claims) {
+  await verifies(fixture, library, ['es256-jwt', 'es256'], async (token) => {
+    const response = await claims({ authorization: `Bearer ${token}` });
+    require(response.status === 200, `it answers ${response.status} ${response.headers.get('www-authenticate')}`);
+    require((await response.json()).aud === audience, 'the claims lack the audience');
+  });
+  await check(library, 'rejects no token and a token for another audience', async () => {
+    for (const headers of [{}, { authorization: `Bearer ${await fixture.token('other-audience')}` }]) {
+      require((await claims(headers)).status === 401, 'it is accepted');
+    }
+  });
+}
+
+for (const [library, api] of [
+  ['express 5 with express-oauth2-jwt-bearer 1', apiWithExpress(issuer)],
+  ['passport-jwt 4 with jwks-rsa 4', apiWithPassport(issuer)],
+]) {
+  const listener = api.listen(0, '127.0.0.1');
+  await new Promise((ready) => listener.once('listening', ready));
+  await protects(library, (headers) => fetch(`http://127.0.0.1:${listener.address().port}/claims`, { headers }));
+  listener.close();
+}
+const fastify = apiWithFastify(issuer);
+const url = await fastify.listen({ port: 0, host: '127.0.0.1' });
+await protects('fastify 5 with @fastify/jwt 10 and get-jwks 11', (headers) => fetch(`${url}/claims`, { headers }));
+await fastify.close();
+await protects('hono 4', (headers) => apiWithHono(issuer).request('/claims', { headers }));
 
 // Clients.
 
@@ -106,5 +128,13 @@ for (const authorizationMethod of ['header', 'body']) {
     await token.revoke('access_token');
   });
 }
+
+await check('@badgateway/oauth2-client 3', 'gets, introspects and revokes a token by discovery', async () => {
+  const client = new OAuth2Client({ server: `${issuer}/`, clientId: id, clientSecret: secret });
+  const token = await client.clientCredentials();
+  require((await client.introspect(token)).active === true, 'the token is not active');
+  await client.revoke(token, 'access_token');
+  require((await client.introspect(token)).active === false, 'the token is active after its revocation');
+});
 
 exit();

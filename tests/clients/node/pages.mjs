@@ -1,7 +1,5 @@
 // The functions of docs/frameworks/node.md.
 
-import express from 'express';
-import { auth, requiredScopes } from 'express-oauth2-jwt-bearer';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import * as client from 'openid-client';
 
@@ -13,13 +11,6 @@ export function verifierWithJose(issuer) {
     algorithms: ['ES256'],
     typ: 'at+jwt',
   });
-}
-
-export function apiWithExpress(issuer) {
-  const api = express();
-  api.use(auth({ issuerBaseURL: issuer, audience: 'https://api.example', tokenSigningAlg: 'ES256' }));
-  api.get('/claims', requiredScopes('read'), (request, response) => response.json(request.auth.payload));
-  return api;
 }
 
 export async function tokenWithOpenidClient(issuer, clientId, clientSecret) {

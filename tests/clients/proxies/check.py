@@ -6,28 +6,17 @@ usage: check.py FIXTURE DIRECTORY
 from __future__ import annotations
 
 import base64
-import http.client
-import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import textwrap
-import threading
-import time
-import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
-Json = dict[str, Any]
+from harness import Checks, free_port, running
 
 HERE = Path(__file__).parent
-START_DEADLINE = 20.0
-failed = False
 
 NGINX = """\
 load_module /usr/lib/nginx/modules/ngx_http_js_module.so;
@@ -86,82 +75,7 @@ OIDCCABundlePath {certificate}"""
 MOD_OAUTH2 = "LoadModule oauth2_module /usr/lib/apache2/modules/mod_oauth2.so"
 
 
-class Backend(BaseHTTPRequestHandler):
-    """The API behind the proxy: it answers with the client that the proxy names."""
-
-    def do_GET(self) -> None:
-        names = {"client_id": "X-Client-Id", "claim": "OIDC_CLAIM_client_id", "oauth2": "OAUTH2_CLAIM_client_id"}
-        body = json.dumps({key: self.headers.get(name) for key, name in names.items()}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-def check(library: str, what: str, run: Callable[[], object]) -> None:
-    global failed
-    try:
-        run()
-    except Exception as error:
-        failed = True
-        print(f"FAILED proxies {library}: {what}: {type(error).__name__}: {error}")
-    else:
-        print(f"ok proxies {library}: {what}")
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
-def get(port: int, path: str, token: str | None) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
-        response = connection.getresponse()
-        return response.status, response.read()
-    finally:
-        connection.close()
-
-
-@contextmanager
-def running(command: list[str], port: int, directory: Path) -> Iterator[None]:
-    with (directory / "output").open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        deadline = time.monotonic() + START_DEADLINE
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError as error:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    logs = [file.read_text() for file in [directory / "output", directory / "error.log"] if file.exists()]
-                    raise RuntimeError(f"it does not start: {' '.join(logs)}") from error
-                time.sleep(0.02)
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-class Checks:
-    def __init__(self, fixture: Json, directory: Path, backend: int) -> None:
-        self.fixture, self.directory, self.backend = fixture, directory, backend
-
-    def token(self, name: str, scope: str = "read") -> str:
-        issuer = urllib.parse.urlsplit(self.fixture["issuer"])
-        connection = http.client.HTTPConnection(issuer.netloc, timeout=30)
-        form = urllib.parse.urlencode({"grant_type": "client_credentials", "scope": scope, **self.fixture["clients"][name]})
-        connection.request("POST", "/oauth/token", form, {"Content-Type": "application/x-www-form-urlencoded"})
-        token: str = json.load(connection.getresponse())["access_token"]
-        return token
-
+class Proxies(Checks):
     def configuration(self, file: Path, target: Path, port: int, https: str = "") -> None:
         """Copies the configuration of a page, with this run's addresses and credentials."""
         api = self.fixture["clients"]["api"]
@@ -179,25 +93,6 @@ class Checks:
         }.items():
             text = text.replace(documented, actual)
         target.write_text(text)
-
-    def protects(self, library: str, port: int, clients: list[str], named: str) -> None:
-        def accepts(client: str) -> None:
-            token = self.token(client)
-            status, body = get(port, "/api/", token)
-            assert status == 200, f"it answers {status}"
-            assert json.loads(body)[named] == client, f"the API is given {body!r}"
-            start = token.rindex(".") + 1 if "." in token else len(token) - 1
-            changed = token[:start] + ("B" if token[start] == "A" else "A") + token[start + 1 :]
-            assert get(port, "/api/", changed)[0] == 401, "a changed token is accepted"
-
-        def rejects() -> None:
-            assert get(port, "/api/", None)[0] == 401, "a request without a token is accepted"
-            assert get(port, "/api/", self.token("other-audience"))[0] in [401, 403], "another audience is accepted"
-            assert get(port, "/api/", self.token("es256", "write"))[0] in [401, 403], "another scope is accepted"
-
-        for client in clients:
-            check(library, f"accepts {client}, and no changed token", lambda: accepts(client))
-        check(library, "rejects no token, another audience and another scope", rejects)
 
     @contextmanager
     def running_nginx(self, directory: Path, port: int) -> Iterator[None]:
@@ -217,23 +112,8 @@ class Checks:
             self.protects("nginx with njs", port, ["opaque", "es256", "eddsa"], "client_id")
 
     def envoy(self) -> None:
-        """The provider's URL and its cluster are separate settings, so the cluster is plain here."""
-        directory, port = self.directory / "envoy", free_port()
-        directory.mkdir()
-        issuer = urllib.parse.urlsplit(self.fixture["issuer"])
-        filters = textwrap.indent((HERE / "envoy/filters.yaml").read_text(), " " * 16)
-        text = (HERE / "envoy/envoy.yaml").read_text().replace("# filters.yaml\n", filters)
-        for documented, actual in {
-            "https://auth.example": self.fixture["issuer"],
-            "port_value: 8080": f"port_value: {issuer.port}",
-            "port_value: 8000": f"port_value: {port}",
-            "port_value: 9000": f"port_value: {self.backend}",
-        }.items():
-            text = text.replace(documented, actual)
-        (directory / "envoy.yaml").write_text(text)
-        binary = next((Path(os.environ["CLIENTS_OUT"]) / "proxies/lib").glob("python3*/site-packages/envoy/_bin/envoy"))
-        command = [str(binary), "-c", str(directory / "envoy.yaml"), "--disable-hot-restart", "--log-level", "warning"]
-        with running(command, port, directory):
+        port, filters = free_port(), (HERE / "envoy/filters.yaml").read_text()
+        with self.running_envoy(self.directory / "envoy", port, filters, Path(os.environ["CLIENTS_OUT"]) / "proxies"):
             self.protects("Envoy", port, ["es256", "es256-jwt", "rs256", "eddsa"], "client_id")
 
     @contextmanager
@@ -265,18 +145,15 @@ class Checks:
 
 
 def main() -> int:
-    fixture: Json = json.loads(Path(sys.argv[1]).read_text())
-    backend = ThreadingHTTPServer(("127.0.0.1", 0), Backend)
-    threading.Thread(target=backend.serve_forever, daemon=True).start()
-    directory = Path(sys.argv[2])
-    checks = Checks(fixture, directory, backend.server_address[1])
+    checks = Proxies("proxies")
+    check = checks.report.check
     check("nginx with njs", "runs with the configuration of the page", checks.nginx)
     check("Envoy", "runs with the configuration of the page", checks.envoy)
     with checks.https() as https:
         for page, clients in {"jwt": ["es256", "es256-jwt", "rs256"], "introspection": ["opaque", "eddsa"], "oauth2": ["es256", "es256-jwt", "rs256"]}.items():
             what = f"runs with the configuration of the page ({page})"
             check("Apache with mod_auth_openidc", what, lambda: checks.apache(https, page, clients))
-    return 1 if failed else 0
+    return 1 if checks.report.failed else 0
 
 
 sys.exit(main())

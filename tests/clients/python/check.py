@@ -17,8 +17,10 @@ from typing import Any
 os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
 warnings.simplefilter("ignore")
 
+import httpx
 import jwt
 import requests
+from fastapi.testclient import TestClient
 
 with warnings.catch_warnings(record=True):  # of authlib about this module, which programs use all the same
     from authlib.jose import JsonWebKey, JsonWebToken
@@ -29,7 +31,9 @@ from oic.oauth2.message import AccessTokenResponse, ASConfigurationResponse, CCA
 from oic.oic import Client as PyoidcOpenIDClient
 from oic.utils.authn.client import CLIENT_AUTHN_METHOD
 
-from pages import token_with_requests_oauthlib, verify_with_joserfc, verify_with_pyjwt
+from apis import api_with_authlib, api_with_fastapi
+from django_api import api_with_django
+from pages import token_with_authlib, token_with_requests_oauthlib, verify_with_joserfc, verify_with_pyjwt
 
 Json = dict[str, Any]
 failed = False
@@ -61,7 +65,7 @@ def require(holds: bool, what: str) -> None:
 
 
 def forged(token: str) -> str:
-    start = token.rindex(".") + 1
+    start = token.rindex(".") + 1 if "." in token else len(token) - 1
     return token[:start] + ("B" if token[start] == "A" else "A") + token[start + 1 :]
 
 
@@ -139,6 +143,34 @@ def check_verifiers(fixture: Fixture) -> None:
             check("PyJWT", what, lambda: pyjwt(fixture.json["import_issuer"], audience, key["token"]))
 
 
+def check_apis(fixture: Fixture) -> None:
+    issuer, api = fixture.issuer, fixture.clients["api"]
+    fastapi = TestClient(api_with_fastapi(issuer))
+    protects(fixture, "FastAPI with PyJWT", ["es256-jwt", "es256"], lambda headers: fastapi.get("/claims", headers=headers))
+    for library, wsgi, clients in [
+        ("Django REST framework with Simple JWT", api_with_django(issuer), ["es256-jwt", "es256"]),
+        ("Flask with Authlib", api_with_authlib(issuer, api["client_id"], api["client_secret"]), ["opaque", "es256"]),
+    ]:
+        client = httpx.Client(transport=httpx.WSGITransport(app=wsgi), base_url="http://127.0.0.1")
+        protects(fixture, library, clients, lambda headers: client.get("/claims", headers=headers))
+
+
+def protects(fixture: Fixture, library: str, clients: list[str], get: Callable[[dict[str, str]], httpx.Response]) -> None:
+    """Checks an API. `get` requests its claims with headers."""
+
+    def verify(token: str) -> None:
+        response = get({"Authorization": f"Bearer {token}"})
+        require(response.status_code == 200, f"it answers {response.status_code}: {response.text}")
+        require(response.json()["aud"] == fixture.audience, "the claims lack the audience")
+
+    def rejects() -> None:
+        for headers in [{}, {"Authorization": f"Bearer {fixture.token('other-audience')}"}]:
+            require(get(headers).status_code in [401, 403], "it is accepted")
+
+    fixture.verifies(library, clients, verify)
+    check(library, "rejects no token and a token for another audience", rejects)
+
+
 def check_clients(fixture: Fixture) -> None:
     client = fixture.clients["es256"]
     issuer, client_id, secret = fixture.issuer, client["client_id"], client["client_secret"]
@@ -146,6 +178,11 @@ def check_clients(fixture: Fixture) -> None:
         "requests-oauthlib",
         "gets a token as the page does",
         lambda: verify_with_pyjwt(issuer, token_with_requests_oauthlib(issuer, client_id, secret)),
+    )
+    check(
+        "Authlib",
+        "gets a token with httpx as the page does",
+        lambda: verify_with_pyjwt(issuer, token_with_authlib(issuer, client_id, secret)),
     )
     for method in ["client_secret_basic", "client_secret_post"]:
         check("pyoidc", f"gets a token by discovery with {method}", lambda: pyoidc(fixture, method))
@@ -173,6 +210,7 @@ def pyoidc(fixture: Fixture, method: str) -> None:
 def main() -> int:
     fixture = Fixture(sys.argv[1])
     check_verifiers(fixture)
+    check_apis(fixture)
     check_clients(fixture)
     return 1 if failed else 0
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import jwt
 import requests
+from authlib.integrations.httpx_client import OAuth2Client
 from joserfc import jwt as joserfc_jwt
 from joserfc.jwk import KeySet
 from oauthlib.oauth2 import BackendApplicationClient
@@ -37,3 +38,9 @@ def token_with_requests_oauthlib(issuer: str, client_id: str, client_secret: str
     session = OAuth2Session(client=BackendApplicationClient(client_id=client_id, scope=["read"]))
     answer = session.fetch_token(f"{issuer}/oauth/token", client_id=client_id, client_secret=client_secret)
     return answer["access_token"]
+
+
+def token_with_authlib(issuer: str, client_id: str, client_secret: str) -> str:
+    # It gets another token when this one expires. AsyncOAuth2Client is the same for asyncio.
+    with OAuth2Client(client_id, client_secret, scope="read", token_endpoint=f"{issuer}/oauth/token") as session:
+        return session.fetch_token()["access_token"]

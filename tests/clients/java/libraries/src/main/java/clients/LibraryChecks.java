@@ -64,6 +64,8 @@ public final class LibraryChecks {
         checks.sdk();
         checks.jwksRsa();
         checks.jose4j();
+        new JjwtChecks(checks.fixture).run();
+        new VertxChecks(checks.fixture).run();
         new HttpClientChecks(checks.fixture).run();
         new QuarkusChecks(checks.fixture).run(arguments[1]);
         Report.exit();
