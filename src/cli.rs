@@ -36,6 +36,7 @@ mod rejected;
 mod restore_epoch;
 mod samples;
 mod shell;
+mod stderr;
 mod token;
 mod top;
 

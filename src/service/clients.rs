@@ -330,6 +330,13 @@ impl Clients {
         self.enforce(cutoffs, deadline).await
     }
 
+    /// Whether a client is stored, and this is one of its secrets.
+    pub async fn has_secret(&self, client_id: &str, secret: &str, deadline: Instant) -> Result<bool> {
+        let stored = self.stored(client_id, deadline).await?;
+        let hash = secret::hash(secret);
+        Ok(stored.is_some_and(|client| client.secrets.iter().any(|known| *known.id() == hash)))
+    }
+
     async fn stored(&self, client_id: &str, deadline: Instant) -> Result<Option<Client>> {
         let id = client_id.to_owned();
         self.store

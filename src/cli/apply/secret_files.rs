@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::cli::destination;
+use crate::cli::{destination, stderr};
 use crate::failure::Failure;
 use crate::service::clients::apply::declaration::{Declaration, DeclaredSecret, MAX_SECRET_FILE};
 use crate::tokens::secret;
@@ -47,8 +47,7 @@ pub(super) async fn resolve(
             return errors;
         };
         if !is_reported {
-            // A closed stderr is no failure.
-            let _ = writeln!(io::stderr().lock(), "waiting for {pending} secret files");
+            stderr::line(&format!("waiting for {pending} secret files"));
             is_reported = true;
         }
         tokio::time::sleep(POLL.min(left)).await;
