@@ -19,7 +19,7 @@ use super::connection::connect;
 use super::failure::Failure;
 use super::threads::SqliteStore;
 use super::timeouts::{ADMIN_LOCK_WAIT, TOKEN_LOCK_WAIT};
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 
 /// The field of the file's header that holds the mark, a big-endian number that SQLite itself does not use. 0: not in use.
 const FIELD: &str = "user_version";
@@ -36,7 +36,7 @@ impl SqliteStore {
         let marked = self
             .call(&self.shared.writer, move |connection, _| {
                 connection.busy_timeout(ADMIN_LOCK_WAIT)?;
-                connection.pragma_update(None, FIELD, mark(&path).map_err(not_read)?)?;
+                connection.pragma_update(None, FIELD, mark(&path).map_err(|error| not_read(&error))?)?;
                 // From the log into the file. The log stays as long as it is, and so does not look like a missing one.
                 connection.wal_checkpoint_v2(DEFAULT_NAME, CheckpointMode::FULL)?;
                 Ok(())
@@ -120,6 +120,6 @@ fn mark(path: &Path) -> io::Result<i32> {
     Ok(((mixed >> 33) as i32).max(1))
 }
 
-fn not_read(error: io::Error) -> Failure {
-    crate::error::StoreError::Unavailable(format!("the file's metadata cannot be read: {error}")).into()
+fn not_read(error: &io::Error) -> Failure {
+    StoreError::Unavailable(format!("the file's metadata cannot be read: {error}")).into()
 }
