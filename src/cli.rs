@@ -22,6 +22,7 @@ mod configuration;
 mod destination;
 mod doctor;
 mod examples;
+mod exposure;
 mod flags;
 mod group;
 mod healthcheck;

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::text_format::Format;
 use crate::app::direct::{Direct, operator};
 use crate::cli::arguments::Json;
-use crate::cli::output;
+use crate::cli::{exposure, output};
 use crate::cli::progress::Progress;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -108,6 +108,8 @@ struct Importer<'a> {
     rejected: RejectedRows,
     algorithms: HashSet<SigningAlg>,
     notes: ImportNotes,
+    /// Some rows give secrets, or hashes of them.
+    has_secrets: bool,
 }
 
 pub async fn run(config: &Config, options: &Import) -> Result<(), Failure> {
@@ -129,8 +131,12 @@ pub async fn run(config: &Config, options: &Import) -> Result<(), Failure> {
         rejected: RejectedRows::new(options.report.as_deref(), source.names())?,
         algorithms: HashSet::new(),
         notes: ImportNotes::default(),
+        has_secrets: false,
     };
     let valid = importer.judge(&mut source.rows()?).await?;
+    if importer.has_secrets {
+        exposure::judge(config, &options.file)?;
+    }
     let is_stopped = importer.rejected.count() > 0 && !options.skip_refused;
     let counts = if is_stopped || options.dry_run {
         Counts::default()
@@ -150,6 +156,7 @@ impl Importer<'_> {
             let mut chunk = self.fill(rows, |row, line| duplicates.insert(row.client_id(), line))?;
             let plan = self.plan(&chunk.rows).await?;
             valid += chunk.rows.len() as u64 - plan.rejected.len() as u64;
+            self.has_secrets |= chunk.rows.iter().any(|(_, row)| row.has_secret());
             self.notes.add(plan.notes);
             self.algorithms
                 .extend(plan.written().filter_map(|client| client.signing_alg));
