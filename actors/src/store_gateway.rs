@@ -315,7 +315,9 @@ impl StoreGateway {
                 Ok(done) if done != Maintenance::default() => tracing::info!(?done, "store maintenance"),
                 Ok(_) => {}
                 // Reported once, by `watch_writes`.
-                Err(error @ (StoreError::NotWritable(_) | StoreError::Denied(_))) => tracing::debug!(%error, "store maintenance failed"),
+                Err(error @ (StoreError::NotWritable(_) | StoreError::Denied(_))) => {
+                    tracing::debug!(%error, "store maintenance failed");
+                }
                 Err(error) => tracing::warn!(%error, "store maintenance failed"),
             }
         });

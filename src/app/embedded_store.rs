@@ -65,7 +65,10 @@ pub(super) async fn create(config: &Config, may_migrate: bool) -> Result<usize, 
         return Ok(0);
     };
     if !may_migrate {
-        let problem = format!("there is no store at {}; run: oauth2_server migrate", database.display());
+        let problem = format!(
+            "there is no store at {}; run: oauth2_server migrate",
+            database.display()
+        );
         return Err(Failure::Environment(problem));
     }
     Ok(Store::create(database).await?)
@@ -128,7 +131,11 @@ fn lost(database: &Path, state: &str, files: &[PathBuf]) -> Failure {
         ));
     }
     let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
-    let and_file = if state == "does not exist" { "" } else { "the database and " };
+    let and_file = if state == "does not exist" {
+        ""
+    } else {
+        "the database and "
+    };
     Failure::Environment(format!(
         "the database {database} {state}, but these files next to it belong to one: {}; restore the database from a backup, or move \
          {and_file}these files away to start as a new issuer",

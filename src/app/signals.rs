@@ -86,7 +86,11 @@ impl Signals {
             Some(Handled {
                 signal: signal(SignalKind::from_raw(number)).ok()?,
                 name: format!("SIGRTMIN+{}", number - REAL_TIME.start()),
-                meaning: if number == HALT { Meaning::Stop } else { Meaning::Nothing },
+                meaning: if number == HALT {
+                    Meaning::Stop
+                } else {
+                    Meaning::Nothing
+                },
             })
         }));
         Ok(Self(handled))

@@ -40,7 +40,10 @@ pub fn line(text: &str) {
 pub fn write(text: String) {
     let Some(queue) = &*QUEUE else { return };
     let (written, wait) = mpsc::channel();
-    let sent = queue.lock().unwrap_or_else(PoisonError::into_inner).send((text, written));
+    let sent = queue
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .send((text, written));
     if sent.is_ok() && !IS_STALLED.load(Ordering::Relaxed) && wait.recv_timeout(PATIENCE).is_err() {
         IS_STALLED.store(true, Ordering::Relaxed);
     }

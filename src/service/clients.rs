@@ -252,7 +252,9 @@ impl Clients {
             let audit = operator.audit("client.rotate_secret", changes::rotation(&current, hash, overlap, now));
             self.store
                 .change(deadline, move |store| async move {
-                    store.rotate_secret(&id, version, &hash, now + overlap, now, &audit).await
+                    store
+                        .rotate_secret(&id, version, &hash, now + overlap, now, &audit)
+                        .await
                 })
                 .await
         };

@@ -14,8 +14,8 @@ use super::error::{InvalidMetadata, NotFound, Result, ServiceError};
 use super::operator::Operator;
 use super::quotas::view::QuotaView;
 use super::quotas::{QuotaControl, below_use};
-use super::schema;
 use super::reread::until_unchanged;
+use super::schema;
 use super::store_access::StoreAccess;
 
 pub mod charges;

@@ -72,7 +72,10 @@ impl WriteHealth {
     pub fn is_probe_due(&self) -> bool {
         let state = self.state();
         let since_probe = state.probed_at.map(|at| at.elapsed());
-        let is_suspected = state.denied_statement.as_ref().is_some_and(|(_, at)| Some(*at) > state.probed_at);
+        let is_suspected = state
+            .denied_statement
+            .as_ref()
+            .is_some_and(|(_, at)| Some(*at) > state.probed_at);
         if state.failing.is_some() || state.denied.is_some() || state.stalled_since.is_some() || is_suspected {
             return since_probe.is_none_or(|age| age >= RETRY);
         }
@@ -187,12 +190,17 @@ mod tests {
         health.observe_probe(&Err(not_writable()), Instant::now());
         assert!(!health.is_writable() && !health.is_denied());
         health.observe_probe(&Err(denied("SELECT on a table")), Instant::now());
-        assert_eq!((health.failure(), health.denied()), (None, Some("SELECT on a table".to_owned())));
+        assert_eq!(
+            (health.failure(), health.denied()),
+            (None, Some("SELECT on a table".to_owned()))
+        );
         // What no probe checks is denied until no statement is.
         health.observe_failure(&denied("a sequence"));
         health.observe_probe(&Ok(()), Instant::now());
         assert_eq!(health.denied().as_deref(), Some("a sequence"));
-        health.state().denied_statement = Instant::now().checked_sub(DENIED).map(|at| ("a sequence".to_owned(), at));
+        health.state().denied_statement = Instant::now()
+            .checked_sub(DENIED)
+            .map(|at| ("a sequence".to_owned(), at));
         health.observe_probe(&Ok(()), Instant::now());
         assert!(health.is_writable() && !health.is_denied());
     }

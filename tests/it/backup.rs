@@ -198,7 +198,8 @@ async fn start_next_to_secrets_of_a_lost_database_is_refused() {
 /// What SQLite writes of a database before its first table: the page with the header.
 fn write_header_page(path: &Path) {
     let file = rusqlite::Connection::open(path).unwrap();
-    file.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).unwrap();
+    file.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+        .unwrap();
     file.close().unwrap();
     assert_eq!(std::fs::metadata(path).unwrap().len(), 4096);
 }
@@ -207,7 +208,10 @@ fn write_header_page(path: &Path) {
 fn with_secrets(setup: Setup) -> Setup {
     setup
         .with("OAUTH2_ADMIN_TOKEN", "oas_ad_of-the-tests-0123456789abcdefghijk")
-        .with("OAUTH2_KEY_ENCRYPTION_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+        .with(
+            "OAUTH2_KEY_ENCRYPTION_KEY",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        )
 }
 
 /// Without its write-ahead log, a copy of a database in use lacks the last changes: it serves only after what a restore needs.
@@ -228,13 +232,29 @@ async fn copy_without_its_log_serves_only_as_a_restored_one() {
 
     for copy in [&taken, &killed] {
         let copy = with_secrets(restored(&server.setup, &[(copy, "oauth2.db")]).await);
-        for command in [&["serve"][..], &["doctor"], &["client", "create", "--id", "x"], &["backup", "b.db"]] {
+        for command in [
+            &["serve"][..],
+            &["doctor"],
+            &["client", "create", "--id", "x"],
+            &["backup", "b.db"],
+        ] {
             let output = copy.run(command);
             let text = format!("{}{}", output.stdout, output.stderr);
-            assert_eq!(output.code, if command[0] == "doctor" { 1 } else { 3 }, "{command:?}: {text}");
-            assert!(text.contains("write-ahead log") && text.contains("restore-epoch"), "{command:?}: {text}");
+            assert_eq!(
+                output.code,
+                if command[0] == "doctor" { 1 } else { 3 },
+                "{command:?}: {text}"
+            );
+            assert!(
+                text.contains("write-ahead log") && text.contains("restore-epoch"),
+                "{command:?}: {text}"
+            );
         }
-        assert_eq!(std::fs::read_dir(copy.directory().join("data")).unwrap().count(), 1, "nothing was made");
+        assert_eq!(
+            std::fs::read_dir(copy.directory().join("data")).unwrap().count(),
+            1,
+            "nothing was made"
+        );
         stdout_of(&copy, &["migrate"]);
         stdout_of(&copy, &["restore-epoch", "--dry-run"]);
         assert_eq!(copy.run(&["serve"]).code, 3, "a rehearsal changes nothing");

@@ -52,9 +52,15 @@ fn load(process: u32, within: Duration) -> f64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unread_responses_keep_no_worker_busy() {
     let server = DedicatedServer::start(setup(Kind::Sqlite).await).await;
-    let long = format!("GET /.well-known/jwks.json HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "a".repeat(6000));
+    let long = format!(
+        "GET /.well-known/jwks.json HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n",
+        "a".repeat(6000)
+    );
     // Where requests end is not followed: a line that matters is too long.
-    let unknown = format!("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: {}\r\n\r\n", "a,".repeat(400));
+    let unknown = format!(
+        "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: {}\r\n\r\n",
+        "a,".repeat(400)
+    );
     for (first, request) in [("", JWKS), ("", long.as_str()), (unknown.as_str(), JWKS)] {
         let silent: Vec<TcpStream> = (0..4).map(|_| flood(server.setup.public, first, request)).collect();
         let load = load(server.process.id(), Duration::from_secs(2));
@@ -75,7 +81,11 @@ async fn requests_behind_a_slow_one_keep_no_worker_busy() {
         client.len()
     );
     postgres.freeze();
-    let waiting = flood(server.setup.management, &slow, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let waiting = flood(
+        server.setup.management,
+        &slow,
+        "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    );
     let load = load(server.process.id(), Duration::from_secs(2));
     postgres.thaw();
     assert!(load < 0.4, "{load:.2} processors");
@@ -110,7 +120,9 @@ fn pipeline(port: u16, requests: Vec<String>) -> Vec<u16> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_pipelined_request_is_answered_in_order() {
     let server = shared(Kind::Sqlite).await;
-    let client = server.register(json!({"client_id": unique("pipelined"), "scope": "read"})).await;
+    let client = server
+        .register(json!({"client_id": unique("pipelined"), "scope": "read"}))
+        .await;
     let form = |more: usize| {
         let body = format!("grant_type=client_credentials&x={}", "a".repeat(more));
         format!(
@@ -128,6 +140,8 @@ async fn every_pipelined_request_is_answered_in_order() {
         expected.extend([200, 200, 404]);
     }
     let port = server.setup.public;
-    let statuses = tokio::task::spawn_blocking(move || pipeline(port, requests)).await.unwrap();
+    let statuses = tokio::task::spawn_blocking(move || pipeline(port, requests))
+        .await
+        .unwrap();
     assert_eq!(statuses, expected);
 }

@@ -66,7 +66,9 @@ async fn closed(server: &Server) {
 async fn signals_without_meaning_are_ignored() {
     let mut server = start(Kind::Sqlite).await;
     let client = server.register(json!({"scope": "read"})).await;
-    let names = ["HUP", "USR1", "USR2", "PIPE", "ALRM", "VTALRM", "PROF", "XCPU", "STKFLT", "RTMIN+1", "XFSZ"];
+    let names = [
+        "HUP", "USR1", "USR2", "PIPE", "ALRM", "VTALRM", "PROF", "XCPU", "STKFLT", "RTMIN+1", "XFSZ",
+    ];
     for name in names {
         server.process.signal(name);
         server.token(&client).await;

@@ -314,9 +314,16 @@ async fn revoked_privilege_to_read_is_not_one_to_write() {
         server.token(&client).await;
     }
     let log = server.process.complete_log().await;
-    assert!(!log.contains("accepts no writes") && !log.contains("unreachable"), "{log}");
+    assert!(
+        !log.contains("accepts no writes") && !log.contains("unreachable"),
+        "{log}"
+    );
     for text in ["the database denies the server what it needs", "nothing any more"] {
-        assert_eq!(log.lines().filter(|line| line.contains(text)).count(), 3, "{text}: {log}");
+        assert_eq!(
+            log.lines().filter(|line| line.contains(text)).count(),
+            3,
+            "{text}: {log}"
+        );
     }
     assert!(log.contains("SELECT on audit_log"), "{log}");
 }

@@ -25,7 +25,10 @@ impl WriteWatch {
         }
         match (health.denied(), self.is_denial_reported) {
             (Some(why), false) => {
-                tracing::error!(why, "the database denies the server what it needs; requests that need it get 503");
+                tracing::error!(
+                    why,
+                    "the database denies the server what it needs; requests that need it get 503"
+                );
                 self.is_denial_reported = true;
             }
             (None, true) => {

@@ -1,6 +1,6 @@
 //! `client export`: all clients, as `client import` reads them.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
 use clap::Args;

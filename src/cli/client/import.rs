@@ -12,8 +12,8 @@ use serde_json::json;
 use super::text_format::Format;
 use crate::app::direct::{Direct, operator};
 use crate::cli::arguments::Json;
-use crate::cli::{exposure, output};
 use crate::cli::progress::Progress;
+use crate::cli::{exposure, output};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::service::clients::import::{

@@ -9,7 +9,7 @@ use oauth2_store::model::KeyAlgorithm;
 use super::listing::print;
 use crate::app::direct::{Direct, operator};
 use crate::cli::arguments::Json;
-use crate::cli::{exposure, flags};
+use crate::cli::{exposure, flags, output};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::keys::import::{self, ImportError, ImportOptions, Missing};

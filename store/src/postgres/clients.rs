@@ -205,11 +205,7 @@ impl PostgresStore {
         with_connection!(self, ORDINARY, |connection| {
             // Separate statements, so that each sees what another rotation committed before it released the row lock.
             connection.begin("").await?;
-            if connection
-                .execute(lock, &[&client_id, &Seconds(now), &version])
-                .await?
-                == 0
-            {
+            if connection.execute(lock, &[&client_id, &Seconds(now), &version]).await? == 0 {
                 let is_changed = version.is_some() && exists(connection, client_id).await?;
                 connection.roll_back().await?;
                 return if is_changed {

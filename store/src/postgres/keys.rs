@@ -102,7 +102,12 @@ impl PostgresStore {
                 connection.execute(sql, &[kid, &(revocation.now_ms as i64)]).await?;
             }
             for replacement in &plan.added {
-                add(connection, replacement, &RevocationPlan::audit_of_added(audit, replacement)).await?;
+                add(
+                    connection,
+                    replacement,
+                    &RevocationPlan::audit_of_added(audit, replacement),
+                )
+                .await?;
             }
             let of_revoked = plan.audit(audit);
             let params: [&dyn Param; 8] = [

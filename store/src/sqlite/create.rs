@@ -17,7 +17,11 @@ use crate::error::{Result, StoreError};
 pub(crate) async fn create(path: &Path) -> Result<usize> {
     let path = path.to_owned();
     let created = tokio::task::spawn_blocking(move || create_now(&path)).await;
-    created.unwrap_or_else(|_| Err(StoreError::Unavailable("the creation of the database panicked".to_owned())))
+    created.unwrap_or_else(|_| {
+        Err(StoreError::Unavailable(
+            "the creation of the database panicked".to_owned(),
+        ))
+    })
 }
 
 fn create_now(path: &Path) -> Result<usize> {

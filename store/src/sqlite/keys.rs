@@ -66,7 +66,11 @@ impl SqliteStore {
         .await
     }
 
-    pub(crate) async fn revoke_key(&self, revocation: &KeyRevocation, audit: &AuditEntry) -> Result<Vec<(String, AuditEntry)>> {
+    pub(crate) async fn revoke_key(
+        &self,
+        revocation: &KeyRevocation,
+        audit: &AuditEntry,
+    ) -> Result<Vec<(String, AuditEntry)>> {
         let (revocation, audit) = (revocation.clone(), audit.clone());
         self.write(ADMIN_LOCK_WAIT, move |t| {
             let now_ms = revocation.now_ms;

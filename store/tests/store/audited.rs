@@ -45,28 +45,44 @@ async fn issued_tokens_are_found_whatever_the_time_of_their_row(kind: &str) {
 async fn rotation_of_a_changed_client_is_rejected(kind: &str) {
     let f = Fixture::migrated(kind).await;
     let entry = audit("client.rotate_secret");
-    f.store.create_client(&client("ci"), NOW as u64 * 1000, &audit("client.create")).await.unwrap();
+    f.store
+        .create_client(&client("ci"), NOW as u64 * 1000, &audit("client.create"))
+        .await
+        .unwrap();
     let read = f.store.client("ci").await.unwrap().unwrap();
-    let rotate = async |version: i64, hash: u8| f.store.rotate_secret("ci", Some(version), &[hash; 32], NOW + 60, NOW, &entry).await;
+    let rotate = async |version: i64, hash: u8| {
+        f.store
+            .rotate_secret("ci", Some(version), &[hash; 32], NOW + 60, NOW, &entry)
+            .await
+    };
     assert_eq!(rotate(read.version, 7).await, Ok(true));
     let raced = rotate(read.version, 8).await;
     assert!(matches!(raced, Err(StoreError::Conflict(_))), "{raced:?}");
     let now = f.store.client("ci").await.unwrap().unwrap();
     assert_eq!(now.secrets.len(), read.secrets.len() + 1, "nothing was written");
     assert_eq!(rotate(now.version, 8).await, Ok(true));
-    let missing = f.store.rotate_secret("nobody", Some(1), &[9; 32], NOW, NOW, &entry).await;
+    let missing = f
+        .store
+        .rotate_secret("nobody", Some(1), &[9; 32], NOW, NOW, &entry)
+        .await;
     assert_eq!(missing, Ok(false));
     let filter = AuditFilter {
         kind: Some("client.rotate_secret".to_owned()),
         ..AuditFilter::default()
     };
-    assert_eq!(f.store.audit(&filter, AuditPosition::Newest, 10).await.unwrap().len(), 2);
+    assert_eq!(
+        f.store.audit(&filter, AuditPosition::Newest, 10).await.unwrap().len(),
+        2
+    );
 }
 
 async fn revoked_key_names_the_key_that_signs_instead(kind: &str) {
     let f = Fixture::migrated(kind).await;
     for name in ["a", "b"] {
-        let added = f.store.add_key(&key(name, KeyAlgorithm::Es256), None, &audit("key.create")).await;
+        let added = f
+            .store
+            .add_key(&key(name, KeyAlgorithm::Es256), None, &audit("key.create"))
+            .await;
         assert_eq!(added, Ok(true));
     }
     let revoke = async |kid: &str, replacement: &str| {
@@ -88,12 +104,23 @@ async fn revoked_key_names_the_key_that_signs_instead(kind: &str) {
     let rows = f.store.audit(&filter, AuditPosition::Newest, 3).await.unwrap();
     let mut found: Vec<_> = rows
         .iter()
-        .map(|row| (&*row.action, &*row.target_id, &row.detail["replacement"], &row.detail["credential"]))
+        .map(|row| {
+            (
+                &*row.action,
+                &*row.target_id,
+                &row.detail["replacement"],
+                &row.detail["credential"],
+            )
+        })
         .collect();
     found.sort_unstable_by_key(|row| (row.0, row.1));
     let (none, x) = (Value::Null, json!("x"));
     assert_eq!(
         found,
-        [("key.create", "new", &none, &x), ("key.revoke", "a", &none, &x), ("key.revoke", "b", &json!("new"), &x)]
+        [
+            ("key.create", "new", &none, &x),
+            ("key.revoke", "a", &none, &x),
+            ("key.revoke", "b", &json!("new"), &x)
+        ]
     );
 }

@@ -168,7 +168,14 @@ async fn rotated_secrets_overlap(kind: &str) {
         let store = f.store.clone();
         tokio::spawn(async move {
             store
-                .rotate_secret("ci", None, &[n; 32], NOW + 400, NOW + 100, &audit("client.rotate_secret"))
+                .rotate_secret(
+                    "ci",
+                    None,
+                    &[n; 32],
+                    NOW + 400,
+                    NOW + 100,
+                    &audit("client.rotate_secret"),
+                )
                 .await
         })
     });

@@ -26,7 +26,11 @@ async fn windows_that_began_in_the_future_are_replaced(kind: &str) {
     }
     assert_eq!(add(usage("a", now - 60, 1)).await, [usage("a", now - 60, 1)]);
     assert_eq!(add(usage("a", now - 60, 1)).await, [usage("a", now - 60, 2)]);
-    assert_eq!(add(usage("a", now - 3660, 1)).await, [usage("a", now - 60, 2)], "it has ended");
+    assert_eq!(
+        add(usage("a", now - 3660, 1)).await,
+        [usage("a", now - 60, 2)],
+        "it has ended"
+    );
     let request = LeaseRequest {
         client_id: "b".to_owned(),
         want: 1,
@@ -37,7 +41,10 @@ async fn windows_that_began_in_the_future_are_replaced(kind: &str) {
         },
     };
     let granted = &f.store.lease_quota(&[request]).await.unwrap()[0];
-    assert_eq!((granted.granted, granted.used, granted.starts), (1, [1; 3], [now - 60; 3]));
+    assert_eq!(
+        (granted.granted, granted.used, granted.starts),
+        (1, [1; 3], [now - 60; 3])
+    );
 }
 
 async fn past_quota_windows_are_purged(kind: &str) {

@@ -27,7 +27,13 @@ async fn old_values_are_those_that_were_replaced(kind: Kind) {
         let response = server.admin(method, path).json(&body).send().await.unwrap();
         (response.status(), response.text().await.unwrap())
     };
-    let rotations = (0..12).map(|_| call(Method::POST, "/clients/ci/rotate-secret", json!({"overlap_seconds": 3600})));
+    let rotations = (0..12).map(|_| {
+        call(
+            Method::POST,
+            "/clients/ci/rotate-secret",
+            json!({"overlap_seconds": 3600}),
+        )
+    });
     let limits = (1..=12).map(|rate| {
         let body = json!({"rate_limits": {"token": format!("{rate}/s")}});
         call(Method::PUT, "/groups/acme", body)
@@ -37,7 +43,10 @@ async fn old_values_are_those_that_were_replaced(kind: Kind) {
     for (status, body) in rotated.unwrap().into_iter().chain(set) {
         assert_eq!(status, StatusCode::OK, "{body}");
     }
-    for (query, field) in [("?client_id=ci&limit=100", "secrets"), ("?kind=group&limit=100", "limits")] {
+    for (query, field) in [
+        ("?client_id=ci&limit=100", "secrets"),
+        ("?kind=group&limit=100", "limits"),
+    ] {
         let changes = changes(&server, query, field).await;
         assert_eq!(changes.len(), if field == "secrets" { 13 } else { 12 });
         for pair in changes.windows(2) {

@@ -196,7 +196,11 @@ async fn secrets_of_a_failed_chunk_are_not_in_the_file() {
         let setup = migrated(kind).await;
         let mut rows = String::new();
         for index in 0..2500 {
-            let _ = writeln!(rows, "{}", json!({"client_id": format!("c{index:04}"), "scope": "read"}));
+            let _ = writeln!(
+                rows,
+                "{}",
+                json!({"client_id": format!("c{index:04}"), "scope": "read"})
+            );
         }
         let path = file(&setup, "clients.jsonl", &rows);
         // The second of three chunks fails, for a reason that is no conflict and that the check of the rows does not find.
@@ -214,11 +218,22 @@ async fn secrets_of_a_failed_chunk_are_not_in_the_file() {
         };
         setup.sql(fails).await;
         let import = |secrets: &str| {
-            setup.run(&["client", "import", path.to_str().unwrap(), "--secrets-out", secrets, "--json"])
+            setup.run(&[
+                "client",
+                "import",
+                path.to_str().unwrap(),
+                "--secrets-out",
+                secrets,
+                "--json",
+            ])
         };
         let failed = import("first");
         assert_eq!(failed.code, 3, "{}", failed.stderr);
-        assert!(failed.stderr.contains("1000 of 2500 rows were imported"), "{}", failed.stderr);
+        assert!(
+            failed.stderr.contains("1000 of 2500 rows were imported"),
+            "{}",
+            failed.stderr
+        );
         let lines = |name: &str| {
             let text = std::fs::read_to_string(setup.directory().join(name)).unwrap();
             text.lines().map(str::to_owned).collect::<Vec<_>>()
@@ -245,7 +260,11 @@ async fn stalled_stderr_ends_no_subcommand() {
         "{\"client_id\": \"good\", \"client_secret\": \"0123456789abcdefghijklmnopqrstuvwxyz\"}\nnothing\n",
     );
     let import = ["client", "import", path.to_str().unwrap(), "--skip-refused"];
-    for (arguments, code) in [(&["client", "list"][..], 0), (&["client", "show", "nobody"], 2), (&import, 2)] {
+    for (arguments, code) in [
+        (&["client", "list"][..], 0),
+        (&["client", "show", "nobody"], 2),
+        (&import, 2),
+    ] {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let filler = std::thread::spawn({
             let mut writer = writer.try_clone().unwrap();
@@ -258,9 +277,15 @@ async fn stalled_stderr_ends_no_subcommand() {
         command.stdout(std::process::Stdio::null()).stderr(writer);
         let mut child = command.spawn().unwrap();
         drop(command);
-        let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+        let status = tokio::task::spawn_blocking(move || child.wait().unwrap())
+            .await
+            .unwrap();
         assert_eq!(status.code(), Some(code), "{arguments:?}");
-        assert!(began.elapsed() < Duration::from_secs(10), "{arguments:?}: {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "{arguments:?}: {:?}",
+            began.elapsed()
+        );
         drop(reader);
         filler.join().unwrap();
     }

@@ -170,15 +170,26 @@ async fn exposed_files_of_clients_are_named() {
         let output = setup.run(arguments);
         assert_eq!(output.code, 0, "{arguments:?}: {}", output.stderr);
         let Some(file) = file else {
-            assert_eq!((strict.code, output.stderr.as_str()), (0, ""), "{arguments:?}: {}", strict.stderr);
+            assert_eq!(
+                (strict.code, output.stderr.as_str()),
+                (0, ""),
+                "{arguments:?}: {}",
+                strict.stderr
+            );
             return;
         };
         assert_eq!(strict.code, 2, "{arguments:?}: {}", strict.stderr);
         for stderr in [&output.stderr, &strict.stderr] {
-            assert!(stderr.contains(file) && stderr.contains("0644"), "{arguments:?}: {stderr}");
+            assert!(
+                stderr.contains(file) && stderr.contains("0644"),
+                "{arguments:?}: {stderr}"
+            );
         }
     };
-    warned(&["client", "import", "plain.jsonl", "--dry-run", "--secrets-out", "one"], None);
+    warned(
+        &["client", "import", "plain.jsonl", "--dry-run", "--secrets-out", "one"],
+        None,
+    );
     warned(&["client", "import", "secrets.jsonl"], Some("secrets.jsonl"));
     warned(&["apply", "-f", "clients.yaml"], Some("b.secret"));
     write(&setup, "b.secret", TOKEN, 0o640);
