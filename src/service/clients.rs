@@ -206,7 +206,7 @@ impl Clients {
         precondition: &Precondition,
         deadline: Instant,
     ) -> Result<()> {
-        let delete = async || {
+        let delete = async || -> Result<()> {
             let current = self.find(client_id, deadline).await?;
             precondition.check(client_id, Some(&current))?;
             self.delete_read(operator, &current, deadline).await
@@ -246,7 +246,7 @@ impl Clients {
         }
         let secret = secret::generate_client_secret()?;
         let hash = secret::hash(&secret);
-        let rotate = async || {
+        let rotate = async || -> Result<bool> {
             let current = self.find(client_id, deadline).await?;
             let (id, version, now) = (client_id.to_owned(), Some(current.version), self.now().await?);
             let audit = operator.audit("client.rotate_secret", changes::rotation(&current, hash, overlap, now));

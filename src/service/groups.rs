@@ -136,7 +136,7 @@ impl Groups {
     ) -> Result<Group> {
         checks::group(name).map_err(|error| ServiceError::parameter("group", error.reason))?;
         let limits = request.limits()?;
-        until_unchanged(deadline, async || {
+        until_unchanged(deadline, async || -> Result<Group> {
             let group = Group::new(name, limits, self.now().await?);
             let before = self.stored(name, deadline).await?;
             self.check_quotas(before.as_ref(), &group, deadline).await?;
@@ -148,7 +148,7 @@ impl Groups {
 
     /// Removes the limits of a group. Its clients stay in it.
     pub async fn delete(&self, operator: &Operator, name: &str, deadline: Instant) -> Result<()> {
-        let delete = async || {
+        let delete = async || -> Result<bool> {
             let (group, now) = (self.find(name, deadline).await?, self.now().await?);
             let audit = operator.audit("group.delete", detail(Some(&group), None));
             self.store
@@ -175,7 +175,7 @@ impl Groups {
         let Some(limits) = limits else {
             return self.delete(operator, name, deadline).await;
         };
-        until_unchanged(deadline, async || {
+        until_unchanged(deadline, async || -> Result<()> {
             let group = Group::new(name, limits, self.now().await?);
             let before = self.stored(name, deadline).await?;
             self.put(operator, before, group, deadline).await

@@ -289,7 +289,7 @@ async fn revoked_privilege_to_read_is_not_one_to_write() {
             .batch_execute(&format!("REVOKE SELECT ON {table} FROM {role}"))
             .await
             .unwrap();
-        until_failing(&server, &["store"], NOTICED).await;
+        until(NOTICED, table, async || failing(&server).await == ["store"]).await;
         let output = server.setup.run(&["doctor", "--json"]);
         assert_eq!(output.code, 1, "{}", output.stdout);
         let found: Value = serde_json::from_str(&output.stdout).unwrap();

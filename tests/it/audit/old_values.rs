@@ -58,7 +58,7 @@ async fn old_values_are_those_that_were_replaced(kind: Kind) {
     let deleted = call(Method::DELETE, "/clients/ci", Value::Null);
     let (_, (status, body)) = tokio::join!(disabled, deleted);
     assert_eq!(status, StatusCode::NO_CONTENT, "{body}");
-    let page = list(&server, "?client_id=ci&limit=3").await.1;
+    let page = list(&server, "?client_id=ci&kind=client&limit=3").await.1;
     let rows: Vec<_> = page["items"].as_array().unwrap().iter().collect();
     assert_eq!(rows[0]["action"], "client.delete", "{page}");
     let was_disabled = rows[1]["detail"]["changes"]["disabled"]["new"] == true;

@@ -262,8 +262,8 @@ async fn stalled_stderr_ends_no_subcommand() {
     let import = ["client", "import", path.to_str().unwrap(), "--skip-refused"];
     for (arguments, code) in [
         (&["client", "list"][..], 0),
-        (&["client", "show", "nobody"], 2),
-        (&import, 2),
+        (&["client", "show", "nobody"][..], 2),
+        (&import[..], 2),
     ] {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let filler = std::thread::spawn({
