@@ -78,8 +78,10 @@ async fn run(config: Config, options: ServeOptions, metrics: &Exporter) -> Resul
     // First: a signal during the start must not end the process half-way.
     let signals = Signals::new()?;
     embedded_store::check_files(&config)?;
+    embedded_store::check_log(&config)?;
     embedded::create_data_directory(&config)?;
     let _lock = store_lock::lock(&config)?;
+    embedded_store::create(&config, options.migrate).await?;
     let store = Store::open(&StoreOptions {
         ledger_writers: actors::token_store_count(&config) as u32,
         ..config.database.options().clone()
@@ -101,6 +103,10 @@ async fn run_on(
     mut signals: Signals,
 ) -> Result<(), Failure> {
     embedded_store::create_schema(config, store, options.migrate).await?;
+    // Before anything is written, such as signing keys.
+    if let Err(error) = store.mark_in_use().await {
+        tracing::warn!(%error, "a copy of the database without its write-ahead log will not be recognized: the file could not be marked");
+    }
     let secrets = embedded::provide(config, bootstrap::may_hold_keys(config, store).await)?;
     bus::check(config, store).await?;
     let certificates = Certificates::start(config)?;

@@ -22,6 +22,7 @@ mod configuration;
 mod destination;
 mod doctor;
 mod examples;
+mod exposure;
 mod flags;
 mod group;
 mod healthcheck;
@@ -36,6 +37,7 @@ mod rejected;
 mod restore_epoch;
 mod samples;
 mod shell;
+mod stderr;
 mod token;
 mod top;
 

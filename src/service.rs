@@ -39,6 +39,7 @@ pub mod quotas;
 pub mod readiness;
 pub mod records;
 pub mod rejections;
+pub mod reread;
 pub mod restore;
 pub mod revoke;
 pub mod schema;

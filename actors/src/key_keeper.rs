@@ -171,7 +171,12 @@ async fn take_due_steps(deps: Deps) -> Result<Vec<String>, StoreError> {
     for step in (deps.plan)(&keys, now_ms) {
         match take_step(&deps.store, step, now_ms).await {
             Ok(()) => {}
-            Err(error @ (StoreError::Unavailable(_) | StoreError::Timeout | StoreError::NotWritable(_))) => {
+            Err(
+                error @ (StoreError::Unavailable(_)
+                | StoreError::Timeout
+                | StoreError::NotWritable(_)
+                | StoreError::Denied(_)),
+            ) => {
                 return Err(error);
             }
             Err(error @ (StoreError::Conflict(_) | StoreError::InvalidValue(_))) => failures.push(error.to_string()),

@@ -31,9 +31,11 @@ use oauth2_store::{LedgerFigures, LogPosition, Maintenance, Store};
 mod clock_watch;
 pub mod handle;
 mod replica_watch;
+mod write_watch;
 
 use clock_watch::ClockWatch;
 use replica_watch::ReplicaWatch;
+use write_watch::WriteWatch;
 
 /// Pause before a failed refresh is retried while a change waits for it.
 const RETRY: Duration = Duration::from_millis(25);
@@ -122,6 +124,8 @@ impl fmt::Debug for Deps {
 struct Outage {
     since: Instant,
     is_logged: bool,
+    /// The store responds, and denies reads.
+    is_denied: bool,
 }
 
 /// The actor.
@@ -140,8 +144,7 @@ pub struct StoreGateway {
     probing: SingleFlight,
     checking_replica: SingleFlight,
     replica_watch: ReplicaWatch,
-    /// Whether the log says that writes fail.
-    is_write_failure_logged: bool,
+    write_watch: WriteWatch,
     /// When maintenance last ran, and the token lifetime (seconds) that it created partitions for.
     last_maintenance: Option<(Instant, u32)>,
 }
@@ -162,7 +165,7 @@ impl StoreGateway {
             probing: SingleFlight::default(),
             checking_replica: SingleFlight::default(),
             replica_watch: ReplicaWatch::default(),
-            is_write_failure_logged: false,
+            write_watch: WriteWatch::default(),
             last_maintenance: None,
         }
     }
@@ -196,7 +199,7 @@ impl StoreGateway {
                         actor.reserve_ids(reservation, ctx);
                     }
                     if actor.outage.take().is_some_and(|outage| outage.is_logged) {
-                        tracing::info!("the store is reachable again");
+                        tracing::info!("the store is reachable again: clients and keys are read");
                     }
                 }
                 Err(error) => {
@@ -230,32 +233,17 @@ impl StoreGateway {
 
     /// Probes the writes of a store that can be read, when that is due.
     fn watch_writes(&mut self, ctx: &mut Context<Self>) {
-        self.log_write_health();
+        self.write_watch.report(self.deps.store.write_health());
         let health = self.deps.store.write_health();
-        if self.outage.is_none() && health.is_probe_due() {
+        if self.outage.as_ref().is_none_or(|outage| outage.is_denied) && health.is_probe_due() {
             let (store, is_failing) = (self.deps.store.clone(), !health.is_writable());
             let job = || async move { store.probe_writes(is_failing).await };
             self.probing.run(ctx, job, |outcome, actor, _| {
                 if let Err(error) = outcome {
                     tracing::debug!(%error, "a probe of the store's writes failed");
                 }
-                actor.log_write_health();
+                actor.write_watch.report(actor.deps.store.write_health());
             });
-        }
-    }
-
-    /// Logs once when writes begin to fail, and once when that ends.
-    fn log_write_health(&mut self) {
-        match (self.deps.store.write_health().failure(), self.is_write_failure_logged) {
-            (Some(why), false) => {
-                tracing::error!(why, "the store accepts no writes; requests that write get 503");
-                self.is_write_failure_logged = true;
-            }
-            (None, true) => {
-                tracing::info!("the store accepts writes again");
-                self.is_write_failure_logged = false;
-            }
-            _ => {}
         }
     }
 
@@ -280,10 +268,17 @@ impl StoreGateway {
         let outage = self.outage.get_or_insert_with(|| Outage {
             since: Instant::now(),
             is_logged: false,
+            is_denied: false,
         });
+        outage.is_denied = matches!(error, StoreError::Denied(_));
         if !outage.is_logged && outage.since.elapsed() >= STALENESS_BUDGET {
             outage.is_logged = true;
-            tracing::warn!(%error, "the store is unreachable; clients and keys are stale, so introspection fails");
+            let problem = if outage.is_denied {
+                "clients and keys cannot be read"
+            } else {
+                "the store is unreachable"
+            };
+            tracing::warn!(%error, "{problem}; clients and keys are stale, so introspection fails");
         }
         tracing::debug!(%error, "clients and keys could not be refreshed");
     }
@@ -320,7 +315,9 @@ impl StoreGateway {
                 Ok(done) if done != Maintenance::default() => tracing::info!(?done, "store maintenance"),
                 Ok(_) => {}
                 // Reported once, by `watch_writes`.
-                Err(error @ StoreError::NotWritable(_)) => tracing::debug!(%error, "store maintenance failed"),
+                Err(error @ (StoreError::NotWritable(_) | StoreError::Denied(_))) => {
+                    tracing::debug!(%error, "store maintenance failed");
+                }
                 Err(error) => tracing::warn!(%error, "store maintenance failed"),
             }
         });

@@ -216,7 +216,7 @@ fn class(error: &StoreError) -> &'static str {
     match error {
         StoreError::Unavailable(_) => "unavailable",
         StoreError::Timeout => "timeout",
-        StoreError::NotWritable(_) => "not_writable",
+        StoreError::NotWritable(_) | StoreError::Denied(_) => "not_writable",
         StoreError::InvalidValue(_) => "invalid_value",
         StoreError::Conflict(_) => "conflict",
         StoreError::Corrupt(_) => "corrupt",

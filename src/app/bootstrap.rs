@@ -81,7 +81,10 @@ impl Bootstrap {
         loop {
             match self.run().await {
                 Err(BootstrapError::Store(
-                    error @ (StoreError::Unavailable(_) | StoreError::Timeout | StoreError::NotWritable(_)),
+                    error @ (StoreError::Unavailable(_)
+                    | StoreError::Timeout
+                    | StoreError::NotWritable(_)
+                    | StoreError::Denied(_)),
                 )) if self.store.kind() == "postgres" => {
                     if std::mem::replace(&mut logged, true) {
                         tracing::debug!(%error, "still waiting for the store");
@@ -93,7 +96,8 @@ impl Bootstrap {
                 }
                 done => {
                     // It accepted none while this waited. Otherwise the server would not be ready until the next probe.
-                    if !self.store.write_health().is_writable() {
+                    let health = self.store.write_health();
+                    if !health.is_writable() || health.is_denied() {
                         let _ = self.store.probe_writes(true).await;
                     }
                     return done;

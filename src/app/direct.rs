@@ -76,6 +76,12 @@ pub struct Scratch {
 impl Direct {
     /// Opens a store whose schema is of this version.
     pub async fn open(config: &Config) -> Result<Self, Failure> {
+        embedded_store::check_log(config)?;
+        Self::open_restored(config).await
+    }
+
+    /// As [`Self::open`], also if changes are missing in the store: it is a copy without its write-ahead log.
+    pub async fn open_restored(config: &Config) -> Result<Self, Failure> {
         if let Some(path) = config.database.sqlite_path()
             && !path.exists()
         {
@@ -217,6 +223,11 @@ impl Direct {
         LedgerAccess::batch(self.store.ledger_writer())
     }
 
+    /// Goes on without the changes that a copy without its write-ahead log lacks: what a restore needs was done.
+    pub async fn accept_without_log(&self) -> Result<(), Failure> {
+        Ok(self.store.accept_without_log().await?)
+    }
+
     /// The deadline of a call.
     pub fn deadline(&self) -> Instant {
         Instant::now() + NO_DEADLINE
@@ -255,8 +266,9 @@ pub fn operator() -> Operator {
 pub async fn migrate(config: &Config) -> Result<Migration, Failure> {
     check_files(config)?;
     embedded::create_data_directory(config)?;
+    let mut created = embedded_store::create(config, true).await?;
     let store = open_store(config).await?;
-    let created = embedded_store::create_schema(config, &store, true).await?;
+    created += embedded_store::create_schema(config, &store, true).await?;
     Ok(Migration {
         applied: created + store.migrate().await?,
         store: store.kind(),
@@ -264,9 +276,15 @@ pub async fn migrate(config: &Config) -> Result<Migration, Failure> {
     })
 }
 
-/// Fails if the database is missing although files next to it belong to one.
+/// Fails if the database was lost although files next to it belong to one, or if it is a copy without its write-ahead log.
 pub fn check_files(config: &Config) -> Result<(), Failure> {
-    embedded_store::check_files(config)
+    embedded_store::check_files(config)?;
+    embedded_store::check_log(config)
+}
+
+/// Whether the database is a copy without its write-ahead log.
+pub fn is_without_log(config: &Config) -> bool {
+    embedded_store::is_without_log(config)
 }
 
 /// Opens a store for diagnosis, whatever its schema is.
@@ -305,6 +323,7 @@ pub async fn backup(config: &Config, file: &Path, force: bool) -> Result<u64, Fa
     if !force && file.symlink_metadata().is_ok() {
         return Err(exists(file));
     }
+    embedded_store::check_log(config)?;
     let cannot_write =
         |error: &std::io::Error| Failure::Environment(format!("{} cannot be written: {error}", file.display()));
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());

@@ -1,7 +1,7 @@
-//! Where an embedded store may be created: in a directory without the files of an earlier one.
+//! Where an embedded store may be created: in a directory without the files of an earlier one. And whether one that is there is complete.
 //!
-//! A database that was lost, or copied without its write-ahead log, looks like a new one. A server that started on it would be a new
-//! issuer under the old name: no client would be known, and no token would verify.
+//! A database that was lost, or copied without its write-ahead log, looks like a new one, or like an earlier one. A server that started on
+//! it would be a new issuer under the old name, or serve as before its last changes: without clients, and with tokens that were revoked.
 
 use std::path::{Path, PathBuf};
 
@@ -11,34 +11,72 @@ use super::first_run;
 use crate::config::{Config, embedded};
 use crate::failure::Failure;
 
-/// Fails if the database is missing or empty, and files next to it belong to one. Called before the database is opened, which would
-/// delete a write-ahead log without a database.
+/// Fails if the database is missing and files next to it belong to one, or if it is empty. Called before the database is opened, which
+/// would delete a write-ahead log without a database.
 pub(super) fn check_files(config: &Config) -> Result<(), Failure> {
     let Some(database) = config.database.sqlite_path() else {
         return Ok(());
     };
-    if std::fs::metadata(database).is_ok_and(|found| found.len() > 0) {
-        return Ok(());
+    match std::fs::metadata(database) {
+        Ok(found) if found.len() > 0 => return Ok(()),
+        Ok(_) => return Err(lost(database, "is empty", &generated_secrets(config, database))),
+        Err(_) => {}
     }
     let mut files = generated_secrets(config, database);
-    let mut log = database.as_os_str().to_owned();
-    log.push("-wal");
-    let log = PathBuf::from(log);
+    let log = log_of(database);
     files.extend(
         std::fs::metadata(&log)
             .is_ok_and(|found| found.len() > 0)
             .then_some(log),
     );
-    let state = if database.exists() {
-        "is empty"
+    if files.is_empty() {
+        Ok(())
     } else {
-        "does not exist"
-    };
-    refuse(database, state, &files)
+        Err(lost(database, "does not exist", &files))
+    }
 }
 
-/// Migrates a database without a schema if that is allowed, before any secret is generated: an interrupted start leaves no secret
-/// next to an empty database. Returns the number of migrations, 0 if there is a schema.
+/// Fails if the database is a copy of one that was in use, without its write-ahead log: it would serve without the clients, secrets and
+/// revocations of the time since the last checkpoint.
+pub(super) fn check_log(config: &Config) -> Result<(), Failure> {
+    if !is_without_log(config) {
+        return Ok(());
+    }
+    let database = config.database.sqlite_path().unwrap_or(Path::new(""));
+    Err(Failure::Environment(format!(
+        "the database {} is a copy of one that was in use, and its write-ahead log {} is missing, with the changes that were made last; \
+         restore the database from a backup, or copy both files while no server runs; to go on without these changes, as after a restore, \
+         run: oauth2_server restore-epoch",
+        database.display(),
+        log_of(database).display()
+    )))
+}
+
+/// As [`check_log`] finds. A file that cannot be read is left to the attempt to open it.
+pub(super) fn is_without_log(config: &Config) -> bool {
+    let database = config.database.sqlite_path();
+    database.is_some_and(|database| Store::is_without_log(database).unwrap_or(false))
+}
+
+/// Creates a database that does not exist if that is allowed, before any secret is generated: an interrupted start leaves no secret
+/// without a database. Returns the number of migrations, 0 if there is a database.
+pub(super) async fn create(config: &Config, may_migrate: bool) -> Result<usize, Failure> {
+    let Some(database) = config.database.sqlite_path().filter(|database| !database.exists()) else {
+        return Ok(0);
+    };
+    if !may_migrate {
+        let problem = format!(
+            "there is no store at {}; run: oauth2_server migrate",
+            database.display()
+        );
+        return Err(Failure::Environment(problem));
+    }
+    Ok(Store::create(database).await?)
+}
+
+/// Migrates an embedded database without a schema if that is allowed, before any secret is generated. Returns the number of migrations, 0
+/// if there is a schema. Fails if there are no tables at all: a server creates a database with its tables, so this one is the beginning of
+/// a copy, or a copy without its write-ahead log.
 pub(super) async fn create_schema(config: &Config, store: &Store, may_migrate: bool) -> Result<usize, Failure> {
     let Some(database) = config.database.sqlite_path() else {
         return Ok(0);
@@ -46,7 +84,10 @@ pub(super) async fn create_schema(config: &Config, store: &Store, may_migrate: b
     if store.schema_version().await?.is_some() {
         return Ok(0);
     }
-    refuse(database, "has no tables", &generated_secrets(config, database))?;
+    let files = generated_secrets(config, database);
+    if !files.is_empty() || !store.has_tables().await? {
+        return Err(lost(database, "has no tables", &files));
+    }
     if !may_migrate {
         let expected = store.required_schema_version();
         return Err(StoreError::Corrupt(format!(
@@ -55,6 +96,12 @@ pub(super) async fn create_schema(config: &Config, store: &Store, may_migrate: b
         .into());
     }
     Ok(store.migrate().await?)
+}
+
+fn log_of(database: &Path) -> PathBuf {
+    let mut log = database.as_os_str().to_owned();
+    log.push("-wal");
+    PathBuf::from(log)
 }
 
 /// The secrets that a server generated next to its database. What the configuration gives was not generated, wherever it lies.
@@ -75,15 +122,23 @@ fn generated_secrets(config: &Config, database: &Path) -> Vec<PathBuf> {
     paths.filter(|path| path.exists()).collect()
 }
 
-fn refuse(database: &Path, state: &str, files: &[PathBuf]) -> Result<(), Failure> {
+/// How to go on with a database that was lost. `files`: those next to it that belong to it.
+fn lost(database: &Path, state: &str, files: &[PathBuf]) -> Failure {
+    let database = database.display();
     if files.is_empty() {
-        return Ok(());
+        return Failure::Environment(format!(
+            "the database {database} {state}; restore the database from a backup, or delete this file to start as a new issuer"
+        ));
     }
     let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
-    Err(Failure::Environment(format!(
-        "the database {} {state}, but these files next to it belong to one: {}; restore the database from a backup, or move these \
-         files away to start as a new issuer",
-        database.display(),
+    let and_file = if state == "does not exist" {
+        ""
+    } else {
+        "the database and "
+    };
+    Failure::Environment(format!(
+        "the database {database} {state}, but these files next to it belong to one: {}; restore the database from a backup, or move \
+         {and_file}these files away to start as a new issuer",
         names.join(", ")
-    )))
+    ))
 }

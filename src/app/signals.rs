@@ -17,7 +17,7 @@ const STOP: [(Number, &str); 4] = [
 ];
 
 /// Signals that would end a process that does not handle them, and that mean nothing to this server: from log rotation and timers.
-const IGNORED: [(Number, &str); 7] = [
+const IGNORED: [(Number, &str); 8] = [
     (Number::USR1, "SIGUSR1"),
     (Number::USR2, "SIGUSR2"),
     (Number::ALARM, "SIGALRM"),
@@ -25,11 +25,18 @@ const IGNORED: [(Number, &str); 7] = [
     (Number::PROF, "SIGPROF"),
     (Number::IO, "SIGIO"),
     (Number::XCPU, "SIGXCPU"),
+    (Number::STKFLT, "SIGSTKFLT"),
 ];
 
 /// A write beyond a limit of file sizes: it fails with an error. Not logged: the write may be that of a log line. For the same reason
 /// SIGPIPE, which the standard library ignores, is not handled here.
 const FAILED_WRITE: (Number, &str) = (Number::XFSZ, "SIGXFSZ");
+
+/// The number of `SIGRTMIN`, and of the last real-time signal.
+const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
+
+/// `SIGRTMIN+3`: container managers send it to have an init process halt.
+const HALT: i32 = 37;
 
 const HANG_UP: (Number, &str) = (Number::HUP, "SIGHUP");
 
@@ -48,7 +55,7 @@ pub(super) struct Signals(Vec<Handled>);
 
 struct Handled {
     signal: Signal,
-    name: &'static str,
+    name: String,
     meaning: Meaning,
 }
 
@@ -68,12 +75,25 @@ impl Signals {
         let handled = all.map(|((number, name), meaning)| {
             Ok(Handled {
                 signal: signal(SignalKind::from_raw(number.as_raw()))?,
-                name,
+                name: name.to_owned(),
                 meaning,
             })
         });
-        let handled: std::io::Result<_> = handled.collect();
-        handled.map(Self).map_err(Failure::environment)
+        let handled: std::io::Result<Vec<Handled>> = handled.collect();
+        let mut handled = handled.map_err(Failure::environment)?;
+        // The C library may keep some for itself.
+        handled.extend(REAL_TIME.filter_map(|number| {
+            Some(Handled {
+                signal: signal(SignalKind::from_raw(number)).ok()?,
+                name: format!("SIGRTMIN+{}", number - REAL_TIME.start()),
+                meaning: if number == HALT {
+                    Meaning::Stop
+                } else {
+                    Meaning::Nothing
+                },
+            })
+        }));
+        Ok(Self(handled))
     }
 
     /// Waits for a signal to stop. Logs the others.
@@ -81,7 +101,7 @@ impl Signals {
         std::future::poll_fn(|context| {
             for handled in &mut self.0 {
                 while let Poll::Ready(Some(())) = handled.signal.poll_recv(context) {
-                    let signal = handled.name;
+                    let signal = handled.name.as_str();
                     match handled.meaning {
                         Meaning::Stop => {
                             tracing::info!(signal, "signal to stop");

@@ -79,7 +79,7 @@ pub async fn run(config: &Config, options: &Apply) -> Result<(), Failure> {
     documents.reject_duplicates();
     reject(&documents.errors)?;
     let secrets = options.secrets_out.as_deref().map(SecretsDirectory::new);
-    let errors = secret_files::resolve(&mut documents.clients, secrets.as_ref(), options.wait).await;
+    let errors = secret_files::resolve(config, &mut documents.clients, secrets.as_ref(), options.wait).await;
     reject(&errors)?;
 
     let direct = if options.dry_run {

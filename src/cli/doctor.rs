@@ -136,12 +136,12 @@ fn mode(path: &Path) -> Option<u32> {
 
 /// The checks of the store, and its diagnosis if it can be opened.
 async fn store(config: &Config) -> (Vec<Check>, Option<Diagnosis>) {
+    if let Err(error) = direct::check_files(config) {
+        return (vec![Check::new("store", Status::Failed, error.to_string())], None);
+    }
     if let Some(path) = config.database.sqlite_path()
         && !path.exists()
     {
-        if let Err(error) = direct::check_files(config) {
-            return (vec![Check::new("store", Status::Failed, error.to_string())], None);
-        }
         // Opening would create the file, and a check must change nothing.
         let detail = format!("{} does not exist: the first start creates it", path.display());
         return (vec![Check::new("store", Status::Skipped, detail)], None);

@@ -7,6 +7,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::stderr;
 use crate::config;
 use crate::failure::Failure;
 
@@ -95,19 +96,16 @@ pub fn or_dash(value: Option<impl ToString>) -> String {
 
 /// Prints the configuration's warnings on stderr.
 pub fn warnings(warnings: &[String]) {
-    let mut stderr = io::stderr().lock();
     for warning in warnings {
-        // A closed stderr is no failure.
-        let _ = writeln!(stderr, "warning: {}", escape_terminal(warning));
+        stderr::line(&format!("warning: {}", escape_terminal(warning)));
     }
 }
 
 /// Prints each line of a failure on stderr.
 pub fn failure(failure: &Failure) {
-    let mut stderr = io::stderr().lock();
     for sentence in failure.to_string().lines() {
-        // Nobody is left to tell when stderr is closed; the exit code still says it.
-        let _ = writeln!(stderr, "error: {}", escape_terminal(sentence));
+        // The exit code says it, too.
+        stderr::line(&format!("error: {}", escape_terminal(sentence)));
     }
 }
 
@@ -119,8 +117,7 @@ pub fn or_default(value: Option<impl ToString>) -> String {
 /// Prints how to get the next page, on stderr: stdout has the table only.
 pub fn more(cursor: Option<&str>) {
     let Some(cursor) = cursor else { return };
-    // A closed stderr is no failure.
-    let _ = writeln!(io::stderr().lock(), "more: --cursor {cursor}");
+    stderr::line(&format!("more: --cursor {cursor}"));
 }
 
 /// Unix seconds as a date.

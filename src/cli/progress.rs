@@ -1,7 +1,9 @@
 //! A progress line on stderr, if that is a terminal.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
+
+use super::stderr;
 
 /// The shortest time between two updates.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -39,15 +41,14 @@ impl Progress {
             }
             _ => format!("{done} {}", self.what),
         };
-        // A closed stderr is no failure.
-        let _ = write!(std::io::stderr().lock(), "\r\x1b[K{line}");
+        stderr::write(format!("\r\x1b[K{line}"));
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.shown_at.is_some() {
-            let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
+            stderr::write("\r\x1b[K".to_owned());
         }
     }
 }

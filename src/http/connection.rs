@@ -9,6 +9,7 @@
 //! - [`framing`]: follows where requests begin and end in the bytes that were read.
 //! - [`socket`]: a socket with or without TLS.
 //! - [`stream`]: the bytes beneath HTTP; reports to [`watch`] what it reads and writes.
+//! - [`pipeline`]: how far requests are read ahead.
 //! - [`watch`]: the phase of a connection and its deadline; which connection gives way when there are too many.
 //! - [`http2`]: HTTP/2, and [`requests`], which reports its requests in flight to [`watch`].
 //! - [`tls`]: the handshake.
@@ -16,6 +17,7 @@
 
 pub mod framing;
 pub mod http2;
+pub mod pipeline;
 pub mod requests;
 pub mod serve;
 pub mod socket;

@@ -237,7 +237,7 @@ fn store_reason(error: &StoreError) -> Option<ShedReason> {
     match error {
         StoreError::Unavailable(_) => Some(ShedReason::StoreUnavailable),
         StoreError::Timeout => Some(ShedReason::StoreTimeout),
-        StoreError::NotWritable(_) => Some(ShedReason::StoreNotWritable),
+        StoreError::NotWritable(_) | StoreError::Denied(_) => Some(ShedReason::StoreNotWritable),
         StoreError::Corrupt(_) => Some(ShedReason::StoreCorrupt),
         // Services turn these into errors of their own.
         StoreError::Conflict(_) | StoreError::InvalidValue(_) => None,
@@ -328,6 +328,7 @@ mod tests {
             StoreError::Unavailable(String::new()),
             StoreError::Timeout,
             StoreError::NotWritable(String::new()),
+            StoreError::Denied(String::new()),
             StoreError::Corrupt(String::new()),
         ]
         .map(ServiceError::from);

@@ -70,7 +70,7 @@ pub enum ShedReason {
     StoreUnavailable,
     /// The store did not answer in time.
     StoreTimeout,
-    /// The store accepts no writes.
+    /// The store accepts no writes, or denies the server a privilege.
     StoreNotWritable,
     /// The store is unusable.
     StoreCorrupt,

@@ -11,6 +11,7 @@ use super::error::{Result, ServiceError};
 use super::keys::SigningKeys;
 use super::operator::Operator;
 use super::quotas::QuotaControl;
+use super::reread::until_unchanged;
 use super::store_access::StoreAccess;
 use crate::tokens::secret;
 
@@ -205,23 +206,20 @@ impl Clients {
         precondition: &Precondition,
         deadline: Instant,
     ) -> Result<()> {
-        let current = self.find(client_id, deadline).await?;
-        precondition.check(client_id, Some(&current))?;
-        let version = precondition.stored_version(&current);
-        let deleted = self.delete_read(operator, &current, version, deadline).await;
+        let delete = async || -> Result<()> {
+            let current = self.find(client_id, deadline).await?;
+            precondition.check(client_id, Some(&current))?;
+            self.delete_read(operator, &current, deadline).await
+        };
+        let deleted = until_unchanged(deadline, delete).await;
         deleted.map_err(|error| precondition.raced(client_id, error))
     }
 
-    /// Deletes a client as it was read. `version`: only if it is still the stored one.
-    async fn delete_read(
-        &self,
-        operator: &Operator,
-        current: &Client,
-        version: Option<i64>,
-        deadline: Instant,
-    ) -> Result<()> {
+    /// Deletes a client, if it is still as it was read: that is what the audit row says.
+    async fn delete_read(&self, operator: &Operator, current: &Client, deadline: Instant) -> Result<()> {
         let audit = operator.audit("client.delete", changes::detail(Some(current), None));
-        let (id, cutoff_ms) = (current.client_id.to_string(), self.store.cutoff_ms().await?);
+        let (id, version) = (current.client_id.to_string(), Some(current.version));
+        let cutoff_ms = self.store.cutoff_ms().await?;
         let cutoff = self
             .store
             .change(deadline, move |store| async move {
@@ -247,16 +245,20 @@ impl Clients {
             return Err(ServiceError::parameter("overlap_seconds", reason));
         }
         let secret = secret::generate_client_secret()?;
-        let current = self.find(client_id, deadline).await?;
-        let (id, hash, now) = (client_id.to_owned(), secret::hash(&secret), self.now().await?);
-        let audit = operator.audit("client.rotate_secret", changes::rotation(&current, hash, overlap, now));
-        let found = self
-            .store
-            .change(deadline, move |store| async move {
-                store.rotate_secret(&id, &hash, now + overlap, now, &audit).await
-            })
-            .await?;
-        if !found {
+        let hash = secret::hash(&secret);
+        let rotate = async || -> Result<bool> {
+            let current = self.find(client_id, deadline).await?;
+            let (id, version, now) = (client_id.to_owned(), Some(current.version), self.now().await?);
+            let audit = operator.audit("client.rotate_secret", changes::rotation(&current, hash, overlap, now));
+            self.store
+                .change(deadline, move |store| async move {
+                    store
+                        .rotate_secret(&id, version, &hash, now + overlap, now, &audit)
+                        .await
+                })
+                .await
+        };
+        if !until_unchanged(deadline, rotate).await? {
             return Err(ServiceError::no_client(client_id));
         }
         Ok((self.find(client_id, deadline).await?, secret))
@@ -328,6 +330,13 @@ impl Clients {
             })
             .await?;
         self.enforce(cutoffs, deadline).await
+    }
+
+    /// Whether a client is stored, and this is one of its secrets.
+    pub async fn has_secret(&self, client_id: &str, secret: &str, deadline: Instant) -> Result<bool> {
+        let stored = self.stored(client_id, deadline).await?;
+        let hash = secret::hash(secret);
+        Ok(stored.is_some_and(|client| client.secrets.iter().any(|known| *known.id() == hash)))
     }
 
     async fn stored(&self, client_id: &str, deadline: Instant) -> Result<Option<Client>> {

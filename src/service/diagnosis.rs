@@ -143,6 +143,7 @@ impl Diagnosis {
     async fn writes(&self) -> Check {
         match self.store.probe_writes(true).await {
             Ok(()) => Check::new("writes", Status::Ok, "the store accepts writes"),
+            Err(error @ StoreError::Denied(_)) => Check::new("privileges", Status::Failed, error.to_string()),
             Err(error) => Check::new("writes", Status::Failed, error.to_string()),
         }
     }

@@ -14,6 +14,7 @@ use super::error::{InvalidMetadata, NotFound, Result, ServiceError};
 use super::operator::Operator;
 use super::quotas::view::QuotaView;
 use super::quotas::{QuotaControl, below_use};
+use super::reread::until_unchanged;
 use super::schema;
 use super::store_access::StoreAccess;
 
@@ -134,27 +135,29 @@ impl Groups {
         deadline: Instant,
     ) -> Result<Group> {
         checks::group(name).map_err(|error| ServiceError::parameter("group", error.reason))?;
-        let now = (self.store.now_ms().await? / 1000) as i64;
-        let group = Group::new(name, request.limits()?, now);
-        let before = self.stored(name, deadline).await?;
-        self.check_quotas(before.as_ref(), &group, deadline).await?;
-        self.put(operator, before.as_ref(), group.clone(), deadline).await?;
-        Ok(group)
+        let limits = request.limits()?;
+        until_unchanged(deadline, async || -> Result<Group> {
+            let group = Group::new(name, limits, self.now().await?);
+            let before = self.stored(name, deadline).await?;
+            self.check_quotas(before.as_ref(), &group, deadline).await?;
+            self.put(operator, before, group.clone(), deadline).await?;
+            Ok(group)
+        })
+        .await
     }
 
     /// Removes the limits of a group. Its clients stay in it.
     pub async fn delete(&self, operator: &Operator, name: &str, deadline: Instant) -> Result<()> {
-        let group = self.find(name, deadline).await?;
-        let now = (self.store.now_ms().await? / 1000) as i64;
-        let audit = operator.audit("group.delete", detail(Some(&group), None));
-        let id = name.to_owned();
-        let deleted = self
-            .store
-            .change(deadline, move |store| async move {
-                store.delete_group(&id, now, &audit).await
-            })
-            .await?;
-        if deleted {
+        let delete = async || -> Result<bool> {
+            let (group, now) = (self.find(name, deadline).await?, self.now().await?);
+            let audit = operator.audit("group.delete", detail(Some(&group), None));
+            self.store
+                .change(deadline, move |store| async move {
+                    store.delete_group(&group, now, &audit).await
+                })
+                .await
+        };
+        if until_unchanged(deadline, delete).await? {
             Ok(())
         } else {
             Err(ServiceError::NotFound(NotFound::Group(name.to_owned())))
@@ -172,20 +175,27 @@ impl Groups {
         let Some(limits) = limits else {
             return self.delete(operator, name, deadline).await;
         };
-        let now = (self.store.now_ms().await? / 1000) as i64;
-        let before = self.stored(name, deadline).await?;
-        self.put(operator, before.as_ref(), Group::new(name, limits, now), deadline)
+        until_unchanged(deadline, async || -> Result<()> {
+            let group = Group::new(name, limits, self.now().await?);
+            let before = self.stored(name, deadline).await?;
+            self.put(operator, before, group, deadline).await
+        })
+        .await
+    }
+
+    /// Sets the limits of a group, if they are still those of `before`: that is what the audit row says.
+    async fn put(&self, operator: &Operator, before: Option<Group>, group: Group, deadline: Instant) -> Result<()> {
+        let audit = operator.audit("group.update", detail(before.as_ref(), Some(&group)));
+        self.store
+            .change(deadline, move |store| async move {
+                store.put_group(&group, before.as_ref(), &audit).await
+            })
             .await
     }
 
-    async fn put(&self, operator: &Operator, before: Option<&Group>, group: Group, deadline: Instant) -> Result<()> {
-        let audit = operator.audit("group.update", detail(before, Some(&group)));
-        self.store
-            .change(
-                deadline,
-                move |store| async move { store.put_group(&group, &audit).await },
-            )
-            .await
+    /// The store's clock, Unix seconds.
+    async fn now(&self) -> Result<i64> {
+        Ok((self.store.now_ms().await? / 1000) as i64)
     }
 
     async fn stored(&self, name: &str, deadline: Instant) -> Result<Option<Group>> {

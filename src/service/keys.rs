@@ -118,7 +118,7 @@ impl SigningKeys {
         }
         let now_ms = self.store.now_ms().await?;
         let detail = match replacements.first() {
-            Some(key) => json!({"algorithm": key.algorithm, "cutoff_ms": now_ms, "replacement": key.kid}),
+            Some(key) => json!({"algorithm": key.algorithm, "cutoff_ms": now_ms}),
             None => json!({"verify_only": true, "cutoff_ms": now_ms}),
         };
         let revocation = KeyRevocation {

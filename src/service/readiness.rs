@@ -83,9 +83,9 @@ impl Readiness {
         })
     }
 
-    /// Whether the store confirmed clients and revocations recently.
+    /// Whether the store confirmed clients and revocations recently, and denies nothing besides writes.
     pub fn is_store_up(&self) -> bool {
-        self.views.are_within(BUDGET, Instant::now())
+        self.views.are_within(BUDGET, Instant::now()) && !self.store.write_health().is_denied()
     }
 
     /// Whether every check passes.

@@ -17,10 +17,14 @@ pub enum StoreError {
     /// The store did not answer within the time limit. The effect is unknown: the change may have been committed.
     #[error("the store did not answer in time")]
     Timeout,
-    /// The store responds and accepts no writes: its disk is full, the database is read-only, or a privilege is missing. A retry
+    /// The store responds and accepts no writes: its disk is full, the database is read-only, or a privilege to write is missing. A retry
     /// succeeds once that is repaired. The text is a sentence.
     #[error("{0}")]
     NotWritable(String),
+    /// The store responds, and denies the server something, to read or to write: a privilege is missing. A retry succeeds once it is
+    /// granted. The text is a sentence.
+    #[error("{0}")]
+    Denied(String),
     /// A value cannot be stored, for example because it has a NUL character. The text is of this crate, and names no value.
     #[error("{0}")]
     InvalidValue(&'static str),
@@ -41,7 +45,7 @@ pub enum ErrorClass {
     Unavailable,
     /// [`StoreError::Timeout`].
     Timeout,
-    /// [`StoreError::NotWritable`].
+    /// [`StoreError::NotWritable`], or [`StoreError::Denied`].
     NotWritable,
     /// [`StoreError::Corrupt`].
     Corrupt,
@@ -67,7 +71,7 @@ impl StoreError {
         match self {
             Self::Unavailable(_) => ErrorClass::Unavailable,
             Self::Timeout => ErrorClass::Timeout,
-            Self::NotWritable(_) => ErrorClass::NotWritable,
+            Self::NotWritable(_) | Self::Denied(_) => ErrorClass::NotWritable,
             Self::Corrupt(_) => ErrorClass::Corrupt,
             Self::Conflict(_) => ErrorClass::Conflict,
             Self::InvalidValue(_) => ErrorClass::Other,

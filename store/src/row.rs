@@ -27,6 +27,23 @@ pub(super) fn changed_meanwhile(client_id: &str) -> StoreError {
     ))
 }
 
+/// The limits of a group are not what they were when they were read.
+pub(super) fn changed_limits(group: &str) -> StoreError {
+    StoreError::Conflict(format!(
+        "the limits of the group {group} were changed by another request: read them again"
+    ))
+}
+
+/// Whether the limits that are stored now are those that a change was decided by. `None`: there are none.
+pub(super) fn check_limits(name: &str, found: Option<&Group>, before: Option<&Group>) -> Result<()> {
+    let limits = |group: Option<&Group>| group.map(|group| group.limits);
+    if limits(found) == limits(before) {
+        Ok(())
+    } else {
+        Err(changed_limits(name))
+    }
+}
+
 pub(super) fn format_code(format: TokenFormat) -> i16 {
     match format {
         TokenFormat::Paseto => 1,

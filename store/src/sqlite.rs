@@ -7,9 +7,11 @@ mod client_rows;
 mod client_secrets;
 mod clients;
 mod connection;
+mod create;
 mod failure;
 mod groups;
 mod id_clock;
+mod in_use;
 mod key_fetchers;
 mod key_rows;
 mod keys;
@@ -24,4 +26,6 @@ mod timeouts;
 mod tokens;
 mod verify_only_keys;
 
+pub(crate) use create::create;
+pub(crate) use in_use::is_without_log;
 pub use threads::SqliteStore;

@@ -1,8 +1,10 @@
-//! Whether the store accepts writes, from the outcome of real writes and of probes.
+//! Whether the store accepts writes, from the outcome of real writes and of probes, and whether it denies anything else.
 //!
-//! Reads of a store go on when its disk is full, when the database is read-only, or when a privilege was taken away. Real writes
+//! Reads of a store go on when its disk is full, when the database is read-only, or when a privilege to write was taken away. Real writes
 //! report that as soon as one fails; a probe reports it while there are none. Only a probe ends it, because it writes to the ledger
 //! and checks every table that requests write to.
+//!
+//! Of a statement that was denied, nothing tells whether it reads or writes: a probe follows at once, and finds which privileges are missing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -15,6 +17,9 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// Pause between probes while writes fail.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// A statement that was denied this recently is denied still, although a probe finds every privilege: it lacks one that no probe checks.
+const DENIED: Duration = Duration::from_secs(3);
 
 /// Probes that fail for this long without a reason, such as a lock that is not released, count as a store without writes.
 const STALL: Duration = Duration::from_secs(10);
@@ -33,6 +38,10 @@ pub struct WriteHealth {
 struct State {
     /// Why writes fail, and since when a probe has to succeed.
     failing: Option<(String, Instant)>,
+    /// What is denied besides writes, as a probe found.
+    denied: Option<String>,
+    /// The latest statement that was denied, and when.
+    denied_statement: Option<(String, Instant)>,
     /// Since when probes fail without a reason.
     stalled_since: Option<Instant>,
     probed_at: Option<Instant>,
@@ -49,11 +58,25 @@ impl WriteHealth {
         self.state().failing.is_none()
     }
 
+    /// What the store denies besides writes; `None` if it denies nothing.
+    pub fn denied(&self) -> Option<String> {
+        self.state().denied.clone()
+    }
+
+    /// Whether the store denies anything besides writes, as far as this process knows.
+    pub fn is_denied(&self) -> bool {
+        self.state().denied.is_some()
+    }
+
     /// Whether a probe should be made now.
     pub fn is_probe_due(&self) -> bool {
         let state = self.state();
         let since_probe = state.probed_at.map(|at| at.elapsed());
-        if state.failing.is_some() || state.stalled_since.is_some() {
+        let is_suspected = state
+            .denied_statement
+            .as_ref()
+            .is_some_and(|(_, at)| Some(*at) > state.probed_at);
+        if state.failing.is_some() || state.denied.is_some() || state.stalled_since.is_some() || is_suspected {
             return since_probe.is_none_or(|age| age >= RETRY);
         }
         let since_write = START
@@ -76,25 +99,38 @@ impl WriteHealth {
         self.succeeded_at.store(now_ms.max(1), Ordering::Relaxed);
     }
 
-    /// Records a failure. Only one that says that writes fail has an effect: a conflict or a timeout does not.
+    /// Records a failure. Only one that says that writes fail, or that something is denied, has an effect: a conflict or a timeout does not.
     pub(crate) fn observe_failure(&self, error: &StoreError) {
-        if let StoreError::NotWritable(why) = error {
-            self.state().failing = Some((why.clone(), Instant::now()));
+        match error {
+            StoreError::NotWritable(why) => self.state().failing = Some((why.clone(), Instant::now())),
+            StoreError::Denied(why) => self.state().denied_statement = Some((why.clone(), Instant::now())),
+            _ => {}
         }
     }
 
     /// Records the outcome of a probe that began at `began`.
     pub(crate) fn observe_probe(&self, outcome: &Result<()>, began: Instant) {
-        self.observe(outcome);
         let mut state = self.state();
         state.probed_at = Some(Instant::now());
         match outcome {
             Ok(()) => {
+                self.observe_success();
                 state.stalled_since = None;
                 // A write that failed during the probe may know more.
                 state.failing.take_if(|(_, at)| *at < began);
+                state.denied_statement.take_if(|(_, at)| at.elapsed() >= DENIED);
+                state.denied = state.denied_statement.as_ref().map(|(why, _)| why.clone());
             }
-            Err(StoreError::NotWritable(_)) => state.stalled_since = None,
+            Err(StoreError::NotWritable(why)) => {
+                state.failing = Some((why.clone(), Instant::now()));
+                state.stalled_since = None;
+                state.denied = None;
+            }
+            Err(StoreError::Denied(why)) => {
+                state.denied = Some(why.clone());
+                state.stalled_since = None;
+                state.failing.take_if(|(_, at)| *at < began);
+            }
             Err(error) => {
                 let since = *state.stalled_since.get_or_insert(began);
                 if since.elapsed() >= STALL {
@@ -143,6 +179,30 @@ mod tests {
         health.observe_failure(&not_writable());
         health.observe_probe(&Ok(()), began);
         assert!(!health.is_writable());
+    }
+
+    #[test]
+    fn a_probe_decides_what_is_denied() {
+        let health = WriteHealth::default();
+        let denied = |what: &str| StoreError::Denied(what.to_owned());
+        health.observe_failure(&denied("a table"));
+        assert!(health.is_writable() && !health.is_denied() && health.is_probe_due());
+        health.observe_probe(&Err(not_writable()), Instant::now());
+        assert!(!health.is_writable() && !health.is_denied());
+        health.observe_probe(&Err(denied("SELECT on a table")), Instant::now());
+        assert_eq!(
+            (health.failure(), health.denied()),
+            (None, Some("SELECT on a table".to_owned()))
+        );
+        // What no probe checks is denied until no statement is.
+        health.observe_failure(&denied("a sequence"));
+        health.observe_probe(&Ok(()), Instant::now());
+        assert_eq!(health.denied().as_deref(), Some("a sequence"));
+        health.state().denied_statement = Instant::now()
+            .checked_sub(DENIED)
+            .map(|at| ("a sequence".to_owned(), at));
+        health.observe_probe(&Ok(()), Instant::now());
+        assert!(health.is_writable() && !health.is_denied());
     }
 
     #[test]

@@ -17,6 +17,8 @@ macro_rules! on_both {
     };
 }
 
+#[path = "store/audited.rs"]
+mod audited;
 #[path = "store/both.rs"]
 mod both;
 #[path = "store/client_owners.rs"]

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::{setup, shared, start, unique};
 
 mod credentials;
+mod old_values;
 mod rejections;
 
 on_both_stores!(

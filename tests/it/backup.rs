@@ -146,13 +146,14 @@ async fn start_next_to_secrets_of_a_lost_database_is_refused() {
     server.process.kill();
     let data = server.setup.directory().join("data");
     let key = data.join("key_encryption_key");
-    let without_log = server.setup.directory().join("copy.db");
-    // What a copy of the file alone has after the process was killed.
-    std::fs::copy(server.setup.database_file(), &without_log).unwrap();
+    let without_tables = server.setup.directory().join("copy.db");
+    write_header_page(&without_tables);
     let empty = server.setup.directory().join("empty");
     std::fs::write(&empty, "").unwrap();
-    let lost: [&[(&Path, &str)]; 4] = [
-        &[(&without_log, "oauth2.db"), (&key, "key_encryption_key")],
+    let lost: [&[(&Path, &str)]; 6] = [
+        &[(&without_tables, "oauth2.db"), (&key, "key_encryption_key")],
+        &[(&without_tables, "oauth2.db")],
+        &[(&empty, "oauth2.db")],
         &[(&empty, "oauth2.db"), (&key, "key_encryption_key")],
         &[(&key, "admin_token")],
         &[(&data.join("oauth2.db-wal"), "oauth2.db-wal")],
@@ -192,6 +193,94 @@ async fn start_next_to_secrets_of_a_lost_database_is_refused() {
         2,
         "the demo client"
     );
+}
+
+/// What SQLite writes of a database before its first table: the page with the header.
+fn write_header_page(path: &Path) {
+    let file = rusqlite::Connection::open(path).unwrap();
+    file.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+        .unwrap();
+    file.close().unwrap();
+    assert_eq!(std::fs::metadata(path).unwrap().len(), 4096);
+}
+
+/// Secrets that are given, so that no generated one lies next to a database.
+fn with_secrets(setup: Setup) -> Setup {
+    setup
+        .with("OAUTH2_ADMIN_TOKEN", "oas_ad_of-the-tests-0123456789abcdefghijk")
+        .with(
+            "OAUTH2_KEY_ENCRYPTION_KEY",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        )
+}
+
+/// Without its write-ahead log, a copy of a database in use lacks the last changes: it serves only after what a restore needs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copy_without_its_log_serves_only_as_a_restored_one() {
+    let mut server = DedicatedServer::start(with_secrets(setup(Kind::Sqlite).await)).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    let token = server.token(&client).await;
+    let database = server.setup.database_file();
+    let taken = server.setup.directory().join("taken.db");
+    std::fs::copy(&database, &taken).unwrap();
+    // A complete copy, made at the same time.
+    let backup = server.setup.directory().join("backup.db");
+    stdout_of(&server.setup, &["backup", backup.to_str().unwrap()]);
+    server.process.kill();
+    let killed = server.setup.directory().join("killed.db");
+    std::fs::copy(&database, &killed).unwrap();
+
+    for copy in [&taken, &killed] {
+        let copy = with_secrets(restored(&server.setup, &[(copy, "oauth2.db")]).await);
+        for command in [
+            &["serve"][..],
+            &["doctor"],
+            &["client", "create", "--id", "x"],
+            &["backup", "b.db"],
+        ] {
+            let output = copy.run(command);
+            let text = format!("{}{}", output.stdout, output.stderr);
+            assert_eq!(
+                output.code,
+                if command[0] == "doctor" { 1 } else { 3 },
+                "{command:?}: {text}"
+            );
+            assert!(
+                text.contains("write-ahead log") && text.contains("restore-epoch"),
+                "{command:?}: {text}"
+            );
+        }
+        assert_eq!(
+            std::fs::read_dir(copy.directory().join("data")).unwrap().count(),
+            1,
+            "nothing was made"
+        );
+        stdout_of(&copy, &["migrate"]);
+        stdout_of(&copy, &["restore-epoch", "--dry-run"]);
+        assert_eq!(copy.run(&["serve"]).code, 3, "a rehearsal changes nothing");
+        stdout_of(&copy, &["restore-epoch"]);
+        let again = DedicatedServer::start(copy).await;
+        let other = again.register(json!({"scope": "read"})).await;
+        assert!(!again.is_active(&other, &token).await);
+    }
+    let complete = with_secrets(restored(&server.setup, &[(&backup, "oauth2.db")]).await);
+    assert!(DedicatedServer::start(complete).await.is_active(&client, &token).await);
+    let log = server.setup.directory().join("data/oauth2.db-wal");
+    let both = with_secrets(restored(&server.setup, &[(&killed, "oauth2.db"), (&log, "oauth2.db-wal")]).await);
+    assert!(DedicatedServer::start(both).await.is_active(&client, &token).await);
+
+    // The file itself is complete after another program has opened it: that copies the log and deletes it.
+    stdout_of(&server.setup, &["client", "list"]);
+    assert!(!log.exists());
+    server.start_again().await;
+    assert!(server.is_active(&client, &token).await);
+    // A renamed file is the same one.
+    server.process.kill();
+    stdout_of(&server.setup, &["client", "list"]);
+    std::fs::rename(&database, database.with_file_name("renamed.db")).unwrap();
+    server.setup.set("OAUTH2_DATABASE_URL", "sqlite://data/renamed.db");
+    server.start_again().await;
+    assert!(server.is_active(&client, &token).await);
 }
 
 /// A start that was killed at any moment can be repeated.

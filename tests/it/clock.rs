@@ -305,3 +305,23 @@ async fn cut_off_ahead_of_every_id_is_corrected(kind: Kind) {
     let token = server.token(&client).await;
     assert!(server.is_active(&client, &token).await);
 }
+
+/// A quota that was used up in a month ahead is not used up now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quotas_follow_a_clock_that_is_set_back() {
+    let mut setup = setup(Kind::Sqlite).await;
+    let time = FakeTime::new(&setup.directory().join("time"), 40 * 24 * HOUR);
+    for (key, value) in time.environment() {
+        setup.set(key, value);
+    }
+    let server = DedicatedServer::start(setup).await;
+    let client = server.register(json!({"scope": "read", "quotas": {"month": 2}})).await;
+    let status = async || server.request_token(&client, &[]).await.status();
+    assert_eq!([status().await, status().await], [StatusCode::OK; 2]);
+    assert_eq!(status().await, StatusCode::TOO_MANY_REQUESTS);
+    time.set(0);
+    until_steps(&server, 1.0).await;
+    until_ready(&server).await;
+    assert_eq!([status().await, status().await], [StatusCode::OK; 2]);
+    assert_eq!(status().await, StatusCode::TOO_MANY_REQUESTS);
+}

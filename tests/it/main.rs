@@ -62,6 +62,7 @@ mod openapi;
 mod operations;
 mod outage;
 mod outside;
+mod pipelining;
 mod policy;
 mod properties;
 mod quotas;

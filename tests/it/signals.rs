@@ -66,7 +66,9 @@ async fn closed(server: &Server) {
 async fn signals_without_meaning_are_ignored() {
     let mut server = start(Kind::Sqlite).await;
     let client = server.register(json!({"scope": "read"})).await;
-    let names = ["HUP", "USR1", "USR2", "PIPE", "ALRM", "VTALRM", "PROF", "XCPU", "XFSZ"];
+    let names = [
+        "HUP", "USR1", "USR2", "PIPE", "ALRM", "VTALRM", "PROF", "XCPU", "STKFLT", "RTMIN+1", "XFSZ",
+    ];
     for name in names {
         server.process.signal(name);
         server.token(&client).await;
@@ -84,7 +86,7 @@ async fn signals_without_meaning_are_ignored() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn signals_to_stop_drain() {
-    for name in ["TERM", "INT", "QUIT", "PWR"] {
+    for name in ["TERM", "INT", "QUIT", "PWR", "RTMIN+3"] {
         let mut server = start(Kind::Sqlite).await;
         let client = server.register(json!({"scope": "read"})).await;
         let half = Half::begin(&server, &client).await;

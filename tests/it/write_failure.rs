@@ -266,3 +266,64 @@ async fn short_lock_does_not_affect_readiness() {
     holder.execute_batch("ROLLBACK").unwrap();
     server.token(&client).await;
 }
+
+/// Without the privilege to read a table, writes do not fail: what fails is named.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoked_privilege_to_read_is_not_one_to_write() {
+    let mut setup = setup(Kind::Postgres).await;
+    let url = setup.database_url().unwrap().to_owned();
+    let name = url.rsplit('/').next().unwrap();
+    let role = unique("reader").replace('-', "_");
+    let admin = connect(&url).await;
+    for statement in [
+        format!("CREATE ROLE {role} LOGIN"),
+        format!("ALTER DATABASE {name} OWNER TO {role}"),
+    ] {
+        admin.batch_execute(&statement).await.unwrap();
+    }
+    setup.set("OAUTH2_DATABASE_URL", url.replace("postgres@", &format!("{role}@")));
+    let mut server = DedicatedServer::start(setup).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    for table in ["audit_log", "clients", "quota_usage"] {
+        admin
+            .batch_execute(&format!("REVOKE SELECT ON {table} FROM {role}"))
+            .await
+            .unwrap();
+        until(NOTICED, table, async || failing(&server).await == ["store"]).await;
+        let output = server.setup.run(&["doctor", "--json"]);
+        assert_eq!(output.code, 1, "{}", output.stdout);
+        let found: Value = serde_json::from_str(&output.stdout).unwrap();
+        let checks = found["checks"].as_array().unwrap();
+        let of = |name: &str| checks.iter().find(|check| check["check"] == name);
+        assert!(of("writes").is_none_or(|check| check["status"] == "ok"), "{found}");
+        let named = of("privileges").unwrap_or_else(|| panic!("{table}: {found}"));
+        let detail = named["detail"].as_str().unwrap();
+        assert!(detail.contains(&format!("SELECT on {table}")), "{detail}");
+        // It stays so, also while requests are denied.
+        for _ in 0..20 {
+            let _ = server.admin(reqwest::Method::GET, "/clients").send().await.unwrap();
+            let _ = server.request_token(&client, &[]).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert_eq!(failing(&server).await, ["store"], "{table}");
+        }
+        admin
+            .batch_execute(&format!("GRANT SELECT ON {table} TO {role}"))
+            .await
+            .unwrap();
+        until(ENDED * 2, "all is well", async || failing(&server).await.is_empty()).await;
+        server.token(&client).await;
+    }
+    let log = server.process.complete_log().await;
+    assert!(
+        !log.contains("accepts no writes") && !log.contains("unreachable"),
+        "{log}"
+    );
+    for text in ["the database denies the server what it needs", "nothing any more"] {
+        assert_eq!(
+            log.lines().filter(|line| line.contains(text)).count(),
+            3,
+            "{text}: {log}"
+        );
+    }
+    assert!(log.contains("SELECT on audit_log"), "{log}");
+}

@@ -15,6 +15,10 @@ use oauth2_store::model::{Quotas, Usage, Window};
 /// How long counts may stay unsaved before enforced quotas fail.
 pub const MAX_UNSAVED: Duration = Duration::from_secs(1);
 
+/// A window that begins this much later than now, seconds, was begun with a clock that was set back since. It does not go on: a client that
+/// used it up would wait for it, and tokens of now would not count.
+pub(super) const SET_BACK: i64 = 60;
+
 const WINDOWS: usize = Window::ALL.len();
 
 /// The count of one window. Times are Unix seconds.
@@ -364,13 +368,13 @@ fn roll_over(counts: &mut [Count; WINDOWS], now: i64) -> [WindowUsage; WINDOWS] 
             (count.start, count.end)
         } else {
             let (start, end) = window.bounds_at(now);
-            if start > count.start {
+            // Where the clock was set back by less, the latest window goes on.
+            if start > count.start || count.start > now + SET_BACK {
                 *count = Count {
                     start,
                     ..Count::default()
                 };
             }
-            // If the clock was set back, the latest window goes on.
             if start == count.start {
                 count.end = end;
             }
@@ -385,3 +389,6 @@ fn roll_over(counts: &mut [Count; WINDOWS], now: i64) -> [WindowUsage; WINDOWS] 
     }
     usages
 }
+
+#[cfg(test)]
+mod tests;

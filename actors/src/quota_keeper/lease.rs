@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use oauth2_store::model::{LeaseGrant, LeaseRequest, Quotas, Usage, Window};
 use tokio::sync::Notify;
 
-use super::counters::{QuotaError, WindowUsage};
+use super::counters::{QuotaError, SET_BACK, WindowUsage};
 
 /// How long a lease should last.
 const SPAN: Duration = Duration::from_millis(100);
@@ -174,15 +174,14 @@ impl State {
 
     /// Begins new windows. The rest of the lease is returned to the windows that have not ended.
     fn roll_over(&mut self, client_id: &str, now: i64) {
-        let are_current = self.windows.iter().all(|(start, end)| (*start..*end).contains(&now));
-        let is_later = self.windows.iter().any(|(_, end)| now >= *end);
-        // If the clock was set back, the latest windows go on.
-        if are_current || !is_later {
+        // Where the clock was set back by less, the latest windows go on.
+        let is_over = |(start, end): &(i64, i64)| now >= *end || *start > now + SET_BACK;
+        if !self.windows.iter().any(is_over) {
             return;
         }
         self.give_back(client_id);
         for ((window, bounds), used) in Window::ALL.iter().zip(&mut self.windows).zip(&mut self.used) {
-            if now >= bounds.1 {
+            if is_over(bounds) {
                 (*bounds, *used) = (window.bounds_at(now), 0);
             }
         }

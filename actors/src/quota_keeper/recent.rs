@@ -31,8 +31,8 @@ impl RecentCounts {
 
     fn advance(&mut self, now: i64) {
         let minute = now / 60;
-        // A clock that was set back continues the latest minute.
-        if minute <= self.minute {
+        // A clock that was set back a little continues the latest minute.
+        if minute <= self.minute && self.minute - minute <= 1 {
             return;
         }
         self.previous = if minute == self.minute + 1 { self.current } else { 0 };

@@ -1,5 +1,6 @@
 //! Files with secrets: those that declarations name, and those that are written for generated ones.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -7,7 +8,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::cli::destination;
+use crate::cli::{destination, exposure, stderr};
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::service::clients::apply::declaration::{Declaration, DeclaredSecret, MAX_SECRET_FILE};
 use crate::tokens::secret;
@@ -18,6 +20,7 @@ const POLL: Duration = Duration::from_millis(200);
 /// Reads the secret of every declaration that names a file, and waits for those that are not there. The errors are sentences with their
 /// locations.
 pub(super) async fn resolve(
+    config: &Config,
     declared: &mut [Declaration],
     generated: Option<&SecretsDirectory>,
     wait: Option<Duration>,
@@ -29,12 +32,18 @@ pub(super) async fn resolve(
             errors.push(one.location.error(&error));
         }
     }
-    let mut is_reported = false;
+    let (mut is_reported, mut judged) = (false, HashSet::new());
     loop {
         let mut pending = 0;
         for one in &mut *declared {
             if let DeclaredSecret::InFile(file) | DeclaredSecret::Pending(file) = one.secret.clone() {
                 let content = content(Path::new(&file));
+                if matches!(content, Ok(Some(_)))
+                    && judged.insert(file.clone())
+                    && let Err(exposed) = exposure::judge(config, Path::new(&file))
+                {
+                    errors.push(one.location.error(&exposed.to_string()));
+                }
                 let taken = content.and_then(|content| one.set_content(&file, content.as_deref()));
                 if let Err(error) = taken {
                     errors.push(one.location.error(&error));
@@ -47,8 +56,7 @@ pub(super) async fn resolve(
             return errors;
         };
         if !is_reported {
-            // A closed stderr is no failure.
-            let _ = writeln!(io::stderr().lock(), "waiting for {pending} secret files");
+            stderr::line(&format!("waiting for {pending} secret files"));
             is_reported = true;
         }
         tokio::time::sleep(POLL.min(left)).await;

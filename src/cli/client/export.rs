@@ -1,6 +1,6 @@
 //! `client export`: all clients, as `client import` reads them.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,6 +9,7 @@ use super::text_format::Format;
 use crate::app::direct::Direct;
 use crate::cli::destination::{self, Destination};
 use crate::cli::progress::Progress;
+use crate::cli::stderr;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::service::clients::text::ClientWriter;
@@ -66,11 +67,7 @@ pub async fn run(config: &Config, export: &Export) -> Result<(), Failure> {
     drop((progress, writer));
     out.publish()?;
     if !to_stdout {
-        let _ = writeln!(
-            io::stderr().lock(),
-            "{count} clients were exported to {}",
-            export.file.display()
-        );
+        stderr::line(&format!("{count} clients were exported to {}", export.file.display()));
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 //! one transaction each. A second import of the same file finds the clients of the first one unchanged.
 
 use std::collections::HashSet;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use oauth2_store::model::SigningAlg;
@@ -12,8 +12,8 @@ use serde_json::json;
 use super::text_format::Format;
 use crate::app::direct::{Direct, operator};
 use crate::cli::arguments::Json;
-use crate::cli::output;
 use crate::cli::progress::Progress;
+use crate::cli::{exposure, output};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::service::clients::import::{
@@ -37,6 +37,13 @@ const CHUNK: usize = 1000;
 
 /// Attempts to write a chunk whose clients are being changed by others.
 const ATTEMPTS: u32 = 3;
+
+/// How long a commit whose answer was lost may take to appear.
+const SETTLES_IN: Duration = Duration::from_secs(2);
+
+/// How long a store that fails is read, to find out whether a chunk was stored, and the pause between two attempts.
+const READ_AGAIN: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "one per flag")]
@@ -101,6 +108,8 @@ struct Importer<'a> {
     rejected: RejectedRows,
     algorithms: HashSet<SigningAlg>,
     notes: ImportNotes,
+    /// Some rows give secrets, or hashes of them.
+    has_secrets: bool,
 }
 
 pub async fn run(config: &Config, options: &Import) -> Result<(), Failure> {
@@ -122,8 +131,12 @@ pub async fn run(config: &Config, options: &Import) -> Result<(), Failure> {
         rejected: RejectedRows::new(options.report.as_deref(), source.names())?,
         algorithms: HashSet::new(),
         notes: ImportNotes::default(),
+        has_secrets: false,
     };
     let valid = importer.judge(&mut source.rows()?).await?;
+    if importer.has_secrets {
+        exposure::judge(config, &options.file)?;
+    }
     let is_stopped = importer.rejected.count() > 0 && !options.skip_refused;
     let counts = if is_stopped || options.dry_run {
         Counts::default()
@@ -143,6 +156,7 @@ impl Importer<'_> {
             let mut chunk = self.fill(rows, |row, line| duplicates.insert(row.client_id(), line))?;
             let plan = self.plan(&chunk.rows).await?;
             valid += chunk.rows.len() as u64 - plan.rejected.len() as u64;
+            self.has_secrets |= chunk.rows.iter().any(|(_, row)| row.has_secret());
             self.notes.add(plan.notes);
             self.algorithms
                 .extend(plan.written().filter_map(|client| client.signing_alg));
@@ -215,8 +229,7 @@ impl Importer<'_> {
                 "{text}, and import the clients then; nothing was imported"
             )));
         }
-        // A closed stderr is no failure.
-        let _ = writeln!(io::stderr().lock(), "warning: {text}");
+        output::warnings(&[text]);
         Ok(())
     }
 
@@ -260,19 +273,49 @@ impl Importer<'_> {
             let plan = self.plan(rows).await?;
             // Written before the clients: the secret of a stored client must not be lost.
             let began_at = secrets.as_mut().map(|file| file.append(&plan.secrets)).transpose()?;
-            match clients.write_import(&operator(), &plan, self.direct.deadline()).await {
+            let written = clients.write_import(&operator(), &plan, self.direct.deadline()).await;
+            let error = match written {
                 Ok(()) => return Ok(plan),
-                Err(error @ ServiceError::Conflict(_)) => {
-                    // Nothing was written, and the next plan generates other secrets, perhaps for other clients.
-                    if let (Some(file), Some(began_at)) = (secrets.as_mut(), began_at) {
-                        file.discard(began_at)?;
-                    }
-                    if attempt == ATTEMPTS {
-                        return Err(error.into());
-                    }
-                    attempt += 1;
+                Err(error) => error,
+            };
+            let is_conflict = matches!(error, ServiceError::Conflict(_));
+            if let (Some(file), Some(began_at)) = (secrets.as_mut(), began_at)
+                && !plan.secrets.is_empty()
+            {
+                if !is_conflict && self.is_stored(&plan, &error).await? {
+                    return Ok(plan);
                 }
-                Err(error) => return Err(error.into()),
+                // Nothing was written, and the next plan generates other secrets, perhaps for other clients.
+                file.discard(began_at)?;
+            }
+            if !is_conflict || attempt == ATTEMPTS {
+                return Err(error.into());
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Whether a chunk was stored although it failed, such as when the answer of the database was lost: its clients are stored together, and
+    /// the file of secrets must name those of stored clients and no others.
+    async fn is_stored(&self, plan: &ImportPlan, error: &ServiceError) -> Result<bool, Failure> {
+        let Some((client_id, secret)) = plan.secrets.first() else {
+            return Ok(false);
+        };
+        let clients = &self.direct.services.clients;
+        let began = Instant::now();
+        loop {
+            match clients.has_secret(client_id, secret, self.direct.deadline()).await {
+                Ok(true) => return Ok(true),
+                Ok(false) if began.elapsed() >= SETTLES_IN => return Ok(false),
+                Ok(false) => tokio::time::sleep(PAUSE).await,
+                Err(_) if began.elapsed() < READ_AGAIN => tokio::time::sleep(PAUSE).await,
+                Err(unread) => {
+                    return Err(Failure::Environment(format!(
+                        "{error}; whether the last {} lines of --secrets-out are of stored clients is not known, because the store cannot be \
+                         read: {unread}",
+                        plan.secrets.len()
+                    )));
+                }
             }
         }
     }
@@ -293,10 +336,7 @@ impl Importer<'_> {
         self.rejected.print();
         let rejected = self.rejected.count();
         let warnings = self.notes.sentences();
-        for warning in &warnings {
-            // A closed stderr is no failure.
-            let _ = writeln!(io::stderr().lock(), "warning: {warning}");
-        }
+        output::warnings(&warnings);
         let translation = source.translation();
         if self.options.json.json {
             let mut result = json!({

@@ -1,12 +1,10 @@
 //! Prints a client.
 
-use std::io::{self, Write as _};
-
 use oauth2_store::model::Client;
 use serde_json::{Map, Value};
 
 use crate::cli::arguments::Json;
-use crate::cli::output;
+use crate::cli::{output, stderr};
 use crate::failure::Failure;
 use crate::service::clients::metadata::{COLUMNS, ClientView, ColumnKind};
 
@@ -17,8 +15,7 @@ const WITHOUT_DEFAULT: [&str; 4] = ["client_name", "group", "reuse_percent", "ma
 pub(super) fn show(client: &Client, secret: Option<&str>, json: Json) -> Result<(), Failure> {
     let view = ClientView::new(client, secret);
     if let Some(notice) = &view.notice {
-        // A closed stderr is no failure.
-        let _ = writeln!(io::stderr().lock(), "note: {notice}");
+        stderr::line(&format!("note: {notice}"));
     }
     if json.json {
         return output::json(&view);

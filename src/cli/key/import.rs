@@ -9,8 +9,8 @@ use oauth2_store::model::KeyAlgorithm;
 use super::listing::print;
 use crate::app::direct::{Direct, operator};
 use crate::cli::arguments::Json;
-use crate::cli::{flags, output};
-use crate::config::{Config, permissions};
+use crate::cli::{exposure, flags, output};
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::keys::import::{self, ImportError, ImportOptions, Missing};
 use crate::service::keys::verify_only::VerifyOnlyImport;
@@ -115,10 +115,10 @@ impl Source {
         };
         // A file for verification may hold public keys only.
         if !options.verify_only {
-            warn_if_exposed(config, &options.file)?;
+            exposure::judge(config, &options.file)?;
         }
         if let Some(file) = &options.passphrase_file {
-            warn_if_exposed(config, file)?;
+            exposure::judge(config, file)?;
         }
         let passphrase = options.passphrase_file.as_deref().map(passphrase).transpose()?;
         let text = import::text_of(bytes_of(&options.file, &name)?, passphrase.as_deref());
@@ -144,19 +144,6 @@ impl Source {
 
 fn invalid(name: &str, error: &ImportError) -> Failure {
     Failure::Invalid(format!("{name} {error}{}", hint(error.missing())))
-}
-
-/// Warns of a key file that every user can read or replace; with `--strict` it is rejected.
-fn warn_if_exposed(config: &Config, file: &Path) -> Result<(), Failure> {
-    let Some(problem) = permissions::exposure(file) else {
-        return Ok(());
-    };
-    let warning = format!("{} {problem}", file.display());
-    if config.strict {
-        return Err(Failure::Invalid(warning));
-    }
-    output::warnings(&[warning]);
-    Ok(())
 }
 
 /// The flag that supplies the missing input.

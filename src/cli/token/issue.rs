@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::app::direct::{Direct, operator};
 use crate::cli::destination::{self, Destination};
-use crate::cli::flags;
 use crate::cli::progress::Progress;
+use crate::cli::{flags, stderr};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::protocol::grants::client_credentials::Request;
@@ -88,12 +88,8 @@ pub async fn run(config: &Config, options: &Issue) -> Result<(), Failure> {
     }
     drop(progress);
     if !destination::is_stdout(&options.out) {
-        let _ = writeln!(
-            io::stderr().lock(),
-            "{written} tokens for {} were written to {}",
-            options.client,
-            options.out.display()
-        );
+        let (client, file) = (&options.client, options.out.display());
+        stderr::line(&format!("{written} tokens for {client} were written to {file}"));
     }
     Ok(())
 }

@@ -69,6 +69,7 @@ pub struct Framing {
     at: At,
     head: Head,
     passed: u32,
+    heads: u32,
 }
 
 impl Framing {
@@ -84,6 +85,16 @@ impl Framing {
     /// How many heads and bodies have ended; wraps around.
     pub fn passed(&self) -> u32 {
         self.passed
+    }
+
+    /// How many heads have ended; wraps around.
+    pub fn heads(&self) -> u32 {
+        self.heads
+    }
+
+    /// Whether it is known where requests end.
+    pub fn is_known(&self) -> bool {
+        self.at != At::Unknown
     }
 
     /// Follows the next bytes, and changes offers to upgrade in them. Returns how many of the last bytes must be held back, and given
@@ -205,6 +216,7 @@ impl Framing {
 
     fn end_of_head(&mut self) {
         let head = std::mem::take(&mut self.head);
+        self.heads = self.heads.wrapping_add(1);
         self.at = match (head.length, head.chunked) {
             _ if head.unknown => self.pass(At::Unknown),
             (_, true) => self.pass(At::Size(0)),

@@ -20,6 +20,7 @@ use actix_web::rt::net::TcpStream;
 use futures_util::future::LocalBoxFuture;
 use oauth2_actors::metrics::ByLabel;
 
+use super::pipeline::Pipeline;
 use super::stream::Stream;
 use super::tls::{self, ServerTls};
 use super::watch::{Watch, Watched};
@@ -126,13 +127,14 @@ where
                 .client_request_timeout(HEAD_DEADLINE)
                 .client_disconnect_timeout(DISCONNECT_DEADLINE)
                 .on_connect_ext(|stream: &Stream, extensions| {
+                    extensions.insert(stream.pipeline());
                     if let Some(certificate) = stream.client_certificate() {
                         extensions.insert(certificate);
                     }
                 })
                 .h1(fn_factory(move || {
                     let app = Rc::clone(&app_of_http1);
-                    async move { Ok::<_, ()>(app) }
+                    async move { Ok::<_, ()>(Beginning(app)) }
                 }));
             let idle = limits.idle;
             Ok(Connections {
@@ -149,6 +151,26 @@ where
                 limits,
             })
         })
+    }
+}
+
+/// The application; says when a request is passed to it.
+struct Beginning<S>(Rc<S>);
+
+impl<S: Service<Request>> Service<Request> for Beginning<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&self, request: Request) -> S::Future {
+        if let Some(pipeline) = request.conn_data::<Rc<Pipeline>>() {
+            pipeline.begins();
+        }
+        self.0.call(request)
     }
 }
 

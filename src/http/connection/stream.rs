@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::framing::Framing;
+use super::pipeline::{LONGEST_READ, Pipeline};
 use super::socket::{ClientCertificate, Socket};
 use super::watch::Watch;
 
@@ -19,6 +20,7 @@ pub struct Stream {
     framing: Option<Framing>,
     /// The beginning of a line of a head that is given to the reader when more of it is known.
     held: Vec<u8>,
+    pipeline: Rc<Pipeline>,
     watch: Rc<Watch>,
 }
 
@@ -29,6 +31,7 @@ impl Stream {
             framing: (!socket.is_http2()).then(Framing::default),
             socket,
             held: Vec::new(),
+            pipeline: Pipeline::new(Rc::clone(&watch)),
             watch,
         }
     }
@@ -38,20 +41,39 @@ impl Stream {
         self.socket.client_certificate()
     }
 
+    /// How far requests are read ahead.
+    pub fn pipeline(&self) -> Rc<Pipeline> {
+        Rc::clone(&self.pipeline)
+    }
+
     /// Follows the bytes of `buffer` from `begin` on. Returns whether any remain for the reader.
     fn follow(
-        (framing, held, watch): (&mut Framing, &mut Vec<u8>, &Watch),
+        (framing, held, pipeline, watch): (&mut Framing, &mut Vec<u8>, &Pipeline, &Watch),
         buffer: &mut ReadBuf<'_>,
         begin: usize,
     ) -> bool {
+        let heads = framing.heads();
         let bytes = &mut buffer.filled_mut()[begin..];
         let passing = bytes.len() - framing.follow(bytes);
         held.clear();
         held.extend_from_slice(&bytes[passing..]);
         buffer.set_filled(begin + passing);
+        pipeline.gave(passing, framing.heads().wrapping_sub(heads));
         watch.read(framing.reading(), framing.passed());
         passing > 0
     }
+}
+
+/// Reads at most [`LONGEST_READ`] bytes.
+fn read_some(socket: &mut Socket, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    if buffer.remaining() <= LONGEST_READ {
+        return Pin::new(socket).poll_read(context, buffer);
+    }
+    let mut part = ReadBuf::new(buffer.initialize_unfilled_to(LONGEST_READ));
+    ready!(Pin::new(socket).poll_read(context, &mut part))?;
+    let read = part.filled().len();
+    buffer.advance(read);
+    Poll::Ready(Ok(()))
 }
 
 impl AsyncRead for Stream {
@@ -61,7 +83,7 @@ impl AsyncRead for Stream {
             return Pin::new(&mut this.socket).poll_read(context, buffer);
         };
         // The responses to more requests would pile up in memory. The task is woken when the socket takes bytes again.
-        if this.watch.is_blocked() {
+        if this.watch.is_blocked() || this.pipeline.must_wait(framing.is_known()) {
             return Poll::Pending;
         }
         let begin = buffer.filled().len();
@@ -75,13 +97,14 @@ impl AsyncRead for Stream {
         loop {
             buffer.put_slice(&this.held);
             let already = buffer.filled().len();
-            let read = Pin::new(&mut this.socket).poll_read(context, buffer);
+            let read = read_some(&mut this.socket, context, buffer);
             if !matches!(read, Poll::Ready(Ok(()))) || buffer.filled().len() == already {
                 // The end of the stream within a head: the held bytes are discarded.
                 buffer.set_filled(begin);
                 return read;
             }
-            if Self::follow((framing, &mut this.held, &this.watch), buffer, begin) {
+            let followed = (&mut *framing, &mut this.held, &*this.pipeline, &*this.watch);
+            if Self::follow(followed, buffer, begin) {
                 return Poll::Ready(Ok(()));
             }
         }

@@ -1,7 +1,6 @@
 //! The phase of each connection, its deadline, and which one gives way when there are too many.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -189,6 +188,18 @@ impl Watch {
         self.enter(Phase::Request);
     }
 
+    /// Nothing more is read until a handler takes the next request: what is incomplete is not late meanwhile.
+    pub fn waits_for_handler(&self) {
+        self.enter(Phase::Response);
+    }
+
+    /// Lets the connection go on.
+    pub fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
     /// The deadline of the phase.
     pub fn deadline(&self) -> Instant {
         self.deadline.get()
@@ -239,9 +250,7 @@ impl OpenConnections {
         let ranked = some.filter_map(|watch| Some((watch.rank()?, watch)));
         if let Some((_, watch)) = ranked.min_by_key(|(rank, _)| *rank) {
             watch.evicted.set(true);
-            if let Some(waker) = &*watch.waker.borrow() {
-                waker.wake_by_ref();
-            }
+            watch.wake();
         }
         self.next = (self.next + compared) % self.all.len().max(1);
     }
@@ -293,11 +302,8 @@ impl<F> Watched<F> {
         if self.open.0.evicted.get() {
             return Some(Closed::Evicted);
         }
-        if !self.timer.is_elapsed() {
-            return None;
-        }
         let (deadline, closed) = self.open.0.next();
-        (deadline <= Instant::now()).then_some(closed)
+        (self.timer.is_elapsed() && deadline <= Instant::now()).then_some(closed)
     }
 }
 
@@ -383,12 +389,8 @@ mod tests {
             }
             OPEN.with_borrow(|open| {
                 assert_eq!(open.all.len(), 5);
-                assert!(
-                    open.all
-                        .iter()
-                        .enumerate()
-                        .all(|(at, watch)| watch.position.get() == at)
-                );
+                let mut placed = open.all.iter().enumerate();
+                assert!(placed.all(|(at, watch)| watch.position.get() == at));
             });
         })
         .join()

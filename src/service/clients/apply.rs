@@ -223,7 +223,7 @@ impl Clients {
         let Action::Delete(client) = &step.action else {
             return Ok(());
         };
-        match self.delete_read(operator, client, Some(client.version), deadline).await {
+        match self.delete_read(operator, client, deadline).await {
             // It is gone, as it should be.
             Err(ServiceError::NotFound(_)) => Ok(()),
             Err(ServiceError::Conflict(_)) => Err(conflict(&[&*client.client_id])),

@@ -150,6 +150,11 @@ impl ImportRow {
         &self.client_id
     }
 
+    /// Whether the row gives a secret, or a hash of one.
+    pub fn has_secret(&self) -> bool {
+        !self.secrets.is_empty()
+    }
+
     /// The newest secret that the row gives.
     pub(super) fn newest_secret(&self) -> Option<&SecretVerifier> {
         self.secrets.first().map(|secret| &secret.verifier)

@@ -44,11 +44,6 @@ impl Precondition {
             (_, error) => error,
         }
     }
-
-    /// The version that the store has to compare in the statement that changes the client.
-    pub(super) fn stored_version(&self, current: &Client) -> Option<i64> {
-        matches!(self, Self::Versions(_)).then_some(current.version)
-    }
 }
 
 fn changed(client_id: &str) -> ServiceError {

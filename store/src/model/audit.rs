@@ -2,8 +2,6 @@
 
 use uuid::Uuid;
 
-use super::token::uuid_v7_ms;
-
 /// The audit row of a change. Its time and target are taken from the change itself.
 #[derive(Debug, Clone)]
 pub struct AuditEntry {
@@ -45,16 +43,6 @@ pub struct AuditFilter {
     pub credential: Option<String>,
     /// Rows about this token: it was issued by an operator, was revoked, or is the credential.
     pub jti: Option<Uuid>,
-}
-
-impl AuditFilter {
-    /// The times, Unix seconds, between which the row of a token's issuance by an operator can be: reading the ids of all such rows
-    /// would cost more than reading the rest of the log.
-    pub(crate) fn issued_between(&self) -> Option<(i64, i64)> {
-        const DAY: i64 = 86_400;
-        let issued = (uuid_v7_ms(self.jti.as_ref()?) / 1000) as i64;
-        Some((issued - DAY, issued + DAY))
-    }
 }
 
 /// Start and direction of a read of the audit log. Positions are those of [`AuditRow::position`].

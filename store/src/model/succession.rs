@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+use serde_json::json;
+
+use super::audit::AuditEntry;
 use super::key::{KeyAlgorithm, KeyRevocation, StoredKey};
 use super::verify_only::{KeySet, MAX_VERIFY_ONLY_KEYS, VerifyOnlyKey};
 
@@ -98,6 +101,38 @@ impl RevocationPlan<'_> {
         of_public_keys
             .chain(self.kids.iter().map(|kid| (*kid).to_owned()))
             .collect()
+    }
+
+    /// The audit row of the revoked keys: as given, with the key that signs instead if the revocation makes it do so.
+    pub fn audit(&self, given: &AuditEntry) -> AuditEntry {
+        let mut audit = given.clone();
+        let added = self.added.first().map(|key| &*key.kid);
+        if let Some(kid) = added.or(self.activated.first().copied()) {
+            audit.detail["replacement"] = kid.into();
+        }
+        audit
+    }
+
+    /// The audit row of a key that is added: it is a new key, not a revoked one.
+    pub fn audit_of_added(given: &AuditEntry, key: &StoredKey) -> AuditEntry {
+        let mut detail = json!({"algorithm": key.algorithm, "signs_from_ms": key.signs_from_ms});
+        if let Some(credential) = given.detail.get("credential") {
+            detail["credential"] = credential.clone();
+        }
+        AuditEntry {
+            actor: given.actor.clone(),
+            action: "key.create",
+            detail,
+        }
+    }
+
+    /// Every audit row of the revocation, with the key that it is about.
+    pub fn audit_rows(&self, given: &AuditEntry) -> Vec<(String, AuditEntry)> {
+        let of_revoked = self.audit(given);
+        let revoked = self.kids.iter().map(|kid| ((*kid).to_owned(), of_revoked.clone()));
+        let added = self.added.iter();
+        let added = added.map(|key| (key.kid.clone(), Self::audit_of_added(given, key)));
+        revoked.chain(added).collect()
     }
 }
 

@@ -36,15 +36,15 @@ macro_rules! select {
                AND ($5::text IS NULL OR a.actor = $5)
                AND ($6::text IS NULL OR a.detail->>'credential' = $6)
                AND ($7::text IS NULL OR (a.target_kind = 'token' AND a.target_id = $7) OR a.detail->>'credential' = $7
-                    OR (a.action = 'token.issue' AND a.at >= $8 AND a.at < $9 AND a.detail->'jtis' ? $7))
+                    OR (a.action = 'token.issue' AND a.detail->'jtis' ? $7))
                AND ",
             $rest
         )
     };
 }
 
-const BACKWARD: &str = select!("(a.txid, a.id) < ($10, $11) ORDER BY a.txid DESC, a.id DESC LIMIT $12");
-const FORWARD: &str = select!("(a.txid, a.id) > ($10, $11) ORDER BY a.txid, a.id LIMIT $12");
+const BACKWARD: &str = select!("(a.txid, a.id) < ($8, $9) ORDER BY a.txid DESC, a.id DESC LIMIT $10");
+const FORWARD: &str = select!("(a.txid, a.id) > ($8, $9) ORDER BY a.txid, a.id LIMIT $10");
 
 const CHANGES_SINCE: &str = concat!(
     "SELECT s.floor, s.run, a.action, a.target_id FROM ",
@@ -143,9 +143,7 @@ pub(super) async fn audit_on(
     };
     let (since, until) = (filter.since.map(Seconds), filter.until.map(Seconds));
     let jti = filter.jti.map(|jti| jti.to_string());
-    let (issued_after, issued_before) = filter.issued_between().unzip();
-    let (issued_after, issued_before) = (issued_after.map(Seconds), issued_before.map(Seconds));
-    let params: [&dyn Param; 12] = [
+    let params: [&dyn Param; 10] = [
         &since,
         &until,
         &filter.client_id,
@@ -153,8 +151,6 @@ pub(super) async fn audit_on(
         &filter.actor,
         &filter.credential,
         &jti,
-        &issued_after,
-        &issued_before,
         &txid,
         &id,
         &(limit as i64),

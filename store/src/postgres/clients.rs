@@ -188,12 +188,14 @@ impl PostgresStore {
     pub(crate) async fn rotate_secret(
         &self,
         client_id: &str,
+        version: Option<i64>,
         new: &SecretHash,
         old_expire_at: i64,
         now: i64,
         audit: &AuditEntry,
     ) -> Result<bool> {
-        let lock = "UPDATE clients SET version = version + 1, updated_at = $2 WHERE client_id = $1";
+        let lock = "UPDATE clients SET version = version + 1, updated_at = $2
+            WHERE client_id = $1 AND version = coalesce($3, version)";
         let delete = "DELETE FROM client_secrets WHERE client_id = $1 AND expires_at <= $2";
         // LEAST ignores a null.
         let expire = "UPDATE client_secrets SET expires_at = LEAST(expires_at, $2) WHERE client_id = $1";
@@ -203,9 +205,14 @@ impl PostgresStore {
         with_connection!(self, ORDINARY, |connection| {
             // Separate statements, so that each sees what another rotation committed before it released the row lock.
             connection.begin("").await?;
-            if connection.execute(lock, &[&client_id, &Seconds(now)]).await? == 0 {
+            if connection.execute(lock, &[&client_id, &Seconds(now), &version]).await? == 0 {
+                let is_changed = version.is_some() && exists(connection, client_id).await?;
                 connection.roll_back().await?;
-                return Ok(false);
+                return if is_changed {
+                    Err(changed_meanwhile(client_id).into())
+                } else {
+                    Ok(false)
+                };
             }
             connection.execute(delete, &[&client_id, &Seconds(now)]).await?;
             connection

@@ -114,7 +114,7 @@ pub(super) fn to_store_error(error: &Error) -> StoreError {
             "{text}: allow the connection there, or change the database URL"
         )),
         "3D000" => StoreError::Corrupt(format!("{text}: create the database, or change the database URL")),
-        "42501" => StoreError::NotWritable(format!("{text}: grant it to the user in the database URL")),
+        "42501" => StoreError::Denied(format!("{text}: grant it to the user in the database URL")),
         "53100" => StoreError::NotWritable(format!("the disk of the database server is full: {text}")),
         "25006" => StoreError::NotWritable(format!("{READ_ONLY} (SQLSTATE {code})")),
         "42P01" => StoreError::Corrupt(format!("{text}: run `oauth2_server migrate`")),

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::connection::Connection;
 use super::failure::Failure;
 use super::param::Param;
 use super::pool::{PostgresStore, with_connection};
@@ -10,12 +11,19 @@ use super::seconds::Seconds;
 use super::timeouts::{LONG, LONG_STATEMENT, ORDINARY};
 use crate::error::Result;
 use crate::model::{AuditEntry, Group, GroupUsage};
-use crate::row;
+use crate::row::{self, changed_limits};
 
-/// Sets the limits of a group, with the audit row.
-const PUT: &str = "WITH put AS (
-        INSERT INTO client_groups (name, limits, updated_at) VALUES ($1, $2::text::jsonb, $3)
-        ON CONFLICT (name) DO UPDATE SET limits = excluded.limits, updated_at = excluded.updated_at RETURNING name)
+/// Inserts the limits of a group that has none, with the audit row.
+const INSERT: &str = "WITH put AS (
+        INSERT INTO client_groups (name, limits, updated_at) VALUES ($1, $2::text::jsonb, $3) ON CONFLICT (name) DO NOTHING RETURNING name)
+    INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail) SELECT $3, $4, $5, 'group', name, $6 FROM put";
+
+/// Locks the limits of a group, which a later statement of the transaction changes.
+const LOCK: &str = "SELECT name, limits::text, updated_at FROM client_groups WHERE name = $1 FOR UPDATE";
+
+/// Replaces the limits of a group, with the audit row.
+const UPDATE: &str = "WITH put AS (
+        UPDATE client_groups SET limits = $2::text::jsonb, updated_at = $3 WHERE name = $1 RETURNING name)
     INSERT INTO audit_log (at, actor, action, target_kind, target_id, detail) SELECT $3, $4, $5, 'group', name, $6 FROM put";
 
 const DELETE: &str = "WITH deleted AS (DELETE FROM client_groups WHERE name = $1 RETURNING name)
@@ -36,9 +44,13 @@ impl PostgresStore {
         })
     }
 
-    pub(crate) async fn put_group(&self, group: &Group, audit: &AuditEntry) -> Result<()> {
+    pub(crate) async fn put_group(&self, group: &Group, before: Option<&Group>, audit: &AuditEntry) -> Result<()> {
         let limits = row::limits(&group.limits).to_string();
         with_connection!(self, ORDINARY, |connection| {
+            connection.begin("").await?;
+            if before.is_some() {
+                row::check_limits(&group.name, locked(connection, &group.name).await?.as_ref(), before)?;
+            }
             let params: [&dyn Param; 6] = [
                 &&*group.name,
                 &limits,
@@ -47,15 +59,28 @@ impl PostgresStore {
                 &audit.action,
                 &audit.detail,
             ];
-            connection.execute(PUT, &params).await?;
+            let sql = if before.is_some() { UPDATE } else { INSERT };
+            if connection.execute(sql, &params).await? == 0 {
+                return Err(changed_limits(&group.name).into());
+            }
+            connection.commit().await?;
             Ok(())
         })
     }
 
-    pub(crate) async fn delete_group(&self, name: &str, now: i64, audit: &AuditEntry) -> Result<bool> {
+    pub(crate) async fn delete_group(&self, before: &Group, now: i64, audit: &AuditEntry) -> Result<bool> {
+        let name = &*before.name;
         with_connection!(self, ORDINARY, |connection| {
+            connection.begin("").await?;
+            let Some(found) = locked(connection, name).await? else {
+                connection.roll_back().await?;
+                return Ok(false);
+            };
+            row::check_limits(name, Some(&found), Some(before))?;
             let params: [&dyn Param; 5] = [&name, &Seconds(now), &audit.actor, &audit.action, &audit.detail];
-            Ok(connection.execute(DELETE, &params).await? == 1)
+            connection.execute(DELETE, &params).await?;
+            connection.commit().await?;
+            Ok(true)
         })
     }
 
@@ -117,6 +142,10 @@ impl PostgresStore {
                 .collect()
         })
     }
+}
+
+async fn locked(connection: &mut Connection, name: &str) -> std::result::Result<Option<Group>, Failure> {
+    connection.query(LOCK, &[&name]).await?.first().map(group).transpose()
 }
 
 fn group(r: &tokio_postgres::Row) -> std::result::Result<Group, Failure> {

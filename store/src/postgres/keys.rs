@@ -8,7 +8,7 @@ use super::pool::{PostgresStore, with_connection};
 use super::seconds::Seconds;
 use super::timeouts::ORDINARY;
 use crate::error::{Result, StoreError};
-use crate::model::succession;
+use crate::model::succession::{self, RevocationPlan};
 use crate::model::{AuditEntry, KeyRevocation, StoredKey};
 use crate::row;
 
@@ -84,7 +84,11 @@ impl PostgresStore {
         })
     }
 
-    pub(crate) async fn revoke_key(&self, revocation: &KeyRevocation, audit: &AuditEntry) -> Result<Vec<String>> {
+    pub(crate) async fn revoke_key(
+        &self,
+        revocation: &KeyRevocation,
+        audit: &AuditEntry,
+    ) -> Result<Vec<(String, AuditEntry)>> {
         with_connection!(self, ORDINARY, |connection| {
             begin(connection).await?;
             let known = key_set(connection).await?;
@@ -98,21 +102,27 @@ impl PostgresStore {
                 connection.execute(sql, &[kid, &(revocation.now_ms as i64)]).await?;
             }
             for replacement in &plan.added {
-                add(connection, replacement, audit).await?;
+                add(
+                    connection,
+                    replacement,
+                    &RevocationPlan::audit_of_added(audit, replacement),
+                )
+                .await?;
             }
+            let of_revoked = plan.audit(audit);
             let params: [&dyn Param; 8] = [
                 &plan.kids,
                 &plan.revoked_ids(),
                 &(revocation.now_ms as i64),
                 &Seconds(row::cutoff_expiry(revocation.now_ms)),
                 &Seconds((revocation.now_ms / 1000) as i64),
-                &audit.actor,
-                &audit.action,
-                &audit.detail,
+                &of_revoked.actor,
+                &of_revoked.action,
+                &of_revoked.detail,
             ];
             connection.execute(REVOKE, &params).await?;
             connection.commit().await?;
-            Ok(plan.kids.iter().map(|kid| (*kid).to_owned()).collect())
+            Ok(plan.audit_rows(audit))
         })
     }
 

@@ -6,9 +6,12 @@ use super::pool::{PostgresStore, with_connection};
 use super::timeouts::ORDINARY;
 use crate::error::{Result, StoreError};
 
-/// Whether the server is a standby, whether the session is read-only, and the missing privileges.
+/// Whether the server is a standby, whether the session is read-only, the missing privileges, and whether one of them is to write.
 const STATE: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
-    (SELECT coalesce(string_agg(privilege || ' on ' || name, ', '), '') FROM (VALUES
+    coalesce(string_agg(privilege || ' on ' || name, ', '), ''), coalesce(bool_or(privilege <> 'SELECT'), false)
+    FROM (VALUES
+        ('tokens', 'SELECT'), ('revocations', 'SELECT'), ('audit_log', 'SELECT'), ('clients', 'SELECT'), ('client_secrets', 'SELECT'),
+        ('signing_keys', 'SELECT'),
         ('tokens', 'INSERT'), ('revocations', 'INSERT'), ('audit_log', 'INSERT'),
         ('clients', 'INSERT'), ('clients', 'UPDATE'), ('clients', 'DELETE'),
         ('client_secrets', 'INSERT'), ('client_secrets', 'UPDATE'), ('client_secrets', 'DELETE'),
@@ -20,7 +23,7 @@ const STATE: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_re
         ('client_groups', 'SELECT'), ('client_groups', 'INSERT'), ('client_groups', 'UPDATE'), ('client_groups', 'DELETE'),
         ('group_usage', 'SELECT'), ('group_usage', 'INSERT'), ('group_usage', 'UPDATE'), ('group_usage', 'DELETE'),
         ('cutoff_corrections', 'SELECT'), ('cutoff_corrections', 'INSERT'), ('log_epochs', 'SELECT')) AS needed (name, privilege)
-     WHERE NOT has_table_privilege(name, privilege))";
+    WHERE NOT has_table_privilege(name, privilege)";
 
 /// Rows of a thorough probe: of 260 bytes each, they fill two pages.
 const ROWS: u32 = 64;
@@ -52,13 +55,13 @@ impl PostgresStore {
 async fn probe(connection: &mut Connection, rows: u32) -> std::result::Result<(), Failure> {
     let state = connection.query_one(STATE, &[]).await?;
     let (is_standby, is_read_only) = (state.try_get(0)?, state.try_get(1)?);
-    let missing: &str = state.try_get(2)?;
+    let (missing, is_write_missing): (&str, bool) = (state.try_get(2)?, state.try_get(3)?);
+    let lacks = || format!("the database role lacks privileges: {missing}; grant them to the user in the database URL");
     let problem = match (is_standby, is_read_only) {
         (true, _) => STANDBY.to_owned(),
         (false, true) => READ_ONLY.to_owned(),
-        (false, false) if !missing.is_empty() => {
-            format!("the database role lacks privileges: {missing}; grant them to the user in the database URL")
-        }
+        (false, false) if is_write_missing => lacks(),
+        (false, false) if !missing.is_empty() => return Err(StoreError::Denied(lacks()).into()),
         (false, false) => {
             connection.begin(&write(rows)).await?;
             return Ok(connection.commit().await?);

@@ -13,17 +13,20 @@ use crate::row;
 /// Rows deleted by one statement.
 const CHUNK: u64 = 5000;
 
-/// Adds to rows, and returns them.
+/// Adds to rows, and returns them. A window that began in the future was begun with a clock that was set back since: it is replaced.
 const ADD: &str = "INSERT INTO quota_usage AS q (client_id, kind, window_start, used)
     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
     ON CONFLICT (client_id, kind) DO UPDATE SET
-        used = CASE WHEN excluded.window_start > q.window_start THEN excluded.used
-                    WHEN excluded.window_start = q.window_start THEN q.used + excluded.used ELSE q.used END,
-        window_start = greatest(q.window_start, excluded.window_start)
+        used = CASE WHEN excluded.window_start = q.window_start THEN q.used + excluded.used
+                    WHEN excluded.window_start > q.window_start
+                        OR q.window_start > extract(epoch FROM clock_timestamp()) + 60 THEN excluded.used ELSE q.used END,
+        window_start = CASE WHEN q.window_start > extract(epoch FROM clock_timestamp()) + 60 THEN excluded.window_start
+                    ELSE greatest(q.window_start, excluded.window_start) END
     RETURNING client_id, kind, window_start, used";
 
 /// Takes what all windows of each client allow, for clients that have rows. One statement: a node that is paused holds no lock. Windows that
-/// ended begin again; nothing is taken of a window that began later than in the request. As `LeaseRequest::granted`.
+/// ended begin again, as do windows that began in the future; nothing is taken of a window that began later than in the request. As
+/// `LeaseRequest::granted`.
 const LEASE: &str = "WITH asked AS (
         SELECT a.client_id, a.want, w.kind, w.start, w.quota
         FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
@@ -31,8 +34,9 @@ const LEASE: &str = "WITH asked AS (
         LATERAL (VALUES ('hour', a.hour, a.hour_quota), ('day', a.day, a.day_quota), ('month', a.month, a.month_quota))
             AS w (kind, start, quota)),
     locked AS (
-        SELECT client_id, kind, window_start, used FROM quota_usage WHERE client_id = ANY ($1)
-        ORDER BY client_id COLLATE \"C\", kind COLLATE \"C\" FOR UPDATE),
+        SELECT client_id, kind, used,
+            CASE WHEN window_start > extract(epoch FROM clock_timestamp()) + 60 THEN 0 ELSE window_start END AS window_start
+        FROM quota_usage WHERE client_id = ANY ($1) ORDER BY client_id COLLATE \"C\", kind COLLATE \"C\" FOR UPDATE),
     known AS (
         SELECT a.client_id, a.want, a.kind, a.quota, greatest(l.window_start, a.start) AS start, l.window_start > a.start AS is_later,
             CASE WHEN l.window_start >= a.start THEN l.used ELSE 0 END AS used

@@ -133,6 +133,7 @@ impl SqliteStore {
     pub(crate) async fn rotate_secret(
         &self,
         client_id: &str,
+        version: Option<i64>,
         new: &SecretHash,
         old_expire_at: i64,
         now: i64,
@@ -141,10 +142,17 @@ impl SqliteStore {
         let (client_id, new, audit) = (client_id.to_owned(), *new, audit.clone());
         self.write(ADMIN_LOCK_WAIT, move |t| {
             let changed = t
-                .prepare_cached("UPDATE clients SET version = version + 1, updated_at = ?2 WHERE client_id = ?1")?
-                .execute(params![client_id, now])?;
+                .prepare_cached(
+                    "UPDATE clients SET version = version + 1, updated_at = ?2
+                     WHERE client_id = ?1 AND version = coalesce(?3, version)",
+                )?
+                .execute(params![client_id, now, version])?;
             if changed == 0 {
-                return Ok(false);
+                return if version.is_some() && exists(t, &client_id)? {
+                    Err(changed_meanwhile(&client_id).into())
+                } else {
+                    Ok(false)
+                };
             }
             t.prepare_cached("DELETE FROM client_secrets WHERE client_id = ?1 AND expires_at <= ?2")?
                 .execute(params![client_id, now])?;

@@ -51,7 +51,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-fn connect(path: &Path, mode: OpenFlags) -> Result<Connection> {
+pub(super) fn connect(path: &Path, mode: OpenFlags) -> Result<Connection> {
     let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| from_sqlite(&e, path))?;
     connection
@@ -61,21 +61,28 @@ fn connect(path: &Path, mode: OpenFlags) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Creates the directory (0700) and the file (0600) where they are missing; SQLite gives its log files the file's mode.
-fn create(path: &Path) -> Result<()> {
-    let cannot_write = |what: &Path, e: std::io::Error| {
-        StoreError::Corrupt(format!(
-            "cannot write {}: {e}: check the path and its permissions",
-            what.display()
-        ))
+fn cannot_write(what: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Corrupt(format!(
+        "cannot write {}: {error}: check the path and its permissions",
+        what.display()
+    ))
+}
+
+/// Creates the directory of a file (0700) where it is missing.
+pub(super) fn create_directory(path: &Path) -> Result<()> {
+    let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty()) else {
+        return Ok(());
     };
-    if let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(|e| cannot_write(directory, e))?;
-    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|e| cannot_write(directory, &e))
+}
+
+/// Creates the directory and the file (0600) where they are missing; SQLite gives its log files the file's mode.
+fn create(path: &Path) -> Result<()> {
+    create_directory(path)?;
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -83,7 +90,7 @@ fn create(path: &Path) -> Result<()> {
         .truncate(false)
         .mode(0o600)
         .open(path)
-        .map_err(|e| cannot_write(path, e))?;
+        .map_err(|e| cannot_write(path, &e))?;
     Ok(())
 }
 

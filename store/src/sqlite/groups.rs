@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::audit::append_audit;
 use super::failure::Failure;
@@ -28,17 +28,13 @@ impl SqliteStore {
 
     pub(crate) async fn group(&self, name: &str) -> Result<Option<Group>> {
         let name = name.to_owned();
-        self.read(move |t| {
-            let mut select = t.prepare_cached("SELECT name, limits, updated_at FROM client_groups WHERE name = ?1")?;
-            let mut rows = select.query([&name])?;
-            rows.next()?.map(group).transpose()
-        })
-        .await
+        self.read(move |t| find(t, &name)).await
     }
 
-    pub(crate) async fn put_group(&self, group: &Group, audit: &AuditEntry) -> Result<()> {
-        let (group, audit) = (group.clone(), audit.clone());
+    pub(crate) async fn put_group(&self, group: &Group, before: Option<&Group>, audit: &AuditEntry) -> Result<()> {
+        let (group, before, audit) = (group.clone(), before.cloned(), audit.clone());
         self.write(ADMIN_LOCK_WAIT, move |t| {
+            row::check_limits(&group.name, find(t, &group.name)?.as_ref(), before.as_ref())?;
             t.prepare_cached(
                 "INSERT INTO client_groups (name, limits, updated_at) VALUES (?1, ?2, ?3)
                  ON CONFLICT (name) DO UPDATE SET limits = excluded.limits, updated_at = excluded.updated_at",
@@ -53,16 +49,17 @@ impl SqliteStore {
         .await
     }
 
-    pub(crate) async fn delete_group(&self, name: &str, now: i64, audit: &AuditEntry) -> Result<bool> {
-        let (name, audit) = (name.to_owned(), audit.clone());
+    pub(crate) async fn delete_group(&self, before: &Group, now: i64, audit: &AuditEntry) -> Result<bool> {
+        let (before, audit) = (before.clone(), audit.clone());
         self.write(ADMIN_LOCK_WAIT, move |t| {
-            let deleted = t
-                .prepare_cached("DELETE FROM client_groups WHERE name = ?1")?
-                .execute([&name])?;
-            if deleted == 1 {
-                append_audit(t, now, &audit, "group", &name)?;
-            }
-            Ok(deleted == 1)
+            let Some(found) = find(t, &before.name)? else {
+                return Ok(false);
+            };
+            row::check_limits(&before.name, Some(&found), Some(&before))?;
+            t.prepare_cached("DELETE FROM client_groups WHERE name = ?1")?
+                .execute([&before.name])?;
+            append_audit(t, now, &audit, "group", &before.name)?;
+            Ok(true)
         })
         .await
     }
@@ -127,6 +124,12 @@ impl SqliteStore {
         })
         .await
     }
+}
+
+fn find(t: &Connection, name: &str) -> std::result::Result<Option<Group>, Failure> {
+    let mut select = t.prepare_cached("SELECT name, limits, updated_at FROM client_groups WHERE name = ?1")?;
+    let mut rows = select.query([name])?;
+    rows.next()?.map(group).transpose()
 }
 
 fn group(r: &Row<'_>) -> std::result::Result<Group, Failure> {

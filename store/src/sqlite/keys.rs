@@ -9,7 +9,7 @@ use super::revocations::append_revocation;
 use super::threads::SqliteStore;
 use super::timeouts::ADMIN_LOCK_WAIT;
 use crate::error::{Result, StoreError};
-use crate::model::succession;
+use crate::model::succession::{self, RevocationPlan};
 use crate::model::{AuditEntry, KeyRevocation, Revocation, RevocationTarget, StoredKey};
 
 impl SqliteStore {
@@ -66,7 +66,11 @@ impl SqliteStore {
         .await
     }
 
-    pub(crate) async fn revoke_key(&self, revocation: &KeyRevocation, audit: &AuditEntry) -> Result<Vec<String>> {
+    pub(crate) async fn revoke_key(
+        &self,
+        revocation: &KeyRevocation,
+        audit: &AuditEntry,
+    ) -> Result<Vec<(String, AuditEntry)>> {
         let (revocation, audit) = (revocation.clone(), audit.clone());
         self.write(ADMIN_LOCK_WAIT, move |t| {
             let now_ms = revocation.now_ms;
@@ -80,7 +84,7 @@ impl SqliteStore {
                     .execute(params![kid, now_ms as i64])?;
             }
             for replacement in &plan.added {
-                add(t, replacement, &audit)?;
+                add(t, replacement, &RevocationPlan::audit_of_added(&audit, replacement))?;
             }
             for table in ["signing_keys", "verify_only_keys"] {
                 let mut delete = t.prepare_cached(&format!("DELETE FROM {table} WHERE kid = ?1"))?;
@@ -91,10 +95,11 @@ impl SqliteStore {
             for id in plan.revoked_ids() {
                 append_revocation(t, &Revocation::new(RevocationTarget::Key(id), now_ms))?;
             }
+            let of_revoked = plan.audit(&audit);
             for kid in &plan.kids {
-                append_audit(t, (now_ms / 1000) as i64, &audit, "key", kid)?;
+                append_audit(t, (now_ms / 1000) as i64, &of_revoked, "key", kid)?;
             }
-            Ok(plan.kids.iter().map(|kid| (*kid).to_owned()).collect())
+            Ok(plan.audit_rows(&audit))
         })
         .await
     }

@@ -92,15 +92,16 @@ impl SqliteStore {
     }
 }
 
-/// Adds to rows, and returns them.
+/// Adds to rows, and returns them. A window that began in the future was begun with a clock that was set back since: it is replaced.
 fn add(t: &Transaction<'_>, usages: &[Usage]) -> std::result::Result<Vec<Usage>, Failure> {
     let mut totals = Vec::with_capacity(usages.len());
     let mut add = t.prepare_cached(
         "INSERT INTO quota_usage (client_id, kind, window_start, used) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (client_id, kind) DO UPDATE SET
-             used = CASE WHEN excluded.window_start > window_start THEN excluded.used
-                         WHEN excluded.window_start = window_start THEN used + excluded.used ELSE used END,
-             window_start = max(window_start, excluded.window_start)
+             used = CASE WHEN excluded.window_start = window_start THEN used + excluded.used
+                         WHEN excluded.window_start > window_start OR window_start > unixepoch() + 60 THEN excluded.used ELSE used END,
+             window_start = CASE WHEN window_start > unixepoch() + 60 THEN excluded.window_start
+                         ELSE max(window_start, excluded.window_start) END
          RETURNING client_id, kind, window_start, used",
     )?;
     for u in usages {

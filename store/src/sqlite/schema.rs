@@ -30,9 +30,14 @@ impl SqliteStore {
     pub(crate) async fn schema_version(&self) -> Result<Option<i64>> {
         self.read(|t| version(t)).await
     }
+
+    pub(crate) async fn has_tables(&self) -> Result<bool> {
+        self.read(|t| Ok(t.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |r| r.get(0))?))
+            .await
+    }
 }
 
-fn migrate(connection: &mut Connection) -> std::result::Result<usize, Failure> {
+pub(super) fn migrate(connection: &mut Connection) -> std::result::Result<usize, Failure> {
     let latest = migrations::latest("sqlite");
     let mut attempt = 0;
     // One attempt may wait this long for the lock of another process; further attempts must not extend that.

@@ -11,7 +11,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,7 +21,8 @@ use tokio::sync::oneshot;
 
 use super::checkpoint::CheckpointCounts;
 use super::failure::Failure;
-use super::timeouts::{ADMIN_LOCK_WAIT, TOKEN_LOCK_WAIT};
+use super::in_use::log_of;
+use super::timeouts::ADMIN_LOCK_WAIT;
 use super::{checkpoint, connection};
 use crate::error::{ErrorCounts, Result, StoreError};
 use crate::model::LedgerEntry;
@@ -57,6 +58,8 @@ pub(super) struct Shared {
     pub(super) writes: WriteHealth,
     pub(super) errors: ErrorCounts,
     checkpoints: Arc<CheckpointCounts>,
+    /// This process has marked the file as in use.
+    pub(super) is_marked: AtomicBool,
     /// The least time that a write waits for the lock of another process.
     pub(super) min_lock_wait: Duration,
     reader_threads: Vec<JoinHandle<()>>,
@@ -120,6 +123,7 @@ impl SqliteStore {
                 writes: WriteHealth::default(),
                 errors: ErrorCounts::default(),
                 checkpoints,
+                is_marked: AtomicBool::new(false),
                 min_lock_wait: options.min_lock_wait,
                 reader_threads,
                 writer_thread: Some(writer_thread),
@@ -149,13 +153,11 @@ impl SqliteStore {
     }
 
     pub(crate) fn file_figures(&self) -> FileFigures {
-        let mut log = self.shared.path.clone().into_os_string();
-        log.push("-wal");
         FileFigures {
             checkpoints_done: self.shared.checkpoints.done(),
             checkpoints_failed: self.shared.checkpoints.failed(),
             // Without a log there is no file.
-            log_bytes: std::fs::metadata(log).map_or(0, |file| file.len()),
+            log_bytes: std::fs::metadata(log_of(&self.shared.path)).map_or(0, |file| file.len()),
         }
     }
 
@@ -211,15 +213,6 @@ impl SqliteStore {
             .await;
         self.shared.writes.observe(&outcome);
         outcome
-    }
-
-    /// Copies the log into the file, so that the file alone is complete.
-    pub(crate) async fn close(&self) -> Result<()> {
-        self.call(&self.shared.writer, |connection, _| {
-            connection.busy_timeout(TOKEN_LOCK_WAIT)?;
-            Ok(checkpoint::finish(connection)?)
-        })
-        .await
     }
 
     pub(crate) async fn ping(&self) -> Result<u64> {

@@ -79,16 +79,20 @@ impl Store {
     }
 
     /// Adds a secret. Existing secrets expire at `old_expire_at` unless they expire earlier; those expired at `now` are
-    /// deleted. `Ok(false)`: no such client.
+    /// deleted. `version`: only if the stored version is still this one. `Ok(false)`: no such client. [`StoreError::Conflict`]: the client
+    /// changed after it was read.
+    ///
+    /// [`StoreError::Conflict`]: crate::StoreError::Conflict
     pub async fn rotate_secret(
         &self,
         client_id: &str,
+        version: Option<i64>,
         new: &SecretHash,
         old_expire_at: i64,
         now: i64,
         audit: &AuditEntry,
     ) -> Result<bool> {
-        let rotated = dispatch!(self.rotate_secret(client_id, new, old_expire_at, now, audit))?;
+        let rotated = dispatch!(self.rotate_secret(client_id, version, new, old_expire_at, now, audit))?;
         if rotated {
             log_audit(audit, "client", client_id);
         }

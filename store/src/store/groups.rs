@@ -18,18 +18,24 @@ impl Store {
         dispatch!(self.group(name))
     }
 
-    /// Sets the limits of a group. The last of several concurrent calls wins.
-    pub async fn put_group(&self, group: &Group, audit: &AuditEntry) -> Result<()> {
-        dispatch!(self.put_group(group, audit))?;
+    /// Sets the limits of a group, if the stored ones are still those of `before`; `None`: it has none. [`StoreError::Conflict`]: they
+    /// changed after they were read.
+    ///
+    /// [`StoreError::Conflict`]: crate::StoreError::Conflict
+    pub async fn put_group(&self, group: &Group, before: Option<&Group>, audit: &AuditEntry) -> Result<()> {
+        dispatch!(self.put_group(group, before, audit))?;
         log_audit(audit, "group", &group.name);
         Ok(())
     }
 
-    /// Removes the limits of a group; its clients remain. `Ok(false)`: it has none.
-    pub async fn delete_group(&self, name: &str, now: i64, audit: &AuditEntry) -> Result<bool> {
-        let deleted = dispatch!(self.delete_group(name, now, audit))?;
+    /// Removes the limits of a group, if the stored ones are still those of `before`; its clients remain. `Ok(false)`: it has none.
+    /// [`StoreError::Conflict`]: they changed after they were read.
+    ///
+    /// [`StoreError::Conflict`]: crate::StoreError::Conflict
+    pub async fn delete_group(&self, before: &Group, now: i64, audit: &AuditEntry) -> Result<bool> {
+        let deleted = dispatch!(self.delete_group(before, now, audit))?;
         if deleted {
-            log_audit(audit, "group", name);
+            log_audit(audit, "group", &before.name);
         }
         Ok(deleted)
     }

@@ -49,7 +49,7 @@ impl Store {
     /// [`StoreError::Conflict`]: crate::StoreError::Conflict
     pub async fn revoke_key(&self, revocation: &KeyRevocation, audit: &AuditEntry) -> Result<bool> {
         let revoked = dispatch!(self.revoke_key(revocation, audit))?;
-        for kid in &revoked {
+        for (kid, audit) in &revoked {
             log_audit(audit, "key", kid);
         }
         Ok(!revoked.is_empty())

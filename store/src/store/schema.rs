@@ -7,6 +7,7 @@ use crate::error::{Result, StoreError};
 use crate::migrations;
 use crate::postgres;
 use crate::reports::{LedgerFigures, Maintenance};
+use crate::sqlite;
 
 impl Store {
     /// Migrates the schema to the version of this binary; returns the number of migrations applied. Nodes may call it
@@ -23,6 +24,14 @@ impl Store {
         dispatch!(self.schema_version())
     }
 
+    /// Whether the database has any table, also of another program. Postgres always has.
+    pub async fn has_tables(&self) -> Result<bool> {
+        match self {
+            Self::Postgres(_) => Ok(true),
+            Self::Sqlite(store) => store.has_tables().await,
+        }
+    }
+
     /// The schema version that this binary requires.
     pub fn required_schema_version(&self) -> i64 {
         migrations::latest(self.kind())
@@ -35,6 +44,34 @@ impl Store {
                 "a Postgres database is copied by pg_dump".to_owned(),
             )),
             Self::Sqlite(store) => store.copy_into(file).await,
+        }
+    }
+
+    /// Creates an SQLite database that is missing, complete with its schema or not at all; returns the number of its migrations. 0: another
+    /// process has created it meanwhile.
+    pub async fn create(database: &Path) -> Result<usize> {
+        sqlite::create(database).await
+    }
+
+    /// Whether an SQLite database is a copy of one that a server was using, without its write-ahead log: what was committed last is missing.
+    /// [`Self::accept_without_log`] ends this.
+    pub fn is_without_log(database: &Path) -> std::io::Result<bool> {
+        sqlite::is_without_log(database)
+    }
+
+    /// Marks the database file as in use until [`Self::close`] (SQLite), so that a copy without the write-ahead log is noticed.
+    pub async fn mark_in_use(&self) -> Result<()> {
+        match self {
+            Self::Postgres(_) => Ok(()),
+            Self::Sqlite(store) => store.mark_in_use().await,
+        }
+    }
+
+    /// Goes on with a copy that lacks its write-ahead log (SQLite).
+    pub async fn accept_without_log(&self) -> Result<()> {
+        match self {
+            Self::Postgres(_) => Ok(()),
+            Self::Sqlite(store) => store.accept_without_log().await,
         }
     }
 

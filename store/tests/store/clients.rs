@@ -137,13 +137,13 @@ async fn rotated_secrets_overlap(kind: &str) {
     let rotate = audit("client.rotate_secret");
     assert!(
         !f.store
-            .rotate_secret("unknown", &[3; 32], NOW + 100, NOW, &rotate)
+            .rotate_secret("unknown", None, &[3; 32], NOW + 100, NOW, &rotate)
             .await
             .unwrap()
     );
     assert!(
         f.store
-            .rotate_secret("ci", &[3; 32], NOW + 100, NOW, &rotate)
+            .rotate_secret("ci", None, &[3; 32], NOW + 100, NOW, &rotate)
             .await
             .unwrap()
     );
@@ -157,7 +157,7 @@ async fn rotated_secrets_overlap(kind: &str) {
     assert_eq!(found, [(3, None), (2, Some(100)), (1, Some(60))]);
     assert!(
         f.store
-            .rotate_secret("ci", &[4; 32], NOW + 300, NOW + 60, &rotate)
+            .rotate_secret("ci", None, &[4; 32], NOW + 300, NOW + 60, &rotate)
             .await
             .unwrap()
     );
@@ -168,7 +168,14 @@ async fn rotated_secrets_overlap(kind: &str) {
         let store = f.store.clone();
         tokio::spawn(async move {
             store
-                .rotate_secret("ci", &[n; 32], NOW + 400, NOW + 100, &audit("client.rotate_secret"))
+                .rotate_secret(
+                    "ci",
+                    None,
+                    &[n; 32],
+                    NOW + 400,
+                    NOW + 100,
+                    &audit("client.rotate_secret"),
+                )
                 .await
         })
     });

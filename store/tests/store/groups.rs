@@ -1,5 +1,6 @@
 //! Groups of clients, on every backend.
 
+use oauth2_store::StoreError;
 use oauth2_store::model::{Change, Client, Group, GroupLimits, GroupUsage, Quotas};
 
 use crate::fixture::{Fixture, NOW, audit, client, issue, token};
@@ -24,11 +25,20 @@ async fn limits_of_groups_round_trip_and_are_reported(kind: &str) {
     let f = Fixture::migrated(kind).await;
     let seen = f.store.changes_position().await.unwrap();
     let mut group = Group::new("acme", limits(5), NOW);
-    f.store.put_group(&group, &audit("group.update")).await.unwrap();
+    let update = audit("group.update");
+    let put = async |group: &Group, before: Option<&Group>| f.store.put_group(group, before, &update).await;
+    put(&group, None).await.unwrap();
     let other = Group::new("Zeta", GroupLimits::default(), NOW);
-    f.store.put_group(&other, &audit("group.update")).await.unwrap();
-    group = Group::new("acme", limits(7), NOW + 1);
-    f.store.put_group(&group, &audit("group.update")).await.unwrap();
+    put(&other, None).await.unwrap();
+    let first = std::mem::replace(&mut group, Group::new("acme", limits(7), NOW + 1));
+    put(&group, Some(&first)).await.unwrap();
+    for before in [None, Some(&first)] {
+        let raced = put(&first, before).await;
+        assert!(matches!(raced, Err(StoreError::Conflict(_))), "{raced:?}");
+    }
+    let raced = f.store.delete_group(&first, NOW, &update).await;
+    assert!(matches!(raced, Err(StoreError::Conflict(_))), "{raced:?}");
+    let zeta = other.clone();
     assert_eq!(f.store.groups().await.unwrap(), [other, group.clone()]);
     assert_eq!(f.store.group("acme").await.unwrap(), Some(group.clone()));
     assert_eq!(f.store.group("nobody").await.unwrap(), None);
@@ -36,8 +46,10 @@ async fn limits_of_groups_round_trip_and_are_reported(kind: &str) {
     assert_eq!(changes, [Change::Groups]);
 
     let remove = audit("group.delete");
-    assert!(f.store.delete_group("Zeta", NOW, &remove).await.unwrap());
-    assert!(!f.store.delete_group("Zeta", NOW, &remove).await.unwrap());
+    assert!(f.store.delete_group(&zeta, NOW, &remove).await.unwrap());
+    assert!(!f.store.delete_group(&zeta, NOW, &remove).await.unwrap());
+    let raced = put(&zeta, Some(&zeta)).await;
+    assert!(matches!(raced, Err(StoreError::Conflict(_))), "{raced:?}");
     assert_eq!(f.store.groups().await.unwrap(), [group]);
     let (changes, _) = f.store.changes_since(seen).await.unwrap();
     assert_eq!(changes, [Change::Groups]);

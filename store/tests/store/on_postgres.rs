@@ -341,7 +341,7 @@ async fn cancelled_verbs_leave_a_clean_pool(kind: &str) {
         .unwrap();
     for _ in 0..6 {
         let entry = audit("client.rotate_secret");
-        let rotation = f.store.rotate_secret("ci", &[5; 32], NOW, NOW, &entry);
+        let rotation = f.store.rotate_secret("ci", None, &[5; 32], NOW, NOW, &entry);
         assert!(tokio::time::timeout(Duration::from_millis(50), rotation).await.is_err());
     }
     assert_eq!(f.store.pool_use().active, 0);

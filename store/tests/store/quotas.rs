@@ -7,7 +7,45 @@ use crate::fixture::{Fixture, NOW};
 on_both!(
     past_quota_windows_are_purged,
     quotas_are_leased_within_their_limits_and_returned,
+    windows_that_began_in_the_future_are_replaced,
 );
+
+/// A window that was begun with a clock that was set back since.
+async fn windows_that_began_in_the_future_are_replaced(kind: &str) {
+    let f = Fixture::migrated(kind).await;
+    let now = (f.store.ping().await.unwrap() / 1000) as i64;
+    let usage = |client: &str, start, used| Usage {
+        client_id: client.to_owned(),
+        window: Window::Hour,
+        start,
+        used,
+    };
+    let add = async |usage: Usage| f.store.add_quota_usage(&[usage]).await.unwrap();
+    for client in ["a", "b"] {
+        add(usage(client, now + 7200, 5)).await;
+    }
+    assert_eq!(add(usage("a", now - 60, 1)).await, [usage("a", now - 60, 1)]);
+    assert_eq!(add(usage("a", now - 60, 1)).await, [usage("a", now - 60, 2)]);
+    assert_eq!(
+        add(usage("a", now - 3660, 1)).await,
+        [usage("a", now - 60, 2)],
+        "it has ended"
+    );
+    let request = LeaseRequest {
+        client_id: "b".to_owned(),
+        want: 1,
+        starts: [now - 60; 3],
+        quotas: Quotas {
+            hour: Some(5),
+            ..Quotas::default()
+        },
+    };
+    let granted = &f.store.lease_quota(&[request]).await.unwrap()[0];
+    assert_eq!(
+        (granted.granted, granted.used, granted.starts),
+        (1, [1; 3], [now - 60; 3])
+    );
+}
 
 async fn past_quota_windows_are_purged(kind: &str) {
     let f = Fixture::migrated(kind).await;

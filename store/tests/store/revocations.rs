@@ -51,7 +51,7 @@ async fn cut_off_of_a_client_covers_earlier_versions_of_it(kind: &str) {
     update(&f, "ci", NOW).await;
     assert!(
         f.store
-            .rotate_secret("ci", &[7; 32], NOW, NOW, &audit("client.rotate_secret"))
+            .rotate_secret("ci", None, &[7; 32], NOW, NOW, &audit("client.rotate_secret"))
             .await
             .unwrap()
     );

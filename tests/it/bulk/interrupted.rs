@@ -188,3 +188,106 @@ async fn failed_revocation_says_how_far_it_came() {
     setup.sql("DROP TRIGGER fail").await;
     assert_eq!(setup.json(&command)["revoked"], 1500);
 }
+
+/// The file of generated secrets names those of stored clients and no others, whatever ends the import.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_of_a_failed_chunk_are_not_in_the_file() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let setup = migrated(kind).await;
+        let mut rows = String::new();
+        for index in 0..2500 {
+            let _ = writeln!(
+                rows,
+                "{}",
+                json!({"client_id": format!("c{index:04}"), "scope": "read"})
+            );
+        }
+        let path = file(&setup, "clients.jsonl", &rows);
+        // The second of three chunks fails, for a reason that is no conflict and that the check of the rows does not find.
+        let (fails, works) = match kind {
+            Kind::Sqlite => (
+                "CREATE TRIGGER fails BEFORE INSERT ON clients WHEN NEW.client_id = 'c1500' BEGIN SELECT abs(-9223372036854775807 - 1); END",
+                "DROP TRIGGER fails",
+            ),
+            Kind::Postgres => (
+                "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN IF NEW.client_id = 'c1500' THEN RAISE EXCEPTION 'fails' USING ERRCODE = '53100'; END IF; RETURN NEW; END $$;
+                 CREATE TRIGGER fails BEFORE INSERT ON clients FOR EACH ROW EXECUTE FUNCTION fails()",
+                "DROP TRIGGER fails ON clients",
+            ),
+        };
+        setup.sql(fails).await;
+        let import = |secrets: &str| {
+            setup.run(&[
+                "client",
+                "import",
+                path.to_str().unwrap(),
+                "--secrets-out",
+                secrets,
+                "--json",
+            ])
+        };
+        let failed = import("first");
+        assert_eq!(failed.code, 3, "{}", failed.stderr);
+        assert!(
+            failed.stderr.contains("1000 of 2500 rows were imported"),
+            "{}",
+            failed.stderr
+        );
+        let lines = |name: &str| {
+            let text = std::fs::read_to_string(setup.directory().join(name)).unwrap();
+            text.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(lines("first").len(), 1000, "{kind:?}");
+        setup.sql(works).await;
+        let done = import("second");
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        assert_eq!(lines("second").len(), 1500, "{kind:?}");
+    }
+}
+
+/// Nothing reads stderr, and its pipe is full: a subcommand does its work and ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stalled_stderr_ends_no_subcommand() {
+    let mut setup = migrated(Kind::Sqlite).await;
+    // Each command warns of it.
+    let exposed = file(&setup, "exposed", &"a".repeat(60));
+    std::fs::set_permissions(&exposed, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    setup.set("OAUTH2_ADMIN_TOKEN_FILE", exposed.to_str().unwrap());
+    let path = file(
+        &setup,
+        "clients.jsonl",
+        "{\"client_id\": \"good\", \"client_secret\": \"0123456789abcdefghijklmnopqrstuvwxyz\"}\nnothing\n",
+    );
+    let import = ["client", "import", path.to_str().unwrap(), "--skip-refused"];
+    for (arguments, code) in [
+        (&["client", "list"][..], 0),
+        (&["client", "show", "nobody"][..], 2),
+        (&import[..], 2),
+    ] {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let filler = std::thread::spawn({
+            let mut writer = writer.try_clone().unwrap();
+            move || while std::io::Write::write_all(&mut writer, &[b'x'; 4096]).is_ok() {}
+        });
+        let _ = std::io::Write::flush(&mut writer);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let began = Instant::now();
+        let mut command = setup.command(arguments);
+        command.stdout(std::process::Stdio::null()).stderr(writer);
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        let status = tokio::task::spawn_blocking(move || child.wait().unwrap())
+            .await
+            .unwrap();
+        assert_eq!(status.code(), Some(code), "{arguments:?}");
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "{arguments:?}: {:?}",
+            began.elapsed()
+        );
+        drop(reader);
+        filler.join().unwrap();
+    }
+    assert_eq!(setup.run(&["client", "show", "good"]).code, 0);
+}

@@ -154,3 +154,44 @@ async fn exposed_key_file_is_warned_of_at_its_import() {
     let private = setup.run(&["--strict", "key", "import", "key.jwk"]);
     assert!(!private.stderr.contains("readable"), "{}", private.stderr);
 }
+
+/// Files of clients and of their secrets that a subcommand is given.
+#[tokio::test]
+async fn exposed_files_of_clients_are_named() {
+    let setup = crate::cli::migrated(Kind::Sqlite).await;
+    let rows = format!("{{\"client_id\": \"a\", \"client_secret\": \"{TOKEN}\"}}\n");
+    write(&setup, "secrets.jsonl", &rows, 0o644);
+    write(&setup, "plain.jsonl", "{\"client_id\": \"b\"}\n", 0o644);
+    write(&setup, "b.secret", TOKEN, 0o644);
+    let declared = "owner: x\nclients:\n  - {client_id: c, secret_file: b.secret}\n";
+    write(&setup, "clients.yaml", declared, 0o644);
+    let warned = |arguments: &[&str], file: Option<&str>| {
+        let strict = setup.run(&[arguments, &["--strict"]].concat());
+        let output = setup.run(arguments);
+        assert_eq!(output.code, 0, "{arguments:?}: {}", output.stderr);
+        let Some(file) = file else {
+            assert_eq!(
+                (strict.code, output.stderr.as_str()),
+                (0, ""),
+                "{arguments:?}: {}",
+                strict.stderr
+            );
+            return;
+        };
+        assert_eq!(strict.code, 2, "{arguments:?}: {}", strict.stderr);
+        for stderr in [&output.stderr, &strict.stderr] {
+            assert!(
+                stderr.contains(file) && stderr.contains("0644"),
+                "{arguments:?}: {stderr}"
+            );
+        }
+    };
+    warned(
+        &["client", "import", "plain.jsonl", "--dry-run", "--secrets-out", "one"],
+        None,
+    );
+    warned(&["client", "import", "secrets.jsonl"], Some("secrets.jsonl"));
+    warned(&["apply", "-f", "clients.yaml"], Some("b.secret"));
+    write(&setup, "b.secret", TOKEN, 0o640);
+    warned(&["apply", "-f", "clients.yaml"], None);
+}

@@ -97,7 +97,7 @@ impl<'a> Order<'a> {
         let now = (now_ms() / 1000) as i64;
         let rotated = self
             .elsewhere
-            .rotate_secret(self.id(), &[7; 32], now, now, &audit("client.rotate_secret"))
+            .rotate_secret(self.id(), None, &[7; 32], now, now, &audit("client.rotate_secret"))
             .await;
         assert!(rotated.unwrap());
     }

@@ -146,3 +146,14 @@ async fn all_who_wait_are_served_by_one_request() {
     assert!(tokens.iter().all(Result::is_ok));
     assert_eq!(wanted, [6]);
 }
+
+#[tokio::test]
+async fn leases_of_a_clock_that_was_ahead_are_returned() {
+    let (leases, mut store) = (QuotaLeases::default(), Store::default());
+    let ahead = NOW + 31 * 24 * 3600;
+    reserve(&leases, &mut store, ahead).await.unwrap().keep();
+    let token = reserve(&leases, &mut store, NOW).await.unwrap();
+    let day = token.usage[Window::Day as usize];
+    assert_eq!((day.began_at, day.ends_at), (NOW, NOW + 24 * 3600));
+    token.keep();
+}

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::cli::output;
+use crate::cli::{output, stderr};
 use crate::failure::Failure;
 use crate::service::clients::import::{LineRange, RowError};
 
@@ -96,20 +96,17 @@ impl RejectedRows {
 
     /// Prints the first rows on stderr.
     pub fn print(&self) {
-        let mut stderr = io::stderr().lock();
         for (lines, reason) in &self.printed {
-            // A closed stderr is no failure: the exit code says that rows were rejected.
-            let _ = match name_of(self.names.as_deref(), *lines) {
+            stderr::line(&match name_of(self.names.as_deref(), *lines) {
                 Some(RowName { client_id, position }) => {
-                    let client_id = output::escape_terminal(client_id);
-                    writeln!(stderr, "{position} ({client_id}): {reason}")
+                    format!("{position} ({}): {reason}", output::escape_terminal(client_id))
                 }
-                None => writeln!(stderr, "{lines}: {reason}"),
-            };
+                None => format!("{lines}: {reason}"),
+            });
         }
         let more = self.count - self.printed.len() as u64;
         if more > 0 {
-            let _ = writeln!(stderr, "and {more} more");
+            stderr::line(&format!("and {more} more"));
         }
     }
 }

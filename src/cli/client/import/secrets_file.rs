@@ -21,13 +21,18 @@ impl SecretsFile {
             io::ErrorKind::AlreadyExists => destination::exists(path),
             _ => destination::cannot_write(path, &error),
         });
-        Ok(Self(file?))
+        let file = file?;
+        // The name must survive a power failure, too.
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let synced = File::open(directory.unwrap_or(Path::new("."))).and_then(|directory| directory.sync_all());
+        synced.map_err(|error| destination::cannot_write(path, &error))?;
+        Ok(Self(file))
     }
 
-    /// Appends secrets and syncs them to disk. Returns where they begin, for [`Self::discard`].
+    /// Appends secrets and syncs them to disk, or leaves the file as it was. Returns where they begin, for [`Self::discard`].
     pub fn append(&mut self, secrets: &[(Arc<str>, String)]) -> Result<u64, Failure> {
-        let append = |file: &mut File| -> io::Result<u64> {
-            let began_at = file.stream_position()?;
+        let began_at = self.0.stream_position().map_err(|error| cannot_write(&error))?;
+        let append = |file: &mut File| -> io::Result<()> {
             if !secrets.is_empty() {
                 // An id may contain commas and quotes.
                 let mut lines = csv::Writer::from_writer(Vec::new());
@@ -40,9 +45,14 @@ impl SecretsFile {
                 file.write_all(&lines)?;
                 file.sync_data()?;
             }
-            Ok(began_at)
+            Ok(())
         };
-        append(&mut self.0).map_err(|error| cannot_write(&error))
+        if let Err(error) = append(&mut self.0) {
+            // Its clients are not stored.
+            let _ = self.discard(began_at);
+            return Err(cannot_write(&error));
+        }
+        Ok(began_at)
     }
 
     /// Removes the secrets that were appended from `began_at` on.

@@ -1,0 +1,87 @@
+//! Creates a database. Its file appears under its name with the whole schema, so an interrupted start leaves no file without tables,
+//! which could not be told from a copy without its write-ahead log.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::OpenFlags;
+
+use super::connection::{connect, create_directory};
+use super::failure::{Failure, from_sqlite};
+use super::schema;
+use crate::error::{Result, StoreError};
+
+/// Creates a missing database; returns the number of its migrations. 0: another process was faster.
+pub(crate) async fn create(path: &Path) -> Result<usize> {
+    let path = path.to_owned();
+    let created = tokio::task::spawn_blocking(move || create_now(&path)).await;
+    created.unwrap_or_else(|_| {
+        Err(StoreError::Unavailable(
+            "the creation of the database panicked".to_owned(),
+        ))
+    })
+}
+
+fn create_now(path: &Path) -> Result<usize> {
+    create_directory(path)?;
+    // A link that names a missing file stays a link.
+    let file = std::fs::read_link(path).map_or_else(
+        |_| path.to_owned(),
+        |target| path.parent().unwrap_or(Path::new("")).join(target),
+    );
+    let mut draft = file.as_os_str().to_owned();
+    draft.push(format!(".new.{}", std::process::id()));
+    let draft = PathBuf::from(draft);
+    let remove = || {
+        let _ = std::fs::remove_file(&draft);
+    };
+    // A process that was killed may have left one.
+    remove();
+    let created = write(&draft).and_then(|applied| {
+        let named = std::fs::hard_link(&draft, &file).and_then(|()| sync_directory(&file));
+        match named {
+            Ok(()) => Ok(applied),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(0),
+            Err(error) => Err(cannot_create(&file, &error)),
+        }
+    });
+    remove();
+    created
+}
+
+/// Writes the draft; it is durable when this returns.
+fn write(draft: &Path) -> Result<usize> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(draft)
+        .map_err(|error| cannot_create(draft, &error))?;
+    let mut connection = connect(draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let fail = |error: rusqlite::Error| from_sqlite(&error, draft);
+    // The draft of a killed process is discarded, so it needs no journal to recover from.
+    connection
+        .execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA foreign_keys = ON;")
+        .map_err(fail)?;
+    let applied = schema::migrate(&mut connection).map_err(|failure: Failure| failure.into_store_error(draft))?;
+    connection.close().map_err(|(_, error)| from_sqlite(&error, draft))?;
+    file.sync_all().map_err(|error| cannot_create(draft, &error))?;
+    Ok(applied)
+}
+
+fn sync_directory(file: &Path) -> io::Result<()> {
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn cannot_create(file: &Path, error: &io::Error) -> StoreError {
+    let file = file.display();
+    if error.kind() == io::ErrorKind::StorageFull {
+        return StoreError::NotWritable(format!("the disk that holds {file} is full: free some space"));
+    }
+    StoreError::Corrupt(format!(
+        "{file} cannot be created: {error}: check the path and its permissions"
+    ))
+}
