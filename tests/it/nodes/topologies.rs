@@ -140,7 +140,9 @@ async fn sentinels_and_their_primary_have_log_ins_of_their_own() {
     let without = setup.with("OAUTH2_REDIS_URL", "rediss://127.0.0.1");
     let checked = without.run(&["config", "check"]);
     assert!(
-        checked.stderr.contains("OAUTH2_REDIS_SENTINEL_PASSWORD has no effect"),
+        checked
+            .stderr
+            .contains("OAUTH2_REDIS_SENTINEL_PASSWORD_FILE has no effect"),
         "{}",
         checked.stderr
     );
