@@ -4,11 +4,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use oauth2_testkit::{DedicatedServer, Kind, Postgres, Process, Server, Setup, until};
-use reqwest::{Method, StatusCode};
+use oauth2_testkit::{DedicatedServer, Kind, Process, Server};
+use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::{BINARY, setup, shared, unique};
+use crate::{setup, shared, unique};
 
 /// How often a slow client sends a byte.
 const TRICKLE: Duration = Duration::from_millis(200);
@@ -185,56 +185,6 @@ async fn stuck_connections_do_not_stop_the_listeners() {
         assert!(evicted.unwrap() > 0.0, "{listener}");
     }
     drop(stuck);
-}
-
-/// Operators whose requests wait for the store hold their connections: probes, scrapes and further operators are answered at once.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn operators_that_wait_for_the_store_delay_no_probe() {
-    // As many as the management listener has connections, and more.
-    const OPERATORS: usize = 80;
-    let postgres = Postgres::start(false);
-    let server = DedicatedServer::start(Setup::on_postgres(BINARY, &postgres).await).await;
-    postgres.freeze();
-    let frozen = Instant::now();
-    let waiting: Vec<_> = (0..OPERATORS)
-        .map(|_| {
-            let request = server.admin(Method::GET, "/audit").build().unwrap();
-            let http = reqwest::Client::builder().no_proxy().build().unwrap();
-            // Connections beyond the limit may give way before their request has arrived.
-            tokio::spawn(async move { http.execute(request).await.ok().map(|response| response.status()) })
-        })
-        .collect();
-    let shed = async || {
-        let shed = server
-            .metric("oauth2_server_shed_total", &[("endpoint", "admin"), ("reason", "full")])
-            .await;
-        shed.unwrap() >= 1.0
-    };
-    until(Duration::from_secs(3), "some operators are sent away", shed).await;
-    for path in ["/health", "/ready", "/metrics"] {
-        let fresh = reqwest::Client::builder().no_proxy().build().unwrap();
-        let asked = Instant::now();
-        fresh.get(server.management_url(path)).send().await.unwrap();
-        assert!(
-            asked.elapsed() < Duration::from_secs(1),
-            "{path}: {:?}",
-            asked.elapsed()
-        );
-    }
-    let still_waiting = waiting.iter().filter(|operator| !operator.is_finished()).count();
-    assert!(still_waiting >= 10, "{still_waiting} after {:?}", frozen.elapsed());
-    for operator in waiting {
-        let status = operator.await.unwrap();
-        assert!(
-            status.is_none_or(|status| status == StatusCode::SERVICE_UNAVAILABLE),
-            "{status:?}"
-        );
-    }
-    postgres.thaw();
-    until(Duration::from_secs(30), "operators are served again", async || {
-        server.admin(Method::GET, "/audit").send().await.unwrap().status() == StatusCode::OK
-    })
-    .await;
 }
 
 /// Sends a request, its body in a write of its own, and reads the response: its head and its body.
