@@ -1,6 +1,6 @@
-# make run | test | check-clients | check-alerts | check-dashboards | observability | lint | bench | loadtest | compare | proof | help
+# make run | test | test-long | check-clients | check-alerts | check-dashboards | observability | lint | bench | loadtest | compare | proof | help
 
-.PHONY: help run setup test check-clients check-migration check-alerts check-alerts-live check-dashboards check-deploy observability lint openapi deny bench loadtest compare proof clean
+.PHONY: help run setup test test-long check-clients check-migration check-alerts check-alerts-live check-dashboards check-deploy observability lint openapi deny bench loadtest compare proof clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -13,6 +13,9 @@ setup: ## Install what the tests need and this machine lacks
 
 test: setup ## Run every test, on SQLite and on a private Postgres
 	OUTSIDE_PYTHON=$(CURDIR)/target/outside/bin/python cargo test --workspace --locked --no-fail-fast
+
+test-long: setup ## Run the tests that take a minute each, such as a node that is paused for 30 s
+	cargo test --workspace --locked --no-fail-fast -- --ignored
 
 check-clients: ## Run client and verifier libraries for Java, Go, Node, Python and Rust, nginx and Apache against the server
 	@scripts/setup --clients

@@ -9,10 +9,12 @@ use redis::cluster_async::ClusterConnection;
 use redis::{AsyncCommands, Client, ErrorKind, RedisError, RedisResult};
 
 mod address;
+mod login;
 
 pub use address::RedisAddress;
 use address::limits;
 pub(crate) use address::{CONNECT, late};
+pub use login::RedisLogin;
 
 /// Limit of a command.
 pub(crate) const RESPONSE: Duration = Duration::from_millis(500);
@@ -39,13 +41,15 @@ pub enum RedisProblem {
     Unreachable(String),
     /// It responds, and will not do as long as it or the configuration is not changed.
     Unusable(String),
+    /// It responds and is used, but lacks something.
+    Lacking(String),
 }
 
 impl RedisProblem {
     /// The sentence.
     pub fn text(&self) -> &str {
         match self {
-            Self::Unreachable(text) | Self::Unusable(text) => text,
+            Self::Unreachable(text) | Self::Unusable(text) | Self::Lacking(text) => text,
         }
     }
 }
@@ -67,10 +71,10 @@ impl RedisOptions {
         let major: Option<u32> = version.split('.').next().and_then(|major| major.parse().ok());
         if major.is_some_and(|major| major < MIN_VERSION) {
             let text = format!(
-                "{} is Redis {version}; at least {MIN_VERSION}.0 is required",
+                "{} is Redis {version}; at least {MIN_VERSION}.0 is supported",
                 self.address.hosts()
             );
-            return Err(RedisProblem::Unusable(text));
+            return Err(RedisProblem::Lacking(text));
         }
         Ok(version.to_owned())
     }
@@ -94,7 +98,7 @@ impl RedisOptions {
                 "the cluster at {} serves only {covered} of {SLOTS} slots",
                 self.address.hosts()
             );
-            return Err(RedisProblem::Unusable(text));
+            return Err(RedisProblem::Lacking(text));
         }
         Ok(())
     }
@@ -102,8 +106,7 @@ impl RedisOptions {
     fn problem(&self, error: &RedisError) -> RedisProblem {
         let hosts = self.address.hosts();
         let text = format!("Redis at {hosts} cannot be used: {}", describe(error));
-        let is_transient = error.is_timeout() || error.is_io_error() && !is_of_tls(error);
-        if is_transient || error.is_connection_dropped() {
+        if is_transient(error) {
             RedisProblem::Unreachable(text)
         } else {
             RedisProblem::Unusable(text)
@@ -155,6 +158,14 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     lines.find(|(known, _)| *known == name).map(|(_, value)| value.trim())
 }
 
+/// The kind of errors whose detail is a sentence of this server.
+const SENTENCE: ErrorKind = ErrorKind::InvalidClientConfig;
+
+/// Whether a server cannot be reached now.
+fn is_transient(error: &RedisError) -> bool {
+    error.is_timeout() || error.is_connection_dropped() || error.is_io_error() && !is_of_tls(error)
+}
+
 /// Whether TLS failed, which a retry does not mend. The driver reports it as an I/O error.
 fn is_of_tls(error: &RedisError) -> bool {
     let text = error.to_string();
@@ -186,6 +197,7 @@ pub(crate) fn describe(error: &RedisError) -> String {
         ErrorKind::AuthenticationFailed => "it rejects the user or the password".to_owned(),
         ErrorKind::Parse => "what responds is not Redis".to_owned(),
         _ => match (error.code(), error.detail()) {
+            (None, Some(sentence)) if error.kind() == SENTENCE => sentence.to_owned(),
             (Some("NOAUTH"), _) => "it requires a password".to_owned(),
             (Some("WRONGPASS"), _) => "it rejects the user or the password".to_owned(),
             (Some("NOPERM"), Some(detail)) => format!("the user may not do what is needed: {detail}"),

@@ -130,9 +130,13 @@ pub(super) async fn check(config: &Config, store: &Store) -> Result<(), Failure>
             let text = format!("OAUTH2_REDIS_URL: {}", problem.text());
             return Err(match problem {
                 RedisProblem::Unreachable(_) => Failure::Environment(text),
-                RedisProblem::Unusable(_) => Failure::Invalid(text),
+                RedisProblem::Unusable(_) | RedisProblem::Lacking(_) => Failure::Invalid(text),
             });
         }
+        Err(RedisProblem::Lacking(problem)) => tracing::warn!(
+            problem,
+            "OAUTH2_REDIS_URL: using it all the same; set OAUTH2_REDIS_REQUIRED=true to fail instead"
+        ),
         Err(problem) => tracing::warn!(
             problem = problem.text(),
             "OAUTH2_REDIS_URL: starting without Redis; set OAUTH2_REDIS_REQUIRED=true to fail instead"

@@ -204,14 +204,14 @@ impl Composition {
         if tokio::time::timeout(delay, hurry).await.is_ok() {
             tracing::warn!("closing the listeners without further wait");
         }
-        public.stop(true).await;
+        // Both before the actors: operators' requests in flight need the store as well.
+        futures_util::future::join(public.stop(true), management.stop(true)).await;
         for handle in self.actors.token_stores.handles() {
             drain(&handle.mailbox).await;
         }
         self.save_counts().await;
         drain(&self.actors.store_gateway).await;
         drain(&self.actors.revocation_cache).await;
-        management.stop(false).await;
         tracing::info!("stopped");
     }
 

@@ -18,7 +18,7 @@ use crate::http::connection::serve::{self, Limits};
 use crate::http::{compression, endpoint, hosts, middleware, prefix, routes};
 use crate::service::ledger_access::{GroupCommit, LedgerAccess};
 
-/// Seconds that requests in flight may take after the listeners have closed.
+/// Seconds that requests in flight may take after the listeners have closed, on both at the same time.
 const DRAIN_LIMIT: u64 = 4;
 
 /// The listener for clients and verifiers.
@@ -74,7 +74,7 @@ pub(super) fn management(
         workers: 1,
         connections: descriptors::MANAGEMENT_CONNECTIONS,
         idle: config.server.keep_alive,
-        shutdown_seconds: 1,
+        shutdown_seconds: DRAIN_LIMIT,
         closed: handlers
             .http_metrics()
             .closed_connections(endpoint::Listener::Management),

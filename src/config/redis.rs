@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use oauth2_actors::shared_redis::{RedisAddress, RedisOptions};
+use oauth2_actors::shared_redis::{RedisAddress, RedisLogin, RedisOptions};
 
 use super::database::{Database, LISTEN_URL};
 use super::key::Fallback::{Derived, Value};
@@ -25,11 +25,23 @@ const PASSWORD: Key = secret(
     "the URL's password",
     "Password of Redis. A file is read each time a connection is opened, so the password may be changed without a restart.",
 );
+const SENTINEL_USER: Key = key(
+    "OAUTH2_REDIS_SENTINEL_USER",
+    "redis.sentinel_user",
+    Derived("the default user"),
+    "User of the Sentinels. The user of the URL is the one of the primary.",
+);
+const SENTINEL_PASSWORD: Key = secret(
+    "OAUTH2_REDIS_SENTINEL_PASSWORD",
+    "redis.sentinel_password",
+    "none",
+    "Password of the Sentinels. A file is read each time they are asked.",
+);
 const CA_FILE: Key = key(
     "OAUTH2_REDIS_CA_FILE",
     "redis.ca_file",
     Derived("the system's certificate authorities"),
-    "PEM file with the certificate authorities that may sign the certificate of Redis.",
+    "PEM file with the certificate authorities that may sign the certificates of Redis and of the Sentinels.",
 );
 const PREFIX: Key = key(
     "OAUTH2_REDIS_PREFIX",
@@ -44,7 +56,15 @@ const REQUIRED: Key = key(
     "`true`: the server does not start with a Redis that cannot be used. `false`: it warns and starts.",
 );
 
-pub(super) const KEYS: &[Key] = &[URL, PASSWORD, CA_FILE, PREFIX, REQUIRED];
+pub(super) const KEYS: &[Key] = &[
+    URL,
+    PASSWORD,
+    SENTINEL_USER,
+    SENTINEL_PASSWORD,
+    CA_FILE,
+    PREFIX,
+    REQUIRED,
+];
 
 /// The Redis that nodes share.
 #[derive(Debug, Clone)]
@@ -63,6 +83,8 @@ pub struct Redis {
 pub(super) fn read(values: &mut Values, database: Option<&Database>, directory: &Path) -> Option<Option<Redis>> {
     let address = values.optional(&URL, RedisAddress::parse);
     let password = values.optional(&PASSWORD, |text| Ok(text.to_owned()));
+    let sentinel_user = values.optional(&SENTINEL_USER, |text| Ok(text.to_owned()));
+    let sentinel_password = values.optional(&SENTINEL_PASSWORD, |text| Ok(text.to_owned()));
     let authority = values.optional(&CA_FILE, |text| read_authority(&directory.join(text)));
     let prefix = values.get(&PREFIX, parse_prefix);
     let is_required = values.get(&REQUIRED, |text| {
@@ -70,6 +92,11 @@ pub(super) fn read(values: &mut Values, database: Option<&Database>, directory: 
     });
     let (address, password, authority) = (address?, password?, authority?);
     let (prefix, is_required) = (prefix?, is_required?);
+    let sentinel_login = RedisLogin {
+        user: sentinel_user?,
+        password: sentinel_password?,
+        password_file: values.file_of(&SENTINEL_PASSWORD),
+    };
     let Some(address) = address else {
         if is_required {
             values.fail(&REQUIRED, &format!("needs {}", URL.env));
@@ -89,9 +116,17 @@ pub(super) fn read(values: &mut Values, database: Option<&Database>, directory: 
     if database.is_some_and(Database::has_listen_url) {
         values.warn(&LISTEN_URL, &format!("has no effect with {}", URL.env));
     }
+    for (key, is_set) in [
+        (&SENTINEL_USER, sentinel_login.user.is_some()),
+        (&SENTINEL_PASSWORD, sentinel_login.password.is_some()),
+    ] {
+        if is_set && !address.has_sentinels() {
+            values.warn(key, &format!("has no effect: {} names no Sentinels", URL.env));
+        }
+    }
     let mut address = address
-        .with_password(password)
-        .with_password_file(values.file_of(&PASSWORD));
+        .with_password(password, values.file_of(&PASSWORD))
+        .with_sentinel_login(sentinel_login);
     if let Some(pem) = authority {
         address = match address.with_authority(pem) {
             Ok(address) => address,

@@ -10,12 +10,15 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
+use oauth2_actors::error::AskError;
+use tokio::sync::Semaphore;
 
 use super::admin_deadline;
 use super::endpoint::endpoints;
 use super::error::Failure;
 use super::extract::{By, bearer, path_parameter};
 use super::oauth::admission::Admission;
+use crate::service::error::ServiceError;
 use crate::service::operator::Operator;
 use crate::service::operators::Operators;
 use crate::service::rejections::{RejectedChange, RequestOrigin};
@@ -65,6 +68,24 @@ endpoints! {
     Management: POST "/admin/v1/keys/verify-only" => keys::import_verify_only;
     Management: POST "/admin/v1/keys/{kid}/revoke" => keys::revoke;
     Management: GET "/admin/v1/audit" => audit::list;
+}
+
+/// Requests of operators at a time. Those that wait for the store hold a connection each: fewer than the listener has, so that probes and
+/// scrapers find one.
+const MAX_IN_FLIGHT: usize = 48;
+
+static IN_FLIGHT: Semaphore = Semaphore::const_new(MAX_IN_FLIGHT);
+
+/// The middleware that sheds requests beyond [`MAX_IN_FLIGHT`].
+pub async fn bound(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let Ok(_in_flight) = IN_FLIGHT.try_acquire() else {
+        let full = Failure::Service(ServiceError::Ask(AskError::Full));
+        return Ok(request.into_response(full.error_response()).map_into_right_body());
+    };
+    Ok(next.call(request).await?.map_into_left_body())
 }
 
 /// The middleware that authenticates operators, and records rejected changes.

@@ -88,7 +88,8 @@ pub fn management(config: &mut ServiceConfig) {
                         .wrap(from_fn(admin::idempotency::once))
                         .wrap(from_fn(admin::authenticate)),
                 )
-                .default_service(web::to(unmatched_admin)),
+                .default_service(web::to(unmatched_admin))
+                .wrap(from_fn(admin::bound)),
         )
         .default_service(web::to(|request: HttpRequest| async move {
             Err::<HttpResponse, _>(unmatched(request.match_info().as_str(), Listener::Management))

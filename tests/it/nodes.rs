@@ -15,12 +15,16 @@ mod failover;
 mod faults;
 mod groups;
 mod history;
+mod judge;
+mod keys;
 mod limits;
 mod links;
+mod load;
 mod problems;
 mod replica;
 mod replica_urls;
 mod topologies;
+mod under_load;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -63,6 +67,17 @@ impl Nodes {
                 up == 1 && nodes as usize >= self.0.len()
             };
             until(PATIENCE, "the nodes hear each other", hears).await;
+        }
+    }
+
+    /// Waits until every node is ready.
+    async fn are_ready(&self) {
+        for node in &self.0 {
+            until(PATIENCE, "the node is ready", async || {
+                let response = node.http.get(node.url("/ready")).send().await;
+                response.is_ok_and(|response| response.status() == StatusCode::OK)
+            })
+            .await;
         }
     }
 

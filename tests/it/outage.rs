@@ -176,6 +176,38 @@ async fn frozen_postgres_does_not_exceed_the_deadline() {
     .await;
 }
 
+/// Transactions that collide again and again: retried, then 503 within the deadline.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn collisions_that_do_not_end_are_shed() {
+    let server = start(Kind::Postgres).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    let token = server.token(&client).await;
+    for code in ["40001", "40P01", "55P03"] {
+        let sql = format!(
+            "CREATE FUNCTION collide() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN RAISE EXCEPTION 'collision' USING ERRCODE = '{code}'; END $$;
+             CREATE TRIGGER collide BEFORE INSERT ON tokens FOR EACH ROW EXECUTE FUNCTION collide();
+             CREATE TRIGGER collide BEFORE INSERT ON revocations FOR EACH ROW EXECUTE FUNCTION collide();
+             CREATE TRIGGER collide BEFORE INSERT ON clients FOR EACH ROW EXECUTE FUNCTION collide()"
+        );
+        server.setup.sql(&sql).await;
+        let asked = Instant::now();
+        turned_away(server.request_token(&client, &[]).await).await;
+        turned_away(server.post(&client, "/oauth/revoke", &[("token", &token)]).await).await;
+        let created = server.admin(Method::POST, "/clients").json(&json!({"scope": "read"}));
+        turned_away(created.send().await.unwrap()).await;
+        assert!(
+            asked.elapsed() < Duration::from_secs(4),
+            "{code}: {:?}",
+            asked.elapsed()
+        );
+        server.setup.sql("DROP FUNCTION collide CASCADE").await;
+        server.token(&client).await;
+        assert!(server.is_active(&client, &token).await);
+    }
+    server.revoke(&client, &token).await;
+}
+
 /// Somebody holds `SQLite`'s write lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn locked_sqlite_does_not_exceed_the_deadline() {

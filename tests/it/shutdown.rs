@@ -15,6 +15,7 @@ use crate::{setup, start};
 on_both_stores!(
     connections_are_accepted_during_the_drain_delay,
     requests_in_flight_are_completed,
+    operators_requests_in_flight_are_completed,
     clients_that_observe_readiness_lose_no_request,
     stop_during_startup_exits_cleanly,
 );
@@ -95,6 +96,44 @@ async fn requests_in_flight_are_completed(kind: Kind) {
         assert!(response.contains("access_token"), "{response}");
     }
     assert_eq!(server.process.wait(PATIENCE).await.code(), Some(0));
+}
+
+/// An operator has sent half of a request when the server is told to stop, and the rest once both listeners are closed: it still has its
+/// store.
+async fn operators_requests_in_flight_are_completed(kind: Kind) {
+    let mut server = start(kind).await;
+    let (public, management) = (server.setup.public, server.setup.management);
+    let body = r#"{"client_id": "late", "scope": "read"}"#;
+    let head = format!(
+        "POST /admin/v1/clients HTTP/1.1\r\nHost: 127.0.0.1:{management}\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\
+         Content-Type: application/json\r\n\r\n",
+        server.admin_token(),
+        body.len()
+    );
+    let mut stream = TcpStream::connect(("127.0.0.1", management)).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&body.as_bytes()[..10]).unwrap();
+    // Answered after that was accepted.
+    for _ in 0..8 {
+        server.register(json!({"scope": "read"})).await;
+    }
+    server.process.signal("TERM");
+    for port in [public, management] {
+        while TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            assert!(
+                server.process.exit_status().is_none(),
+                "it did not wait for the operator"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    stream.write_all(&body.as_bytes()[10..]).unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).expect("a response, then the end");
+    assert!(response.starts_with("HTTP/1.1 201"), "{response}");
+    assert_eq!(server.process.wait(PATIENCE).await.code(), Some(0));
+    let listed = server.setup.json(&["client", "list", "--json"]);
+    assert!(listed.to_string().contains("\"late\""), "{listed}");
 }
 
 /// What a rolling restart looks like to a load balancer: requests without a pause, on kept connections, until `/ready` says

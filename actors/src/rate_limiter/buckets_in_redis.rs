@@ -17,21 +17,25 @@ pub(super) const RESPONSE: Duration = Duration::from_millis(20);
 const EPOCH: u64 = 1_790_000_000;
 
 /// Takes from a bucket, which is stored as the time at which it is full (the theoretical arrival time of the generic cell rate
-/// algorithm). It answers what was granted, what remains, the wait, when the bucket is full, and until then.
+/// algorithm). It answers what was granted, what remains, the wait, when the bucket is full, and until then. A bucket that has two names
+/// is the emptier one, and both are set: nodes that know one name only, either of them, spend from the same content.
 const TAKE: &str = r"
 local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local cost, want, known = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local time = redis.call('TIME')
 local now = (tonumber(time[1]) - tonumber(ARGV[6])) * 1000000 + tonumber(time[2])
-local stored = redis.pcall('GET', KEYS[1])
-if type(stored) == 'table' then
-    -- Another type than this script's.
-    redis.call('UNLINK', KEYS[1])
-    stored = nil
-end
-local full = tonumber(stored or '0') or 0
-if full ~= full then
-    full = 0
+local full = 0
+for _, key in ipairs(KEYS) do
+    local stored = redis.pcall('GET', key)
+    if type(stored) == 'table' then
+        -- Another type than this script's.
+        redis.call('UNLINK', key)
+        stored = nil
+    end
+    local at = tonumber(stored or '0') or 0
+    if at == at then
+        full = math.max(full, at)
+    end
 end
 full = math.min(math.max(full, known, now), now + burst * interval)
 local held = math.floor((now + burst * interval - full) / interval + 0.000001)
@@ -40,7 +44,9 @@ if held < cost then
 end
 local granted = math.min(want, held)
 full = full + granted * interval
-redis.call('SET', KEYS[1], string.format('%.1f', full), 'PX', math.ceil((full - now) / 1000) + 1)
+for _, key in ipairs(KEYS) do
+    redis.call('SET', key, string.format('%.1f', full), 'PX', math.ceil((full - now) / 1000) + 1)
+end
 return {granted, held - granted, 0, math.floor(full), math.ceil(full - now)}
 ";
 
@@ -78,7 +84,7 @@ impl Buckets {
         };
         buckets.load().await?;
         // Finds a server that accepts no writes.
-        buckets.run("bucket:probe", [1.0, 1.0, 1.0, 1.0, 0.0]).await?;
+        buckets.run(&["bucket:probe"], [1.0, 1.0, 1.0, 1.0, 0.0]).await?;
         Ok(buckets)
     }
 
@@ -105,7 +111,13 @@ impl Buckets {
             bucket.want.into(),
             bucket.full_at as f64,
         ];
-        let [granted, remaining, wait, full_at, refill] = self.run(&bucket.name, arguments).await?;
+        let names: Vec<&str> = bucket.names.iter().map(String::as_str).collect();
+        let names = match self.connection {
+            Connection::One(_) => &names[..],
+            // A script of a cluster has keys of one server only.
+            Connection::Cluster(_) => &names[..names.len().min(1)],
+        };
+        let [granted, remaining, wait, full_at, refill] = self.run(names, arguments).await?;
         Ok(Grant {
             granted: granted as u32,
             remaining: remaining as u32,
@@ -115,8 +127,11 @@ impl Buckets {
         })
     }
 
-    async fn run(&self, name: &str, arguments: [f64; 5]) -> RedisResult<[u64; 5]> {
-        let mut call = self.script.key(format!("{}{name}", self.prefix));
+    async fn run(&self, names: &[&str], arguments: [f64; 5]) -> RedisResult<[u64; 5]> {
+        let mut call = self.script.prepare_invoke();
+        for name in names {
+            call.key(format!("{}{name}", self.prefix));
+        }
         for argument in arguments {
             call.arg(argument);
         }

@@ -64,8 +64,9 @@ impl fmt::Debug for CountNodes {
 pub struct Bucket {
     /// Its number on this node.
     pub(super) key: u64,
-    /// Its name in Redis, after the prefix: computable by the nodes of this issuer only.
-    pub(super) name: String,
+    /// Its names in Redis, after the prefix: computable by the nodes of this issuer only. While the key encryption key is being replaced there
+    /// are two.
+    pub(super) names: Vec<String>,
     /// Its rate.
     pub(super) rate: Rate,
     /// What is needed, at most the burst.
@@ -259,7 +260,7 @@ impl Leases {
     ) -> Bucket {
         Bucket {
             key,
-            name: self.name(client_id, endpoint, rate),
+            names: self.names_of(client_id, endpoint, rate),
             rate,
             cost,
             want: lease_size(rate).max(cost.get()),
@@ -300,11 +301,13 @@ impl Leases {
         self.held.retain(|_, lease| lease.forget_at > now);
     }
 
-    fn name(&self, client_id: &str, endpoint: Endpoint, rate: Rate) -> String {
+    fn names_of(&self, client_id: &str, endpoint: Endpoint, rate: Rate) -> Vec<String> {
         let of = format!("{}\0{rate}\0{client_id}", endpoint.as_str());
-        let mac = self.names.first().map(|key| hmac::sign(key, of.as_bytes()));
-        let mac = mac.as_ref().map_or(&[][..], |mac| &mac.as_ref()[..NAME_BYTES]);
-        format!("bucket:{}", URL_SAFE_NO_PAD.encode(mac))
+        let name = |key: &hmac::Key| {
+            let mac = hmac::sign(key, of.as_bytes());
+            format!("bucket:{}", URL_SAFE_NO_PAD.encode(&mac.as_ref()[..NAME_BYTES]))
+        };
+        self.names.iter().map(name).collect()
     }
 }
 

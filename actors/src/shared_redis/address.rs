@@ -12,6 +12,9 @@ use redis::{RedisConnectionInfo, TlsCertificates, TlsMode};
 use tokio::time::timeout;
 use url::Url;
 
+use super::login::RedisLogin;
+use super::{SENTENCE, describe, is_transient};
+
 /// Limit of opening a connection, and of finding the server to open it to.
 pub(crate) const CONNECT: Duration = Duration::from_secs(1);
 
@@ -35,10 +38,9 @@ pub struct RedisAddress {
     topology: Topology,
     hosts: Vec<(String, u16)>,
     is_tls: bool,
-    user: Option<String>,
-    password: Option<String>,
-    /// The file that holds the password: it is read for each connection.
-    password_file: Option<PathBuf>,
+    login: RedisLogin,
+    /// Of the Sentinels.
+    sentinel_login: RedisLogin,
     database: i64,
     /// A certificate authority, PEM.
     authority: Option<Vec<u8>>,
@@ -102,36 +104,29 @@ impl RedisAddress {
             topology,
             hosts,
             is_tls,
-            user,
-            password,
-            password_file: None,
+            login: RedisLogin {
+                user,
+                password,
+                password_file: None,
+            },
+            sentinel_login: RedisLogin::default(),
             database,
             authority: None,
         })
     }
 
-    /// With this password instead of the URL's.
+    /// With this password instead of the URL's, and with the one that this file has when a connection is opened instead of both.
     #[must_use]
-    pub fn with_password(self, password: Option<String>) -> Self {
-        Self {
-            password: password.or(self.password),
-            ..self
-        }
+    pub fn with_password(mut self, password: Option<String>, file: Option<PathBuf>) -> Self {
+        self.login.password = password.or(self.login.password);
+        self.login.password_file = file;
+        self
     }
 
-    /// With the password that this file has when a connection is opened. If it cannot be read, with the one that is known.
+    /// With this log-in at the Sentinels.
     #[must_use]
-    pub fn with_password_file(self, password_file: Option<PathBuf>) -> Self {
-        Self { password_file, ..self }
-    }
-
-    fn current_password(&self) -> Option<String> {
-        let read = self
-            .password_file
-            .as_ref()
-            .and_then(|path| std::fs::read_to_string(path).ok());
-        let read = read.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
-        read.or_else(|| self.password.clone())
+    pub fn with_sentinel_login(self, sentinel_login: RedisLogin) -> Self {
+        Self { sentinel_login, ..self }
     }
 
     /// With the certificate authorities of this PEM file instead of the system's. Fails without TLS.
@@ -152,6 +147,11 @@ impl RedisAddress {
     pub fn hosts(&self) -> String {
         let all: Vec<_> = self.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
         all.join(", ")
+    }
+
+    /// Whether Sentinels name the primary.
+    pub fn has_sentinels(&self) -> bool {
+        matches!(self.topology, Topology::Sentinel(_))
     }
 
     /// Whether it is a cluster.
@@ -195,18 +195,34 @@ impl RedisAddress {
         if self.is_tls {
             builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
         }
-        if let Some(user) = &self.user {
+        if let Some(user) = &self.login.user {
             builder = builder.set_client_to_redis_username(user);
         }
-        if let Some(password) = self.current_password() {
+        if let Some(password) = self.login.current_password() {
             builder = builder.set_client_to_redis_password(password);
+        }
+        if let Some(user) = &self.sentinel_login.user {
+            builder = builder.set_client_to_sentinel_username(user);
+        }
+        if let Some(password) = self.sentinel_login.current_password() {
+            builder = builder.set_client_to_sentinel_password(password);
         }
         if let Some(certificates) = self.certificates() {
             builder = builder.set_client_to_redis_certificates(certificates.clone());
             builder = builder.set_client_to_sentinel_certificates(certificates);
         }
         let mut sentinels = builder.set_client_to_redis_db(self.database).build()?;
-        let found = timeout(CONNECT, sentinels.async_get_client()).await;
+        let find = async {
+            match sentinels.async_get_client().await {
+                // Of the Sentinels, or of the primary that they name?
+                Err(error) if !is_transient(&error) => match sentinels.async_get_sentinel_client().await {
+                    Err(error) if !is_transient(&error) => Err(of_sentinels(&error)),
+                    _ => Err(error),
+                },
+                found => found,
+            }
+        };
+        let found = timeout(CONNECT, find).await;
         found.unwrap_or_else(|_| Err(late("the Sentinels")))
     }
 
@@ -220,10 +236,10 @@ impl RedisAddress {
 
     fn info(&self, index: usize) -> redis::RedisResult<ConnectionInfo> {
         let mut login = RedisConnectionInfo::default().set_db(self.database);
-        if let Some(user) = &self.user {
+        if let Some(user) = &self.login.user {
             login = login.set_username(user);
         }
-        if let Some(password) = self.current_password() {
+        if let Some(password) = self.login.current_password() {
             login = login.set_password(password);
         }
         Ok(self.endpoint(index).into_connection_info()?.set_redis_settings(login))
@@ -256,6 +272,12 @@ pub(super) fn limits(response: Duration) -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(Some(response))
+}
+
+/// An error of Sentinels, as a sentence.
+fn of_sentinels(error: &redis::RedisError) -> redis::RedisError {
+    let why = format!("the Sentinels: {}", describe(error));
+    (SENTENCE, "the Sentinels cannot be used", why).into()
 }
 
 /// A server that did not respond in time.
@@ -312,12 +334,12 @@ mod tests {
     fn urls_of_every_topology_are_read() {
         let address = RedisAddress::parse("rediss://app:p%40ss@[2001:db8::1]:7000/3").unwrap();
         assert_eq!(address.hosts(), "2001:db8::1:7000");
-        assert_eq!(address.user.as_deref(), Some("app"));
-        assert_eq!(address.password.as_deref(), Some("p@ss"));
+        assert_eq!(address.login.user.as_deref(), Some("app"));
+        assert_eq!(address.login.password.as_deref(), Some("p@ss"));
         assert_eq!((address.database, address.is_tls), (3, true));
         let address = RedisAddress::parse("redis://:only-password@localhost").unwrap();
         assert_eq!(
-            (address.user, address.password.as_deref()),
+            (address.login.user, address.login.password.as_deref()),
             (None, Some("only-password"))
         );
         let address = RedisAddress::parse("redis+sentinel://a,b:26380/primary/1").unwrap();

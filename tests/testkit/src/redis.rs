@@ -1,7 +1,8 @@
 //! A private Redis with its own directory and port. It stops with the test process.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ const START: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub struct Redis {
+    binary: PathBuf,
     directory: tempfile::TempDir,
     port: u16,
     cluster_port: u16,
@@ -26,6 +28,7 @@ impl Redis {
     pub fn start(options: &[&str]) -> Redis {
         let directory = tempfile::Builder::new().prefix("oauth2-redis-").tempdir();
         let mut redis = Redis {
+            binary: PathBuf::from("redis-server"),
             directory: directory.expect("a temporary directory"),
             port: ports::free(),
             cluster_port: ports::free(),
@@ -36,17 +39,41 @@ impl Redis {
         redis
     }
 
+    /// Starts a server of this program, which may be of another version.
+    pub fn of_binary(binary: &Path, options: &[&str]) -> Redis {
+        let mut redis = Self::start(options);
+        redis.stop();
+        binary.clone_into(&mut redis.binary);
+        redis.resume();
+        redis
+    }
+
+    /// Starts a server with these lines in its configuration file.
+    pub fn with_settings(settings: &str) -> Redis {
+        let mut redis = Self::start(&[]);
+        redis.stop();
+        redis.options = vec![redis.write_file("redis.conf", settings), "--save ''".to_owned()];
+        redis.resume();
+        redis
+    }
+
     /// Starts a Sentinel that watches a primary under this name, and replaces it soon after it stops.
     pub fn sentinel(name: &str, primary: u16) -> Redis {
+        Self::sentinel_with(name, primary, "")
+    }
+
+    /// As [`Self::sentinel`], with more lines in its configuration file.
+    pub fn sentinel_with(name: &str, primary: u16, more: &str) -> Redis {
         let directory = tempfile::Builder::new().prefix("oauth2-sentinel-").tempdir();
         let directory = directory.expect("a temporary directory");
         let file = directory.path().join("sentinel.conf");
         let settings = format!(
             "sentinel monitor {name} 127.0.0.1 {primary} 1\nsentinel down-after-milliseconds {name} 500\n\
-             sentinel failover-timeout {name} 3000\n"
+             sentinel failover-timeout {name} 3000\n{more}"
         );
         std::fs::write(&file, settings).expect("a file");
         let mut sentinel = Redis {
+            binary: PathBuf::from("redis-server"),
             directory,
             port: ports::free(),
             cluster_port: ports::free(),
@@ -92,7 +119,7 @@ impl Redis {
         let directory = self.directory.path().display();
         // A configuration file comes first, and the kind of server last.
         let (file, kind) = match self.options.as_slice() {
-            [file, kind] if kind == "--sentinel" => (format!("'{file}'"), "--sentinel"),
+            [file, kind] if file.ends_with(".conf") => (format!("'{file}'"), kind.as_str()),
             _ => (String::new(), "--save '' --appendonly no"),
         };
         let options = if file.is_empty() { &self.options[..] } else { &[] };
@@ -103,9 +130,10 @@ impl Redis {
             String::new()
         };
         let script = format!(
-            "exec 3<&0; redis-server {file} --port {port} --bind 127.0.0.1 --dir '{directory}' --logfile '{directory}/log' {cluster} \
+            "exec 3<&0; '{binary}' {file} --port {port} --bind 127.0.0.1 --dir '{directory}' --logfile '{directory}/log' {cluster} \
              {kind} \"$@\" </dev/null & server=$!; echo $server >'{directory}/process'; \
              exec 2>/dev/null; read -r _ <&3; kill -KILL $server 2>/dev/null; wait $server 2>/dev/null",
+            binary = self.binary.display(),
             port = self.port,
         );
         let mut shell = Command::new("sh");
@@ -135,6 +163,25 @@ impl Redis {
     fn process(&self) -> u32 {
         let file = std::fs::read_to_string(self.directory.path().join("process"));
         file.expect("the process id").trim().parse().expect("a number")
+    }
+
+    /// Records every command that the server executes from now on, until the returned function is called: it returns them.
+    pub fn record(&self) -> impl FnOnce() -> String + use<> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("a connection");
+        stream.write_all(b"MONITOR\r\n").expect("a request");
+        let reader = stream.try_clone().expect("a second handle");
+        let mut reader = BufReader::new(reader);
+        reader.read_line(&mut String::new()).expect("a response");
+        let reading = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            // Ends when the other handle shuts the connection down.
+            let _ = reader.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        move || {
+            stream.shutdown(Shutdown::Both).expect("a connection");
+            reading.join().expect("the commands")
+        }
     }
 
     /// Sends a command to a server without TLS and password. The values of the response, one a line; an error begins with `-`.

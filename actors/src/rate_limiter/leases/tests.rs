@@ -55,10 +55,28 @@ fn what_was_leased_is_spent_without_asking() {
     assert_eq!(ask(&leases, "100/s", 1).full_at, 7, "Redis gets what is known");
     assert_eq!(ask(&leases, "100/s", 500).cost.get(), 100, "more than the bucket holds");
     assert_ne!(
-        ask(&leases, "200/s", 1).name,
-        bucket.name,
+        ask(&leases, "200/s", 1).names,
+        bucket.names,
         "another rate is another bucket"
     );
+}
+
+/// The steps of a change of the key encryption key: nodes of two steps that follow each other have a name in common.
+#[test]
+fn a_bucket_has_a_name_by_each_key() {
+    let steps = [
+        ([1; 32], None),
+        ([1; 32], Some([2; 32])),
+        ([2; 32], Some([1; 32])),
+        ([2; 32], None),
+    ];
+    let names = steps.map(|(current, previous)| {
+        let leases = Leases::new(&IssuerKey::new(current, previous), CountNodes::by(|| 3), Arc::default());
+        leases.set_down(false);
+        ask(&leases, "100/s", 1).names
+    });
+    assert_eq!(names[1], [names[0][0].clone(), names[3][0].clone()]);
+    assert_eq!(names[2], [names[3][0].clone(), names[0][0].clone()]);
 }
 
 #[test]
