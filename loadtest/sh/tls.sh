@@ -6,7 +6,7 @@ scheme=http
 
 check_tls() {
     case "${TLS:-}" in
-    '' | 0) return ;;
+    '' | 0) return 0 ;;
     1) ;;
     *) usage_error "TLS must be 0 or 1, not $TLS" ;;
     esac
