@@ -10,6 +10,8 @@ root=$(dirname "$here")
 . "$here/sh/common.sh"
 # shellcheck source=sh/postgres.sh
 . "$here/sh/postgres.sh"
+# shellcheck source=sh/tls.sh
+. "$here/sh/tls.sh"
 # shellcheck source=sh/server.sh
 . "$here/sh/server.sh"
 # shellcheck source=sh/nodes.sh
@@ -28,6 +30,7 @@ Runs a load test with k6. It is configured with environment variables; loadtest/
   TOKEN_URL  instead of BASE_URL: the token endpoint of another authorization server
   STORE      without BASE_URL or TOKEN_URL: sqlite or postgres, the store of a server started for the run
   NODES      without BASE_URL or TOKEN_URL: the number of servers started for the run, behind HAProxy
+  TLS        1: the server started for the run serves TLS, with HTTP/2
 
 Exit codes: 0 all thresholds held, 99 a threshold was crossed, 2 invalid configuration, 3 measurement failed,
 129, 130 or 143 interrupted.
@@ -86,10 +89,12 @@ if [ -z "${BASE_URL:-}${TOKEN_URL:-}" ]; then
         [ -z "${!name:-}" ] || usage_error "BASE_URL is missing: $name is for a server that is already running"
     done
     check_nodes
+    check_tls
     for name in INTROSPECT_URL REVOKE_URL; do
         [ -z "${!name:-}" ] || usage_error "TOKEN_URL is missing: $name is for another server than oauth2_server"
     done
 fi
+[ -n "$own_server" ] || check_tls
 command -v curl >/dev/null || fatal "curl is not installed"
 K6=$("$here/k6.sh") || fatal "k6 is not installed and could not be built"
 export PROFILE STORE

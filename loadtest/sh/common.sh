@@ -71,7 +71,7 @@ children() {
 wait_until_ready() {
     for _ in {1..300}; do
         is_running "$1" || return 1
-        curl -sf -o /dev/null --noproxy '*' --max-time 2 "http://127.0.0.1:$2/ready" && return
+        curl -sf -o /dev/null --noproxy '*' --max-time 2 "$scheme://127.0.0.1:$2/ready" && return
         sleep 0.1
     done
     return 1

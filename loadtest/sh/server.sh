@@ -25,7 +25,9 @@ start_server() {
     local public management name state hint=''
     # Addresses and secrets are set here; all other OAUTH2_* variables are passed on.
     for name in DATABASE_URL ADMIN_TOKEN KEY_ENCRYPTION_KEY; do unset "OAUTH2_$name" "OAUTH2_${name}_FILE"; done
-    unset OAUTH2_ISSUER OAUTH2_SERVER_HOST OAUTH2_MANAGEMENT_HOST
+    unset OAUTH2_ISSUER OAUTH2_SERVER_HOST OAUTH2_MANAGEMENT_HOST OAUTH2_MANAGEMENT_TLS_CLIENT_CA_FILE
+    for name in SERVER MANAGEMENT; do unset "OAUTH2_${name}_TLS_CERTIFICATE_FILE" "OAUTH2_${name}_TLS_KEY_FILE"; done
+    if [ "$scheme" = https ]; then make_certificate; fi
     random_hex 32 >"$scratch/admin_token"
     head -c 32 /dev/urandom | base64 >"$scratch/key_encryption_key"
     if [ "$STORE" = sqlite ]; then
@@ -46,8 +48,9 @@ start_server() {
         state=0
         wait_for_server "$public" || state=$?
         if [ "$state" = 0 ]; then
-            export BASE_URL=http://127.0.0.1:$public ADMIN_URL=http://127.0.0.1:$management
+            export BASE_URL=$scheme://127.0.0.1:$public ADMIN_URL=$scheme://127.0.0.1:$management
             export ADMIN_TOKEN_FILE=$scratch/admin_token
+            trust_certificate
             return
         fi
         # The server ran but did not become ready: another port would not help.

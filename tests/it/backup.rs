@@ -221,8 +221,8 @@ async fn copy_without_its_log_serves_only_as_a_restored_one() {
     let client = server.register(json!({"scope": "read"})).await;
     let token = server.token(&client).await;
     let database = server.setup.database_file();
-    let taken = server.setup.directory().join("taken.db");
-    std::fs::copy(&database, &taken).unwrap();
+    let copied = server.setup.directory().join("copied.db");
+    std::fs::copy(&database, &copied).unwrap();
     // A complete copy, made at the same time.
     let backup = server.setup.directory().join("backup.db");
     stdout_of(&server.setup, &["backup", backup.to_str().unwrap()]);
@@ -230,7 +230,7 @@ async fn copy_without_its_log_serves_only_as_a_restored_one() {
     let killed = server.setup.directory().join("killed.db");
     std::fs::copy(&database, &killed).unwrap();
 
-    for copy in [&taken, &killed] {
+    for copy in [&copied, &killed] {
         let copy = with_secrets(restored(&server.setup, &[(copy, "oauth2.db")]).await);
         for command in [
             &["serve"][..],

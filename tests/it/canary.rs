@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use oauth2_testkit::{Credentials, DedicatedServer, Kind, Server};
+use oauth2_testkit::{Credentials, DedicatedServer, Kind, Postgres, Server};
 use reqwest::Method;
 use serde_json::json;
 
@@ -109,12 +109,7 @@ fn operators_secrets(server: &Server) -> Vec<String> {
 /// The content of the store: a dump of Postgres, or the files of `SQLite`.
 fn stored(server: &Server) -> Vec<u8> {
     if let Some(url) = server.setup.database_url() {
-        let dump = std::process::Command::new("pg_dump")
-            .arg(url)
-            .output()
-            .expect("pg_dump");
-        assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
-        return dump.stdout;
+        return Postgres::shared().dump(url).into_bytes();
     }
     let file = server.setup.database_file();
     let mut bytes = std::fs::read(&file).unwrap();

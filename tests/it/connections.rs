@@ -1,29 +1,44 @@
-//! Connections: each phase of one ends, too many of them stop nobody, and offers to upgrade are ignored.
+//! Connections, with TLS and without: each phase of one ends, too many of them stop nobody, and offers to upgrade are ignored.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use oauth2_testkit::{DedicatedServer, Kind, Process, Server};
+use oauth2_testkit::{DedicatedServer, Process, Setup};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::{setup, shared, unique};
+use self::transport::{Stream, Transport};
+
+mod transport;
+
+/// Declares each function as a test without TLS and as a test with TLS, over HTTP/1.1.
+macro_rules! over_both_transports {
+    ($($name:ident),+ $(,)?) => {
+        mod plain {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(super::Transport::plain().await).await })+
+        }
+        mod tls {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(super::Transport::tls().await).await })+
+        }
+    };
+}
+
+over_both_transports!(
+    requests_that_never_end_are_ended,
+    idle_connections_are_closed,
+    stuck_connections_do_not_stop_the_listeners,
+    offers_to_upgrade_are_ignored,
+);
 
 /// How often a slow client sends a byte.
 const TRICKLE: Duration = Duration::from_millis(200);
 
-fn connect(port: u16) -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    stream
-}
-
 /// Sends `first`, then `more` again and again, until the server closes. Returns what it answered.
-fn trickle(port: u16, first: &str, more: &str, limit: Duration) -> String {
-    let mut stream = connect(port);
-    stream.set_read_timeout(Some(TRICKLE)).unwrap();
+fn trickle(mut stream: Stream, first: &str, more: &str, limit: Duration) -> String {
     stream.write_all(first.as_bytes()).unwrap();
+    stream.socket().set_read_timeout(Some(TRICKLE)).unwrap();
     let (began, mut answer, mut buffer) = (Instant::now(), Vec::new(), [0; 4096]);
     loop {
         match stream.read(&mut buffer) {
@@ -50,9 +65,8 @@ fn endless(path: &str, headers: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n")
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_that_never_end_are_ended() {
-    let server = shared(Kind::Sqlite).await;
+async fn requests_that_never_end_are_ended((setup, transport): (Setup, Transport)) {
+    let server = DedicatedServer::start(setup).await;
     let (public, management) = (server.setup.public, server.setup.management);
     let (form, length) = (
         "Content-Type: application/x-www-form-urlencoded\r\n",
@@ -85,17 +99,28 @@ async fn requests_that_never_end_are_ended() {
         (management, format!("{whole}\r\n"), "\r\n", "200"),
     ];
     let clients = cases.map(|(port, begin, more, status)| {
+        let stream = transport.connect(port);
         std::thread::spawn(move || {
-            let answer = trickle(port, &begin, more, Duration::from_secs(20));
+            let answer = trickle(stream, &begin, more, Duration::from_secs(20));
             let expected = format!("HTTP/1.1 {status} ");
             assert!(answer.starts_with(&expected), "{begin:?}: {answer}");
         })
     });
-    let silent = std::thread::spawn(move || read_nothing(public));
+    let stream = transport.connect(public);
+    let silent = std::thread::spawn(move || read_nothing(stream));
+    // Over TLS: no handshake, and one that does not end. A record of 512 bytes is announced.
+    let handshakes = [&b""[..], b"\x16\x03\x01\x02\x00"].map(|bytes| {
+        let stream = transport.is_tls().then(|| Transport::Plain.connect(public));
+        std::thread::spawn(move || stream.map(|stream| ends_after(stream, bytes)))
+    });
     let outcomes = clients.map(std::thread::JoinHandle::join);
     assert!(outcomes.iter().all(Result::is_ok));
     silent.join().unwrap();
-    for reason in ["head", "body", "write"] {
+    for handshake in handshakes {
+        handshake.join().unwrap();
+    }
+    let reasons = ["head", "body", "write", "handshake"];
+    for reason in &reasons[..if transport.is_tls() { 4 } else { 3 }] {
         let closed = server
             .metric(
                 "oauth2_server_connections_closed_total",
@@ -106,10 +131,19 @@ async fn requests_that_never_end_are_ended() {
     }
 }
 
+/// Sends bytes, and waits until the server closes without a response.
+fn ends_after(mut stream: Stream, bytes: &[u8]) {
+    stream.write_all(bytes).unwrap();
+    let mut answer = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut answer) {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "still open: {error}");
+    }
+    assert!(!answer.starts_with(b"HTTP/"), "{answer:?}");
+}
+
 /// Sends requests and reads no response, until the server closes.
-fn read_nothing(port: u16) {
-    let mut stream = connect(port);
-    stream.set_write_timeout(Some(TRICKLE)).unwrap();
+fn read_nothing(mut stream: Stream) {
+    stream.socket().set_write_timeout(Some(TRICKLE)).unwrap();
     let requests = "GET /.well-known/jwks.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100);
     // Since the server last took bytes.
     let mut stalled = Instant::now();
@@ -123,12 +157,10 @@ fn read_nothing(port: u16) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn idle_connections_are_closed() {
-    let setup = setup(Kind::Sqlite).await.with("OAUTH2_SERVER_KEEP_ALIVE", "1");
-    let server = DedicatedServer::start(setup).await;
+async fn idle_connections_are_closed((setup, transport): (Setup, Transport)) {
+    let server = DedicatedServer::start(setup.with("OAUTH2_SERVER_KEEP_ALIVE", "1")).await;
     for port in [server.setup.public, server.setup.management] {
-        let mut stream = connect(port);
+        let mut stream = transport.connect(port);
         for _ in 0..3 {
             let (head, _) = exchange(&mut stream, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", "");
             assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
@@ -143,10 +175,8 @@ async fn idle_connections_are_closed() {
     }
 }
 
-/// 150 connections on each listener that are stuck in a head or in a body, with descriptors for 160 files.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stuck_connections_do_not_stop_the_listeners() {
-    let setup = setup(Kind::Sqlite).await;
+/// 150 connections on each listener that are stuck in a head, in a body, or before them, with descriptors for 160 files.
+async fn stuck_connections_do_not_stop_the_listeners((setup, transport): (Setup, Transport)) {
     let mut command = setup.script(r#"ulimit -n 160; exec "$0""#);
     let process = Process::start(&mut command, &setup.directory().join("stderr.log"));
     let mut server = DedicatedServer::from_process(setup, process).await;
@@ -154,7 +184,7 @@ async fn stuck_connections_do_not_stop_the_listeners() {
     let mut stuck = Vec::new();
     for at in 0..150 {
         for port in [server.setup.public, server.setup.management] {
-            let mut stream = connect(port);
+            let mut stream = transport.connect(port);
             let begin = match at % 3 {
                 0 => "GET /health HTTP/1.1\r\nHost: ".to_owned(),
                 1 => endless("/nothing", "Transfer-Encoding: chunked\r\n"),
@@ -188,7 +218,7 @@ async fn stuck_connections_do_not_stop_the_listeners() {
 }
 
 /// Sends a request, its body in a write of its own, and reads the response: its head and its body.
-fn exchange(stream: &mut TcpStream, head: &str, body: &str) -> (String, String) {
+fn exchange(stream: &mut Stream, head: &str, body: &str) -> (String, String) {
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(body.as_bytes()).unwrap();
     let mut response = Vec::new();
@@ -213,12 +243,9 @@ fn exchange(stream: &mut TcpStream, head: &str, body: &str) -> (String, String) 
 }
 
 /// The head that the JDK's `HttpClient` sends by default without TLS, and other offers.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn offers_to_upgrade_are_ignored() {
-    let server: Server = shared(Kind::Sqlite).await;
-    let client = server
-        .register(json!({"client_id": unique("jdk"), "scope": "read"}))
-        .await;
+async fn offers_to_upgrade_are_ignored((setup, transport): (Setup, Transport)) {
+    let server = DedicatedServer::start(setup).await;
+    let client = server.register(json!({"scope": "read"})).await;
     let jdk = "Connection: Upgrade, HTTP2-Settings\r\nHost: localhost\r\nHTTP2-Settings: AAEAAEAAAAIAAAAAAAMAAAAAAAQBAAAAAAUAAEAAAAYABgAA\r\n\
                Upgrade: h2c\r\nUser-Agent: Java-http-client/21.0.4\r\n";
     let websocket = "Host: localhost\r\nupgrade: websocket\r\nconnection: keep-alive, UPGRADE\r\n\
@@ -229,7 +256,7 @@ async fn offers_to_upgrade_are_ignored() {
         body.len(),
         client.basic()
     );
-    let mut stream = connect(server.setup.public);
+    let mut stream = transport.connect(server.setup.public);
     for offer in [jdk, websocket, jdk] {
         for _ in 0..20 {
             let requests = [
@@ -247,7 +274,7 @@ async fn offers_to_upgrade_are_ignored() {
             }
         }
     }
-    let mut stream = connect(server.setup.management);
+    let mut stream = transport.connect(server.setup.management);
     for _ in 0..3 {
         let (head, _) = exchange(&mut stream, &format!("GET /metrics HTTP/1.1\r\n{jdk}\r\n"), "");
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");

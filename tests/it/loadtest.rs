@@ -95,6 +95,26 @@ async fn smoke_profile_passes_on_three_nodes() {
     );
 }
 
+/// The server's own TLS, with a certificate that only this run trusts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn smoke_profile_passes_over_tls() {
+    let harness = LoadtestHarness::acquire().await;
+    let output = harness.run(&[("PROFILE", "smoke"), ("TLS", "1")]);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    let summary = harness.summary();
+    let url = summary["configuration"]["BASE_URL"].as_str().unwrap();
+    assert!(url.starts_with("https://"), "{url}");
+    for (name, sentence) in [("NODES", "TLS=1 requires NODES=1"), ("BASE_URL", "TLS must not be set")] {
+        let value = if name == "NODES" { "2" } else { "https://auth.example" };
+        let rejected = harness.run(&[("TLS", "1"), ("STORE", "postgres"), (name, value)]);
+        assert!(
+            rejected.code == 2 && rejected.stderr.contains(sentence),
+            "{}",
+            rejected.stderr
+        );
+    }
+}
+
 async fn crossed_threshold_exits_99_and_clients_are_removed(kind: Kind) {
     let harness = LoadtestHarness::acquire().await;
     let server = start(kind).await;

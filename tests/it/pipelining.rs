@@ -46,7 +46,7 @@ fn processor_time(process: u32) -> Duration {
 fn load(process: u32, within: Duration) -> f64 {
     let (began, before) = (Instant::now(), processor_time(process));
     std::thread::sleep(within);
-    (processor_time(process) - before).as_secs_f64() / began.elapsed().as_secs_f64()
+    processor_time(process).saturating_sub(before).as_secs_f64() / began.elapsed().as_secs_f64()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

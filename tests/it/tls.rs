@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::setup;
 
-mod http2;
+pub(crate) mod http2;
 mod sessions;
 
 on_both_stores!(

@@ -43,9 +43,10 @@ class Node:
 
 
 class Cluster:
-    """Servers with one Postgres, one issuer and one key encryption key. `drain` is OAUTH2_SERVER_DRAIN_DELAY."""
+    """Servers with one Postgres, one issuer and one key encryption key. `drain` is OAUTH2_SERVER_DRAIN_DELAY. `binary` is the one that they
+    start with, by default the present one."""
 
-    def __init__(self, programs: Programs, nodes: int, drain: str = "1") -> None:
+    def __init__(self, programs: Programs, nodes: int, drain: str = "1", binary: Path | None = None) -> None:
         self.programs = programs
         self.binary = server_binary()
         self.directory = programs.directory
@@ -65,7 +66,7 @@ class Cluster:
         }
         self.nodes = [Node(number, programs.free_port(), programs.free_port()) for number in range(1, nodes + 1)]
         for node in self.nodes:
-            self.start(node)
+            self.start(node, binary)
         self.client_id, self.client_secret = self.create_client()
 
     def _start_postgres(self) -> str:
@@ -74,6 +75,7 @@ class Cluster:
         if not initdb.name:
             raise SystemExit("several servers need Postgres: install postgresql")
         initdb = initdb.resolve()
+        self.postgres_programs = initdb.parent
         home = self.directory / "postgres"
         home.mkdir()
         password = secrets.token_hex(16)

@@ -172,8 +172,18 @@ class Suite:
     def rate_limit(self) -> str:
         head = f"POST /oauth/token HTTP/1.1\r\nHost: {NAME}\r\nAuthorization: {basic(*self.client)['Authorization']}\r\n"
         request = f"{head}Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 29\r\n\r\ngrant_type=client_credentials".encode()
-        with self.edge.connect(self.limited, 5) as connection:
-            answer = self._until(connection, request, b" 429 ", self.burst)
+        def flood(_: int) -> bytes | Mismatch:
+            with self.edge.connect(self.limited, 5) as connection:
+                try:
+                    return self._until(connection, request, b" 429 ", self.burst)
+                except Mismatch as mismatch:
+                    return mismatch
+
+        # One connection alone may be slower than the limit, on a busy machine.
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(flood, range(4)))
+        answer = next((found for found in answers if isinstance(found, bytes)), b"")
+        expect(answer, answers[0])
         head_text, _, body = answer.decode().partition("\r\n\r\n")
         lines = head_text.lower().split("\r\n")
         retry = [line.split(": ")[1] for line in lines if line.startswith("retry-after: ")]

@@ -23,7 +23,10 @@ def missing() -> str | None:
     for program in ("systemd-nspawn", "systemd-analyze"):
         if not shutil.which(program):
             return f"{program} is not installed"
-    return None
+    # What systemd-nspawn begins with. A container engine may withhold it from root, too.
+    probe = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--net", "--fork", "mount", "-t", "tmpfs", "none", "/mnt"]
+    done = subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
+    return f"this root may create no namespaces and mounts: {done.stderr.strip()}" if done.returncode else None
 
 
 class Container:

@@ -25,7 +25,7 @@ const ROTATED: Duration = Duration::from_millis(120);
 const ROTATE: Duration = Duration::from_millis(1500);
 
 /// A request waits for a paused node.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The client's limits while a load runs: hardly anything is refilled.
 pub(super) const BURST: usize = 60;
@@ -150,28 +150,27 @@ impl Load {
             .collect();
         let mut tasks = Vec::new();
         for target in &targets {
-            let of = || (Arc::clone(&shared), target.clone());
-            let ((a, at_a), (b, at_b), (c, at_c), (d, at_d), (e, at_e)) = (of(), of(), of(), of(), of());
-            tasks.push(tokio::spawn(async move { a.repeat(ISSUE, || a.issue(&at_a)).await }));
+            let (load, at) = (Arc::clone(&shared), target.clone());
             tasks.push(tokio::spawn(async move {
-                b.repeat(INTROSPECT, || b.introspect(&at_b)).await
-            }));
-            tasks.push(tokio::spawn(async move { c.repeat(REVOKE, || c.revoke(&at_c)).await }));
-            tasks.push(tokio::spawn(async move {
-                d.repeat(LIMITED, || d.ask_for_limited(&at_d)).await
-            }));
-            tasks.push(tokio::spawn(async move {
-                // As a caller that learns of a new secret only when the old one is rejected.
-                let mut held = e.current();
-                while !e.is_over() {
-                    e.request_by_rotated(&at_e, &mut held).await;
-                    tokio::time::sleep(ROTATED).await;
-                }
+                tokio::join!(
+                    load.repeat(ISSUE, || load.issue(&at)),
+                    load.repeat(INTROSPECT, || load.introspect(&at)),
+                    load.repeat(REVOKE, || load.revoke(&at)),
+                    load.repeat(LIMITED, || load.ask_for_limited(&at)),
+                    async {
+                        // As a caller that learns of a new secret only when the old one is rejected.
+                        let mut held = load.current();
+                        while !load.is_over() {
+                            load.request_by_rotated(&at, &mut held).await;
+                            tokio::time::sleep(ROTATED).await;
+                        }
+                    }
+                );
             }));
         }
         let (operator, first) = (Arc::clone(&shared), targets[0].clone());
         tasks.push(tokio::spawn(async move {
-            operator.repeat(ROTATE, || operator.rotate(&first)).await
+            operator.repeat(ROTATE, || operator.rotate(&first)).await;
         }));
         Load { shared, tasks }
     }

@@ -10,6 +10,7 @@ use http::Request;
 use oauth2_testkit::authority::Authority;
 use oauth2_testkit::{DedicatedServer, Kind};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -80,6 +81,32 @@ async fn pings_keep_no_connection_open() {
     // As the connection of the client that waited for the start.
     let idle = [("listener", "public"), ("reason", "idle")];
     assert!(server.metric("oauth2_server_connections_closed_total", &idle).await >= Some(1.0));
+}
+
+/// Nothing after the handshake; the preface and settings; and the head of a request that does not end. None is a request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_without_a_request_are_closed() {
+    let authority = Authority::new("tls tests");
+    let setup = with_tls(Kind::Sqlite, &authority)
+        .await
+        .with("OAUTH2_SERVER_KEEP_ALIVE", "1");
+    let server = DedicatedServer::start(setup).await;
+    let mut config = trusting(&authority);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let config = Arc::new(config);
+    let settings = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
+    // HEADERS of one byte, `:method: GET`, on stream 1, without END_HEADERS.
+    let head = [&settings[..], &[0, 0, 1, 1, 0, 0, 0, 0, 1, 0x82]].concat();
+    for port in [server.setup.public, server.setup.management] {
+        for sent in [&b""[..], &settings, &head] {
+            let mut stream = connect(port, &config).await;
+            stream.write_all(sent).await.unwrap();
+            let mut received = Vec::new();
+            // The server may end it without the alert of TLS.
+            let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut received)).await;
+            assert!(ended.is_ok(), "still open after {sent:?}");
+        }
+    }
 }
 
 /// A connection whose client sends the body of a request is not idle.

@@ -1,4 +1,7 @@
 //! A private Postgres with its own data directory and port. It stops with the test process.
+//!
+//! It is the newest of Debian's packages, or the one whose programs are in the directory `PG_BINARIES`. Packages that have only the server lack
+//! `psql`, `pg_dump` and the like: those come from the directory `PG_TOOLS`, or from Debian's packages.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -21,6 +24,7 @@ pub const PASSWORD_ROLE: &str = "scram_role";
 
 #[derive(Debug)]
 pub struct Postgres {
+    /// Of `initdb` and `postgres`.
     binaries: PathBuf,
     directory: tempfile::TempDir,
     port: u16,
@@ -49,7 +53,7 @@ impl Postgres {
     pub fn standby(&self) -> Postgres {
         let mut standby = Self::without_data(false);
         let copied = standby
-            .command(standby.binaries.join("pg_basebackup"))
+            .command(tool("pg_basebackup"))
             .args(["-h", "127.0.0.1", "-U", "postgres", "-R", "-c", "fast", "-p"])
             .arg(self.port.to_string())
             .arg("-D")
@@ -179,19 +183,25 @@ impl Postgres {
 
     /// A dump of a database of this server by `pg_dump`, as SQL.
     pub fn dump(&self, url: &str) -> String {
-        let dumped = Output::of(self.command(self.binaries.join("pg_dump")).arg(url));
+        let dumped = Output::of(self.command(tool("pg_dump")).arg(url));
         assert_eq!(dumped.code, 0, "{}", dumped.stderr);
-        dumped.stdout
+        // Set by pg_dump of Postgres 17 and newer, and unknown to older servers.
+        dumped.stdout.replace("SET transaction_timeout = 0;\n", "")
     }
 
     /// Restores a dump into a new database of this server by `psql`, and returns its URL.
     pub async fn restore(&self, dump: &str) -> String {
         let url = self.database().await;
-        let mut psql = self.command(self.binaries.join("psql"));
-        psql.args(["-q", "-X", "-v", "ON_ERROR_STOP=1", &url]);
+        self.restore_into(&url, dump);
+        url
+    }
+
+    /// Restores a dump into an empty database of this server.
+    pub fn restore_into(&self, url: &str, dump: &str) {
+        let mut psql = self.command(tool("psql"));
+        psql.args(["-q", "-X", "-v", "ON_ERROR_STOP=1", url]);
         let restored = Output::with_input(&mut psql, dump);
         assert_eq!(restored.code, 0, "{}", restored.stderr);
-        url
     }
 
     /// The port that the server listens on.
@@ -222,7 +232,7 @@ impl Postgres {
                 "-c",
                 "for i in $(seq 200); do \"$0\" -q -h \"$1\" -p \"$2\" && exit 0; sleep 0.05; done; exit 1",
             ])
-            .arg(self.binaries.join("pg_isready"))
+            .arg(tool("pg_isready"))
             .args([&socket, &self.port.to_string()])
             .status();
         assert!(ready.expect("sh").success(), "Postgres did not start, see {socket}/log");
@@ -299,14 +309,28 @@ pub async fn connect(url: &str) -> tokio_postgres::Client {
     client
 }
 
-/// The programs of the newest installed major version.
+/// Where `initdb` and `postgres` are.
 fn binaries() -> PathBuf {
+    std::env::var_os("PG_BINARIES").map_or_else(newest_of_debian, PathBuf::from)
+}
+
+/// The programs of the newest major version of Debian's packages.
+fn newest_of_debian() -> PathBuf {
     let versions = std::fs::read_dir(VERSIONS).expect("Postgres must be installed: make setup");
     let newest = versions
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
         .max();
     let newest = newest.expect("Postgres must be installed: make setup");
     PathBuf::from(format!("{VERSIONS}/{newest}/bin"))
+}
+
+/// A program that talks to a server.
+fn tool(name: &str) -> PathBuf {
+    let given = ["PG_BINARIES", "PG_TOOLS"].into_iter().filter_map(std::env::var_os);
+    let mut given = given.map(|directory| PathBuf::from(directory).join(name));
+    given
+        .find(|program| program.exists())
+        .unwrap_or_else(|| newest_of_debian().join(name))
 }
 
 fn id(flag: &str, user: Option<&str>) -> u32 {
