@@ -12,8 +12,8 @@ use redis::{RedisConnectionInfo, TlsCertificates, TlsMode};
 use tokio::time::timeout;
 use url::Url;
 
+use super::failure::{SENTENCE, describe, is_transient};
 use super::login::RedisLogin;
-use super::{SENTENCE, describe, is_transient};
 
 /// Limit of opening a connection, and of finding the server to open it to.
 pub(crate) const CONNECT: Duration = Duration::from_secs(1);

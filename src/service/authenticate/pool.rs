@@ -4,7 +4,6 @@
 //! The same secret for the same hash is verified once, however many requests wait for it, and also when all of them gave up meanwhile.
 
 use std::collections::{HashMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
@@ -12,7 +11,12 @@ use oauth2_actors::error::AskError;
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
 
+use self::job::Job;
+use self::spare::Spare;
 use crate::protocol::client_auth::foreign_hash::ForeignHash;
+
+mod job;
+mod spare;
 
 /// Verifications that wait, per thread.
 const QUEUE: usize = 16;
@@ -26,7 +30,7 @@ const MATCHED: usize = 65_536;
 /// Remembered secrets that did not. A client with a wrong secret repeats it.
 const MISMATCHED: usize = 8192;
 
-/// By how much the threads are nicer than others: they get a tenth of a busy core.
+/// By how much the threads are nicer than others: they get a tenth of a busy core, if no core is spare.
 const NICENESS: i32 = 10;
 
 /// Identifies a secret and the hash that it is compared with.
@@ -67,22 +71,6 @@ struct State {
     outcomes: HashMap<Key, Outcome>,
     by_client: HashMap<Arc<str>, usize>,
     is_stopped: bool,
-}
-
-/// A verification.
-struct Job {
-    key: Key,
-    client_id: Arc<str>,
-    hash: ForeignHash,
-    presented: String,
-    outcome: watch::Sender<Option<bool>>,
-}
-
-// It holds a secret.
-impl std::fmt::Debug for Job {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Job").finish_non_exhaustive()
-    }
 }
 
 /// The result of [`Pool::verify`].
@@ -220,10 +208,11 @@ impl Shared {
     fn run(&self) {
         // On Linux, of this thread. Without it the kernel shares the cores evenly, and the pool has at most half of them.
         let _ = rustix::process::nice(NICENESS);
+        let mut spare = Spare::start();
         while let Some(job) = self.next() {
-            let verify = || job.hash.matches(&job.presented);
-            // A panic costs its callers an answer, not the pool a thread.
-            let outcome = catch_unwind(AssertUnwindSafe(verify)).ok();
+            let job = Arc::new(job);
+            let found = spare.as_mut().and_then(|spare| spare.verify(&job));
+            let outcome = found.or_else(|| job.verify());
             if let Some(is_match) = outcome {
                 let known = self.known.get_or_init(Known::new);
                 let cache = if is_match { &known.matched } else { &known.mismatched };

@@ -1,8 +1,7 @@
 //! Bulk import and export of clients: one JSON object a line, or CSV with a header.
 //!
-//! What a row does to a client that exists is chosen for the whole import ([`ExistingClients`]). By default it changes the client as
-//! an update does: what it leaves out stays as it is, so a line without `disabled` cannot enable a client that was disabled since. The same text
-//! can be imported again and changes nothing. Exports can be imported.
+//! What a row does to a client that exists is chosen for the whole import ([`ExistingClients`]). By default it changes the client as an update
+//! does: what it leaves out stays, also `disabled`. The same text can be imported again and changes nothing. Exports can be imported.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -36,10 +35,9 @@ pub struct LineRange {
 
 impl std::fmt::Display for LineRange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.first == self.last {
-            write!(f, "line {}", self.first)
-        } else {
-            write!(f, "lines {} to {}", self.first, self.last)
+        match self.last {
+            last if last == self.first => write!(f, "line {last}"),
+            last => write!(f, "lines {} to {last}", self.first),
         }
     }
 }

@@ -24,7 +24,7 @@ const ADD: &str = "INSERT INTO quota_usage AS q (client_id, kind, window_start, 
                     ELSE greatest(q.window_start, excluded.window_start) END
     RETURNING client_id, kind, window_start, used";
 
-/// Takes what all windows of each client allow, for clients that have rows. One statement: a node that is paused holds no lock. Windows that
+/// Takes what all windows of each client allow, for clients that have a row for each window: rows of past windows are purged. One statement: a node that is paused holds no lock. Windows that
 /// ended begin again, as do windows that began in the future; nothing is taken of a window that began later than in the request. As
 /// `LeaseRequest::granted`.
 const LEASE: &str = "WITH asked AS (
@@ -44,7 +44,7 @@ const LEASE: &str = "WITH asked AS (
     grants AS (
         SELECT client_id, CASE WHEN bool_or(is_later) THEN 0
             ELSE least(max(want), greatest(min(quota - used) / $9, 1), greatest(min(quota - used), 0)) END AS granted
-        FROM known GROUP BY client_id),
+        FROM known GROUP BY client_id HAVING count(*) = 3),
     taken AS (
         UPDATE quota_usage q SET used = k.used + g.granted, window_start = k.start
         FROM known k JOIN grants g ON g.client_id = k.client_id

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
@@ -15,7 +15,7 @@ use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, DEFAULT_NAME, OpenFlags};
 
 use super::checkpoint;
-use super::connection::connect;
+use super::connection::{connect, log_of};
 use super::failure::Failure;
 use super::threads::SqliteStore;
 use super::timeouts::{ADMIN_LOCK_WAIT, TOKEN_LOCK_WAIT};
@@ -99,13 +99,6 @@ pub(crate) fn is_without_log(path: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     Ok(found != mark(path)?)
-}
-
-/// The write-ahead log of a database.
-pub(super) fn log_of(path: &Path) -> PathBuf {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    PathBuf::from(log)
 }
 
 /// A number that a copy of the file does not have: from its inode, and when that was made, where the file system says so. A renamed file

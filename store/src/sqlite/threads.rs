@@ -20,8 +20,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::checkpoint::CheckpointCounts;
+use super::connection::log_of;
 use super::failure::Failure;
-use super::in_use::log_of;
 use super::timeouts::ADMIN_LOCK_WAIT;
 use super::{checkpoint, connection};
 use crate::error::{ErrorCounts, Result, StoreError};

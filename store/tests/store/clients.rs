@@ -1,9 +1,8 @@
 //! Clients and their secrets, on every backend.
 
 use std::slice::from_ref;
-use std::time::{Duration, Instant};
 
-use oauth2_store::model::{AuditEntry, AuditFilter, AuditPosition, AuditRow, Change, Client, ClientSecret, Revocation};
+use oauth2_store::model::{AuditEntry, AuditRow, Change, Client, ClientSecret, Revocation};
 use oauth2_store::{LogPosition, StoreError};
 
 use crate::fixture::{Fixture, NOW, all_clients, audit, client, revocations_since};
@@ -269,23 +268,11 @@ async fn chunk_is_written_with_an_audit_row_per_client(kind: &str) {
     assert!(f.store.write_clients(&[], &[], &[], at).await.unwrap().is_empty());
 }
 
-/// Waits for `count` audit rows of imported clients, and returns them in ascending order of client id. On Postgres, transactions
-/// that run on the same server, such as those of other tests, delay the rows of later transactions.
+/// The `count` audit rows of imported clients in ascending order of client id.
 async fn imports(f: &Fixture, count: usize) -> Vec<AuditRow> {
-    let filter = AuditFilter {
-        kind: Some("client.import".into()),
-        ..AuditFilter::default()
-    };
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let mut rows = f.store.audit(&filter, AuditPosition::Newest, 100).await.unwrap();
-        if rows.len() >= count {
-            rows.sort_by(|a, b| a.target_id.cmp(&b.target_id));
-            return rows;
-        }
-        assert!(Instant::now() < deadline, "{rows:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let mut rows = f.audit_rows("client.import", count).await;
+    rows.sort_by(|a, b| a.target_id.cmp(&b.target_id));
+    rows
 }
 
 async fn chunk_with_a_conflict_writes_nothing(kind: &str) {

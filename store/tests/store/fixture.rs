@@ -1,11 +1,11 @@
 //! Stores to test, and rows to write to them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oauth2_store::model::{
-    AuditEntry, Client, ClientSecret, GrantType, KeyAlgorithm, Ledger, LedgerEntry, Policy, Revocation, SigningAlg,
-    StoredKey, TokenFormat, TokenRecord, TokenTyp,
+    AuditEntry, AuditFilter, AuditPosition, AuditRow, Client, ClientSecret, GrantType, KeyAlgorithm, Ledger,
+    LedgerEntry, Policy, Revocation, SigningAlg, StoredKey, TokenFormat, TokenRecord, TokenTyp,
 };
 use oauth2_store::{LoadedRow, Location, LogPosition, Pooler, Store, StoreOptions};
 use uuid::{NoContext, Timestamp, Uuid};
@@ -104,6 +104,28 @@ impl Fixture {
         } else {
             let connection = rusqlite::Connection::open(self.path()).unwrap();
             connection.execute_batch(statements).unwrap();
+        }
+    }
+
+    /// Waits for this many audit rows of a kind, and returns them, the newest first. On Postgres, a row is hidden while a transaction runs
+    /// that began before it, such as one of another test on the same server.
+    pub async fn audit_rows(&self, kind: &str, count: usize) -> Vec<AuditRow> {
+        let filter = AuditFilter {
+            kind: Some(kind.to_owned()),
+            ..AuditFilter::default()
+        };
+        self.matching_audit_rows(&filter, count).await
+    }
+
+    pub async fn matching_audit_rows(&self, filter: &AuditFilter, count: usize) -> Vec<AuditRow> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let rows = self.store.audit(filter, AuditPosition::Newest, 100).await.unwrap();
+            if rows.len() >= count {
+                return rows;
+            }
+            assert!(Instant::now() < deadline, "{rows:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

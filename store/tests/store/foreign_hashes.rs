@@ -1,10 +1,6 @@
 //! Hashes of secrets that another product made, on every backend.
 
-use std::time::{Duration, Instant};
-
-use oauth2_store::model::{
-    AuditFilter, AuditPosition, Change, Client, ClientSecret, ForeignHash, ReplacedHash, SecretVerifier,
-};
+use oauth2_store::model::{Change, Client, ClientSecret, ForeignHash, ReplacedHash, SecretVerifier};
 
 use crate::fixture::{Fixture, NOW, all_clients, audit, client};
 
@@ -101,18 +97,7 @@ async fn foreign_hash_is_replaced_once(kind: &str) {
     );
     let (changes, _) = f.store.changes_since(from).await.unwrap();
     assert_eq!(changes, [Change::Client("ci".to_owned())]);
-    let filter = AuditFilter {
-        kind: Some("client.secret_upgrade".to_owned()),
-        ..AuditFilter::default()
-    };
-    // On Postgres a row is hidden while an older transaction of the cluster runs.
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let rows = loop {
-        let rows = f.store.audit(&filter, AuditPosition::Newest, 10).await.unwrap();
-        if !rows.is_empty() || Instant::now() > deadline {
-            break rows;
-        }
-    };
+    let rows = f.audit_rows("client.secret_upgrade", 1).await;
     assert_eq!(rows.len(), 1);
     // A deleted client has no secrets.
     f.store
