@@ -6,6 +6,7 @@
 //! - [`issued`], [`verified`], [`reuse`]: tokens signed by this process, tokens verified before, tokens that may be issued
 //!   again; all three are keyed by [`fingerprint`].
 //! - [`secret`]: generated secrets and their hash. [`unverified`], [`decode`]: read a token without verifying it.
+//! - [`unique_json`]: reads JSON without members that are there twice.
 //!
 //! No module here depends on HTTP, actors, the store or a clock: times are passed in.
 
@@ -20,6 +21,7 @@ pub mod opaque;
 pub mod paseto;
 pub mod reuse;
 pub mod secret;
+pub mod unique_json;
 pub mod unverified;
 pub mod verified;
 

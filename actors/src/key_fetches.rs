@@ -1,7 +1,7 @@
-//! Callers of the published key sets: counted by request handlers, and written to the store in batches by the key keeper.
+//! Verifiers of the published key sets: counted by request handlers, and written to the store in batches by the key keeper.
 //!
-//! The table is bounded: the callers seen last remain. One network has at most a few callers, so that it cannot evict others by inventing
-//! user agents or addresses; further ones are counted as one. A caller is never evicted before it was written, so a reader of the store
+//! The table is bounded: the verifiers seen last remain. One network has at most a few verifiers, so that it cannot evict others by inventing
+//! user agents or addresses; further ones are counted as one. A verifier is never evicted before it was written, so a reader of the store
 //! finds all of them, or that some were counted as one.
 
 use std::collections::HashMap;
@@ -9,18 +9,18 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use oauth2_store::model::key_fetcher::MERGED;
-use oauth2_store::model::{KeyDocument, KeyFetcher, MAX_KEY_FETCHERS};
+use oauth2_store::model::key_verifier::MERGED;
+use oauth2_store::model::{KeyDocument, KeyVerifier, MAX_KEY_VERIFIERS};
 
 use crate::network::network;
 
 /// Longest user agent, characters.
 const MAX_USER_AGENT: usize = 128;
 
-/// The most callers per network and key set; further ones are counted as one.
+/// The most verifiers per network and key set; further ones are counted as one.
 const MAX_OF_NETWORK: usize = 16;
 
-/// The address of callers beyond [`MAX_KEY_FETCHERS`].
+/// The address of verifiers beyond [`MAX_KEY_VERIFIERS`].
 const ANYWHERE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 /// A fetch of a key set.
@@ -32,14 +32,14 @@ pub struct Fetch<'a> {
     pub address: IpAddr,
     /// The `User-Agent` header, if it is text.
     pub user_agent: Option<&'a str>,
-    /// The generation of the set that the caller has now.
+    /// The generation of the set that the verifier has now.
     pub generation: i64,
     /// The time, Unix seconds.
     pub now: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Caller {
+struct Verifier {
     document: KeyDocument,
     address: IpAddr,
     user_agent: String,
@@ -54,11 +54,11 @@ struct Seen {
     unwritten: u64,
 }
 
-/// The callers that this node has seen.
+/// The verifiers that this node has seen.
 #[derive(Debug, Default)]
 pub struct KeyFetches {
-    table: Mutex<HashMap<Caller, Seen>>,
-    callers: AtomicU64,
+    table: Mutex<HashMap<Verifier, Seen>>,
+    verifiers: AtomicU64,
     behind: AtomicU64,
 }
 
@@ -66,22 +66,22 @@ impl KeyFetches {
     /// Counts a fetch.
     pub fn record(&self, fetch: Fetch<'_>) {
         let mut table = self.table();
-        let mut caller = Caller {
+        let mut verifier = Verifier {
             document: fetch.document,
             address: fetch.address,
             user_agent: sanitized(fetch.user_agent),
         };
-        if !table.contains_key(&caller) {
+        if !table.contains_key(&verifier) {
             let own = network(fetch.address);
-            let is_of_network = |known: &&Caller| known.document == fetch.document && network(known.address) == own;
+            let is_of_network = |known: &&Verifier| known.document == fetch.document && network(known.address) == own;
             if table.keys().filter(is_of_network).count() >= MAX_OF_NETWORK {
-                caller = caller.merged(own);
+                verifier = verifier.merged(own);
             }
-            if !table.contains_key(&caller) && !make_room(&mut table) {
-                caller = caller.merged(ANYWHERE);
+            if !table.contains_key(&verifier) && !make_room(&mut table) {
+                verifier = verifier.merged(ANYWHERE);
             }
         }
-        let seen = table.entry(caller).or_insert(Seen {
+        let seen = table.entry(verifier).or_insert(Seen {
             first: fetch.now,
             last: fetch.now,
             generation: fetch.generation,
@@ -92,15 +92,15 @@ impl KeyFetches {
         seen.unwritten += 1;
     }
 
-    /// The callers that are not written to the store yet. They count as written: after a failure, give them back.
-    pub fn take_unwritten(&self) -> Vec<KeyFetcher> {
+    /// The verifiers that are not written to the store yet. They count as written: after a failure, give them back.
+    pub fn take_unwritten(&self) -> Vec<KeyVerifier> {
         let mut table = self.table();
         let unwritten = table.iter_mut().filter(|(_, seen)| seen.unwritten > 0);
         unwritten
-            .map(|(caller, seen)| KeyFetcher {
-                document: caller.document,
-                address: caller.address.to_string(),
-                user_agent: caller.user_agent.clone(),
+            .map(|(verifier, seen)| KeyVerifier {
+                document: verifier.document,
+                address: verifier.address.to_string(),
+                user_agent: verifier.user_agent.clone(),
                 first_seen: seen.first,
                 last_seen: seen.last,
                 generation: seen.generation,
@@ -110,54 +110,54 @@ impl KeyFetches {
     }
 
     /// Takes back what could not be written.
-    pub fn give_back(&self, unwritten: Vec<KeyFetcher>) {
+    pub fn give_back(&self, unwritten: Vec<KeyVerifier>) {
         let mut table = self.table();
-        for fetcher in unwritten {
-            let Ok(address) = fetcher.address.parse() else { continue };
-            let caller = Caller {
-                document: fetcher.document,
+        for known in unwritten {
+            let Ok(address) = known.address.parse() else { continue };
+            let verifier = Verifier {
+                document: known.document,
                 address,
-                user_agent: fetcher.user_agent,
+                user_agent: known.user_agent,
             };
             // It may have been evicted meanwhile.
-            let caller = if table.contains_key(&caller) || make_room(&mut table) {
-                caller
+            let verifier = if table.contains_key(&verifier) || make_room(&mut table) {
+                verifier
             } else {
-                caller.merged(ANYWHERE)
+                verifier.merged(ANYWHERE)
             };
-            let seen = table.entry(caller).or_insert(Seen {
-                first: fetcher.first_seen,
-                last: fetcher.last_seen,
-                generation: fetcher.generation,
+            let seen = table.entry(verifier).or_insert(Seen {
+                first: known.first_seen,
+                last: known.last_seen,
+                generation: known.generation,
                 unwritten: 0,
             });
-            seen.unwritten += fetcher.fetches;
+            seen.unwritten += known.fetches;
         }
     }
 
-    /// Publishes how many callers all nodes have seen recently, and how many of these are behind.
-    pub fn publish(&self, callers: usize, behind: usize) {
-        self.callers.store(callers as u64, Ordering::Relaxed);
+    /// Publishes how many verifiers all nodes have seen recently, and how many of these are behind.
+    pub fn publish(&self, verifiers: usize, behind: usize) {
+        self.verifiers.store(verifiers as u64, Ordering::Relaxed);
         self.behind.store(behind as u64, Ordering::Relaxed);
     }
 
-    /// Callers that were seen recently by any node.
-    pub fn callers(&self) -> u64 {
-        self.callers.load(Ordering::Relaxed)
+    /// Verifiers that were seen recently by any node.
+    pub fn verifiers(&self) -> u64 {
+        self.verifiers.load(Ordering::Relaxed)
     }
 
-    /// Callers that lack the newest key although it was published for longer than they may cache a key set.
+    /// Verifiers that lack the newest key although it was published for longer than they may cache a key set.
     pub fn behind(&self) -> u64 {
         self.behind.load(Ordering::Relaxed)
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<Caller, Seen>> {
+    fn table(&self) -> MutexGuard<'_, HashMap<Verifier, Seen>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Caller {
-    /// The caller that stands for several.
+impl Verifier {
+    /// The verifier that stands for several.
     fn merged(self, address: IpAddr) -> Self {
         Self {
             address,
@@ -167,15 +167,15 @@ impl Caller {
     }
 }
 
-/// Evicts the callers seen longest ago if the table is full. `false`: no more of them are written to the store yet.
-fn make_room(table: &mut HashMap<Caller, Seen>) -> bool {
-    while table.len() >= MAX_KEY_FETCHERS {
+/// Evicts the verifiers seen longest ago if the table is full. `false`: no more of them are written to the store yet.
+fn make_room(table: &mut HashMap<Verifier, Seen>) -> bool {
+    while table.len() >= MAX_KEY_VERIFIERS {
         let written = table.iter().filter(|(_, seen)| seen.unwritten == 0);
         let oldest = written.min_by_key(|(_, seen)| seen.last);
-        let Some(caller) = oldest.map(|(caller, _)| caller.clone()) else {
+        let Some(verifier) = oldest.map(|(verifier, _)| verifier.clone()) else {
             return false;
         };
-        table.remove(&caller);
+        table.remove(&verifier);
     }
     true
 }
@@ -214,8 +214,8 @@ mod tests {
         }
         let written = fetches.take_unwritten();
         assert_eq!(written.len(), 1 + MAX_OF_NETWORK + 1);
-        assert!(written.iter().any(|fetcher| fetcher.user_agent == "verifier"));
-        let other = written.iter().find(|fetcher| fetcher.is_merged()).unwrap();
+        assert!(written.iter().any(|verifier| verifier.user_agent == "verifier"));
+        let other = written.iter().find(|verifier| verifier.is_merged()).unwrap();
         assert_eq!(other.fetches, 5000 - MAX_OF_NETWORK as u64);
         for number in 0..5000_u128 {
             let address = Ipv6Addr::from_bits((0x2001_0db8 << 96) | number);
@@ -226,12 +226,12 @@ mod tests {
         assert!(
             written
                 .iter()
-                .any(|fetcher| fetcher.is_merged() && fetcher.address == "2001:db8::")
+                .any(|verifier| verifier.is_merged() && verifier.address == "2001:db8::")
         );
     }
 
     #[test]
-    fn callers_are_not_forgotten_before_they_are_written() {
+    fn verifiers_are_not_forgotten_before_they_are_written() {
         let fetches = KeyFetches::default();
         fetches.record(fetch([10, 0, 0, 1], "verifier", 1));
         let many = || {
@@ -242,14 +242,20 @@ mod tests {
         };
         many();
         let written = fetches.take_unwritten();
-        assert_eq!(written.len(), MAX_KEY_FETCHERS + 1);
-        assert!(written.iter().any(|fetcher| fetcher.user_agent == "verifier"));
-        let other = written.iter().find(|fetcher| fetcher.is_merged()).unwrap();
-        assert_eq!((&*other.address, other.fetches), ("::", 3001 - MAX_KEY_FETCHERS as u64));
+        assert_eq!(written.len(), MAX_KEY_VERIFIERS + 1);
+        assert!(written.iter().any(|verifier| verifier.user_agent == "verifier"));
+        let other = written.iter().find(|verifier| verifier.is_merged()).unwrap();
+        assert_eq!(
+            (&*other.address, other.fetches),
+            ("::", 3001 - MAX_KEY_VERIFIERS as u64)
+        );
         many();
         let again = fetches.take_unwritten();
-        assert!(again.len() <= MAX_KEY_FETCHERS + 1);
-        let verifier = written.iter().find(|fetcher| fetcher.user_agent == "verifier").unwrap();
+        assert!(again.len() <= MAX_KEY_VERIFIERS + 1);
+        let verifier = written
+            .iter()
+            .find(|verifier| verifier.user_agent == "verifier")
+            .unwrap();
         assert!(fetches.take_unwritten().is_empty());
         fetches.give_back(vec![verifier.clone()]);
         assert_eq!(

@@ -19,19 +19,17 @@ use crate::runtime::clock::{Clock, StoreClock};
 use crate::runtime::schedule::{SingleFlight, when_ready};
 use oauth2_store::Store;
 use oauth2_store::StoreError;
-use oauth2_store::model::{AuditEntry, KeyFetcher, StoredKey};
+use oauth2_store::model::key_verifier::FORGET_AFTER;
+use oauth2_store::model::{AuditEntry, KeyVerifier, StoredKey};
 
 /// Interval between checks for steps that are due.
 const CHECK: Duration = Duration::from_secs(1);
 
-/// Checks between writes of the callers of the key sets.
+/// Checks between writes of the verifiers of the key sets.
 const WRITE_EVERY: u32 = 3;
 
-/// Checks between reads of the callers of the key sets, while no key waits for them.
+/// Checks between reads of the verifiers of the key sets, while no key waits for them.
 const READ_EVERY: u32 = 30;
-
-/// A caller is forgotten this long after it was last seen, seconds.
-const FORGET_AFTER: i64 = 30 * 24 * 3600;
 
 /// Generates a key, or returns why it cannot. Called on a blocking thread: an RSA key may take a second.
 pub type GenerateKey = Box<dyn FnOnce() -> Result<StoredKey, String> + Send>;
@@ -57,7 +55,7 @@ impl fmt::Debug for Step {
 pub type Plan = Arc<dyn Fn(&[StoredKey], i64) -> Vec<Step> + Send + Sync>;
 
 /// Returns the keys that waited for their verifiers and are to sign now, and publishes how many verifiers are behind.
-pub type Watch = Arc<dyn Fn(&[StoredKey], &[KeyFetcher], i64) -> Vec<StoredKey> + Send + Sync>;
+pub type Watch = Arc<dyn Fn(&[StoredKey], &[KeyVerifier], i64) -> Vec<StoredKey> + Send + Sync>;
 
 /// Called at each check with the keys, the longest token lifetime in seconds, and the time (Unix milliseconds), before anything is
 /// changed.
@@ -78,9 +76,9 @@ pub struct Deps {
     pub prepared: watch::Receiver<bool>,
     /// Decides which steps are due.
     pub plan: Plan,
-    /// The callers of the key sets that this node has seen.
+    /// The verifiers of the key sets that this node has seen.
     pub fetches: Arc<KeyFetches>,
-    /// Decides by the callers that all nodes have seen.
+    /// Decides by the verifiers that all nodes have seen.
     pub watch: Watch,
     /// For metrics.
     pub observe: ObserveKeys,
@@ -131,7 +129,7 @@ impl KeyKeeper {
         });
     }
 
-    /// Writes the callers of the key sets that this node has seen, and follows the callers of all nodes.
+    /// Writes the verifiers of the key sets that this node has seen, and follows the verifiers of all nodes.
     fn watch(&mut self, ctx: &mut Context<Self>) {
         self.checks = self.checks.wrapping_add(1);
         if !self.deps.clock.is_synchronized() || !self.checks.is_multiple_of(WRITE_EVERY) {
@@ -141,7 +139,7 @@ impl KeyKeeper {
         let job = || watch_verifiers(self.deps.clone(), is_read);
         self.watching.run(ctx, job, |outcome, _, _| {
             if let Err(error) = outcome {
-                tracing::debug!(%error, "the callers of the key sets could not be written or read");
+                tracing::debug!(%error, "the verifiers of the key sets could not be written or read");
             }
         });
     }
@@ -186,7 +184,7 @@ async fn take_due_steps(deps: Deps) -> Result<Vec<String>, StoreError> {
     Ok(failures)
 }
 
-/// Writes the callers that this node has seen. If a key waits for its verifiers, or with `is_read`, reads the callers of all nodes, and activates
+/// Writes the verifiers that this node has seen. If a key waits for its verifiers, or with `is_read`, reads the verifiers of all nodes, and activates
 /// the keys that all of them have fetched.
 async fn watch_verifiers(deps: Deps, is_read: bool) -> Result<(), StoreError> {
     let now_ms = deps.clock.unix_ms() as i64;
@@ -203,8 +201,8 @@ async fn watch_verifiers(deps: Deps, is_read: bool) -> Result<(), StoreError> {
     if !is_read && !is_awaited {
         return Ok(());
     }
-    let fetchers = deps.store.key_fetchers(now - FORGET_AFTER).await?;
-    for key in (deps.watch)(&keys, &fetchers, now_ms) {
+    let verifiers = deps.store.key_verifiers(now - FORGET_AFTER).await?;
+    for key in (deps.watch)(&keys, &verifiers, now_ms) {
         let audit = audit_entry("key.activate", &key);
         if deps.store.activate_key(&key, now_ms.unsigned_abs(), &audit).await? {
             tracing::info!(kid = key.kid, algorithm = %key.algorithm, "activated a signing key: every recent verifier has fetched it");

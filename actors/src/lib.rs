@@ -6,7 +6,7 @@
 //!   [`audit_writer`], [`metrics`]: one actor per file. An actor names no other actor.
 //! - [`bus`]: the actor that announces committed changes to other nodes, by [`hints`].
 //! - [`shared_redis`], [`issuer_key`]: the Redis and the secret key that the nodes of an issuer share.
-//! - [`key_fetches`]: the callers of the published key sets.
+//! - [`key_fetches`]: the verifiers that fetch the published key sets.
 //! - [`directory`]: the clients and keys that request handlers read without a mailbox.
 //! - [`network`]: how many addresses one caller can have.
 //! - [`freshness`]: when a published view last agreed with the store.

@@ -252,7 +252,7 @@ function(config, name)
     ),
     panel.timeseries(
       'Verifiers',
-      'Callers of the published key sets in the last week, and callers that lack a key although they had the time to fetch it. `oauth2_server key status` names them.',
+      'Verifiers of the published key sets in the last week, and verifiers that lack a key although they had the time to fetch it. `oauth2_server key status` names them.',
       [
         query.target(query.max('oauth2_server_verifiers'), 'seen in the last week'),
         query.target(query.max('oauth2_server_verifiers_behind'), 'lack a key'),

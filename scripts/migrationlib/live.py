@@ -29,6 +29,8 @@ class LiveClients:
     path: str
     clients: dict[str, str]
     parameters: dict[str, str]
+    #: Seconds between two requests of a client.
+    pause: float
     failures: list[str] = field(default_factory=list)
     kids: Counter[str] = field(default_factory=Counter)
     tokens: int = 0
@@ -54,7 +56,7 @@ class LiveClients:
         headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"}
         while not self.ended.is_set():
             # A connection per request, as most clients have: a reload of the proxy must not fail one.
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
             try:
                 connection.request("POST", self.path, body, headers)
                 response = connection.getresponse()
@@ -66,7 +68,7 @@ class LiveClients:
                     self.failures.append(f"{name}: {error!r}")
             finally:
                 connection.close()
-            time.sleep(0.02)
+            time.sleep(self.pause)
 
     def count(self, name: str, status: int, text: bytes, token: str | None) -> None:
         with self.lock:

@@ -16,7 +16,7 @@ from edge.programs import ROOT, Programs, listens, run, wait_for, wait_until_lis
 from edge.report import NotRun
 from edge.wire import basic
 
-#: The clients of every rehearsal, and their secrets.
+#: The clients of most rehearsals, and their secrets.
 CLIENTS = {"billing": "billing-secret-with-enough-characters", "reports": "reports-secret-with-enough-characters",
            "worker": "worker-secret-with-enough-characters-2"}
 
@@ -38,12 +38,19 @@ class Product:
     public: str
     port: int
     home: Path
+    #: The name of the rehearsal.
     name: ClassVar[str]
+    #: The name of the importer, as `--from` takes it.
+    importer: ClassVar[str]
     token_path: ClassVar[str]
     #: The path of the issuer identifier below `public`.
     issuer_path: ClassVar[str] = ""
     #: Parameters of every token request.
     parameters: ClassVar[dict[str, str]] = {}
+    #: Its clients, and their secrets.
+    clients: ClassVar[dict[str, str]] = CLIENTS
+    #: Seconds between two requests of a client.
+    pause: ClassVar[float] = 0.02
     #: Flags of the import.
     settings: ClassVar[list[str]] = []
     #: Differences that are known and accepted before the switch, by their full codes.
@@ -64,6 +71,7 @@ class Product:
 
 class OidcProvider(Product):
     name = "oidc-provider"
+    importer = "oidc-provider"
     token_path = "/token"
     parameters = {"scope": "read", "resource": "https://api.example"}
     settings = ["--set", "token_format=jwt", "--set", "token_typ=at+jwt", "--set", "signing_alg=RS256", "--set", "access_token_lifetime=600",
@@ -96,6 +104,7 @@ class OidcProvider(Product):
 
 class Hydra(Product):
     name = "hydra"
+    importer = "hydra"
     token_path = "/oauth2/token"
     parameters = {"scope": "read", "audience": "https://api.example"}
     settings = ["--set-default", "access_token_lifetime=3600", "--set-default", "token_format=jwt", "--set-default", "signing_alg=RS256",
@@ -155,6 +164,7 @@ class Hydra(Product):
 
 class Keycloak(Product):
     name = "keycloak"
+    importer = "keycloak"
     issuer_path = "/realms/acme"
     token_path = "/realms/acme/protocol/openid-connect/token"
     parameters = {"scope": "read"}
@@ -233,5 +243,3 @@ class Keycloak(Product):
     def export(self) -> Path:
         return self.home / "realm.json"
 
-
-PRODUCTS: dict[str, type[Product]] = {product.name: product for product in (OidcProvider, Hydra, Keycloak)}

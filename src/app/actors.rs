@@ -70,7 +70,7 @@ pub(super) struct Actors {
     pub(super) failures: Arc<Failures>,
     /// Retired keys to be removed before their last token expires.
     pub(super) removed_early: Arc<AtomicU64>,
-    /// The callers of the published key sets.
+    /// The verifiers of the published key sets.
     pub(super) key_fetches: Arc<KeyFetches>,
     pub(super) metrics: Mailbox<Metrics>,
     /// The state of the bus, where nodes have one.

@@ -275,7 +275,7 @@ impl Register {
         self.value(&keys::REMOVED_EARLY, |from| {
             from.removed_early.load(Ordering::Relaxed) as f64
         });
-        self.value(&keys::VERIFIERS, |from| from.key_fetches.callers() as f64);
+        self.value(&keys::VERIFIERS, |from| from.key_fetches.verifiers() as f64);
         self.value(&keys::VERIFIERS_BEHIND, |from| from.key_fetches.behind() as f64);
     }
 

@@ -67,10 +67,10 @@ pub(super) fn observe(config: &Config, removed_early: &Arc<AtomicU64>) -> Observ
 /// Decides which keys every recent verifier has fetched.
 pub(super) fn watch(config: &Config, fetches: &Arc<KeyFetches>) -> Watch {
     let (timing, fetches) = (config.keys, Arc::clone(fetches));
-    Arc::new(move |keys, fetchers, now_ms| {
-        let (callers, behind) = verifiers::count(keys, fetchers, now_ms, &timing);
-        fetches.publish(callers, behind);
-        let due = verifiers::due_activations(keys, fetchers, now_ms, &timing);
+    Arc::new(move |keys, verifiers, now_ms| {
+        let (seen, behind) = verifiers::count(keys, verifiers, now_ms, &timing);
+        fetches.publish(seen, behind);
+        let due = verifiers::due_activations(keys, verifiers, now_ms, &timing);
         due.into_iter().cloned().collect()
     })
 }

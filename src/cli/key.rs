@@ -24,7 +24,7 @@ pub enum Command {
         /// Algorithm: v4.public, EdDSA, Ed25519, ES256, RS256 or PS256; by default each that has keys.
         #[arg(long, value_name = "ALG")]
         alg: Option<KeyAlgorithm>,
-        /// Sign as soon as every caller of the key sets that was seen in the last week has fetched the new key, or at the deadline.
+        /// Sign as soon as every verifier of the key sets that was seen in the last week has fetched the new key, or at the deadline.
         #[arg(long)]
         when_seen: bool,
         /// With --when-seen: when the new key signs at the latest, such as 12h or 7d.
@@ -33,7 +33,7 @@ pub enum Command {
         #[command(flatten)]
         json: Json,
     },
-    /// Show which keys sign next, and which callers of the key sets have not fetched them.
+    /// Show which keys sign next, and which verifiers of the key sets have not fetched them.
     Status(status::Status),
     /// Revoke a signing key and every token it signed; another key signs from now on.
     Revoke {

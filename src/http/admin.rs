@@ -64,7 +64,7 @@ endpoints! {
     Management: DELETE "/admin/v1/groups/{group}" => groups::delete;
     Management: GET "/admin/v1/keys" => keys::list;
     Management: POST "/admin/v1/keys/rotate" => keys::rotate;
-    Management: GET "/admin/v1/keys/fetchers" => keys::fetchers;
+    Management: GET "/admin/v1/keys/verifiers" => keys::verifiers;
     Management: POST "/admin/v1/keys/verify-only" => keys::import_verify_only;
     Management: POST "/admin/v1/keys/{kid}/revoke" => keys::revoke;
     Management: GET "/admin/v1/audit" => audit::list;

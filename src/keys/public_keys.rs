@@ -2,8 +2,9 @@
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey,
-    VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
+    RSA_PSS_2048_8192_SHA512, UnparsedPublicKey, VerificationAlgorithm,
 };
 use base64::Engine;
 use oauth2_store::model::{KeyAlgorithm, StoredKey};
@@ -15,6 +16,21 @@ use serde_json::{Value, json};
 
 use crate::tokens::decode::Decoded;
 use crate::tokens::{BASE64URL, jwt, paseto};
+
+/// Algorithms of JWTs that can be verified here: those of this server, and others of the issuers that it is compared with.
+const VERIFIED: [(&str, &'static dyn VerificationAlgorithm); 11] = [
+    ("EdDSA", &ED25519),
+    ("Ed25519", &ED25519),
+    ("ES256", &ECDSA_P256_SHA256_FIXED),
+    ("ES384", &ECDSA_P384_SHA384_FIXED),
+    ("ES512", &ECDSA_P521_SHA512_FIXED),
+    ("RS256", &RSA_PKCS1_2048_8192_SHA256),
+    ("RS384", &RSA_PKCS1_2048_8192_SHA384),
+    ("RS512", &RSA_PKCS1_2048_8192_SHA512),
+    ("PS256", &RSA_PSS_2048_8192_SHA256),
+    ("PS384", &RSA_PSS_2048_8192_SHA384),
+    ("PS512", &RSA_PSS_2048_8192_SHA512),
+];
 
 /// The result of a signature check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +139,13 @@ impl PublicKeys {
     }
 }
 
+/// Whether signatures of an algorithm can be verified with the key of a JWK, by its type and curve.
+pub fn can_verify(jwk: &Value, alg: &str) -> bool {
+    // The only algorithm that has keys of several curves.
+    let is_other_curve = alg == "EdDSA" && jwk["crv"].as_str().is_some_and(|curve| curve != "Ed25519");
+    !is_other_curve && VERIFIED.iter().any(|(known, _)| *known == alg)
+}
+
 /// Whether the key of a JWK made the signature of a JWT. The algorithm is taken from the key, never from the token. `None` if the type of
 /// the key is not supported, or a parameter is missing or malformed.
 pub fn verifies(jwk: &Value, token: &str) -> Option<bool> {
@@ -151,16 +174,30 @@ fn verify_paseto(token: &str, paserk: &str) -> Verdict {
 /// The algorithm and the encoded public key of a JWK. `None` if its type is not supported, or a parameter is missing or malformed.
 fn verification_key(jwk: &Value) -> Option<(&'static dyn VerificationAlgorithm, Vec<u8>)> {
     let parameter = |name: &str| BASE64URL.decode(jwk[name].as_str()?).ok();
-    Some(match (jwk["kty"].as_str()?, jwk["alg"].as_str()) {
-        ("OKP", _) => (&ED25519, parameter("x")?),
-        ("EC", _) => (
-            &ECDSA_P256_SHA256_FIXED,
-            [vec![4], parameter("x")?, parameter("y")?].concat(),
-        ),
-        ("RSA", Some("PS256")) => (&RSA_PSS_2048_8192_SHA256, rsa_der(&parameter("n")?, &parameter("e")?)),
-        ("RSA", _) => (&RSA_PKCS1_2048_8192_SHA256, rsa_der(&parameter("n")?, &parameter("e")?)),
+    let (kty, curve, alg) = (jwk["kty"].as_str()?, jwk["crv"].as_str(), jwk["alg"].as_str());
+    let (usual, encoded) = match kty {
+        "OKP" => ("Ed25519", parameter("x")?),
+        "EC" => {
+            let usual = match curve {
+                Some("P-384") => "ES384",
+                Some("P-521") => "ES512",
+                _ => "ES256",
+            };
+            (usual, [vec![4], parameter("x")?, parameter("y")?].concat())
+        }
+        "RSA" => ("RS256", rsa_der(&parameter("n")?, &parameter("e")?)),
         _ => return None,
-    })
+    };
+    let alg = alg.unwrap_or(usual);
+    let is_of_type = match kty {
+        "RSA" => alg.starts_with("RS") || alg.starts_with("PS"),
+        "EC" => alg == usual,
+        _ => alg.starts_with("Ed"),
+    };
+    let named = |(known, algorithm): &(&str, &'static dyn VerificationAlgorithm)| {
+        (*known == alg && is_of_type).then_some(*algorithm)
+    };
+    Some((VERIFIED.iter().find_map(named)?, encoded))
 }
 
 /// Encodes an `RSAPublicKey` in DER (RFC 8017 appendix A.1.1).

@@ -21,8 +21,8 @@ mod pool;
 use failures::{Caller, FailureCount};
 use foreign_secrets::{Attempt, ForeignSecrets};
 
-/// How long a request waits for slow verifications, all together: it must be answered within a second. One takes at most 0.6 s
-/// (`foreign_hash/cost.rs`); where a client has several such hashes, a retry goes on with the next one.
+/// How long a request waits for slow verifications, all together: it must be answered within a second. One may take a second
+/// (`foreign_hash/cost.rs`), and a client may have several such hashes: a retry finds the outcome of the one, and goes on with the next.
 const SLOW_LIMIT: Duration = Duration::from_millis(800);
 
 /// The use case of client authentication.

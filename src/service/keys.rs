@@ -18,7 +18,7 @@ use crate::keys::keyring::Keyring;
 use crate::keys::lifecycle::KeyTiming;
 use crate::keys::wrapping::KeyWrapper;
 
-pub mod fetchers;
+pub mod verifiers;
 pub mod verify_only;
 pub mod view;
 
@@ -45,7 +45,7 @@ pub struct SigningKeys {
 pub struct Rotation {
     /// One algorithm; `None`: each that has keys.
     pub algorithm: Option<KeyAlgorithm>,
-    /// Sign as soon as every recent caller of the key sets has fetched the new key, and after this many seconds at the latest. `None`:
+    /// Sign as soon as every recent verifier of the key sets has fetched the new key, and after this many seconds at the latest. `None`:
     /// once every cached key set has expired.
     pub when_seen: Option<u64>,
 }

@@ -116,7 +116,7 @@ impl Restore {
                 .await?;
         }
         if !options.dry_run {
-            self.keys.forget_fetchers(deadline).await?;
+            self.keys.forget_verifiers(deadline).await?;
             // Last: it includes every token that was issued until here.
             let cutoff = self.revoke.everything_of(operator, CutOff::Issuer, deadline).await?;
             outcome.revoked_before_ms = Some(cutoff);

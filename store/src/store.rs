@@ -34,7 +34,7 @@ mod capacity;
 mod clients;
 mod groups;
 mod id_clock;
-mod key_fetchers;
+mod key_verifiers;
 mod keys;
 mod notifications;
 mod quotas;

@@ -33,8 +33,8 @@ mod foreign_hashes;
 mod groups;
 #[path = "store/id_clock.rs"]
 mod id_clock;
-#[path = "store/key_fetchers.rs"]
-mod key_fetchers;
+#[path = "store/key_verifiers.rs"]
+mod key_verifiers;
 #[path = "store/keys.rs"]
 mod keys;
 #[path = "store/logs_on_postgres.rs"]

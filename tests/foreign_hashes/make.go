@@ -8,8 +8,11 @@ import (
 
 	"github.com/go-crypt/crypt/algorithm"
 	"github.com/go-crypt/crypt/algorithm/argon2"
+	cryptbcrypt "github.com/go-crypt/crypt/algorithm/bcrypt"
 	"github.com/go-crypt/crypt/algorithm/pbkdf2"
+	"github.com/go-crypt/crypt/algorithm/plaintext"
 	"github.com/go-crypt/crypt/algorithm/scrypt"
+	"github.com/go-crypt/crypt/algorithm/shacrypt"
 	"github.com/ory/x/hasherx"
 	"golang.org/x/crypto/bcrypt"
 )
@@ -71,4 +74,14 @@ func main() {
 	digest("Authelia argon2id", id, err)
 	memory, err := scrypt.New(scrypt.WithLN(16), scrypt.WithR(8), scrypt.WithP(1))
 	digest("Authelia scrypt", memory, err)
+	for _, variant := range []string{"sha256", "sha512"} {
+		sha, err := shacrypt.New(shacrypt.WithVariantName(variant), shacrypt.WithIterations(2000))
+		digest("Authelia sha2crypt "+variant, sha, err)
+	}
+	prehashed, err := cryptbcrypt.New(cryptbcrypt.WithVariant(cryptbcrypt.VariantSHA256), cryptbcrypt.WithIterations(10))
+	digest("Authelia bcrypt-sha256", prehashed, err)
+	for _, variant := range []string{"plaintext", "base64"} {
+		clear, err := plaintext.New(plaintext.WithVariantName(variant))
+		digest("Authelia "+variant, clear, err)
+	}
 }

@@ -5,6 +5,9 @@ import hashlib
 import json
 import os
 
+# passlib does not know the interface of bcrypt 5.
+os.environ["PASSLIB_BUILTIN_BCRYPT"] = "enabled"
+
 import argon2
 import bcrypt
 import django.conf
@@ -43,6 +46,19 @@ write("passlib pbkdf2_sha512", STRONG, passlib.pbkdf2_sha512.using(rounds=2500).
 write("passlib pbkdf2_sha256", UNICODE, passlib.pbkdf2_sha256.using(rounds=1000, salt_size=5).hash(UNICODE))
 write("passlib scrypt", STRONG, passlib.scrypt.using(rounds=10, salt_size=16).hash(STRONG))
 write("passlib argon2", STRONG, passlib.argon2.using(rounds=2, memory_cost=1024, parallelism=2).hash(STRONG))
+passlib.bcrypt.set_backend("builtin")
+passlib.bcrypt_sha256.set_backend("builtin")
+write("passlib bcrypt_sha256", STRONG, passlib.bcrypt_sha256.using(rounds=4).hash(STRONG))
+write("passlib bcrypt_sha256", UNICODE, passlib.bcrypt_sha256.using(rounds=4).hash(UNICODE))
+write("passlib bcrypt_sha256 before 1.7.3", STRONG, passlib.bcrypt_sha256.using(rounds=4, version=1).hash(STRONG))
+write("passlib sha256_crypt", STRONG, passlib.sha256_crypt.using(rounds=1000).hash(STRONG))
+write("passlib sha256_crypt", UNICODE, passlib.sha256_crypt.using(rounds=5000, salt_size=3).hash(UNICODE))
+write("passlib sha512_crypt", STRONG, passlib.sha512_crypt.using(rounds=1234).hash(STRONG))
+write("passlib ldap_pbkdf2_sha1", STRONG, passlib.ldap_pbkdf2_sha1.using(rounds=1000).hash(STRONG))
+write("passlib ldap_pbkdf2_sha256", STRONG, passlib.ldap_pbkdf2_sha256.using(rounds=1000).hash(STRONG))
+write("passlib ldap_pbkdf2_sha512", STRONG, passlib.ldap_pbkdf2_sha512.using(rounds=1000).hash(STRONG))
+write("passlib ldap_bcrypt", STRONG, passlib.ldap_bcrypt.using(rounds=4).hash(STRONG))
+write("passlib ldap_sha512_crypt", STRONG, passlib.ldap_sha512_crypt.using(rounds=1000).hash(STRONG))
 write("passlib ldap_salted_sha256", STRONG, passlib.ldap_salted_sha256.hash(STRONG))
 write("passlib ldap_salted_sha512", STRONG, passlib.ldap_salted_sha512.hash(STRONG))
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-import pwd
 import secrets
-import shutil
 import signal
 import subprocess
 import urllib.error
@@ -15,7 +13,8 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from .programs import ROOT, Programs, listens, run, wait_for
+from .postgres import start_postgres
+from .programs import ROOT, Programs, listens, wait_for
 
 ISSUER = "https://auth.example"
 
@@ -51,9 +50,10 @@ class Cluster:
         self.binary = server_binary()
         self.directory = programs.directory
         self.admin_token = secrets.token_hex(32)
+        self.postgres = start_postgres(programs, programs.directory)
         self.settings = {
             "PATH": os.environ["PATH"],
-            "OAUTH2_DATABASE_URL": self._start_postgres(),
+            "OAUTH2_DATABASE_URL": self.postgres.url,
             "OAUTH2_KEY_ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode(),
             "OAUTH2_ADMIN_TOKEN": self.admin_token,
             "OAUTH2_ISSUER": ISSUER,
@@ -68,34 +68,6 @@ class Cluster:
         for node in self.nodes:
             self.start(node, binary)
         self.client_id, self.client_secret = self.create_client()
-
-    def _start_postgres(self) -> str:
-        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]) if path.parts[4].isdigit() else 0)
-        initdb = found[-1] if found else Path(shutil.which("initdb") or "")
-        if not initdb.name:
-            raise SystemExit("several servers need Postgres: install postgresql")
-        initdb = initdb.resolve()
-        self.postgres_programs = initdb.parent
-        home = self.directory / "postgres"
-        home.mkdir()
-        password = secrets.token_hex(16)
-        (home / "password").write_text(password)
-        user = None
-        if os.geteuid() == 0:
-            # Postgres refuses to run as root.
-            user = "postgres" if any(entry.pw_name == "postgres" for entry in pwd.getpwall()) else "nobody"
-            for path in (home, home / "password"):
-                shutil.chown(path, user)
-        code, output = run([initdb, "--pgdata", home / "data", "--username", "oauth2", "--auth", "scram-sha-256", "--pwfile",
-                            home / "password", "--encoding", "UTF8", "--locale", "C.UTF-8"],
-                           user=user, group=user, extra_groups=[] if user else None, cwd=home)
-        if code:
-            raise RuntimeError(f"initdb failed: {output[-300:]}")
-        port = self.programs.free_port()
-        self.programs.start([initdb.parent / "postgres", "-D", home / "data", "-c", "listen_addresses=127.0.0.1", "-c", f"port={port}", "-c",
-                             "unix_socket_directories=", "-c", "max_connections=200"], self.directory / "postgres.log", user=user, cwd=home)
-        wait_for("the start of Postgres", lambda: run([initdb.parent / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)])[0] == 0)
-        return f"postgres://oauth2:{password}@127.0.0.1:{port}/postgres"
 
     def log(self, node: Node) -> Path:
         return self.directory / f"node-{node.number}.log"

@@ -36,13 +36,13 @@ def listens(port: int) -> bool:
         return False
 
 
-def wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path, seconds: float = 30) -> None:
     def started() -> bool:
         if process.poll() is not None:
             raise RuntimeError(f"exit code {process.returncode}: {log.read_text(errors='replace')[-300:]}")
         return listens(port)
 
-    wait_for(f"port {port} being open", started)
+    wait_for(f"port {port} being open", started, seconds)
 
 
 class Programs:

@@ -92,7 +92,7 @@ class Mixed:
 
     def schema(self) -> int:
         url = str(self.cluster.settings["OAUTH2_DATABASE_URL"])
-        code, output = run([self.cluster.postgres_programs / "psql", url, "-XAtc", "SELECT max(version) FROM refinery_schema_history"])
+        code, output = run([self.cluster.postgres.binaries / "psql", url, "-XAtc", "SELECT max(version) FROM refinery_schema_history"])
         expect(code == 0, output)
         return int(output)
 

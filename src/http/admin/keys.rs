@@ -13,7 +13,7 @@ use crate::http::extract::{By, admin_body};
 use crate::http::response::json;
 use crate::keys::import::{self, ImportOptions};
 use crate::service::error::ServiceError;
-use crate::service::keys::fetchers::FetcherView;
+use crate::service::keys::verifiers::VerifierView;
 use crate::service::keys::verify_only::VerifyOnlyImport;
 use crate::service::keys::view::KeyView;
 use crate::service::keys::{Rotation, SigningKeys};
@@ -44,7 +44,7 @@ struct RotationRequest {
     /// Those of one algorithm; of each algorithm that has keys, if absent.
     #[schema(value_type = Option<schema::KeyAlgorithm>)]
     algorithm: Option<String>,
-    /// Sign with the new keys as soon as every caller of the key sets that was seen in the last week has fetched them.
+    /// Sign with the new keys as soon as every verifier of the key sets that was seen in the last week has fetched them.
     #[serde(default)]
     when_seen: bool,
     /// With `when_seen`: when the new keys sign at the latest; in 7 days, if absent.
@@ -83,16 +83,16 @@ pub async fn rotate(
     Ok(json(&PageView::only(views)))
 }
 
-/// Lists the callers of the published key sets that were seen in the last week, and which keys they have not fetched.
+/// Lists the verifiers of the published key sets that were seen in the last week, and which keys they have not fetched.
 ///
 /// The last seen comes first. There are at most 1 000: the list is one page.
 #[utoipa::path(
-    get, path = "/admin/v1/keys/fetchers", operation_id = "listKeyFetchers", tag = "Keys",
-    responses((status = 200, description = "The callers.", body = PageView<FetcherView>), AdminErrors),
+    get, path = "/admin/v1/keys/verifiers", operation_id = "listKeyVerifiers", tag = "Keys",
+    responses((status = 200, description = "The verifiers.", body = PageView<VerifierView>), AdminErrors),
     security(("operator" = [])),
 )]
-pub async fn fetchers(keys: Data<SigningKeys>) -> Result<HttpResponse, Failure> {
-    let found = keys.fetchers(admin_deadline()).await?;
+pub async fn verifiers(keys: Data<SigningKeys>) -> Result<HttpResponse, Failure> {
+    let found = keys.verifiers(admin_deadline()).await?;
     Ok(json(&PageView::only(found.views(&keys.timing))))
 }
 

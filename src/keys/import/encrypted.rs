@@ -49,11 +49,11 @@ fn damaged() -> ImportError {
 }
 
 /// An encrypted key, given without its passphrase.
-fn without_passphrase() -> ImportError {
+pub(super) fn without_passphrase() -> ImportError {
     missing(Missing::Passphrase, "is encrypted, and its passphrase is not given")
 }
 
-fn wrong_passphrase() -> ImportError {
+pub(super) fn wrong_passphrase() -> ImportError {
     import_error("cannot be decrypted: the passphrase is wrong, or the file is damaged")
 }
 

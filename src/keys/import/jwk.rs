@@ -14,6 +14,7 @@ use super::material::{
 };
 use super::rsa_factors;
 use crate::tokens::BASE64URL;
+use crate::tokens::unique_json::{self, Unique};
 
 /// Maximum length of a key id, bytes.
 const MAX_KID_BYTES: usize = 256;
@@ -55,8 +56,7 @@ pub(super) struct JwkKey {
 
 /// The key of a JWK, or one key of a JWK Set. `kid`: which one.
 pub(super) fn read(text: &str, kid: Option<&str>) -> Result<JwkKey, ImportError> {
-    // The message of the parser is dropped: it may quote the key.
-    let value: Value = serde_json::from_str(text).map_err(|_| not_a_jwk())?;
+    let value = parse(text)?;
     let keys = match value.get("keys") {
         Some(Value::Array(keys)) => keys,
         Some(_) => return Err(import_error("is a JWK Set whose member keys is not a list")),
@@ -88,6 +88,18 @@ pub(super) fn read(text: &str, kid: Option<&str>) -> Result<JwkKey, ImportError>
             format!("is a JWK Set of several private keys; {}", kids(keys)),
         )),
     }
+}
+
+/// Reads a JWK or a JWK Set.
+pub(super) fn parse(text: &str) -> Result<Value, ImportError> {
+    // The message of the parser is dropped: it may quote the key.
+    let parsed: Result<Unique, _> = serde_json::from_str(text);
+    parsed
+        .map(|Unique(value)| value)
+        .map_err(|error| match unique_json::duplicate(&error) {
+            Some(name) => import_error(format!("has the member {name} twice in line {}", error.line())),
+            None => not_a_jwk(),
+        })
 }
 
 pub(super) fn not_a_jwk() -> ImportError {

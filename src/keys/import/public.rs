@@ -80,8 +80,7 @@ pub fn read_public(text: &str, options: ImportOptions<'_>, kids: &[String]) -> R
 }
 
 fn read_jwks(text: &str, algorithm: Option<KeyAlgorithm>, kids: &[String]) -> Result<PublicKeys, ImportError> {
-    // The message of the parser is dropped: it may quote a private key.
-    let value: Value = serde_json::from_str(text).map_err(|_| jwk::not_a_jwk())?;
+    let value = jwk::parse(text)?;
     let (values, is_set) = match value.get("keys") {
         Some(Value::Array(keys)) => (keys.as_slice(), true),
         Some(_) => return Err(import_error("is a JWK Set whose member keys is not a list")),
@@ -140,7 +139,7 @@ fn of_jwk(jwk: &Jwk, default: Option<KeyAlgorithm>) -> Result<PublicKey, ImportE
             let known = alg.parse().ok().filter(|alg| ALGORITHMS.contains(alg));
             Some(known.ok_or_else(|| {
                 import_error(format!(
-                    "has the unsupported alg {}; supported: {}",
+                    "has the unsupported alg {}; supported: {}. The old issuer introspects its tokens until they have expired",
                     alg.chars().take(20).collect::<String>().escape_debug(),
                     supported()
                 ))
@@ -383,6 +382,10 @@ mod tests {
             let error = read(&set, &[]).unwrap_err();
             assert!(error.contains(reason), "{error:?} lacks {reason:?}");
         }
+        let twice = r#"{"kty": "OKP", "kid": "a",
+            "kid": "b"}"#;
+        let error = read_public(twice, ImportOptions::default(), &[]).unwrap_err();
+        assert_eq!(error.to_string(), "has the member kid twice in line 2");
         assert!(
             read(&json!({"keys": [ed25519("k")]}), &["other"])
                 .unwrap_err()

@@ -15,6 +15,7 @@ mod fields;
 mod pbkdf2;
 mod scheme;
 mod scrypt;
+mod sha_crypt;
 
 use argon2::Argon2;
 use bcrypt::Bcrypt;
@@ -24,6 +25,7 @@ use fields::Problem;
 use pbkdf2::Pbkdf2;
 pub use scheme::Scheme;
 use scrypt::Scrypt;
+use sha_crypt::ShaCrypt;
 
 /// The longest text, bytes.
 const MAX_LENGTH: usize = 1024;
@@ -51,6 +53,8 @@ pub enum ForeignHash {
     Scrypt(Scrypt),
     /// Argon2.
     Argon2(Argon2),
+    /// SHA-crypt.
+    ShaCrypt(ShaCrypt),
     /// SHA-256 or SHA-512.
     Digest(Digest),
 }
@@ -74,6 +78,7 @@ pub fn import(text: &str, scheme: Option<Scheme>) -> Result<Imported, Problem> {
         }
         (Some(tagged), _) => tagged.imported()?,
         (None, Some(scheme)) => untagged(text, scheme)?,
+        (None, None) if hash_schemes::of(text).is_some() => return Err(unsupported(text)),
         (None, None) => {
             let names = Scheme::names();
             return Err(format!(
@@ -130,13 +135,37 @@ impl Tagged {
 /// Reads a text with a tag; `None` if it has none.
 fn tagged(text: &str) -> Result<Option<Tagged>, Problem> {
     if let Some((tag, rest)) = text.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
-        return in_braces(tag, rest).map(Some);
+        return in_braces(text, tag, rest).map(Some);
+    }
+    // Authelia.
+    if let Some(secret) = text.strip_prefix("$plaintext$") {
+        return Ok(Some(Tagged::Plain(secret.to_owned())));
+    }
+    if let Some(encoded) = text.strip_prefix("$base64$") {
+        let secret = String::from_utf8(fields::base64(encoded)?);
+        return secret
+            .map(|secret| Some(Tagged::Plain(secret)))
+            .map_err(|_| "is base64 of something that is no text".to_owned());
     }
     Ok(modular(text)?.map(Tagged::Hash))
 }
 
-/// Tags in braces: Spring Security's, and LDAP's (RFC 2307), which differ in case.
-fn in_braces(tag: &str, rest: &str) -> Result<Tagged, Problem> {
+/// A text whose scheme is known, or not, and not supported: why, and the way out.
+fn unsupported(text: &str) -> Problem {
+    let name = hash_schemes::of(text).unwrap_or("unknown");
+    let weak = ["MD4", "MD5", "{SHA}", "{SSHA}", "SHA-1", "sha-1", "NT hash"];
+    let reason = if weak.iter().any(|weak| name.contains(weak)) {
+        ": MD4, MD5 and SHA-1 do not protect a secret"
+    } else {
+        ""
+    };
+    format!(
+        "is of a scheme or in a spelling that is not supported ({name}{reason}); leave it out and give the client a new secret"
+    )
+}
+
+/// Tags in braces: Spring Security's, and LDAP's (RFC 2307) with those of passlib, which differ in case.
+fn in_braces(text: &str, tag: &str, rest: &str) -> Result<Tagged, Problem> {
     let hash = match tag {
         "noop" => return Ok(Tagged::Plain(rest.to_owned())),
         "bcrypt" => ForeignHash::Bcrypt(Bcrypt::parse(rest)?),
@@ -151,7 +180,11 @@ fn in_braces(tag: &str, rest: &str) -> Result<Tagged, Problem> {
         },
         "SHA256" => return Ok(Tagged::Sha256(fields::array(&fields::base64(rest)?)?)),
         "SSHA256" | "SHA512" | "SSHA512" => ForeignHash::Digest(Digest::parse_ldap(tag, rest)?),
-        _ => return Err("has a tag in braces of a scheme that is not supported".to_owned()),
+        "PBKDF2" | "PBKDF2-SHA256" | "PBKDF2-SHA512" => {
+            ForeignHash::Pbkdf2(Pbkdf2::parse(&format!("${}${rest}", tag.to_ascii_lowercase()))?)
+        }
+        "CRYPT" => modular(rest)?.ok_or_else(|| unsupported(text))?,
+        _ => return Err(unsupported(text)),
     };
     Ok(Tagged::Hash(hash))
 }
@@ -162,7 +195,9 @@ fn modular(text: &str) -> Result<Option<ForeignHash>, Problem> {
     let hash = if starts(&["$2a$", "$2b$", "$2y$"]) {
         ForeignHash::Bcrypt(Bcrypt::parse(text)?)
     } else if let Some(rest) = text.strip_prefix("bcrypt_sha256$") {
-        ForeignHash::Bcrypt(Bcrypt::parse(rest)?.after_sha256())
+        ForeignHash::Bcrypt(Bcrypt::parse_django_sha256(rest)?)
+    } else if starts(&["$bcrypt-sha256$"]) {
+        ForeignHash::Bcrypt(Bcrypt::parse_passlib_sha256(text)?)
     } else if let Some(rest) = text.strip_prefix("bcrypt$") {
         ForeignHash::Bcrypt(Bcrypt::parse(rest)?)
     } else if starts(&["$pbkdf2-", "$pbkdf2$"]) {
@@ -178,10 +213,12 @@ fn modular(text: &str) -> Result<Option<ForeignHash>, Problem> {
         ForeignHash::Scrypt(Scrypt::parse(text)?)
     } else if starts(&["scrypt$"]) {
         ForeignHash::Scrypt(Scrypt::parse_django(text)?)
+    } else if starts(&["$5$", "$6$"]) {
+        ForeignHash::ShaCrypt(ShaCrypt::parse(text)?)
     } else if text.starts_with("$2x$") {
         return Err("was made by a faulty implementation of bcrypt ($2x$)".to_owned());
     } else if text.starts_with('$') {
-        return Err("has the tag of a scheme that is not supported".to_owned());
+        return Err(unsupported(text));
     } else {
         return Ok(None);
     };
@@ -190,10 +227,11 @@ fn modular(text: &str) -> Result<Option<ForeignHash>, Problem> {
 
 /// Reads a text without a tag as the scheme that was named.
 fn untagged(text: &str, scheme: Scheme) -> Result<Imported, Problem> {
+    let sha256 = |hash: Vec<u8>| Ok(Imported::Fast(fields::digest(&hash)?));
     let sha512 = |hash: Vec<u8>| Ok(Imported::Foreign(ForeignHash::Digest(Digest::sha512(&hash)?)));
     match scheme {
-        Scheme::Sha256Hex => Ok(Imported::Fast(fields::array(&fields::hexadecimal(text)?)?)),
-        Scheme::Sha256Base64 => Ok(Imported::Fast(fields::array(&fields::base64(text)?)?)),
+        Scheme::Sha256Hex => sha256(fields::hexadecimal(text)?),
+        Scheme::Sha256Base64 => sha256(fields::base64(text)?),
         Scheme::Sha512Hex => sha512(fields::hexadecimal(text)?),
         Scheme::Sha512Base64 => sha512(fields::base64(text)?),
         Scheme::Plain => plain(text),
@@ -234,6 +272,7 @@ impl ForeignHash {
             Self::Pbkdf2(hash) => hash.scheme(),
             Self::Scrypt(_) => Scheme::Scrypt,
             Self::Argon2(hash) => hash.scheme(),
+            Self::ShaCrypt(hash) => hash.scheme(),
             Self::Digest(hash) => hash.scheme(),
         }
     }
@@ -245,6 +284,7 @@ impl ForeignHash {
             Self::Pbkdf2(hash) => hash.text(),
             Self::Scrypt(hash) => hash.text(),
             Self::Argon2(hash) => hash.text(),
+            Self::ShaCrypt(hash) => hash.text(),
             Self::Digest(hash) => hash.text(),
         }
     }
@@ -266,6 +306,7 @@ impl ForeignHash {
                 Self::Pbkdf2(hash) => hash.matches(presented),
                 Self::Scrypt(hash) => hash.matches(presented),
                 Self::Argon2(hash) => hash.matches(presented),
+                Self::ShaCrypt(hash) => hash.matches(presented),
                 Self::Digest(hash) => hash.matches(presented),
             }
     }
@@ -290,6 +331,7 @@ impl ForeignHash {
             Self::Pbkdf2(hash) => hash.cost(),
             Self::Scrypt(hash) => hash.cost(),
             Self::Argon2(hash) => hash.cost(),
+            Self::ShaCrypt(hash) => hash.cost(),
             Self::Digest(_) => Cost::NONE,
         }
     }

@@ -53,6 +53,9 @@ const PREFIXES: &[(&str, &str)] = &[
     ("$s$", "Drupal"),
     ("$h$", "phpass"),
     ("$p$", "phpass"),
+    ("$plaintext$", "plain text"),
+    ("$base64$", "plain text in base64"),
+    ("grub.pbkdf2.", "PBKDF2"),
 ];
 
 /// Tags in braces, in lower case and without separators: Spring Security, UAA and LDAP (RFC 2307).
@@ -66,6 +69,9 @@ const TAGS: &[(&str, &str)] = &[
     ("sha256", "{sha256}"),
     ("sha512", "{sha512}"),
     ("sha1", "{sha-1}"),
+    ("sha224", "{sha224}"),
+    ("sha384", "{sha384}"),
+    ("sha3", "{sha-3}"),
     ("sha", "{SHA}"),
     ("ssha256", "{SSHA256}"),
     ("ssha512", "{SSHA512}"),

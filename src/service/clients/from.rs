@@ -25,6 +25,7 @@ mod report;
 mod secret;
 mod shared;
 mod spring;
+mod tables;
 mod translator;
 mod uaa;
 mod values;

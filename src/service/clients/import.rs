@@ -113,6 +113,8 @@ impl ImportRow {
         let request: ClientRequest =
             serde_path_to_error::deserialize(Value::Object(members)).map_err(|error| wrong_type(&error))?;
         let client_id = request.client_id.value().cloned().ok_or("client_id is missing")?;
+        // Before it is looked up: Postgres has no text with a NUL.
+        checks::id(&client_id).map_err(|error| error.to_string())?;
         let given = match request.client_secret.value() {
             None => None,
             Some(_) if hash.is_some() => {

@@ -319,6 +319,7 @@ pub const COLUMNS: &[(&str, ColumnKind)] = &[
     ("client_id", ColumnKind::Text),
     ("client_secret", ColumnKind::Text),
     ("client_secret_sha256", ColumnKind::Text),
+    ("client_secret_imported_as", ColumnKind::Text),
     ("client_secret_hash", ColumnKind::Text),
     ("client_secret_hash_scheme", ColumnKind::Text),
     ("previous_secrets", ColumnKind::Secrets),

@@ -2,7 +2,7 @@
 //!
 //! `client_secret_sha256` or `client_secret_hash` is the newest secret; `previous_secrets` are the secrets before it, newest first.
 
-use oauth2_store::model::{Client, ClientSecret, SecretHash, SecretVerifier};
+use oauth2_store::model::{Client, ClientSecret, ReplacedHash, SecretHash, SecretVerifier};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -11,6 +11,9 @@ use super::foreign_hashes::{self, HASH, SCHEME};
 
 /// The member with the hash of the newest secret.
 pub(super) const NEWEST: &str = "client_secret_sha256";
+
+/// The member with the id of the hash of another product that the newest one replaced.
+const IMPORTED_AS: &str = "client_secret_imported_as";
 
 /// The member with the secrets before it.
 pub(super) const PREVIOUS: &str = "previous_secrets";
@@ -66,7 +69,13 @@ impl RowSecret {
             (Expiry::At(at), _) => Some(at),
             (Expiry::Default, known) => known.and_then(|known| known.expires_at).or(Some(now + DEFAULT_OVERLAP)),
         };
-        let verifier = known.map_or(&self.verifier, |known| &known.verifier);
+        let known = known.map(|known| &known.verifier);
+        // Only the row knows the hash that the secret was imported with.
+        let adds_id = matches!(
+            (&self.verifier, known),
+            (SecretVerifier::Replaced(_), Some(SecretVerifier::Fast(_)))
+        );
+        let verifier = known.filter(|_| !adds_id).unwrap_or(&self.verifier);
         ClientSecret {
             verifier: verifier.clone(),
             expires_at,
@@ -89,6 +98,8 @@ struct PreviousSecret {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    imported_as: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     hash: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scheme: Option<String>,
@@ -99,14 +110,20 @@ struct PreviousSecret {
 /// Takes the hashes out of the members of a row: that of the newest secret, and the secrets before it.
 pub(super) fn take(members: &mut Map<String, Value>) -> Result<(Option<RowSecret>, Vec<RowSecret>), String> {
     let (sha256, foreign, scheme) = (text(members, NEWEST)?, text(members, HASH)?, text(members, SCHEME)?);
+    let imported_as = text(members, IMPORTED_AS)?;
     if scheme.is_some() && foreign.is_none() {
         return Err(format!("{SCHEME} requires {HASH}"));
+    }
+    if imported_as.is_some() && sha256.is_none() {
+        return Err(format!("{IMPORTED_AS} requires {NEWEST}"));
     }
     let newest = match (sha256, foreign) {
         (Some(_), Some(_)) => return Err(format!("{NEWEST} and {HASH} are both given; keep one of them")),
         (Some(text), None) => {
-            let hash = hash(&text).ok_or_else(|| format!("{NEWEST} must be 64 hexadecimal digits"))?;
-            Some(RowSecret::newest(SecretVerifier::Fast(hash)))
+            let digits =
+                |name: &str, text: &str| hash(text).ok_or_else(|| format!("{name} must be 64 hexadecimal digits"));
+            let id = imported_as.map(|id| digits(IMPORTED_AS, &id)).transpose()?;
+            Some(RowSecret::newest(fast(digits(NEWEST, &text)?, id)))
         }
         (None, Some(text)) => {
             let read = foreign_hashes::read(&text, scheme.as_deref()).map_err(|error| error.to_string())?;
@@ -149,7 +166,8 @@ fn previous(members: &mut Map<String, Value>) -> Result<Vec<RowSecret>, String> 
 
 fn wrong_list() -> String {
     format!(
-        "{PREVIOUS} must be a list of objects with sha256, 64 hexadecimal digits, or hash and scheme, and expires_at, Unix seconds"
+        "{PREVIOUS} must be a list of objects with sha256, 64 hexadecimal digits, and imported_as, the same, or hash and scheme, and \
+         expires_at, Unix seconds"
     )
 }
 
@@ -158,12 +176,16 @@ fn previous_secret(secret: &PreviousSecret) -> Result<RowSecret, String> {
         return Err(wrong_list());
     }
     let given = secret.expires_at.map(Expiry::At);
+    let digits = |text: &String| hash(text).ok_or_else(wrong_list);
     match (&secret.sha256, &secret.hash) {
         (Some(text), None) if secret.scheme.is_none() => Ok(RowSecret {
             expiry: given.unwrap_or(Expiry::Never),
-            ..RowSecret::newest(SecretVerifier::Fast(hash(text).ok_or_else(wrong_list)?))
+            ..RowSecret::newest(fast(
+                digits(text)?,
+                secret.imported_as.as_ref().map(digits).transpose()?,
+            ))
         }),
-        (None, Some(text)) => {
+        (None, Some(text)) if secret.imported_as.is_none() => {
             let scheme = secret.scheme.as_deref().map(str::parse).transpose();
             let scheme = scheme.map_err(|reason: String| format!("{PREVIOUS}: scheme {reason}"))?;
             let read = foreign_hashes::read_as(text, scheme).map_err(|reason| format!("{PREVIOUS}: hash {reason}"))?;
@@ -174,6 +196,14 @@ fn previous_secret(secret: &PreviousSecret) -> Result<RowSecret, String> {
             })
         }
         _ => Err(wrong_list()),
+    }
+}
+
+/// The SHA-256 of a secret. `id`: that of the hash that it replaced.
+fn fast(hash: SecretHash, id: Option<SecretHash>) -> SecretVerifier {
+    match id {
+        Some(id) => SecretVerifier::Replaced(Box::new(ReplacedHash { hash, id })),
+        None => SecretVerifier::Fast(hash),
     }
 }
 
@@ -188,35 +218,33 @@ pub(super) fn put(secrets: &[ClientSecret], members: &mut Map<String, Value>) {
     let Some((newest, previous)) = secrets.split_first() else {
         return;
     };
-    let (name, text) = written(&newest.verifier);
-    members.insert(if name == "hash" { HASH } else { NEWEST }.to_owned(), text.into());
-    let listed = previous.iter().map(|secret| {
-        let (name, text) = written(&secret.verifier);
-        let (sha256, hash) = if name == "hash" {
-            (None, Some(text))
-        } else {
-            (Some(text), None)
-        };
-        PreviousSecret {
-            sha256,
-            hash,
-            scheme: None,
-            expires_at: secret.expires_at,
-        }
-    });
-    let listed: Vec<PreviousSecret> = listed.collect();
+    let newest = written(newest);
+    for (name, text) in [
+        (HASH, newest.hash),
+        (NEWEST, newest.sha256),
+        (IMPORTED_AS, newest.imported_as),
+    ] {
+        members.extend(text.map(|text| (name.to_owned(), text.into())));
+    }
+    let listed: Vec<PreviousSecret> = previous.iter().map(written).collect();
     // Strings and numbers always serialize.
     if let (false, Ok(list)) = (listed.is_empty(), serde_json::to_value(&listed)) {
         members.insert(PREVIOUS.to_owned(), list);
     }
 }
 
-/// The member of a previous secret that has its hash, and the hash. That of another product has its tag.
-fn written(verifier: &SecretVerifier) -> (&'static str, String) {
-    match verifier {
-        SecretVerifier::Foreign(foreign) => ("hash", foreign.text.to_string()),
-        SecretVerifier::Fast(hash) => ("sha256", hex::encode(hash)),
-        SecretVerifier::Replaced(replaced) => ("sha256", hex::encode(replaced.hash)),
+/// A secret as an export has it. The hash of another product has its tag.
+fn written(secret: &ClientSecret) -> PreviousSecret {
+    let imported_as = match &secret.verifier {
+        SecretVerifier::Replaced(replaced) => Some(hex::encode(replaced.id)),
+        SecretVerifier::Foreign(_) | SecretVerifier::Fast(_) => None,
+    };
+    PreviousSecret {
+        sha256: secret.verifier.fast().map(hex::encode),
+        imported_as,
+        hash: secret.verifier.foreign().map(|foreign| foreign.text.to_string()),
+        scheme: None,
+        expires_at: secret.expires_at,
     }
 }
 
@@ -249,6 +277,9 @@ pub(super) fn from_csv(field: &str) -> Result<Value, String> {
 
 /// Writes the field of CSV.
 pub(super) fn to_csv(list: &[Value]) -> String {
+    if list.iter().any(|secret| secret.get("imported_as").is_some()) {
+        return Value::from(list).to_string();
+    }
     let entry = |secret: &Value| {
         let text = secret["sha256"]
             .as_str()

@@ -23,7 +23,7 @@ pub struct KeyView<'a> {
     pub created_at: i64,
     /// From when it signs; `null` for a verify-only key, which never does.
     pub signs_from: Option<i64>,
-    /// Whether it signs earlier, as soon as every recent caller of its key set has fetched it.
+    /// Whether it signs earlier, as soon as every recent verifier of its key set has fetched it.
     pub when_seen: bool,
     /// When the next key replaced it.
     pub retired_at: Option<i64>,

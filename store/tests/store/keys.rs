@@ -2,7 +2,7 @@
 
 use oauth2_store::LogPosition;
 use oauth2_store::StoreError;
-use oauth2_store::model::{Change, KeyAlgorithm, KeyDocument, KeyFetcher, KeyRevocation, RevocationTarget, StoredKey};
+use oauth2_store::model::{Change, KeyAlgorithm, KeyDocument, KeyRevocation, KeyVerifier, RevocationTarget, StoredKey};
 
 use crate::fixture::{Fixture, NOW, audit, client, key, revocations_since};
 
@@ -320,7 +320,7 @@ async fn a_key_is_newer_than_all_others_also_after_the_clock_was_set_back(kind: 
     assert!(add(created("c", NOW - 500)).await);
     assert_eq!(created_at("c").await, NOW + 1);
     // The newest key set that was fetched had a key that is gone.
-    let fetcher = KeyFetcher {
+    let verifier = KeyVerifier {
         document: KeyDocument::Jwks,
         address: "10.0.0.1".to_owned(),
         user_agent: "verifier".to_owned(),
@@ -329,7 +329,7 @@ async fn a_key_is_newer_than_all_others_also_after_the_clock_was_set_back(kind: 
         generation: (NOW + 90) * 1000 + 1,
         fetches: 1,
     };
-    f.store.record_key_fetches(&[fetcher], 0).await.unwrap();
+    f.store.record_key_fetches(&[verifier], 0).await.unwrap();
     f.store
         .add_keys(&[(created("d", NOW), audit("key.rotate"))])
         .await

@@ -1,15 +1,15 @@
 //! `key import` of PKCS #12 files.
 
+use std::path::Path;
+
 use oauth2_testkit::Kind;
 use serde_json::{Value, json};
 
 use super::import_formats::{PASSPHRASE, import, openssl};
 use crate::cli::migrated;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn pkcs12_files_are_taken() {
-    let setup = &migrated(Kind::Postgres).await;
-    let directory = setup.directory();
+/// A key in files of every kind, whole and damaged.
+fn make_files(directory: &Path) {
     std::fs::write(directory.join("pass"), PASSPHRASE).unwrap();
     std::fs::write(directory.join("wrong"), "wrong").unwrap();
     let x509 = "-x509 -subj /CN=issuer.example -days 1";
@@ -19,10 +19,26 @@ async fn pkcs12_files_are_taken() {
             "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out p12-key.pem",
             &format!("req {x509} -key p12-key.pem -out p12-certificate.pem"),
             "pkcs12 -export -inkey p12-key.pem -in p12-certificate.pem -name signer -passout file:pass -out key.p12",
-            "pkcs12 -export -inkey p12-key.pem -in p12-certificate.pem -keypbe PBE-SHA1-3DES -passout file:pass -out old.p12",
+            "pkcs12 -export -legacy -inkey p12-key.pem -in p12-certificate.pem -passout file:pass -out legacy.p12",
+            "pkcs12 -export -inkey p12-key.pem -in p12-certificate.pem -keypbe NONE -certpbe NONE -passout file:pass -out plain.p12",
+            "pkcs12 -export -inkey p12-key.pem -in p12-certificate.pem -iter 2000000 -passout file:pass -out slow.p12",
+            "pkcs12 -export -inkey p12-key.pem -in p12-certificate.pem -legacy -keypbe PBE-SHA1-RC2-128 -passout file:pass -out rc2.p12",
             "pkcs12 -export -nokeys -in p12-certificate.pem -passout file:pass -out certificate.p12",
         ],
     );
+    let plain = std::fs::read(directory.join("plain.p12")).unwrap();
+    std::fs::write(directory.join("cut.p12"), &plain[..plain.len() - 7]).unwrap();
+    let mut changed = plain;
+    // Nothing is encrypted: only the MAC shows it.
+    changed[400] ^= 1;
+    std::fs::write(directory.join("changed.p12"), changed).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pkcs12_files_are_taken() {
+    let setup = &migrated(Kind::Postgres).await;
+    let directory = setup.directory();
+    make_files(directory);
     for (file, arguments, reason) in [
         (
             "key.p12",
@@ -41,9 +57,35 @@ async fn pkcs12_files_are_taken() {
             "invalid kid",
         ),
         (
-            "old.p12",
+            "legacy.p12",
+            &["--alg", "RS256", "--passphrase-file", "wrong"],
+            "passphrase is wrong",
+        ),
+        (
+            "legacy.p12",
+            &["--alg", "RS256"],
+            "is encrypted, and its passphrase is not given",
+        ),
+        // The key is in clear: only the MAC shows that a byte was changed.
+        (
+            "changed.p12",
             &["--alg", "RS256", "--passphrase-file", "pass"],
-            "-legacy -nodes",
+            "the passphrase is wrong, or the file is damaged",
+        ),
+        (
+            "slow.p12",
+            &["--alg", "RS256", "--passphrase-file", "pass"],
+            "more rounds of key derivation than are allowed",
+        ),
+        (
+            "rc2.p12",
+            &["--alg", "RS256", "--passphrase-file", "pass"],
+            "an encryption or a MAC that is not supported",
+        ),
+        (
+            "cut.p12",
+            &["--alg", "RS256", "--passphrase-file", "pass"],
+            "damaged or not in DER",
         ),
         (
             "certificate.p12",
@@ -70,6 +112,15 @@ async fn pkcs12_files_are_taken() {
         (&taken["items"][0]["kid"], &taken["items"][0]["algorithm"]),
         (&json!(kid), &json!("RS256"))
     );
+    // The same key in other files: each is read as far as that.
+    for file in ["legacy.p12", "plain.p12"] {
+        let again = import(setup, file, &["--alg", "RS256", "--passphrase-file", "pass"]);
+        assert!(
+            again.code == 2 && again.stderr.contains("stored already"),
+            "{file}: {}",
+            again.stderr
+        );
+    }
     let again = import(setup, "p12-key.pem", &["--alg", "RS256"]);
     assert!(
         again.code == 2 && again.stderr.contains("stored already"),

@@ -1,4 +1,4 @@
-//! Rotation that watches verifiers: callers of the key sets, and keys that wait for them.
+//! Rotation that watches verifiers: verifiers of the key sets, and keys that wait for them.
 
 use oauth2_testkit::{Credentials, DedicatedServer, Kind, Server};
 use reqwest::header::{ETAG, IF_NONE_MATCH, USER_AGENT};
@@ -11,10 +11,10 @@ use crate::{setup, start};
 on_both_stores!(
     a_key_waits_until_every_verifier_has_fetched_it,
     a_key_signs_at_its_deadline,
-    callers_are_named_and_survive_a_restart,
+    verifiers_are_named_and_survive_a_restart,
     unusable_rotations_are_rejected,
-    callers_of_before_a_restore_are_forgotten,
-    a_key_does_not_sign_early_before_callers_are_known,
+    verifiers_of_before_a_restore_are_forgotten,
+    a_key_does_not_sign_early_before_verifiers_are_known,
 );
 
 const JWKS: &str = "/.well-known/jwks.json";
@@ -31,16 +31,16 @@ async fn fetch(server: &Server, agent: &str, path: &str, etag: Option<&str>) -> 
     (response.status(), etag)
 }
 
-async fn callers(server: &Server) -> Vec<Value> {
-    let listed = admin(server, Method::GET, "/keys/fetchers", json!({})).await;
+async fn verifiers(server: &Server) -> Vec<Value> {
+    let listed = admin(server, Method::GET, "/keys/verifiers", json!({})).await;
     listed["items"].as_array().unwrap().clone()
 }
 
-/// The keys that a caller lacks, once it is known.
+/// The keys that a verifier lacks, once it is known.
 async fn lacked_by(server: &Server, agent: &str) -> Option<Vec<String>> {
-    let callers = callers(server).await;
-    let caller = callers.iter().find(|caller| caller["user_agent"] == agent)?;
-    let kids = caller["lacks"].as_array().unwrap().iter();
+    let verifiers = verifiers(server).await;
+    let verifier = verifiers.iter().find(|verifier| verifier["user_agent"] == agent)?;
+    let kids = verifier["lacks"].as_array().unwrap().iter();
     Some(kids.map(|kid| kid.as_str().unwrap().to_owned()).collect())
 }
 
@@ -49,7 +49,7 @@ async fn client(server: &Server) -> Credentials {
     server.register(client).await
 }
 
-/// As if the callers had been watched for a week: a key does not sign early before.
+/// As if the verifiers had been watched for a week: a key does not sign early before.
 async fn watched_for_a_week(server: &DedicatedServer) {
     let statement = "UPDATE key_fetchers SET first_seen = first_seen - ";
     match server.setup.database_url() {
@@ -82,7 +82,7 @@ async fn a_key_waits_until_every_verifier_has_fetched_it(store: Kind) {
     let (_, old) = fetch(&server, "prompt", JWKS, None).await;
     fetch(&server, "frozen", JWKS, None).await;
     fetch(&server, "of-paseto", "/.well-known/paseto-keys.json", None).await;
-    until("the callers are known", async || callers(&server).await.len() == 3).await;
+    until("the verifiers are known", async || verifiers(&server).await.len() == 3).await;
     watched_for_a_week(&server).await;
 
     let new = rotate_when_seen(&server, 3600).await;
@@ -104,12 +104,12 @@ async fn a_key_waits_until_every_verifier_has_fetched_it(store: Kind) {
     let status = server.setup.run(&["key", "status"]);
     assert_eq!(status.code, 0, "{}", status.stderr);
     assert!(
-        status.stdout.contains("1 of 4 callers") && status.stdout.contains("frozen"),
+        status.stdout.contains("1 of 4 verifiers") && status.stdout.contains("frozen"),
         "{}",
         status.stdout
     );
     assert!(
-        status.stdout.contains("at the latest") && !status.stdout.contains("prompt"),
+        status.stdout.contains("at the latest: 1 verifier lacks it") && !status.stdout.contains("prompt"),
         "{}",
         status.stdout
     );
@@ -130,7 +130,7 @@ async fn a_key_signs_at_its_deadline(store: Kind) {
     let server = DedicatedServer::start(brisk(setup(store).await)).await;
     let client = client(&server).await;
     fetch(&server, "frozen", JWKS, None).await;
-    until("the caller is known", async || callers(&server).await.len() == 1).await;
+    until("the verifier is known", async || verifiers(&server).await.len() == 1).await;
     let new = rotate_when_seen(&server, 8).await;
     until("it is behind", async || {
         server.metric("oauth2_server_verifiers_behind", &[]).await == Some(1.0)
@@ -140,7 +140,7 @@ async fn a_key_signs_at_its_deadline(store: Kind) {
     assert_eq!(lacked_by(&server, "frozen").await, Some(vec![new]));
 }
 
-async fn callers_are_named_and_survive_a_restart(store: Kind) {
+async fn verifiers_are_named_and_survive_a_restart(store: Kind) {
     let setup = setup(store).await.with("OAUTH2_SERVER_TRUSTED_PROXIES", "127.0.0.0/8");
     let mut server = DedicatedServer::start(setup).await;
     let long = "x".repeat(300);
@@ -150,18 +150,22 @@ async fn callers_are_named_and_survive_a_restart(store: Kind) {
         let response = request.header("x-forwarded-for", address).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
     }
-    // These do not leave the caller with the set.
+    // These do not leave the verifier with the set.
     let head = server.http.head(server.url(JWKS)).header(USER_AGENT, "head");
     assert_eq!(head.send().await.unwrap().status(), StatusCode::OK);
     assert_eq!(fetch(&server, "any", JWKS, Some("*")).await.0, StatusCode::NOT_MODIFIED);
-    until("the callers are known", async || callers(&server).await.len() == 2).await;
+    until("the verifiers are known", async || verifiers(&server).await.len() == 2).await;
     restart(&mut server).await;
-    let mut found: Vec<_> = callers(&server)
+    let mut found: Vec<_> = verifiers(&server)
         .await
         .iter()
-        .map(|caller| {
-            let text = |name: &str| caller[name].as_str().unwrap().to_owned();
-            (text("address"), text("user_agent"), caller["fetches"].as_u64().unwrap())
+        .map(|verifier| {
+            let text = |name: &str| verifier[name].as_str().unwrap().to_owned();
+            (
+                text("address"),
+                text("user_agent"),
+                verifier["fetches"].as_u64().unwrap(),
+            )
         })
         .collect();
     found.sort();
@@ -217,16 +221,16 @@ async fn unusable_rotations_are_rejected(store: Kind) {
     }
 }
 
-async fn callers_of_before_a_restore_are_forgotten(store: Kind) {
+async fn verifiers_of_before_a_restore_are_forgotten(store: Kind) {
     let server = start(store).await;
     fetch(&server, "before", JWKS, None).await;
-    until("the caller is known", async || callers(&server).await.len() == 1).await;
+    until("the verifier is known", async || verifiers(&server).await.len() == 1).await;
     let restored = server.setup.run(&["restore-epoch"]);
     assert_eq!(restored.code, 0, "{}", restored.stderr);
-    assert_eq!(callers(&server).await, Vec::<Value>::new());
+    assert_eq!(verifiers(&server).await, Vec::<Value>::new());
 }
 
-async fn a_key_does_not_sign_early_before_callers_are_known(store: Kind) {
+async fn a_key_does_not_sign_early_before_verifiers_are_known(store: Kind) {
     let server = DedicatedServer::start(brisk(setup(store).await)).await;
     let client = client(&server).await;
     let before = kid_of(&server.token(&client).await);
@@ -236,7 +240,7 @@ async fn a_key_does_not_sign_early_before_callers_are_known(store: Kind) {
         lacked_by(&server, "current").await == Some(Vec::new())
     })
     .await;
-    // By now every cached key set has expired, and the one caller has the key; there may be others.
+    // By now every cached key set has expired, and the one verifier has the key; there may be others.
     let later = admin(&server, Method::POST, "/keys/rotate", json!({"algorithm": "EdDSA"})).await;
     let later = later["items"][0]["kid"].clone();
     until("another key signs", async || {
@@ -246,6 +250,11 @@ async fn a_key_does_not_sign_early_before_callers_are_known(store: Kind) {
     })
     .await;
     assert_eq!(kid_of(&server.token(&client).await), before);
+    let status = server.setup.json(&["key", "status", "--json"]);
+    assert_eq!(
+        status["waiting"],
+        json!([{"kid": new, "reason": "verifiers have been recorded for less than a week"}])
+    );
     until("the deadline", async || kid_of(&server.token(&client).await) == new).await;
     let audit = server.setup.run(&["audit", "list", "--json"]).stdout;
     assert!(!audit.contains("\"key.activate\""), "{audit}");
@@ -263,7 +272,7 @@ async fn verifiers_of_all_nodes_are_waited_for() {
     fetch(&first, "of-first", JWKS, None).await;
     fetch(&second, "of-second", JWKS, None).await;
     until("both are known to both", async || {
-        callers(&first).await.len() == 2 && callers(&second).await.len() == 2
+        verifiers(&first).await.len() == 2 && verifiers(&second).await.len() == 2
     })
     .await;
     watched_for_a_week(&first).await;

@@ -19,16 +19,22 @@ on_both_stores!(
     members_can_be_set_for_every_client,
 );
 
-/// The exports and their products. The exports of Hydra and Keycloak were written by Hydra 2.3.0 and Keycloak 26.5.6.
-const EXPORTS: [(&str, &str); 12] = [
+/// The exports and their products. The exports of Hydra and Keycloak were written by Hydra 2.3.0 and Keycloak 26.5.6, `uaa-4.30.csv` is of UAA 4.30.0,
+/// and the tables with tabs were written by
+/// `mariadb --batch` 10.11 from the same rows as those in CSV.
+const EXPORTS: [(&str, &str); 16] = [
     ("hydra", "hydra-clients.json"),
     ("hydra", "hydra-client.csv"),
+    ("hydra", "hydra-client.tsv"),
     ("keycloak", "keycloak-realm.json"),
     ("spring", "spring.csv"),
+    ("spring", "spring.tsv"),
     ("duende", "duende"),
     ("duende", "duende-appsettings.json"),
     ("uaa", "uaa-clients.json"),
     ("uaa", "uaa.csv"),
+    ("uaa", "uaa.tsv"),
+    ("uaa", "uaa-4.30.csv"),
     ("auth0", "auth0"),
     ("cognito", "cognito"),
     ("oidc-provider", "oidc-provider.json"),

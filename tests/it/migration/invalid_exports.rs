@@ -14,6 +14,8 @@ on_both_stores!(
 
 const SECRET: &str = "a-secret-that-no-error-may-ever-repeat";
 
+const HASH: &str = "$2a$04$KAgh7nYFo6i/wDWwQu9tIOeP3fSioLuaAaxadxWGj.pRv4HKkqAMK";
+
 /// Imports an export, which must fail with exit code 2, and returns stderr.
 fn rejected(setup: &Setup, product: &str, text: &str, arguments: &[&str]) -> String {
     let file = setup.directory().join("export");
@@ -78,11 +80,43 @@ async fn truncated_and_foreign_files_are_rejected_by_name(kind: Kind) {
             "line 1: the column \"id\" occurs twice",
         ),
         ("duende", "Id,Name\n1,a\n".to_owned(), "line 2 (): ClientId is missing"),
+        (
+            "hydra",
+            format!("[{{\"client_id\": \"a\",\n\"client_secret\": \"{SECRET}\", \"client_id\": \"b\"}}]"),
+            "line 2: an object has the member client_id twice",
+        ),
+        (
+            "hydra",
+            format!("id\tclient_secret\tgrant_types\na\t{SECRET}\n"),
+            "line 2: the row has 2 fields, the header 3",
+        ),
+        (
+            "hydra",
+            "id\tclient_secret\tid\n".to_owned(),
+            "line 1: the column \"id\" occurs twice",
+        ),
+        (
+            "hydra",
+            format!("{header}\na\0b,{HASH},\"[\"\"client_credentials\"\"]\"\n"),
+            "client_id must be 1 to 256 printable ASCII characters",
+        ),
     ];
     for (product, text, expected) in cases {
         let error = rejected(&setup, product, &text, &[]);
         assert!(error.contains(expected), "{expected}\n{error}");
     }
+    let utf16: Vec<u8> = whole.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let file = setup.directory().join("utf16.json");
+    std::fs::write(&file, [&[0xff, 0xfe], &utf16[..]].concat()).unwrap();
+    let output = setup.run(&["client", "import", "--from", "hydra", file.to_str().unwrap()]);
+    assert!(
+        output.code == 2
+            && output
+                .stderr
+                .contains("is not valid UTF-8; convert it, such as with iconv -f UTF-16"),
+        "{}",
+        output.stderr
+    );
     let error = rejected(&setup, "okta", &whole, &[]);
     for product in [
         "hydra",

@@ -22,9 +22,9 @@ crate::catalogue! {
     REMOVED_EARLY = gauge("retired_keys_with_live_tokens", &[],
         "Retired keys to be removed before the last token they may have signed expires").notes(
         "Above 0 for a second after the longest token lifetime was raised; for longer, the store does not accept the later removal.");
-    VERIFIERS = gauge("verifiers", &[], "Callers of the published key sets that any node saw in the last week").notes(
-        "At most 1 000. Callers behind one address with one user agent count once.");
+    VERIFIERS = gauge("verifiers", &[], "Verifiers of the published key sets that any node saw in the last week").notes(
+        "At most 1 000. Verifiers behind one address with one user agent count once.");
     VERIFIERS_BEHIND = gauge("verifiers_behind", &[],
-        "Callers of the key sets that lack a key for longer than they may cache a set").notes(
+        "Verifiers of the key sets that lack a key for longer than they may cache a set").notes(
         "`oauth2_server key status` names them. A verifier that fetches keys only for an unknown `kid` is among them until the key signs.");
 }

@@ -1,8 +1,14 @@
 //! bcrypt: `$2b$12$`, then 22 characters of salt and 31 of hash. Variants 2a, 2b and 2y are computed alike.
 //!
-//! bcrypt ignores what follows byte 72 of a secret.
+//! bcrypt ignores what follows byte 72 of a secret. Two spellings therefore hash a digest of the secret:
+//!
+//! - Django: `bcrypt_sha256$$2b$12$…`, of SHA-256 in hexadecimal.
+//! - passlib and Authelia: `$bcrypt-sha256$v=2,t=2b,r=12$salt$hash`, of HMAC-SHA-256 with the text of the salt as its key, in base64. Before version
+//!   1.7.3 passlib wrote `$bcrypt-sha256$2b,12$salt$hash`, of SHA-256 in base64.
 
+use aws_lc_rs::hmac;
 use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::cost::{BCRYPT_ROUND, Cost};
@@ -22,6 +28,18 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
+/// What bcrypt hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Input {
+    Secret,
+    /// SHA-256 in hexadecimal.
+    Hexadecimal,
+    /// SHA-256 in base64.
+    Base64,
+    /// HMAC-SHA-256 in base64.
+    Hmac,
+}
+
 /// A hash of bcrypt.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Bcrypt {
@@ -29,8 +47,7 @@ pub struct Bcrypt {
     cost: u32,
     salt: [u8; 16],
     hash: [u8; 23],
-    /// Whether it is the hash of the secret's SHA-256 in hexadecimal.
-    after_sha256: bool,
+    input: Input,
 }
 
 impl Bcrypt {
@@ -61,36 +78,67 @@ impl Bcrypt {
             cost,
             salt: fields::array(&decode(salt)?)?,
             hash: fields::array(&decode(hash)?)?,
-            after_sha256: false,
+            input: Input::Secret,
         })
     }
 
-    pub(super) fn after_sha256(self) -> Self {
-        Self {
-            after_sha256: true,
-            ..self
+    /// The rest of Django's `bcrypt_sha256$…`.
+    pub(super) fn parse_django_sha256(text: &str) -> Result<Self, Problem> {
+        Ok(Self {
+            input: Input::Hexadecimal,
+            ..Self::parse(text)?
+        })
+    }
+
+    pub(super) fn parse_passlib_sha256(text: &str) -> Result<Self, Problem> {
+        let ["", _, parameters, salt, hash] = fields::parts(text)? else {
+            return Err("must begin with $".to_owned());
+        };
+        let parameters: Vec<&str> = parameters.split(',').collect();
+        let (input, variant, cost) = match parameters.as_slice() {
+            ["v=2", variant, cost] => (Input::Hmac, variant.strip_prefix("t="), cost.strip_prefix("r=")),
+            [variant, cost] => (Input::Base64, Some(*variant), Some(*cost)),
+            _ => (Input::Hmac, None, None),
+        };
+        let (Some(variant), Some(cost)) = (variant, cost) else {
+            return Err("must have the parameters v=2,t=…,r=…".to_owned());
+        };
+        let cost = fields::number(cost, "cost")?;
+        let parsed = Self::parse(&format!("${variant}${cost:02}${salt}{hash}"))?;
+        if BASE64.encode(parsed.salt) != salt {
+            return Err("has a salt that is not bcrypt's base64; it may have been cut".to_owned());
         }
+        Ok(Self { input, ..parsed })
     }
 
     pub(super) fn scheme(&self) -> Scheme {
-        if self.after_sha256 {
-            Scheme::BcryptSha256
-        } else {
-            Scheme::Bcrypt
+        match self.input {
+            Input::Secret => Scheme::Bcrypt,
+            _ => Scheme::BcryptSha256,
         }
     }
 
     pub(super) fn text(&self) -> String {
-        let tag = if self.after_sha256 { "bcrypt_sha256$" } else { "" };
         let (salt, hash) = (BASE64.encode(self.salt), BASE64.encode(self.hash));
-        format!("{tag}$2{}${:02}${salt}{hash}", self.variant, self.cost)
+        let (variant, cost) = (self.variant, self.cost);
+        match self.input {
+            Input::Secret => format!("$2{variant}${cost:02}${salt}{hash}"),
+            Input::Hexadecimal => format!("bcrypt_sha256$$2{variant}${cost:02}${salt}{hash}"),
+            Input::Base64 => format!("$bcrypt-sha256$2{variant},{cost}${salt}${hash}"),
+            Input::Hmac => format!("$bcrypt-sha256$v=2,t=2{variant},r={cost}${salt}${hash}"),
+        }
     }
 
     pub(super) fn matches(&self, presented: &[u8]) -> bool {
-        if self.after_sha256 {
-            return self.matches_key(hex::encode(secret::hash(presented)).as_bytes());
+        match self.input {
+            Input::Secret => self.matches_key(presented),
+            Input::Hexadecimal => self.matches_key(hex::encode(secret::hash(presented)).as_bytes()),
+            Input::Base64 => self.matches_key(STANDARD.encode(secret::hash(presented)).as_bytes()),
+            Input::Hmac => {
+                let key = hmac::Key::new(hmac::HMAC_SHA256, BASE64.encode(self.salt).as_bytes());
+                self.matches_key(STANDARD.encode(hmac::sign(&key, presented)).as_bytes())
+            }
         }
-        self.matches_key(presented)
     }
 
     fn matches_key(&self, key: &[u8]) -> bool {
@@ -103,12 +151,12 @@ impl Bcrypt {
     }
 
     pub(super) fn is_truncating(&self) -> bool {
-        !self.after_sha256
+        self.input == Input::Secret
     }
 
     /// Whether another text with the same beginning would not match.
     pub(super) fn verifies_all_of(&self, presented: &[u8]) -> bool {
-        self.after_sha256 || presented.len() < LONGEST
+        !self.is_truncating() || presented.len() < LONGEST
     }
 
     pub(super) fn cost(&self) -> Cost {

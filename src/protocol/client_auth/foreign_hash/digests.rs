@@ -43,7 +43,7 @@ impl Digest {
         Ok(Self {
             form: Form::Sha512,
             salt: Vec::new(),
-            hash: fields::array::<64>(hash)?.into(),
+            hash: fields::digest::<64>(hash)?.into(),
         })
     }
 

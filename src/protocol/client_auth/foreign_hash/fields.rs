@@ -47,6 +47,20 @@ pub(super) fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Problem> {
         .map_err(|_| format!("has {} bytes instead of {N}; it may have been cut", bytes.len()))
 }
 
+/// A digest without a tag. Other digests differ in their length.
+pub(super) fn digest<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Problem> {
+    let other = match bytes.len() {
+        16 => "MD5",
+        20 => "SHA-1",
+        _ => return array(bytes),
+    };
+    Err(format!(
+        "has {} bytes instead of {N}: it may have been cut, or is a digest of {other}, which does not protect a secret; leave it out and give \
+         the client a new secret",
+        bytes.len()
+    ))
+}
+
 /// A salt, which must not be empty.
 pub(super) fn salt(bytes: Vec<u8>) -> Result<Vec<u8>, Problem> {
     if bytes.is_empty() {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 pub enum Scheme {
     /// bcrypt.
     Bcrypt,
-    /// bcrypt of the SHA-256 in hexadecimal: Django.
+    /// bcrypt of a digest: of SHA-256 in hexadecimal by Django, of HMAC-SHA-256 in base64 by passlib and Authelia.
     BcryptSha256,
     /// PBKDF2 with HMAC-SHA-1: the default of Spring Security before version 5.8.
     Pbkdf2Sha1,
@@ -22,6 +22,10 @@ pub enum Scheme {
     Argon2i,
     /// scrypt.
     Scrypt,
+    /// SHA-crypt with SHA-256.
+    Sha256Crypt,
+    /// SHA-crypt with SHA-512.
+    Sha512Crypt,
     /// SHA-256 of salt and secret, in Spring Security's two ways.
     SpringSha256,
     /// Salted SHA-256 of LDAP.
@@ -50,6 +54,8 @@ const NAMES: &[(Scheme, &str)] = &[
     (Scheme::Argon2id, "argon2id"),
     (Scheme::Argon2i, "argon2i"),
     (Scheme::Scrypt, "scrypt"),
+    (Scheme::Sha256Crypt, "sha256-crypt"),
+    (Scheme::Sha512Crypt, "sha512-crypt"),
     (Scheme::SpringSha256, "spring-sha256"),
     (Scheme::SaltedSha256, "ssha256"),
     (Scheme::SaltedSha512, "ssha512"),

@@ -9,6 +9,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::tables;
+use crate::tokens::unique_json::{self, Unique};
+
 /// The largest file, bytes. A document of JSON cannot be read in pieces, and 40 000 clients have 200 MiB at most.
 const MAX_FILE: u64 = 512 * 1024 * 1024;
 
@@ -49,7 +52,7 @@ pub(super) struct Export {
 }
 
 impl Export {
-    /// Reads a file, or the `.json`, `.jsonl`, `.ndjson` and `.csv` files of a directory.
+    /// Reads a file, or the `.json`, `.jsonl`, `.ndjson`, `.csv` and `.tsv` files of a directory.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
         if !std::fs::metadata(path).map_err(unreadable)?.is_dir() {
@@ -63,7 +66,7 @@ impl Export {
         for entry in std::fs::read_dir(path).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
             let extension = path.extension().and_then(|extension| extension.to_str());
-            if matches!(extension, Some("json" | "jsonl" | "ndjson" | "csv")) {
+            if matches!(extension, Some("json" | "jsonl" | "ndjson" | "csv" | "tsv")) {
                 paths.push(path);
             }
         }
@@ -74,7 +77,7 @@ impl Export {
         };
         let tables = paths.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         if tables.is_empty() {
-            return Err("is a directory without .json, .jsonl, .ndjson or .csv files".to_owned());
+            return Err("is a directory without .json, .jsonl, .ndjson, .csv or .tsv files".to_owned());
         }
         Ok(Self {
             tables,
@@ -219,7 +222,15 @@ impl Table {
                 })
             }
             Some(_) => {
-                let (value, lines) = records(text)?;
+                let is_of_tabs = text
+                    .lines()
+                    .next()
+                    .is_some_and(|header| header.contains('\t') && !header.contains(','));
+                let (value, lines) = if is_of_tabs {
+                    tables::tab_separated(text)?
+                } else {
+                    tables::records(text)?
+                };
                 Ok(Self { name, value, lines })
             }
         }
@@ -282,8 +293,14 @@ fn is_complete(document: &Value) -> Result<(), String> {
 
 /// A document of JSON; several, one after the other, are a list, and several lists one list.
 fn documents(text: &str) -> Result<Value, String> {
-    let parsed: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
+    let parsed = serde_json::Deserializer::from_str(text)
+        .into_iter()
+        .map(|read| read.map(|Unique(value)| value));
+    let parsed: Result<Vec<Value>, serde_json::Error> = parsed.collect();
     let mut documents = parsed.map_err(|error| {
+        if let Some(name) = unique_json::duplicate(&error) {
+            return format!("line {}: an object has the member {name} twice", error.line());
+        }
         let hint = if error.is_eof() { "; the file is truncated" } else { "" };
         format!("is not JSON: {error}{hint}")
     })?;
@@ -298,42 +315,4 @@ fn documents(text: &str) -> Result<Value, String> {
         }
         _ => Value::Array(documents),
     })
-}
-
-/// Records of CSV as objects of texts, and the line of each.
-fn records(text: &str) -> Result<(Value, Vec<u64>), String> {
-    if !text.bytes().filter(|byte| *byte == b'"').count().is_multiple_of(2) {
-        return Err(
-            "has a quote that is not closed; the file is truncated, or quotes in it are not doubled".to_owned(),
-        );
-    }
-    let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
-    let header = reader
-        .headers()
-        .map_err(|error| format!("is not CSV: {error}"))?
-        .clone();
-    for (index, name) in header.iter().enumerate() {
-        if header.iter().skip(index + 1).any(|other| other == name) {
-            return Err(format!("line 1: the column {name:?} occurs twice"));
-        }
-    }
-    let (mut rows, mut lines) = (Vec::new(), Vec::new());
-    for record in reader.records() {
-        let record = record.map_err(|error| match error.kind() {
-            csv::ErrorKind::UnequalLengths { pos, expected_len, len } => format!(
-                "line {}: the row has {len} fields, the header {expected_len}; the file may be truncated",
-                pos.as_ref().map_or(0, csv::Position::line)
-            ),
-            _ => format!("is not CSV: {error}"),
-        })?;
-        lines.push(record.position().map_or(0, csv::Position::line));
-        let members = header.iter().zip(&record);
-        let members = members.map(|(name, field)| {
-            // As `\copy` of Postgres and exports of MySQL write it.
-            let is_null = matches!(field, "\\N" | "NULL");
-            (name.trim().to_owned(), if is_null { Value::Null } else { field.into() })
-        });
-        rows.push(Value::Object(members.collect()));
-    }
-    Ok((Value::Array(rows), lines))
 }

@@ -2,8 +2,11 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
+use serde_json::Value;
+
 use super::row::{BUFFER, MAX_ROW, Members, not_utf8, too_long};
 use crate::service::clients::import::LineRange;
+use crate::tokens::unique_json::{self, Unique};
 
 /// The byte order mark that some systems put at the beginning of a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -59,11 +62,16 @@ impl<R: Read> JsonRows<R> {
 
 fn parse_json(text: &[u8]) -> Members {
     let text = str::from_utf8(text).map_err(|_| not_utf8())?;
-    serde_json::from_str(text).map_err(|error| {
-        if error.is_data() {
-            "the line is not a JSON object".to_owned()
-        } else {
-            format!("the line is not JSON: {error}")
-        }
-    })
+    match serde_json::from_str(text) {
+        Ok(Unique(Value::Object(members))) => Ok(members),
+        Ok(_) => Err("the line is not a JSON object".to_owned()),
+        Err(error) => Err(match unique_json::duplicate(&error) {
+            Some(name) => format!("the line has the member {name} twice"),
+            // The parser counts lines from this one.
+            None => format!(
+                "the line is not JSON: {}",
+                error.to_string().replace(" at line 1 column ", " at column ")
+            ),
+        }),
+    }
 }

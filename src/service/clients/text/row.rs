@@ -18,5 +18,6 @@ pub(super) fn too_long() -> RowError {
 }
 
 pub(super) fn not_utf8() -> RowError {
-    "the row is not valid UTF-8".to_owned()
+    "the row is not valid UTF-8; a file of another encoding is converted with iconv, such as -f UTF-16 -t UTF-8"
+        .to_owned()
 }

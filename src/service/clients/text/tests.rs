@@ -105,6 +105,15 @@ fn errors_name_the_line() {
         found[2].1.contains("color") && found[3].1.contains("client_id"),
         "{found:?}"
     );
+    let found = errors(
+        "{\"client_id\":\"a\",\"scope\":\"x\",\"scope\":\"y\"}\nnonsense\n",
+        TextFormat::JsonLines,
+    );
+    assert_eq!(found[0], (1, "the line has the member scope twice".to_owned()));
+    assert_eq!(
+        found[1],
+        (2, "the line is not JSON: expected ident at column 2".to_owned())
+    );
     let broken = [b"{\"client_id\":\"".as_slice(), b"\xff\"}\n"].concat();
     let mut reader = RowReader::new(&broken[..], TextFormat::JsonLines)
         .unwrap()

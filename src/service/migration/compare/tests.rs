@@ -173,6 +173,17 @@ fn headers_are_compared_as_verifiers_read_them() {
     }
     let found = differences([&old, &old], "opaque-token");
     assert_eq!(found[0].code, "token.format");
+    let untyped = of(&json!({ "alg": "RS256", "kid": "k" }));
+    for (typ, noticed_by) in [("JWT", NoticedBy::Nobody), ("at+jwt", NoticedBy::Verifier)] {
+        let found = differences(
+            [&untyped, &untyped],
+            &of(&json!({ "alg": "RS256", "kid": "k", "typ": typ })),
+        );
+        assert_eq!(
+            (&*found[0].code, found[0].noticed_by),
+            ("token.header.typ.added", noticed_by)
+        );
+    }
 }
 
 #[test]

@@ -1,15 +1,15 @@
-//! Callers of the published key sets.
+//! Verifiers of the published key sets.
 
 use rusqlite::params;
 
 use super::threads::SqliteStore;
 use super::timeouts::TOKEN_LOCK_WAIT;
 use crate::error::Result;
-use crate::model::{KeyFetcher, MAX_KEY_FETCHERS};
+use crate::model::{KeyVerifier, MAX_KEY_VERIFIERS};
 use crate::row;
 
 impl SqliteStore {
-    pub(crate) async fn record_key_fetches(&self, fetches: &[KeyFetcher], forget_before: i64) -> Result<()> {
+    pub(crate) async fn record_key_fetches(&self, fetches: &[KeyVerifier], forget_before: i64) -> Result<()> {
         let fetches = fetches.to_vec();
         self.write(TOKEN_LOCK_WAIT, move |t| {
             let mut record = t.prepare_cached(
@@ -35,23 +35,23 @@ impl SqliteStore {
             let forget = "DELETE FROM key_fetchers WHERE last_seen < max(?1, coalesce((
                 SELECT last_seen FROM key_fetchers ORDER BY last_seen DESC LIMIT 1 OFFSET ?2), ?1))";
             t.prepare_cached(forget)?
-                .execute(params![forget_before, MAX_KEY_FETCHERS as i64 - 1])?;
+                .execute(params![forget_before, MAX_KEY_VERIFIERS as i64 - 1])?;
             Ok(())
         })
         .await
     }
 
-    pub(crate) async fn key_fetchers(&self, since: i64) -> Result<Vec<KeyFetcher>> {
+    pub(crate) async fn key_verifiers(&self, since: i64) -> Result<Vec<KeyVerifier>> {
         self.read(move |t| {
             let mut select = t.prepare_cached(
                 "SELECT document, address, user_agent, first_seen, last_seen, generation, fetches FROM key_fetchers
                  WHERE last_seen >= ?1 ORDER BY last_seen DESC, document, address, user_agent LIMIT ?2",
             )?;
-            let mut rows = select.query(params![since, MAX_KEY_FETCHERS as i64])?;
+            let mut rows = select.query(params![since, MAX_KEY_VERIFIERS as i64])?;
             let mut found = Vec::new();
             while let Some(r) = rows.next()? {
                 let document: String = r.get(0)?;
-                found.push(KeyFetcher {
+                found.push(KeyVerifier {
                     document: row::parse("key_fetchers.document", &document)?,
                     address: r.get(1)?,
                     user_agent: r.get(2)?,

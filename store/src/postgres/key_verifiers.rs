@@ -1,4 +1,4 @@
-//! Callers of the published key sets.
+//! Verifiers of the published key sets.
 
 use tokio_postgres::Row;
 
@@ -8,7 +8,7 @@ use super::pool::{PostgresStore, with_connection};
 use super::seconds::Seconds;
 use super::timeouts::ORDINARY;
 use crate::error::Result;
-use crate::model::{KeyFetcher, MAX_KEY_FETCHERS};
+use crate::model::{KeyVerifier, MAX_KEY_VERIFIERS};
 use crate::row;
 
 const RECORD: &str = "INSERT INTO key_fetchers AS f (document, address, user_agent, first_seen, last_seen, generation, fetches)
@@ -25,9 +25,9 @@ const FORGET: &str = "DELETE FROM key_fetchers WHERE (document, address, user_ag
         SELECT last_seen FROM key_fetchers ORDER BY last_seen DESC OFFSET $2 LIMIT 1)) FOR UPDATE SKIP LOCKED)";
 
 impl PostgresStore {
-    pub(crate) async fn record_key_fetches(&self, fetches: &[KeyFetcher], forget_before: i64) -> Result<()> {
+    pub(crate) async fn record_key_fetches(&self, fetches: &[KeyVerifier], forget_before: i64) -> Result<()> {
         // Always in the same order, so that concurrent nodes do not deadlock.
-        let mut fetches: Vec<&KeyFetcher> = fetches.iter().collect();
+        let mut fetches: Vec<&KeyVerifier> = fetches.iter().collect();
         fetches.sort_unstable_by_key(|fetch| (fetch.document.as_str(), &fetch.address, &fetch.user_agent));
         let documents: Vec<&str> = fetches.iter().map(|fetch| fetch.document.as_str()).collect();
         let addresses: Vec<&str> = fetches.iter().map(|fetch| &*fetch.address).collect();
@@ -39,25 +39,25 @@ impl PostgresStore {
         with_connection!(self, ORDINARY, |connection| {
             let params: [&dyn Param; 7] = [&documents, &addresses, &agents, &first, &last, &generations, &counts];
             connection.execute(RECORD, &params).await?;
-            let params: [&dyn Param; 2] = [&Seconds(forget_before), &(MAX_KEY_FETCHERS as i64 - 1)];
+            let params: [&dyn Param; 2] = [&Seconds(forget_before), &(MAX_KEY_VERIFIERS as i64 - 1)];
             connection.execute(FORGET, &params).await?;
             Ok(())
         })
     }
 
-    pub(crate) async fn key_fetchers(&self, since: i64) -> Result<Vec<KeyFetcher>> {
+    pub(crate) async fn key_verifiers(&self, since: i64) -> Result<Vec<KeyVerifier>> {
         with_connection!(self, ORDINARY, |connection| {
             let sql =
                 "SELECT document, address, user_agent, first_seen, last_seen, generation, fetches FROM key_fetchers
                 WHERE last_seen >= $1 ORDER BY last_seen DESC, document, address, user_agent LIMIT $2";
-            let params: [&dyn Param; 2] = [&Seconds(since), &(MAX_KEY_FETCHERS as i64)];
+            let params: [&dyn Param; 2] = [&Seconds(since), &(MAX_KEY_VERIFIERS as i64)];
             connection.query(sql, &params).await?.iter().map(read).collect()
         })
     }
 }
 
-fn read(r: &Row) -> std::result::Result<KeyFetcher, Failure> {
-    Ok(KeyFetcher {
+fn read(r: &Row) -> std::result::Result<KeyVerifier, Failure> {
+    Ok(KeyVerifier {
         document: row::parse("key_fetchers.document", r.try_get(0)?)?,
         address: r.try_get(1)?,
         user_agent: r.try_get(2)?,

@@ -1,4 +1,4 @@
-//! Callers of the published key sets.
+//! Verifiers of the published key sets.
 
 use super::names::names;
 
@@ -12,15 +12,18 @@ names! {
     }
 }
 
-/// Maximum number of callers of the key sets that are remembered; the callers seen last are kept.
-pub const MAX_KEY_FETCHERS: usize = 1000;
+/// Maximum number of verifiers of the key sets that are remembered; the verifiers seen last are kept.
+pub const MAX_KEY_VERIFIERS: usize = 1000;
 
-/// The user agent of callers that are counted as one.
+/// A verifier is forgotten when it was not seen for this long, seconds.
+pub const FORGET_AFTER: i64 = 30 * 24 * 3600;
+
+/// The user agent of verifiers that are counted as one.
 pub const MERGED: &str = "(other)";
 
-/// A caller of a key set.
+/// A verifier of a key set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyFetcher {
+pub struct KeyVerifier {
     /// Which key set.
     pub document: KeyDocument,
     /// Its address.
@@ -37,8 +40,8 @@ pub struct KeyFetcher {
     pub fetches: u64,
 }
 
-impl KeyFetcher {
-    /// Whether several callers may be counted as this one: what one of them fetched says nothing of the others.
+impl KeyVerifier {
+    /// Whether several verifiers may be counted as this one: what one of them fetched says nothing of the others.
     pub fn is_merged(&self) -> bool {
         self.user_agent == MERGED
     }

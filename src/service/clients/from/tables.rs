@@ -1,0 +1,90 @@
+//! Tables as text: CSV, and fields between tabs.
+
+use serde_json::Value;
+
+/// Records of CSV as objects of texts, and the line of each.
+pub(super) fn records(text: &str) -> Result<(Value, Vec<u64>), String> {
+    if !text.bytes().filter(|byte| *byte == b'"').count().is_multiple_of(2) {
+        return Err(
+            "has a quote that is not closed; the file is truncated, or quotes in it are not doubled".to_owned(),
+        );
+    }
+    let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
+    let header = reader
+        .headers()
+        .map_err(|error| format!("is not CSV: {error}"))?
+        .clone();
+    reject_duplicates(&header.iter().collect::<Vec<_>>())?;
+    let (mut rows, mut lines) = (Vec::new(), Vec::new());
+    for record in reader.records() {
+        let record = record.map_err(|error| match error.kind() {
+            csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
+                unequal(pos.as_ref().map_or(0, csv::Position::line), *len, *expected_len)
+            }
+            _ => format!("is not CSV: {error}"),
+        })?;
+        lines.push(record.position().map_or(0, csv::Position::line));
+        let members = header.iter().zip(&record);
+        let members = members.map(|(name, field)| {
+            // As exports of MySQL write it.
+            let is_null = matches!(field, "\\N" | "NULL");
+            (name.trim().to_owned(), if is_null { Value::Null } else { field.into() })
+        });
+        rows.push(Value::Object(members.collect()));
+    }
+    Ok((Value::Array(rows), lines))
+}
+
+/// Records as `mysql --batch` and the text format of Postgres write them: fields between tabs, with escapes after a backslash.
+pub(super) fn tab_separated(text: &str) -> Result<(Value, Vec<u64>), String> {
+    let mut numbered = (1..).zip(text.lines());
+    let header: Vec<&str> = numbered
+        .next()
+        .map_or_else(Vec::new, |(_, header)| header.split('\t').collect());
+    reject_duplicates(&header)?;
+    let (mut rows, mut lines) = (Vec::new(), Vec::new());
+    for (line, record) in numbered.filter(|(_, record)| !record.is_empty()) {
+        let fields: Vec<&str> = record.split('\t').collect();
+        if fields.len() != header.len() {
+            return Err(unequal(line, fields.len() as u64, header.len() as u64));
+        }
+        let members = header.iter().zip(fields).map(|(name, field)| {
+            let is_null = matches!(field, "\\N" | "NULL");
+            let value = if is_null { Value::Null } else { unescaped(field).into() };
+            (name.trim().to_owned(), value)
+        });
+        rows.push(Value::Object(members.collect()));
+        lines.push(line);
+    }
+    Ok((Value::Array(rows), lines))
+}
+
+fn unescaped(field: &str) -> String {
+    let (mut text, mut characters) = (String::with_capacity(field.len()), field.chars());
+    while let Some(c) = characters.next() {
+        text.push(match c {
+            '\\' => match characters.next() {
+                Some('n') => '\n',
+                Some('t') => '\t',
+                Some('r') => '\r',
+                Some('0') => '\0',
+                other => other.unwrap_or(c),
+            },
+            _ => c,
+        });
+    }
+    text
+}
+
+fn reject_duplicates(header: &[&str]) -> Result<(), String> {
+    for (index, name) in header.iter().enumerate() {
+        if header.iter().skip(index + 1).any(|other| other == name) {
+            return Err(format!("line 1: the column {name:?} occurs twice"));
+        }
+    }
+    Ok(())
+}
+
+fn unequal(line: u64, fields: u64, expected: u64) -> String {
+    format!("line {line}: the row has {fields} fields, the header {expected}; the file may be truncated")
+}
