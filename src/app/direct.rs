@@ -264,7 +264,7 @@ pub fn operator() -> Operator {
 
 /// Creates the data directory of an embedded store, and brings the schema up to date.
 pub async fn migrate(config: &Config) -> Result<Migration, Failure> {
-    check_files(config)?;
+    embedded_store::check_files(config)?;
     embedded::create_data_directory(config)?;
     let mut created = embedded_store::create(config, true).await?;
     let store = open_store(config).await?;

@@ -4,6 +4,8 @@
 //! an unsalted SHA-256 is what this server stores itself, and so is the SHA-256 of a strong secret in clear. Everything else stays the hash
 //! that it is until its secret is presented.
 
+use std::time::Duration;
+
 use super::hash_schemes;
 use crate::tokens::secret;
 
@@ -323,6 +325,11 @@ impl ForeignHash {
     /// Whether a long secret verifies by its beginning.
     pub fn ignores_the_end_of_long_secrets(&self) -> bool {
         matches!(self, Self::Bcrypt(hash) if hash.is_truncating())
+    }
+
+    /// About how long a verification takes with a core of its own.
+    pub fn usual_time(&self) -> Duration {
+        Duration::from_nanos(self.cost().nanos as u64)
     }
 
     fn cost(&self) -> Cost {

@@ -1,7 +1,7 @@
 //! Bulk import and export of clients: one JSON object a line, or CSV with a header.
 //!
 //! What a row does to a client that exists is chosen for the whole import ([`ExistingClients`]). By default it changes the client as an update
-//! does: what it leaves out stays, also `disabled`. The same text can be imported again and changes nothing. Exports can be imported.
+//! does: what it leaves out stays, also `disabled`. The same text can be imported again and changes nothing, and so can exports.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -103,12 +103,10 @@ impl ImportRow {
         let (hash, previous) = secrets::take(&mut members)?;
         let created_at = match members.remove("created_at") {
             None | Some(Value::Null) => None,
-            Some(value) => Some(
-                value
-                    .as_i64()
-                    .filter(|at| checks::TIMES.contains(at))
-                    .ok_or("created_at must be Unix seconds")?,
-            ),
+            Some(value) => {
+                let at = value.as_i64().filter(|at| checks::TIMES.contains(at));
+                Some(at.ok_or("created_at must be Unix seconds")?)
+            }
         };
         let request: ClientRequest =
             serde_path_to_error::deserialize(Value::Object(members)).map_err(|error| wrong_type(&error))?;
