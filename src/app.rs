@@ -78,7 +78,6 @@ async fn run(config: Config, options: ServeOptions, metrics: &Exporter) -> Resul
     // First: a signal during the start must not end the process half-way.
     let signals = Signals::new()?;
     embedded_store::check_files(&config)?;
-    embedded_store::check_log(&config)?;
     embedded::create_data_directory(&config)?;
     let _lock = store_lock::lock(&config)?;
     embedded_store::create(&config, options.migrate).await?;
@@ -88,10 +87,15 @@ async fn run(config: Config, options: ServeOptions, metrics: &Exporter) -> Resul
     })
     .await?;
     let served = run_on(&config, options, &store, metrics, signals).await;
-    if let Err(error) = store.close().await {
+    complete_file(&store).await;
+    served
+}
+
+/// Copies the write-ahead log of an embedded store into its file.
+async fn complete_file(store: &Store) {
+    if let Err(error) = store.complete_file().await {
         tracing::warn!(%error, "the write-ahead log is kept: it could not be copied into the database");
     }
-    served
 }
 
 /// Serves from an open store.
@@ -103,10 +107,6 @@ async fn run_on(
     mut signals: Signals,
 ) -> Result<(), Failure> {
     embedded_store::create_schema(config, store, options.migrate).await?;
-    // Before anything is written, such as signing keys.
-    if let Err(error) = store.mark_in_use().await {
-        tracing::warn!(%error, "a copy of the database without its write-ahead log will not be recognized: the file could not be marked");
-    }
     let secrets = embedded::provide(config, bootstrap::may_hold_keys(config, store).await)?;
     bus::check(config, store).await?;
     let certificates = Certificates::start(config)?;
@@ -139,6 +139,8 @@ async fn run_on(
         {
             first_run::create_demo_client(&server.services.clients, &data).await?;
         }
+        // A copy of the file without its log is at least of the same issuer, with its keys.
+        complete_file(store).await;
         banner(config, store).await
     };
     let banner = tokio::select! {

@@ -76,12 +76,6 @@ pub struct Scratch {
 impl Direct {
     /// Opens a store whose schema is of this version.
     pub async fn open(config: &Config) -> Result<Self, Failure> {
-        embedded_store::check_log(config)?;
-        Self::open_restored(config).await
-    }
-
-    /// As [`Self::open`], also if changes are missing in the store: it is a copy without its write-ahead log.
-    pub async fn open_restored(config: &Config) -> Result<Self, Failure> {
         if let Some(path) = config.database.sqlite_path()
             && !path.exists()
         {
@@ -223,11 +217,6 @@ impl Direct {
         LedgerAccess::batch(self.store.ledger_writer())
     }
 
-    /// Goes on without the changes that a copy without its write-ahead log lacks: what a restore needs was done.
-    pub async fn accept_without_log(&self) -> Result<(), Failure> {
-        Ok(self.store.accept_without_log().await?)
-    }
-
     /// The deadline of a call.
     pub fn deadline(&self) -> Instant {
         Instant::now() + NO_DEADLINE
@@ -264,7 +253,7 @@ pub fn operator() -> Operator {
 
 /// Creates the data directory of an embedded store, and brings the schema up to date.
 pub async fn migrate(config: &Config) -> Result<Migration, Failure> {
-    embedded_store::check_files(config)?;
+    check_files(config)?;
     embedded::create_data_directory(config)?;
     let mut created = embedded_store::create(config, true).await?;
     let store = open_store(config).await?;
@@ -276,15 +265,9 @@ pub async fn migrate(config: &Config) -> Result<Migration, Failure> {
     })
 }
 
-/// Fails if the database was lost although files next to it belong to one, or if it is a copy without its write-ahead log.
+/// Fails if the database was lost although files next to it belong to one.
 pub fn check_files(config: &Config) -> Result<(), Failure> {
-    embedded_store::check_files(config)?;
-    embedded_store::check_log(config)
-}
-
-/// Whether the database is a copy without its write-ahead log.
-pub fn is_without_log(config: &Config) -> bool {
-    embedded_store::is_without_log(config)
+    embedded_store::check_files(config)
 }
 
 /// Opens a store for diagnosis, whatever its schema is.
@@ -323,7 +306,6 @@ pub async fn backup(config: &Config, file: &Path, force: bool) -> Result<u64, Fa
     if !force && file.symlink_metadata().is_ok() {
         return Err(exists(file));
     }
-    embedded_store::check_log(config)?;
     let cannot_write =
         |error: &std::io::Error| Failure::Environment(format!("{} cannot be written: {error}", file.display()));
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());

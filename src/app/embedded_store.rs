@@ -1,7 +1,7 @@
-//! Where an embedded store may be created: in a directory without the files of an earlier one. And whether one that is there is complete.
+//! Where an embedded store may be created: in a directory without the files of an earlier one.
 //!
-//! A database that was lost, or copied without its write-ahead log, looks like a new one, or like an earlier one. A server that started on
-//! it would be a new issuer under the old name, or serve as before its last changes: without clients, and with tokens that were revoked.
+//! A database that was lost, or of which only the beginning was copied, looks like a new one. A server that started on it would be a new
+//! issuer under the old name, without clients.
 
 use std::path::{Path, PathBuf};
 
@@ -36,28 +36,6 @@ pub(super) fn check_files(config: &Config) -> Result<(), Failure> {
     }
 }
 
-/// Fails if the database is a copy of one that was in use, without its write-ahead log: it would serve without the clients, secrets and
-/// revocations of the time since the last checkpoint.
-pub(super) fn check_log(config: &Config) -> Result<(), Failure> {
-    if !is_without_log(config) {
-        return Ok(());
-    }
-    let database = config.database.sqlite_path().unwrap_or(Path::new(""));
-    Err(Failure::Environment(format!(
-        "the database {} is a copy of one that was in use, and its write-ahead log {} is missing, with the changes that were made last; \
-         restore the database from a backup, or copy both files while no server runs; to go on without these changes, as after a restore, \
-         run: oauth2_server restore-epoch",
-        database.display(),
-        log_of(database).display()
-    )))
-}
-
-/// As [`check_log`] finds. A file that cannot be read is left to the attempt to open it.
-pub(super) fn is_without_log(config: &Config) -> bool {
-    let database = config.database.sqlite_path();
-    database.is_some_and(|database| Store::is_without_log(database).unwrap_or(false))
-}
-
 /// Creates a database that does not exist if that is allowed, before any secret is generated: an interrupted start leaves no secret
 /// without a database. Returns the number of migrations, 0 if there is a database.
 pub(super) async fn create(config: &Config, may_migrate: bool) -> Result<usize, Failure> {
@@ -76,7 +54,7 @@ pub(super) async fn create(config: &Config, may_migrate: bool) -> Result<usize, 
 
 /// Migrates an embedded database without a schema if that is allowed, before any secret is generated. Returns the number of migrations, 0
 /// if there is a schema. Fails if there are no tables at all: a server creates a database with its tables, so this one is the beginning of
-/// a copy, or a copy without its write-ahead log.
+/// a copy.
 pub(super) async fn create_schema(config: &Config, store: &Store, may_migrate: bool) -> Result<usize, Failure> {
     let Some(database) = config.database.sqlite_path() else {
         return Ok(0);

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::arguments::Json;
 use super::output;
-use crate::app::direct::{self, Direct, operator};
+use crate::app::direct::{Direct, operator};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::service::restore::history::History;
@@ -36,17 +36,13 @@ pub async fn run(config: &Config, options: &RestoreEpoch) -> Result<(), Failure>
         let file = File::open(path).map_err(|error| invalid(format!("cannot be read: {error}")))?;
         history.read(BufReader::new(file)).map_err(invalid)?;
     }
-    let is_without_log = direct::is_without_log(config);
-    let direct = Direct::open_restored(config).await?;
+    let direct = Direct::open(config).await?;
     let how = RestoreOptions {
         expire_secrets: options.expire_secrets,
         dry_run: options.dry_run,
     };
     let restore = &direct.services.restore;
     let outcome = restore.run(&operator(), &history, how, direct.deadline()).await?;
-    if is_without_log && !options.dry_run {
-        direct.accept_without_log().await?;
-    }
     if options.audit_log.is_empty() && !options.expire_secrets {
         let warning = "without --audit-log, secrets that were replaced after the backup are valid, and clients that were changed, disabled or deleted \
              after it are as they were before";

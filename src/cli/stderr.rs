@@ -1,4 +1,5 @@
 //! Writes warnings, errors and notes to stderr. A thread of its own does: a reader that stalls delays a command by a second at most.
+//! Where no thread can be started, the caller writes.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,15 +19,19 @@ static QUEUE: LazyLock<Option<Mutex<Sender<Job>>>> = LazyLock::new(|| {
     let (sender, jobs) = mpsc::channel::<Job>();
     let write = move || {
         for (text, written) in jobs {
-            let mut stderr = io::stderr().lock();
-            // A closed stderr is no failure.
-            let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+            write_now(&text);
             let _ = written.send(());
         }
     };
     let thread = thread::Builder::new().name("stderr".to_owned()).spawn(write);
     thread.ok().map(|_| Mutex::new(sender))
 });
+
+fn write_now(text: &str) {
+    let mut stderr = io::stderr().lock();
+    // A closed stderr is no failure.
+    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+}
 
 /// A write took too long: nothing waits for the next ones.
 static IS_STALLED: AtomicBool = AtomicBool::new(false);
@@ -38,7 +43,9 @@ pub fn line(text: &str) {
 
 /// Writes a text as it is.
 pub fn write(text: String) {
-    let Some(queue) = &*QUEUE else { return };
+    let Some(queue) = &*QUEUE else {
+        return write_now(&text);
+    };
     let (written, wait) = mpsc::channel();
     let sent = queue
         .lock()

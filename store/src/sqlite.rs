@@ -11,7 +11,6 @@ mod create;
 mod failure;
 mod groups;
 mod id_clock;
-mod in_use;
 mod key_rows;
 mod key_verifiers;
 mod keys;
@@ -27,5 +26,4 @@ mod tokens;
 mod verify_only_keys;
 
 pub(crate) use create::create;
-pub(crate) use in_use::is_without_log;
 pub use threads::SqliteStore;

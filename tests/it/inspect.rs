@@ -202,7 +202,8 @@ async fn unavailable_store_is_an_error(kind: Kind) {
         drop(setup.sqlite());
     }
     for token in [&token, &altered(&token)] {
-        rejected(&setup.run(&["token", "inspect", token]), 3, &["migrate"]);
+        let word = if kind == Kind::Sqlite { "is empty" } else { "migrate" };
+        rejected(&setup.run(&["token", "inspect", token]), 3, &[word]);
     }
     if kind == Kind::Postgres {
         setup.set(

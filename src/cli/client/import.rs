@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use oauth2_store::StoreError;
 use oauth2_store::model::SigningAlg;
 use serde_json::json;
 
@@ -38,8 +39,9 @@ const CHUNK: usize = 1000;
 /// Attempts to write a chunk whose clients are being changed by others.
 const ATTEMPTS: u32 = 3;
 
-/// How long a commit whose answer was lost may take to appear.
-const SETTLES_IN: Duration = Duration::from_secs(2);
+/// How long a commit whose answer was lost may take to appear: longer than Postgres runs a statement, which is 5 s, also if its connection
+/// is lost.
+const SETTLES_IN: Duration = Duration::from_secs(7);
 
 /// How long a store that fails is read, to find out whether a chunk was stored, and the pause between two attempts.
 const READ_AGAIN: Duration = Duration::from_secs(30);
@@ -135,7 +137,12 @@ pub async fn run(config: &Config, options: &Import) -> Result<(), Failure> {
     };
     let valid = importer.judge(&mut source.rows()?).await?;
     if importer.has_secrets {
-        exposure::judge(config, &options.file)?;
+        let of_directory = source
+            .translation()
+            .map_or(&[][..], |translation| translation.files.as_slice());
+        for file in std::iter::once(&options.file).chain(of_directory) {
+            exposure::judge(config, file)?;
+        }
     }
     let is_stopped = importer.rejected.count() > 0 && !options.skip_refused;
     let counts = if is_stopped || options.dry_run {
@@ -145,6 +152,11 @@ pub async fn run(config: &Config, options: &Import) -> Result<(), Failure> {
         importer.write(&mut source.rows()?, valid).await?
     };
     importer.conclude(&source, &counts, is_stopped, valid)
+}
+
+/// Whether a write that failed so may be stored later.
+fn may_be_written(error: &ServiceError) -> bool {
+    matches!(error, ServiceError::Store(StoreError::Timeout) | ServiceError::Ask(_))
 }
 
 impl Importer<'_> {
@@ -284,6 +296,14 @@ impl Importer<'_> {
             {
                 if !is_conflict && self.is_stored(&plan, &error).await? {
                     return Ok(plan);
+                }
+                if may_be_written(&error) {
+                    let lines = plan.secrets.len();
+                    let failure = Failure::from(error);
+                    let text = format!(
+                        "{failure}; the last {lines} lines of --secrets-out may name clients that are not stored"
+                    );
+                    return Err(failure.with_text(text));
                 }
                 // Nothing was written, and the next plan generates other secrets, perhaps for other clients.
                 file.discard(began_at)?;

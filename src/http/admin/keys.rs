@@ -3,7 +3,6 @@
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::http::admin_deadline;
@@ -19,6 +18,7 @@ use crate::service::keys::view::KeyView;
 use crate::service::keys::{Rotation, SigningKeys};
 use crate::service::page::PageView;
 use crate::service::schema;
+use crate::tokens::unique_json::Unique;
 
 /// The deadline of a rotation that waits for verifiers, seconds: a week.
 const DEFAULT_DEADLINE: u64 = 604_800;
@@ -103,7 +103,7 @@ pub async fn verifiers(keys: Data<SigningKeys>) -> Result<HttpResponse, Failure>
 struct VerifyOnly {
     /// A JWK set (RFC 7517 section 5), or one JWK. Each `kid` is kept. Keys for encryption are left out.
     #[schema(value_type = Option<Object>)]
-    jwks: Option<Value>,
+    jwks: Option<Unique>,
     /// A public key or an X.509 certificate.
     pem: Option<String>,
     /// Which keys of the set; every key, if absent. Or the id of the key in `pem`.
@@ -137,7 +137,7 @@ pub async fn import_verify_only(
 ) -> Result<HttpResponse, Failure> {
     let given: VerifyOnly = admin_body(&request, payload).await?;
     let (name, text) = match (given.jwks, given.pem) {
-        (Some(jwks), None) => ("jwks", jwks.to_string()),
+        (Some(Unique(jwks)), None) => ("jwks", jwks.to_string()),
         (None, Some(pem)) => ("pem", pem),
         _ => return Err(ServiceError::InvalidRequest("exactly one of jwks and pem is required".to_owned()).into()),
     };

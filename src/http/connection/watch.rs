@@ -315,13 +315,14 @@ impl<F: Future<Output = Result<(), E>>, E> Future for Watched<F> {
             self.closed.of(why).add(1);
             return Poll::Ready(Ok(()));
         }
-        if let Poll::Ready(ended) = self.connection.as_mut().poll(context) {
-            return Poll::Ready(ended);
-        }
+        // First: a request that begins in the first poll may have to wake the connection.
         if self.open.0.waker.borrow().is_none() {
             *self.open.0.waker.borrow_mut() = Some(context.waker().clone());
             // Registers the timer with this task, which stays the same.
             let _ = self.timer.as_mut().poll(context);
+        }
+        if let Poll::Ready(ended) = self.connection.as_mut().poll(context) {
+            return Poll::Ready(ended);
         }
         let (deadline, _) = self.open.0.next();
         if (self.timer.is_elapsed() || deadline < self.timer.deadline()) && self.timer.deadline() != deadline {

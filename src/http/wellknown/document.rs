@@ -72,7 +72,7 @@ pub struct KeyDocuments {
     pub timing: KeyTiming,
     /// Whether this node has heard from the store recently.
     pub views: Views,
-    /// Records the callers.
+    /// Records the verifiers.
     pub fetches: Arc<KeyFetches>,
     /// The store's clock.
     pub clock: Arc<StoreClock>,

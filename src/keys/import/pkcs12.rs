@@ -1,5 +1,5 @@
 //! The private key of a PKCS #12 file (RFC 7292), as OpenSSL, Java's `keytool` and .NET write it, also with the old encryption by triple DES
-//! or RC2.
+//! or 40-bit RC2.
 //!
 //! Only the key is taken. The MAC is checked; certificates next to the key must be readable, and are ignored.
 
@@ -57,12 +57,16 @@ fn why(error: &Error, has_passphrase: bool) -> ImportError {
         ),
         Error::UnsupportedEncryptionScheme | Error::UnsupportedMacAlgorithm | Error::UnsupportedContentType => {
             import_error(
-                "is a PKCS #12 file with an encryption or a MAC that is not supported; supported: PBES2, triple DES and RC2; convert it with \
-             `openssl pkcs12 -in FILE -nodes`",
+                "is a PKCS #12 file with an encryption or a MAC that is not supported; supported: PBES2, triple DES and 40-bit RC2; convert it \
+             with `openssl pkcs12 -legacy -in FILE -nodes`",
             )
         }
+        Error::X509Error(_) | Error::UnsupportedCertificateType => import_error(
+            "is a PKCS #12 file with a certificate that cannot be read; convert it with `openssl pkcs12 -in FILE -nodes -nocerts`",
+        ),
         _ => import_error(
-            "is a PKCS #12 file that is damaged or not in DER; convert it with `openssl pkcs12 -in FILE -nodes`, or `-legacy -nodes`",
+            "is a PKCS #12 file that is damaged or not in DER; convert it with `openssl pkcs12 -in FILE -nodes`, with `-legacy` if its \
+             encryption is triple DES or RC2",
         ),
     }
 }

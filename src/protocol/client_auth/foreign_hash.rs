@@ -166,6 +166,41 @@ fn unsupported(text: &str) -> Problem {
     )
 }
 
+/// The tags that [`in_braces`] reads.
+const TAGS: [&str; 18] = [
+    "noop",
+    "bcrypt",
+    "pbkdf2",
+    "pbkdf2@SpringSecurity_v5_8",
+    "scrypt",
+    "scrypt@SpringSecurity_v5_8",
+    "argon2",
+    "argon2@SpringSecurity_v5_8",
+    "sha256",
+    "SHA-256",
+    "SHA256",
+    "SSHA256",
+    "SHA512",
+    "SSHA512",
+    "PBKDF2",
+    "PBKDF2-SHA256",
+    "PBKDF2-SHA512",
+    "CRYPT",
+];
+
+/// A text with another tag, perhaps with a supported one in the wrong case.
+fn unsupported_tag(text: &str, tag: &str) -> Problem {
+    let supported = TAGS.iter().filter(|supported| supported.eq_ignore_ascii_case(tag));
+    let spellings: Vec<String> = supported.map(|supported| format!("{{{supported}}}")).collect();
+    if spellings.is_empty() {
+        return unsupported(text);
+    }
+    format!(
+        "has the tag {{{tag}}}, which is not supported: tags are case-sensitive, and {} is supported",
+        spellings.join(" or ")
+    )
+}
+
 /// Tags in braces: Spring Security's, and LDAP's (RFC 2307) with those of passlib, which differ in case.
 fn in_braces(text: &str, tag: &str, rest: &str) -> Result<Tagged, Problem> {
     let hash = match tag {
@@ -186,7 +221,7 @@ fn in_braces(text: &str, tag: &str, rest: &str) -> Result<Tagged, Problem> {
             ForeignHash::Pbkdf2(Pbkdf2::parse(&format!("${}${rest}", tag.to_ascii_lowercase()))?)
         }
         "CRYPT" => modular(rest)?.ok_or_else(|| unsupported(text))?,
-        _ => return Err(unsupported(text)),
+        _ => return Err(unsupported_tag(text, tag)),
     };
     Ok(Tagged::Hash(hash))
 }

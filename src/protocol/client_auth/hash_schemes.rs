@@ -75,6 +75,8 @@ const TAGS: &[(&str, &str)] = &[
     ("sha", "{SHA}"),
     ("ssha256", "{SSHA256}"),
     ("ssha512", "{SSHA512}"),
+    ("ssha224", "{SSHA224}"),
+    ("ssha384", "{SSHA384}"),
     ("ssha", "{SSHA}"),
     ("smd5", "{SMD5}"),
     ("md5", "{MD5}"),

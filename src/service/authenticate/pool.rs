@@ -30,7 +30,7 @@ const MATCHED: usize = 65_536;
 /// Remembered secrets that did not. A client with a wrong secret repeats it.
 const MISMATCHED: usize = 8192;
 
-/// By how much the threads are nicer than others: they get a tenth of a busy core, if no core is spare.
+/// Nice value of the threads: they get a tenth of a busy core.
 const NICENESS: i32 = 10;
 
 /// Identifies a secret and the hash that it is compared with.

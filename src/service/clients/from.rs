@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
@@ -88,6 +88,8 @@ pub struct Translation {
     pub report: FieldReport,
     /// Files of the directory, or members of the document, that were not read.
     pub unread: Vec<String>,
+    /// The paths of the directory's files; empty if the export is one file.
+    pub files: Vec<PathBuf>,
     /// Settings that the export does not contain, to be checked by hand.
     pub notes: &'static [&'static str],
 }
@@ -128,6 +130,7 @@ impl Product {
         let mut seen = HashMap::new();
         let outcomes = (translator.translate)(&mut context, rows);
         translation.unread = export.unread();
+        translation.files = export.files;
         for outcome in outcomes {
             let (client_id, position) = (outcome.client_id, outcome.position);
             let record = match outcome.becomes {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::checks;
 use super::foreign_hashes::{self, HASH, SCHEME};
+use crate::tokens::unique_json::Unique;
 
 /// The member with the hash of the newest secret.
 pub(super) const NEWEST: &str = "client_secret_sha256";
@@ -166,8 +167,8 @@ fn previous(members: &mut Map<String, Value>) -> Result<Vec<RowSecret>, String> 
 
 fn wrong_list() -> String {
     format!(
-        "{PREVIOUS} must be a list of objects with sha256, 64 hexadecimal digits, and imported_as, the same, or hash and scheme, and \
-         expires_at, Unix seconds"
+        "{PREVIOUS} must be a list of objects with sha256 and optionally imported_as (64 hexadecimal digits each), or hash and scheme; and \
+         optionally expires_at, Unix seconds"
     )
 }
 
@@ -251,7 +252,9 @@ fn written(secret: &ClientSecret) -> PreviousSecret {
 /// Reads the field of CSV: `sha256:expires_at` or `hash:expires_at`, separated by white space, or the list of JSON.
 pub(super) fn from_csv(field: &str) -> Result<Value, String> {
     if field.starts_with('[') {
-        return serde_json::from_str(field).map_err(|_| wrong_list());
+        return serde_json::from_str(field)
+            .map(|Unique(list)| list)
+            .map_err(|_| wrong_list());
     }
     let mut list = Vec::new();
     for entry in field.split_whitespace() {

@@ -64,7 +64,10 @@ impl SecretVerifier {
 
     /// Whether both are of the same secret, as far as their hashes show.
     pub fn is_same_secret(&self, other: &Self) -> bool {
-        self.id() == other.id() || (self.fast().is_some() && self.fast() == other.fast())
+        match (self.fast(), other.fast()) {
+            (Some(one), Some(other)) => one == other,
+            _ => self.id() == other.id(),
+        }
     }
 
     /// SHA-256 of the secret, unless only another product's hash is known.

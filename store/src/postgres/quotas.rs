@@ -132,7 +132,7 @@ impl PostgresStore {
         grants.into_iter().map(|grant| grant.ok_or_else(missing)).collect()
     }
 
-    /// `None` for a client without rows.
+    /// `None` for a client that lacks the row of a window.
     async fn lease_known(&self, requests: &[LeaseRequest]) -> Result<Vec<Option<LeaseGrant>>> {
         let ids: Vec<&str> = requests.iter().map(|request| &*request.client_id).collect();
         let wants: Vec<i64> = requests.iter().map(|request| request.want as i64).collect();

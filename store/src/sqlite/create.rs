@@ -1,10 +1,11 @@
 //! Creates a database. Its file appears under its name with the whole schema, so an interrupted start leaves no file without tables,
-//! which could not be told from a copy without its write-ahead log.
+//! which looks like the beginning of a copy.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::OpenFlags;
 
@@ -32,15 +33,17 @@ fn create_now(path: &Path) -> Result<usize> {
         |target| path.parent().unwrap_or(Path::new("")).join(target),
     );
     let mut draft = file.as_os_str().to_owned();
-    draft.push(format!(".new.{}", std::process::id()));
+    // Another container, whose process has the same id, may do the same.
+    let nanos = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos());
+    draft.push(format!(".new.{}.{nanos}", std::process::id()));
     let draft = PathBuf::from(draft);
     let remove = || {
         let _ = std::fs::remove_file(&draft);
     };
-    // A process that was killed may have left one.
-    remove();
     let created = write(&draft).and_then(|applied| {
-        let named = std::fs::hard_link(&draft, &file).and_then(|()| sync_directory(&file));
+        let named = name(&draft, &file).and_then(|()| sync_directory(&file));
         match named {
             Ok(()) => Ok(applied),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(0),
@@ -49,6 +52,18 @@ fn create_now(path: &Path) -> Result<usize> {
     });
     remove();
     created
+}
+
+/// Gives the draft its name, unless a file has it.
+fn name(draft: &Path, file: &Path) -> io::Result<()> {
+    let linked = std::fs::hard_link(draft, file);
+    match linked.as_ref().map_err(io::Error::kind) {
+        // The file system has no hard links. Two first starts at the same time, of which the first would lose its database, are unlikely there.
+        Err(io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) if !file.exists() => {
+            std::fs::rename(draft, file)
+        }
+        _ => linked,
+    }
 }
 
 /// Writes the draft; it is durable when this returns.

@@ -11,7 +11,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use super::checkpoint::CheckpointCounts;
 use super::connection::log_of;
 use super::failure::Failure;
-use super::timeouts::ADMIN_LOCK_WAIT;
+use super::timeouts::{ADMIN_LOCK_WAIT, TOKEN_LOCK_WAIT};
 use super::{checkpoint, connection};
 use crate::error::{ErrorCounts, Result, StoreError};
 use crate::model::LedgerEntry;
@@ -58,8 +58,6 @@ pub(super) struct Shared {
     pub(super) writes: WriteHealth,
     pub(super) errors: ErrorCounts,
     checkpoints: Arc<CheckpointCounts>,
-    /// This process has marked the file as in use.
-    pub(super) is_marked: AtomicBool,
     /// The least time that a write waits for the lock of another process.
     pub(super) min_lock_wait: Duration,
     reader_threads: Vec<JoinHandle<()>>,
@@ -123,7 +121,6 @@ impl SqliteStore {
                 writes: WriteHealth::default(),
                 errors: ErrorCounts::default(),
                 checkpoints,
-                is_marked: AtomicBool::new(false),
                 min_lock_wait: options.min_lock_wait,
                 reader_threads,
                 writer_thread: Some(writer_thread),
@@ -213,6 +210,15 @@ impl SqliteStore {
             .await;
         self.shared.writes.observe(&outcome);
         outcome
+    }
+
+    /// Copies the log into the file, so that the file alone is complete.
+    pub(crate) async fn complete_file(&self) -> Result<()> {
+        self.call(&self.shared.writer, |connection, _| {
+            connection.busy_timeout(TOKEN_LOCK_WAIT)?;
+            Ok(checkpoint::finish(connection)?)
+        })
+        .await
     }
 
     pub(crate) async fn ping(&self) -> Result<u64> {

@@ -53,33 +53,11 @@ impl Store {
         sqlite::create(database).await
     }
 
-    /// Whether an SQLite database is a copy of one that a server was using, without its write-ahead log: what was committed last is missing.
-    /// [`Self::accept_without_log`] ends this.
-    pub fn is_without_log(database: &Path) -> std::io::Result<bool> {
-        sqlite::is_without_log(database)
-    }
-
-    /// Marks the database file as in use until [`Self::close`] (SQLite), so that a copy without the write-ahead log is noticed.
-    pub async fn mark_in_use(&self) -> Result<()> {
+    /// Completes the database file (SQLite): without the write-ahead log next to it, it has everything that was committed before.
+    pub async fn complete_file(&self) -> Result<()> {
         match self {
             Self::Postgres(_) => Ok(()),
-            Self::Sqlite(store) => store.mark_in_use().await,
-        }
-    }
-
-    /// Goes on with a copy that lacks its write-ahead log (SQLite).
-    pub async fn accept_without_log(&self) -> Result<()> {
-        match self {
-            Self::Postgres(_) => Ok(()),
-            Self::Sqlite(store) => store.accept_without_log().await,
-        }
-    }
-
-    /// Completes the database file at the end of a process (SQLite): without the write-ahead log next to it, it has everything.
-    pub async fn close(&self) -> Result<()> {
-        match self {
-            Self::Postgres(_) => Ok(()),
-            Self::Sqlite(store) => store.close().await,
+            Self::Sqlite(store) => store.complete_file().await,
         }
     }
 

@@ -5,7 +5,7 @@ use oauth2_testkit::{Kind, Server};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::list;
+use super::{list, settled};
 use crate::start;
 
 on_both_stores!(old_values_are_those_that_were_replaced);
@@ -43,6 +43,7 @@ async fn old_values_are_those_that_were_replaced(kind: Kind) {
     for (status, body) in rotated.unwrap().into_iter().chain(set) {
         assert_eq!(status, StatusCode::OK, "{body}");
     }
+    settled(&server).await;
     for (query, field) in [
         ("?client_id=ci&limit=100", "secrets"),
         ("?kind=group&limit=100", "limits"),
@@ -58,6 +59,7 @@ async fn old_values_are_those_that_were_replaced(kind: Kind) {
     let deleted = call(Method::DELETE, "/clients/ci", Value::Null);
     let (_, (status, body)) = tokio::join!(disabled, deleted);
     assert_eq!(status, StatusCode::NO_CONTENT, "{body}");
+    settled(&server).await;
     let page = list(&server, "?client_id=ci&kind=client&limit=3").await.1;
     let rows: Vec<_> = page["items"].as_array().unwrap().iter().collect();
     assert_eq!(rows[0]["action"], "client.delete", "{page}");

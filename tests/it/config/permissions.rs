@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use oauth2_testkit::{DedicatedServer, Kind, Setup};
+use serde_json::json;
 
 use crate::setup;
 
@@ -192,6 +193,15 @@ async fn exposed_files_of_clients_are_named() {
     );
     warned(&["client", "import", "secrets.jsonl"], Some("secrets.jsonl"));
     warned(&["apply", "-f", "clients.yaml"], Some("b.secret"));
+    fs::create_dir(setup.directory().join("export")).unwrap();
+    let clients = json!([{
+        "ClientId": "d", "ClientSecret": TOKEN, "AllowedOAuthFlows": ["client_credentials"], "AllowedOAuthScopes": ["api/read"],
+    }]);
+    write(&setup, "export/clients.json", &clients.to_string(), 0o644);
+    let export = ["client", "import", "--from", "cognito", "export", "--dry-run"];
+    warned(&export, Some("export/clients.json"));
+    write(&setup, "export/clients.json", &clients.to_string(), 0o600);
+    warned(&export, None);
     write(&setup, "b.secret", TOKEN, 0o640);
     warned(&["apply", "-f", "clients.yaml"], None);
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
@@ -47,6 +47,8 @@ struct Table {
 pub(super) struct Export {
     tables: Vec<Table>,
     is_directory: bool,
+    /// The paths of the directory's files.
+    pub(super) files: Vec<PathBuf>,
     /// Files of the directory, or members of the document, that a translator read.
     read: RefCell<BTreeSet<String>>,
 }
@@ -59,6 +61,7 @@ impl Export {
             return Ok(Self {
                 tables: vec![Table::read(path)?],
                 is_directory: false,
+                files: Vec::new(),
                 read: RefCell::default(),
             });
         }
@@ -71,7 +74,7 @@ impl Export {
             }
         }
         paths.sort();
-        let read = |path: &std::path::PathBuf| {
+        let read = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Table::read(path).map_err(|error| format!("{name}: {error}"))
         };
@@ -82,6 +85,7 @@ impl Export {
         Ok(Self {
             tables,
             is_directory: true,
+            files: paths,
             read: RefCell::default(),
         })
     }

@@ -1,6 +1,6 @@
 //! Tables as text: CSV, and fields between tabs.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Records of CSV as objects of texts, and the line of each.
 pub(super) fn records(text: &str) -> Result<(Value, Vec<u64>), String> {
@@ -50,30 +50,41 @@ pub(super) fn tab_separated(text: &str) -> Result<(Value, Vec<u64>), String> {
         }
         let members = header.iter().zip(fields).map(|(name, field)| {
             let is_null = matches!(field, "\\N" | "NULL");
-            let value = if is_null { Value::Null } else { unescaped(field).into() };
-            (name.trim().to_owned(), value)
+            let value = if is_null {
+                Ok(Value::Null)
+            } else {
+                unescaped(field).map(Value::from)
+            };
+            value.map(|value| (name.trim().to_owned(), value))
         });
-        rows.push(Value::Object(members.collect()));
+        let members: Result<Map<String, Value>, String> = members.collect();
+        rows.push(Value::Object(members.map_err(|error| format!("line {line}: {error}"))?));
         lines.push(line);
     }
     Ok((Value::Array(rows), lines))
 }
 
-fn unescaped(field: &str) -> String {
+/// The escapes that Postgres writes, and `\0` of `MySQL`.
+fn unescaped(field: &str) -> Result<String, String> {
     let (mut text, mut characters) = (String::with_capacity(field.len()), field.chars());
     while let Some(c) = characters.next() {
         text.push(match c {
             '\\' => match characters.next() {
+                Some('\\') => '\\',
                 Some('n') => '\n',
                 Some('t') => '\t',
                 Some('r') => '\r',
+                Some('b') => '\u{8}',
+                Some('f') => '\u{c}',
+                Some('v') => '\u{b}',
                 Some('0') => '\0',
-                other => other.unwrap_or(c),
+                Some(other) => return Err(format!("unknown escape \\{}", other.escape_debug())),
+                None => return Err("a field ends with a single backslash; a backslash is written twice".to_owned()),
             },
             _ => c,
         });
     }
-    text
+    Ok(text)
 }
 
 fn reject_duplicates(header: &[&str]) -> Result<(), String> {
@@ -87,4 +98,37 @@ fn reject_duplicates(header: &[&str]) -> Result<(), String> {
 
 fn unequal(line: u64, fields: u64, expected: u64) -> String {
     format!("line {line}: the row has {fields} fields, the header {expected}; the file may be truncated")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn escapes_between_tabs_are_decoded() {
+        let (rows, lines) =
+            tab_separated("id\ttext\n1\ta\\\\b\\n\\t\\r\\b\\f\\v\\0\n2\t\\N\n3\tNULL\n4\t\\\\N\n").unwrap();
+        assert_eq!(
+            rows,
+            json!([
+                {"id": "1", "text": "a\\b\n\t\r\u{8}\u{c}\u{b}\0"},
+                {"id": "2", "text": null},
+                {"id": "3", "text": null},
+                {"id": "4", "text": "\\N"},
+            ])
+        );
+        assert_eq!(lines, [2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn unknown_escapes_are_rejected_with_their_line() {
+        let error = |text| tab_separated(text).unwrap_err();
+        assert_eq!(error("id\ttext\n1\ta\n2\tC:\\d\n"), r"line 3: unknown escape \d");
+        assert_eq!(
+            error("id\ttext\n1\ta\\\n"),
+            "line 2: a field ends with a single backslash; a backslash is written twice"
+        );
+    }
 }

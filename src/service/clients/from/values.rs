@@ -6,6 +6,7 @@ use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
 use crate::service::clients::import::RowError;
+use crate::tokens::unique_json::Unique;
 
 /// Whether a value says more than "not set".
 pub(super) fn is_set(value: &Value) -> bool {
@@ -73,13 +74,13 @@ pub(super) fn flag(field: &str, value: &Value) -> Result<bool, RowError> {
 
 /// An object of JSON, or the same as text.
 pub(super) fn object(field: &str, value: Value) -> Result<Map<String, Value>, RowError> {
-    let wrong = || format!("{field} must be a JSON object");
+    let wrong = || format!("{field} must be a JSON object that has each member once");
     match value {
         Value::Object(members) => Ok(members),
         Value::String(text) => match serde_json::from_str(&text).map_err(|_| wrong())? {
-            Value::Object(members) => Ok(members),
-            Value::Null => Ok(Map::new()),
-            _ => Err(wrong()),
+            Unique(Value::Object(members)) => Ok(members),
+            Unique(Value::Null) => Ok(Map::new()),
+            Unique(_) => Err(wrong()),
         },
         _ => Err(wrong()),
     }

@@ -11,6 +11,7 @@ use crate::service::clients::checks::SECRET_LENGTH;
 use crate::service::clients::import::{LineRange, RowError};
 use crate::service::clients::metadata::{COLUMN_ALIASES, COLUMNS, ColumnKind};
 use crate::service::clients::secrets;
+use crate::tokens::unique_json::Unique;
 
 /// Reads records.
 pub struct CsvRows<R> {
@@ -186,8 +187,11 @@ fn put(members: &mut Map<String, Value>, name: &str, kind: ColumnKind, field: &s
             _ => return Err(format!("{name} must be true or false")),
         },
         ColumnKind::Json => {
-            let object = serde_json::from_str(field).ok().filter(Value::is_object);
-            object.ok_or_else(|| format!("{name} must be a JSON object"))?
+            let object = serde_json::from_str(field)
+                .ok()
+                .map(|Unique(value)| value)
+                .filter(Value::is_object);
+            object.ok_or_else(|| format!("{name} must be a JSON object that has each member once"))?
         }
         ColumnKind::TextMember(object, member) => {
             put_member(members, object, member, field.into());

@@ -70,6 +70,34 @@ fn csv_dialects_of_common_systems_are_read() {
 }
 
 #[test]
+fn csv_with_a_member_twice_in_a_field_is_rejected() {
+    let hash = "ab".repeat(32);
+    for (text, word) in [
+        (
+            r#"client_id,claims
+a,"{""t"":1,""t"":2}"
+"#
+            .to_owned(),
+            "claims must be a JSON object that has each member once",
+        ),
+        (
+            format!(
+                r#"client_id,client_secret_sha256,previous_secrets
+a,{hash},"[{{""sha256"":""{hash}"",""expires_at"":1,""expires_at"":2}}]"
+"#
+            ),
+            "previous_secrets must be a list of objects",
+        ),
+    ] {
+        let found = errors(&text, TextFormat::Csv);
+        assert!(
+            matches!(&*found, [(2, error)] if error.contains(word)),
+            "{text}: {found:?}"
+        );
+    }
+}
+
+#[test]
 fn errors_name_the_line() {
     for (text, word) in [
         ("", "header is missing"),

@@ -89,6 +89,30 @@ fn bad_hashes_are_rejected_with_their_reason() {
     }
 }
 
+#[test]
+fn tags_in_another_case_are_rejected_with_the_supported_spelling() {
+    for (tag, supported) in [
+        ("BCRYPT", "{bcrypt}"),
+        ("Sha256", "{sha256} or {SHA256}"),
+        ("ssha512", "{SSHA512}"),
+    ] {
+        assert_eq!(
+            rejected(&format!("{{{tag}}}DkMTwBl+a/3DQTxCYEApdUtNXGgdUac3")),
+            format!(
+                "has the tag {{{tag}}}, which is not supported: tags are case-sensitive, and {supported} is supported"
+            )
+        );
+    }
+    for tag in TAGS {
+        let problem = import(&format!("{{{tag}}}x"), None).unwrap_err();
+        assert!(
+            tag == "CRYPT" || !problem.contains("not supported ("),
+            "{tag}: {problem}"
+        );
+        assert!(!problem.contains("case-sensitive"), "{tag}: {problem}");
+    }
+}
+
 /// Taken as a secret, the text of any of them would authenticate.
 #[test]
 fn other_spellings_are_rejected_with_their_scheme_and_the_way_out() {
@@ -101,6 +125,8 @@ fn other_spellings_are_rejected_with_their_scheme_and_the_way_out() {
         ("{SMD5}kcwySbKCZkTKyGwqvnbz1XNhbHQ=", "{SMD5}: MD4"),
         ("{SHA}kcwySbKCZkTKyGwqvnbz1kcwySY=", "{SHA}: MD4"),
         ("{SSHA}DkMTwBl+a/3DQTxCYEApdUtNXGgdUac3", "{SSHA}: MD4"),
+        ("{SSHA224}DkMTwBl+a/3DQTxCYEApdUtNXGgdUac3", "{SSHA224}"),
+        ("{SSHA384}DkMTwBl+a/3DQTxCYEApdUtNXGgdUac3", "{SSHA384}"),
         ("{SHA384}DkMTwBl+a/3DQTxCYEApdUtNXGgdUac3", "{sha384}"),
         ("{CRYPT}$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/", "MD5-crypt: MD4"),
         ("{PKCS5S2}DkMTwBl+a/3DQTxCYEApdUtNXGgdUac3", "a scheme in braces"),

@@ -6,6 +6,7 @@ use super::realm::Realm;
 use crate::service::clients::from::draft::Draft;
 use crate::service::clients::from::{shared, values};
 use crate::tokens::claims::RESERVED_CLAIMS;
+use crate::tokens::unique_json::Unique;
 
 /// The mappers of the client scopes that every realm has. They concern users, or claims that the notes and the page name.
 const BUILT_IN: &[(&str, &[&str])] = &[
@@ -143,7 +144,9 @@ fn hardcoded(name: &str, value: &str, kind: &str) -> Result<(String, Value), &'s
     let typed = match kind {
         "int" | "long" => values::integer("claim.value", &value.into()).map(Value::from),
         "boolean" => values::flag("claim.value", &value.into()).map(Value::from),
-        "JSON" => serde_json::from_str(value).map_err(|error| error.to_string()),
+        "JSON" => serde_json::from_str(value)
+            .map(|Unique(value)| value)
+            .map_err(|error| error.to_string()),
         _ => Ok(value.into()),
     };
     let value = typed.map_err(|_| "its value is not of its type")?;
