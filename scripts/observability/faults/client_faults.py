@@ -18,7 +18,8 @@ def wrong_secrets(scene):
 @fault(
     "Clients with slow imported hashes come all at once",
     {"OAuth2ForeignHashesShed"},
-    ERRORS | {"OAuth2Shedding", "HighLatency", "LatencyBudgetBurn"},
+    # Its secrets are wrong guesses.
+    ERRORS | {"OAuth2AuthFailureSpike", "OAuth2Shedding", "HighLatency", "LatencyBudgetBurn"},
 )
 def imported_hashes(scene):
     scene.serve()
