@@ -33,7 +33,7 @@ BCRYPT = "$2a$12$KAgh7nYFo6i/wDWwQu9tIOeP3fSioLuaAaxadxWGj.pRv4HKkqAMK"
 STORM_CLIENTS = 1000
 #: Connections of a storm that is no more than the pool can verify: one request is verified, and one waits.
 PATIENT = 2
-#: Connections of one that is more: most are rejected and repeat at once, as no client should.
+#: Connections of a flood: most requests are rejected, and are repeated at once, as no client should.
 IMPATIENT = 16
 REPLACED = "oauth2_server_secrets_replaced_total"
 QUEUE = "oauth2_server_foreign_hash_queue"
@@ -143,7 +143,7 @@ def storm(bench: Bench) -> None:
                 verifications[key].append((verified(server) - before) / (time.monotonic() - began))
             bench.processes.stop(coming)
             longest += lengths
-            # What the others left in the queue is not part of the next measurement.
+            # The rest of the queue is not part of the next measurement.
             while server.counter(QUEUE) > 0:
                 time.sleep(0.1)
     server.stop()

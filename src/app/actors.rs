@@ -139,6 +139,14 @@ pub(super) fn token_store_count(config: &Config) -> usize {
     config.server.workers.min(max_token_stores(config))
 }
 
+/// How many verbs of operators run at a time: with half of the pool's connections, so that introspection, revocation and the polls of the
+/// logs find one. `None`: as many as there are, on SQLite.
+pub(super) fn operators_verbs(config: &Config) -> Option<usize> {
+    let options = config.database.options();
+    let pool = options.max_connections as usize - token_store_count(config);
+    matches!(options.location, Location::Postgres(_)).then_some((pool / 2).max(1))
+}
+
 impl Deps<'_> {
     fn store_gateway(
         &self,

@@ -16,7 +16,7 @@ use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
 use oauth2_actors::runtime::mailbox::Mailbox;
 use oauth2_actors::store_gateway::handle::StoreGatewayHandle;
 use oauth2_store::Store;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::actors::{self, Actors};
 use super::gauges::{self, Sources};
@@ -60,7 +60,7 @@ fn foreign_secrets(
     clock: &Arc<StoreClock>,
     instruments: &Arc<Instruments>,
 ) -> Result<ForeignSecrets, Failure> {
-    let store = services.clients.store.clone();
+    let store = services.clients.store.without_bound();
     let threads = config.server.workers / 2;
     ForeignSecrets::new(threads, store, Arc::clone(clock), Arc::clone(instruments)).map_err(Failure::environment)
 }
@@ -98,8 +98,7 @@ impl Composition {
             staleness_budget: STALENESS_BUDGET,
             server_change: store.server_change(),
         };
-        let open_fallback = |options| fallback::open(options, &clock);
-        let fallback = config.fallback.as_ref().map(open_fallback).transpose()?;
+        let fallback = fallback::open(config.fallback.as_ref(), &clock)?;
         let base = Base {
             fallback: fallback.clone(),
             store: StoreAccess::Gateway(Gateway {
@@ -109,6 +108,7 @@ impl Composition {
                 directory,
                 ids: Arc::clone(&ids),
                 clock: Arc::clone(&clock),
+                operators: actors::operators_verbs(config).map(|verbs| Arc::new(Semaphore::new(verbs))),
             }),
             views: views.clone(),
             keys: Arc::clone(&keys),

@@ -22,21 +22,27 @@ const MAX_RESPONSE: usize = 64 * 1024;
 /// Connections that are kept open.
 const MAX_IDLE: usize = 16;
 
-/// The fallback introspection of a configuration.
-pub(super) fn open(options: &FallbackIntrospection, clock: &Arc<StoreClock>) -> Result<Arc<Fallback>, Failure> {
+/// The fallback introspection of a configuration, if it has one.
+pub(super) fn open(
+    options: Option<&FallbackIntrospection>,
+    clock: &Arc<StoreClock>,
+) -> Result<Option<Arc<Fallback>>, Failure> {
+    let Some(options) = options else {
+        return Ok(None);
+    };
     let client = Arc::new(Client::new(options)?);
     let ask: Ask = Arc::new(move |token| {
         let client = Arc::clone(&client);
         Box::pin(async move { client.ask(&token).await })
     });
     let fingerprints = Fingerprints::new().map_err(Failure::environment)?;
-    Ok(Arc::new(Fallback::new(
+    Ok(Some(Arc::new(Fallback::new(
         ask,
         options.until,
         options.max_in_flight,
         Arc::clone(clock),
         fingerprints,
-    )))
+    ))))
 }
 
 /// Asks the endpoint about a token that it cannot know. The error: why it cannot be used.

@@ -35,7 +35,7 @@ use crate::tokens::verified::VerifiedTokens;
 
 /// What the services of one process are built from.
 pub(super) struct Base {
-    /// The store: through actors, or directly.
+    /// The store: through actors, with the bound of operators, or directly.
     pub(super) store: StoreAccess,
     /// Clients and revocations.
     pub(super) views: Views,
@@ -98,6 +98,8 @@ impl Services {
     /// Wires the services. Fails without randomness.
     pub(super) fn new(config: &Config, base: &Base) -> Result<Self, NoRandomness> {
         let defaults = Arc::new(token_defaults(config));
+        // Introspection and revocation wait for no operator.
+        let clients_store = base.store.without_bound();
         let (issued, fingerprints) = (
             Arc::new(IssuedTokens::new(base.issued_bytes)),
             Arc::new(Fingerprints::new()?),
@@ -119,7 +121,7 @@ impl Services {
             clock: Arc::clone(&base.clock),
             defaults: Arc::clone(&defaults),
             fallback: base.fallback.clone(),
-            store: base.store.clone(),
+            store: clients_store.clone(),
             instruments: Arc::clone(&base.instruments),
         });
         let keys = Arc::new(SigningKeys {
@@ -147,7 +149,7 @@ impl Services {
             defaults: registration_defaults(config),
         });
         let revoke = Arc::new(Revoke {
-            store: base.store.clone(),
+            store: clients_store,
             verify: Arc::clone(&verify),
             clock: Arc::clone(&base.clock),
             instruments: Arc::clone(&base.instruments),

@@ -1,5 +1,5 @@
-//! Which verifiers have fetched which keys, as a pure function of the stored keys and of the recorded verifiers: whoever fetches a key set
-//! is one.
+//! Decides which verifiers have fetched which keys, as a pure function of the stored keys and of the recorded verifiers. A verifier is a
+//! program that fetches a key set.
 //!
 //! Each key set has a generation that grows with every new key ([`key_verifier::generation`]); a verifier has a key if the set that it
 //! fetched last has at least the generation of that key.

@@ -215,7 +215,7 @@ impl Clients {
         deleted.map_err(|error| precondition.raced(client_id, error))
     }
 
-    /// Deletes a client, if it is still as it was read: that is what the audit row says.
+    /// Deletes a client if it is unchanged since it was read, so that the audit row is true.
     async fn delete_read(&self, operator: &Operator, current: &Client, deadline: Instant) -> Result<()> {
         let audit = operator.audit("client.delete", changes::detail(Some(current), None));
         let (id, version) = (current.client_id.to_string(), Some(current.version));

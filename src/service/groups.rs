@@ -183,7 +183,7 @@ impl Groups {
         .await
     }
 
-    /// Sets the limits of a group, if they are still those of `before`: that is what the audit row says.
+    /// Sets the limits of a group if they are still those of `before`, so that the audit row is true.
     async fn put(&self, operator: &Operator, before: Option<Group>, group: Group, deadline: Instant) -> Result<()> {
         let audit = operator.audit("group.update", detail(before.as_ref(), Some(&group)));
         self.store

@@ -1,4 +1,5 @@
-//! Changes whose audit row says what they replaced: they are written only if that is still what is stored, else decided again.
+//! Repeats a change that was decided from values that another request has changed since, so that its audit row has the values that it
+//! replaced.
 
 use std::time::Instant;
 

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use oauth2_actors::directory::Directory;
+use oauth2_actors::error::AskError;
 use oauth2_actors::hints::{Hint, Outbox};
 use oauth2_actors::revocation_cache::{Apply, RevocationCache};
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
@@ -18,6 +19,8 @@ use oauth2_actors::store_gateway::handle::StoreGatewayHandle;
 use oauth2_store::model::Revocation;
 use oauth2_store::model::token::uuid_v7_ms;
 use oauth2_store::{Store, StoreError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout_at;
 
 use super::error::Result;
 
@@ -65,9 +68,42 @@ pub struct Gateway {
     pub ids: Arc<IdClock>,
     /// This node's view of the store's clock.
     pub clock: Arc<StoreClock>,
+    /// Permits of operators' verbs, of which each may hold a connection for seconds. `None`: no bound.
+    pub operators: Option<Arc<Semaphore>>,
+}
+
+/// A verb, and what it holds until it has ended, whether its caller still waits or not.
+async fn holding<T>(permit: Option<OwnedSemaphorePermit>, verb: impl Future<Output = T>) -> T {
+    let done = verb.await;
+    drop(permit);
+    done
+}
+
+impl Gateway {
+    /// Waits for a permit until the deadline, where verbs are bounded.
+    async fn permit(&self, deadline: Instant) -> std::result::Result<Option<OwnedSemaphorePermit>, AskError> {
+        let Some(permits) = &self.operators else {
+            return Ok(None);
+        };
+        let acquired = timeout_at(deadline.into(), Arc::clone(permits).acquire_owned()).await;
+        // It is never closed.
+        acquired.map(std::result::Result::ok).map_err(|_| AskError::Full)
+    }
 }
 
 impl StoreAccess {
+    /// The same store for the requests of one class of callers only: without the bound of operators.
+    #[must_use]
+    pub fn without_bound(&self) -> Self {
+        match self {
+            Self::Gateway(gateway) => Self::Gateway(Gateway {
+                operators: None,
+                ..gateway.clone()
+            }),
+            Self::Direct(_) => self.clone(),
+        }
+    }
+
     /// Runs a verb that changes neither a client nor a key.
     pub async fn call<T, F>(&self, deadline: Instant, verb: impl FnOnce(Store) -> F + Send + 'static) -> Result<T>
     where
@@ -75,7 +111,11 @@ impl StoreAccess {
         F: Future<Output = std::result::Result<T, StoreError>> + 'static,
     {
         Ok(match self {
-            Self::Gateway(gateway) => gateway.handle.call(deadline, verb).await?,
+            Self::Gateway(gateway) => {
+                let permit = gateway.permit(deadline).await?;
+                let verb = move |store| holding(permit, verb(store));
+                gateway.handle.call(deadline, verb).await?
+            }
             Self::Direct(direct) => verb(direct.store.clone()).await?,
         })
     }
@@ -88,6 +128,8 @@ impl StoreAccess {
     {
         Ok(match self {
             Self::Gateway(gateway) => {
+                let permit = gateway.permit(deadline).await?;
+                let verb = move |store| holding(permit, verb(store));
                 let done = gateway.handle.change(deadline, verb).await?;
                 gateway.hints.push(Hint::Directory);
                 done

@@ -27,14 +27,14 @@ pub(super) fn changed_meanwhile(client_id: &str) -> StoreError {
     ))
 }
 
-/// The limits of a group are not what they were when they were read.
+/// Another request changed the limits of a group after they were read.
 pub(super) fn changed_limits(group: &str) -> StoreError {
     StoreError::Conflict(format!(
         "the limits of the group {group} were changed by another request: read them again"
     ))
 }
 
-/// Whether the limits that are stored now are those that a change was decided by. `None`: there are none.
+/// Fails if the stored limits differ from `before`, from which a change was decided. `None`: there are no limits.
 pub(super) fn check_limits(name: &str, found: Option<&Group>, before: Option<&Group>) -> Result<()> {
     let limits = |group: Option<&Group>| group.map(|group| group.limits);
     if limits(found) == limits(before) {

@@ -4,7 +4,7 @@
 //! report that as soon as one fails; a probe reports it while there are none. Only a probe ends it, because it writes to the ledger
 //! and checks every table that requests write to.
 //!
-//! Of a statement that was denied, nothing tells whether it reads or writes: a probe follows at once, and finds which privileges are missing.
+//! The error of a denied statement does not say whether it lacks a privilege to read or to write: a probe follows at once, and finds out.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Pause between probes while writes fail.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A statement that was denied this recently is denied still, although a probe finds every privilege: it lacks one that no probe checks.
+/// For this long after a denied statement a probe does not end the denial: it does not check every privilege.
 const DENIED: Duration = Duration::from_secs(3);
 
 /// Probes that fail for this long without a reason, such as a lock that is not released, count as a store without writes.
@@ -38,7 +38,7 @@ pub struct WriteHealth {
 struct State {
     /// Why writes fail, and since when a probe has to succeed.
     failing: Option<(String, Instant)>,
-    /// What is denied besides writes, as a probe found.
+    /// The privilege other than to write that is missing, as the latest probe found.
     denied: Option<String>,
     /// The latest statement that was denied, and when.
     denied_statement: Option<(String, Instant)>,
@@ -58,7 +58,7 @@ impl WriteHealth {
         self.state().failing.is_none()
     }
 
-    /// What the store denies besides writes; `None` if it denies nothing.
+    /// The privilege other than to write that is missing; `None` if there is none.
     pub fn denied(&self) -> Option<String> {
         self.state().denied.clone()
     }
@@ -99,7 +99,7 @@ impl WriteHealth {
         self.succeeded_at.store(now_ms.max(1), Ordering::Relaxed);
     }
 
-    /// Records a failure. Only one that says that writes fail, or that something is denied, has an effect: a conflict or a timeout does not.
+    /// Records a failure. Only failed writes and denied statements have an effect: a conflict or a timeout has none.
     pub(crate) fn observe_failure(&self, error: &StoreError) {
         match error {
             StoreError::NotWritable(why) => self.state().failing = Some((why.clone(), Instant::now())),

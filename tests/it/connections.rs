@@ -1,4 +1,4 @@
-//! Connections, with TLS and without: each phase of one ends, too many of them stop nobody, and offers to upgrade are ignored.
+//! Connections, with TLS and without: each phase ends, too many of them stop no listener, and offers to upgrade are ignored.
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};

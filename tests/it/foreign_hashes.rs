@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::bulk::exported;
 use crate::start;
 
+mod after_replacement;
 mod files;
 mod pool;
 mod requests;

@@ -43,7 +43,7 @@ fn brisk(setup: Setup) -> Setup {
         .with("OAUTH2_ACCESS_TOKEN_EXPIRATION", "2")
 }
 
-/// A program that verifies tokens as a resource server does, until it is told to stop.
+/// A program that verifies tokens as a resource server does, until it is stopped.
 struct Verifier(Child);
 
 impl Verifier {

@@ -1,5 +1,6 @@
 //! The store stops, freezes or is locked: `503` in time, what needs no store goes on, and all is well again without a restart.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use oauth2_testkit::server::json;
@@ -174,6 +175,42 @@ async fn frozen_postgres_does_not_exceed_the_deadline() {
         server.post(&client, "/oauth/introspect", &[("token", &token)]).await
     })
     .await;
+}
+
+/// Many operators whose statements take as long as they may: they hold at most half of the connections.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_statements_of_operators_delay_no_client() {
+    let server = start(Kind::Postgres).await;
+    let client = server
+        .register(json!({"scope": "read", "token_format": "opaque"}))
+        .await;
+    let slow =
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(5); RETURN NEW; END $$;
+        CREATE TRIGGER slow BEFORE INSERT ON clients FOR EACH ROW EXECUTE FUNCTION slow()";
+    server.setup.sql(slow).await;
+    let is_over = AtomicBool::new(false);
+    let operator = async || {
+        while !is_over.load(Ordering::Relaxed) {
+            let created = server.admin(Method::POST, "/clients").json(&json!({"scope": "read"}));
+            assert_eq!(created.send().await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+        }
+    };
+    let operators = futures_util::future::join_all((0..40).map(|_| operator()));
+    let clients = async {
+        // Longer than every operator's first statement.
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(4) {
+            let asked = Instant::now();
+            let token = server.token(&client).await;
+            assert!(server.is_active(&client, &token).await);
+            server.revoke(&client, &token).await;
+            assert!(asked.elapsed() < 3 * REFUSED_WITHIN, "{:?}", asked.elapsed());
+        }
+        is_over.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(operators, clients);
+    server.setup.sql("DROP FUNCTION slow CASCADE").await;
+    server.register(json!({"scope": "read"})).await;
 }
 
 /// Transactions that collide again and again: retried, then 503 within the deadline.

@@ -1,5 +1,5 @@
-//! Requests that are sent before earlier ones are answered (RFC 9112 section 9.3.2): all of them are answered, in order, and those that
-//! nobody reads the answers of keep no worker busy.
+//! Requests that are sent before earlier ones are answered (RFC 9112 section 9.3.2): all of them are answered, in order. A client that reads
+//! no responses keeps no worker busy.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -92,11 +92,18 @@ async fn requests_behind_a_slow_one_keep_no_worker_busy() {
     drop(waiting);
 }
 
-/// Sends requests from another thread, and returns the statuses of their responses, in order, until there are so many.
+/// Sends requests from another thread; returns the statuses of their responses in order.
 fn pipeline(port: u16, requests: Vec<String>) -> Vec<u16> {
-    let mut stream = connect(port);
+    let stream = connect(port);
     let (mut sender, count) = (stream.try_clone().unwrap(), requests.len());
     let sent = std::thread::spawn(move || sender.write_all(requests.concat().as_bytes()).unwrap());
+    let statuses = statuses(stream, count);
+    sent.join().unwrap();
+    statuses
+}
+
+/// Reads this many responses.
+fn statuses(mut stream: TcpStream, count: usize) -> Vec<u16> {
     let (mut statuses, mut rest, mut buffer) = (Vec::new(), Vec::new(), vec![0; 64 << 10]);
     while statuses.len() < count {
         let read = stream.read(&mut buffer).unwrap();
@@ -113,8 +120,19 @@ fn pipeline(port: u16, requests: Vec<String>) -> Vec<u16> {
             rest.drain(..end + 4 + length);
         }
     }
-    sent.join().unwrap();
     statuses
+}
+
+/// More requests than are read ahead have arrived before the server reads any, and none of them waits for anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_arrived_before_the_first_read_are_answered() {
+    let server = DedicatedServer::start(setup(Kind::Sqlite).await).await;
+    let count = (100 << 10) / JWKS.len();
+    server.process.signal("STOP");
+    let mut stream = connect(server.setup.public);
+    stream.write_all(JWKS.repeat(count).as_bytes()).unwrap();
+    server.process.signal("CONT");
+    assert_eq!(statuses(stream, count), vec![200; count]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -63,7 +63,15 @@ async fn connections_are_accepted_during_the_drain_delay(kind: Kind) {
     assert!(server.http.get(server.url("/health")).send().await.is_err());
 }
 
-/// Each has sent half of its request when the server is told to stop, and the rest once nobody new gets in.
+/// Waits until a listener accepts no more connections. The server waits for its requests meanwhile.
+async fn listener_closed(server: &mut DedicatedServer, address: (&str, u16)) {
+    while TcpStream::connect(address).is_ok() {
+        assert!(server.process.exit_status().is_none(), "it waits for no request");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Each client sends half of its request before SIGTERM, and the rest after the listener was closed.
 async fn requests_in_flight_are_completed(kind: Kind) {
     let mut server = start(kind).await;
     let client = server.register(json!({"scope": "read"})).await;
@@ -84,10 +92,7 @@ async fn requests_in_flight_are_completed(kind: Kind) {
         server.token(&client).await;
     }
     server.process.signal("TERM");
-    while TcpStream::connect(address).is_ok() {
-        assert!(server.process.exit_status().is_none(), "it did not wait for anyone");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    listener_closed(&mut server, address).await;
     for stream in &mut streams {
         stream.write_all(&body.as_bytes()[10..]).unwrap();
         let mut response = String::new();
@@ -98,8 +103,7 @@ async fn requests_in_flight_are_completed(kind: Kind) {
     assert_eq!(server.process.wait(PATIENCE).await.code(), Some(0));
 }
 
-/// An operator has sent half of a request when the server is told to stop, and the rest once both listeners are closed: it still has its
-/// store.
+/// An operator sends half of a request before SIGTERM, and the rest after both listeners were closed: the request still reaches the store.
 async fn operators_requests_in_flight_are_completed(kind: Kind) {
     let mut server = start(kind).await;
     let (public, management) = (server.setup.public, server.setup.management);
@@ -119,13 +123,7 @@ async fn operators_requests_in_flight_are_completed(kind: Kind) {
     }
     server.process.signal("TERM");
     for port in [public, management] {
-        while TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            assert!(
-                server.process.exit_status().is_none(),
-                "it did not wait for the operator"
-            );
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        listener_closed(&mut server, ("127.0.0.1", port)).await;
     }
     stream.write_all(&body.as_bytes()[10..]).unwrap();
     let mut response = String::new();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use oauth2_testkit::postgres::connect;
+use oauth2_testkit::postgres::{self, connect};
 use oauth2_testkit::server::json;
 use oauth2_testkit::{Credentials, DedicatedServer, Kind, Postgres, Setup, Tmpfs, until};
 use reqwest::StatusCode;
@@ -206,8 +206,8 @@ async fn read_only_database_is_reported() {
     log_reports(&mut server, 1, "read-only").await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn revoked_privilege_is_reported() {
+/// A server that connects as a role whose privileges can be revoked; and a connection of the superuser, and the role.
+async fn with_a_role_of_its_own() -> (DedicatedServer, postgres::Client, String) {
     let mut setup = setup(Kind::Postgres).await;
     let url = setup.database_url().unwrap().to_owned();
     let name = url.rsplit('/').next().unwrap();
@@ -220,7 +220,12 @@ async fn revoked_privilege_is_reported() {
         admin.batch_execute(&statement).await.unwrap();
     }
     setup.set("OAUTH2_DATABASE_URL", url.replace("postgres@", &format!("{role}@")));
-    let mut server = DedicatedServer::start(setup).await;
+    (DedicatedServer::start(setup).await, admin, role)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoked_privilege_is_reported() {
+    let (mut server, admin, role) = with_a_role_of_its_own().await;
     let client = server.register(json!({"scope": "read"})).await;
     let token = server.token(&client).await;
 
@@ -270,19 +275,7 @@ async fn short_lock_does_not_affect_readiness() {
 /// Without the privilege to read a table, writes do not fail: what fails is named.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revoked_privilege_to_read_is_not_one_to_write() {
-    let mut setup = setup(Kind::Postgres).await;
-    let url = setup.database_url().unwrap().to_owned();
-    let name = url.rsplit('/').next().unwrap();
-    let role = unique("reader").replace('-', "_");
-    let admin = connect(&url).await;
-    for statement in [
-        format!("CREATE ROLE {role} LOGIN"),
-        format!("ALTER DATABASE {name} OWNER TO {role}"),
-    ] {
-        admin.batch_execute(&statement).await.unwrap();
-    }
-    setup.set("OAUTH2_DATABASE_URL", url.replace("postgres@", &format!("{role}@")));
-    let mut server = DedicatedServer::start(setup).await;
+    let (mut server, admin, role) = with_a_role_of_its_own().await;
     let client = server.register(json!({"scope": "read"})).await;
     for table in ["audit_log", "clients", "quota_usage"] {
         admin
@@ -318,7 +311,7 @@ async fn revoked_privilege_to_read_is_not_one_to_write() {
         !log.contains("accepts no writes") && !log.contains("unreachable"),
         "{log}"
     );
-    for text in ["the database denies the server what it needs", "nothing any more"] {
+    for text in ["the database denies the server a privilege", "no privilege any more"] {
         assert_eq!(
             log.lines().filter(|line| line.contains(text)).count(),
             3,

@@ -17,8 +17,8 @@ pub(super) const RESPONSE: Duration = Duration::from_millis(20);
 const EPOCH: u64 = 1_790_000_000;
 
 /// Takes from a bucket, which is stored as the time at which it is full (the theoretical arrival time of the generic cell rate
-/// algorithm). It answers what was granted, what remains, the wait, when the bucket is full, and until then. A bucket that has two names
-/// is the emptier one, and both are set: nodes that know one name only, either of them, spend from the same content.
+/// algorithm). It returns the tokens granted, the tokens left, the wait, the time at which the bucket is full, and the wait until then. Of
+/// a bucket with two names the emptier one counts, and both are set: nodes that know only one of the names spend from the same bucket.
 const TAKE: &str = r"
 local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local cost, want, known = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])

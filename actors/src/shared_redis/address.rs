@@ -115,7 +115,7 @@ impl RedisAddress {
         })
     }
 
-    /// With this password instead of the URL's, and with the one that this file has when a connection is opened instead of both.
+    /// Sets the password, instead of the URL's. The content of `file`, read when a connection is opened, replaces both.
     #[must_use]
     pub fn with_password(mut self, password: Option<String>, file: Option<PathBuf>) -> Self {
         self.login.password = password.or(self.login.password);

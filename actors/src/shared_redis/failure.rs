@@ -1,4 +1,4 @@
-//! What the errors of Redis mean, and how they are said.
+//! Classifies errors of Redis, and describes them for messages.
 
 use redis::{ErrorKind, RedisError};
 
@@ -24,7 +24,7 @@ fn is_of_tls(error: &RedisError) -> bool {
     .any(|word| text.to_lowercase().contains(&word.to_lowercase()))
 }
 
-/// Whether an error means that Redis serves nobody, and not that one command is wrong.
+/// Whether Redis serves no command at present; otherwise only this command is wrong.
 pub(crate) fn is_outage(error: &RedisError) -> bool {
     const OUTAGES: [&str; 6] = ["READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM"];
     let is_said = error.code().is_some_and(|code| OUTAGES.contains(&code));
@@ -44,7 +44,7 @@ pub(crate) fn describe(error: &RedisError) -> String {
             (None, Some(sentence)) if error.kind() == SENTENCE => sentence.to_owned(),
             (Some("NOAUTH"), _) => "it requires a password".to_owned(),
             (Some("WRONGPASS"), _) => "it rejects the user or the password".to_owned(),
-            (Some("NOPERM"), Some(detail)) => format!("the user may not do what is needed: {detail}"),
+            (Some("NOPERM"), Some(detail)) => format!("the user lacks a permission: {detail}"),
             (Some(code), Some(detail)) => format!("{code} {detail}"),
             _ => error.to_string(),
         },

@@ -1,8 +1,8 @@
-//! Reports that the store accepts no writes, or denies the server something else: once when that begins and once when it ends.
+//! Logs when the store begins and ceases to accept writes, and when it begins and ceases to deny a privilege.
 
 use oauth2_store::WriteHealth;
 
-/// What was reported last.
+/// The states that were logged last.
 #[derive(Debug, Default)]
 pub(super) struct WriteWatch {
     is_failure_reported: bool,
@@ -27,12 +27,12 @@ impl WriteWatch {
             (Some(why), false) => {
                 tracing::error!(
                     why,
-                    "the database denies the server what it needs; requests that need it get 503"
+                    "the database denies the server a privilege; requests that need it get 503"
                 );
                 self.is_denial_reported = true;
             }
             (None, true) => {
-                tracing::info!("the database denies the server nothing any more");
+                tracing::info!("the database denies the server no privilege any more");
                 self.is_denial_reported = false;
             }
             _ => {}

@@ -11,9 +11,9 @@ from typing import Any
 from .cluster import Cluster
 
 Body = dict[str, Any]
-#: What the server computes. A provider shows it and never sends it.
+#: Members that the server computes. A provider shows them and never sends them.
 COMPUTED = {"client_id", "created_at", "previous_secrets", "client_secret", "notice"}
-#: What a member has whose default applies.
+#: Values of members whose default applies.
 EMPTY: tuple[object, ...] = (None, "", {}, [], False)
 
 
@@ -50,7 +50,7 @@ class Rejected(Exception):
 class Provider:
     cluster: Cluster
     node: int
-    #: By id: the ETag, and what the server said.
+    #: By id: the ETag and the body of the latest response.
     state: dict[str, tuple[str, Body]] = field(default_factory=dict)
 
     def ask(self, method: str, identifier: str, body: Body | None = None, **conditions: str) -> Answer:

@@ -17,7 +17,7 @@ from .wire import Edge
 
 
 def under_load(edge: Edge, suite: Suite, requests: int, restart: Callable[[], None], tokens_may_fail: int = 0) -> str:
-    """Runs `restart` under load, and then until this many requests were answered. None may fail, but for so many token requests."""
+    """Runs `restart` under load, and goes on until `requests` were answered. At most `tokens_may_fail` token requests may fail, and no other."""
     sorts = kinds(*suite.client, suite.issue())
     sequence = [sorts["token"], sorts["introspection"], sorts["keys"], sorts["revocation"]]
     load = Load(edge, sequence, workers=8, processes=2)

@@ -20,7 +20,7 @@ from .suite import Suite
 from .wire import basic, make_certificate
 
 MIGRATIONS = ROOT / "migrations/postgres"
-#: How long another node may take to hear of a revocation without a bus: 500 ms, and what a busy machine adds.
+#: The longest time, in seconds, until another node hears of a revocation without a bus: 500 ms, and more on a busy machine.
 HEARD = 5.0
 
 
@@ -36,7 +36,7 @@ def git(*arguments: str) -> str:
 
 
 def before_newest_migration() -> str:
-    """The commit before the one that added the newest migration: the nearest thing to the release before, where there is none."""
+    """The parent of the commit that added the newest migration. It stands for the previous release where there is none."""
     newest = max(MIGRATIONS.glob("V*__*.sql"), key=migration)
     added = git("log", "-1", "--diff-filter=A", "--format=%H", "--", str(newest))
     if not added:

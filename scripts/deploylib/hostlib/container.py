@@ -77,7 +77,7 @@ class Container:
         except subprocess.TimeoutExpired as error:
             out = error.stdout or b""
         finally:
-            # Also when this program is told to stop: nspawn ends the container's PID 1, and with it everything in there.
+            # Also when this program is stopped: nspawn ends the container's PID 1, and with it everything in there.
             if process.poll() is None:
                 process.terminate()
                 try:

@@ -1,4 +1,4 @@
-//! How far HTTP/1.1 requests are read ahead of the one that is being served.
+//! Limits how far HTTP/1.1 requests are read ahead of the request in progress.
 //!
 //! `actix-http` reads until it holds 128 KiB of requests, and then wakes itself until a handler is ready for the next one. A client that
 //! sends requests and reads no response, or many requests behind a slow one, would keep a worker busy doing nothing. So the stream stops

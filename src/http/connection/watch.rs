@@ -188,7 +188,7 @@ impl Watch {
         self.enter(Phase::Request);
     }
 
-    /// Nothing more is read until a handler takes the next request: what is incomplete is not late meanwhile.
+    /// Nothing more is read until a handler takes the next request. Until then an incomplete request is not late.
     pub fn waits_for_handler(&self) {
         self.enter(Phase::Response);
     }

@@ -41,7 +41,7 @@ pub struct KeyVerifier {
 }
 
 impl KeyVerifier {
-    /// Whether several verifiers may be counted as this one: what one of them fetched says nothing of the others.
+    /// Whether this row may stand for several verifiers, so that a fetch by one of them says nothing about the others.
     pub fn is_merged(&self) -> bool {
         self.user_agent == MERGED
     }

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::model::KeyVerifier;
 
 impl Store {
-    /// Adds fetches to what is known of their verifiers: `fetches` is added, the last fetch counts. Then deletes verifiers that were not seen
+    /// Records fetches with their verifiers: `fetches` is added, and the last fetch replaces the earlier one. Then deletes verifiers that were not seen
     /// since `forget_before`, and the ones seen longest ago beyond the limit ([`MAX_KEY_VERIFIERS`]).
     ///
     /// [`MAX_KEY_VERIFIERS`]: crate::model::MAX_KEY_VERIFIERS

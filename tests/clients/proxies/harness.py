@@ -1,4 +1,4 @@
-"""What the checks of proxies and gateways share: an API behind them, tokens, a line per check. Standard library only."""
+"""Shared by the checks of proxies and gateways: an API behind them, tokens, a line per check. Standard library only."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class Checks:
             yield
 
     def protects(self, library: str, port: int, clients: list[str], named: str, checks_scope: bool = True, without_token: int = 401) -> None:
-        """Checks the gateway on a port. `named`: how it names the client to the API; `without_token`: what it answers without one."""
+        """Checks the gateway on a port. `named`: the name of the client that the API gets; `without_token`: the status without a token."""
 
         def accepts(client: str) -> None:
             token = self.token(client)

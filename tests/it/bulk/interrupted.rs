@@ -1,6 +1,7 @@
 //! Long jobs of the command line while others use the database: they wait, or say how far they came and how to go on.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -266,12 +267,9 @@ async fn stalled_stderr_ends_no_subcommand() {
         (&import[..], 2),
     ] {
         let (reader, mut writer) = std::io::pipe().unwrap();
-        let filler = std::thread::spawn({
-            let mut writer = writer.try_clone().unwrap();
-            move || while std::io::Write::write_all(&mut writer, &[b'x'; 4096]).is_ok() {}
-        });
-        let _ = std::io::Write::flush(&mut writer);
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        while writer.write(b"x").is_ok() {}
+        rustix::io::ioctl_fionbio(&writer, false).unwrap();
         let began = Instant::now();
         let mut command = setup.command(arguments);
         command.stdout(std::process::Stdio::null()).stderr(writer);
@@ -287,7 +285,6 @@ async fn stalled_stderr_ends_no_subcommand() {
             began.elapsed()
         );
         drop(reader);
-        filler.join().unwrap();
     }
     assert_eq!(setup.run(&["client", "show", "good"]).code, 0);
 }

@@ -20,12 +20,11 @@ on_both_stores!(
     more_hashes_than_a_client_may_have_are_rejected,
     killed_import_goes_on_next_to_clients_that_came,
     files_of_an_owner_agree_after_a_replacement,
-    export_has_the_ids_of_replaced_hashes,
 );
 
 const MONTH: i64 = 30 * 24 * 3600;
 
-fn run_import(setup: &Setup, format: &str, arguments: &[&str], text: &str) -> Value {
+pub(super) fn run_import(setup: &Setup, format: &str, arguments: &[&str], text: &str) -> Value {
     let arguments = [&["client", "import", "-", "--json", "--format", format], arguments].concat();
     let output = setup.run_with_input(&arguments, text);
     assert_eq!(output.code, 0, "{}", output.stderr);
@@ -321,75 +320,4 @@ async fn files_of_an_owner_agree_after_a_replacement(kind: Kind) {
     let again = server.setup.json(&["apply", "--file", path, "--json"]);
     assert_eq!(again["unchanged"], 1, "{again}");
     assert_eq!(status(&server, "described", &secret).await, StatusCode::OK);
-}
-
-/// In another store, which was filled from an export, the file that a client was first imported from still describes it.
-async fn export_has_the_ids_of_replaced_hashes(kind: Kind) {
-    let server = start(kind).await;
-    let (secret, hash) = strong("Ory Hydra pbkdf2-sha256");
-    let original = json!({"client_id": "moved", "client_secret_hash": hash}).to_string();
-    run_import(&server.setup, "jsonl", &[], &original);
-    // As an export has a secret in its overlap.
-    let (newest, id) = ("00".repeat(32), "11".repeat(32));
-    let previous = json!([{"sha256": "22".repeat(32), "imported_as": id, "expires_at": 4_000_000_000_i64}]);
-    let rotated = json!({"client_id": "rotated", "client_secret_sha256": newest, "previous_secrets": previous});
-    run_import(&server.setup, "jsonl", &[], &rotated.to_string());
-    assert_eq!(exported_client(&server.setup, "rotated")["previous_secrets"], previous);
-    until(PATIENCE, "the client is known", async || {
-        status(&server, "moved", &secret).await == StatusCode::OK
-    })
-    .await;
-    until(PATIENCE, "its hashes are replaced", async || {
-        slow(&server).await.is_empty()
-    })
-    .await;
-    let client = exported_client(&server.setup, "moved");
-    assert!(client["client_secret_imported_as"].is_string());
-    for format in ["jsonl", "csv"] {
-        let other = migrated(kind).await;
-        let exported = server
-            .setup
-            .run(&["client", "export", "--with-secret-hashes", "--format", format]);
-        run_import(&other, format, &[], &exported.stdout);
-        assert_eq!(exported_client(&other, "moved"), client, "{format}");
-        assert_eq!(
-            exported_client(&other, "rotated")["previous_secrets"],
-            previous,
-            "{format}"
-        );
-        for options in [&[][..], &["--skip-existing"], &["--overwrite"]] {
-            let again = run_import(&other, "jsonl", options, &original);
-            assert_eq!(
-                (&again["updated"], &again["created"]),
-                (&json!(0), &json!(0)),
-                "{again}"
-            );
-        }
-        assert_eq!(exported_client(&other, "moved"), client, "not slow again");
-    }
-    for (line, problem) in [
-        (
-            json!({"client_secret_imported_as": "00"}),
-            "client_secret_imported_as requires client_secret_sha256",
-        ),
-        (
-            json!({"client_secret_sha256": "00".repeat(32), "client_secret_imported_as": "00"}),
-            "client_secret_imported_as must be 64 hexadecimal digits",
-        ),
-        (
-            json!({"client_secret_sha256": "00".repeat(32), "previous_secrets": [{"hash": WEAK.1, "imported_as": "00"}]}),
-            "previous_secrets must be a list of objects with sha256",
-        ),
-    ] {
-        let mut line = line;
-        line["client_id"] = "bad".into();
-        let rejected = server
-            .setup
-            .run_with_input(&["client", "import", "-", "--format", "jsonl"], &line.to_string());
-        assert!(
-            rejected.code == 2 && rejected.stderr.contains(problem),
-            "{}",
-            rejected.stderr
-        );
-    }
 }

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use super::import_formats::{PASSPHRASE, import, openssl};
 use crate::cli::migrated;
 
+/// With the algorithm and the passphrase.
+const PASS: &[&str] = &["--alg", "RS256", "--passphrase-file", "pass"];
+
 /// A key in files of every kind, whole and damaged.
 fn make_files(directory: &Path) {
     std::fs::write(directory.join("pass"), PASSPHRASE).unwrap();
@@ -67,31 +70,11 @@ async fn pkcs12_files_are_taken() {
             "is encrypted, and its passphrase is not given",
         ),
         // The key is in clear: only the MAC shows that a byte was changed.
-        (
-            "changed.p12",
-            &["--alg", "RS256", "--passphrase-file", "pass"],
-            "the passphrase is wrong, or the file is damaged",
-        ),
-        (
-            "slow.p12",
-            &["--alg", "RS256", "--passphrase-file", "pass"],
-            "more rounds of key derivation than are allowed",
-        ),
-        (
-            "rc2.p12",
-            &["--alg", "RS256", "--passphrase-file", "pass"],
-            "an encryption or a MAC that is not supported",
-        ),
-        (
-            "cut.p12",
-            &["--alg", "RS256", "--passphrase-file", "pass"],
-            "damaged or not in DER",
-        ),
-        (
-            "certificate.p12",
-            &["--alg", "RS256", "--passphrase-file", "pass"],
-            "without a private key",
-        ),
+        ("changed.p12", PASS, "the passphrase is wrong, or the file is damaged"),
+        ("slow.p12", PASS, "more rounds of key derivation than are allowed"),
+        ("rc2.p12", PASS, "an encryption or a MAC that is not supported"),
+        ("cut.p12", PASS, "damaged or not in DER"),
+        ("certificate.p12", PASS, "without a private key"),
     ] {
         let refused = import(setup, file, arguments);
         assert!(
@@ -114,7 +97,7 @@ async fn pkcs12_files_are_taken() {
     );
     // The same key in other files: each is read as far as that.
     for file in ["legacy.p12", "plain.p12"] {
-        let again = import(setup, file, &["--alg", "RS256", "--passphrase-file", "pass"]);
+        let again = import(setup, file, PASS);
         assert!(
             again.code == 2 && again.stderr.contains("stored already"),
             "{file}: {}",

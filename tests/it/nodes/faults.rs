@@ -124,7 +124,7 @@ async fn forged_old_and_malformed_messages_are_dropped_and_counted() {
     drop(stranger);
 }
 
-/// What passes through Redis, and what is in it, is of no use to a person who reads it.
+/// Neither the messages in Redis nor its content hold a secret or a token.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_sees_no_secret() {
     let redis = Redis::start(&[]);

@@ -20,7 +20,7 @@ const BATCH: usize = 100;
 /// Changes between shared rates and shares: a busy machine keeps Redis from responding within 20 ms.
 const FEW: usize = 4;
 
-/// What a fault excuses.
+/// Answers that a fault excuses.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Excuse {
     pub(super) began: Instant,
@@ -28,7 +28,7 @@ pub(super) struct Excuse {
     pub(super) kind: Kind,
 }
 
-/// What a fault does to answers that overlap it.
+/// The effect of a fault on answers that overlap it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The process of this node was stopped: it answers when it goes on.
@@ -63,7 +63,7 @@ impl Excuse {
     }
 }
 
-/// The rules, and what is allowed.
+/// The rules, and their exceptions.
 #[derive(Debug)]
 pub(super) struct Rules {
     /// The time after which a revocation holds on another node.
@@ -222,7 +222,7 @@ impl Rules {
     }
 }
 
-/// Introspects every token on every node, when all are ready: what was acknowledged holds.
+/// Introspects every token on every node once all are ready: acknowledged tokens and revocations hold.
 pub(super) async fn settled(nodes: &Nodes, history: &History, clients: &Clients) {
     let ordinary: Vec<&str> = history.tokens.iter().map(|token| token.value.as_str()).collect();
     let by_secret: Vec<&str> = history.rotated.iter().map(|token| token.value.as_str()).collect();

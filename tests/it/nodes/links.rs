@@ -110,8 +110,8 @@ async fn a_node_that_is_cut_off_from_the_store_says_nothing_of_tokens() {
     }
 }
 
-/// The store carries out what a node sends, and its replies are lost: the node does not say that it is done, nor that it is not, and a
-/// repetition leads to what was wanted.
+/// The store executes the statements of a node, and its replies are lost: the node reports neither success nor rejection, and a repeated
+/// request succeeds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outcome_that_is_not_known_is_neither_success_nor_rejection() {
     let nodes = Nodes::of(setup(Kind::Postgres).await, 1).await;

@@ -88,7 +88,7 @@ pub(super) struct Clients {
     pub(super) rotated: Mutex<(Credentials, usize)>,
 }
 
-/// What the tasks of a load share.
+/// Shared by the tasks of a load.
 #[derive(Debug)]
 struct Shared {
     history: Mutex<History>,
@@ -336,7 +336,7 @@ impl Shared {
         }
     }
 
-    /// Rotates the secret without overlap, then revokes what was issued. Until both are acknowledged, the order did not take place.
+    /// Rotates the secret without overlap, then revokes the tokens issued so far. The order counts once both are acknowledged.
     async fn rotate(&self, at: &Target) {
         let id = self.current().0.id;
         let post = |path: String| {

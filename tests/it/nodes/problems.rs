@@ -190,7 +190,7 @@ async fn tls_is_verified_by_the_given_authority() {
     );
 }
 
-/// Redis 6.2 is too old to be supported, and does what is needed: it is named, and used unless it is required.
+/// Redis 6.2 works, but is older than supported: a warning names it, and it is used unless Redis is required.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_redis_is_named_and_used() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -9,25 +9,50 @@ use super::{BY_REDIS, Nodes, PATIENCE};
 use crate::cli::rejected;
 use crate::setup;
 
+/// A primary, its replica, and the Sentinel that knows both.
+pub(super) struct Sentinel {
+    primary: Redis,
+    replica: Redis,
+    watcher: Redis,
+}
+
+impl Sentinel {
+    pub(super) async fn start() -> Self {
+        let primary = Redis::start(&[]);
+        let replica = Redis::start(&["--replicaof", "127.0.0.1", &primary.port().to_string()]);
+        let sentinel = Redis::sentinel("main", primary.port());
+        let port = replica.port().to_string();
+        let is_known = async || sentinel.command(&["SENTINEL", "REPLICAS", "main"]).contains(&port);
+        until(PATIENCE, "the Sentinel knows the replica", is_known).await;
+        Self {
+            primary,
+            replica,
+            watcher: sentinel,
+        }
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("redis+sentinel://127.0.0.1:{}/main", self.watcher.port())
+    }
+
+    /// Stops the primary, and waits until the replica replaces it.
+    pub(super) async fn promote(&mut self) {
+        self.primary.stop();
+        let port = self.replica.port().to_string();
+        let is_primary = async || {
+            let named = self.watcher.command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"]);
+            named.contains(&port)
+        };
+        until(PATIENCE, "the replica is promoted", is_primary).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_primary_that_sentinels_name_is_followed() {
-    let mut primary = Redis::start(&[]);
-    let replica = Redis::start(&["--replicaof", "127.0.0.1", &primary.port().to_string()]);
-    let sentinel = Redis::sentinel("main", primary.port());
-    let url = format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port());
-    let nodes = Nodes::start(2, &[("OAUTH2_REDIS_URL", url)]).await;
+    let mut redis = Sentinel::start().await;
+    let nodes = Nodes::start(2, &[("OAUTH2_REDIS_URL", redis.url())]).await;
     nodes.hear_each_other().await;
-    let port = replica.port().to_string();
-    let is_known = async || sentinel.command(&["SENTINEL", "REPLICAS", "main"]).contains(&port);
-    until(PATIENCE, "the Sentinel knows the replica", is_known).await;
-
-    primary.stop();
-    let is_primary = async || {
-        sentinel
-            .command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"])
-            .contains(&port)
-    };
-    until(PATIENCE, "the replica is promoted", is_primary).await;
+    redis.promote().await;
     nodes.hear_each_other().await;
     nodes.revocations_are_seen_within(BY_REDIS).await;
 }
@@ -88,7 +113,7 @@ async fn sentinels_and_their_primary_have_log_ins_of_their_own() {
              tls-replication yes\n"
         )
     };
-    // What the documentation lists, and with Sentinels `+role`.
+    // The rights that the documentation lists, and `+role` for Sentinels.
     let rights = "~oauth2_server:* &oauth2_server:* -@all +publish +subscribe +ping +info +select +hello +eval +evalsha +script|load +get \
                   +set +unlink +time +role";
     let primary = Redis::with_settings(&format!(

@@ -9,6 +9,7 @@ use reqwest::StatusCode;
 use super::judge::{Kind, Rules, settled, was_a_load};
 use super::limits::asks_redis;
 use super::load::Load;
+use super::topologies::Sentinel;
 use super::{BY_POLLING, Nodes, PATIENCE, by_redis};
 use crate::{BINARY, setup};
 
@@ -78,27 +79,14 @@ async fn faults_of_redis_fail_no_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_promoted_replica_of_redis_fails_no_request() {
-    let mut primary = Redis::start(&[]);
-    let replica = Redis::start(&["--replicaof", "127.0.0.1", &primary.port().to_string()]);
-    let sentinel = Redis::sentinel("main", primary.port());
-    let url = format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port());
-    let nodes = Nodes::start(3, &[("OAUTH2_REDIS_URL", url)]).await;
+    let mut redis = Sentinel::start().await;
+    let nodes = Nodes::start(3, &[("OAUTH2_REDIS_URL", redis.url())]).await;
     nodes.hear_each_other().await;
     asks_redis(&nodes).await;
-    let port = replica.port().to_string();
-    until(PATIENCE, "the Sentinel knows the replica", async || {
-        sentinel.command(&["SENTINEL", "REPLICAS", "main"]).contains(&port)
-    })
-    .await;
     let mut rules = Rules::new(BY_POLLING);
     let load = Load::start(&nodes).await;
     load.answers_more(CALM).await;
-    primary.stop();
-    until(PATIENCE, "the replica is promoted", async || {
-        let named = sentinel.command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"]);
-        named.contains(&port)
-    })
-    .await;
+    redis.promote().await;
     nodes.hear_each_other().await;
     asks_redis(&nodes).await;
     load.answers_more(CALM).await;

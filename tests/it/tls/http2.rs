@@ -59,14 +59,19 @@ fn post_token(server: &DedicatedServer, basic: &str) -> Request<()> {
     request.body(()).unwrap()
 }
 
-/// A PING is no request.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pings_keep_no_connection_open() {
+/// A server with TLS that closes idle connections after a second.
+async fn with_short_idle_time() -> (DedicatedServer, Authority) {
     let authority = Authority::new("tls tests");
     let setup = with_tls(Kind::Sqlite, &authority)
         .await
         .with("OAUTH2_SERVER_KEEP_ALIVE", "1");
-    let server = DedicatedServer::start(setup).await;
+    (DedicatedServer::start(setup).await, authority)
+}
+
+/// A PING is no request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pings_keep_no_connection_open() {
+    let (server, authority) = with_short_idle_time().await;
     let (mut requests, mut connection) = over_http2(server.setup.public, &authority).await;
     let mut pings = connection.ping_pong().unwrap();
     let driver = tokio::spawn(connection);
@@ -86,11 +91,7 @@ async fn pings_keep_no_connection_open() {
 /// Nothing after the handshake; the preface and settings; and the head of a request that does not end. None is a request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_without_a_request_are_closed() {
-    let authority = Authority::new("tls tests");
-    let setup = with_tls(Kind::Sqlite, &authority)
-        .await
-        .with("OAUTH2_SERVER_KEEP_ALIVE", "1");
-    let server = DedicatedServer::start(setup).await;
+    let (server, authority) = with_short_idle_time().await;
     let mut config = trusting(&authority);
     config.alpn_protocols = vec![b"h2".to_vec()];
     let config = Arc::new(config);
@@ -112,11 +113,7 @@ async fn connections_without_a_request_are_closed() {
 /// A connection whose client sends the body of a request is not idle.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_outlast_the_time_of_an_idle_connection() {
-    let authority = Authority::new("tls tests");
-    let setup = with_tls(Kind::Sqlite, &authority)
-        .await
-        .with("OAUTH2_SERVER_KEEP_ALIVE", "1");
-    let server = DedicatedServer::start(setup).await;
+    let (server, authority) = with_short_idle_time().await;
     let client = server.register(json!({"scope": "read"})).await;
     let (mut requests, connection) = over_http2(server.setup.public, &authority).await;
     tokio::spawn(connection);

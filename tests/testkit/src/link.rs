@@ -18,7 +18,7 @@ pub enum Condition {
     Delayed(Duration),
     /// Connections are accepted and stay open, but nothing arrives.
     Silent,
-    /// What is sent arrives, and no reply does.
+    /// Requests arrive, and replies do not.
     Unanswered,
     /// Connections are closed, and so are new ones.
     Cut,

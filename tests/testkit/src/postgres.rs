@@ -303,7 +303,7 @@ impl Drop for Postgres {
 }
 
 /// A plain connection, independent of the server under test.
-pub async fn connect(url: &str) -> tokio_postgres::Client {
+pub async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client

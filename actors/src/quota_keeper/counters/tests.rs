@@ -36,7 +36,7 @@ fn windows_of_a_clock_that_was_ahead_do_not_go_on() {
     assert_eq!(issue(&counters, NOW), Some(1));
     let hour = counters.usage("ci", NOW)[0];
     assert_eq!((hour.began_at, hour.ends_at), (NOW, NOW + HOUR));
-    // What is stored of the window ahead is replaced by the store, and ignored until then.
+    // The store replaces the row of the window ahead; until then it is ignored.
     counters.apply_stored(
         &[Usage {
             client_id: "ci".to_owned(),

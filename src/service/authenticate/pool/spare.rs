@@ -58,7 +58,7 @@ impl Spare {
         })
     }
 
-    /// Verifies there. `None`: it is not worth it, failed, or takes too long, or the thread is busy with an earlier one that did.
+    /// Verifies on that thread. `None`: the caller must do it, because it is quick, failed or takes too long, or because the thread is busy.
     pub(super) fn verify(&mut self, job: &Arc<Job>) -> Option<bool> {
         let usual = job.hash.usual_time();
         if usual < SLOW || (self.is_busy && self.outcomes.try_recv().is_err()) {

@@ -85,8 +85,8 @@ fn headers(old: &Map<String, Value>, new: &Map<String, Value>) -> Vec<Difference
     }
     for (name, value) in new.iter().filter(|(name, _)| !old.contains_key(*name)) {
         let code = format!("token.header.{name}.added");
-        // RFC 7515 section 4.1.11: a verifier must reject what it does not understand of `crit`. Those of Spring reject a `typ` other than
-        // JWT.
+        // RFC 7515 section 4.1.11: a verifier must reject extensions of `crit` that it does not know. Spring's verifiers reject a `typ` other
+        // than JWT.
         let is_rejected = name == "crit" || name == "typ" && media_type(value).as_deref() != Some("jwt");
         found.push(if is_rejected {
             Difference::verifier(code, "absent", value)
