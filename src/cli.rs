@@ -177,6 +177,11 @@ fn execute(config: &Config, command: Option<Command>) -> Result<(), Failure> {
     }
 }
 
+/// Waits until a slow reader of stderr has the last lines, for a second or two.
+pub fn finish() {
+    stderr::finish();
+}
+
 /// Prints a failure on stderr, for the exit of the program.
 pub fn print_failure(failure: &Failure) {
     output::failure(failure);

@@ -8,9 +8,13 @@ use oauth2_server::cli::{self, Cli};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let Err(failure) = cli::run(Cli::read()) else {
-        return ExitCode::SUCCESS;
+    let code = match cli::run(Cli::read()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            cli::print_failure(&failure);
+            ExitCode::from(failure.exit_code())
+        }
     };
-    cli::print_failure(&failure);
-    ExitCode::from(failure.exit_code())
+    cli::finish();
+    code
 }

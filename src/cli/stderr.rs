@@ -1,9 +1,8 @@
-//! Writes warnings, errors and notes to stderr. A thread of its own does: a reader that stalls delays a command by a second at most.
+//! Writes warnings, errors and notes to stderr on a thread of its own, so that a reader that stalls delays a command by a few seconds at most.
 //! Where no thread can be started, the caller writes.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use std::time::Duration;
 /// How long a write may take before the command goes on without it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A text, and where to answer when it is written.
+/// A text, and the channel on which the thread reports that it is written.
 type Job = (String, Sender<()>);
 
 /// The queue of the thread. `None`: there is no thread.
@@ -33,8 +32,8 @@ fn write_now(text: &str) {
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }
 
-/// A write took too long: nothing waits for the next ones.
-static IS_STALLED: AtomicBool = AtomicBool::new(false);
+/// The report of a write that took too long. Until it comes, nothing waits for the next ones.
+static LATE: Mutex<Option<Receiver<()>>> = Mutex::new(None);
 
 /// Writes a line.
 pub fn line(text: &str) {
@@ -46,12 +45,23 @@ pub fn write(text: String) {
     let Some(queue) = &*QUEUE else {
         return write_now(&text);
     };
-    let (written, wait) = mpsc::channel();
+    let (written, report) = mpsc::channel();
     let sent = queue
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .send((text, written));
-    if sent.is_ok() && !IS_STALLED.load(Ordering::Relaxed) && wait.recv_timeout(PATIENCE).is_err() {
-        IS_STALLED.store(true, Ordering::Relaxed);
+    let mut late = LATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_stalled = late.as_ref().is_some_and(|earlier| earlier.try_recv().is_err());
+    if sent.is_ok() && !is_stalled {
+        *late = report.recv_timeout(PATIENCE).is_err().then_some(report);
+    }
+}
+
+/// Waits at the end of a command for the lines of a reader that was slow.
+pub fn finish() {
+    let late = LATE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if late.is_some_and(|late| late.recv_timeout(PATIENCE).is_ok()) {
+        // Those after it.
+        write(String::new());
     }
 }

@@ -1,7 +1,7 @@
 //! Long jobs of the command line while others use the database: they wait, or say how far they came and how to go on.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -266,10 +266,7 @@ async fn stalled_stderr_ends_no_subcommand() {
         (&["client", "show", "nobody"][..], 2),
         (&import[..], 2),
     ] {
-        let (reader, mut writer) = std::io::pipe().unwrap();
-        rustix::io::ioctl_fionbio(&writer, true).unwrap();
-        while writer.write(b"x").is_ok() {}
-        rustix::io::ioctl_fionbio(&writer, false).unwrap();
+        let (reader, writer) = full_pipe();
         let began = Instant::now();
         let mut command = setup.command(arguments);
         command.stdout(std::process::Stdio::null()).stderr(writer);
@@ -287,4 +284,34 @@ async fn stalled_stderr_ends_no_subcommand() {
         drop(reader);
     }
     assert_eq!(setup.run(&["client", "show", "good"]).code, 0);
+}
+
+/// A pipe that takes nothing more until it is read.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    while writer.write(b"x").is_ok() {}
+    rustix::io::ioctl_fionbio(&writer, false).unwrap();
+    (reader, writer)
+}
+
+/// A reader of stderr pauses for longer than a command waits for it, such as a person who reads a pager: the error comes nevertheless.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_reader_of_stderr_gets_the_error() {
+    let setup = migrated(Kind::Sqlite).await;
+    let path = file(&setup, "clients.jsonl", "nothing\n");
+    let (mut reader, writer) = full_pipe();
+    let mut command = setup.command(&["client", "import", path.to_str().unwrap()]);
+    command.stdout(std::process::Stdio::null()).stderr(writer);
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let read = tokio::task::spawn_blocking(move || {
+        std::thread::sleep(Duration::from_millis(1500));
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        text
+    });
+    let text = read.await.unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+    assert!(text.contains("line 1") && text.contains("error: "), "{text}");
 }
