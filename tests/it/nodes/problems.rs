@@ -57,7 +57,7 @@ async fn wrong_password_and_missing_rights_are_named() {
 
     let redis = redis_with_user(&["+@all", "resetchannels"]);
     let app = redis.url().replace("redis://", "redis://app:s3cret-of-app@");
-    is_a_problem(of(app).await, 2, &[URL, "may not"]).await;
+    is_a_problem(of(app).await, 2, &[URL, "lacks a permission"]).await;
 
     // The password in a file, and a user with just the rights that are documented.
     let redis = redis_with_user(&[
