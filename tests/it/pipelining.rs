@@ -64,7 +64,7 @@ async fn unread_responses_keep_no_worker_busy() {
     for (first, request) in [("", JWKS), ("", long.as_str()), (unknown.as_str(), JWKS)] {
         let silent: Vec<TcpStream> = (0..4).map(|_| flood(server.setup.public, first, request)).collect();
         let load = load(server.process.id(), Duration::from_secs(2));
-        assert!(load < 0.4, "{load:.2} processors: {} bytes each", request.len());
+        assert!(load < 0.25, "{load:.2} processors: {} bytes each", request.len());
         drop(silent);
     }
 }
@@ -86,9 +86,10 @@ async fn requests_behind_a_slow_one_keep_no_worker_busy() {
         &slow,
         "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
     );
-    let load = load(server.process.id(), Duration::from_secs(2));
+    // The slow request is in progress for longer.
+    let load = load(server.process.id(), Duration::from_millis(500));
     postgres.thaw();
-    assert!(load < 0.4, "{load:.2} processors");
+    assert!(load < 0.25, "{load:.2} processors");
     drop(waiting);
 }
 
@@ -121,18 +122,6 @@ fn statuses(mut stream: TcpStream, count: usize) -> Vec<u16> {
         }
     }
     statuses
-}
-
-/// More requests than are read ahead have arrived before the server reads any, and none of them waits for anything.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_that_arrived_before_the_first_read_are_answered() {
-    let server = DedicatedServer::start(setup(Kind::Sqlite).await).await;
-    let count = (100 << 10) / JWKS.len();
-    server.process.signal("STOP");
-    let mut stream = connect(server.setup.public);
-    stream.write_all(JWKS.repeat(count).as_bytes()).unwrap();
-    server.process.signal("CONT");
-    assert_eq!(statuses(stream, count), vec![200; count]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

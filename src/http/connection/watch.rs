@@ -315,7 +315,6 @@ impl<F: Future<Output = Result<(), E>>, E> Future for Watched<F> {
             self.closed.of(why).add(1);
             return Poll::Ready(Ok(()));
         }
-        // First: a request that begins in the first poll may have to wake the connection.
         if self.open.0.waker.borrow().is_none() {
             *self.open.0.waker.borrow_mut() = Some(context.waker().clone());
             // Registers the timer with this task, which stays the same.
