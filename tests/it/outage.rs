@@ -177,6 +177,37 @@ async fn frozen_postgres_does_not_exceed_the_deadline() {
     .await;
 }
 
+/// Statements on clients that take as long as any may.
+const SLOW: &str =
+    "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(5); RETURN NEW; END $$;
+    CREATE TRIGGER slow BEFORE INSERT ON clients FOR EACH ROW EXECUTE FUNCTION slow()";
+
+/// Operators that all wait for the store hold at most 48 of the 64 connections of their listener; further ones are rejected at once, and probes
+/// are answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_operators_leave_connections_for_probes() {
+    let server = start(Kind::Postgres).await;
+    server.setup.sql(SLOW).await;
+    let create = || server.admin(Method::POST, "/clients").json(&json!({"scope": "read"}));
+    let operators = async {
+        for created in futures_util::future::join_all((0..60).map(|_| create().send())).await {
+            turned_away(created.unwrap()).await;
+        }
+    };
+    let full = async || server.metric("oauth2_server_shed_total", &[("reason", "full")]).await;
+    let probes = async {
+        while full().await.unwrap() < 12.0 {
+            // A connection of its own, as a kubelet's.
+            let probe = reqwest::get(server.management_url("/health"));
+            let health = tokio::time::timeout(REFUSED_WITHIN, probe).await.unwrap().unwrap();
+            assert_eq!(health.status(), StatusCode::OK);
+        }
+    };
+    tokio::time::timeout(PATIENCE, async { tokio::join!(operators, probes) })
+        .await
+        .unwrap();
+}
+
 /// Many operators whose statements take as long as they may: they hold at most half of the connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_statements_of_operators_delay_no_client() {
@@ -184,10 +215,7 @@ async fn slow_statements_of_operators_delay_no_client() {
     let client = server
         .register(json!({"scope": "read", "token_format": "opaque"}))
         .await;
-    let slow =
-        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(5); RETURN NEW; END $$;
-        CREATE TRIGGER slow BEFORE INSERT ON clients FOR EACH ROW EXECUTE FUNCTION slow()";
-    server.setup.sql(slow).await;
+    server.setup.sql(SLOW).await;
     let is_over = AtomicBool::new(false);
     let operator = async || {
         while !is_over.load(Ordering::Relaxed) {
