@@ -35,6 +35,7 @@ STORM_CLIENTS = 1000
 PATIENT = 2
 #: Connections of a flood: most requests are rejected, and are repeated at once, as no client should.
 IMPATIENT = 16
+GROUPS = Path("/proc/sys/kernel/sched_autogroup_enabled")
 REPLACED = "oauth2_server_secrets_replaced_total"
 QUEUE = "oauth2_server_foreign_hash_queue"
 
@@ -131,26 +132,31 @@ def storm(bench: Bench) -> None:
     server.start()
     native = bench.token_target(server)
     rate = bench.loads.wrk(native, bench.seconds).rate / 10
-    verifications: dict[str, list[float]] = {"storm": [], "flood": []}
+    verifications: dict[str, list[float]] = {"storm": [], "grouped": [], "flood": []}
     longest: list[float] = []
     for _ in range(bench.rounds):
-        bench.record("native-alone", bench.loads.at_rate(native, bench.seconds, rate))
-        for key, connections in (("storm", PATIENT), ("flood", IMPATIENT)):
-            coming = first_requests(bench, native, clients, connections)
-            with watched(server, QUEUE) as lengths:
-                before, began = verified(server), time.monotonic()
-                bench.record(f"native-in-{key}", bench.loads.at_rate(native, bench.seconds, rate))
-                verifications[key].append((verified(server) - before) / (time.monotonic() - began))
-            bench.processes.stop(coming)
-            longest += lengths
-            # The rest of the queue is not part of the next measurement.
-            while server.counter(QUEUE) > 0:
-                time.sleep(0.1)
+        for alone, phases in (("alone", [("storm", PATIENT)]), ("alone-grouped", [("grouped", PATIENT), ("flood", IMPATIENT)])):
+            with sessions_as_groups(alone == "alone-grouped"):
+                bench.record(f"native-{alone}", bench.loads.at_rate(native, bench.seconds, rate))
+                for key, connections in phases:
+                    coming = first_requests(bench, native, clients, connections)
+                    with watched(server, QUEUE) as lengths:
+                        before, began = verified(server), time.monotonic()
+                        bench.record(f"native-in-{key}", bench.loads.at_rate(native, bench.seconds, rate))
+                        verifications[key].append((verified(server) - before) / (time.monotonic() - began))
+                    bench.processes.stop(coming)
+                    longest += lengths
+                    # The rest of the queue is not part of the next measurement.
+                    while server.counter(QUEUE) > 0:
+                        time.sleep(0.1)
     server.stop()
-    alone = bench.median("native-alone", lambda s: s.p99)
-    for key, what, limit in (("storm", "of bcrypt, the most that the pool can verify", 2.0),
-                             ("flood", f"of bcrypt, and {IMPATIENT} connections that repeat at once what is rejected", None)):
-        p99, errors = bench.median(f"native-in-{key}", lambda s: s.p99), bench.errors("native-alone", f"native-in-{key}")
+    most = "of bcrypt, the most that the pool can verify"
+    for key, alone_key, what, limit in (
+            ("storm", "native-alone", most, 2.0),
+            ("grouped", "native-alone-grouped", f"{most}, where each session has a share of the cores", None),
+            ("flood", "native-alone-grouped", f"of bcrypt, and {IMPATIENT} connections that repeat at once what is rejected", None)):
+        alone = bench.median(alone_key, lambda s: s.p99)
+        p99, errors = bench.median(f"native-in-{key}", lambda s: s.p99), bench.errors(alone_key, f"native-in-{key}")
         each_second = statistics.median(verifications[key])
         value = f"{p99:.2f} ms, without {alone:.2f} ms" + (f", {errors} errors" if errors else "")
         name = f"p99 of native clients at {grouped(rate)}/s during {each_second:.1f} verifications/s {what}, Postgres"
@@ -172,6 +178,25 @@ def first_requests(bench: Bench, target: Target, clients: Path, connections: int
     coming = bench.processes.start(command, bench.directory / "coming.log")
     time.sleep(1)
     return coming
+
+
+@contextmanager
+def sessions_as_groups(wanted: bool) -> Iterator[None]:
+    """Sets whether the kernel first divides the cores among sessions, and then among the threads of each. The server, each backend of Postgres and the
+    load generator have sessions of their own: a thread that runs only on an idle core then takes cores from all of them but the server."""
+    try:
+        before = GROUPS.read_text(encoding="ascii")
+        GROUPS.write_text(str(int(wanted)), encoding="ascii")
+    except FileNotFoundError:
+        # The kernel has no such groups.
+        yield
+        return
+    except PermissionError as error:
+        raise BenchError(f"{GROUPS} must be set for this measurement, which needs root") from error
+    try:
+        yield
+    finally:
+        GROUPS.write_text(before, encoding="ascii")
 
 
 @contextmanager
