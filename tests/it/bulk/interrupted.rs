@@ -5,7 +5,8 @@ use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use oauth2_testkit::{DedicatedServer, Kind, Output, Setup, until};
+use oauth2_testkit::postgres::connect;
+use oauth2_testkit::{Condition, Credentials, DedicatedServer, Kind, Link, Output, Postgres, Setup, until};
 use serde_json::{Value, json};
 
 use super::{csv, import};
@@ -244,6 +245,68 @@ async fn secrets_of_a_failed_chunk_are_not_in_the_file() {
         let done = import("second");
         assert_eq!(done.code, 0, "{}", done.stderr);
         assert_eq!(lines("second").len(), 1500, "{kind:?}");
+    }
+}
+
+/// The answer to the commit of a chunk is lost on its way: the chunk is stored, so its secrets stay in the file, and the import goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_of_a_chunk_whose_answer_was_lost_are_in_the_file() {
+    let setup = migrated(Kind::Postgres).await;
+    setup
+        .sql(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$;
+             CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON clients DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW WHEN (NEW.client_id = 'c1500') EXECUTE FUNCTION slow()",
+        )
+        .await;
+    let rows: Vec<_> = (0..2500)
+        .map(|index| json!({"client_id": format!("c{index:04}"), "scope": "read"}).to_string())
+        .collect();
+    let path = file(&setup, "clients.jsonl", &rows.join("\n"));
+    let url = setup.database_url().unwrap().to_owned();
+    let port = Postgres::shared().port();
+    let link = Link::to(port).await;
+    let secrets = setup.directory().join("secrets");
+    let far = setup.clone().with(
+        "OAUTH2_DATABASE_URL",
+        url.replace(&format!(":{port}/"), &format!(":{}/", link.port())),
+    );
+    let importing = spawn(
+        &far,
+        &[
+            "client",
+            "import",
+            path.to_str().unwrap(),
+            "--secrets-out",
+            secrets.to_str().unwrap(),
+        ],
+    );
+    let database = connect(&url).await;
+    until(LOCKED * 5, "the chunk is committed slowly", async || {
+        let sql = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+        !database.query(sql, &[]).await.unwrap().is_empty()
+    })
+    .await;
+    link.set(Condition::Cut);
+    let is_stored = async || {
+        let row = database.query_one("SELECT count(*) FROM clients", &[]).await.unwrap();
+        row.get::<_, i64>(0) >= 2000
+    };
+    until(LOCKED, "the chunk is stored", is_stored).await;
+    link.set(Condition::Delayed(Duration::ZERO));
+    let output = importing.await.unwrap();
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let lines = std::fs::read_to_string(&secrets).unwrap();
+    let of_second = lines.lines().filter(|line| line.starts_with("c1")).count();
+    assert_eq!((lines.lines().count(), of_second), (2500, 1000));
+    let server = DedicatedServer::start(setup).await;
+    for id in ["c1500", "c2400"] {
+        let (_, secret) = lines
+            .lines()
+            .filter_map(|line| line.split_once(','))
+            .find(|(of, _)| *of == id)
+            .unwrap();
+        server.token(&Credentials::new(id, secret)).await;
     }
 }
 
