@@ -321,7 +321,12 @@ async fn stalled_stderr_ends_no_subcommand() {
     let path = file(
         &setup,
         "clients.jsonl",
-        "{\"client_id\": \"good\", \"client_secret\": \"0123456789abcdefghijklmnopqrstuvwxyz\"}\nnothing\n",
+        &format!(
+            "{}\n{}",
+            json!({"client_id": "good", "client_secret": "0123456789abcdefghijklmnopqrstuvwxyz"}),
+            // Each is an error of its own, and none of them waits for longer than one does.
+            "nothing\n".repeat(20)
+        ),
     );
     let import = ["client", "import", path.to_str().unwrap(), "--skip-refused"];
     for (arguments, code) in [
