@@ -159,7 +159,13 @@ async fn start_next_to_secrets_of_a_lost_database_is_refused() {
     write_header_page(&without_tables);
     let empty = server.setup.directory().join("empty");
     std::fs::write(&empty, "").unwrap();
-    let lost: [&[(&Path, &str)]; 6] = [
+    let foreign = server.setup.directory().join("foreign.db");
+    let notes = rusqlite::Connection::open(&foreign).unwrap();
+    notes.execute_batch("CREATE TABLE notes (text)").unwrap();
+    notes.close().unwrap();
+    let lost: [&[(&Path, &str)]; 7] = [
+        // Tables of another program.
+        &[(&foreign, "oauth2.db"), (&key, "key_encryption_key")],
         &[(&without_tables, "oauth2.db"), (&key, "key_encryption_key")],
         &[(&without_tables, "oauth2.db")],
         &[(&empty, "oauth2.db")],
