@@ -366,7 +366,12 @@ fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_reader_of_stderr_gets_the_error() {
     let setup = migrated(Kind::Sqlite).await;
-    let path = file(&setup, "clients.jsonl", "nothing\n");
+    // Each error lists what the field could be: together more than the first page that is read makes room for.
+    let path = file(
+        &setup,
+        "clients.jsonl",
+        &"{\"client_id\": \"a\", \"b\": 1}\n".repeat(20),
+    );
     let (mut reader, writer) = full_pipe();
     let mut command = setup.command(&["client", "import", path.to_str().unwrap()]);
     command.stdout(std::process::Stdio::null()).stderr(writer);
@@ -374,11 +379,15 @@ async fn slow_reader_of_stderr_gets_the_error() {
     drop(command);
     let read = tokio::task::spawn_blocking(move || {
         std::thread::sleep(Duration::from_millis(1500));
-        let mut text = String::new();
+        let (mut page, mut text) = ([0; 4096], String::new());
+        reader.read_exact(&mut page).unwrap();
+        std::thread::sleep(Duration::from_millis(400));
         reader.read_to_string(&mut text).unwrap();
         text
     });
     let text = read.await.unwrap();
+    let errors = text.trim_start_matches('x').len();
+    assert!(errors > 2 * 4096, "{errors}");
     assert_eq!(child.wait().unwrap().code(), Some(2));
     assert!(text.contains("line 1") && text.contains("error: "), "{text}");
 }
