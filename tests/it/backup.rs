@@ -32,11 +32,18 @@ async fn file_is_complete_after_a_clean_stop() {
     let client = server.register(json!({"scope": "read"})).await;
     let (token, revoked) = (server.token(&client).await, server.token(&client).await);
     server.revoke(&client, &revoked).await;
+    // Another program has the database open: SQLite itself leaves the log to the last one that closes it.
+    let other = rusqlite::Connection::open(server.setup.database_file()).unwrap();
+    let clients: i64 = other
+        .query_row("SELECT count(*) FROM clients", [], |row| row.get(0))
+        .unwrap();
+    assert!(clients > 0);
     server.process.signal("TERM");
     assert!(server.process.wait(PATIENCE).await.success());
     let data = server.setup.directory().join("data");
     let log = std::fs::metadata(data.join("oauth2.db-wal")).map_or(0, |log| log.len());
     assert_eq!(log, 0, "nothing is left in the log");
+    drop(other);
 
     // The files that the README names.
     let (database, key) = (data.join("oauth2.db"), data.join("key_encryption_key"));
@@ -152,7 +159,13 @@ async fn start_next_to_secrets_of_a_lost_database_is_refused() {
     write_header_page(&without_tables);
     let empty = server.setup.directory().join("empty");
     std::fs::write(&empty, "").unwrap();
-    let lost: [&[(&Path, &str)]; 6] = [
+    let foreign = server.setup.directory().join("foreign.db");
+    let notes = rusqlite::Connection::open(&foreign).unwrap();
+    notes.execute_batch("CREATE TABLE notes (text)").unwrap();
+    notes.close().unwrap();
+    let lost: [&[(&Path, &str)]; 7] = [
+        // Tables of another program.
+        &[(&foreign, "oauth2.db"), (&key, "key_encryption_key")],
         &[(&without_tables, "oauth2.db"), (&key, "key_encryption_key")],
         &[(&without_tables, "oauth2.db")],
         &[(&empty, "oauth2.db")],

@@ -47,6 +47,7 @@ mod fallback;
 mod first_run;
 mod foreign_hashes;
 mod groups;
+mod holder;
 mod hostile_text;
 mod http_cli_parity;
 mod http_habits;

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt, stream};
 use oauth2_testkit::{Credentials, DedicatedServer, Kind, Process, Server};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -286,9 +287,11 @@ async fn logs_are_json_with_request_ids(kind: Kind) {
     }
 }
 
-/// A log collector that hangs stops reading a pipe, which then takes 64 KiB and no more.
+/// A log collector that hangs stops reading a pipe, which then takes 64 KiB and no more: further lines wait, and are dropped in the end.
 async fn stalled_log_reader_blocks_nothing(kind: Kind) {
     let setup = setup(kind).await.with("OAUTH2_LOG_FORMAT", "json");
+    // A line per request, of which a few thousand may wait.
+    let setup = setup.with("OAUTH2_LOG_LEVEL", "info,oauth2_server=debug");
     let pipe = setup.directory().join("stderr.log");
     assert!(
         std::process::Command::new("mkfifo")
@@ -301,15 +304,20 @@ async fn stalled_log_reader_blocks_nothing(kind: Kind) {
     let _reader = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
     let mut server = DedicatedServer::start(setup).await;
     let client = server.register(json!({"client_id": "ci"})).await;
-    for round in 0..600 {
+    let ask = async |_| {
+        let asked = server.http.post(server.url("/oauth/token")).send();
+        assert_eq!(asked.await.unwrap().status(), StatusCode::BAD_REQUEST);
+    };
+    let dropped = async || server.metric("oauth2_server_log_lines_dropped_total", &[]).await;
+    let began = Instant::now();
+    while dropped().await == Some(0.0) {
+        stream::iter(0..1000).for_each_concurrent(16, ask).await;
+        assert!(began.elapsed() < Duration::from_mins(1), "no line was dropped");
+    }
+    for round in 0..100 {
         let change = json!({"client_name": format!("{round} {}", "x".repeat(200))});
-        let response = server
-            .admin(Method::PATCH, "/clients/ci")
-            .json(&change)
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(response.status(), StatusCode::OK, "{round}");
+        let changed = server.admin(Method::PATCH, "/clients/ci").json(&change).send();
+        assert_eq!(changed.await.unwrap().status(), StatusCode::OK, "{round}");
     }
     server.token(&client).await;
     server.process.signal("TERM");

@@ -351,3 +351,28 @@ async fn paused_process_does_not_answer_from_a_stale_view(kind: Kind) {
 }
 
 on_both_stores!(paused_process_does_not_answer_from_a_stale_view);
+
+/// The same where the process cannot read what happened meanwhile, however soon it tries: it says nothing of the token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn paused_process_without_its_store_says_nothing() {
+    let postgres = Postgres::start(false);
+    let mut server = DedicatedServer::start(Setup::on_postgres(BINARY, &postgres).await).await;
+    let client = server.register(json!({"scope": "read"})).await;
+    let token = server.token(&client).await;
+    assert!(server.is_active(&client, &token).await);
+    server.process.signal("STOP");
+    let revoked = server.setup.run(&["token", "revoke", &token]);
+    assert_eq!(revoked.code, 0, "{}", revoked.stderr);
+    tokio::time::sleep(Duration::from_millis(5200)).await;
+    postgres.freeze();
+    server.http = reqwest::Client::new();
+    server.process.signal("CONT");
+    server.reconnect();
+    let introspect = async || server.post(&client, "/oauth/introspect", &[("token", &token)]).await;
+    for _ in 0..10 {
+        turned_away(introspect().await).await;
+    }
+    postgres.thaw();
+    until(StatusCode::OK, Duration::from_secs(10), introspect).await;
+    assert!(!server.is_active(&client, &token).await);
+}

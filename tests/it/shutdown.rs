@@ -125,6 +125,9 @@ async fn operators_requests_in_flight_are_completed(kind: Kind) {
     for port in [public, management] {
         listener_closed(&mut server, ("127.0.0.1", port)).await;
     }
+    // A server that waited for no operator would have closed its store.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(server.process.exit_status().is_none(), "it waits for no operator");
     stream.write_all(&body.as_bytes()[10..]).unwrap();
     let mut response = String::new();
     stream.read_to_string(&mut response).expect("a response, then the end");

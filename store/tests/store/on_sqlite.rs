@@ -16,6 +16,30 @@ async fn file_is_accessible_to_its_owner_only() {
     assert_eq!(mode(&f.path().with_extension("db-wal")), 0o600);
 }
 
+/// Whoever sees the file of a new database, such as a backup or a second server, sees all of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_database_appears_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, copy) = (directory.path().join("new.db"), directory.path().join("copy.db"));
+    let watched = (file.clone(), copy.clone());
+    let watch = std::thread::spawn(move || {
+        while !watched.0.exists() {}
+        std::fs::copy(&watched.0, &watched.1).unwrap();
+    });
+    let applied = Store::create(&file).await.unwrap();
+    assert!(applied > 0);
+    watch.join().unwrap();
+    let tables = |path: &std::path::Path| -> i64 {
+        let connection = rusqlite::Connection::open(path).unwrap();
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table'";
+        connection.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(tables(&copy), tables(&file));
+    assert!(tables(&file) > 5);
+    let names = std::fs::read_dir(directory.path()).unwrap();
+    assert_eq!(names.count(), 2, "the draft is removed");
+}
+
 #[tokio::test]
 async fn two_handles_see_each_others_writes() {
     let f = Fixture::migrated("sqlite").await;

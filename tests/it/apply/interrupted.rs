@@ -9,42 +9,13 @@ use serde_json::Value;
 
 use super::{SECRET, TWO, applied, counts, exists, shown, write};
 use crate::cli::migrated;
+use crate::holder::Holder;
 
 on_both_stores!(
     concurrent_change_is_a_conflict,
     killed_run_is_completed_by_the_next,
     generated_secret_survives_a_kill,
 );
-
-/// A transaction of another process.
-enum Holder {
-    Sqlite(Box<rusqlite::Connection>),
-    Postgres(Box<oauth2_testkit::postgres::Client>),
-}
-
-impl Holder {
-    /// Begins a transaction with a statement. On `SQLite` it has the write lock.
-    async fn begin(setup: &Setup, statement: &str) -> Holder {
-        if let Some(url) = setup.database_url() {
-            let client = oauth2_testkit::postgres::connect(url).await;
-            client.batch_execute(&format!("BEGIN; {statement}")).await.unwrap();
-            Holder::Postgres(Box::new(client))
-        } else {
-            let connection = setup.sqlite();
-            connection
-                .execute_batch(&format!("BEGIN IMMEDIATE; {statement}"))
-                .unwrap();
-            Holder::Sqlite(Box::new(connection))
-        }
-    }
-
-    async fn commit(self) {
-        match self {
-            Holder::Sqlite(connection) => connection.execute_batch("COMMIT").unwrap(),
-            Holder::Postgres(client) => client.batch_execute("COMMIT").await.unwrap(),
-        }
-    }
-}
 
 /// Reads lines of stdout up to one.
 fn read_to(process: &Process, line: &str) {

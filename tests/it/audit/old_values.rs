@@ -6,9 +6,13 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{list, settled};
+use crate::holder::Holder;
 use crate::start;
 
 on_both_stores!(old_values_are_those_that_were_replaced);
+
+/// Long enough that the deletion has read the client and waits for the lock of the change, and shorter than it waits.
+const BLOCKED: std::time::Duration = std::time::Duration::from_millis(300);
 
 /// What each row of these actions replaced and what it wrote, oldest first.
 async fn changes(server: &Server, query: &str, field: &str) -> Vec<(Value, Value)> {
@@ -54,7 +58,23 @@ async fn old_values_are_those_that_were_replaced(kind: Kind) {
             assert_eq!(pair[0].1, pair[1].0, "{field}: {changes:?}");
         }
     }
-    // A deletion, too.
+    // A deletion, too, of a client that another process changes after the deletion was decided.
+    server.register(json!({"client_id": "gone", "scope": "read"})).await;
+    let change = "UPDATE clients SET version = version + 1, scope = 'theirs' WHERE client_id = 'gone'";
+    let holder = Holder::begin(&server.setup, change).await;
+    let deleting = call(Method::DELETE, "/clients/gone", Value::Null);
+    let committing = async {
+        tokio::time::sleep(BLOCKED).await;
+        holder.commit().await;
+    };
+    let ((status, body), ()) = tokio::join!(deleting, committing);
+    assert_eq!(status, StatusCode::NO_CONTENT, "{body}");
+    settled(&server).await;
+    let page = list(&server, "?client_id=gone&kind=client&limit=1").await.1;
+    let deleted = &page["items"][0];
+    assert_eq!(deleted["action"], "client.delete", "{page}");
+    assert_eq!(deleted["detail"]["changes"]["scope"]["old"], "theirs", "{page}");
+    // Next to another request.
     let disabled = call(Method::POST, "/clients/ci/disable", json!({}));
     let deleted = call(Method::DELETE, "/clients/ci", Value::Null);
     let (_, (status, body)) = tokio::join!(disabled, deleted);

@@ -5,7 +5,8 @@ use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use oauth2_testkit::{DedicatedServer, Kind, Output, Setup, until};
+use oauth2_testkit::postgres::connect;
+use oauth2_testkit::{Condition, Credentials, DedicatedServer, Kind, Link, Output, Postgres, Setup, until};
 use serde_json::{Value, json};
 
 use super::{csv, import};
@@ -247,6 +248,68 @@ async fn secrets_of_a_failed_chunk_are_not_in_the_file() {
     }
 }
 
+/// The answer to the commit of a chunk is lost on its way: the chunk is stored, so its secrets stay in the file, and the import goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_of_a_chunk_whose_answer_was_lost_are_in_the_file() {
+    let setup = migrated(Kind::Postgres).await;
+    setup
+        .sql(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$;
+             CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON clients DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW WHEN (NEW.client_id = 'c1500') EXECUTE FUNCTION slow()",
+        )
+        .await;
+    let rows: Vec<_> = (0..2500)
+        .map(|index| json!({"client_id": format!("c{index:04}"), "scope": "read"}).to_string())
+        .collect();
+    let path = file(&setup, "clients.jsonl", &rows.join("\n"));
+    let url = setup.database_url().unwrap().to_owned();
+    let port = Postgres::shared().port();
+    let link = Link::to(port).await;
+    let secrets = setup.directory().join("secrets");
+    let far = setup.clone().with(
+        "OAUTH2_DATABASE_URL",
+        url.replace(&format!(":{port}/"), &format!(":{}/", link.port())),
+    );
+    let importing = spawn(
+        &far,
+        &[
+            "client",
+            "import",
+            path.to_str().unwrap(),
+            "--secrets-out",
+            secrets.to_str().unwrap(),
+        ],
+    );
+    let database = connect(&url).await;
+    until(LOCKED * 5, "the chunk is committed slowly", async || {
+        let sql = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+        !database.query(sql, &[]).await.unwrap().is_empty()
+    })
+    .await;
+    link.set(Condition::Cut);
+    let is_stored = async || {
+        let row = database.query_one("SELECT count(*) FROM clients", &[]).await.unwrap();
+        row.get::<_, i64>(0) >= 2000
+    };
+    until(LOCKED, "the chunk is stored", is_stored).await;
+    link.set(Condition::Delayed(Duration::ZERO));
+    let output = importing.await.unwrap();
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let lines = std::fs::read_to_string(&secrets).unwrap();
+    let of_second = lines.lines().filter(|line| line.starts_with("c1")).count();
+    assert_eq!((lines.lines().count(), of_second), (2500, 1000));
+    let server = DedicatedServer::start(setup).await;
+    for id in ["c1500", "c2400"] {
+        let (_, secret) = lines
+            .lines()
+            .filter_map(|line| line.split_once(','))
+            .find(|(of, _)| *of == id)
+            .unwrap();
+        server.token(&Credentials::new(id, secret)).await;
+    }
+}
+
 /// Nothing reads stderr, and its pipe is full: a subcommand does its work and ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stalled_stderr_ends_no_subcommand() {
@@ -258,7 +321,12 @@ async fn stalled_stderr_ends_no_subcommand() {
     let path = file(
         &setup,
         "clients.jsonl",
-        "{\"client_id\": \"good\", \"client_secret\": \"0123456789abcdefghijklmnopqrstuvwxyz\"}\nnothing\n",
+        &format!(
+            "{}\n{}",
+            json!({"client_id": "good", "client_secret": "0123456789abcdefghijklmnopqrstuvwxyz"}),
+            // Each is an error of its own, and none of them waits for longer than one does.
+            "nothing\n".repeat(20)
+        ),
     );
     let import = ["client", "import", path.to_str().unwrap(), "--skip-refused"];
     for (arguments, code) in [
@@ -272,16 +340,15 @@ async fn stalled_stderr_ends_no_subcommand() {
         command.stdout(std::process::Stdio::null()).stderr(writer);
         let mut child = command.spawn().unwrap();
         drop(command);
-        let status = tokio::task::spawn_blocking(move || child.wait().unwrap())
-            .await
-            .unwrap();
-        assert_eq!(status.code(), Some(code), "{arguments:?}");
-        assert!(
-            began.elapsed() < Duration::from_secs(10),
-            "{arguments:?}: {:?}",
-            began.elapsed()
-        );
+        let mut status = None;
+        while status.is_none() && began.elapsed() < Duration::from_secs(10) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            status = child.try_wait().unwrap();
+        }
+        // It ends a command that waits still.
         drop(reader);
+        let status = status.unwrap_or_else(|| panic!("{arguments:?} waits for the reader"));
+        assert_eq!(status.code(), Some(code), "{arguments:?}");
     }
     assert_eq!(setup.run(&["client", "show", "good"]).code, 0);
 }
@@ -299,7 +366,12 @@ fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_reader_of_stderr_gets_the_error() {
     let setup = migrated(Kind::Sqlite).await;
-    let path = file(&setup, "clients.jsonl", "nothing\n");
+    // Each error lists what the field could be: together more than the first page that is read makes room for.
+    let path = file(
+        &setup,
+        "clients.jsonl",
+        &"{\"client_id\": \"a\", \"b\": 1}\n".repeat(20),
+    );
     let (mut reader, writer) = full_pipe();
     let mut command = setup.command(&["client", "import", path.to_str().unwrap()]);
     command.stdout(std::process::Stdio::null()).stderr(writer);
@@ -307,11 +379,15 @@ async fn slow_reader_of_stderr_gets_the_error() {
     drop(command);
     let read = tokio::task::spawn_blocking(move || {
         std::thread::sleep(Duration::from_millis(1500));
-        let mut text = String::new();
+        let (mut page, mut text) = ([0; 4096], String::new());
+        reader.read_exact(&mut page).unwrap();
+        std::thread::sleep(Duration::from_millis(400));
         reader.read_to_string(&mut text).unwrap();
         text
     });
     let text = read.await.unwrap();
+    let errors = text.trim_start_matches('x').len();
+    assert!(errors > 2 * 4096, "{errors}");
     assert_eq!(child.wait().unwrap().code(), Some(2));
     assert!(text.contains("line 1") && text.contains("error: "), "{text}");
 }

@@ -209,6 +209,38 @@ async fn hash_that_takes_a_second_is_verified_once(kind: Kind) {
     assert_eq!((checks(&server, "matched").await, replaced(&server).await), (1, 1));
 }
 
+/// Slow hashes are verified by threads to which requests need not yield.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn threads_that_verify_have_a_low_priority() {
+    let server = start(Kind::Sqlite).await;
+    let (secret, hash) = strong("Spring Security {pbkdf2@SpringSecurity_v5_8}");
+    let client = json!({"client_id": "moved", "client_secret_hash": hash});
+    import(&server, "", &[client]).await;
+    assert_eq!(status(&server, "moved", &secret).await, StatusCode::OK);
+    // Of each thread with a name: its niceness and its scheduling policy, fields 19 and 41 of proc_pid_stat(5).
+    let scheduled = |name: &str| -> Vec<(String, String)> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.process.id())).unwrap();
+        let stats = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).ok());
+        let of_name = stats.filter_map(|stat| {
+            let rest = stat.split_once(&format!("({name}) "))?.1.to_owned();
+            let fields: Vec<&str> = rest.split_whitespace().collect();
+            // The rest begins with field 3.
+            Some((fields[19 - 3].to_owned(), fields[41 - 3].to_owned()))
+        });
+        of_name.collect()
+    };
+    let pool = scheduled("foreign-hash");
+    assert!(
+        !pool.is_empty() && pool.iter().all(|(nice, _)| nice == "10"),
+        "{pool:?}"
+    );
+    let is_idle = async || {
+        let spare = scheduled("foreign-spare");
+        spare.len() == pool.len() && spare.iter().all(|(_, policy)| policy == "5")
+    };
+    until(PATIENCE, "spare threads run only while a core is idle", is_idle).await;
+}
+
 async fn right_secret_is_not_rejected_for_the_failures_of_others(kind: Kind) {
     let mut setup = setup(kind).await;
     setup.set("OAUTH2_LIMITS_AUTH_FAILURES", "2/h");

@@ -14,6 +14,9 @@ const IN_TIME: Duration = Duration::from_secs(2);
 /// Twice the second within which every connection to the store is a good one again.
 const RECOVERY: Duration = Duration::from_secs(2);
 
+/// A response of the store that is on its way arrives within it.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
+
 /// Tokens that are introspected with one request.
 const BATCH: usize = 100;
 
@@ -39,6 +42,29 @@ pub(super) enum Kind {
     Store,
     /// The same, for this node only.
     CutOff(usize),
+}
+
+/// A time in which nothing of the store reached this node, or any (`None`).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Silence {
+    node: Option<usize>,
+    began: Instant,
+    ended: Instant,
+}
+
+impl Silence {
+    /// From now on.
+    pub(super) async fn of(node: Option<usize>, lasts: Duration) -> Silence {
+        // What was on its way may still arrive.
+        tokio::time::sleep(ON_ITS_WAY).await;
+        let began = Instant::now();
+        tokio::time::sleep(lasts).await;
+        Silence {
+            node,
+            began,
+            ended: Instant::now(),
+        }
+    }
 }
 
 impl Excuse {
@@ -73,6 +99,7 @@ pub(super) struct Rules {
     /// How often all nodes may have changed between shared rates and shares.
     pub(super) changes: usize,
     pub(super) excuses: Vec<Excuse>,
+    pub(super) silences: Vec<Silence>,
 }
 
 impl Rules {
@@ -83,6 +110,7 @@ impl Rules {
             stale_after: Duration::from_secs(5),
             changes: FEW,
             excuses: Vec::new(),
+            silences: Vec::new(),
         }
     }
 
@@ -122,6 +150,7 @@ impl Rules {
                 continue;
             };
             note(self.falsehood(history, answer, token, is_active));
+            note(self.staleness(answer));
             if !is_active {
                 known_inactive.entry((token, answer.node)).or_insert(answer.ended);
             } else if known_inactive
@@ -173,6 +202,17 @@ impl Rules {
         let is_paused = excuses.any(Excuse::is_of_process);
         let took = answer.ended - answer.began;
         (!is_paused && took > IN_TIME).then(|| format!("{} on node {} took {took:?}", answer.what, answer.node))
+    }
+
+    /// A verdict, right or wrong, from views that the store cannot have confirmed in time.
+    fn staleness(&self, answer: &Answer) -> Option<String> {
+        let is_stale = |silence: &Silence| {
+            silence.node.is_none_or(|node| node == answer.node)
+                && answer.began > silence.began + self.stale_after
+                && answer.ended < silence.ended
+        };
+        let is_stale = self.silences.iter().any(is_stale);
+        is_stale.then(|| format!("node {} answers from views that are too old", answer.node))
     }
 
     /// When a node can have decided an answer at the earliest: a stopped process decides none.

@@ -6,7 +6,7 @@ use oauth2_testkit::postgres::connect;
 use oauth2_testkit::{Condition, Kind as StoreKind, Link, Postgres, Redis, Setup, until};
 use reqwest::StatusCode;
 
-use super::judge::{Kind, Rules, settled, was_a_load};
+use super::judge::{Kind, Rules, Silence, settled, was_a_load};
 use super::limits::asks_redis;
 use super::load::Load;
 use super::topologies::Sentinel;
@@ -169,15 +169,17 @@ async fn faults_of_the_store_make_no_answer_wrong() {
         })
         .await;
     load.answers_more(CALM).await;
+    let mut silence = None;
     rules
         .during(Kind::Store, async {
             postgres.freeze();
             // Longer than views may be old.
-            tokio::time::sleep(3 * FAULT).await;
+            silence = Some(Silence::of(None, 3 * FAULT).await);
             postgres.thaw();
             nodes.are_ready().await;
         })
         .await;
+    rules.silences.extend(silence);
     load.answers_more(CALM).await;
     rules
         .during(Kind::Store, async {
@@ -222,14 +224,16 @@ async fn a_node_without_the_store_says_nothing_wrong() {
     let load = Load::start(&nodes).await;
     load.answers_more(CALM).await;
     for condition in [Condition::Silent, Condition::Cut] {
+        let mut silence = None;
         rules
             .during(Kind::CutOff(2), async {
                 link.set(condition);
-                tokio::time::sleep(3 * FAULT).await;
+                silence = Some(Silence::of(Some(2), 3 * FAULT).await);
                 link.set(Condition::Delayed(Duration::ZERO));
                 nodes.are_ready().await;
             })
             .await;
+        rules.silences.extend(silence);
         load.answers_more(CALM).await;
     }
     judged(&nodes, load, &rules).await;

@@ -145,4 +145,29 @@ mod tests {
         assert_eq!(spare.verify(&job("06")), None, "the first still runs");
         assert!(!verified(&mut spare, &job("06")), "it is used again");
     }
+
+    /// On a machine without an idle core: the caller verifies itself, and the late outcome is that of no other secret.
+    #[test]
+    fn a_thread_that_gets_no_core_is_not_awaited() {
+        let (jobs, taken) = sync_channel(1);
+        let (ended, outcomes) = sync_channel(1);
+        let mut spare = Spare {
+            jobs,
+            outcomes,
+            is_busy: false,
+        };
+        let (returned, verified) = sync_channel(1);
+        thread::spawn(move || {
+            let outcome = spare.verify(&job("06"));
+            returned.send((outcome, spare))
+        });
+        let verified = verified.recv_timeout(Duration::from_mins(1));
+        let (outcome, mut spare) = verified.expect("it is not awaited without end");
+        assert_eq!(outcome, None);
+        assert_eq!(spare.verify(&job("06")), None, "it has not ended");
+        assert_eq!(taken.try_iter().count(), 1);
+        ended.send(Some(true)).unwrap();
+        assert_eq!(spare.verify(&job("06")), None, "that was the first");
+        assert_eq!(taken.try_iter().count(), 1, "it is used again");
+    }
 }
