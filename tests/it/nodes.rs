@@ -20,6 +20,7 @@ mod keys;
 mod limits;
 mod links;
 mod load;
+mod orders;
 mod problems;
 mod replica;
 mod replica_urls;

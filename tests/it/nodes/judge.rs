@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use reqwest::StatusCode;
 
 use super::Nodes;
-use super::load::{Answer, BURST, Clients, History, QUOTA};
+use super::load::{Answer, Clients, History, QUOTA};
 
 /// Twice the second that a request may take.
 const IN_TIME: Duration = Duration::from_secs(2);
@@ -20,8 +20,8 @@ const ON_ITS_WAY: Duration = Duration::from_millis(100);
 /// Tokens that are introspected with one request.
 const BATCH: usize = 100;
 
-/// Changes between shared rates and shares: a busy machine keeps Redis from responding within 20 ms.
-const FEW: usize = 4;
+/// Requests that the limited client's buckets refill by during a load.
+const REFILLED: usize = 4;
 
 /// Answers that a fault excuses.
 #[derive(Debug, Clone, Copy)]
@@ -96,19 +96,18 @@ pub(super) struct Rules {
     pub(super) seen_within: Duration,
     /// The time after which it holds there in any case.
     pub(super) stale_after: Duration,
-    /// How often all nodes may have changed between shared rates and shares.
-    pub(super) changes: usize,
+    /// Requests that the client with a rate may make: by its bucket in Redis, and by those of the nodes, which a busy machine uses, too.
+    pub(super) by_rate: usize,
     pub(super) excuses: Vec<Excuse>,
     pub(super) silences: Vec<Silence>,
 }
 
 impl Rules {
-    /// With [`FEW`] changes, which a busy machine may cause.
-    pub(super) fn new(seen_within: Duration) -> Rules {
+    pub(super) fn new(seen_within: Duration, by_rate: usize) -> Rules {
         Rules {
             seen_within,
             stale_after: Duration::from_secs(5),
-            changes: FEW,
+            by_rate,
             excuses: Vec::new(),
             silences: Vec::new(),
         }
@@ -160,8 +159,7 @@ impl Rules {
                 note(Some(format!("a token is active again on node {}", answer.node)));
             }
         }
-        // At each change a client may get one burst more.
-        let rate = BURST * (1 + self.changes) + 3;
+        let rate = self.by_rate + REFILLED;
         if history.by_rate > rate {
             note(Some(format!(
                 "{} requests by the rate, allowed are {rate}",
