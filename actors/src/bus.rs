@@ -305,9 +305,10 @@ impl Deps {
         while let Some(text) = receiver.next().await {
             let now_ms = self.clock.unix_ms();
             match self.keys.open(&text, now_ms) {
-                Ok(message) if message.node == self.node => self.status.hear_own(),
+                Ok(message) if message.node == self.node => self.status.hear_own(Instant::now().into_std()),
                 Ok(Message { node, at, hints }) => {
-                    self.status.hear(node, hints.len(), now_ms.saturating_sub(at));
+                    self.status
+                        .hear(node, hints.len(), now_ms.saturating_sub(at), Instant::now().into_std());
                     if !hints.is_empty() {
                         (self.apply)(hints);
                     }

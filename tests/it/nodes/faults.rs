@@ -84,7 +84,7 @@ async fn swallowed_messages_cost_time_only() {
 
 /// A writer to Redis without the key can send anything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn forged_old_and_malformed_messages_are_dropped_and_counted() {
+async fn forged_and_malformed_messages_are_dropped_and_counted() {
     let redis = Redis::start(&[]);
     let nodes = Nodes::start(2, &by_redis(&redis)).await;
     nodes.hear_each_other().await;

@@ -1,5 +1,5 @@
 //! Orders of operators that are given elsewhere, on another node or on the command line: a change of a client, then a cut-off. A
-//! server reads both within 250 ms, and issues by the client as it was until then. None of those tokens may remain active.
+//! server reads both at its next poll, and issues by the client as it was until then. None of those tokens may remain active.
 
 use std::time::{Duration, Instant, SystemTime};
 
