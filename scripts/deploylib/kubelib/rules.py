@@ -230,7 +230,7 @@ def scaling(objects: list[Object]) -> Iterator[str]:
 
 
 def proxies(objects: list[Object]) -> Iterator[str]:
-    """Who calls from a trusted address chooses the address that limits count: never a whole private network."""
+    """A caller from a trusted address chooses the address that limits count: never trust a whole private network."""
     for workload in workloads(objects):
         for network in filter(None, environment(workload).get("OAUTH2_SERVER_TRUSTED_PROXIES", "").replace(",", " ").split()):
             parsed = ipaddress.ip_network(network, strict=False)
