@@ -29,6 +29,8 @@
 
     // Postgres: the file system with its data, by node_exporter; alerts on it are silent without that exporter.
     databaseDiskSelector: 'job="node", mountpoint="/var/lib/postgresql"',
+    // Backups by deploy/backup, whose files the textfile collector of node_exporter reads; the alert on their age is silent without it.
+    backupSelector: 'job="node"',
     // Postgres: storage that the provider allows, in bytes, and how postgres_exporter names the database. null: no such rule.
     databaseSizeLimit: null,
     databaseSizeSelector: 'job="postgres", datname="oauth2"',
@@ -67,6 +69,8 @@
       diskFreeRatio: 0.15,
       diskFreeRatioPage: 0.05,
       restartsInLoop: 3,
+      // Of each kind of backup: its period in deploy/backup/systemd, and some time to make it.
+      backupAgeSeconds: { base: 8 * 86400, postgres: 26 * 3600, sqlite: 2 * 3600 },
     },
 
     // Shortens every window, `for` and forecast, so that a test sees the same rules within seconds: 60 makes a minute of an hour.
@@ -91,6 +95,8 @@
     by(extra=[]):: 'by (%s)' % std.join(', ', c.groupLabels + extra),
     on(extra=[]):: 'on (%s)' % std.join(', ', c.groupLabels + extra),
     level(extra=[]):: std.join('_', c.groupLabels + extra),
+    // The time of the last success of a kind of backup.
+    backup(kind):: 'oauth2_backup_last_success_timestamp_seconds{%s, kind="%s"}' % [c.backupSelector, kind],
     // A selector: the fleet's and another one.
     select(extra=''):: if extra == '' then c.selector else c.selector + ', ' + extra,
     // The routes of the endpoints that have objectives.

@@ -136,6 +136,19 @@
           after='15m',
           variables=[],
         ),
+        alert(
+          'OAuth2BackupOld',
+          'ticket',
+          std.join('\nor ', [
+            'time() - %s > %g' % [c.backup(kind), t.backupAgeSeconds[kind]]
+            for kind in std.objectFields(t.backupAgeSeconds)
+          ]),
+          'The newest backup of the database is old.',
+          'The last backup of the kind {{ $labels.kind }} that succeeded on {{ $labels.instance }} is {{ $value | humanizeDuration }} old. A loss of the database now loses what changed since.',
+          dashboard='store',
+          after='15m',
+          variables=[],
+        ),
       ],
     }],
   },

@@ -18,6 +18,7 @@ load_configuration() {
     : "${BACKUP_IDENTITY:=}"
     : "${BACKUP_KEEP_DAYS:=30}"
     : "${BACKUP_KEEP_LAST:=3}"
+    : "${BACKUP_METRICS_DIRECTORY:=$BACKUP_DIRECTORY}"
     : "${BACKUP_S3_CLIENT:=}"
     : "${BACKUP_S3_URL:=}"
     : "${BACKUP_S3_ENDPOINT:=}"
@@ -93,15 +94,16 @@ finish_backup() {
     printf '%s\n' "$BACKUP_DIRECTORY/$name"
 }
 
-# For the textfile collector of node_exporter: an alert on the age of the last good backup.
+# For the textfile collector of node_exporter: an alert on the age of the last good backup. Its user cannot enter BACKUP_DIRECTORY, which is private.
+# The backup is there already: without the file the alert fires, so this is no failure of the backup.
 write_metrics() {
-    local file=$BACKUP_DIRECTORY/$1.prom
-    {
+    local file=$BACKUP_METRICS_DIRECTORY/oauth2-backup-$1.prom
+    if ! {
         printf 'oauth2_backup_last_success_timestamp_seconds{kind="%s"} %s\n' "$1" "$(date +%s)"
         printf 'oauth2_backup_last_size_bytes{kind="%s"} %s\n' "$1" "$2"
-    } >"$file.new"
-    chmod 644 "$file.new"
-    mv "$file.new" "$file"
+    } >"$file.new" || ! chmod 644 "$file.new" || ! mv "$file.new" "$file"; then
+        say "WARNING: BACKUP_METRICS_DIRECTORY: \"$file\" cannot be written; the alert on the age of backups does not see this one"
+    fi
 }
 
 # Sets `audit_logs` to the files of RESTORE_AUDIT_LOG. A restore calls it first: a path that is wrong must not be found out after hours.

@@ -44,7 +44,8 @@ server)
     from "$monitoring" 8081 'metrics and admin API'
     ;;
 database)
-    from "$servers $databases" 5432 'servers, replication'
+    from "$servers $databases $monitoring" 5432 'servers, replication, administration'
+    from "$servers" 6432 pgbouncer
     from "$monitoring" 9187 'metrics of Postgres'
     ;;
 redis)

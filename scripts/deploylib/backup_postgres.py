@@ -88,7 +88,15 @@ def creates(report: Report, backups: Backups) -> Path:
         raw = file.read_bytes()
         expect(raw.startswith(b"age-encryption.org/v1") and b"PGDMP" not in raw and b"clients" not in raw, "the file is not encrypted")
         expect(not list(backups.directory.glob(".partial*")), "a plain dump was left")
-        expect("oauth2_backup_last_success_timestamp_seconds" in (backups.directory / "postgres.prom").read_text(), "no metrics")
+        expect("oauth2_backup_last_success_timestamp_seconds" in (backups.directory / "oauth2-backup-postgres.prom").read_text(), "no metrics")
+        # The directory of backups is private: node_exporter reads another one, as another user.
+        metrics = backups.scratch.directory("metrics")
+        backups.back_up(BACKUP_METRICS_DIRECTORY=metrics)
+        written = metrics / "oauth2-backup-postgres.prom"
+        expect(written.stat().st_mode & 0o777 == 0o644, f"mode of the metrics: {oct(written.stat().st_mode)}")
+        for kept in backups.names():
+            if not kept.startswith(file.name):
+                (backups.directory / kept).unlink()
         seen.append("encrypted, mode 0600, checksum, metrics, no plain dump left")
     return file
 

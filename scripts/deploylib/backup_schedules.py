@@ -37,17 +37,21 @@ def systemd(report: Report, scratch: Scratch) -> None:
         level = float(re.search(r"exposure level .*?: ([0-9.]+)", exposure)[1])
         expect(level <= 2.0, f"exposure level {level}")
         seen.append(f"{len(timers)} timers verified, exposure level {level}")
-    report.not_run("systemd: a timer that starts a backup", "systemd does not run here; the programs themselves are run above")
 
 
 def cron(report: Report, scratch: Scratch) -> None:
     with report.check("cron: fields, users, and programs that exist") as seen:
-        lines = [line for line in (scratch.deploy / "backup/oauth2-backup.cron").read_text().splitlines() if re.match(r"[0-9*]", line)]
+        users = {"root", "postgres"} | set(re.findall(r"(?m)^u (\S+)", (scratch.deploy / "systemd/oauth2-server.sysusers.conf").read_text()))
+        # Those that are commented out, too: they are for SQLite.
+        found = [line.removeprefix("#") for line in (scratch.deploy / "backup/oauth2-backup.cron").read_text().splitlines()]
+        lines = [line for line in found if re.match(r"[0-9*]", line)]
         for line in lines:
             fields = line.split(None, 6)
-            expect(all(re.fullmatch(r"\*|\d+", field) for field in fields[:5]) and re.fullmatch(r"[a-z0-9]+", fields[5]), f"not a line of cron.d: {line}")
+            expect(len(fields) == 7 and all(re.fullmatch(r"\*|\d+", field) for field in fields[:5]), f"not a line of cron.d: {line}")
+            expect(fields[5] in users, f"the user {fields[5]} is created by no file of deploy/ and no package of Postgres: {line}")
             program = fields[6].split()[0].rsplit("/", 1)[1]
             expect((scratch.deploy / "backup" / program).exists(), f"{program} does not exist")
+        expect(any(line.startswith("OAUTH2_DATABASE_URL=sqlite:") for line in found), "backup-sqlite would get no OAUTH2_DATABASE_URL")
         seen.append(f"{len(lines)} jobs")
 
 

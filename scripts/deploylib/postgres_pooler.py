@@ -20,7 +20,7 @@ def configuration(cluster: Cluster, port: int) -> Path:
     text = (scratch.deploy / "postgres/pgbouncer/pgbouncer.ini").read_text()
     for old, new in (
         ("host=db.internal port=5432", f"host=localhost port={cluster.port}"),
-        ("listen_addr = 10.0.0.5", "listen_addr = 127.0.0.1"),
+        ("listen_addr = 10.0.2.7", "listen_addr = 127.0.0.1"),
         ("listen_port = 6432", f"listen_port = {port}"),
         ("/etc/pgbouncer/userlist.txt", str(listed)),
         ("/etc/pgbouncer/server.key", str(cluster.certificates / "localhost.key")),

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from postgres_report import Failed, Report, expect, refusal, tools
+from postgres_report import ROOT, Failed, Report, expect, refusal, tools
 
 from drilllib.cluster import Cluster
 from drilllib.scratch import Scratch, last_lines
@@ -147,6 +147,14 @@ def views(report: Report, cluster: Cluster, version: int) -> None:
         slow = cluster.ask("SELECT count(*) FROM monitoring.slow_statements WHERE role = 'oauth2_server' AND query LIKE 'INSERT INTO tokens%'",
                            "oauth2_readonly", "postgres")
         expect(int(slow) >= 1, "monitoring.slow_statements does not show the INSERT of tokens")
+        # The queries of the page, each in the database that it names.
+        page = (ROOT / "docs/operations/troubleshooting.md").read_text()
+        queries = re.findall(r"In the database `(\w+)`, as `oauth2_readonly`:\n\n```sql\n(.*?)```", page, re.S)
+        expect([database for database, _ in queries] == ["postgres", "oauth2"], "troubleshooting.md has no queries for two databases")
+        for database, block in queries:
+            for query in filter(str.strip, block.split(";\n")):
+                cluster.ask(query, "oauth2_readonly", database)
+        seen.append("the queries of troubleshooting.md run as oauth2_readonly")
         seen.append("oauth2_readonly sees indexes, tables, partitions, connections, and the INSERT of tokens among the slow statements")
     with report.check(f"Postgres {version}: old form `SELECT tablename FROM pg_stat_user_indexes` is refused"):
         refusal(cluster.run("SELECT tablename FROM pg_stat_user_indexes"), 'column "tablename" does not exist')

@@ -13,13 +13,16 @@ SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation", "Prevention"]
 RECEIVERS = {"critical": "pager", "warning": "tickets", "info": "notices", "none": "watchdog"}
 # The receiver shows that it no longer fires; no rule can.
 ALWAYS_FIRING = {"Watchdog"}
-# Metrics of Prometheus itself, of node_exporter and of postgres_exporter.
+# Metrics of Prometheus itself, of node_exporter, of postgres_exporter, and of deploy/backup by the textfile collector of node_exporter.
 FOREIGN = {
     "up",
     "scrape_samples_scraped",
     "node_filesystem_avail_bytes",
     "node_filesystem_size_bytes",
     "pg_database_size_bytes",
+    "oauth2_backup_last_success_timestamp_seconds",
+    "oauth2_backup_last_size_bytes",
+    "node_textfile_scrape_error",
     "prometheus_notifications_alertmanagers_discovered",
     "ALERTS",
 }

@@ -2,6 +2,8 @@ local t = import 'lib.libsonnet';
 local postgres = { store: 'postgres' };
 local commits(le, values) = t.series('token_commit_duration_seconds_bucket', values, postgres { le: le });
 local node(name, values) = t.foreign('node_filesystem_%s{job="node", instance="db", mountpoint="/var/lib/postgresql", device="sda"}' % name, values);
+local backup(kind, values) = t.foreign('oauth2_backup_last_success_timestamp_seconds{job="node", instance="db", kind="%s"}' % kind, values);
+local backupLabels(kind) = { job: 'node', instance: 'db', kind: kind };
 local nodeLabels = { job: 'node', instance: 'db', mountpoint: '/var/lib/postgresql', device: 'sda' };
 
 t.file([
@@ -92,6 +94,22 @@ t.file([
     node('avail_bytes', '40x60'),
     node('size_bytes', '1000x60'),
   ], [t.fires('30m', 'OAuth2DatabaseDiskFilling', nodeLabels, '4%')]),
+  t.test('backups are made', [
+    backup('postgres', std.join(' ', ['%dx1439' % (day * 86400) for day in std.range(0, 2)])),
+    backup('base', '0x4000'),
+  ], [t.silent('60h', 'OAuth2BackupOld')]),
+  t.test('a dump is not made', [backup('postgres', '0x1700'), backup('base', '0x1700')], [
+    t.silent('26h10m', 'OAuth2BackupOld'),
+    t.fires('27h', 'OAuth2BackupOld', backupLabels('postgres'), '1d 3h 0m 0s'),
+  ]),
+  t.test('the copy of SQLite is not made', [backup('sqlite', '0x300')], [
+    t.silent('2h5m', 'OAuth2BackupOld'),
+    t.fires('3h', 'OAuth2BackupOld', backupLabels('sqlite'), '3h 0m 0s'),
+  ]),
+  t.test('the base backup is not made', [backup('base', '0x12000')], [
+    t.silent('191h', 'OAuth2BackupOld'),
+    t.fires('193h', 'OAuth2BackupOld', backupLabels('base'), '8d 1h 0m 0s'),
+  ]),
   t.test('the replica is not read from', [t.series('db_replica_in_use', '1x5 0x20')], [
     t.silent('9m', 'OAuth2ReplicaUnused'),
     t.fires('12m', 'OAuth2ReplicaUnused', t.instance, '0'),

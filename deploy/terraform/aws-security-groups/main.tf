@@ -16,6 +16,8 @@ locals {
     proxy_to_server        = { from = "proxy", to = "server", port = 8080, why = "Requests of clients" }
     monitoring_to_server   = { from = "monitoring", to = "server", port = 8081, why = "Metrics and admin API" }
     server_to_database     = { from = "server", to = "database", port = 5432, why = "Store" }
+    server_to_pooler       = { from = "server", to = "database", port = 6432, why = "pgbouncer, where there is one" }
+    monitoring_to_sql      = { from = "monitoring", to = "database", port = 5432, why = "People, dashboards and backups from administration" }
     database_to_database   = { from = "database", to = "database", port = 5432, why = "Replication" }
     server_to_redis        = { from = "server", to = "redis", port = 6379, why = "Hints and rate limits" }
     redis_to_redis         = { from = "redis", to = "redis", port = 6379, why = "Replication" }

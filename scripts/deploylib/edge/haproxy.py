@@ -70,6 +70,8 @@ class HAProxy:
             r"bind :80$": f"bind 127.0.0.1:{self.edge.http}",
             r"bind :443": f"bind 127.0.0.1:{self.edge.https}",
             r"bind 127.0.0.1:8405": f"bind 127.0.0.1:{self.metrics}",
+            # The address for a Prometheus on another host, as if the line were active.
+            r"#bind 10.0.1.2:8405": f"bind 127.0.0.2:{self.metrics}",
             r"/etc/haproxy/certs/auth.example.pem": str(self.home / "auth.example.pem"),
             r"/etc/haproxy/oauth2-": f"{self.home}/",
             r"(^    server node.*\n)+": servers,

@@ -98,6 +98,8 @@ class Load:
         method = multiprocessing.get_context("fork")
         self.stopping: Event = method.Event()
         self.done = method.Value("Q", 0)
+        #: Requests that have failed until now.
+        self.failed = method.Value("Q", 0)
         self.results: multiprocessing.Queue[str] = method.Queue()
         self.children = [method.Process(target=self._process, args=(workers,), daemon=True) for _ in range(processes)]
         for child in self.children:
@@ -124,7 +126,11 @@ class Load:
             if self.stopping.is_set():
                 break
             name, request, must = requests[at % len(requests)]
-            own[f"{name} {connection.exchange(request, must)}"] += 1
+            outcome = connection.exchange(request, must)
+            own[f"{name} {outcome}"] += 1
+            if outcome != "ok":
+                with self.failed.get_lock():
+                    self.failed.value += 1
             if at % 50 == 0:
                 with self.done.get_lock():
                     self.done.value += 50

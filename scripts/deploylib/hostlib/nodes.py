@@ -72,6 +72,7 @@ class Node:
     env: dict[str, str]
     port: int = field(default_factory=free_port)
     management: int = field(default_factory=free_port)
+    arguments: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -80,7 +81,7 @@ class Node:
 
     def start(self) -> None:
         env = {"PATH": os.environ["PATH"], **self.env, "OAUTH2_SERVER_PORT": str(self.port), "OAUTH2_MANAGEMENT_PORT": str(self.management)}
-        self.process = self.processes.start([str(self.binary)], self.log, env=env, cwd=self.directory)
+        self.process = self.processes.start([str(self.binary), *self.arguments], self.log, env=env, cwd=self.directory)
         deadline = time.monotonic() + 60
         while not self.ready():
             if self.process.poll() is not None or time.monotonic() > deadline:

@@ -47,6 +47,10 @@ FAULTS: dict[str, tuple[str, Change]] = {
     "a probe of an unknown port": ("three probes", lambda o: container(one(o, "Deployment"))["livenessProbe"]["httpGet"].update(port="admin")),
     "a writable root": ("security context", lambda o: container(one(o, "Deployment"))["securityContext"].pop("readOnlyRootFilesystem")),
     "a service account token": ("security context", lambda o: _pod(o).pop("automountServiceAccountToken")),
+    "every private address trusted as a proxy": (
+        "few addresses are trusted as proxies",
+        lambda o: _variable(o, "OAUTH2_SERVER_TRUSTED_PROXIES").update(value="10.0.0.0/8"),
+    ),
     "a Secret": ("secrets are files of existing Secrets", lambda o: o.append({"kind": "Secret", "metadata": {"name": "made-up"}})),
     "a password in a URL": (
         "secrets are files of existing Secrets",

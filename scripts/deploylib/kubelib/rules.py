@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -228,6 +229,15 @@ def scaling(objects: list[Object]) -> Iterator[str]:
                 yield f"{describe(budget)}: must allow one eviction and leave one Pod"
 
 
+def proxies(objects: list[Object]) -> Iterator[str]:
+    """A caller from a trusted address chooses the address that limits count: never trust a whole private network."""
+    for workload in workloads(objects):
+        for network in filter(None, environment(workload).get("OAUTH2_SERVER_TRUSTED_PROXIES", "").replace(",", " ").split()):
+            parsed = ipaddress.ip_network(network, strict=False)
+            if parsed.num_addresses > 2 ** (8 if parsed.version == 4 else 64):
+                yield f"{describe(workload)}: OAUTH2_SERVER_TRUSTED_PROXIES trusts {network}, more than a network of proxies (/24, /64)"
+
+
 def references(objects: list[Object]) -> Iterator[str]:
     """$(NAME) is replaced by Kubernetes only if NAME stands before it."""
     for workload in workloads(objects):
@@ -248,6 +258,7 @@ RULES: dict[str, Rule] = {
     "ports, routes and the ServiceMonitor match": services,
     "network policies deny first and allow what is used": network,
     "autoscaling without memory, spread, a budget": scaling,
+    "few addresses are trusted as proxies": proxies,
     "variables are defined before their use": references,
 }
 
