@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use oauth2_testkit::Output;
 use serde_json::{Value, json};
 
-mod check;
+pub mod check;
 mod export_details;
 mod exports;
 mod invalid_exports;
+mod nothing_compared;
 mod rehearsal;
 
 /// A file or directory that another product exported.
