@@ -11,6 +11,7 @@ mod exports;
 mod invalid_exports;
 mod nothing_compared;
 mod rehearsal;
+mod side_tables;
 
 /// A file or directory that another product exported.
 fn fixture(name: &str) -> String {

@@ -15,6 +15,7 @@ use super::import::{ImportRow, LineRange, RowError};
 
 mod auth0;
 mod cognito;
+mod documents;
 mod draft;
 mod duende;
 mod export;
@@ -24,6 +25,7 @@ mod oidc_provider;
 mod report;
 mod secret;
 mod shared;
+mod side_row;
 mod spring;
 mod tables;
 mod translator;
@@ -128,7 +130,7 @@ impl Product {
             report: &mut translation.report,
         };
         let mut seen = HashMap::new();
-        let outcomes = (translator.translate)(&mut context, rows);
+        let outcomes = (translator.translate)(&mut context, rows)?;
         translation.unread = export.unread();
         translation.files = export.files;
         for outcome in outcomes {

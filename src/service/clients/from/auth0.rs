@@ -97,9 +97,9 @@ const NOT_CARRIED: &[(&str, &str)] = &[
     ("resource_server_identifier", NOT_KEPT),
 ];
 
-fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Vec<Outcome> {
-    let tenant = Tenant::of(context);
-    each(context, rows, ID_FIELDS, |draft, _| client(draft, &tenant))
+fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Result<Vec<Outcome>, String> {
+    let tenant = Tenant::of(context)?;
+    Ok(each(context, rows, ID_FIELDS, |draft, _| client(draft, &tenant)))
 }
 
 fn client(draft: &mut Draft, tenant: &Tenant) -> Translated {

@@ -98,9 +98,9 @@ const NOT_CARRIED: &[(&str, &str)] = &[
     ("attributes.use.jwks.url", "clients authenticate with secrets here"),
 ];
 
-fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Vec<Outcome> {
-    let realm = Realm::of(context);
-    each(context, rows, ID_FIELDS, |draft, now| client(draft, &realm, now))
+fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Result<Vec<Outcome>, String> {
+    let realm = Realm::of(context)?;
+    Ok(each(context, rows, ID_FIELDS, |draft, now| client(draft, &realm, now)))
 }
 
 fn client(draft: &mut Draft, realm: &Realm, now: i64) -> Translated {

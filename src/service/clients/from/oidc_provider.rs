@@ -65,8 +65,13 @@ const NOT_CARRIED: &[(&str, &str)] = &[
     ),
 ];
 
-fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Vec<Outcome> {
-    each(context, rows.into_iter().map(unwrapped).collect(), ID_FIELDS, client)
+fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Result<Vec<Outcome>, String> {
+    Ok(each(
+        context,
+        rows.into_iter().map(unwrapped).collect(),
+        ID_FIELDS,
+        client,
+    ))
 }
 
 /// The client within a row of an adapter.

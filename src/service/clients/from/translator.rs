@@ -13,8 +13,8 @@ pub(super) struct Translator {
     pub(super) tables: &'static [&'static str],
     /// The fields that name a client.
     pub(super) id_fields: &'static [&'static str],
-    /// Reads what concerns all clients, and translates each of them.
-    pub(super) translate: fn(&mut Context<'_>, Vec<Row>) -> Vec<Outcome>,
+    /// Reads what concerns all clients, and translates each of them. The error is a sentence about the export.
+    pub(super) translate: fn(&mut Context<'_>, Vec<Row>) -> Result<Vec<Outcome>, String>,
     /// Settings that the export does not contain, to be checked by hand.
     pub(super) notes: &'static [&'static str],
 }

@@ -12,7 +12,7 @@ const ID_FIELDS: &[&str] = &["client_id"];
 pub(super) const TRANSLATOR: Translator = Translator {
     tables: &["resources", "oauth_client_details"],
     id_fields: ID_FIELDS,
-    translate: |context, rows| each(context, rows, ID_FIELDS, client),
+    translate: |context, rows| Ok(each(context, rows, ID_FIELDS, client)),
     notes: &[
         "jwt.token.policy and the keys are settings of the identity zone: compare uaa.yml; tokens are RS256 with one audience here",
         "a client of UAA may ask for an opaque token with token_format=opaque; here the format is a setting of the client",
