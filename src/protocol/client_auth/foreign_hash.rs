@@ -167,7 +167,7 @@ fn unsupported(text: &str) -> Problem {
 }
 
 /// The tags that [`in_braces`] reads.
-const TAGS: [&str; 18] = [
+const TAGS: [&str; 19] = [
     "noop",
     "bcrypt",
     "pbkdf2",
@@ -178,6 +178,7 @@ const TAGS: [&str; 18] = [
     "argon2@SpringSecurity_v5_8",
     "sha256",
     "SHA-256",
+    "SHA-512",
     "SHA256",
     "SSHA256",
     "SHA512",
@@ -215,6 +216,7 @@ fn in_braces(text: &str, tag: &str, rest: &str) -> Result<Tagged, Problem> {
             Ok(salted) => ForeignHash::Digest(salted),
             Err(unsalted) => return Ok(Tagged::Sha256(unsalted)),
         },
+        "SHA-512" => ForeignHash::Digest(Digest::parse_spring_message_digest_512(rest)?),
         "SHA256" => return Ok(Tagged::Sha256(fields::array(&fields::base64(rest)?)?)),
         "SSHA256" | "SHA512" | "SSHA512" => ForeignHash::Digest(Digest::parse_ldap(tag, rest)?),
         "PBKDF2" | "PBKDF2-SHA256" | "PBKDF2-SHA512" => {

@@ -161,7 +161,7 @@ fn shorter_last_part(text: &str) -> Option<bool> {
     }
     let argon2 = text.find("argon2i").map(|at| &text[at..])?;
     let parts: Vec<_> = argon2.split('$').collect();
-    Some(parts.len() == 5 && decoded(parts[4]) >= 16)
+    Some(parts.len() == 5 && decoded(parts[4]) == 16)
 }
 
 #[test]
@@ -214,4 +214,37 @@ fn a_secret_that_bcrypt_cuts_is_never_replaced() {
     assert!(!hash.may_be_replaced_by(long) && !hash.may_be_replaced_by(&long[..72]));
     assert!(hash.may_be_replaced_by(&long[..71]), "all of its bytes were verified");
     assert!(!hash.may_be_replaced_by("hunter2"), "too weak");
+}
+
+#[test]
+fn sha_512_of_spring_is_taken_without_a_salt() {
+    let hex = hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA512, b"hunter2"));
+    let Ok(Imported::Foreign(hash)) = import(&format!("{{SHA-512}}{hex}"), None) else {
+        panic!("it is a hash");
+    };
+    assert!(hash.matches("hunter2") && hash.scheme() == Scheme::Sha512Base64);
+    assert!(rejected(&format!("{{SHA-512}}{}", &hex[..126])).contains("it may have been cut"));
+}
+
+/// Prints nanoseconds per round of SHA-crypt, from which `SHA_CRYPT_ROUNDS` was taken: run it alone, with `--release --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement, which no other test may disturb"]
+fn rounds_of_sha_crypt_are_measured() {
+    const ROUNDS: u32 = 100_000;
+    let secret = "x".repeat(128);
+    for (tag, length) in [(5, 43), (6, 86)] {
+        let text = format!("${tag}$rounds={ROUNDS}$saltsaltsaltsalt${}", ".".repeat(length));
+        let hash = ForeignHash::ShaCrypt(ShaCrypt::parse(&text).unwrap());
+        let mut times = Vec::new();
+        for _ in 0..9 {
+            let began = std::time::Instant::now();
+            assert!(!hash.matches(&secret));
+            times.push(began.elapsed());
+        }
+        times.sort();
+        println!(
+            "${tag}$: {:.0} ns per round",
+            times[4].as_nanos() as f64 / f64::from(ROUNDS)
+        );
+    }
 }
