@@ -18,6 +18,7 @@ mod pbkdf2;
 mod scheme;
 mod scrypt;
 mod sha_crypt;
+mod weak_secret;
 
 use argon2::Argon2;
 use bcrypt::Bcrypt;
@@ -28,6 +29,7 @@ use pbkdf2::Pbkdf2;
 pub use scheme::Scheme;
 use scrypt::Scrypt;
 use sha_crypt::ShaCrypt;
+pub use weak_secret::of_weak_secret;
 
 /// The longest text, bytes.
 const MAX_LENGTH: usize = 1024;

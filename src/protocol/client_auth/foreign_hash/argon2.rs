@@ -24,7 +24,27 @@ pub struct Argon2 {
     hash: Vec<u8>,
 }
 
+/// KiB of memory, passes and lanes for new hashes: the least that OWASP recommends.
+const OF_NEW: [u32; 3] = [19_456, 2, 1];
+
 impl Argon2 {
+    /// The hash of a secret. `None`: the salt is too short, or there is not enough memory.
+    pub(super) fn of_secret(secret: &str, salt: &[u8]) -> Option<Self> {
+        let mut hashed = Self {
+            algorithm: Algorithm::Argon2id,
+            version: Version::V0x13,
+            parameters: OF_NEW,
+            salt: salt.into(),
+            hash: vec![0; 32],
+        };
+        let mut hash = vec![0; 32];
+        argon2::Argon2::new(hashed.algorithm, hashed.version, hashed.params()?)
+            .hash_password_into(secret.as_bytes(), salt, &mut hash)
+            .ok()?;
+        hashed.hash = hash;
+        Some(hashed)
+    }
+
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
         let (text, version) = match text.find("$v=") {
             None => (text.to_owned(), Version::V0x10),

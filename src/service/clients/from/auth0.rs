@@ -111,7 +111,7 @@ fn client(draft: &mut Draft, tenant: &Tenant) -> Translated {
         return Ok(verdict);
     }
     if let Some(text) = draft.text("client_secret")? {
-        secret::plain(draft, "client_secret", text);
+        secret::plain(draft, "client_secret", text)?;
     }
     if let Some(name) = draft.text("name")? {
         draft.exactly("name", "client_name", name);

@@ -74,7 +74,7 @@ fn client(draft: &mut Draft, servers: Option<&[String]>) -> Translated {
     let Some(text) = draft.text("ClientSecret")? else {
         return Ok(Verdict::Omitted("it has no secret".to_owned()));
     };
-    secret::plain(draft, "ClientSecret", text);
+    secret::plain(draft, "ClientSecret", text)?;
     if let Some(name) = draft.text("ClientName")? {
         draft.exactly("ClientName", "client_name", name);
     }

@@ -148,7 +148,7 @@ fn secrets(draft: &mut Draft, is_table: bool, now: i64) -> Result<(), String> {
                         .to_owned(),
                 );
             }
-            None => secret::plain(draft, "client_secret", text),
+            None => secret::plain(draft, "client_secret", text)?,
         }
     }
     let rotated = draft.list("rotated_secrets")?;

@@ -198,12 +198,12 @@ fn secrets(draft: &mut Draft, now: i64) -> Result<Option<Verdict>, String> {
         );
     }
     if let Some(newest) = newest {
-        secret::plain(draft, "secret", newest);
+        secret::plain(draft, "secret", newest)?;
     }
     if until.is_some_and(|until| until <= now) && rotated.is_some() {
         draft.not(ROTATED, "an expired secret");
     } else if let Some(rotated) = rotated {
-        let list = vec![secret::previous(&rotated, Some("plain"), until)];
+        let list = vec![secret::previous_plain(draft, ROTATED, &rotated, until)?];
         secret::previous_secrets(draft, ROTATED, list, now);
     }
     Ok(None)

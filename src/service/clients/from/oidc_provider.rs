@@ -105,7 +105,7 @@ fn client(draft: &mut Draft, now: i64) -> Translated {
         );
     }
     if let Some(text) = draft.text("client_secret")? {
-        secret::plain(draft, "client_secret", text);
+        secret::plain(draft, "client_secret", text)?;
     }
     if let Some(name) = draft.text("client_name")? {
         draft.exactly("client_name", "client_name", name);
