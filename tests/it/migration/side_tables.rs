@@ -12,6 +12,7 @@ use crate::cli::migrated;
 on_both_stores!(
     pages_of_a_side_table_are_one_table,
     wrong_rows_of_side_tables_are_rejected_with_their_position,
+    wrong_rows_of_other_products_are_rejected,
     settings_of_a_realm_are_read_as_text_too,
     only_enabled_api_resources_are_audiences,
     columns_of_side_tables_that_nobody_read_are_named,
@@ -40,16 +41,16 @@ fn auth0_client() -> Value {
     json!({"client_id": "a", "client_secret": SECRET, "grant_types": ["client_credentials"]})
 }
 
-fn page(start: u64, total: u64, list: &str, entries: Value) -> Value {
-    json!({"start": start, "limit": 1, "total": total, list: [entries]})
+fn page(start: u64, total: u64, list: &str, entry: &Value) -> Value {
+    json!({"start": start, "limit": 1, "total": total, list: [entry]})
 }
 
 async fn pages_of_a_side_table_are_one_table(kind: Kind) {
     let setup = migrated(kind).await;
     let out = setup.directory().join("records.jsonl");
     let grant = |audience: &str| json!({"client_id": "a", "audience": audience, "scope": ["read"]});
-    let grants = |start: u64, total: u64| page(start, total, "client_grants", grant(&format!("https://{start}")));
-    let clients = page(0, 1, "clients", auth0_client()).to_string();
+    let grants = |start: u64, total: u64| page(start, total, "client_grants", &grant(&format!("https://{start}")));
+    let clients = page(0, 1, "clients", &auth0_client()).to_string();
     let files = |pages: &[Value]| {
         let pages: String = pages.iter().map(ToString::to_string).collect();
         [("clients.json", clients.clone()), ("client-grants.json", pages)]
@@ -84,15 +85,6 @@ async fn wrong_rows_of_side_tables_are_rejected_with_their_position(kind: Kind) 
         let mut export = json!({"clients": [auth0_client()], "client_grants": [grant]});
         export[table] = value;
         export.to_string()
-    };
-    let duende = |table: &str, row: Value| {
-        let client = json!({"Id": 1, "ClientId": "a"});
-        json!({"Clients": [client], table: [row]}).to_string()
-    };
-    let keycloak = |name: &str, value: Value| {
-        let mut realm = json!({"clients": [{"clientId": "a", "secret": SECRET, "serviceAccountsEnabled": true}]});
-        realm[name] = value;
-        realm.to_string()
     };
     for (product, export, expected) in [
         (
@@ -142,6 +134,24 @@ async fn wrong_rows_of_side_tables_are_rejected_with_their_position(kind: Kind) 
             ),
             "resource_servers: entry 1: scopes must be a list of objects",
         ),
+    ] {
+        let error = rejected(&setup, product, &export);
+        assert!(error.contains(expected), "{expected}\n{error}");
+    }
+}
+
+async fn wrong_rows_of_other_products_are_rejected(kind: Kind) {
+    let setup = migrated(kind).await;
+    let duende = |table: &str, row: Value| {
+        let client = json!({"Id": 1, "ClientId": "a"});
+        json!({"Clients": [client], table: [row]}).to_string()
+    };
+    let keycloak = |name: &str, value: Value| {
+        let mut realm = json!({"clients": [{"clientId": "a", "secret": SECRET, "serviceAccountsEnabled": true}]});
+        realm[name] = value;
+        realm.to_string()
+    };
+    for (product, export, expected) in [
         (
             "duende",
             duende("ClientScopes", json!({"Scope": "a"})),

@@ -159,7 +159,11 @@ mod tests {
         let page =
             |start: u64, total: u64, ids: &[u64]| json!({"start": start, "limit": 1, "total": total, "clients": ids});
         let of = |pages: &[serde_json::Value]| {
-            let text: String = pages.iter().map(|page| format!("{page:#}\n")).collect();
+            let text = pages
+                .iter()
+                .map(|page| format!("{page:#}"))
+                .collect::<Vec<_>>()
+                .join("\n");
             read(&text).map(|(value, _)| value)
         };
         assert_eq!(

@@ -149,7 +149,7 @@ impl Export {
             Value::Null => return Ok(None),
             Value::Array(rows) => rows.as_slice(),
             // A file of JSON lines with one line.
-            Value::Object(_) if std::ptr::eq(value, &table.value) => std::slice::from_ref(value),
+            Value::Object(_) if std::ptr::eq(value, &raw const table.value) => std::slice::from_ref(value),
             _ => return Err(format!("{name} must be a list of objects")),
         };
         let mut found = Vec::with_capacity(rows.len());

@@ -11,7 +11,7 @@ const ID_FIELDS: &[&str] = &["client_id"];
 pub(super) const TRANSLATOR: Translator = Translator {
     tables: &["clients", "Client"],
     id_fields: ID_FIELDS,
-    translate,
+    translate: |context, rows| Ok(translate(context, rows)),
     notes: &[
         "audiences, formats, lifetimes and algorithms of tokens are in features.resourceIndicators and ttl of the provider's code: set \
          them with client import --set",
@@ -65,13 +65,8 @@ const NOT_CARRIED: &[(&str, &str)] = &[
     ),
 ];
 
-fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Result<Vec<Outcome>, String> {
-    Ok(each(
-        context,
-        rows.into_iter().map(unwrapped).collect(),
-        ID_FIELDS,
-        client,
-    ))
+fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Vec<Outcome> {
+    each(context, rows.into_iter().map(unwrapped).collect(), ID_FIELDS, client)
 }
 
 /// The client within a row of an adapter.
