@@ -225,26 +225,3 @@ fn sha_512_of_spring_is_taken_without_a_salt() {
     assert!(hash.matches("hunter2") && hash.scheme() == Scheme::Sha512Base64);
     assert!(rejected(&format!("{{SHA-512}}{}", &hex[..126])).contains("it may have been cut"));
 }
-
-/// Prints nanoseconds per round of SHA-crypt, from which `SHA_CRYPT_ROUNDS` was taken: run it alone, with `--release --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement, which no other test may disturb"]
-fn rounds_of_sha_crypt_are_measured() {
-    use std::io::Write as _;
-
-    const ROUNDS: u32 = 100_000;
-    let secret = "x".repeat(128);
-    for (tag, length) in [(5, 43), (6, 86)] {
-        let text = format!("${tag}$rounds={ROUNDS}$saltsaltsaltsalt${}", ".".repeat(length));
-        let hash = ForeignHash::ShaCrypt(ShaCrypt::parse(&text).unwrap());
-        let mut times = Vec::new();
-        for _ in 0..9 {
-            let began = std::time::Instant::now();
-            assert!(!hash.matches(&secret));
-            times.push(began.elapsed());
-        }
-        times.sort();
-        let nanos = times[4].as_nanos() as f64 / f64::from(ROUNDS);
-        writeln!(std::io::stdout(), "${tag}$: {nanos:.0} ns per round").unwrap();
-    }
-}
