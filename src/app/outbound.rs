@@ -6,7 +6,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use hyper::Uri;
-use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, WWW_AUTHENTICATE};
+use hyper::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT, WWW_AUTHENTICATE,
+};
 
 use super::connect::Connector;
 use super::http_client::{HttpClient, NoResponse, Question, sensitive};
@@ -18,6 +20,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most of a response that is read.
 const MAX_RESPONSE: usize = 1024 * 1024;
+
+/// The user agent, which logs of both issuers show. The new one does not record it as a verifier (`is_own_command` in
+/// `src/keys/verifiers.rs`).
+const NAME: &str = concat!("oauth2_server/", env!("CARGO_PKG_VERSION"), " migrate-check");
 
 /// Sends requests.
 pub struct Outbound(HttpClient);
@@ -38,7 +44,7 @@ impl Outbound {
     async fn exchange(&self, request: Request) -> Result<Response, NoResponse> {
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| NoResponse::Failed(error);
         let url: Uri = request.url.parse().map_err(|error| failed(Box::new(error)))?;
-        let mut headers = HeaderMap::new();
+        let mut headers = HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static(NAME))]);
         if let Some(authorization) = &request.authorization {
             let value = sensitive(authorization).map_err(|error| failed(Box::new(error)))?;
             headers.insert(AUTHORIZATION, value);

@@ -2,10 +2,11 @@
 
 use clap::Subcommand;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use super::arguments::Json;
 use super::output;
-use crate::config::{Config, Entry};
+use crate::config::{Config, Entry, FallbackIntrospection};
 use crate::failure::Failure;
 
 #[derive(Debug, Subcommand)]
@@ -20,7 +21,12 @@ pub fn run(config: &Config, command: &Command) -> Result<(), Failure> {
     match command {
         // An invalid configuration fails before.
         Command::Check => {
+            let ended = config.fallback.as_ref().and_then(ended);
+            if let Some(warning) = ended.as_ref().filter(|_| config.strict) {
+                return Err(Failure::Invalid(warning.clone()));
+            }
             output::warnings(&config.warnings);
+            output::warnings(ended.as_slice());
             output::text_line("the configuration is valid")
         }
         Command::Print(Json { json: true }) => {
@@ -36,6 +42,13 @@ pub fn run(config: &Config, command: &Command) -> Result<(), Failure> {
             output::table(&["KEY", "VALUE", "FROM"], &rows)
         }
     }
+}
+
+/// A warning if no token is sent to the replaced issuer any more. Only this command checks it: a server must start also after that date.
+fn ended(fallback: &FallbackIntrospection) -> Option<String> {
+    const TEXT: &str = "OAUTH2_FALLBACK_INTROSPECTION_UNTIL is in the past, so the fallback introspection has ended: remove \
+                        OAUTH2_FALLBACK_INTROSPECTION_URL and its other settings";
+    (fallback.until <= OffsetDateTime::now_utc().unix_timestamp()).then(|| TEXT.to_owned())
 }
 
 fn entry_json(entry: &Entry) -> Value {

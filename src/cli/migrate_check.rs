@@ -190,6 +190,7 @@ fn print_json(report: &Report, coverage: &Coverage) -> Result<(), Failure> {
         "clients": {
             "asked": report.clients,
             "identical": report.identical,
+            "not_compared": report.not_compared,
             "in_file": coverage.clients,
             "without_secret": coverage.without_secret,
         },
@@ -235,8 +236,8 @@ fn print(report: &Report, coverage: &Coverage) -> Result<(), Failure> {
         )))?;
     }
     output::text_line(&format!(
-        "{} of {} clients asked for, {} without any difference; {} lines have no secret in clear",
-        report.clients, coverage.clients, report.identical, coverage.without_secret
+        "{} of {} clients asked for, {} without any difference, {} not compared; {} lines have no secret in clear",
+        report.clients, coverage.clients, report.identical, report.not_compared, coverage.without_secret
     ))?;
     if let Some((compared, unpaired)) = coverage.mirrored {
         output::text_line(&format!(

@@ -14,6 +14,14 @@ use super::lifecycle::KeyTiming;
 /// A verifier counts for this long after it was last seen, seconds.
 pub const RECENT: i64 = 7 * 24 * 3600;
 
+/// The beginning of the user agent of this program's own commands, such as `migrate-check`.
+const OWN_USER_AGENT: &str = "oauth2_server/";
+
+/// Whether a key set is fetched by a command of this program, which keeps no copy to verify with: it is no verifier.
+pub fn is_own_command(user_agent: &str) -> bool {
+    user_agent.starts_with(OWN_USER_AGENT)
+}
+
 /// The key set that publishes keys of an algorithm.
 pub fn document_of(algorithm: KeyAlgorithm) -> KeyDocument {
     match algorithm {

@@ -303,6 +303,15 @@ async fn the_fallback_ends_at_its_date() {
         "{}",
         doctor.stdout
     );
+    let checked = server.setup.run(&["config", "check"]);
+    let warning = "OAUTH2_FALLBACK_INTROSPECTION_UNTIL is in the past";
+    assert!(
+        checked.code == 0 && checked.stderr.contains(warning),
+        "{}",
+        checked.stderr
+    );
+    let strict = server.setup.run(&["--strict", "config", "check"]);
+    assert!(strict.code == 2 && strict.stderr.contains(warning), "{}", strict.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,6 +14,7 @@ mod after_replacement;
 mod files;
 mod pool;
 mod requests;
+mod weak_secrets;
 
 on_both_stores!(
     secrets_of_the_original_libraries_authenticate,

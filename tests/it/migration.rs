@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use oauth2_testkit::Output;
 use serde_json::{Value, json};
 
-mod check;
+pub mod check;
 mod export_details;
 mod exports;
 mod invalid_exports;
+mod nothing_compared;
 mod rehearsal;
+mod side_tables;
 
 /// A file or directory that another product exported.
 fn fixture(name: &str) -> String {

@@ -17,6 +17,7 @@ use crate::http::client_address;
 use crate::http::compression::accepts_gzip;
 use crate::http::error::Failure;
 use crate::keys::lifecycle::KeyTiming;
+use crate::keys::verifiers::is_own_command;
 use crate::service::document::JsonDocument;
 use crate::service::error::ServiceError;
 use crate::service::published_keys::KeysHandle;
@@ -89,14 +90,13 @@ impl KeyDocuments {
             return Err(ServiceError::NoSigningKey("the published key sets").into());
         }
         let (document, generation) = keys.document(which);
-        if has_after(request) {
+        let user_agent = request.headers().get(header::USER_AGENT);
+        let user_agent = user_agent.and_then(|agent| agent.to_str().ok());
+        if has_after(request) && !user_agent.is_some_and(is_own_command) {
             self.fetches.record(Fetch {
                 document: which,
                 address: client_address::of(request, &self.trusted_proxies).0,
-                user_agent: request
-                    .headers()
-                    .get(header::USER_AGENT)
-                    .and_then(|agent| agent.to_str().ok()),
+                user_agent,
                 generation,
                 now: (self.clock.unix_ms() / 1000) as i64,
             });

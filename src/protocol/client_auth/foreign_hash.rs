@@ -18,6 +18,7 @@ mod pbkdf2;
 mod scheme;
 mod scrypt;
 mod sha_crypt;
+mod weak_secret;
 
 use argon2::Argon2;
 use bcrypt::Bcrypt;
@@ -28,6 +29,7 @@ use pbkdf2::Pbkdf2;
 pub use scheme::Scheme;
 use scrypt::Scrypt;
 use sha_crypt::ShaCrypt;
+pub use weak_secret::of_weak_secret;
 
 /// The longest text, bytes.
 const MAX_LENGTH: usize = 1024;
@@ -167,7 +169,7 @@ fn unsupported(text: &str) -> Problem {
 }
 
 /// The tags that [`in_braces`] reads.
-const TAGS: [&str; 18] = [
+const TAGS: [&str; 19] = [
     "noop",
     "bcrypt",
     "pbkdf2",
@@ -178,6 +180,7 @@ const TAGS: [&str; 18] = [
     "argon2@SpringSecurity_v5_8",
     "sha256",
     "SHA-256",
+    "SHA-512",
     "SHA256",
     "SSHA256",
     "SHA512",
@@ -215,6 +218,7 @@ fn in_braces(text: &str, tag: &str, rest: &str) -> Result<Tagged, Problem> {
             Ok(salted) => ForeignHash::Digest(salted),
             Err(unsalted) => return Ok(Tagged::Sha256(unsalted)),
         },
+        "SHA-512" => ForeignHash::Digest(Digest::parse_spring_message_digest_512(rest)?),
         "SHA256" => return Ok(Tagged::Sha256(fields::array(&fields::base64(rest)?)?)),
         "SSHA256" | "SHA512" | "SSHA512" => ForeignHash::Digest(Digest::parse_ldap(tag, rest)?),
         "PBKDF2" | "PBKDF2-SHA256" | "PBKDF2-SHA512" => {

@@ -15,6 +15,7 @@ use super::import::{ImportRow, LineRange, RowError};
 
 mod auth0;
 mod cognito;
+mod documents;
 mod draft;
 mod duende;
 mod export;
@@ -24,12 +25,14 @@ mod oidc_provider;
 mod report;
 mod secret;
 mod shared;
+mod side_row;
 mod spring;
 mod tables;
 mod translator;
 mod uaa;
 mod values;
 
+pub use draft::FieldNames;
 use export::Export;
 use report::{Carried, FieldReport};
 use translator::{Becomes, Context, Translator};
@@ -64,6 +67,8 @@ pub struct TranslatedClient {
     pub client_id: String,
     /// Where it is in the export, such as `line 3` or `client 3`.
     pub position: String,
+    /// Members of the record, and the fields of the export from which they come.
+    pub fields: FieldNames,
     /// The record that an import reads, or why the client cannot be imported.
     pub record: Result<Map<String, Value>, RowError>,
 }
@@ -128,17 +133,21 @@ impl Product {
             report: &mut translation.report,
         };
         let mut seen = HashMap::new();
-        let outcomes = (translator.translate)(&mut context, rows);
+        let outcomes = (translator.translate)(&mut context, rows)?;
         translation.unread = export.unread();
         translation.files = export.files;
         for outcome in outcomes {
             let (client_id, position) = (outcome.client_id, outcome.position);
+            let mut fields = FieldNames::new();
             let record = match outcome.becomes {
                 Becomes::Omitted(reason) => {
                     translation.omitted.push(OmittedClient { client_id, reason });
                     continue;
                 }
-                Becomes::Record(record) => Ok(record),
+                Becomes::Record(record, named) => {
+                    fields = named;
+                    Ok(record)
+                }
                 Becomes::Rejected(error) => Err(error),
             };
             let record = record.and_then(|record| match seen.entry(client_id.clone()) {
@@ -154,6 +163,7 @@ impl Product {
             translation.clients.push(TranslatedClient {
                 client_id,
                 position,
+                fields,
                 record,
             });
         }
@@ -173,6 +183,7 @@ impl Translation {
             };
             for (name, value) in members {
                 let before = record.insert(name.clone(), value.clone());
+                client.fields.retain(|(member, _)| member != name);
                 let reason = if before.is_some_and(|before| before != *value) {
                     REPLACED
                 } else {

@@ -66,6 +66,11 @@ impl<R: Read> RowReader<R> {
     }
 }
 
+/// The first place where a text of CSV can be read in two ways, as imports reject it: its line, and why.
+pub(super) fn ambiguity(csv: &str) -> Option<(u64, &'static str)> {
+    csv_guard::first_problem(csv)
+}
+
 /// Writes clients so that they can be imported.
 pub enum ClientWriter<W: Write> {
     /// JSON lines.

@@ -37,6 +37,7 @@ pub fn client(observed: &Observed, old: &Issuer, new: &Issuer) -> Vec<Difference
             ));
         }
     }
+    found.extend(responses::not_issued(observed));
     if let Some(pair) = &observed.without_scope {
         found.extend(responses::without_scope(pair));
     }

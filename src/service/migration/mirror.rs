@@ -129,10 +129,17 @@ impl MirroredRequests {
 
     /// A difference if too little was compared to rely on.
     pub fn coverage(&self) -> Vec<Difference> {
-        if self.compared() > 0 && self.unpaired * PAIRED_AT_LEAST <= self.exchanges.len() as u64 {
-            return Vec::new();
-        }
         let requests = format!("{} requests", self.exchanges.len());
+        if self.compared() > 0 && self.unpaired * PAIRED_AT_LEAST <= self.exchanges.len() as u64 {
+            let is_success = |status: Option<u16>| status.is_some_and(|status| (200..300).contains(&status));
+            let mut exchanges = self.exchanges.iter();
+            if exchanges.any(|exchange| is_success(exchange.old) && is_success(exchange.new)) {
+                return Vec::new();
+            }
+            // Both reject all of them, perhaps because the log has no requests of real clients.
+            let successes = "none of them succeeded at both issuers";
+            return vec![Difference::client("not_compared.mirrored", requests, successes)];
+        }
         let paired = format!("{} have two answers to compare", self.compared());
         vec![Difference::client("not_compared.mirrored", requests, paired)]
     }
@@ -215,6 +222,20 @@ mod tests {
             (&*differences[0].1.old, &*differences[0].1.new),
             ("POST /oauth2/token 200", "401")
         );
+    }
+
+    #[test]
+    fn log_without_a_success_is_no_comparison() {
+        let of = |old: u16, new: u16| [line("1", "old", "a", old), line("1", "new", "a", new)].concat();
+        for (text, codes) in [
+            (of(401, 401), &["not_compared.mirrored"][..]),
+            (of(200, 401), &["not_compared.mirrored"]),
+            (of(200, 200), &[]),
+        ] {
+            let log = MirroredRequests::read(text.as_bytes()).unwrap();
+            let found: Vec<String> = log.coverage().into_iter().map(|it| it.code).collect();
+            assert_eq!(found, codes, "{text}");
+        }
     }
 
     #[test]

@@ -8,6 +8,9 @@ use super::sample::SampledClient;
 /// Examples per difference.
 const EXAMPLES: usize = 3;
 
+/// The code of a client whose tokens were not compared, because the old issuer gives it none.
+pub const TOKEN_NOT_COMPARED: &str = "not_compared.token";
+
 /// The longest value of an example, characters.
 const MAX_VALUE: usize = 80;
 
@@ -101,6 +104,8 @@ pub struct Report {
     pub clients: u64,
     /// The clients without any difference.
     pub identical: u64,
+    /// The clients whose tokens were not compared.
+    pub not_compared: u64,
 }
 
 impl Report {
@@ -111,6 +116,7 @@ impl Report {
             accepted: accepted.to_vec(),
             clients: 0,
             identical: 0,
+            not_compared: 0,
         }
     }
 
@@ -118,6 +124,10 @@ impl Report {
     pub fn add_client(&mut self, client: &SampledClient, mut differences: Vec<Difference>) {
         self.clients += 1;
         self.identical += u64::from(differences.is_empty());
+        let is_not_compared = differences
+            .iter()
+            .any(|difference| difference.code == TOKEN_NOT_COMPARED);
+        self.not_compared += u64::from(is_not_compared);
         for difference in &mut differences {
             for value in [&mut difference.old, &mut difference.new] {
                 if value.contains(&client.secret) {

@@ -15,6 +15,7 @@ on_both_stores!(
     unusable_rotations_are_rejected,
     verifiers_of_before_a_restore_are_forgotten,
     a_key_does_not_sign_early_before_verifiers_are_known,
+    migrate_check_is_no_verifier,
 );
 
 const JWKS: &str = "/.well-known/jwks.json";
@@ -296,4 +297,21 @@ async fn verifiers_of_all_nodes_are_waited_for() {
     }
     let audit = first.setup.run(&["audit", "list", "--json"]).stdout;
     assert_eq!(audit.matches("\"key.activate\"").count(), 1, "one node activates it");
+}
+
+/// It would lack the next key for a week.
+async fn migrate_check_is_no_verifier(store: Kind) {
+    let (old, new) = crate::migration::check::servers(store).await;
+    let clients = "client_id,client_secret\nunknown,a-secret-that-no-client-has-at-all-0001\n";
+    crate::migration::check::check(&old, &new, clients, &[]);
+    for server in [&old, &new] {
+        fetch(server, "verifier", JWKS, None).await;
+        until("the verifier is known", async || !verifiers(server).await.is_empty()).await;
+        let agents: Vec<_> = verifiers(server)
+            .await
+            .into_iter()
+            .map(|it| it["user_agent"].clone())
+            .collect();
+        assert_eq!(agents, ["verifier"]);
+    }
 }

@@ -17,10 +17,10 @@ on_both_stores!(
     requests_without_scope_are_compared,
 );
 
-const SECRET: &str = "the-secret-that-both-issuers-know-0001";
+pub(super) const SECRET: &str = "the-secret-that-both-issuers-know-0001";
 
 /// Accepts what differs because the servers have URLs and keys of their own.
-const OF_ANOTHER_URL: [&str; 6] = [
+pub(super) const OF_ANOTHER_URL: [&str; 6] = [
     "--accept",
     "discovery.issuer",
     "--accept",
@@ -30,13 +30,13 @@ const OF_ANOTHER_URL: [&str; 6] = [
 ];
 
 /// Two servers whose JWTs have the same algorithm.
-async fn servers(kind: Kind) -> (DedicatedServer, DedicatedServer) {
+pub async fn servers(kind: Kind) -> (DedicatedServer, DedicatedServer) {
     let old = DedicatedServer::start(setup(kind).await).await;
     let new = DedicatedServer::start(setup(kind).await).await;
     (old, new)
 }
 
-async fn register(server: &Server, id: &str, metadata: Value) -> Credentials {
+pub(super) async fn register(server: &Server, id: &str, metadata: Value) -> Credentials {
     let mut client = json!({"client_id": id, "client_secret": SECRET, "scope": "read write", "token_format": "jwt"});
     client
         .as_object_mut()
@@ -46,7 +46,7 @@ async fn register(server: &Server, id: &str, metadata: Value) -> Credentials {
 }
 
 /// Runs the check with these clients.
-fn check(old: &Server, new: &Server, clients: &str, arguments: &[&str]) -> Output {
+pub fn check(old: &Server, new: &Server, clients: &str, arguments: &[&str]) -> Output {
     let file = old.setup.directory().join("sample.csv");
     std::fs::write(&file, clients).unwrap();
     let (old_url, new_url) = (old.url(""), new.url(""));

@@ -16,10 +16,11 @@ on_both_stores!(
     settings_that_the_export_lacks_are_named_and_can_be_given,
     expired_secrets_are_not_carried_over,
     table_of_hashes_has_no_secrets_in_clear,
+    times_are_read_with_their_zone,
 );
 
 /// Translates an export. Returns what is reported, and the records.
-fn translated(setup: &Setup, product: &str, export: &Value, arguments: &[&str]) -> (Value, Vec<Value>) {
+pub(super) fn translated(setup: &Setup, product: &str, export: &Value, arguments: &[&str]) -> (Value, Vec<Value>) {
     translated_text(setup, product, &export.to_string(), arguments)
 }
 
@@ -49,7 +50,7 @@ fn translated_text(setup: &Setup, product: &str, export: &str, arguments: &[&str
 }
 
 /// The error of an export that is rejected.
-fn rejected(setup: &Setup, product: &str, export: &str) -> String {
+pub(super) fn rejected(setup: &Setup, product: &str, export: &str) -> String {
     let file = setup.directory().join("export.json");
     std::fs::write(&file, export).unwrap();
     let output = setup.run(&[
@@ -65,7 +66,7 @@ fn rejected(setup: &Setup, product: &str, export: &str) -> String {
 }
 
 /// The entries of a field: how they were carried over, and why.
-fn entries(translation: &Value, field: &str) -> Vec<(String, String)> {
+pub(super) fn entries(translation: &Value, field: &str) -> Vec<(String, String)> {
     let fields = translation["fields"].as_array().unwrap().iter();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let of = fields.filter(|entry| entry["field"] == field);
@@ -73,7 +74,7 @@ fn entries(translation: &Value, field: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-fn has(translation: &Value, field: &str, carried: &str, reason: &str) {
+pub(super) fn has(translation: &Value, field: &str, carried: &str, reason: &str) {
     let found = entries(translation, field);
     let matches = |(of, why): &(String, String)| of == carried && why.contains(reason);
     assert!(found.iter().any(matches), "{field}: {found:?} in {translation:#}");
@@ -326,6 +327,28 @@ async fn table_of_hashes_has_no_secrets_in_clear(kind: Kind) {
         "{error}"
     );
     assert!(!error.contains(hash), "{error}");
+}
+
+async fn times_are_read_with_their_zone(kind: Kind) {
+    let setup = migrated(kind).await;
+    let secret = |value: &str, more: Value| {
+        let mut secret = json!({"Value": value});
+        secret
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        secret
+    };
+    let (first, second) = (
+        "mSwp4etxD1fZ6ef1pVNQZ9lxivj0OuXGV5p2NkpMv5g=",
+        "647OTfSoGGpz3xWQuLjKZyTZb0gSjypX6Bd87u0Q7b4=",
+    );
+    let client = json!({"ClientId": "a", "AllowedGrantTypes": ["client_credentials"], "ClientSecrets": [
+        secret(first, json!({})), secret(second, json!({"Expiration": "2127-01-01 10:00:00.5-05"})),
+    ]});
+    let (_, records) = translated(&setup, "duende", &json!({"Clients": [client]}), &[]);
+    // 15:00 UTC.
+    assert_eq!(records[0]["previous_secrets"][0]["expires_at"], 4_954_489_200_i64);
 }
 
 #[tokio::test]

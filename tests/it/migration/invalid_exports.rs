@@ -10,6 +10,8 @@ on_both_stores!(
     masked_secrets_are_rejected_with_the_way_to_export_them,
     truncated_and_foreign_files_are_rejected_by_name,
     one_wrong_client_prevents_the_import_of_all,
+    errors_name_the_line_and_the_field_of_the_export,
+    bare_carriage_returns_are_rejected_as_in_other_imports,
 );
 
 const SECRET: &str = "a-secret-that-no-error-may-ever-repeat";
@@ -98,7 +100,7 @@ async fn truncated_and_foreign_files_are_rejected_by_name(kind: Kind) {
         (
             "hydra",
             format!("{header}\na\0b,{HASH},\"[\"\"client_credentials\"\"]\"\n"),
-            "client_id must be 1 to 256 printable ASCII characters",
+            "(a\\u{0}b): id must be 1 to 256 printable ASCII characters",
         ),
     ];
     for (product, text, expected) in cases {
@@ -169,7 +171,7 @@ async fn one_wrong_client_prevents_the_import_of_all(kind: Kind) {
         ),
         (
             hydra_client("b", json!({"client_credentials_grant_access_token_lifespan": "99999h"})),
-            "access_token_lifetime must be 1 to",
+            "client 2 (b): client_credentials_grant_access_token_lifespan must be 1 to",
         ),
         (
             hydra_client("b", json!({"created_at": "yesterday"})),
@@ -202,4 +204,54 @@ async fn one_wrong_client_prevents_the_import_of_all(kind: Kind) {
     .to_string();
     rejected(&setup, "hydra", &text, &["--skip-refused"]);
     assert_eq!(imported(&setup).len(), 1);
+}
+
+async fn errors_name_the_line_and_the_field_of_the_export(kind: Kind) {
+    let setup = migrated(kind).await;
+    let too_slow = HASH.replace("$04$", "$15$");
+    let rows = [
+        hydra_client("a", json!({})),
+        hydra_client("b", json!({"client_secret": too_slow})),
+    ];
+    let text = format!("{}\n\n{}\n", rows[0], rows[1]);
+    let error = rejected(&setup, "hydra", &text, &[]);
+    assert!(
+        error.contains("line 3 (b): client_secret takes about 1.8 s of a core"),
+        "{error}"
+    );
+    let realm = json!({"clients": [
+        {"clientId": "a", "secret": "1234567", "serviceAccountsEnabled": true},
+        {"clientId": "b", "secret": format!("{{bcrypt}}{HASH}"), "serviceAccountsEnabled": true},
+        {"clientId": "c", "secret": SECRET, "serviceAccountsEnabled": true, "attributes": {"access.token.lifespan": 999_999_999}},
+    ]});
+    let error = rejected(&setup, "keycloak", &realm.to_string(), &[]);
+    for expected in [
+        "client 1 (a): secret is a secret in clear of 7 characters",
+        "client 2 (b): secret looks like a hash or a tagged password ({bcrypt})",
+        "client 3 (c): attributes.access.token.lifespan must be 1 to",
+    ] {
+        assert!(error.contains(expected), "{expected}\n{error}");
+    }
+    // An error about a member that was given by hand names that member.
+    let error = rejected(
+        &setup,
+        "hydra",
+        &rows[0].to_string(),
+        &["--set", "access_token_lifetime=0"],
+    );
+    assert!(error.contains("(a): access_token_lifetime must be 1 to"), "{error}");
+}
+
+async fn bare_carriage_returns_are_rejected_as_in_other_imports(kind: Kind) {
+    let setup = migrated(kind).await;
+    let export = format!("id,client_secret,grant_types\na,{HASH},client_credentials\rb,{HASH},client_credentials\n");
+    let error = rejected(&setup, "hydra", &export, &[]);
+    assert!(error.contains("line 2: a line ends in a bare CR"), "{error}");
+    let rows = format!("client_id,client_secret_hash\na,{HASH}\rb,{HASH}\n");
+    let output = setup.run_with_input(&["client", "import", "-", "--format", "csv"], &rows);
+    assert!(
+        output.code == 2 && output.stderr.contains("line 2: a line ends in a bare CR"),
+        "{}",
+        output.stderr
+    );
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::cli::{output, stderr};
 use crate::failure::Failure;
+use crate::service::clients::from::FieldNames;
 use crate::service::clients::import::{LineRange, RowError};
 
 /// Rejected rows that are printed; a report lists all of them.
@@ -30,6 +31,20 @@ pub struct RowName {
     pub client_id: String,
     /// Where it is in the export.
     pub position: String,
+    /// Members of the record, and the fields of the export from which they come.
+    pub fields: FieldNames,
+}
+
+impl RowName {
+    /// The reason with the name of the export's field, if it begins with that of a member.
+    fn reworded(&self, reason: RowError) -> RowError {
+        let named = self.fields.iter().find_map(|(member, field)| {
+            let rest = reason.strip_prefix(member)?;
+            let is_whole = rest.starts_with([' ', ':', '.', '[']);
+            is_whole.then(|| format!("{field}{rest}"))
+        });
+        named.unwrap_or(reason)
+    }
 }
 
 impl RejectedRows {
@@ -58,6 +73,10 @@ impl RejectedRows {
             self.lines[word] |= bit;
             self.count += 1;
             let name = name_of(self.names.as_deref(), lines);
+            let reason = match name {
+                Some(name) => name.reworded(reason),
+                None => reason,
+            };
             if let Some((path, file)) = &mut self.report {
                 let mut line = match name {
                     Some(name) => json!({"client_id": name.client_id, "position": name.position, "reason": reason}),
@@ -98,7 +117,9 @@ impl RejectedRows {
     pub fn print(&self) {
         for (lines, reason) in &self.printed {
             stderr::line(&match name_of(self.names.as_deref(), *lines) {
-                Some(RowName { client_id, position }) => {
+                Some(RowName {
+                    client_id, position, ..
+                }) => {
                     format!("{position} ({}): {reason}", output::escape_terminal(client_id))
                 }
                 None => format!("{lines}: {reason}"),

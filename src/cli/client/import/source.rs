@@ -51,6 +51,7 @@ impl Source {
         let name = |client: &TranslatedClient| RowName {
             client_id: client.client_id.clone(),
             position: client.position.clone(),
+            fields: client.fields.clone(),
         };
         Some(self.translation()?.clients.iter().map(name).collect())
     }

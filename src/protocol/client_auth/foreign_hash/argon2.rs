@@ -9,6 +9,10 @@ use super::scheme::Scheme;
 /// The shortest salt, bytes: no implementation takes a shorter one.
 const MIN_SALT: usize = 8;
 
+/// Bytes of a hash. Its text does not say how many it has, so any other number may be the rest of a longer hash: 32 are what all libraries
+/// make by default, 16 what earlier versions of argon2-cffi did, and 64 and 128 what products let their owners choose.
+const HASH_BYTES: [usize; 4] = [16, 32, 64, 128];
+
 /// A hash of Argon2.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Argon2 {
@@ -20,7 +24,27 @@ pub struct Argon2 {
     hash: Vec<u8>,
 }
 
+/// KiB of memory, passes and lanes for new hashes: the least that OWASP recommends.
+const OF_NEW: [u32; 3] = [19_456, 2, 1];
+
 impl Argon2 {
+    /// The hash of a secret. `None`: the salt is too short, or there is not enough memory.
+    pub(super) fn of_secret(secret: &str, salt: &[u8]) -> Option<Self> {
+        let mut hashed = Self {
+            algorithm: Algorithm::Argon2id,
+            version: Version::V0x13,
+            parameters: OF_NEW,
+            salt: salt.into(),
+            hash: vec![0; 32],
+        };
+        let mut hash = vec![0; 32];
+        argon2::Argon2::new(hashed.algorithm, hashed.version, hashed.params()?)
+            .hash_password_into(secret.as_bytes(), salt, &mut hash)
+            .ok()?;
+        hashed.hash = hash;
+        Some(hashed)
+    }
+
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
         let (text, version) = match text.find("$v=") {
             None => (text.to_owned(), Version::V0x10),
@@ -45,7 +69,7 @@ impl Argon2 {
             version,
             parameters: fields::parameters(parameters, ["m", "t", "p"])?,
             salt,
-            hash: fields::hash(fields::base64(hash)?)?,
+            hash: of_usual_length(fields::base64(hash)?)?,
         };
         match parsed.params() {
             Some(_) => Ok(parsed),
@@ -94,4 +118,14 @@ impl Argon2 {
             bytes: u64::from(memory) * 1024,
         }
     }
+}
+
+fn of_usual_length(hash: Vec<u8>) -> Result<Vec<u8>, Problem> {
+    if HASH_BYTES.contains(&hash.len()) {
+        return Ok(hash);
+    }
+    Err(format!(
+        "has a hash of {} bytes instead of 16, 32, 64 or 128; it may have been cut",
+        hash.len()
+    ))
 }

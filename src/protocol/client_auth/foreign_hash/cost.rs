@@ -24,7 +24,7 @@ pub(super) const SCRYPT_BLOCK: f64 = 420.0;
 pub(super) const ARGON2_BLOCK: f64 = 1040.0;
 
 /// Nanoseconds of a round of SHA-crypt with a secret of 128 bytes: with SHA-256 and SHA-512.
-pub(super) const SHA_CRYPT_ROUNDS: [f64; 2] = [1400.0, 1300.0];
+pub(super) const SHA_CRYPT_ROUNDS: [f64; 2] = [250.0, 700.0];
 
 /// The cost of a verification.
 #[derive(Debug, Clone, Copy, PartialEq)]

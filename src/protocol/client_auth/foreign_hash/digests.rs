@@ -15,6 +15,8 @@ enum Form {
     SpringStandard,
     /// `MessageDigestPasswordEncoder`: SHA-256 of the secret and the salt in braces.
     SpringMessageDigest,
+    /// The same with SHA-512.
+    SpringMessageDigest512,
     /// SHA-256 of secret and salt.
     Sha256,
     /// SHA-512 of secret and salt, if there is one.
@@ -24,7 +26,7 @@ enum Form {
 impl Form {
     fn algorithm(self) -> &'static Algorithm {
         match self {
-            Self::Sha512 => &SHA512,
+            Self::Sha512 | Self::SpringMessageDigest512 => &SHA512,
             _ => &SHA256,
         }
     }
@@ -72,6 +74,20 @@ impl Digest {
         }))
     }
 
+    /// The same with SHA-512, of which the hash without salt is a digest, too.
+    pub(super) fn parse_spring_message_digest_512(text: &str) -> Result<Self, Problem> {
+        let Some(rest) = text.strip_prefix('{') else {
+            return Self::sha512(&fields::hexadecimal(text)?);
+        };
+        let (salt, hash) = rest.split_once('}').ok_or("has a salt that does not end")?;
+        let hash: [u8; 64] = fields::array(&fields::hexadecimal(hash)?)?;
+        Ok(Self {
+            form: Form::SpringMessageDigest512,
+            salt: fields::salt(salt.into())?,
+            hash: hash.into(),
+        })
+    }
+
     /// Hash and salt together in base64.
     pub(super) fn parse_ldap(tag: &str, text: &str) -> Result<Self, Problem> {
         let bytes = fields::base64(text)?;
@@ -95,6 +111,7 @@ impl Digest {
     pub(super) fn scheme(&self) -> Scheme {
         match self.form {
             Form::SpringStandard | Form::SpringMessageDigest => Scheme::SpringSha256,
+            Form::SpringMessageDigest512 => Scheme::SpringSha512,
             Form::Sha256 => Scheme::SaltedSha256,
             Form::Sha512 if self.salt.is_empty() => Scheme::Sha512Base64,
             Form::Sha512 => Scheme::SaltedSha512,
@@ -105,9 +122,14 @@ impl Digest {
         let joined = |first: &[u8], second: &[u8]| [first, second].concat();
         match self.form {
             Form::SpringStandard => format!("{{sha256}}{}", hex::encode(joined(&self.salt, &self.hash))),
-            Form::SpringMessageDigest => {
+            Form::SpringMessageDigest | Form::SpringMessageDigest512 => {
+                let tag = if self.form == Form::SpringMessageDigest {
+                    "SHA-256"
+                } else {
+                    "SHA-512"
+                };
                 let salt = String::from_utf8_lossy(&self.salt);
-                format!("{{SHA-256}}{{{salt}}}{}", hex::encode(&self.hash))
+                format!("{{{tag}}}{{{salt}}}{}", hex::encode(&self.hash))
             }
             Form::Sha256 => format!("{{SSHA256}}{}", fields::to_base64(&joined(&self.hash, &self.salt))),
             Form::Sha512 => {
@@ -124,7 +146,9 @@ impl Digest {
                 let first = of(&[&self.salt, presented].concat());
                 (1..STANDARD_ROUNDS).fold(first, |last, _| of(last.as_ref()))
             }
-            Form::SpringMessageDigest => of(&[presented, b"{", &self.salt, b"}"].concat()),
+            Form::SpringMessageDigest | Form::SpringMessageDigest512 => {
+                of(&[presented, b"{", &self.salt, b"}"].concat())
+            }
             Form::Sha256 | Form::Sha512 => of(&[presented, &self.salt].concat()),
         };
         equal(computed.as_ref(), &self.hash)

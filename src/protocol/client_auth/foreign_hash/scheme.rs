@@ -28,6 +28,8 @@ pub enum Scheme {
     Sha512Crypt,
     /// SHA-256 of salt and secret, in Spring Security's two ways.
     SpringSha256,
+    /// SHA-512 of secret and salt, in Spring Security's way.
+    SpringSha512,
     /// Salted SHA-256 of LDAP.
     SaltedSha256,
     /// Salted SHA-512 of LDAP.
@@ -57,6 +59,7 @@ const NAMES: &[(Scheme, &str)] = &[
     (Scheme::Sha256Crypt, "sha256-crypt"),
     (Scheme::Sha512Crypt, "sha512-crypt"),
     (Scheme::SpringSha256, "spring-sha256"),
+    (Scheme::SpringSha512, "spring-sha512"),
     (Scheme::SaltedSha256, "ssha256"),
     (Scheme::SaltedSha512, "ssha512"),
     (Scheme::Sha256Hex, "sha256-hex"),

@@ -161,7 +161,7 @@ fn shorter_last_part(text: &str) -> Option<bool> {
     }
     let argon2 = text.find("argon2i").map(|at| &text[at..])?;
     let parts: Vec<_> = argon2.split('$').collect();
-    Some(parts.len() == 5 && decoded(parts[4]) >= 16)
+    Some(parts.len() == 5 && decoded(parts[4]) == 16)
 }
 
 #[test]
@@ -214,4 +214,14 @@ fn a_secret_that_bcrypt_cuts_is_never_replaced() {
     assert!(!hash.may_be_replaced_by(long) && !hash.may_be_replaced_by(&long[..72]));
     assert!(hash.may_be_replaced_by(&long[..71]), "all of its bytes were verified");
     assert!(!hash.may_be_replaced_by("hunter2"), "too weak");
+}
+
+#[test]
+fn sha_512_of_spring_is_taken_without_a_salt() {
+    let hex = hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA512, b"hunter2"));
+    let Ok(Imported::Foreign(hash)) = import(&format!("{{SHA-512}}{hex}"), None) else {
+        panic!("it is a hash");
+    };
+    assert!(hash.matches("hunter2") && hash.scheme() == Scheme::Sha512Base64);
+    assert!(rejected(&format!("{{SHA-512}}{}", &hex[..126])).contains("it may have been cut"));
 }

@@ -97,9 +97,9 @@ const NOT_CARRIED: &[(&str, &str)] = &[
     ("resource_server_identifier", NOT_KEPT),
 ];
 
-fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Vec<Outcome> {
-    let tenant = Tenant::of(context);
-    each(context, rows, ID_FIELDS, |draft, _| client(draft, &tenant))
+fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Result<Vec<Outcome>, String> {
+    let tenant = Tenant::of(context)?;
+    Ok(each(context, rows, ID_FIELDS, |draft, _| client(draft, &tenant)))
 }
 
 fn client(draft: &mut Draft, tenant: &Tenant) -> Translated {
@@ -111,7 +111,7 @@ fn client(draft: &mut Draft, tenant: &Tenant) -> Translated {
         return Ok(verdict);
     }
     if let Some(text) = draft.text("client_secret")? {
-        secret::plain(draft, "client_secret", text);
+        secret::plain(draft, "client_secret", text)?;
     }
     if let Some(name) = draft.text("name")? {
         draft.exactly("name", "client_name", name);

@@ -1,10 +1,11 @@
 //! Amazon Cognito: the outputs of `aws cognito-idp describe-user-pool-client`, one after the other or as a list, with `ResourceServers`
 //! (`list-resource-servers`) as a member of the same document or a file of the same directory.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::draft::Draft;
 use super::export::Row;
+use super::side_row::SideRow;
 use super::translator::{Context, Outcome, Translated, Translator, Verdict, each};
 use super::{secret, shared, values};
 
@@ -44,21 +45,20 @@ const NOT_CARRIED: &[(&str, &str)] = &[
     ("AnalyticsConfiguration", "there is no export of analytics"),
 ];
 
-fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Vec<Outcome> {
-    let servers = context.export.table(&["ResourceServers", "resource_servers"]);
-    let known: Option<Vec<String>> = servers.map(|servers| {
-        let identifier = |server: &&Map<String, Value>| server.get("Identifier")?.as_str().map(str::to_owned);
-        servers.iter().filter_map(identifier).collect()
-    });
+fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Result<Vec<Outcome>, String> {
+    let servers = context.export.table(&["ResourceServers", "resource_servers"])?;
+    let identifier = |server: SideRow<'_>| server.required("Identifier");
+    let known = servers.map(|servers| servers.into_iter().map(identifier).collect::<Result<Vec<_>, _>>());
+    let known = known.transpose()?;
     let rows = rows
         .into_iter()
         .map(|(position, mut row)| match row.remove("UserPoolClient") {
             Some(Value::Object(client)) => (position, client),
             _ => (position, row),
         });
-    each(context, rows.collect(), &["ClientId"], |draft, _| {
+    Ok(each(context, rows.collect(), &["ClientId"], |draft, _| {
         client(draft, known.as_deref())
-    })
+    }))
 }
 
 fn client(draft: &mut Draft, servers: Option<&[String]>) -> Translated {
@@ -74,7 +74,7 @@ fn client(draft: &mut Draft, servers: Option<&[String]>) -> Translated {
     let Some(text) = draft.text("ClientSecret")? else {
         return Ok(Verdict::Omitted("it has no secret".to_owned()));
     };
-    secret::plain(draft, "ClientSecret", text);
+    secret::plain(draft, "ClientSecret", text)?;
     if let Some(name) = draft.text("ClientName")? {
         draft.exactly("ClientName", "client_name", name);
     }

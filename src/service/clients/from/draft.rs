@@ -9,6 +9,9 @@ use crate::service::clients::import::RowError;
 /// Why a field that no translator knows is not carried over.
 const UNKNOWN: &str = "unknown to this version; check what it does";
 
+/// Members of a record, and the fields of the export from which they come.
+pub type FieldNames = Vec<(&'static str, String)>;
+
 /// The client.
 pub(super) struct Draft {
     client_id: String,
@@ -135,15 +138,19 @@ impl Draft {
             .push((field.to_owned(), member, carried, reason.map(str::to_owned)));
     }
 
-    /// The record, after all fields were reported, including unread fields.
-    pub(super) fn finish(mut self, report: &mut FieldReport) -> Map<String, Value> {
+    /// The record, after all fields were reported, including unread fields; and the fields from which its members with another name come.
+    pub(super) fn finish(mut self, report: &mut FieldReport) -> (Map<String, Value>, FieldNames) {
         for name in self.fields.keys().cloned().collect::<Vec<_>>() {
             self.not(&name, UNKNOWN);
         }
         for (field, member, carried, reason) in &self.read {
             report.add(&self.client_id, field, *member, *carried, reason.as_deref());
         }
-        self.record
+        let named = self
+            .read
+            .into_iter()
+            .filter_map(|(field, member, ..)| Some((member?, field)));
+        (self.record, named.filter(|(member, field)| member != field).collect())
     }
 
     fn set(&mut self, field: &str, member: &'static str, value: Value, carried: Carried, reason: Option<&str>) {

@@ -10,8 +10,13 @@ use serde_json::{Map, Value, json};
 
 use super::draft::Draft;
 use super::export::Row;
+use super::side_row;
 use super::translator::{Context, Outcome, Translated, Translator, Verdict, each};
 use super::{secret, shared, values};
+
+mod resources;
+
+use resources::Resources;
 
 const ID_FIELDS: &[&str] = &["ClientId"];
 
@@ -87,60 +92,61 @@ struct Store {
     scopes: HashMap<String, Vec<Value>>,
     grants: HashMap<String, Vec<Value>>,
     claims: HashMap<String, Vec<Value>>,
-    /// The names of the resources that have a scope, by scope; `None`: the export has no resources.
-    resources: Option<HashMap<String, Vec<String>>>,
+    /// `None`: the export has no resources.
+    resources: Option<Resources>,
 }
 
-fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Vec<Outcome> {
+fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Result<Vec<Outcome>, String> {
     let store = Store {
-        secrets: by_client(context, "ClientSecrets"),
-        scopes: by_client(context, "ClientScopes"),
-        grants: by_client(context, "ClientGrantTypes"),
-        claims: by_client(context, "ClientClaims"),
-        resources: resources(context),
+        secrets: by_client(context, "ClientSecrets")?,
+        scopes: by_client(context, "ClientScopes")?,
+        grants: by_client(context, "ClientGrantTypes")?,
+        claims: by_client(context, "ClientClaims")?,
+        resources: Resources::of(context)?,
     };
-    each(context, rows, ID_FIELDS, |draft, now| client(draft, &store, now))
+    Ok(each(context, rows, ID_FIELDS, |draft, now| client(draft, &store, now)))
 }
 
-/// The text of a key, which is a number in JSON and text in CSV.
-fn key(row: &Map<String, Value>, field: &str) -> Option<String> {
-    match row.get(field)? {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-fn by_client(context: &Context<'_>, table: &str) -> HashMap<String, Vec<Value>> {
+fn by_client(context: &Context<'_>, table: &'static str) -> Result<HashMap<String, Vec<Value>>, String> {
     let mut grouped: HashMap<String, Vec<Value>> = HashMap::new();
-    for row in context.export.table(&[table]).unwrap_or_default() {
-        if let Some(client) = key(row, "ClientId") {
-            grouped.entry(client).or_default().push(Value::Object(row.clone()));
-        }
+    for row in context.export.table(&[table])?.unwrap_or_default() {
+        let client = row.required("ClientId")?;
+        grouped
+            .entry(client)
+            .or_default()
+            .push(Value::Object(row.members.clone()));
     }
-    grouped
+    Ok(grouped)
 }
 
-fn resources(context: &Context<'_>) -> Option<HashMap<String, Vec<String>>> {
-    let names = context.export.table(&["ApiResources"])?;
-    let names: HashMap<String, String> = names
-        .iter()
-        .filter_map(|row| Some((key(row, "Id")?, key(row, "Name")?)))
-        .collect();
-    let mut by_scope: HashMap<String, Vec<String>> = HashMap::new();
-    for row in context.export.table(&["ApiResourceScopes"])? {
-        let name = key(row, "ApiResourceId").and_then(|id| names.get(&id));
-        if let (Some(scope), Some(name)) = (key(row, "Scope"), name) {
-            by_scope.entry(scope).or_default().push(name.clone());
+/// The columns of a row of another table that are read, or that identify it.
+const READ_OF_ROWS: &[&str] = &[
+    "Id",
+    "ClientId",
+    "GrantType",
+    "Scope",
+    "Type",
+    "Value",
+    "Created",
+    "Expiration",
+];
+
+/// Names the columns of rows that are not read.
+fn not_carried(draft: &mut Draft, table: &str, rows: &[Value]) {
+    for row in rows.iter().filter_map(Value::as_object) {
+        for (name, reason) in side_row::not_carried(row, table, READ_OF_ROWS, &[("Description", NOT_KEPT)]) {
+            draft.not(&name, reason);
         }
     }
-    Some(by_scope)
 }
 
 /// The texts of a column, or of a list in `appsettings.json`.
-fn texts(rows: &[Value], column: &str) -> Vec<String> {
+fn texts(rows: &[Value], table: &str, column: &str) -> Result<Vec<String>, String> {
     let text = |row: &Value| row.as_str().or_else(|| row[column].as_str()).map(str::to_owned);
-    rows.iter().filter_map(text).collect()
+    let texts = rows
+        .iter()
+        .map(|row| text(row).ok_or_else(|| format!("{table}.{column} must be a string")));
+    texts.collect()
 }
 
 fn client(draft: &mut Draft, store: &Store, now: i64) -> Translated {
@@ -152,9 +158,21 @@ fn client(draft: &mut Draft, store: &Store, now: i64) -> Translated {
             Some(_) => Err(format!("{own} must be a list")),
         }
     };
-    let grants = texts(&rows(&store.grants, "AllowedGrantTypes")?, "GrantType");
-    let scopes = texts(&rows(&store.scopes, "AllowedScopes")?, "Scope");
+    let (grants, scopes) = (
+        rows(&store.grants, "AllowedGrantTypes")?,
+        rows(&store.scopes, "AllowedScopes")?,
+    );
     let (secrets_found, claims_found) = (rows(&store.secrets, "ClientSecrets")?, rows(&store.claims, "Claims")?);
+    for (table, rows) in [
+        ("ClientGrantTypes", &grants),
+        ("ClientScopes", &scopes),
+        ("ClientSecrets", &secrets_found),
+        ("ClientClaims", &claims_found),
+    ] {
+        not_carried(draft, table, rows);
+    }
+    let grants = texts(&grants, "ClientGrantTypes", "GrantType")?;
+    let scopes = texts(&scopes, "ClientScopes", "Scope")?;
     if let Some(protocol) = draft.text("ProtocolType")?.filter(|protocol| protocol != "oidc") {
         return Ok(Verdict::Omitted(format!("its protocol is {protocol}")));
     }
@@ -177,7 +195,10 @@ fn client(draft: &mut Draft, store: &Store, now: i64) -> Translated {
         draft.exactly("Created", "created_at", values::time("Created", &at)?);
     }
     shared::scope(draft, "AllowedScopes", scopes.iter().map(String::as_str));
-    audience(draft, store, &scopes);
+    match &store.resources {
+        None => draft.not("ApiResources", "not in this export: audiences are missing"),
+        Some(resources) => resources.carry_over(draft, &scopes),
+    }
     let seconds = draft.integer("AccessTokenLifetime")?.unwrap_or(3600);
     shared::lifetime(draft, "AccessTokenLifetime", seconds);
     match draft.text("AccessTokenType")?.as_deref() {
@@ -268,22 +289,6 @@ fn hash(value: &str) -> Result<Value, String> {
                 .to_owned(),
         ),
     }
-}
-
-fn audience(draft: &mut Draft, store: &Store, scopes: &[String]) {
-    let Some(resources) = &store.resources else {
-        draft.not("ApiResources", "not in this export: audiences are missing");
-        return;
-    };
-    let mut audience: Vec<String> = Vec::new();
-    for name in scopes.iter().filter_map(|scope| resources.get(scope)).flatten() {
-        if !audience.contains(name) {
-            audience.push(name.clone());
-        }
-    }
-    let reason = "a token has one audience here, the requested one or else the first; Duende IdentityServer names the resources of all its \
-                  scopes";
-    shared::audience(draft, "ApiResourceScopes", audience, Some(reason));
 }
 
 /// The claims of the client, which tokens of `client_credentials` have with a prefix.

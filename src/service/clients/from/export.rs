@@ -9,27 +9,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::documents::{self, PAGE_MEMBERS};
+use super::side_row::SideRow;
 use super::tables;
-use crate::tokens::unique_json::{self, Unique};
 
 /// The largest file, bytes. A document of JSON cannot be read in pieces, and 40 000 clients have 200 MiB at most.
 const MAX_FILE: u64 = 512 * 1024 * 1024;
-
-/// Members that describe a page of a list. One of several pages is rejected.
-const PAGE_MEMBERS: [&str; 12] = [
-    "next_page_token",
-    "NextToken",
-    "nextToken",
-    "next",
-    "start",
-    "limit",
-    "length",
-    "total",
-    "totalResults",
-    "startIndex",
-    "itemsPerPage",
-    "schemas",
-];
 
 /// A client of the export: where it is, and its fields.
 pub(super) type Row = (String, Map<String, Value>);
@@ -39,8 +24,9 @@ struct Table {
     /// The name of its file without the extension.
     name: String,
     value: Value,
-    /// The line of each row of CSV.
+    /// The line of each row of CSV, or of each document of several.
     lines: Vec<u64>,
+    is_csv: bool,
 }
 
 /// The files of an export.
@@ -82,6 +68,11 @@ impl Export {
         if tables.is_empty() {
             return Err("is a directory without .json, .jsonl, .ndjson, .csv or .tsv files".to_owned());
         }
+        for (index, table) in tables.iter().enumerate() {
+            if let Some(other) = tables[..index].iter().find(|other| other.is(&table.name)) {
+                return Err(format!("has two files of the table {}: keep one of them", other.name));
+            }
+        }
         Ok(Self {
             tables,
             is_directory: true,
@@ -99,8 +90,16 @@ impl Export {
                 .find(|table| tables.iter().any(|name| table.is(name)));
             let table = named.ok_or_else(|| format!("has no file {}", any_of(tables, ".json or .csv")))?;
             self.read.borrow_mut().insert(table.name.clone());
+            // A file of JSON lines with one line.
+            if let Value::Object(members) = &table.value
+                && id_fields.iter().any(|field| members.contains_key(*field))
+            {
+                return Ok(vec![("client 1".to_owned(), members.clone())]);
+            }
+            // `{"clients": […]}`
+            let value = tables.iter().find_map(|name| nested(&table.value, name));
             return table
-                .rows(&table.value, "")
+                .rows(value.unwrap_or(&table.value), "")
                 .map_err(|error| format!("{}: {error}", table.name));
         }
         let Some(table) = self.tables.first() else {
@@ -125,24 +124,44 @@ impl Export {
     }
 
     /// The rows of another table: a file of the directory, or a member of the document. `None` if the export does not have it.
-    pub(super) fn table(&self, names: &[&str]) -> Option<Vec<&Map<String, Value>>> {
-        let value = if self.is_directory {
-            let file = self
-                .tables
-                .iter()
-                .find(|table| names.iter().any(|name| table.is(name)))?;
+    pub(super) fn table(&self, names: &[&'static str]) -> Result<Option<Vec<SideRow<'_>>>, String> {
+        let (table, name, value) = if self.is_directory {
+            let is_named = |table: &&Table| names.iter().any(|name| table.is(name));
+            let Some(file) = self.tables.iter().find(is_named) else {
+                return Ok(None);
+            };
             self.read.borrow_mut().insert(file.name.clone());
-            let value = &file.value;
             // `{"ResourceServers": […]}`
-            names.iter().find_map(|name| nested(value, name)).unwrap_or(value)
+            let listed = names.iter().find_map(|name| file.value.get(name));
+            (file, &*file.name, listed.unwrap_or(&file.value))
         } else {
-            let document = &self.tables.first()?.value;
-            let (name, value) = names.iter().find_map(|name| Some((name, nested(document, name)?)))?;
-            self.read.borrow_mut().insert((*name).to_owned());
-            value
+            let Some(document) = self.tables.first() else {
+                return Ok(None);
+            };
+            let member = |name: &&'static str| Some((*name, document.value.get(name)?));
+            let Some((name, value)) = names.iter().find_map(member) else {
+                return Ok(None);
+            };
+            self.read.borrow_mut().insert(name.to_owned());
+            (document, name, value)
         };
-        let rows = value.as_array()?;
-        Some(rows.iter().filter_map(Value::as_object).collect())
+        let rows = match value {
+            Value::Null => return Ok(None),
+            Value::Array(rows) => rows.as_slice(),
+            // A file of JSON lines with one line.
+            Value::Object(_) if std::ptr::eq(value, &raw const table.value) => std::slice::from_ref(value),
+            _ => return Err(format!("{name} must be a list of objects")),
+        };
+        let mut found = Vec::with_capacity(rows.len());
+        for (index, row) in rows.iter().enumerate() {
+            let at = match table.lines.get(index) {
+                Some(line) => format!("{name}: line {line}"),
+                None => format!("{name}: entry {}", index + 1),
+            };
+            let members = row.as_object().ok_or_else(|| format!("{at}: must be an object"))?;
+            found.push(SideRow { at, members });
+        }
+        Ok(Some(found))
     }
 
     /// A member of the document, or of any document of the directory.
@@ -153,7 +172,7 @@ impl Export {
 
     /// Whether a file is a table of CSV, as databases write it.
     pub(super) fn has_lines(&self) -> bool {
-        self.tables.iter().any(|table| !table.lines.is_empty())
+        self.tables.iter().any(|table| table.is_csv)
     }
 
     /// The files of a directory, or the members of a document, that nobody has read.
@@ -217,12 +236,12 @@ impl Table {
         match text.trim_start().bytes().next() {
             None => Err("is empty".to_owned()),
             Some(b'{' | b'[') => {
-                let value = documents(text)?;
-                is_complete(&value)?;
+                let (value, lines) = documents::read(text)?;
                 Ok(Self {
                     name,
                     value,
-                    lines: Vec::new(),
+                    lines,
+                    is_csv: false,
                 })
             }
             Some(_) => {
@@ -235,7 +254,12 @@ impl Table {
                 } else {
                     tables::records(text)?
                 };
-                Ok(Self { name, value, lines })
+                Ok(Self {
+                    name,
+                    value,
+                    lines,
+                    is_csv: true,
+                })
             }
         }
     }
@@ -263,60 +287,4 @@ impl Table {
         };
         items.into_iter().enumerate().map(row).collect()
     }
-}
-
-/// Rejects one page of several.
-fn is_complete(document: &Value) -> Result<(), String> {
-    for name in ["next_page_token", "NextToken", "nextToken", "next"] {
-        if document[name].as_str().is_some_and(|token| !token.is_empty()) {
-            return Err(format!(
-                "is one page of several, because it has {name}: export all pages"
-            ));
-        }
-    }
-    let list_of = |name: &str| document[name].as_array().map(Vec::len);
-    let has_start = document["start"].is_u64();
-    let lists = || {
-        ["clients", "client_grants", "resource_servers"]
-            .into_iter()
-            .filter_map(list_of)
-    };
-    let counted = [
-        ("totalResults", list_of("resources")),
-        ("total", lists().next().filter(|_| has_start)),
-    ];
-    for (name, length) in counted {
-        if let (Some(total), Some(length)) = (document[name].as_u64(), length)
-            && total > length as u64
-        {
-            return Err(format!("has {length} of {total} entries ({name}): export all pages"));
-        }
-    }
-    Ok(())
-}
-
-/// A document of JSON; several, one after the other, are a list, and several lists one list.
-fn documents(text: &str) -> Result<Value, String> {
-    let parsed = serde_json::Deserializer::from_str(text)
-        .into_iter()
-        .map(|read| read.map(|Unique(value)| value));
-    let parsed: Result<Vec<Value>, serde_json::Error> = parsed.collect();
-    let mut documents = parsed.map_err(|error| {
-        if let Some(name) = unique_json::duplicate(&error) {
-            return format!("line {}: an object has the member {name} twice", error.line());
-        }
-        let hint = if error.is_eof() { "; the file is truncated" } else { "" };
-        format!("is not JSON: {error}{hint}")
-    })?;
-    Ok(match documents.len() {
-        1 => documents.remove(0),
-        _ if documents.iter().all(Value::is_array) => {
-            let pages = documents.into_iter().filter_map(|page| match page {
-                Value::Array(items) => Some(items),
-                _ => None,
-            });
-            Value::Array(pages.flatten().collect())
-        }
-        _ => Value::Array(documents),
-    })
 }

@@ -14,7 +14,9 @@ pub(super) const TRANSLATOR: Translator = Translator {
     id_fields: ID_FIELDS,
     translate: |context, rows| {
         let is_table = context.export.has_lines();
-        each(context, rows, ID_FIELDS, |draft, now| client(draft, is_table, now))
+        Ok(each(context, rows, ID_FIELDS, |draft, now| {
+            client(draft, is_table, now)
+        }))
     },
     notes: &[
         "strategies.access_token, ttl.access_token and oauth2.* are settings of the server: compare the configuration files",
@@ -146,7 +148,7 @@ fn secrets(draft: &mut Draft, is_table: bool, now: i64) -> Result<(), String> {
                         .to_owned(),
                 );
             }
-            None => secret::plain(draft, "client_secret", text),
+            None => secret::plain(draft, "client_secret", text)?,
         }
     }
     let rotated = draft.list("rotated_secrets")?;

@@ -98,9 +98,9 @@ const NOT_CARRIED: &[(&str, &str)] = &[
     ("attributes.use.jwks.url", "clients authenticate with secrets here"),
 ];
 
-fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Vec<Outcome> {
-    let realm = Realm::of(context);
-    each(context, rows, ID_FIELDS, |draft, now| client(draft, &realm, now))
+fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Result<Vec<Outcome>, String> {
+    let realm = Realm::of(context)?;
+    Ok(each(context, rows, ID_FIELDS, |draft, now| client(draft, &realm, now)))
 }
 
 fn client(draft: &mut Draft, realm: &Realm, now: i64) -> Translated {
@@ -198,12 +198,12 @@ fn secrets(draft: &mut Draft, now: i64) -> Result<Option<Verdict>, String> {
         );
     }
     if let Some(newest) = newest {
-        secret::plain(draft, "secret", newest);
+        secret::plain(draft, "secret", newest)?;
     }
     if until.is_some_and(|until| until <= now) && rotated.is_some() {
         draft.not(ROTATED, "an expired secret");
     } else if let Some(rotated) = rotated {
-        let list = vec![secret::previous(&rotated, Some("plain"), until)];
+        let list = vec![secret::previous_plain(draft, ROTATED, &rotated, until)?];
         secret::previous_secrets(draft, ROTATED, list, now);
     }
     Ok(None)

@@ -11,7 +11,7 @@ const ID_FIELDS: &[&str] = &["client_id"];
 pub(super) const TRANSLATOR: Translator = Translator {
     tables: &["clients", "Client"],
     id_fields: ID_FIELDS,
-    translate,
+    translate: |context, rows| Ok(translate(context, rows)),
     notes: &[
         "audiences, formats, lifetimes and algorithms of tokens are in features.resourceIndicators and ttl of the provider's code: set \
          them with client import --set",
@@ -100,7 +100,7 @@ fn client(draft: &mut Draft, now: i64) -> Translated {
         );
     }
     if let Some(text) = draft.text("client_secret")? {
-        secret::plain(draft, "client_secret", text);
+        secret::plain(draft, "client_secret", text)?;
     }
     if let Some(name) = draft.text("client_name")? {
         draft.exactly("client_name", "client_name", name);

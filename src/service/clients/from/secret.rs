@@ -6,19 +6,51 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::draft::Draft;
+use crate::protocol::client_auth::foreign_hash;
 use crate::service::clients::checks;
 use crate::service::clients::import::RowError;
 use crate::service::clients::secrets::DEFAULT_OVERLAP;
 
-/// A secret in clear. A secret that is too short for the fast hash of new secrets is imported with the scheme `plain`.
-pub(super) fn plain(draft: &mut Draft, field: &str, secret: String) {
+const SHORT: &str = "the client keeps its secret, although it is shorter than new secrets may be";
+
+const WEAK: &str = "the client keeps its secret: it has less than 128 bits, so it is stored as a slow hash; client list --slow-secrets names \
+                    the client";
+
+/// A secret in clear. A secret that is too short for the fast hash of new secrets is imported with the scheme `plain`, and one that a fast hash
+/// does not protect as a slow hash.
+pub(super) fn plain(draft: &mut Draft, field: &str, secret: String) -> Result<(), RowError> {
     if checks::secret(&secret).is_ok() {
         draft.exactly(field, "client_secret", secret);
-        return;
+    } else if let Some(hash) = weak(draft, field, &secret)? {
+        draft.approximately(field, "client_secret_hash", hash, WEAK);
+    } else {
+        draft.approximately(field, "client_secret_hash", secret, SHORT);
+        draft.put("client_secret_hash_scheme", "plain");
     }
-    let reason = "the client keeps its secret; it is shorter than new secrets may be, or looks like a hash";
-    draft.approximately(field, "client_secret_hash", secret, reason);
-    draft.put("client_secret_hash_scheme", "plain");
+    Ok(())
+}
+
+/// A previous secret in clear.
+pub(super) fn previous_plain(
+    draft: &mut Draft,
+    field: &str,
+    secret: &str,
+    expires_at: Option<i64>,
+) -> Result<Value, RowError> {
+    Ok(match weak(draft, field, secret)? {
+        Some(hash) => {
+            draft.approximately(field, "previous_secrets", Vec::<Value>::new(), WEAK);
+            previous(&hash, None, expires_at)
+        }
+        None => previous(secret, Some("plain"), expires_at),
+    })
+}
+
+/// The slow hash of a weak secret; `None`: it is none.
+fn weak(draft: &Draft, field: &str, secret: &str) -> Result<Option<String>, RowError> {
+    let hash = foreign_hash::of_weak_secret(secret, draft.client_id());
+    let hash = hash.map_err(|problem| format!("{field} {problem}"))?;
+    Ok(hash.map(|hash| hash.text()))
 }
 
 /// A hash of a scheme; without a scheme, the text has a tag that names it.
@@ -75,8 +107,7 @@ pub(super) fn crypt_scheme(text: &str) -> Option<&'static str> {
 pub(super) fn spring(draft: &mut Draft, field: &str, text: String) -> Result<(), RowError> {
     if let Some(secret) = text.strip_prefix("{noop}") {
         let secret = secret.to_owned();
-        plain(draft, field, secret);
-        return Ok(());
+        return plain(draft, field, secret);
     }
     let scheme = spring_scheme(field, &text)?;
     hashed(draft, field, text, scheme);

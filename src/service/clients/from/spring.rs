@@ -11,7 +11,7 @@ const ID_FIELDS: &[&str] = &["client_id"];
 pub(super) const TRANSLATOR: Translator = Translator {
     tables: &["oauth2_registered_client"],
     id_fields: ID_FIELDS,
-    translate: |context, rows| each(context, rows, ID_FIELDS, client),
+    translate: |context, rows| Ok(each(context, rows, ID_FIELDS, client)),
     notes: &[
         "beans of the application, such as OAuth2TokenCustomizer and JWKSource, are code: compare tokens with migrate-check",
         "a request without scope gets no scope from Spring Authorization Server, and all scopes of the client here",

@@ -2,12 +2,17 @@
 
 use serde_json::{Map, Value};
 
+use crate::service::clients::text;
+
 /// Records of CSV as objects of texts, and the line of each.
 pub(super) fn records(text: &str) -> Result<(Value, Vec<u64>), String> {
     if !text.bytes().filter(|byte| *byte == b'"').count().is_multiple_of(2) {
         return Err(
             "has a quote that is not closed; the file is truncated, or quotes in it are not doubled".to_owned(),
         );
+    }
+    if let Some((line, problem)) = text::ambiguity(text) {
+        return Err(format!("line {line}: {problem}"));
     }
     let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
     let header = reader

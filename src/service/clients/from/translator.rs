@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::draft::Draft;
+use super::draft::{Draft, FieldNames};
 use super::export::{Export, Row};
 use super::report::FieldReport;
 use crate::service::clients::import::RowError;
@@ -13,8 +13,8 @@ pub(super) struct Translator {
     pub(super) tables: &'static [&'static str],
     /// The fields that name a client.
     pub(super) id_fields: &'static [&'static str],
-    /// Reads what concerns all clients, and translates each of them.
-    pub(super) translate: fn(&mut Context<'_>, Vec<Row>) -> Vec<Outcome>,
+    /// Reads what concerns all clients, and translates each of them. The error is a sentence about the export.
+    pub(super) translate: fn(&mut Context<'_>, Vec<Row>) -> Result<Vec<Outcome>, String>,
     /// Settings that the export does not contain, to be checked by hand.
     pub(super) notes: &'static [&'static str],
 }
@@ -48,8 +48,8 @@ pub(super) struct Outcome {
 
 /// The outcome for a client.
 pub(super) enum Becomes {
-    /// The record that an import reads.
-    Record(Map<String, Value>),
+    /// The record that an import reads, and the fields of the export from which its members come.
+    Record(Map<String, Value>, FieldNames),
     /// Nothing: it has no counterpart.
     Omitted(String),
     /// Nothing: the export is wrong.
@@ -71,7 +71,10 @@ pub(super) fn each(
                 let verdict = one(&mut draft, context.now);
                 let client_id = draft.client_id().to_owned();
                 let becomes = match verdict {
-                    Ok(Verdict::Client) => Becomes::Record(draft.finish(context.report)),
+                    Ok(Verdict::Client) => {
+                        let (record, fields) = draft.finish(context.report);
+                        Becomes::Record(record, fields)
+                    }
                     Ok(Verdict::Omitted(reason)) => Becomes::Omitted(reason),
                     Err(error) => Becomes::Rejected(error),
                 };

@@ -12,7 +12,7 @@ const ID_FIELDS: &[&str] = &["client_id"];
 pub(super) const TRANSLATOR: Translator = Translator {
     tables: &["resources", "oauth_client_details"],
     id_fields: ID_FIELDS,
-    translate: |context, rows| each(context, rows, ID_FIELDS, client),
+    translate: |context, rows| Ok(each(context, rows, ID_FIELDS, client)),
     notes: &[
         "jwt.token.policy and the keys are settings of the identity zone: compare uaa.yml; tokens are RS256 with one audience here",
         "a client of UAA may ask for an opaque token with token_format=opaque; here the format is a setting of the client",
@@ -118,17 +118,17 @@ fn client(draft: &mut Draft, now: i64) -> Translated {
 /// One hash, or two separated by a space, the newest last.
 fn secrets(draft: &mut Draft, text: &str, now: i64) -> Result<(), String> {
     const FIELD: &str = "client_secret";
+    const PREVIOUS: &str = "client_secret (first of two)";
     let mut hashes: Vec<&str> = text.split(' ').filter(|hash| !hash.is_empty()).collect();
     let Some(newest) = hashes.pop() else { return Ok(()) };
     secret::spring(draft, FIELD, newest.to_owned())?;
     let mut previous: Vec<Value> = Vec::new();
     for hash in hashes.iter().rev() {
-        let (hash, scheme) = match hash.strip_prefix("{noop}") {
-            Some(secret) => (secret, Some("plain")),
-            None => (*hash, secret::spring_scheme(FIELD, hash)?),
-        };
-        previous.push(secret::previous(hash, scheme, None));
+        previous.push(match hash.strip_prefix("{noop}") {
+            Some(text) => secret::previous_plain(draft, PREVIOUS, text, None)?,
+            None => secret::previous(hash, secret::spring_scheme(FIELD, hash)?, None),
+        });
     }
-    secret::previous_secrets(draft, "client_secret (first of two)", previous, now);
+    secret::previous_secrets(draft, PREVIOUS, previous, now);
     Ok(())
 }

@@ -105,19 +105,42 @@ pub(super) fn time(field: &str, value: &Value) -> Result<i64, RowError> {
     if let Ok(at) = OffsetDateTime::parse(&text, &Rfc3339) {
         return Ok(at.unix_timestamp());
     }
-    // Postgres writes +00, and Go's drivers " +0000 UTC".
-    let text = text.split(' ').next().unwrap_or_default();
-    let bare = text
-        .split_once('+')
-        .map_or(text, |(before, _)| before)
-        .trim_end_matches('Z');
-    let zone_is_utc = text
-        .split_once('+')
-        .is_none_or(|(_, zone)| zone.bytes().all(|byte| byte == b'0' || byte == b':'));
-    let seconds = bare.split_once('.').map_or(bare, |(before, _)| before);
+    database_time(&text).ok_or_else(wrong)
+}
+
+/// A time as a database writes it: `2026-01-31T12:00:00.5-05`, also without a fraction or a zone.
+fn database_time(text: &str) -> Option<i64> {
+    let (_, rest) = text.split_once('T')?;
+    let is_of_clock = |c: char| c.is_ascii_digit() || c == ':' || c == '.';
+    let zone = rest.trim_start_matches(is_of_clock);
+    let (clock, _) = text.split_at(text.len() - zone.len());
+    let (seconds, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+    let is_fraction = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
-    let parsed = PrimitiveDateTime::parse(seconds, &format).ok().filter(|_| zone_is_utc);
-    parsed.map(|at| at.assume_utc().unix_timestamp()).ok_or_else(wrong)
+    let at = PrimitiveDateTime::parse(seconds, &format)
+        .ok()
+        .filter(|_| is_fraction)?;
+    Some(at.assume_utc().unix_timestamp() - offset(zone.trim())?)
+}
+
+/// The seconds by which a zone is ahead of UTC. Postgres writes `+00` and `-05:30`, SQL Server ` +00:00`, and Go's drivers ` +0000 UTC`.
+fn offset(zone: &str) -> Option<i64> {
+    let zone = zone.split(' ').next().unwrap_or_default();
+    if matches!(zone, "" | "Z" | "UTC" | "GMT") {
+        return Some(0);
+    }
+    let (sign, digits) = match zone.split_at_checked(1)? {
+        ("+", digits) => (1, digits.replace(':', "")),
+        ("-", digits) => (-1, digits.replace(':', "")),
+        _ => return None,
+    };
+    if !matches!(digits.len(), 2 | 4 | 6) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let part = |at: usize| digits.get(at..at + 2).map_or(Some(0), |part| part.parse::<i64>().ok());
+    let (hours, minutes, seconds) = (part(0)?, part(2)?, part(4)?);
+    let is_usual = hours <= 15 && minutes < 60 && seconds < 60;
+    is_usual.then_some(sign * (hours * 3600 + minutes * 60 + seconds))
 }
 
 /// A duration as whole seconds: `1h30m0s` as Go writes it, or `PT1H` as ISO 8601 does. `None`: it is neither, or has a fraction.
@@ -158,4 +181,38 @@ pub(super) fn duration(text: &str) -> Option<i64> {
     }
     // Sums of whole milliseconds are exact enough to be compared with whole seconds.
     (!is_empty && seconds.fract() == 0.0 && seconds < 1e12).then_some(seconds as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::time;
+
+    #[test]
+    fn times_of_databases_are_read_with_their_zone() {
+        const NOON: i64 = 1_798_804_800;
+        for (text, at) in [
+            ("2027-01-01T12:00:00Z", Some(NOON)),
+            ("2027-01-01T12:00:00.5-05:00", Some(NOON + 5 * 3600)),
+            ("2027-01-01 12:00:00", Some(NOON)),
+            ("2027-01-01 12:00:00.0000000", Some(NOON)),
+            ("2027-01-01 12:00:00+00", Some(NOON)),
+            ("2027-01-01 12:00:00.5-05", Some(NOON + 5 * 3600)),
+            ("2027-01-01 12:00:00.123-08", Some(NOON + 8 * 3600)),
+            ("2027-01-01 12:00:00-03:30", Some(NOON + 12_600)),
+            ("2027-01-01 12:00:00.25+05:30", Some(NOON - 19_800)),
+            ("2027-01-01 12:00:00.0000000 +01:00", Some(NOON - 3600)),
+            ("2027-01-01 12:00:00 +0000 UTC", Some(NOON)),
+            ("2027-01-01 12:00:00.5 -0800 PST", Some(NOON + 8 * 3600)),
+            ("2027-01-01 12:00:00 UTC", Some(NOON)),
+            ("2027-01-01 12:00:00 PST", None),
+            ("2027-01-01 12:00:00.-05", None),
+            ("2027-01-01 12:00:00-5", None),
+            ("2027-01-01 12:00:00-99", None),
+            ("2027-01-01", None),
+        ] {
+            assert_eq!(time("at", &json!(text)).ok(), at, "{text}");
+        }
+    }
 }

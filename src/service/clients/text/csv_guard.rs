@@ -6,6 +6,8 @@ use std::io::{self, Read};
 /// A record that is still not complete after this many bytes ends the reading: a quote is not closed.
 pub(super) const MAX_OPEN: u64 = 1024 * 1024;
 
+const BARE_CR: &str = "a line ends in a bare CR";
+
 /// The byte order mark that some systems put at the beginning of a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -92,7 +94,7 @@ impl State {
         match (self, byte) {
             (Self::Quoted, b'"') => (Self::Closed, None),
             (Self::Begin | Self::Closed, b'"') | (Self::Quoted, _) => (Self::Quoted, None),
-            (Self::Cr, byte) if !matches!(byte, b'\r' | b'\n') => (Self::Unquoted, Some("a line ends in a bare CR")),
+            (Self::Cr, byte) if !matches!(byte, b'\r' | b'\n') => (Self::Unquoted, Some(BARE_CR)),
             (_, b'\r') => (Self::Cr, None),
             (_, b',' | b'\n') => (Self::Begin, None),
             (Self::Unquoted, b'"') => (Self::Unquoted, Some("there is a quote in a field that is not quoted")),
@@ -100,6 +102,20 @@ impl State {
             (Self::Begin | Self::Unquoted | Self::Cr, _) => (Self::Unquoted, None),
         }
     }
+}
+
+/// The first problem of a whole text whose quotes are closed, and its line.
+pub(super) fn first_problem(text: &str) -> Option<(u64, &'static str)> {
+    let (mut state, mut line) = (State::Begin, 1);
+    for byte in text.bytes() {
+        let (next, problem) = state.next(byte);
+        if let Some(problem) = problem {
+            return Some((line, problem));
+        }
+        state = next;
+        line += u64::from(byte == b'\n');
+    }
+    (state == State::Cr).then_some((line, BARE_CR))
 }
 
 impl<R: Read> Read for Guard<R> {
@@ -116,7 +132,7 @@ impl<R: Read> Read for Guard<R> {
             let last = self.delivered.saturating_sub(1);
             match self.state {
                 State::Quoted => self.problems.push_back((last, "a quote is not closed")),
-                State::Cr => self.problems.push_back((last, "a line ends in a bare CR")),
+                State::Cr => self.problems.push_back((last, BARE_CR)),
                 State::Begin | State::Unquoted | State::Closed => {}
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::service::migration::http::Response;
 use crate::service::migration::probe::{Answer, Observed, Pair};
-use crate::service::migration::report::{Difference, shown};
+use crate::service::migration::report::{Difference, TOKEN_NOT_COMPARED, shown};
 
 /// Seconds by which `expires_in` may differ: some servers count from a time before the response.
 const LIFETIME_TOLERANCE: i64 = 5;
@@ -53,6 +53,17 @@ pub(super) fn authentication(observed: &Observed) -> Vec<Difference> {
         });
     }
     found
+}
+
+/// A client that gets no token of the old issuer: then nothing is known about its tokens, also if both issuers reject it in the same way.
+pub(super) fn not_issued(observed: &Observed) -> Option<Difference> {
+    let is_issued = |pair: &Pair| pair.old.as_ref().is_ok_and(|old| old.text("access_token").is_some());
+    let asked = [Some(&observed.basic), Some(&observed.post), observed.again.as_ref()];
+    if asked.into_iter().flatten().any(is_issued) {
+        return None;
+    }
+    let (old, new) = (outcome(&observed.basic.old), outcome(&observed.basic.new));
+    Some(Difference::client(TOKEN_NOT_COMPARED, old, new))
 }
 
 /// Whether a server answered the request itself: not with an overload, a rate limit or a failure.

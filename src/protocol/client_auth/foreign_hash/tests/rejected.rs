@@ -69,6 +69,19 @@ fn bad_hashes_are_rejected_with_their_reason() {
             "must have parameters of Argon2: t and p at least 1, m at least 8 times p",
         ),
         (
+            // The first 24 of 32 bytes.
+            &format!("$argon2id$v=19$m=4096,t=3,p=1${salt}${}", &hash[..32]),
+            "has a hash of 24 bytes instead of 16, 32, 64 or 128; it may have been cut",
+        ),
+        (
+            &format!("$scrypt$ln=14,r=8,p=1${salt}${}", &hash[..32]),
+            "has 24 bytes instead of 32; it may have been cut",
+        ),
+        (
+            &format!("$pbkdf2-sha256$25000${salt}${}", &hash[..32]),
+            "has 24 bytes instead of 32; it may have been cut",
+        ),
+        (
             &format!("$scrypt$ln=0,r=8,p=1${salt}${hash}"),
             "must have parameters of scrypt: N at least 2, r and p at least 1",
         ),

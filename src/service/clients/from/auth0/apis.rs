@@ -2,13 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value};
-
 use crate::service::clients::from::draft::Draft;
+use crate::service::clients::from::shared;
+use crate::service::clients::from::side_row::{self, NotCarried, SideRow};
 use crate::service::clients::from::translator::Context;
-use crate::service::clients::from::{shared, values};
 
-const UNKNOWN: &str = "unknown to this version; check what it does";
 const NO_ORGANIZATIONS: &str = "there are no organizations here; a group is the nearest";
 const NO_DETAILS: &str = "authorization details are not supported here";
 const LIFETIME: &str = "resource_servers.token_lifetime";
@@ -65,7 +63,7 @@ pub(super) struct Grant {
     scope: Vec<String>,
     allows_all_scopes: bool,
     /// Settings without a counterpart, and why.
-    not_carried: Vec<(String, &'static str)>,
+    not_carried: Vec<NotCarried>,
 }
 
 /// The settings of an API.
@@ -74,7 +72,7 @@ struct Api {
     algorithm: Option<String>,
     dialect: String,
     scopes: Vec<String>,
-    not_carried: Vec<(String, &'static str)>,
+    not_carried: Vec<NotCarried>,
 }
 
 pub(super) struct Tenant {
@@ -86,86 +84,66 @@ pub(super) struct Tenant {
     apis: HashMap<String, Api>,
 }
 
-fn text_of(row: &Map<String, Value>, field: &str) -> Option<String> {
-    row.get(field)?.as_str().map(str::to_owned)
-}
-
-fn not_carried(row: &Map<String, Value>, table: &str, read: &[&str]) -> Vec<(String, &'static str)> {
-    let fields = row
-        .iter()
-        .filter(|(name, value)| !read.contains(&name.as_str()) && values::is_set(value));
-    let reason = |name: &str| {
-        let known = NOT_CARRIED.iter().find(|(known, _)| *known == name);
-        known.map_or(UNKNOWN, |(_, reason)| *reason)
-    };
-    fields
-        .map(|(name, _)| (format!("{table}.{name}"), reason(name)))
-        .collect()
-}
-
 impl Grant {
-    fn of(row: &Map<String, Value>) -> Option<(String, Self)> {
-        let scope = row.get("scope").and_then(Value::as_array).into_iter().flatten();
-        let mut not_carried = not_carried(row, "client_grants", &READ_OF_GRANTS);
+    /// The client, and its access.
+    fn of(row: &SideRow<'_>) -> Result<(String, Self), String> {
+        let mut not_carried = side_row::not_carried(row.members, "client_grants", &READ_OF_GRANTS, &NOT_CARRIED);
         // Organizations that are denied do not exist here either.
-        if row.get("organization_usage").is_some_and(|usage| usage == "deny") {
+        if row.text("organization_usage")?.as_deref() == Some("deny") {
             not_carried.retain(|(name, _)| name != "client_grants.organization_usage");
         }
         let grant = Self {
-            audience: text_of(row, "audience")?,
-            scope: scope.filter_map(Value::as_str).map(str::to_owned).collect(),
-            allows_all_scopes: row.get("allow_all_scopes") == Some(&Value::Bool(true)),
+            audience: row.required("audience")?,
+            scope: row.list("scope")?,
+            allows_all_scopes: row.flag("allow_all_scopes")? == Some(true),
             not_carried,
         };
-        Some((text_of(row, "client_id")?, grant))
-    }
-
-    fn is_of_users(row: &Map<String, Value>) -> bool {
-        row.get("subject_type").is_some_and(|kind| kind == "user")
+        Ok((row.required("client_id")?, grant))
     }
 }
 
 impl Api {
-    fn of(row: &Map<String, Value>) -> Option<(String, Self)> {
-        let scopes = row.get("scopes").and_then(Value::as_array).into_iter().flatten();
-        let scopes = scopes.filter_map(|scope| scope.get("value")?.as_str().map(str::to_owned));
+    /// The identifier, and the settings.
+    fn of(row: &SideRow<'_>) -> Result<(String, Self), String> {
+        let mut scopes = Vec::new();
+        for scope in row.objects("scopes")? {
+            let value = scope["value"].as_str();
+            scopes.push(
+                value
+                    .ok_or_else(|| row.error("scopes must have value, a string"))?
+                    .to_owned(),
+            );
+        }
         let api = Self {
-            lifetime: row.get("token_lifetime").and_then(Value::as_i64),
-            algorithm: text_of(row, "signing_alg"),
-            dialect: text_of(row, "token_dialect").unwrap_or_default(),
-            scopes: scopes.collect(),
-            not_carried: not_carried(row, "resource_servers", &READ_OF_APIS),
+            lifetime: row.integer("token_lifetime")?,
+            algorithm: row.text("signing_alg")?,
+            dialect: row.text("token_dialect")?.unwrap_or_default(),
+            scopes,
+            not_carried: side_row::not_carried(row.members, "resource_servers", &READ_OF_APIS, &NOT_CARRIED),
         };
-        Some((text_of(row, "identifier")?, api))
+        Ok((row.required("identifier")?, api))
     }
 }
 
 impl Tenant {
-    pub(super) fn of(context: &Context<'_>) -> Self {
+    pub(super) fn of(context: &Context<'_>) -> Result<Self, String> {
         let mut acting_for_users = HashSet::new();
-        let grants = context.export.table(&["client_grants", "clientGrants"]).map(|rows| {
-            let mut grants: HashMap<String, Vec<Grant>> = HashMap::new();
-            for row in rows {
-                let Some((client, grant)) = Grant::of(row) else {
-                    continue;
-                };
-                if Grant::is_of_users(row) {
-                    acting_for_users.insert(client);
-                    continue;
-                }
+        let mut grants: HashMap<String, Vec<Grant>> = HashMap::new();
+        let rows = context.export.table(&["client_grants", "clientGrants"])?;
+        for row in rows.as_deref().unwrap_or_default() {
+            let (client, grant) = Grant::of(row)?;
+            if row.text("subject_type")?.as_deref() == Some("user") {
+                acting_for_users.insert(client);
+            } else {
                 grants.entry(client).or_default().push(grant);
             }
-            grants
-        });
-        let apis = context
-            .export
-            .table(&["resource_servers", "resourceServers"])
-            .unwrap_or_default();
-        Self {
-            grants,
-            acting_for_users,
-            apis: apis.into_iter().filter_map(Api::of).collect(),
         }
+        let apis = context.export.table(&["resource_servers", "resourceServers"])?;
+        Ok(Self {
+            grants: rows.map(|_| grants),
+            acting_for_users,
+            apis: apis.unwrap_or_default().iter().map(Api::of).collect::<Result<_, _>>()?,
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Protocol mappers of a client and of its scopes: audiences and constant claims have a counterpart.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use super::realm::Realm;
@@ -8,15 +10,32 @@ use crate::service::clients::from::{shared, values};
 use crate::tokens::claims::RESERVED_CLAIMS;
 use crate::tokens::unique_json::Unique;
 
-/// The mappers of the client scopes that every realm has. They concern users, or claims that the notes and the page name.
-const BUILT_IN: &[(&str, &[&str])] = &[
-    ("acr", &["acr loa level"]),
-    ("address", &["address"]),
-    ("basic", &["auth_time", "sub"]),
-    ("email", &["email", "email verified"]),
-    ("microprofile-jwt", &["upn", "groups"]),
-    ("organization", &["organization"]),
-    ("phone", &["phone number", "phone number verified"]),
+const ATTRIBUTE: &str = "oidc-usermodel-attribute-mapper";
+/// Earlier versions read fields of users so.
+const PROPERTY: &str = "oidc-usermodel-property-mapper";
+const NOTE: &str = "oidc-usersessionmodel-note-mapper";
+const REALM_ROLES: &str = "oidc-usermodel-realm-role-mapper";
+
+/// A client scope that every realm has: its name, and the names and the kinds of its mappers.
+type BuiltIn = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+/// The mappers of these scopes. They concern users, or claims that the notes and the page name.
+const BUILT_IN: &[BuiltIn] = &[
+    ("acr", &["acr loa level"], &["oidc-acr-mapper"]),
+    ("address", &["address"], &["oidc-address-mapper"]),
+    ("basic", &["auth_time", "sub"], &[NOTE, "oidc-sub-mapper"]),
+    ("email", &["email", "email verified"], &[ATTRIBUTE, PROPERTY]),
+    (
+        "microprofile-jwt",
+        &["upn", "groups"],
+        &[ATTRIBUTE, PROPERTY, REALM_ROLES],
+    ),
+    (
+        "organization",
+        &["organization"],
+        &["oidc-organization-membership-mapper"],
+    ),
+    ("phone", &["phone number", "phone number verified"], &[ATTRIBUTE]),
     (
         "profile",
         &[
@@ -35,10 +54,37 @@ const BUILT_IN: &[(&str, &[&str])] = &[
             "website",
             "zoneinfo",
         ],
+        &[ATTRIBUTE, PROPERTY, "oidc-full-name-mapper"],
     ),
-    ("roles", &["audience resolve", "client roles", "realm roles"]),
-    ("service_account", &["Client Host", "Client ID", "Client IP Address"]),
-    ("web-origins", &["allowed web origins"]),
+    (
+        "roles",
+        &["audience resolve", "client roles", "realm roles"],
+        &[
+            "oidc-audience-resolve-mapper",
+            "oidc-usermodel-client-role-mapper",
+            REALM_ROLES,
+        ],
+    ),
+    (
+        "service_account",
+        &["Client Host", "Client ID", "Client IP Address"],
+        &[NOTE],
+    ),
+    (
+        "web-origins",
+        &["allowed web origins"],
+        &["oidc-allowed-origins-mapper"],
+    ),
+];
+
+/// The members of a mapper's `config` that are read.
+const CONFIG: [&str; 6] = [
+    "access.token.claim",
+    "included.client.audience",
+    "included.custom.audience",
+    "claim.name",
+    "claim.value",
+    "jsonType.label",
 ];
 
 /// Where a mapper is.
@@ -59,13 +105,13 @@ impl Place<'_> {
         }
     }
 
-    fn is_built_in(self, name: &str) -> bool {
+    fn is_built_in(self, name: &str, kind: &str) -> bool {
         let (Self::DefaultScope(scope) | Self::OptionalScope(scope)) = self else {
             return false;
         };
         BUILT_IN
             .iter()
-            .any(|(known, names)| *known == scope && names.contains(&name))
+            .any(|(known, names, kinds)| *known == scope && names.contains(&name) && kinds.contains(&kind))
     }
 }
 
@@ -77,8 +123,8 @@ pub(super) fn carry_over(
     optional: &[String],
 ) -> Result<(), String> {
     let own = match draft.take("protocolMappers") {
-        Some(Value::Array(mappers)) => mappers,
-        Some(_) => return Err("protocolMappers must be a list".to_owned()),
+        Some(Value::Array(mappers)) if mappers.iter().all(Value::is_object) => mappers,
+        Some(_) => return Err("protocolMappers must be a list of objects".to_owned()),
         None => Vec::new(),
     };
     let of_scopes = default.iter().map(|name| Place::DefaultScope(name));
@@ -95,12 +141,23 @@ pub(super) fn carry_over(
     let mut is_of_optional = false;
     for (place, mapper) in own.iter().map(|mapper| (Place::Client, mapper)).chain(of_scopes) {
         let name = mapper["name"].as_str().unwrap_or("?");
-        let config = |key: &str| mapper["config"][key].as_str().unwrap_or_default();
-        if config("access.token.claim") == "false" || place.is_built_in(name) {
+        // Keycloak writes texts; a tool may have made `false` of one.
+        let value = |key: &str| match &mapper["config"][key] {
+            Value::Null => Ok(String::new()),
+            Value::Bool(flag) => Ok(flag.to_string()),
+            other => values::text(&format!("{}: {key}", place.field(name)), other.clone()),
+        };
+        let mut config = HashMap::new();
+        for key in CONFIG {
+            config.insert(key, value(key)?);
+        }
+        let config = |key: &str| config.get(key).map_or("", String::as_str);
+        let kind = mapper["protocolMapper"].as_str().unwrap_or_default();
+        if config("access.token.claim") == "false" || place.is_built_in(name, kind) {
             continue;
         }
         let is_optional = matches!(place, Place::OptionalScope(_));
-        match mapper["protocolMapper"].as_str().unwrap_or_default() {
+        match kind {
             "oidc-audience-mapper" => {
                 let named = ["included.client.audience", "included.custom.audience"].map(config);
                 for named in named.into_iter().filter(|named| !named.is_empty()) {

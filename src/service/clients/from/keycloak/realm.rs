@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use crate::service::clients::from::side_row::SideRow;
 use crate::service::clients::from::translator::Context;
+use crate::service::clients::from::values;
 
 /// The settings of the realm that hold for its clients.
 pub(super) struct Realm {
@@ -20,28 +22,36 @@ pub(super) struct ClientScope {
 }
 
 impl Realm {
-    pub(super) fn of(context: &Context<'_>) -> Self {
-        let member = |name| context.export.member(name);
-        let scopes = context.export.table(&["clientScopes"]).unwrap_or_default();
-        let scope = |scope: &&Map<String, Value>| {
-            let name = scope.get("name")?.as_str()?.to_owned();
-            let attributes = scope.get("attributes");
-            let included = attributes.and_then(|attributes| attributes.get("include.in.token.scope"));
-            let mappers = scope.get("protocolMappers").and_then(Value::as_array);
-            let scope = ClientScope {
-                is_in_tokens: included.and_then(Value::as_str) != Some("false"),
-                mappers: mappers.cloned().unwrap_or_default(),
-            };
-            Some((name, scope))
-        };
-        Self {
-            lifetime: member("accessTokenLifespan").and_then(Value::as_i64),
-            algorithm: member("defaultSignatureAlgorithm")
-                .and_then(Value::as_str)
+    pub(super) fn of(context: &Context<'_>) -> Result<Self, String> {
+        let member = |name| context.export.member(name).filter(|value| !value.is_null());
+        let scopes = context.export.table(&["clientScopes"])?.unwrap_or_default();
+        let lifetime = member("accessTokenLifespan").map(|value| values::integer("accessTokenLifespan", value));
+        let algorithm = member("defaultSignatureAlgorithm").cloned();
+        let algorithm = algorithm.map(|value| values::text("defaultSignatureAlgorithm", value));
+        Ok(Self {
+            lifetime: lifetime.transpose()?,
+            algorithm: algorithm
+                .transpose()?
                 .filter(|algorithm| !algorithm.is_empty())
-                .unwrap_or("RS256")
-                .to_owned(),
-            scopes: scopes.iter().filter_map(scope).collect(),
-        }
+                .unwrap_or_else(|| "RS256".to_owned()),
+            scopes: scopes.iter().map(ClientScope::of).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl ClientScope {
+    /// The name, and the settings.
+    fn of(row: &SideRow<'_>) -> Result<(String, Self), String> {
+        const IN_TOKENS: &str = "include.in.token.scope";
+        let attributes = row.object("attributes")?;
+        let is_in_tokens = match attributes.get(IN_TOKENS) {
+            None | Some(Value::Null) => true,
+            Some(value) => values::flag(IN_TOKENS, value).map_err(|error| row.error(&error))?,
+        };
+        let scope = Self {
+            is_in_tokens,
+            mappers: row.objects("protocolMappers")?,
+        };
+        Ok((row.required("name")?, scope))
     }
 }
