@@ -49,13 +49,14 @@ class Keys:
         self.seen: set[str] = set()
 
     def _fetch(self) -> None:
+        asked = time.monotonic()
         response = self._http.get(self._url, timeout=TIMEOUT)
         check(response.status_code == 200, f"GET {self._url} returned {response.status_code}")
         age = re.search(r"max-age=(\d+)", response.headers.get("Cache-Control", ""))
         check(age is not None, "the keys have no max-age")
         assert age is not None
-        # The latest time that max-age allows: counted from the end of the response.
-        self._until = time.monotonic() + int(age[1])
+        # The latest time that max-age allows: what the response took is part of its age (RFC 9111 section 4.2.3).
+        self._until = asked + int(age[1])
         self._keys = {key["kid"]: self._read(key) for key in response.json()["keys"]}
         self.seen.update(self._keys)
 
