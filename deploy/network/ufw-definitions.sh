@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Who is who, for ufw.sh: addresses or networks of both families, separated by spaces. Replace the example addresses, which are those of definitions.nft.
+# The hosts by their roles, for ufw.sh: addresses or networks of both families, separated by spaces. Replace the example addresses, which are those of definitions.nft.
 # shellcheck disable=SC2034 # ufw.sh uses them
 admins='10.0.3.5 198.51.100.10 2001:db8:a::10'
 monitoring='10.0.3.5 2001:db8:3::5'

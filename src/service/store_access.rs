@@ -72,7 +72,7 @@ pub struct Gateway {
     pub operators: Option<Arc<Semaphore>>,
 }
 
-/// A verb, and what it holds until it has ended, whether its caller still waits or not.
+/// Keeps the permit of a verb until the verb ends, also if its caller gave up.
 async fn holding<T>(permit: Option<OwnedSemaphorePermit>, verb: impl Future<Output = T>) -> T {
     let done = verb.await;
     drop(permit);

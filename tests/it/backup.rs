@@ -32,7 +32,7 @@ async fn file_is_complete_after_a_clean_stop() {
     let client = server.register(json!({"scope": "read"})).await;
     let (token, revoked) = (server.token(&client).await, server.token(&client).await);
     server.revoke(&client, &revoked).await;
-    // Another program has the database open: SQLite itself leaves the log to the last one that closes it.
+    // Another program has the database open: SQLite itself writes the log back only when the last program closes it.
     let other = rusqlite::Connection::open(server.setup.database_file()).unwrap();
     let clients: i64 = other
         .query_row("SELECT count(*) FROM clients", [], |row| row.get(0))

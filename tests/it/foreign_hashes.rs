@@ -68,6 +68,12 @@ async fn status(server: &Server, id: &str, secret: &str) -> StatusCode {
     found
 }
 
+/// Waits until the server knows a client with this secret.
+async fn accepted(server: &Server, id: &str, secret: &str) {
+    let is_accepted = async || status(server, id, secret).await == StatusCode::OK;
+    until(PATIENCE, "the client is known", is_accepted).await;
+}
+
 fn form(id: &str, secret: &str) -> [(&'static str, String); 3] {
     [
         ("grant_type", "client_credentials".to_owned()),

@@ -1,6 +1,13 @@
 //! Others that change the same rows at the same time.
 
+use std::time::Duration;
+
 use oauth2_testkit::Setup;
+
+/// Long enough that another process waits for the lock, and shorter than it does.
+const BLOCKED: Duration = Duration::from_millis(300);
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A transaction of another process.
 pub(crate) enum Holder {
@@ -22,6 +29,21 @@ impl Holder {
                 .unwrap();
             Holder::Sqlite(Box::new(connection))
         }
+    }
+
+    /// Ends it once another transaction waits for it.
+    pub(crate) async fn commit_when_awaited(self) {
+        match &self {
+            // SQLite says of no one that it waits.
+            Holder::Sqlite(_) => tokio::time::sleep(BLOCKED).await,
+            Holder::Postgres(client) => {
+                let sql =
+                    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+                let is_awaited = async || !client.query(sql, &[]).await.unwrap().is_empty();
+                oauth2_testkit::until(PATIENCE, "another transaction waits", is_awaited).await;
+            }
+        }
+        self.commit().await;
     }
 
     /// Ends it.

@@ -48,35 +48,3 @@ fn stored(foreign: &ForeignHash) -> SecretVerifier {
         text: foreign.text().into(),
     }))
 }
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-    use std::time::Instant;
-
-    use super::{Imported, foreign_hash};
-
-    /// Prints nanoseconds per round of SHA-crypt with the longest secret, for `SHA_CRYPT_ROUNDS` in
-    /// `src/protocol/client_auth/foreign_hash/cost.rs`. Run it with `--profile dist --ignored --nocapture`, and alone.
-    #[test]
-    #[ignore = "a measurement, which no other test may disturb"]
-    fn rounds_of_sha_crypt_are_measured() {
-        const ROUNDS: u32 = 100_000;
-        let secret = "x".repeat(128);
-        for (tag, length) in [(5, 43), (6, 86)] {
-            let text = format!("${tag}$rounds={ROUNDS}$saltsaltsaltsalt${}", ".".repeat(length));
-            let Ok(Imported::Foreign(hash)) = foreign_hash::import(&text, None) else {
-                panic!("it is a hash");
-            };
-            let mut times = Vec::new();
-            for _ in 0..9 {
-                let began = Instant::now();
-                assert!(!hash.matches(&secret));
-                times.push(began.elapsed());
-            }
-            times.sort();
-            let nanos = times[4].as_nanos() as f64 / f64::from(ROUNDS);
-            writeln!(std::io::stdout(), "${tag}$: {nanos:.0} ns per round").unwrap();
-        }
-    }
-}

@@ -16,7 +16,7 @@ async fn file_is_accessible_to_its_owner_only() {
     assert_eq!(mode(&f.path().with_extension("db-wal")), 0o600);
 }
 
-/// Whoever sees the file of a new database, such as a backup or a second server, sees all of it.
+/// A program that reads the file of a new database, such as a backup or a second server, reads all of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_database_appears_whole() {
     let directory = tempfile::tempdir().unwrap();

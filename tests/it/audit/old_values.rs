@@ -11,9 +11,6 @@ use crate::start;
 
 on_both_stores!(old_values_are_those_that_were_replaced);
 
-/// Long enough that the deletion has read the client and waits for the lock of the change, and shorter than it waits.
-const BLOCKED: std::time::Duration = std::time::Duration::from_millis(300);
-
 /// What each row of these actions replaced and what it wrote, oldest first.
 async fn changes(server: &Server, query: &str, field: &str) -> Vec<(Value, Value)> {
     let page = list(server, query).await.1;
@@ -63,11 +60,7 @@ async fn old_values_are_those_that_were_replaced(kind: Kind) {
     let change = "UPDATE clients SET version = version + 1, scope = 'theirs' WHERE client_id = 'gone'";
     let holder = Holder::begin(&server.setup, change).await;
     let deleting = call(Method::DELETE, "/clients/gone", Value::Null);
-    let committing = async {
-        tokio::time::sleep(BLOCKED).await;
-        holder.commit().await;
-    };
-    let ((status, body), ()) = tokio::join!(deleting, committing);
+    let ((status, body), ()) = tokio::join!(deleting, holder.commit_when_awaited());
     assert_eq!(status, StatusCode::NO_CONTENT, "{body}");
     settled(&server).await;
     let page = list(&server, "?client_id=gone&kind=client&limit=1").await.1;

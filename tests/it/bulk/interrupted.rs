@@ -335,19 +335,19 @@ async fn stalled_stderr_ends_no_subcommand() {
         (&import[..], 2),
     ] {
         let (reader, writer) = full_pipe();
-        let began = Instant::now();
         let mut command = setup.command(arguments);
         command.stdout(std::process::Stdio::null()).stderr(writer);
         let mut child = command.spawn().unwrap();
         drop(command);
-        while child.try_wait().unwrap().is_none() && began.elapsed() < Duration::from_secs(10) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let took = began.elapsed();
-        // It ends a command that waits still.
-        drop(reader);
+        let ended = async || child.try_wait().unwrap().is_some();
+        until(
+            Duration::from_secs(10),
+            "the command does not wait for its reader",
+            ended,
+        )
+        .await;
         assert_eq!(child.wait().unwrap().code(), Some(code), "{arguments:?}");
-        assert!(took < Duration::from_secs(10), "{arguments:?} waits for the reader");
+        drop(reader);
     }
     assert_eq!(setup.run(&["client", "show", "good"]).code, 0);
 }
@@ -361,11 +361,14 @@ fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     (reader, writer)
 }
 
+/// Longer than a command waits for the reader of its stderr before it goes on.
+const PAUSE: Duration = Duration::from_millis(1500);
+
 /// A reader of stderr pauses for longer than a command waits for it, such as a person who reads a pager: the error comes nevertheless.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_reader_of_stderr_gets_the_error() {
     let setup = migrated(Kind::Sqlite).await;
-    // Each error lists what the field could be: together more than the first page that is read makes room for.
+    // Each error lists the known fields. All errors are longer than the page that is read first.
     let path = file(
         &setup,
         "clients.jsonl",
@@ -377,10 +380,10 @@ async fn slow_reader_of_stderr_gets_the_error() {
     let mut child = command.spawn().unwrap();
     drop(command);
     let read = tokio::task::spawn_blocking(move || {
-        std::thread::sleep(Duration::from_millis(1500));
+        std::thread::sleep(PAUSE);
         let (mut page, mut text) = ([0; 4096], String::new());
         reader.read_exact(&mut page).unwrap();
-        std::thread::sleep(Duration::from_millis(400));
+        std::thread::sleep(PAUSE / 4);
         reader.read_to_string(&mut text).unwrap();
         text
     });

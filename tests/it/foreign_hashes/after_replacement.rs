@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use super::files::run_import;
-use super::{PATIENCE, WEAK, exported_client, slow, status, strong};
+use super::{PATIENCE, WEAK, accepted, exported_client, slow, status, strong};
 use crate::cli::migrated;
 use crate::start;
 
@@ -37,10 +37,7 @@ async fn edited_hash_of_a_replaced_secret_is_another_secret(kind: Kind) {
     assert!(rejected.stderr.contains("client_secret differs"), "{}", rejected.stderr);
     let changed = run_import(&server.setup, "jsonl", &["--overwrite"], &line(new_sha256));
     assert_eq!(changed["updated"], 1, "{changed}");
-    until(PATIENCE, "the new secret is known", async || {
-        status(&server, "edited", new).await == StatusCode::OK
-    })
-    .await;
+    accepted(&server, "edited", new).await;
     assert_eq!(status(&server, "edited", old).await, StatusCode::UNAUTHORIZED);
 }
 
@@ -56,10 +53,7 @@ async fn export_has_the_ids_of_replaced_hashes(kind: Kind) {
     let rotated = json!({"client_id": "rotated", "client_secret_sha256": newest, "previous_secrets": previous});
     run_import(&server.setup, "jsonl", &[], &rotated.to_string());
     assert_eq!(exported_client(&server.setup, "rotated")["previous_secrets"], previous);
-    until(PATIENCE, "the client is known", async || {
-        status(&server, "moved", &secret).await == StatusCode::OK
-    })
-    .await;
+    accepted(&server, "moved", &secret).await;
     until(PATIENCE, "its hashes are replaced", async || {
         slow(&server).await.is_empty()
     })

@@ -8,7 +8,7 @@ use oauth2_testkit::{Kind, Setup, until};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::{PATIENCE, WEAK, exported, exported_client, replaced, slow, status, strong};
+use super::{PATIENCE, WEAK, accepted, exported, exported_client, replaced, slow, status, strong};
 use crate::cli::migrated;
 use crate::start;
 
@@ -51,10 +51,7 @@ async fn two_live_secrets_both_authenticate(kind: Kind) {
     assert!((expires_at - now - MONTH).abs() < 120, "{expires_at}");
 
     for secret in [&*secret, WEAK.0] {
-        until(PATIENCE, "the client is known", async || {
-            status(&server, "uaa", secret).await == StatusCode::OK
-        })
-        .await;
+        accepted(&server, "uaa", secret).await;
     }
     until(PATIENCE, "the strong one is replaced", async || {
         exported_client(&server.setup, "uaa")
@@ -309,10 +306,7 @@ async fn files_of_an_owner_agree_after_a_replacement(kind: Kind) {
     let path = file.to_str().unwrap();
     let applied = server.setup.run(&["apply", "--file", path]);
     assert_eq!(applied.code, 0, "{}{}", applied.stdout, applied.stderr);
-    until(PATIENCE, "the client is known", async || {
-        status(&server, "described", &secret).await == StatusCode::OK
-    })
-    .await;
+    accepted(&server, "described", &secret).await;
     until(PATIENCE, "its hash is replaced", async || {
         slow(&server).await.is_empty()
     })

@@ -2,11 +2,10 @@
 
 use oauth2_testkit::Kind;
 use oauth2_testkit::server::json as body_of;
-use oauth2_testkit::until;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use super::{PATIENCE, WEAK, status, strong};
+use super::{WEAK, accepted, strong};
 use crate::start;
 
 on_both_stores!(
@@ -61,10 +60,7 @@ async fn created_client_keeps_its_secret(kind: Kind) {
         output.stderr
     );
     for id in ["posted", "put", "cli"] {
-        until(PATIENCE, "the client is known", async || {
-            status(&server, id, &secret).await == StatusCode::OK
-        })
-        .await;
+        accepted(&server, id, &secret).await;
     }
 }
 

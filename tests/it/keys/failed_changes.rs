@@ -6,6 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{brisk, published, restart, until};
+use crate::cli::rejected;
 use crate::{setup, start};
 
 on_both_stores!(
@@ -113,13 +114,7 @@ async fn revoked_key_cannot_be_imported_again(store: Kind) {
     let taken: Value = serde_json::from_str(&import().stdout).unwrap();
     let kid = taken["items"][0]["kid"].as_str().unwrap();
     assert_eq!(server.setup.run(&["key", "revoke", kid]).code, 0);
-    let refused = import();
-    assert!(
-        refused.code == 2 && refused.stderr.contains("revoked") && refused.stderr.contains(kid),
-        "{} {}",
-        refused.code,
-        refused.stderr
-    );
+    rejected(&import(), 2, &["revoked", kid]);
 }
 
 async fn rejected_client_creates_no_key(store: Kind) {

@@ -19,7 +19,7 @@ const SECRET: &str = "a-secret-that-no-error-may-ever-repeat";
 const HASH: &str = "$2a$04$KAgh7nYFo6i/wDWwQu9tIOeP3fSioLuaAaxadxWGj.pRv4HKkqAMK";
 
 /// Imports an export, which must fail with exit code 2, and returns stderr.
-fn rejected(setup: &Setup, product: &str, text: &str, arguments: &[&str]) -> String {
+pub(super) fn rejected(setup: &Setup, product: &str, text: &str, arguments: &[&str]) -> String {
     let file = setup.directory().join("export");
     std::fs::write(&file, text).unwrap();
     let command = ["client", "import", "--from", product, file.to_str().unwrap()];

@@ -55,7 +55,7 @@ pub(super) struct Silence {
 impl Silence {
     /// From now on.
     pub(super) async fn of(node: Option<usize>, lasts: Duration) -> Silence {
-        // What was on its way may still arrive.
+        // Responses on their way may still arrive.
         tokio::time::sleep(ON_ITS_WAY).await;
         let began = Instant::now();
         tokio::time::sleep(lasts).await;

@@ -103,7 +103,7 @@ async fn a_rate_holds_while_the_key_encryption_key_is_replaced() {
     }
     nodes.hear_each_other().await;
     asks_redis(&nodes).await;
-    // One after the other, so that each finds what the other one spent.
+    // One after the other, so that each node knows the requests of the other one.
     let holds = async |nodes: &Nodes, pair: [usize; 2]| {
         let client = limited(nodes, "60/h:60").await;
         let mut total = 0;
@@ -123,7 +123,7 @@ async fn a_rate_holds_while_the_key_encryption_key_is_replaced() {
     nodes.0.push(DedicatedServer::start(setup).await);
     asks_redis(&nodes).await;
     holds(&nodes, [2, 3]).await;
-    // What was spent before the keys changed places was spent by the new name, too.
+    // Requests from before the keys changed places also count by the new name.
     holds(&nodes, [1, 3]).await;
 }
 

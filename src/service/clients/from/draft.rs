@@ -7,7 +7,7 @@ use super::values;
 use crate::service::clients::import::RowError;
 
 /// Why a field that no translator knows is not carried over.
-const UNKNOWN: &str = "unknown to this version; check what it does";
+pub(super) const UNKNOWN: &str = "unknown to this version; check what it does";
 
 /// Members of a record, and the fields of the export from which they come.
 pub type FieldNames = Vec<(&'static str, String)>;

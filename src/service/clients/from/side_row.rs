@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::draft::UNKNOWN;
 use super::values;
 
 /// A row.
@@ -70,17 +71,16 @@ impl SideRow<'_> {
     }
 }
 
-/// A setting that has no counterpart: its name with that of its table, and why.
+/// A setting that is not carried over: the names of its table and of itself, and the reason.
 pub(super) type NotCarried = (String, &'static str);
 
-/// The settings of a row without a counterpart: all but those that are `read`. `reasons`: why, by name.
+/// The settings of a row that are not carried over: all settings except `read`, each with its reason from `reasons`.
 pub(super) fn not_carried(
     members: &Map<String, Value>,
     table: &str,
     read: &[&str],
     reasons: &[(&str, &'static str)],
 ) -> Vec<NotCarried> {
-    const UNKNOWN: &str = "unknown to this version; check what it does";
     let is_left = |(name, value): &(&String, &Value)| !read.contains(&name.as_str()) && values::is_set(value);
     let reason = |name: &str| {
         reasons
