@@ -310,6 +310,8 @@ async fn process_figures_are_those_of_the_process(kind: Kind) {
                 value("store_disk_size_bytes").await.unwrap(),
             ];
             assert!(0.0 < disk[0] && disk[0] < disk[1], "{disk:?}");
+            // The log is empty until the first write.
+            server.register(json!({"scope": "read"})).await;
             assert!(value("sqlite_wal_bytes").await.unwrap() > 0.0);
         }
         Kind::Postgres => {
