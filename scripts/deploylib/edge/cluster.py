@@ -43,9 +43,9 @@ class Node:
 
 class Cluster:
     """Servers with one Postgres, one issuer and one key encryption key. `drain` is OAUTH2_SERVER_DRAIN_DELAY. `binary` is the one that they
-    start with, by default the present one."""
+    start with, by default the present one. `settings` are further ones, which win."""
 
-    def __init__(self, programs: Programs, nodes: int, drain: str = "1", binary: Path | None = None) -> None:
+    def __init__(self, programs: Programs, nodes: int, drain: str = "1", binary: Path | None = None, settings: dict[str, str] | None = None) -> None:
         self.programs = programs
         self.binary = server_binary()
         self.directory = programs.directory
@@ -63,7 +63,7 @@ class Cluster:
             "OAUTH2_LOG_FORMAT": "json",
             # Each failed authentication has a line and a row of its own.
             "OAUTH2_AUDIT_AUTH_FAILURES": "10000",
-        }
+        } | (settings or {})
         self.nodes = [Node(number, programs.free_port(), programs.free_port()) for number in range(1, nodes + 1)]
         for node in self.nodes:
             self.start(node, binary)

@@ -7,6 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from hostlib import doc
+
 from .cluster import Node
 from .programs import ROOT, Programs, package_file, run, wait_until_listening
 from .report import expect
@@ -63,8 +65,13 @@ class Envoy:
     def logs(self) -> list[Path]:
         return [self.home / "access.log", self.home / "envoy.log"]
 
+    def commands(self) -> list[str]:
+        """The commands of docs/operations/envoy.md, with this program and this file."""
+        text = doc.replace(doc.block("envoy.md", "envoy --mode validate"), ("deploy/envoy/envoy.yaml", str(self.config)), ("envoy -", f"{self.path} -"))
+        return text.splitlines()
+
     def validate(self) -> str:
-        code, output = run([self.path, "--mode", "validate", "-c", self.config])
+        code, output = run(["bash", "-c", self.commands()[0]])
         expect(code == 0, output[-600:])
         problems = [line for line in output.splitlines() if "[warning]" in line or "[error]" in line or "[critical]" in line]
         expect(not problems, problems)
@@ -72,8 +79,8 @@ class Envoy:
 
     def start(self) -> None:
         # No shared memory with another Envoy, two workers, and access logs written at once.
-        self.process = self.programs.start([self.path, "-c", self.config, "--disable-hot-restart", "--concurrency", "2", "--log-level", "warning",
-                                            "--file-flush-interval-msec", "200", "--drain-time-s", "1"], self.home / "envoy.log", cwd=self.home)
+        options = "--disable-hot-restart --concurrency 2 --log-level warning --file-flush-interval-msec 200 --drain-time-s 1"
+        self.process = self.programs.start(["bash", "-c", f"exec {self.commands()[1]} {options}"], self.home / "envoy.log", cwd=self.home)
         wait_until_listening(self.process, self.edge.https, self.home / "envoy.log")
 
     def stop(self) -> None:

@@ -59,6 +59,8 @@ class Nginx:
     #: Further changes, by file, for checks of snippets that are not included by default.
     changes: dict[str, dict[str, str]] = field(default_factory=dict)
     before_http: str = ""
+    #: The file of the servers, if it is not the shipped one.
+    site: Path = SHIPPED / "oauth2-server.conf"
 
     def __post_init__(self) -> None:
         self.home = self.programs.directory / f"nginx-{'.'.join(map(str, self.binary.version))}-{self.programs.free_port()}"
@@ -85,7 +87,7 @@ class Nginx:
                    {r"(^server .* max_fails=10 fail_timeout=2s;\n)+": servers})
         (self.home / "oauth2-server/deny.list").write_text(f"{self.denied}/32 1;\n")
         (self.home / "oauth2-server/exempt.list").write_text(f"{self.exempt} 1;\n")
-        self._copy(SHIPPED / "oauth2-server.conf", self.home / "oauth2-server.conf", {
+        self._copy(self.site, self.home / "oauth2-server.conf", {
             r"listen 443 ssl default_server;": f"listen 127.0.0.1:{self.edge.https} ssl default_server;",
             r"listen 80;": f"listen 127.0.0.1:{self.edge.http};",
             r"^ *listen \[::\].*\n": "",

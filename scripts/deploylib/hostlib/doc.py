@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,3 +55,13 @@ def replace(text: str, *replacements: tuple[str, str]) -> str:
             raise RuntimeError(f"the block of the page has no {old!r} to replace: {text}")
         text = text.replace(old, new)
     return text
+
+
+def variables(text: str) -> dict[str, str]:
+    """The variables that a block sets or exports."""
+    script = f"set -ae\n{text}\nenv -0"
+    done = subprocess.run(["/bin/bash", "-c", script], env={}, capture_output=True, text=True, timeout=30, check=False)
+    if done.returncode:
+        raise RuntimeError(f"a block of settings ended with {done.returncode}: {done.stderr}: {text}")
+    pairs = (pair.split("=", 1) for pair in done.stdout.split("\0") if pair)
+    return {name: value for name, value in pairs if name not in {"PWD", "OLDPWD", "SHLVL", "_"}}
