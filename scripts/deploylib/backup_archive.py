@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from backup_store import Store, clients_path, is_usable
+from hostlib import doc
 from postgres_report import Report, expect, refusal
 
 from drilllib.cluster import Cluster
@@ -158,12 +159,22 @@ def from_objects(report: Report, archive: Archive, binary: Path) -> None:
         shutil.rmtree(cluster.data)
         shutil.rmtree(archive.directory)
         base = next(name for name in archive.store.names(OBJECTS) if re.fullmatch(r"oauth2-base-.*\.age", name))
-        done = archive.program(
-            "restore-to-time", base, cluster.data, BACKUP_CONFIG=archive.uploading, BACKUP_PROGRAM=binary, RESTORE_TIMEOUT="120",
-            RESTORE_OWNER_PASSWORD_FILE=cluster.secrets / "oauth2_owner", OAUTH2_ISSUER=server.variables["OAUTH2_ISSUER"],
-            OAUTH2_KEY_ENCRYPTION_KEY_FILE=server.variables["OAUTH2_KEY_ENCRYPTION_KEY_FILE"],
-        )
+        # An empty cluster, as on a host that was set up again.
+        cluster.data.mkdir()
+        recovered = archive.scratch.path / "home/recovered"
+        log = archive.scratch.file("home/node.jsonl", "")
+        commands = doc.replace(
+            doc.block("disaster-recovery.md", "deploy/backup/restore-to-time"),
+            ("/run/restore/key_encryption_key", str(server.variables["OAUTH2_KEY_ENCRYPTION_KEY_FILE"])), ("https://auth.example", server.variables["OAUTH2_ISSUER"]),
+            ("/run/restore/backup.identity", str(archive.identity)), ("/etc/oauth2_server/secrets/oauth2_owner", str(cluster.secrets / "oauth2_owner")),
+            ("/run/restore/node-a.jsonl:/run/restore/node-b.jsonl", str(log)), ("/usr/lib/postgresql/15/bin", str(cluster.server_binaries)),
+            ("oauth2-base-20261129T031500Z.000000010000000000000042.tar.gz.age", base), ("/var/lib/postgresql/15/recovered", str(recovered)))
+        environment = {"BACKUP_CONFIG": archive.uploading, "PATH": clients_path(), "BACKUP_PROGRAM": binary, "RESTORE_TIMEOUT": "120"}
+        done = archive.scratch.run(["bash", "-ec", commands], environment)
         expect(done.returncode == 0, last_lines(done.stderr))
+        # Postgres is started below: there is no systemd.
+        place = doc.replace(doc.block("disaster-recovery.md", "main.empty"), ("/var/lib/postgresql/15/main", str(cluster.data)), ("/var/lib/postgresql/15/recovered", str(recovered)))
+        archive.scratch.must(["bash", "-ec", f"systemctl() {{ [[ $1 = st* && $2 = postgresql@15-main ]]; }}\n{place}"])
         cluster.settings = {key: value for key, value in cluster.settings.items() if not key.startswith("archive")}
         cluster.start()
         server.start()

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from backup_store import Store, clients_path, is_usable
+from hostlib import doc
 from postgres_report import Report, expect, refusal
 
 from drilllib.cluster import Cluster
@@ -145,6 +146,14 @@ def retention(report: Report, backups: Backups, good: Path) -> None:
                 path.unlink()
 
 
+def by_the_page(backups: Backups, client: str, settings: dict) -> Path:
+    """A backup to object storage by the command of the page, with another client, bucket and endpoint."""
+    command = doc.replace(doc.block("backup.md", "BACKUP_S3_URL="), ("BACKUP_S3_CLIENT=rclone", f"BACKUP_S3_CLIENT={client}"),
+                          ("s3://BUCKET/oauth2", settings["BACKUP_S3_URL"]), ("https://s3.internal", settings["BACKUP_S3_ENDPOINT"]))
+    keys = {name: value for name, value in settings.items() if name.startswith("AWS_")}
+    return Path(backups.scratch.must(["bash", "-ec", command], backups.environment(**keys), user={}).strip())
+
+
 def objects(report: Report, backups: Backups, store: Store) -> None:
     for client in ("aws", "rclone", "s5cmd"):
         if not is_usable(client):
@@ -152,7 +161,7 @@ def objects(report: Report, backups: Backups, store: Store) -> None:
             continue
         with report.check(f"object storage by {client}, on versitygw") as seen:
             settings = store.settings(client)
-            file = backups.back_up(**settings)
+            file = by_the_page(backups, client, settings)
             expect(store.names(client) == {file.name, file.name + ".sha256"}, store.names(client))
             seen.append("uploaded and read back")
             stamp = "20200101T000000Z"

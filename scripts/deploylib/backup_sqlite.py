@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from hostlib import doc
 from postgres_report import Report, expect, refusal
 
 from drilllib.scratch import Failed, Scratch, last_lines
@@ -53,7 +54,11 @@ def check(report: Report, scratch: Scratch, binaries: Path, binary: Path) -> Non
         with report.check("restore-sqlite: into a new directory") as seen:
             server.stop()
             shutil.rmtree(data)
-            scratch.must([programs / "restore-sqlite", file, fresh], common | {"RESTORE_AUDIT_LOG": audit})
+            # Two files, as on the page: the other node logged nothing.
+            empty = scratch.file("home/other.jsonl", "")
+            logs = doc.block("disaster-recovery.md", "export RESTORE_AUDIT_LOG=/run/restore/node-a.jsonl:/run/restore/node-b.jsonl")
+            logs = doc.variables(doc.replace(logs, ("/run/restore/node-a.jsonl", str(audit)), ("/run/restore/node-b.jsonl", str(empty))))
+            scratch.must([programs / "restore-sqlite", file, fresh], common | {"RESTORE_AUDIT_LOG": logs["RESTORE_AUDIT_LOG"]})
             restored.start()
             expect(not restored.is_active(client, tokens[0]), "the token that was revoked after the backup is active again")
             expect(restored.is_active(client, restored.token(client)), "a new token is not active")

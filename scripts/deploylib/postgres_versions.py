@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from postgres_report import ROOT, Failed, Report, expect, refusal, tools
+from hostlib import doc
+from postgres_report import Failed, Report, expect, refusal, tools
 
 from drilllib.cluster import Cluster
 from drilllib.scratch import Scratch, last_lines
@@ -148,10 +149,8 @@ def views(report: Report, cluster: Cluster, version: int) -> None:
                            "oauth2_readonly", "postgres")
         expect(int(slow) >= 1, "monitoring.slow_statements does not show the INSERT of tokens")
         # The queries of the page, each in the database that it names.
-        page = (ROOT / "docs/operations/troubleshooting.md").read_text()
-        queries = re.findall(r"In the database `(\w+)`, as `oauth2_readonly`:\n\n```sql\n(.*?)```", page, re.S)
-        expect([database for database, _ in queries] == ["postgres", "oauth2"], "troubleshooting.md has no queries for two databases")
-        for database, block in queries:
+        queries = {"postgres": doc.block("troubleshooting.md", "monitoring.slow_statements", "sql"), "oauth2": doc.block("troubleshooting.md", "pg_stat_user_indexes", "sql")}
+        for database, block in queries.items():
             for query in filter(str.strip, block.split(";\n")):
                 cluster.ask(query, "oauth2_readonly", database)
         seen.append("the queries of troubleshooting.md run as oauth2_readonly")

@@ -14,8 +14,9 @@ class Host:
     """What is written below `directories` is kept for the next commands, and this machine never has it. Other programs may take the place of
     those that need what a check does not have, such as systemctl; `called` has their calls."""
 
-    def __init__(self, directory: Path, *directories: str) -> None:
-        self.directory, self.directories = directory, directories
+    def __init__(self, directory: Path, *directories: str, network: bool = True) -> None:
+        """`network`: whether the host has a network of its own, with the loopback interface only."""
+        self.directory, self.directories, self.network = directory, directories, network
         self.programs = directory / "programs"
         self.programs.mkdir(parents=True)
         self.calls = directory / "calls"
@@ -62,10 +63,10 @@ class Host:
     def try_run(self, script: str, cwd: Path = REPOSITORY, **environment: str) -> subprocess.CompletedProcess[str]:
         mounts = "".join(f"mount -t overlay host -o lowerdir={path},upperdir={self.upper(path)},workdir={self.upper(path).with_suffix('.work')} {path}\n"
                          for path in self.directories)
-        script = f"{mounts}ip link set lo up\ncd {cwd}\n{script}"
+        script = f"{mounts}{'ip link set lo up' if self.network else ''}\ncd {cwd}\n{script}"
         known = {name: value for name, value in os.environ.items() if not name.startswith("OAUTH2_")}
         path = f"{self.programs}:{environment.pop('PATH', '')}:{known['PATH']}:/usr/sbin:/sbin"
-        command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child=KILL", shutil.which("bash") or "/bin/bash", "-ec", script]
+        command = ["unshare", "--mount", *(["--net"] if self.network else []), "--pid", "--fork", "--kill-child=KILL", shutil.which("bash") or "/bin/bash", "-ec", script]
         return subprocess.run(command, env=known | {"PATH": path} | environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
 
     def run(self, script: str, cwd: Path = REPOSITORY, **environment: str) -> str:

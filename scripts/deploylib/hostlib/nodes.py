@@ -198,9 +198,9 @@ class Redis:
         self.port, self.admin = free_port(), "administrator-of-the-test"
         rights = ("resetkeys resetchannels ~oauth2_server:* &oauth2_server:* -@all +publish +subscribe +ping +info +select +hello +eval +evalsha "
                   "+script|load +get +set +unlink +time")
-        (directory / "redis.conf").write_text(
-            f"bind 127.0.0.1\nport {self.port}\nsave ''\nappendonly no\ndir {directory}\n"
-            f"user default on >{self.admin} ~* &* +@all\nuser oauth2 on >{password} {rights}\n")
+        self.users = directory / "redis.acl"
+        self.users.write_text(f"user default on >{self.admin} ~* &* +@all\nuser oauth2 on >{password} {rights}\n")
+        (directory / "redis.conf").write_text(f"bind 127.0.0.1\nport {self.port}\nsave ''\nappendonly no\ndir {directory}\naclfile {self.users}\n")
         processes.start([program, str(directory / "redis.conf")], directory / "redis.log")
         deadline = time.monotonic() + 20
         while True:
@@ -221,6 +221,19 @@ class Redis:
                 if line.startswith("-"):
                     raise RuntimeError(line)
             return reader.read(int(line[1:])).decode() if line.startswith("$") else line
+
+    def shell(self, script: str) -> str:
+        """Runs commands of a page whose redis-cli is that of the administrator; an error is an exception."""
+        cli = f'redis-cli() {{ command redis-cli -e -h 127.0.0.1 -p {self.port} "$@"; }}\n'
+        done = subprocess.run(["bash", "-ec", cli + script], env={"PATH": os.environ["PATH"], "REDISCLI_AUTH": self.admin}, capture_output=True, text=True, timeout=30,
+                              check=False)
+        if done.returncode:
+            raise RuntimeError(f"redis-cli: {(done.stdout + done.stderr).strip()[-300:]}")
+        return done.stdout
+
+    def saved(self) -> str:
+        """The file of users: it changes by ACL SAVE."""
+        return self.users.read_text()
 
     def connections(self, user: str) -> int:
         """How many connections are open that logged in as a user."""
