@@ -32,7 +32,8 @@ def missing() -> str | None:
 class Container:
     """The root directory of a container, and its boot."""
 
-    def __init__(self, directory: Path, server: Path) -> None:
+    def __init__(self, directory: Path, server: Path | None) -> None:
+        """With the program of the server, or without."""
         self.root = directory / "root"
         self.overlay = directory / "usr"
         for name in ("usr", "etc/systemd/system", "var/lib", "var/log", "run", "tmp", "proc", "sys", "dev", "root", "mnt", "home/someone"):
@@ -50,6 +51,8 @@ class Container:
         # Names such as awk lead there.
         if Path("/etc/alternatives").is_dir():
             shutil.copytree("/etc/alternatives", self.root / "etc/alternatives", symlinks=True)
+        if server is None:
+            return
         program = self.overlay / "bin/oauth2_server"
         program.parent.mkdir(parents=True)
         shutil.copy(server, program)

@@ -55,10 +55,9 @@ def missing_rights() -> str | None:
 class Host:
     name: str
     number: int
-
-    @property
-    def v4(self) -> str:
-        return f"10.213.0.{self.number}"
+    v4: str
+    #: Bits of the network of `v4`.
+    prefix: int
 
     @property
     def v6(self) -> str:
@@ -68,11 +67,13 @@ class Host:
 class Network:
     """Namespaces of one run. Their names carry the process id, so that two runs do not meet; the bridge is in a namespace of its own."""
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], addresses: dict[str, str] | None = None) -> None:
+        """`addresses`: IPv4 addresses by name, in one network 10.0.0.0/8; without them 10.213.0.10 and so on."""
         self.prefix = f"oauth2-{os.getpid()}-"
         self.children: list[subprocess.Popen[bytes]] = []
         self.created: list[str] = []
-        self.hosts = {name: Host(name, 10 + index) for index, name in enumerate(names)}
+        self.hosts = {name: Host(name, 10 + index, addresses[name], 8) if addresses else Host(name, 10 + index, f"10.213.0.{10 + index}", 24)
+                      for index, name in enumerate(names)}
         self.create("switch")
         self.ip("-n", self.namespace("switch"), "link", "add", "br0", "type", "bridge")
         self.ip("-n", self.namespace("switch"), "link", "set", "br0", "up")
@@ -83,7 +84,7 @@ class Network:
             self.run(host.name, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0")
             self.ip("-n", inside, "link", "add", "eth0", "type", "veth", "peer", "name", f"port{host.number}", "netns", self.namespace("switch"))
             self.ip("-n", self.namespace("switch"), "link", "set", f"port{host.number}", "master", "br0", "up")
-            self.ip("-n", inside, "addr", "add", f"{host.v4}/24", "dev", "eth0")
+            self.ip("-n", inside, "addr", "add", f"{host.v4}/{host.prefix}", "dev", "eth0")
             self.ip("-n", inside, "addr", "add", f"{host.v6}/64", "dev", "eth0", "nodad")
             self.ip("-n", inside, "link", "set", "eth0", "up")
             self.ip("-n", inside, "link", "set", "lo", "up")
