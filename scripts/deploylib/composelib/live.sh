@@ -61,7 +61,8 @@ check_stack() {
     not_run "grafana, jaeger" "in no package registry of this machine; a collector that prints its spans takes the place of Jaeger"
     start_podman
     openssl x509 -in "$tree/deploy/compose/secrets/proxy.pem" >"$directory/proxy.pem"
-    if ! stack up --detach --no-build --pull never --wait --wait-timeout 120 "${services[@]}" >"$directory/up.log" 2>&1; then
+    # No image is built or pulled, and not every service has one.
+    if ! in_tree bash -euc "$(start_line 2 --replace '--build --wait' "--no-build --pull never --wait --wait-timeout 120 ${services[*]}")" >"$directory/up.log" 2>&1; then
         failed "up --wait" "$(tail -n 4 "$directory/up.log")"
         stack logs --no-color --tail 15 2>&1 | tail -n 80 >&2
         return
@@ -88,6 +89,11 @@ use_it() {
     first=''
     eventually 10 gives_token && first=$(token)
     if [ "$(active "$first")" = true ]; then ok "a token through the proxy, with TLS, is active"; else failed "token" "$(token 2>&1)"; return; fi
+    if eventually 30 client_of_the_page && eventually 10 token_of_the_page; then
+        ok "the commands of the page create a client, which gets a token through the proxy"
+    else
+        failed "the commands of the page for a client" "$(cat "$directory/ci.log" "$directory/ci.token")"
+    fi
     seen=$(for _ in 1 2 3 4 5 6; do active "$first"; done | sort | uniq -c | awk '{ print $1, $2 }')
     if [ "$seen" = "6 true" ]; then ok "every replica knows it"; else failed "introspection by every replica" "$seen"; fi
 
@@ -144,6 +150,12 @@ create_client() {
     in_service server /usr/bin/oauth2_server client create --id check --grant client_credentials --scope read --json \
         >"$directory/client.json" 2>"$directory/client.log"
 }
+client_of_the_page() { in_tree bash -euc "$(start_line 3)" >"$directory/ci.log" 2>&1 </dev/null; }
+token_of_the_page() {
+    local secret_of_ci
+    secret_of_ci=$(grep -oE '[A-Za-z0-9_-]{43,}' "$directory/ci.log" | tail -n 1)
+    in_tree bash -euc "$(start_line 4 --replace SECRET "$secret_of_ci")" >"$directory/ci.token" 2>&1 && grep -q access_token "$directory/ci.token"
+}
 audit_has_failure() {
     in_service server /usr/bin/oauth2_server audit list --kind auth.failed --json 2>/dev/null |
         jq -er '.items[0].detail.address' >"$directory/address"
@@ -178,15 +190,12 @@ no_request_fails_during() {
 
 # As docs/operations/compose.md describes it: new servers first, then the old ones are stopped.
 check_upgrade() {
-    "${podman[@]}" tag "$(jq -r .services.server.image "$directory/config.json")" docker.io/library/oauth2-server:next
+    local commands
+    # The images are tagged instead of built, and none is pulled.
+    commands=$(scripts/deploylib/hostlib/doc-block compose.md 'stack build server' --replace '--no-recreate' '--no-build --pull never --no-recreate' \
+        --replace 'stack build server' "docker tag $(jq -r .services.server.image "$directory/config.json") docker.io/library/oauth2-server:next")
     export OAUTH2_SERVER_VERSION=next
-    {
-        stack up --detach --no-build --pull never --no-recreate --wait --scale server=4 server
-        # Until the proxy has found them by DNS and checked them.
-        sleep 10
-        "${podman[@]}" stop --time 15 oauth2-server-1 oauth2-server-2
-        "${podman[@]}" rm oauth2-server-1 oauth2-server-2
-    } >"$directory/upgrade.log" 2>&1 &
+    in_tree bash -euc "$commands" >"$directory/upgrade.log" 2>&1 </dev/null &
     no_request_fails_during $! "an upgrade of the servers"
     local images
     images=$("${podman[@]}" ps --filter label=com.docker.compose.service=server --format '{{.Image}}' | sort | uniq -c | awk '{ print $1, $2 }')
@@ -195,28 +204,29 @@ check_upgrade() {
 
 # The file is read for each new connection.
 check_rotation() {
-    openssl rand -hex 32 >"$directory/new_password"
-    {
-        printf "ALTER ROLE oauth2 PASSWORD '%s';\n" "$(cat "$directory/new_password")"
-        cat "$directory/new_password" >"$tree/deploy/compose/secrets/database_password"
-        echo "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'oauth2';"
-    } | in_service postgres-primary psql -X -A -t -v ON_ERROR_STOP=1 -U postgres >"$directory/rotation" 2>&1 ||
+    local before
+    before=$(cat "$tree/deploy/compose/secrets/database_password")
+    in_tree bash -euc "$(scripts/deploylib/hostlib/doc-block compose.md 'ALTER ROLE oauth2 PASSWORD')" >"$directory/rotation" 2>&1 ||
         { failed "new password" "$(cat "$directory/rotation")"; return; }
+    if [ "$(cat "$tree/deploy/compose/secrets/database_password")" = "$before" ]; then failed "new password" "the file did not change"; fi
+    # Open connections stay: these are ended, so that new ones are made.
+    sql postgres-primary "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'oauth2'" >"$directory/rotation" 2>&1
     if eventually 30 gives_token >/dev/null; then ok "the database password was changed: the servers connect with the new one"; else
         failed "new password" "$(token 2>&1)"; fi
 }
 
 check_failover() {
-    local began
-    stack stop postgres-primary >/dev/null 2>&1
+    local began fence promote
+    { IFS= read -r fence; IFS= read -r promote; } < <(scripts/deploylib/hostlib/doc-block compose.md 'pg_promote')
+    in_tree bash -euc "$fence" >/dev/null 2>&1
     # The replica is read-only: no server is ready.
     if eventually 10 gives_error temporarily_unavailable >/dev/null; then
         ok "without a primary clients get 503 with temporarily_unavailable"
     else
         failed "without a primary" "$(token 2>&1)"
     fi
-    seen=$(sql postgres-replica 'SELECT pg_promote()' postgres)
-    [ "$seen" = t ] || failed "promotion" "$seen"
+    seen=$(in_tree bash -euc "$promote" 2>&1 </dev/null) || true
+    grep -qx ' t' <<<"$seen" || failed "promotion" "$seen"
     began=$(date +%s%N)
     if eventually 30 gives_token; then
         ok "the primary was stopped and the replica promoted: tokens again after $((($(date +%s%N) - began) / 1000000)) ms, servers not restarted"
