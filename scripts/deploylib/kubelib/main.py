@@ -14,6 +14,7 @@ import yaml
 import sandbox
 from chart import check_chart
 from mutations import FAULTS, unnoticed
+from page import check_page
 from report import CheckError, Report
 from rules import RULES, violations
 from schemas import Schemas, must_reject
@@ -115,6 +116,7 @@ def check_files(report: Report, scratch: Path) -> None:
     check_others(report, schemas)
     check_csi(report, scratch, schemas)
     check_chart(report, schemas, scratch)
+    check_page(report, scratch, schemas)
     if of_kind(rendered.get("overlays/production", []), "Deployment"):
         check_adapter_rule(report, scratch, rendered["overlays/production"])
         check_faults(report, schemas, rendered["overlays/production"])
