@@ -206,7 +206,8 @@ def rotation(operator: Operator) -> str:
 
 
 def secret_in(output: str) -> str:
-    found = re.search(r"(?m)\b([A-Za-z0-9_-]{43,})\b", output)
+    """The secret that a subcommand printed; it may begin or end with a hyphen."""
+    found = re.search(r"(?<![\w-])([\w-]{43,})(?![\w-])", output)
     expect(found, output)
     assert found
     return found[1]

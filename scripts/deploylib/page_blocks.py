@@ -77,7 +77,9 @@ def used_by(check: str) -> str:
     waiting = [HERE / check]
     while waiting:
         path = waiting.pop()
-        if path not in seen and path.is_file() and path.name != "page_blocks.py":
+        # Neither what installs tools, nor other checks.
+        is_other = path.name in {"setup", "install", "check-deploy", "page_blocks.py"} or (path.parent == HERE and not path.suffix and path.name != check)
+        if path not in seen and path.is_file() and not is_other:
             seen[path] = path.read_text()
             waiting += mentioned(path, seen[path])
     return "\n".join(seen.values())

@@ -38,7 +38,7 @@ class Report:
         seen: list[str] = []
         try:
             yield seen
-        except (Failed, AssertionError, OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
+        except (Failed, AssertionError, OSError, subprocess.SubprocessError, ValueError, KeyError, RuntimeError) as error:
             self.failed(what, f"{type(error).__name__}: {error}" if not isinstance(error, Failed) else error)
         else:
             self.ok(f"{what}: {'; '.join(seen)}" if seen else what)
