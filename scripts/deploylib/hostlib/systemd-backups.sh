@@ -1,5 +1,5 @@
-# shellcheck shell=bash disable=SC2154
-# Read by systemd-inside: the jobs and restores of deploy/backup, on Postgres, then on SQLite.
+# shellcheck shell=bash disable=SC2154,SC2164
+# Read by systemd-inside, whose shell ends with a command that fails: the jobs and restores of deploy/backup, on Postgres, then on SQLite.
 
 # --- Backups of Postgres by their timers, as backup.md says, with the roles of deploy/postgres in a new database ---
 backups_of() { find /var/backups/oauth2_server -name "oauth2-$1-*.age.sha256" | sort; }
