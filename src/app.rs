@@ -6,7 +6,7 @@
 //! - [`direct`]: the same services for a subcommand, without actors.
 //! - [`bootstrap`], [`embedded_store`], [`first_run`], [`store_lock`]: what a start prepares. [`keys`]: how keys are published and
 //!   rotated.
-//! - [`outbound`]: requests to other servers, for a subcommand.
+//! - [`named_files`]: checks files that the configuration names. [`outbound`]: requests to other servers, for a subcommand.
 //! - [`signals`]: what each signal does. [`logging`], [`gauges`]: logs, and metrics that are read at each scrape. [`telemetry`]: their
 //!   export over OTLP, and traces.
 
@@ -39,6 +39,7 @@ mod listeners;
 mod logging;
 #[cfg(test)]
 mod metrics_page;
+pub mod named_files;
 pub mod outbound;
 pub mod services;
 mod signals;

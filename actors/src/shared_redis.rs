@@ -15,7 +15,7 @@ mod login;
 pub use address::RedisAddress;
 use address::limits;
 pub(crate) use address::{CONNECT, late};
-use failure::is_transient;
+use failure::{NOT_REDIS, is_transient};
 pub(crate) use failure::{describe, is_outage};
 pub use login::RedisLogin;
 
@@ -62,7 +62,8 @@ impl RedisOptions {
     pub async fn check(&self) -> Result<String, RedisProblem> {
         let mut connection = self.connect().await.map_err(|error| self.problem(&error))?;
         let problem = |error: RedisError| self.problem(&error);
-        () = connection.publish(self.name("check"), "").await.map_err(problem)?;
+        // The number of its receivers.
+        let _: u64 = connection.publish(self.name("check"), "").await.map_err(problem)?;
         if self.address.is_cluster() {
             self.check_slots(&mut connection).await?;
         }
@@ -70,7 +71,10 @@ impl RedisOptions {
         let Ok(info) = info else {
             return Ok("unknown".to_owned());
         };
-        let version = field(&info, "redis_version").unwrap_or_default();
+        let Some(version) = field(&info, "redis_version") else {
+            let text = format!("Redis at {} cannot be used: {NOT_REDIS}", self.address.hosts());
+            return Err(RedisProblem::Unusable(text));
+        };
         let major: Option<u32> = version.split('.').next().and_then(|major| major.parse().ok());
         if major.is_some_and(|major| major < MIN_VERSION) {
             let text = format!(

@@ -79,7 +79,8 @@ impl Connector {
     }
 }
 
-fn roots(certificate: Option<&Path>, variable: &str) -> Result<RootCertStore, String> {
+/// The authorities in a PEM file, or those of the system.
+pub(super) fn roots(certificate: Option<&Path>, variable: &str) -> Result<RootCertStore, String> {
     let system = || SYSTEM_STORE.iter().map(Path::new).find(|path| path.exists());
     let path = certificate
         .or_else(system)

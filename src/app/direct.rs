@@ -292,20 +292,6 @@ pub async fn backup(config: &Config, file: &Path, force: bool) -> Result<u64, Fa
         let problem = format!("there is no store at {}", database.display());
         return Err(Failure::Environment(problem));
     }
-    let same = |other: &Path| {
-        other
-            .canonicalize()
-            .is_ok_and(|other| database.canonicalize().is_ok_and(|path| path == other))
-    };
-    if same(file) {
-        return Err(Failure::Invalid(format!(
-            "{} is the database itself; name another file",
-            file.display()
-        )));
-    }
-    if !force && file.symlink_metadata().is_ok() {
-        return Err(exists(file));
-    }
     let cannot_write =
         |error: &std::io::Error| Failure::Environment(format!("{} cannot be written: {error}", file.display()));
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());

@@ -7,7 +7,7 @@ use hyper::{StatusCode, Uri};
 use oauth2_actors::runtime::clock::StoreClock;
 use url::form_urlencoded::{self, byte_serialize};
 
-use super::connect::Connector;
+use super::connect::{Connector, roots};
 use super::http_client::{HttpClient, NoResponse, Question, basic};
 use crate::config::FallbackIntrospection;
 use crate::config::fallback::CA_FILE_VARIABLE;
@@ -60,6 +60,14 @@ struct Client {
     http: HttpClient,
     url: Uri,
     headers: HeaderMap,
+}
+
+/// Checks the file with the authorities of an issuer that is reached by `https`.
+pub(super) fn authorities(options: &FallbackIntrospection) -> Result<(), String> {
+    match &options.ca_file {
+        Some(file) if options.url.scheme() == "https" => roots(Some(file), CA_FILE_VARIABLE).map(drop),
+        _ => Ok(()),
+    }
 }
 
 impl Client {

@@ -21,7 +21,7 @@ use crate::tokens::secret;
 const DEMO: &str = "demo";
 
 /// The file that holds its secret, next to the database.
-pub(super) const SECRET_FILE: &str = "demo_client_secret";
+pub(super) const SECRET_FILE: &str = embedded::DEMO_SECRET_FILE;
 
 /// How long the registration may take.
 const DEADLINE: Duration = Duration::from_secs(10);

@@ -2,8 +2,9 @@
 //!
 //! A thread of its own writes them, so that a reader that stalls never blocks a request. Repeated warnings are limited ([`flood`]).
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -28,9 +29,29 @@ const QUEUE: usize = 8192;
 
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
-/// Lines dropped so far because stderr was not read in time.
+/// Lines that stderr did not take: it is full or closed.
+static NOT_WRITTEN: AtomicU64 = AtomicU64::new(0);
+
+/// Lines dropped so far because stderr was not read in time, or could not be written.
 pub(super) fn dropped_lines() -> u64 {
-    DROPPED.get().map_or(0, |dropped| dropped.dropped_lines() as u64)
+    let late = DROPPED.get().map_or(0, |dropped| dropped.dropped_lines() as u64);
+    late + NOT_WRITTEN.load(Ordering::Relaxed)
+}
+
+/// Counts the lines that cannot be written. Its thread gives it a line at a time, and has no use for an error.
+struct Counted<W>(W);
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.0.write_all(line).is_err() {
+            NOT_WRITTEN.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Starts logging for the process. A stderr that is full or closed loses lines; it never fails a request. When the guard is dropped, at
@@ -42,7 +63,7 @@ pub(super) fn init(log: &Log, export: Option<LogExport>) -> WorkerGuard {
         .buffered_lines_limit(QUEUE)
         .lossy(true)
         .thread_name("log")
-        .finish(std::io::stderr());
+        .finish(Counted(std::io::stderr()));
     // An error means that an earlier call has set it.
     let _ = DROPPED.set(writer.error_counter());
     let json = match log.format {

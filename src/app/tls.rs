@@ -73,6 +73,11 @@ impl Served {
     fn start(files: &TlsFiles) -> Result<Arc<Self>, Failure> {
         let contents = Contents::read(files).map_err(Failure::Environment)?;
         let usable = contents.check(files).map_err(Failure::Environment)?;
+        if usable.is_expired() {
+            // A server that is not started cannot serve the renewed one either.
+            let file = files.certificate.display();
+            tracing::warn!(%file, "the certificate has expired: clients reject it until its file is renewed");
+        }
         let served = Arc::new(Self {
             files: files.clone(),
             tls: Arc::new(ServerTls::new(usable.config)),

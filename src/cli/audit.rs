@@ -9,6 +9,7 @@ use crate::app::direct::Direct;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::service::audit::{AuditQuery, AuditView};
+use crate::service::error::ServiceError;
 use crate::service::page::PageView;
 
 /// The flags of this subcommand.
@@ -74,7 +75,10 @@ pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
     let audit = &direct.services.audit;
     if list.follow {
         return tokio::select! {
-            done = audit.follow(filter, print_line) => done,
+            done = audit.follow(filter, print_line) => match done {
+                Err(End::Failed(failure)) => Err(failure),
+                Err(End::Closed) | Ok(()) => Ok(()),
+            },
             _ = tokio::signal::ctrl_c() => Ok(()),
         };
     }
@@ -98,6 +102,20 @@ pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
     Ok(())
 }
 
-fn print_line(row: &AuditRow) -> Result<(), Failure> {
-    output::json_line(&AuditView::new(row))
+/// Why rows are not followed any longer.
+enum End {
+    /// The reader of stdout has gone.
+    Closed,
+    Failed(Failure),
+}
+
+impl From<ServiceError> for End {
+    fn from(error: ServiceError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+fn print_line(row: &AuditRow) -> Result<(), End> {
+    output::json_line(&AuditView::new(row)).map_err(End::Failed)?;
+    if output::is_closed() { Err(End::Closed) } else { Ok(()) }
 }

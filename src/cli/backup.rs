@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::arguments::Json;
+use super::destination;
 use super::output;
 use crate::app::direct;
 use crate::config::{Config, embedded};
@@ -23,6 +24,7 @@ pub struct Backup {
 }
 
 pub async fn run(config: &Config, options: &Backup) -> Result<(), Failure> {
+    destination::check(config, &options.file, options.force)?;
     let bytes = direct::backup(config, &options.file, options.force).await?;
     let key = config
         .database

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 
 use super::arguments::Json;
 use super::output;
+use crate::app::named_files;
 use crate::config::{Config, Entry, FallbackIntrospection};
 use crate::failure::Failure;
 
@@ -21,12 +22,13 @@ pub fn run(config: &Config, command: &Command) -> Result<(), Failure> {
     match command {
         // An invalid configuration fails before.
         Command::Check => {
-            let ended = config.fallback.as_ref().and_then(ended);
-            if let Some(warning) = ended.as_ref().filter(|_| config.strict) {
-                return Err(Failure::Invalid(warning.clone()));
+            let mut found = named_files::check(config)?;
+            found.extend(config.fallback.as_ref().and_then(ended));
+            if config.strict && !found.is_empty() {
+                return Err(Failure::Invalid(found.join("\n")));
             }
             output::warnings(&config.warnings);
-            output::warnings(ended.as_slice());
+            output::warnings(&found);
             output::text_line("the configuration is valid")
         }
         Command::Print(Json { json: true }) => {

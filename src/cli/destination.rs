@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempPath};
 
+use crate::config::{Config, embedded};
 use crate::failure::Failure;
 
 /// Stdout, or a new file.
@@ -21,7 +22,7 @@ pub struct Destination {
 
 impl Destination {
     /// `-` is stdout. `force`: replace an existing file. Fails if the file exists and must not be replaced, or cannot be created.
-    pub fn new(path: &Path, force: bool) -> Result<Self, Failure> {
+    pub fn new(config: &Config, path: &Path, force: bool) -> Result<Self, Failure> {
         let of = |out, draft| Self {
             path: path.to_owned(),
             force,
@@ -31,20 +32,7 @@ impl Destination {
         if is_stdout(path) {
             return Ok(of(Box::new(io::stdout()), None));
         }
-        if let Ok(existing) = path.symlink_metadata() {
-            if !force {
-                return Err(Failure::Invalid(format!(
-                    "{} exists already; name another file, or replace it with --force",
-                    path.display()
-                )));
-            }
-            if !existing.is_file() {
-                return Err(Failure::Invalid(format!(
-                    "{} is not a regular file and cannot be replaced; use - for stdout",
-                    path.display()
-                )));
-            }
-        }
+        check(config, path, force)?;
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         // Its mode is 0600.
         let draft = NamedTempFile::new_in(directory.unwrap_or(Path::new(".")));
@@ -78,6 +66,60 @@ impl Write for Destination {
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
+}
+
+/// Checks that a file may be created at a path, or with `--force` replaced there.
+pub fn check(config: &Config, path: &Path, force: bool) -> Result<(), Failure> {
+    if is_of_store(config, path) {
+        return Err(Failure::Invalid(format!(
+            "{} belongs to the store of the server; name another file",
+            path.display()
+        )));
+    }
+    let Ok(existing) = path.symlink_metadata() else {
+        return Ok(());
+    };
+    if !force {
+        return Err(Failure::Invalid(format!(
+            "{} exists already; name another file, or replace it with --force",
+            path.display()
+        )));
+    }
+    if !existing.is_file() {
+        return Err(Failure::Invalid(format!(
+            "{} is not a regular file and cannot be replaced",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Whether a path is one of the files that a server on SQLite keeps: its database, the logs and the lock next to that, and its secrets.
+/// Replacing one of them loses clients, tokens, or the keys.
+fn is_of_store(config: &Config, path: &Path) -> bool {
+    let (Some(database), Some(data)) = (config.database.sqlite_path(), config.database.data_directory()) else {
+        return false;
+    };
+    let of_database = ["", "-wal", "-shm", "-journal", ".lock"].map(|suffix| {
+        let mut file = database.as_os_str().to_owned();
+        file.push(suffix);
+        PathBuf::from(file)
+    });
+    let secrets = embedded::FILES.map(|name| data.join(name));
+    let resolved = resolved(path);
+    of_database
+        .iter()
+        .chain(&secrets)
+        .any(|own| resolved == self::resolved(own))
+}
+
+/// A path without links. The file itself may be missing.
+fn resolved(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok().or_else(|| {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new(".")).canonicalize().ok()?;
+        Some(parent.join(path.file_name()?))
+    })
 }
 
 /// Whether a path means stdout.

@@ -15,6 +15,7 @@ use crate::config::{Config, embedded};
 use crate::failure::Failure;
 use crate::service::diagnosis::{Check, Diagnosis, Status};
 
+mod backups;
 mod certificates;
 mod production;
 mod server;

@@ -1,7 +1,5 @@
 //! `group …`.
 
-use std::io::Write as _;
-
 use clap::{Args, Subcommand, ValueEnum};
 use oauth2_store::model::{Group, Quotas, RateLimits};
 use serde_json::json;
@@ -217,8 +215,7 @@ async fn usage(config: &Config, usage: &Usage) -> Result<(), Failure> {
         .map_err(|error| flags::failure(error, FLAGS))?;
     if usage.csv {
         let text = charges::csv(&charges)?;
-        let written = std::io::stdout().lock().write_all(&text);
-        return written.map_err(|error| Failure::Environment(format!("stdout cannot be written: {error}")));
+        return output::text_as_it_is(&text);
     }
     if usage.json.json {
         return output::json(&PageView::only(charges));

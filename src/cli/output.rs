@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -54,11 +55,29 @@ pub fn escape_terminal(text: &str) -> String {
     })
 }
 
+/// Whether the reader of stdout has gone.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a line was not read because the reader of stdout has gone, as in `… | head -1`: a command that prints until it is interrupted
+/// ends, and a secret that is printed once was not delivered.
+pub fn is_closed() -> bool {
+    CLOSED.load(Ordering::Relaxed)
+}
+
 /// Prints text and a line end.
 pub fn text_line(text: &str) -> Result<(), Failure> {
-    match writeln!(io::stdout().lock(), "{text}") {
-        // The reader has read enough, as in `… | head -1`.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+    text_as_it_is(format!("{text}\n").as_bytes())
+}
+
+/// Prints text without a line end of its own.
+pub fn text_as_it_is(text: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        // The reader has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            CLOSED.store(true, Ordering::Relaxed);
+            Ok(())
+        }
         other => other.map_err(|error| Failure::Environment(format!("stdout cannot be written: {error}"))),
     }
 }

@@ -59,6 +59,9 @@ pub fn run(config: &Config, options: &Top) -> Result<(), Failure> {
             let clear = if io::stdout().is_terminal() { CLEAR } else { "" };
             output::text_line(&format!("{clear}{}", text::render(&management.url(""), &view)))?;
         }
+        if output::is_closed() {
+            break;
+        }
         before = after;
         shown += 1;
     }

@@ -23,6 +23,10 @@ use crate::tokens::secret;
 pub const ADMIN_TOKEN_FILE: &str = "admin_token";
 /// Name of the file that holds the key encryption key, next to the database.
 pub const KEY_ENCRYPTION_KEY_FILE: &str = "key_encryption_key";
+/// Name of the file that holds the secret of the client that a first start creates, next to the database.
+pub const DEMO_SECRET_FILE: &str = "demo_client_secret";
+/// The files with secrets next to the database.
+pub const FILES: [&str; 3] = [ADMIN_TOKEN_FILE, KEY_ENCRYPTION_KEY_FILE, DEMO_SECRET_FILE];
 
 /// Why a secret is not available.
 #[derive(Debug, Error)]

@@ -1,6 +1,9 @@
 //! `[log]`: level and format of the log.
 
+use std::str::FromStr;
+
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::key::Fallback::Value;
 use super::key::{Key, key};
@@ -53,8 +56,11 @@ impl Log {
 }
 
 fn parse_level(text: &str) -> Result<String, String> {
+    // A single word that is no level would be taken for a target, and everything else would be silent.
+    let is_target =
+        |directive: &str| !directive.contains(['=', '[']) && LevelFilter::from_str(directive.trim()).is_err();
     match EnvFilter::builder().parse(text) {
-        Ok(_) if !text.is_empty() => Ok(text.to_owned()),
+        Ok(_) if !text.is_empty() && !text.split(',').any(is_target) => Ok(text.to_owned()),
         _ => Err(
             "must be error, warn, info, debug, trace or off, or directives such as info,oauth2_server=debug".to_owned(),
         ),

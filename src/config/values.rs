@@ -199,6 +199,11 @@ impl Values {
             Fallback::Derived(_) => None,
         });
         let Some(setting) = setting else { return Some(None) };
+        if setting.text.contains(char::is_control) {
+            let problem = "must not have line ends or other control characters";
+            self.reject(setting.name, setting.origin, problem);
+            return None;
+        }
         match parse(&setting.text) {
             Ok(value) => Some(Some(value)),
             Err(expected) => {

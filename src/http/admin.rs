@@ -14,6 +14,7 @@ use oauth2_actors::error::AskError;
 use tokio::sync::Semaphore;
 
 use super::admin_deadline;
+use super::conditions::reject_ignored;
 use super::endpoint::endpoints;
 use super::error::Failure;
 use super::extract::{By, bearer, path_parameter};
@@ -102,6 +103,10 @@ pub async fn authenticate(
     };
     match found {
         Ok(operator) => {
+            if let Err(failure) = reject_ignored(request.request()) {
+                record(&operators, &admission, &operator, request.request(), &failure);
+                return Ok(request.into_response(failure.error_response()).map_into_right_body());
+            }
             request.extensions_mut().insert(By(operator.clone()));
             let response = next.call(request).await?;
             if !response.request().method().is_safe() {

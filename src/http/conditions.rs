@@ -2,7 +2,7 @@
 
 use std::future::{Ready, ready};
 
-use actix_web::http::header::{self, HeaderName};
+use actix_web::http::header::{self, Header, HeaderName, IfNoneMatch};
 use actix_web::{FromRequest, HttpRequest};
 use oauth2_store::model::Client;
 
@@ -15,6 +15,41 @@ pub fn etag(client: &Client) -> (HeaderName, String) {
     (header::ETAG, format!("\"{}\"", version(client)))
 }
 
+/// Whether the caller of a read has this version of the client, by `If-None-Match`.
+pub fn is_known(request: &HttpRequest, client: &Client) -> bool {
+    match IfNoneMatch::parse(request) {
+        Ok(IfNoneMatch::Any) => true,
+        Ok(IfNoneMatch::Items(known)) => known.iter().any(|tag| tag.tag() == version(client)),
+        Err(_) => false,
+    }
+}
+
+/// Operations that change something and take a [`Condition`].
+const CONDITIONAL: [&str; 3] = [
+    "/admin/v1/clients/{client_id}",
+    "/admin/v1/clients/{client_id}/disable",
+    "/admin/v1/clients/{client_id}/enable",
+];
+
+fn is_conditional(request: &HttpRequest) -> bool {
+    request
+        .match_pattern()
+        .is_some_and(|pattern| CONDITIONAL.contains(&pattern.as_str()))
+}
+
+/// Rejects a condition of a change that would ignore it (RFC 9110 section 13.1: the method must not be performed if it is false).
+pub fn reject_ignored(request: &HttpRequest) -> Result<(), Failure> {
+    let is_given = [header::IF_MATCH, header::IF_NONE_MATCH]
+        .iter()
+        .any(|name| request.headers().contains_key(name));
+    if is_given && !request.method().is_safe() && !is_conditional(request) {
+        return Err(invalid_request(
+            "this operation takes neither If-Match nor If-None-Match",
+        ));
+    }
+    Ok(())
+}
+
 /// The condition of a request.
 #[derive(Debug)]
 pub struct Condition(pub Precondition);
@@ -24,6 +59,11 @@ impl FromRequest for Condition {
     type Future = Ready<Result<Self, Failure>>;
 
     fn from_request(request: &HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
+        debug_assert!(
+            is_conditional(request),
+            "missing in CONDITIONAL: {:?}",
+            request.match_pattern()
+        );
         let lines = |name: HeaderName| {
             let lines = request.headers().get_all(name);
             let texts: Vec<_> = lines.map(|line| line.to_str().unwrap_or_default()).collect();

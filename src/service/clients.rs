@@ -151,6 +151,10 @@ impl Clients {
         let current = self.find(client_id, deadline).await?;
         precondition.check(client_id, Some(&current))?;
         let changed = registration::update(request, &current, self.defaults)?;
+        // Without a change there is no new version, as for PUT and imports: a version ends the reuse of tokens.
+        if changed == current {
+            return Ok(current);
+        }
         let written = self.write_update(operator, &current, changed, deadline).await;
         written.map_err(|error| precondition.raced(client_id, error))
     }

@@ -17,6 +17,7 @@ on_both_stores!(
     files_create_change_and_keep_clients,
     dry_run_shows_every_change_and_writes_nothing,
     prune_deletes_clients_of_the_owner_only,
+    prune_leaves_out_no_file_of_a_directory,
     clients_of_others_are_not_touched,
     running_server_follows_the_files,
 );
@@ -196,6 +197,37 @@ async fn dry_run_shows_every_change_and_writes_nothing(kind: Kind) {
         unchanged.stdout,
         "0 to create, 0 to update, 0 to delete, 2 unchanged, 0 pending; nothing was changed\n"
     );
+}
+
+/// A file that is left out in silence would delete its clients.
+async fn prune_leaves_out_no_file_of_a_directory(kind: Kind) {
+    let setup = migrated(kind).await;
+    let directory = setup.directory().join("clients");
+    std::fs::create_dir_all(directory.join("a-directory.yaml")).unwrap();
+    let one = "owner: payments\nclients: [{client_id: one, secret_file: ../secret}]\n";
+    write(&setup, "secret", "a-secret-that-is-as-long-as-it-must-be-for-this");
+    write(&setup, "clients/1.yaml", one);
+    let two = write(&setup, "clients/2.YAML", &one.replace("one", "two"));
+    let arguments = ["-f", directory.to_str().unwrap(), "--prune"];
+    assert_eq!(
+        counts(&applied(&setup, &arguments)),
+        [2, 0, 0, 0, 0],
+        "the case of an extension does not matter"
+    );
+
+    std::fs::remove_file(&two).unwrap();
+    std::os::unix::fs::symlink("/nowhere", &two).unwrap();
+    crate::cli::rejected(&apply(&setup, &arguments), 2, &["2.YAML cannot be read"]);
+    std::fs::remove_file(&two).unwrap();
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&two)
+            .status()
+            .unwrap()
+            .success()
+    );
+    crate::cli::rejected(&apply(&setup, &arguments), 2, &["2.YAML is not a regular file"]);
+    assert!(exists(&setup, "two"));
 }
 
 async fn prune_deletes_clients_of_the_owner_only(kind: Kind) {

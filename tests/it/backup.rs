@@ -1,6 +1,6 @@
 //! Copies of an embedded store, restores, and a start next to the files of a store that was lost.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -109,12 +109,7 @@ async fn backup_of_a_serving_server_restores_everything() {
     assert_eq!(second["bytes"].as_u64(), Some(std::fs::metadata(&file).unwrap().len()));
     let mode = std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
-    let database = server.setup.database_file();
-    rejected(
-        &server.setup.run(&["backup", database.to_str().unwrap(), "--force"]),
-        2,
-        &["the database itself"],
-    );
+    no_command_replaces_a_file_of_the_store(&server.setup);
     let nowhere = target.join("missing/oauth2.db");
     rejected(
         &server.setup.run(&["backup", nowhere.to_str().unwrap()]),
@@ -130,6 +125,47 @@ async fn backup_of_a_serving_server_restores_everything() {
     again.token(&client).await;
     let keys = async |server: &DedicatedServer| server.get_json(server.url("/.well-known/jwks.json")).await;
     assert_eq!(keys(&again).await, keys(&server).await);
+}
+
+/// Each loses clients, tokens or keys; also by a link, or by another spelling of the path.
+fn no_command_replaces_a_file_of_the_store(setup: &Setup) {
+    let database = setup.database_file();
+    let data = database.parent().unwrap();
+    let name = database.file_name().unwrap().to_str().unwrap();
+    let link = setup.directory().join("link");
+    std::os::unix::fs::symlink(data, &link).unwrap();
+    let of_database = ["", "-wal", "-shm", "-journal", ".lock"].map(|suffix| format!("{name}{suffix}"));
+    for name in of_database
+        .iter()
+        .map(String::as_str)
+        .chain(["key_encryption_key", "admin_token"])
+    {
+        for file in [data.join(name), data.join("../data").join(name), link.join(name)] {
+            let before = std::fs::metadata(&file).map(|found| found.ino()).ok();
+            let file = file.to_str().unwrap();
+            for arguments in [
+                &["backup", file, "--force"][..],
+                &["client", "export", file, "--format", "jsonl", "--force"],
+            ] {
+                rejected(&setup.run(arguments), 2, &[file, "belongs to the store"]);
+            }
+            assert_eq!(std::fs::metadata(file).map(|found| found.ino()).ok(), before, "{file}");
+        }
+    }
+    let fifo = setup.directory().join("fifo");
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let fifo = fifo.to_str().unwrap();
+    rejected(
+        &setup.run(&["backup", fifo, "--force"]),
+        2,
+        &[fifo, "not a regular file"],
+    );
 }
 
 #[tokio::test]

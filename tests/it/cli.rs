@@ -10,6 +10,7 @@ use crate::setup;
 mod clients;
 mod clock;
 mod diagnostics;
+mod pipes;
 mod production;
 mod running_server;
 mod schema;

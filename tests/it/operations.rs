@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
-use oauth2_testkit::{Credentials, DedicatedServer, Kind, Process, Server};
+use oauth2_testkit::{Credentials, DedicatedServer, Kind, Process, Server, until};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -21,6 +21,7 @@ on_both_stores!(
     every_response_has_security_headers,
     slow_requests_time_out,
     stalled_log_reader_blocks_nothing,
+    log_lines_that_cannot_be_written_are_counted,
     soft_limit_of_open_files_is_raised,
     logs_are_json_with_request_ids,
 );
@@ -323,6 +324,29 @@ async fn stalled_log_reader_blocks_nothing(kind: Kind) {
     server.process.signal("TERM");
     let status = server.process.wait(Duration::from_secs(20)).await;
     assert!(status.success(), "{status}");
+}
+
+/// A full disk takes no lines: they are counted, and nothing else fails.
+async fn log_lines_that_cannot_be_written_are_counted(kind: Kind) {
+    let setup = setup(kind).await.with("OAUTH2_LOG_FORMAT", "json");
+    let mut command = setup.script(r#"exec "$0" 2>/dev/full"#);
+    let process = Process::start(&mut command, &setup.directory().join("stderr.log"));
+    let server = DedicatedServer::from_process(setup, process).await;
+    let dropped = async || {
+        server
+            .metric("oauth2_server_log_lines_dropped_total", &[])
+            .await
+            .unwrap()
+    };
+    let before = dropped().await;
+    for _ in 0..20 {
+        // Its audit row is a line.
+        server.register(json!({"scope": "read"})).await;
+    }
+    until(Duration::from_secs(20), "the lines are counted", async || {
+        dropped().await >= before + 20.0
+    })
+    .await;
 }
 
 /// The limit that service managers set by default is a small soft one.

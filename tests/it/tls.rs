@@ -10,6 +10,7 @@ use oauth2_testkit::{DedicatedServer, Kind, Setup, until};
 use reqwest::{Method, StatusCode, Version};
 use serde_json::json;
 
+use crate::cli::rejected;
 use crate::setup;
 
 pub(crate) mod http2;
@@ -252,6 +253,28 @@ async fn management_asks_for_client_certificates() {
         assert!(server.admin(Method::GET, "/clients").send().await.is_err(), "expired");
     }
     assert_eq!(server.setup.run(&["healthcheck"]).code, 0);
+}
+
+/// Clients reject it, so it is said at the start and by `config check`; the listener follows its file all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn expired_certificate_is_named_at_the_start() {
+    let authority = Authority::new("tls tests");
+    let setup = with_tls(Kind::Sqlite, &authority).await;
+    setup.write_certificate(&authority.issue_expired(&["127.0.0.1"]));
+    let checked = setup.run(&["config", "check"]);
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
+    assert!(
+        checked.stderr.contains("tls.crt holds a certificate that has expired"),
+        "{}",
+        checked.stderr
+    );
+    rejected(&setup.run(&["config", "check", "--strict"]), 2, &["tls.crt", "expired"]);
+    let process = setup.spawn();
+    until(RELOADED, "the expiry is logged", async || {
+        let log = process.stderr();
+        log.contains("the certificate has expired") && log.contains("tls.crt")
+    })
+    .await;
 }
 
 type Change<'a> = &'a dyn Fn(&mut Setup);

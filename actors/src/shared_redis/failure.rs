@@ -36,10 +36,12 @@ pub(crate) fn is_outage(error: &RedisError) -> bool {
 }
 
 /// An error as a clause. It names no password: the driver repeats what the server says, and that names none.
+pub(super) const NOT_REDIS: &str = "what responds is not Redis";
+
 pub(crate) fn describe(error: &RedisError) -> String {
     match error.kind() {
         ErrorKind::AuthenticationFailed => "it rejects the user or the password".to_owned(),
-        ErrorKind::Parse => "what responds is not Redis".to_owned(),
+        ErrorKind::Parse | ErrorKind::UnexpectedReturnType => NOT_REDIS.to_owned(),
         _ => match (error.code(), error.detail()) {
             (None, Some(sentence)) if error.kind() == SENTENCE => sentence.to_owned(),
             (Some("NOAUTH"), _) => "it requires a password".to_owned(),

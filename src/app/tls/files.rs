@@ -50,10 +50,15 @@ pub struct Usable {
 }
 
 impl Usable {
+    /// Whether the certificate has expired.
+    pub fn is_expired(&self) -> bool {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        now.is_ok_and(|now| now.as_secs() as i64 > self.not_after)
+    }
+
     /// Fails if the certificate has expired: there is a better one then.
     pub fn unexpired(self) -> Result<Self, String> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        if now.is_ok_and(|now| now.as_secs() as i64 > self.not_after) {
+        if self.is_expired() {
             return Err("the certificate in the TLS files has expired".to_owned());
         }
         Ok(self)

@@ -28,7 +28,8 @@ pub(super) fn read(paths: &[PathBuf], owner: Option<&str>) -> Result<Documents, 
     Ok(documents)
 }
 
-/// The files of a directory, by name. Hidden ones are left out: a mounted volume keeps its earlier versions in them.
+/// The files of a directory, by name. Hidden ones are left out: a mounted volume keeps its earlier versions in them. Subdirectories are left
+/// out, too. Everything else with such a name must be readable: with `--prune`, a file that is left out deletes its clients.
 fn of_directory(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
     let cannot = |error: std::io::Error| Failure::Invalid(format!("{} cannot be read: {error}", directory.display()));
     let mut files = Vec::new();
@@ -37,9 +38,18 @@ fn of_directory(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
         let is_hidden = path
             .file_name()
             .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !is_hidden && format(&path).is_some() && path.is_file() {
-            files.push(path);
+        if is_hidden || format(&path).is_none() {
+            continue;
         }
+        let found = std::fs::metadata(&path)
+            .map_err(|error| Failure::Invalid(format!("{} cannot be read: {error}", path.display())))?;
+        if found.is_dir() {
+            continue;
+        }
+        if !found.is_file() {
+            return Err(Failure::Invalid(format!("{} is not a regular file", path.display())));
+        }
+        files.push(path);
     }
     if files.is_empty() {
         let problem = format!(
@@ -53,7 +63,7 @@ fn of_directory(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn format(path: &Path) -> Option<DocumentFormat> {
-    match path.extension()?.to_str()? {
+    match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
         "yaml" | "yml" => Some(DocumentFormat::Yaml),
         "json" => Some(DocumentFormat::Json),
         _ => None,

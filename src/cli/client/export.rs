@@ -37,7 +37,7 @@ pub async fn run(config: &Config, export: &Export) -> Result<(), Failure> {
     let format = Format::of(export.format, &export.file)?;
     let direct = Direct::open(config).await?;
     let to_stdout = destination::is_stdout(&export.file);
-    let mut out = Destination::new(&export.file, export.force)?;
+    let mut out = Destination::new(config, &export.file, export.force)?;
     let cannot_write = |error: io::Error| destination::cannot_write(&export.file, &error);
     // The reader of stdout has read enough, as in `… | head -1`.
     let is_closed = |error: &io::Error| to_stdout && error.kind() == io::ErrorKind::BrokenPipe;

@@ -12,7 +12,22 @@ use crate::service::clients::metadata::{COLUMNS, ClientView, ColumnKind};
 const WITHOUT_DEFAULT: [&str; 4] = ["client_name", "group", "reuse_percent", "managed_by"];
 
 /// Prints every field of [`ClientView`], in the order of the CSV columns.
+/// A secret is printed once: if nobody can have read it, that is a failure, though the client is stored.
 pub(super) fn show(client: &Client, secret: Option<&str>, json: Json) -> Result<(), Failure> {
+    let printed = print(client, secret, json);
+    if secret.is_none() || (printed.is_ok() && !output::is_closed()) {
+        return printed;
+    }
+    let reason = printed
+        .err()
+        .map_or_else(|| "nobody reads stdout".to_owned(), |failure| failure.to_string());
+    let id = &client.client_id;
+    Err(Failure::Environment(format!(
+        "{reason}: the client {id} is stored, but its new secret was not delivered; for another one: oauth2_server client rotate-secret {id} --overlap 0"
+    )))
+}
+
+fn print(client: &Client, secret: Option<&str>, json: Json) -> Result<(), Failure> {
     let view = ClientView::new(client, secret);
     if let Some(notice) = &view.notice {
         stderr::line(&format!("note: {notice}"));

@@ -1,13 +1,14 @@
 //! `doctor --production`: what production needs besides a healthy server.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use oauth2_store::Pooler;
 use oauth2_store::model::{Capacity, Mode};
 
+use super::backups;
 use crate::config::error::Origin;
 use crate::config::key::Secrecy;
 use crate::config::{Config, Listener};
@@ -89,15 +90,11 @@ impl Production {
             return check(Status::Warning, detail.to_owned());
         };
         let max = Duration::from_secs(u64::from(self.backup_max_age) * 3600);
-        match newest(path) {
-            Err(error) => check(
-                Status::Failed,
-                format!("--backup {} cannot be read: {error}", path.display()),
-            ),
-            Ok(None) => check(Status::Failed, format!("there is no file in {}", path.display())),
-            Ok(Some(at)) => {
+        match backups::newest(path) {
+            Err(problem) => check(Status::Failed, problem),
+            Ok(at) => {
                 let age = SystemTime::now().duration_since(at).unwrap_or_default();
-                let detail = format!("the newest file is {} hours old", age.as_secs() / 3600);
+                let detail = format!("the newest backup is {} hours old", age.as_secs() / 3600);
                 if age <= max {
                     check(Status::Ok, detail)
                 } else {
@@ -107,27 +104,6 @@ impl Production {
             }
         }
     }
-}
-
-/// When the newest backup below a path was completed. A checksum is written after its backup.
-fn newest(path: &Path) -> std::io::Result<Option<SystemTime>> {
-    let metadata = std::fs::metadata(path)?;
-    if metadata.is_file() {
-        return metadata.modified().map(Some);
-    }
-    let mut found = None;
-    for entry in std::fs::read_dir(path)? {
-        let entry = entry?;
-        let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
-        // A directory of others, such as lost+found, is none of the backups.
-        let inner = if is_hidden {
-            None
-        } else {
-            newest(&entry.path()).ok().flatten()
-        };
-        found = found.max(inner);
-    }
-    Ok(found)
 }
 
 fn issuer(config: &Config) -> Check {

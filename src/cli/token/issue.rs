@@ -61,7 +61,7 @@ pub async fn run(config: &Config, options: &Issue) -> Result<(), Failure> {
     direct.refresh_for_issuance(&options.client).await?;
     let checked = provision.check(order(1), direct.deadline()).await;
     checked.map_err(|error| flags::failure(error, &[]))?;
-    let mut out = Destination::new(&options.out, options.force)?;
+    let mut out = Destination::new(config, &options.out, options.force)?;
     let mut progress = Progress::new("tokens", Some(options.count));
     let mut written = 0;
     while written < options.count {

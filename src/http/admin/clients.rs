@@ -8,13 +8,12 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::admin_deadline;
-use crate::http::conditions::{Condition, etag};
+use crate::http::conditions::{Condition, etag, is_known};
 use crate::http::error::Failure;
 use crate::http::error_responses::{AdminErrors, BadRequest, BodyErrors, ConflictError, NotFoundError, VersionErrors};
-use crate::http::extract::{By, ClientId, admin_body, invalid_request, page_size, path_parameter, query};
+use crate::http::extract::{By, ClientId, admin_body, page_size, path_parameter, query};
 use crate::http::response::json;
 use crate::service::clients::metadata::{ClientRequest, ClientView};
-use crate::service::clients::precondition::Precondition;
 use crate::service::clients::put::Put;
 use crate::service::clients::{ClientFilter, Clients, DEFAULT_OVERLAP};
 use crate::service::page::PageView;
@@ -92,12 +91,23 @@ pub async fn list(clients: Data<Clients>, request: HttpRequest) -> Result<HttpRe
 /// Shows a client.
 #[utoipa::path(
     get, path = "/admin/v1/clients/{client_id}", operation_id = "getClient", tag = "Clients",
-    params(ClientId),
-    responses((status = 200, description = "The client.", body = ClientView, headers(("ETag" = String, description = "The version of the client."))), AdminErrors, NotFoundError),
+    params(ClientId, ("If-None-Match" = Option<String>, Header, description = "`ETag` of the client that the caller has.")),
+    responses(
+        (status = 200, description = "The client.", body = ClientView, headers(("ETag" = String, description = "The version of the client."))),
+        (status = 304, description = "The client has the version of `If-None-Match`."),
+        AdminErrors, NotFoundError,
+    ),
     security(("operator" = [])),
 )]
-pub async fn show(clients: Data<Clients>, ClientId(client_id): ClientId) -> Result<HttpResponse, Failure> {
+pub async fn show(
+    clients: Data<Clients>,
+    request: HttpRequest,
+    ClientId(client_id): ClientId,
+) -> Result<HttpResponse, Failure> {
     let client = clients.find(&client_id, admin_deadline()).await?;
+    if is_known(&request, &client) {
+        return Ok(HttpResponse::NotModified().insert_header(etag(&client)).finish());
+    }
     Ok(ok(&client))
 }
 
@@ -240,12 +250,8 @@ pub async fn rotate_secret(
     By(operator): By,
     request: HttpRequest,
     ClientId(client_id): ClientId,
-    Condition(condition): Condition,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
-    if condition != Precondition::None {
-        return Err(invalid_request("a rotation takes neither If-Match nor If-None-Match"));
-    }
     let rotation: SecretRotation = admin_body(&request, payload).await?;
     let overlap = rotation.overlap_seconds.map_or(DEFAULT_OVERLAP, i64::from);
     let (client, secret) = clients

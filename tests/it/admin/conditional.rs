@@ -13,6 +13,9 @@ on_both_stores!(
     put_of_an_answer_changes_nothing,
     change_of_another_version_is_rejected,
     deleted_client_is_gone,
+    unchanged_client_is_not_sent_again,
+    change_that_changes_nothing_is_no_version,
+    condition_that_is_not_evaluated_is_rejected,
 );
 
 /// A request with a condition. Returns the status, the `ETag` and the body.
@@ -40,6 +43,101 @@ async fn read(response: Response) -> (StatusCode, Option<String>, Value) {
         .map(|tag| tag.to_str().unwrap().to_owned());
     let (status, text) = (response.status(), response.text().await.unwrap());
     (status, tag, serde_json::from_str(&text).unwrap_or_default())
+}
+
+async fn unchanged_client_is_not_sent_again(kind: Kind) {
+    let server = shared(kind).await;
+    let id = unique("read");
+    let (_, tag, _) = send(&server, Method::PUT, &id, None, &json!({"scope": "read"})).await;
+    let tag = tag.unwrap();
+    let weak = format!("\"other\", W/{tag}");
+    for known in [tag.as_str(), &weak, "*"] {
+        let (status, again, body) = send(&server, Method::GET, &id, Some(("if-none-match", known)), &Value::Null).await;
+        assert_eq!(
+            (status, again.as_deref(), body),
+            (StatusCode::NOT_MODIFIED, Some(&*tag), Value::Null),
+            "{known}"
+        );
+    }
+    let (status, ..) = send(
+        &server,
+        Method::GET,
+        &id,
+        Some(("if-none-match", "\"other\"")),
+        &Value::Null,
+    )
+    .await;
+    assert_eq!(status, StatusCode::OK);
+}
+
+async fn change_that_changes_nothing_is_no_version(kind: Kind) {
+    let server = shared(kind).await;
+    let id = unique("same");
+    let (_, tag, _) = send(&server, Method::PUT, &id, None, &json!({"scope": "read"})).await;
+    for (method, path, body) in [
+        (Method::PATCH, id.clone(), json!({})),
+        (
+            Method::PATCH,
+            id.clone(),
+            json!({"scope": "read", "disabled": false, "client_name": null}),
+        ),
+        (Method::POST, format!("{id}/enable"), Value::Null),
+    ] {
+        let (status, same, _) = send(&server, method, &path, None, &body).await;
+        assert_eq!((status, &same), (StatusCode::OK, &tag), "{path} {body}");
+    }
+    let (_, disabled, _) = send(&server, Method::POST, &format!("{id}/disable"), None, &Value::Null).await;
+    assert_ne!(disabled, tag);
+    let (_, again, _) = send(&server, Method::POST, &format!("{id}/disable"), None, &Value::Null).await;
+    assert_eq!(again, disabled);
+    let rows = &server.setup.audit(&["--client", &id]).await["items"];
+    let actions: Vec<_> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["action"].as_str().unwrap())
+        .collect();
+    assert_eq!(actions, ["client.update", "client.create"], "{rows}");
+}
+
+/// RFC 9110 section 13.1: a method must not be performed if its condition is false.
+async fn condition_that_is_not_evaluated_is_rejected(kind: Kind) {
+    let server = shared(kind).await;
+    let (id, group) = (unique("condition"), unique("group"));
+    send(&server, Method::PUT, &id, None, &json!({"scope": "read"})).await;
+    let limits = json!({"quotas": {"day": 5}});
+    let set = server
+        .admin(Method::PUT, &format!("/groups/{group}"))
+        .json(&limits)
+        .send();
+    assert_eq!(set.await.unwrap().status(), StatusCode::OK);
+    for (method, path) in [
+        (Method::PUT, format!("/groups/{group}")),
+        (Method::DELETE, format!("/groups/{group}")),
+        (Method::POST, "/clients".to_owned()),
+        (Method::POST, format!("/clients/{id}/rotate-secret")),
+        (Method::POST, format!("/clients/{id}/tokens:revoke-all")),
+        (Method::POST, "/tokens:revoke-all".to_owned()),
+        (Method::POST, "/keys/rotate".to_owned()),
+    ] {
+        for header in ["if-match", "if-none-match"] {
+            let request = server.admin(method.clone(), &path).header(header, "\"1-1\"");
+            let response = request.json(&json!({"quotas": {"day": 6}})).send().await.unwrap();
+            let (status, _, error) = read(response).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{method} {path}: {error}");
+            assert!(
+                error["error_description"].as_str().unwrap().contains("If-Match"),
+                "{method} {path}: {error}"
+            );
+        }
+    }
+    let shown = server
+        .admin(Method::GET, &format!("/groups/{group}"))
+        .send()
+        .await
+        .unwrap();
+    let (_, _, shown) = read(shown).await;
+    assert_eq!(shown["quotas"]["day"], 5, "{shown}");
 }
 
 async fn put_creates_and_replaces(kind: Kind) {

@@ -1,5 +1,6 @@
 //! `doctor --production`: what production needs, and a development setup need not care about.
 
+use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use oauth2_testkit::{Kind, Postgres, Setup, until};
@@ -69,8 +70,11 @@ async fn settings_and_files_of_production_are_checked() {
     std::fs::create_dir_all(directory.join("daily")).unwrap();
     let path = directory.to_str().unwrap();
     let of_backup = || check(&setup, &["--backup", path], "backup");
-    assert!(of_backup().1.contains("no file"));
-    let file = std::fs::File::create(directory.join("daily/a.dump")).unwrap();
+    assert!(of_backup().1.contains("no complete backup"));
+    // As `pg_dump | gzip` leaves it when it fails.
+    let mut file = std::fs::File::create(directory.join("daily/a.dump")).unwrap();
+    assert_eq!(of_backup().0, "failed");
+    file.write_all(b"dump").unwrap();
     assert_eq!(of_backup().0, "ok");
     file.set_modified(SystemTime::now() - Duration::from_hours(30)).unwrap();
     let (found, detail) = of_backup();
@@ -80,6 +84,23 @@ async fn settings_and_files_of_production_are_checked() {
         "ok"
     );
     assert_eq!(check(&setup, &["--backup", "/nowhere"], "backup").0, "failed");
+
+    // With backups of deploy/backup, newer files are none, such as those of the archive of the log; nor is one without its checksum.
+    std::fs::create_dir(directory.join("wal")).unwrap();
+    std::fs::write(directory.join("wal/000000010000000000000042.gz.age"), "log").unwrap();
+    let ours = directory.join("oauth2-postgres-20261130T021500Z.dump.age");
+    std::fs::write(&ours, "dump").unwrap();
+    assert_eq!(of_backup().0, "failed");
+    std::fs::write(
+        directory.join("oauth2-postgres-20261130T021500Z.dump.age.sha256"),
+        "sum",
+    )
+    .unwrap();
+    assert_eq!(of_backup().0, "ok");
+    let ours = std::fs::File::options().append(true).open(&ours).unwrap();
+    ours.set_modified(SystemTime::now() - Duration::from_hours(31)).unwrap();
+    let (found, detail) = of_backup();
+    assert!(found == "failed" && detail.contains("31 hours old"), "{found} {detail}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

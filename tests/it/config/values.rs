@@ -34,6 +34,10 @@ async fn invalid_value_is_rejected_with_its_variable() {
         ("OAUTH2_ACCESS_TOKEN_EXPIRATION", "2592001"),
         ("OAUTH2_REFRESH_TOKEN_EXPIRATION", "soon"),
         ("OAUTH2_LOG_LEVEL", "a=b=c"),
+        // Each would be taken for a target, and nothing else would be logged.
+        ("OAUTH2_LOG_LEVEL", "warning"),
+        ("OAUTH2_LOG_LEVEL", "oauth2_server"),
+        ("OAUTH2_LOG_LEVEL", "info,inof"),
         ("OAUTH2_LOG_FORMAT", "xml"),
     ] {
         let setup = setup(Kind::Sqlite).await.with(name, value);
@@ -46,6 +50,43 @@ async fn invalid_value_is_rejected_with_its_variable() {
                 output.stderr
             );
         }
+    }
+}
+
+/// As an editor or a shell leaves them: another name of a database would be another, new issuer.
+#[tokio::test]
+async fn control_characters_are_rejected() {
+    let path = setup(Kind::Sqlite).await;
+    let url = path.database_file().display().to_string();
+    for (name, value) in [
+        ("OAUTH2_DATABASE_URL", format!("sqlite://{url}\n")),
+        ("OAUTH2_ISSUER", "https://id.example\t".to_owned()),
+        ("OAUTH2_ADMIN_TOKEN", format!("{}\n", "a".repeat(40))),
+    ] {
+        let setup = path.clone().with(name, value);
+        for arguments in [&["config", "check"][..], &["serve"]] {
+            rejected(&setup.run(arguments), 2, &[name, "control characters"]);
+        }
+    }
+    let two_lines = path.directory().join("url");
+    std::fs::write(&two_lines, format!("sqlite://{url}\nsqlite://{url}\n")).unwrap();
+    let mut setup = path.with("OAUTH2_DATABASE_URL_FILE", two_lines.display().to_string());
+    setup.unset("OAUTH2_DATABASE_URL");
+    rejected(
+        &setup.run(&["config", "check"]),
+        2,
+        &["OAUTH2_DATABASE_URL_FILE", "control characters"],
+    );
+}
+
+/// More workers than connections of the pool: on a machine with many cores that is the default.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_workers_start() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let setup = setup(kind).await.with("OAUTH2_SERVER_WORKERS", "48");
+        let server = oauth2_testkit::DedicatedServer::start(setup).await;
+        let client = server.register(serde_json::json!({"scope": "read"})).await;
+        server.token(&client).await;
     }
 }
 

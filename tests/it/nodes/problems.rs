@@ -6,6 +6,7 @@ use oauth2_testkit::authority::Authority;
 use oauth2_testkit::{Kind, Postgres, Redis, Setup, ports, until};
 
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::limits::{allowed, asks_redis, limited, statuses};
 use super::{BY_REDIS, Nodes, PATIENCE, bus};
@@ -89,6 +90,27 @@ async fn wrong_password_and_missing_rights_are_named() {
     assert!(!log.contains("not shared"), "{log}");
 }
 
+/// Responds to everything with `+OK`. Returns its task and its port.
+async fn agreeing_server() -> (tokio::task::JoinHandle<()>, u16) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let accept = async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+                    // A command is an array: `*N\r\n$LENGTH\r\n…`.
+                    let commands = buffer[..read].split(|byte| *byte == b'*').count().max(2) - 1;
+                    if stream.write_all("+OK\r\n".repeat(commands).as_bytes()).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    };
+    (tokio::spawn(accept), port)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_a_redis_is_named() {
     let of = async |url: String| setup(Kind::Postgres).await.with(URL, url);
@@ -109,6 +131,19 @@ async fn what_is_not_a_redis_is_named() {
         "{}",
         output.stderr
     );
+    // Refused by what it says, not only by what it does not: it accepts every command.
+    let (agreeing, port) = agreeing_server().await;
+    let other = of(format!("redis://127.0.0.1:{port}")).await;
+    let output = other.clone().with("OAUTH2_REDIS_REQUIRED", "true").run(&[]);
+    rejected(&output, 2, &[URL, "what responds is not Redis"]);
+    let server = oauth2_testkit::DedicatedServer::start(other).await;
+    let client = server
+        .register(serde_json::json!({"scope": "read", "rate_limits": {"token": "100/s"}}))
+        .await;
+    for _ in 0..10 {
+        server.token(&client).await;
+    }
+    agreeing.abort();
     for url in [
         "redis://",
         "http://127.0.0.1",

@@ -16,7 +16,7 @@ crate::catalogue! {
     OPEN_FDS = gauge("process_open_fds", &[], "Open file descriptors of the process");
     MAX_FDS = gauge("process_max_fds", &[], "File descriptors that the process may open");
     START_TIME = gauge("process_start_time_seconds", &[], "Start of the process");
-    LOG_LINES_DROPPED = counter("log_lines_dropped", &[], "Log lines dropped because stderr was not read in time");
+    LOG_LINES_DROPPED = counter("log_lines_dropped", &[], "Log lines dropped because stderr was not read in time or could not be written");
     LOG_LINES_SUPPRESSED = counter(
         "log_lines_suppressed", &[], "Warnings and errors left out of the log because the same place logged too many"
     );
