@@ -36,6 +36,11 @@ def primary(hosts: Deployment) -> str:
     hosts["admin"].run(doc.block("postgres.md", "make-certificates /root/db-ca db-a.internal"))
     configure(hosts, "db-a")
     hosts["db-a"].run("ss -ltn | grep -F 10.0.2.7:5432")
+    # The same without a standby, and a larger machine.
+    hosts["admin"].run(doc.replace(doc.block("postgres.md", "make-certificates /root/db-ca db.internal"), ("/root/db-ca", "/root/ca-of-one-host")))
+    larger = hosts["db-a"].run(doc.block("postgres.md", "tune --memory 16GB"))
+    if "shared_buffers = '4096MB'" not in larger:
+        raise RuntimeError(f"tune for a larger machine: {larger}")
     files = hosts["db-a"].run("ls /etc/oauth2_server/secrets").split()
     if len(files) != 5:
         raise RuntimeError(f"/etc/oauth2_server/secrets has {files}")
@@ -49,6 +54,30 @@ def schema(hosts: Deployment) -> str:
         raise RuntimeError(said)
     hosts["db-a"].run(doc.block("postgres.md", "privileges.sql"))
     return said.strip().splitlines()[-1]
+
+
+def query(hosts: Deployment, name: str, sql: str) -> str:
+    return hosts[name].run(f"psql -X -A -t <<'END'\n{sql}\nEND", user="postgres").strip()
+
+
+def views(hosts: Deployment) -> str:
+    """What the page asks as the superuser, and its views from an administrator's machine as oauth2_readonly."""
+    pending = query(hosts, "db-a", doc.block("postgres.md", "pending_restart", "sql"))
+    if pending:
+        raise RuntimeError(f"settings that need a restart: {pending}")
+    verifier = query(hosts, "db-a", doc.block("postgres.md", "rolpassword", "sql"))
+    if not verifier.startswith('"oauth2_server" "SCRAM-SHA-256$'):
+        raise RuntimeError("the verifier of oauth2_server is no SCRAM-SHA-256")
+    lines = doc.block("postgres.md", "statements.sql").splitlines()
+    hosts["db-a"].run("\n".join(lines[:2]))
+    hosts.copy("db-a", "/etc/oauth2_server/secrets/oauth2_readonly", ["admin"], "/root/oauth2_readonly")
+    said = hosts["admin"].run(
+        "(umask 077; printf '*:*:*:oauth2_readonly:%s\\n' \"$(cat /root/oauth2_readonly)\" >/root/pgpass)\n"
+        "export PGHOST=db.internal PGSSLMODE=verify-full PGSSLROOTCERT=/root/db-ca/ca.crt PGPASSFILE=/root/pgpass\n" + "\n".join(lines[2:])
+    )
+    if "mean_ms" not in said or "(10 rows)" not in said:
+        raise RuntimeError(f"the slow statements: {said}")
+    return "asked as oauth2_readonly from the administrator's machine, with verified TLS"
 
 
 def state(hosts: Deployment, name: str) -> str:
@@ -83,6 +112,7 @@ def failover(hosts: Deployment) -> str:
     token = "curl -sS --fail --cacert /root/ca.pem -u billing:$(cat /root/billing) -d grant_type=client_credentials https://auth.example/oauth/token"
     hosts["admin"].wait_for(token, "tokens after the promotion", 30)
     took = time.monotonic() - began
+    query(hosts, "db-b", doc.block("replication.md", "ALTER SYSTEM SET synchronous_standby_names", "sql"))
 
     hosts["db-a"].run(doc.block("replication.md", "pg_rewind --target-pgdata"), user="postgres")
     hosts["db-a"].run(

@@ -33,10 +33,10 @@ def install(hosts: Deployment, name: str, first: bool) -> None:
     if not first:
         for secret in ("key_encryption_key", "admin_token"):
             hosts.copy("node-1", f"{CREDENTIALS}/{secret}", [name], f"{CREDENTIALS}/{secret}")
-    # The table of systemd.md.
+    # The table of systemd.md, with the values of haproxy.md.
     address = hosts.network.hosts[name].v4
-    settings = {"OAUTH2_ISSUER": "https://auth.example", "OAUTH2_SERVER_HOST": address, "OAUTH2_MANAGEMENT_HOST": address,
-                "OAUTH2_SERVER_TRUSTED_PROXIES": "10.0.1.2/32", "OAUTH2_SERVER_DRAIN_DELAY": "5"}
+    behind_proxy = doc.variables(doc.block("haproxy.md", "export OAUTH2_SERVER_HOST"))
+    settings = {**behind_proxy, "OAUTH2_SERVER_HOST": address, "OAUTH2_MANAGEMENT_HOST": address}
     edits = "".join(f"sed -i 's|^{key}=.*|{key}={value}|' {ENVIRONMENT}\ngrep -qx '{key}={value}' {ENVIRONMENT}\n" for key, value in settings.items())
     hosts[name].run(edits + f"echo OAUTH2_LIMITS_TOKEN=10000/s >>{ENVIRONMENT}")
 

@@ -8,6 +8,7 @@ from hostlib import doc
 from hostlib.machines import Deployment
 
 from deployment.hosts import NODES
+from deployment.nodes import ready, subcommand
 
 
 def backups(hosts: Deployment) -> str:
@@ -30,6 +31,20 @@ def backups(hosts: Deployment) -> str:
     return "a dump with its checksum, a base backup by its unit, and an archive without failures"
 
 
+def in_place(hosts: Deployment) -> None:
+    """The third step of the restore, after which the servers use what was restored."""
+    for name in NODES:
+        hosts[name].run("systemctl stop oauth2-server")
+    *renamed, doctor = doc.block("disaster-recovery.md", "RENAME TO oauth2_empty").splitlines()
+    hosts["db-a"].run("\n".join(renamed), user="postgres")
+    for name in NODES:
+        hosts[name].run("systemctl start oauth2-server")
+        ready(hosts, name)
+    said = subcommand(hosts, "node-1", doctor.removeprefix("oauth2_server "))
+    if not said.startswith("exit code 0"):
+        raise RuntimeError(said)
+
+
 def drill(hosts: Deployment) -> str:
     machine = hosts["db-a"]
     said = machine.run(doc.block("disaster-recovery.md", "deploy/backup/drill\n"), user="postgres", timeout=300)
@@ -46,6 +61,6 @@ def drill(hosts: Deployment) -> str:
     restored = machine.run(block, user="postgres")
     if "2 clients" not in restored:
         raise RuntimeError(f"restore-postgres: {restored}")
-    machine.run("psql -X -q -c 'DROP DATABASE oauth2_restored'", user="postgres")
+    in_place(hosts)
     figures = " ".join(re.findall(r"(?m)^\w+: RPO [0-9.]+ s, RTO [0-9.]+ s", said))
-    return f"the drill: {figures}; the dump restored next to the database in use has the clients"
+    return f"the drill: {figures}; the dump restored next to the database in use has the clients, and took its place"
