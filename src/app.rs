@@ -79,8 +79,9 @@ async fn run(config: Config, options: ServeOptions, metrics: &Exporter) -> Resul
     let signals = Signals::new()?;
     embedded_store::check_files(&config)?;
     embedded::create_data_directory(&config)?;
-    let _lock = store_lock::lock(&config)?;
+    let mut lock = store_lock::lock(&config)?;
     embedded_store::create(&config, options.migrate).await?;
+    lock.name_holder(&config);
     let store = Store::open(&StoreOptions {
         ledger_writers: actors::token_store_count(&config) as u32,
         ..config.database.options().clone()
@@ -88,6 +89,7 @@ async fn run(config: Config, options: ServeOptions, metrics: &Exporter) -> Resul
     .await?;
     let served = run_on(&config, options, &store, metrics, signals).await;
     complete_file(&store).await;
+    drop(lock);
     served
 }
 
