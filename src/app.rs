@@ -68,6 +68,7 @@ pub fn serve(config: Config, options: ServeOptions) -> Result<(), Failure> {
     // Dropped last, so that every line is written.
     let _logs = logging::init(&config.log, telemetry.log_export());
     Telemetry::log_start(&config.telemetry);
+    descriptors::check(&config)?;
     let metrics = telemetry.metrics(config.is_scraped)?;
     let served = actix_web::rt::System::new().block_on(run(config, options, &metrics));
     telemetry.stop(&metrics);

@@ -143,7 +143,8 @@ pub(super) fn token_store_count(config: &Config) -> usize {
 /// logs find one. `None`: as many as there are, on SQLite.
 pub(super) fn operators_verbs(config: &Config) -> Option<usize> {
     let options = config.database.options();
-    let pool = options.max_connections as usize - token_store_count(config);
+    // SQLite has no pool, whose size may then be smaller than the number of workers.
+    let pool = (options.max_connections as usize).saturating_sub(token_store_count(config));
     matches!(options.location, Location::Postgres(_)).then_some((pool / 2).max(1))
 }
 
