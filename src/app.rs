@@ -69,6 +69,7 @@ pub fn serve(config: Config, options: ServeOptions) -> Result<(), Failure> {
     // Dropped last, so that every line is written.
     let _logs = logging::init(&config.log, telemetry.log_export());
     Telemetry::log_start(&config.telemetry);
+    descriptors::check(&config)?;
     let metrics = telemetry.metrics(config.is_scraped)?;
     let served = actix_web::rt::System::new().block_on(run(config, options, &metrics));
     telemetry.stop(&metrics);
@@ -80,8 +81,9 @@ async fn run(config: Config, options: ServeOptions, metrics: &Exporter) -> Resul
     let signals = Signals::new()?;
     embedded_store::check_files(&config)?;
     embedded::create_data_directory(&config)?;
-    let _lock = store_lock::lock(&config)?;
+    let mut lock = store_lock::lock(&config)?;
     embedded_store::create(&config, options.migrate).await?;
+    lock.name_holder(&config);
     let store = Store::open(&StoreOptions {
         ledger_writers: actors::token_store_count(&config) as u32,
         ..config.database.options().clone()
@@ -89,6 +91,7 @@ async fn run(config: Config, options: ServeOptions, metrics: &Exporter) -> Resul
     .await?;
     let served = run_on(&config, options, &store, metrics, signals).await;
     complete_file(&store).await;
+    drop(lock);
     served
 }
 

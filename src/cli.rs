@@ -135,7 +135,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Completions(options)) => return shell::completions(options, command()),
         Some(Command::Man(options)) => return shell::man(options, command()),
         Some(Command::Openapi) => return output::text_line(&app::api_document()),
-        Some(Command::MigrateCheck(options)) => return block_on(migrate_check::run(options)),
+        Some(Command::MigrateCheck(options)) => return block_on(migrate_check::run(cli.strict, options)),
         _ => {}
     }
     let mut config = config::load(cli.config.as_deref())?;

@@ -29,6 +29,7 @@ pub mod keys;
 pub mod ledger_access;
 pub mod limit_status;
 pub mod limits;
+pub mod members;
 pub mod migration;
 pub mod operator;
 pub mod operators;

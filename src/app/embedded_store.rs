@@ -23,12 +23,10 @@ pub(super) fn check_files(config: &Config) -> Result<(), Failure> {
         Err(_) => {}
     }
     let mut files = generated_secrets(config, database);
-    let log = log_of(database);
-    files.extend(
-        std::fs::metadata(&log)
-            .is_ok_and(|found| found.len() > 0)
-            .then_some(log),
-    );
+    files.extend(remains_of(database));
+    if database.is_symlink() {
+        return Err(lost(database, "is a link to a file that does not exist", &files));
+    }
     if files.is_empty() {
         Ok(())
     } else {
@@ -76,10 +74,18 @@ pub(super) async fn create_schema(config: &Config, store: &Store, may_migrate: b
     Ok(store.migrate().await?)
 }
 
-fn log_of(database: &Path) -> PathBuf {
-    let mut log = database.as_os_str().to_owned();
-    log.push("-wal");
-    PathBuf::from(log)
+/// The files that only a database leaves next to its own: its logs, and the lock of a server, which has content once the server found or
+/// created the database ([`super::store_lock`]).
+fn remains_of(database: &Path) -> impl Iterator<Item = PathBuf> {
+    let names = [("-wal", 1), ("-shm", 0), ("-journal", 0), (".lock", 1)];
+    let files = names.into_iter().map(|(suffix, min_bytes)| {
+        let mut file = database.as_os_str().to_owned();
+        file.push(suffix);
+        (PathBuf::from(file), min_bytes)
+    });
+    let remains =
+        files.filter(|(file, min_bytes)| std::fs::metadata(file).is_ok_and(|found| found.len() >= *min_bytes));
+    remains.map(|(file, _)| file)
 }
 
 /// The secrets that a server generated next to its database. What the configuration gives was not generated, wherever it lies.

@@ -34,7 +34,7 @@ pub(super) fn public(
     let limits = Limits {
         workers: config.server.workers,
         // A listener at its limit accepts no more, so that descriptors are left for the management listener.
-        connections: (descriptors::public_connections() / config.server.workers).max(1),
+        connections: (descriptors::public_connections(config) / config.server.workers).max(1),
         idle: config.server.keep_alive,
         shutdown_seconds: DRAIN_LIMIT,
         closed: handlers.http_metrics().closed_connections(endpoint::Listener::Public),

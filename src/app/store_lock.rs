@@ -10,7 +10,24 @@ use crate::failure::Failure;
 
 /// Holds the embedded store for this process. The lock is released with the process, however that ends.
 #[derive(Debug)]
-pub(super) struct StoreLock(#[expect(dead_code, reason = "held, not read")] Option<File>);
+pub(super) struct StoreLock(Option<File>);
+
+impl StoreLock {
+    /// Names the holder, for people. Called once there is a database: the lock file of a first start that ended before is empty, and does
+    /// not count as what is left of a lost database. A failure to write it changes nothing.
+    pub(super) fn name_holder(&mut self, config: &Config) {
+        let Some(file) = &mut self.0 else {
+            return;
+        };
+        let _ = file.set_len(0).and_then(|()| file.rewind());
+        let _ = write!(
+            file,
+            "process {} on {}",
+            std::process::id(),
+            config.server.listener.authority()
+        );
+    }
+}
 
 /// Fails if another server serves from the same SQLite file. Subcommands need no lock.
 pub(super) fn lock(config: &Config) -> Result<StoreLock, Failure> {
@@ -46,13 +63,5 @@ pub(super) fn lock(config: &Config) -> Result<StoreLock, Failure> {
             )));
         }
     }
-    // The holder is named for people; a failure to write it changes nothing.
-    let _ = file.set_len(0).and_then(|()| file.rewind());
-    let _ = write!(
-        file,
-        "process {} on {}",
-        std::process::id(),
-        config.server.listener.authority()
-    );
     Ok(StoreLock(Some(file)))
 }

@@ -75,7 +75,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 pub async fn run(config: &Config, options: &Apply) -> Result<(), Failure> {
-    let mut documents = files::read(&options.files, options.owner.as_deref())?;
+    let mut documents = files::read(config, &options.files, options.owner.as_deref())?;
     documents.reject_duplicates();
     reject(&documents.errors)?;
     let secrets = options.secrets_out.as_deref().map(SecretsDirectory::new);

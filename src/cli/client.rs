@@ -154,6 +154,9 @@ pub async fn run(config: &Config, command: Command) -> Result<(), Failure> {
 }
 
 async fn create(config: &Config, create: Create) -> Result<(), Failure> {
+    // The first one of a name is taken.
+    let of_stdin = create.secret_stdin.then_some(("client_secret", "--secret-stdin"));
+    let flags: Vec<_> = of_stdin.into_iter().chain(FLAGS.iter().copied()).collect();
     let secret = if create.secret_stdin {
         Some(secret_from_stdin()?)
     } else {
@@ -169,13 +172,13 @@ async fn create(config: &Config, create: Create) -> Result<(), Failure> {
     // Before a store is created for it; the service checks it again.
     let unused = GeneratedCredentials::generate().map_err(|error| Failure::Environment(error.to_string()))?;
     registration::register(&request, registration_defaults(config), unused, 0)
-        .map_err(|error| flags::failure(error.into(), FLAGS))?;
+        .map_err(|error| flags::failure(error.into(), &flags))?;
     let direct = Direct::open_or_create(config).await?;
     let clients = &direct.services.clients;
     let registered = clients
         .create(&operator(), &request, direct.deadline())
         .await
-        .map_err(|error| flags::failure(error, FLAGS))?;
+        .map_err(|error| flags::failure(error, &flags))?;
     show(&registered.client, registered.secret.as_deref(), create.json)
 }
 

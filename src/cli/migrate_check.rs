@@ -10,7 +10,7 @@ use serde_json::json;
 use url::Url;
 
 use super::arguments::Json;
-use super::output;
+use super::{exposure, output};
 use crate::app::outbound::Outbound;
 use crate::failure::Failure;
 use crate::service::migration::issuer::IssuerOptions;
@@ -96,8 +96,9 @@ fn concurrency(text: &str) -> Result<usize, String> {
     between_1_and(MAX_CONCURRENCY, text)
 }
 
-pub async fn run(options: &MigrateCheck) -> Result<(), Failure> {
+pub async fn run(strict: bool, options: &MigrateCheck) -> Result<(), Failure> {
     let clients = named("--clients", &options.clients, ClientFile::parse)?;
+    exposure::judge_strictly(strict, &options.clients)?;
     let mirrored = match &options.requests {
         None => None,
         Some(path) => Some(log(path)?),

@@ -48,21 +48,46 @@ fn is_port_announcement(name: &str) -> bool {
     stem.len() < base.len() && stem.ends_with("_PORT_")
 }
 
-/// The system user at the command line, for the audit log: a label, not a proof.
+/// The system user at the command line, for the audit log: the name of the process's user in `/etc/passwd`, or `uid:N`. Not what the
+/// environment says, which the caller chooses.
 pub fn system_user() -> String {
-    let name = std::env::var("USER")
-        .or_else(|_| std::env::var("LOGNAME"))
-        .unwrap_or_default();
+    let uid = rustix::process::getuid().as_raw();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    name_of(uid, &users).unwrap_or_else(|| format!("uid:{uid}"))
+}
+
+/// The name of a user in a text as `/etc/passwd` has it: `name:password:uid:…` per line.
+fn name_of(uid: u32, users: &str) -> Option<String> {
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, found) = (fields.next()?, fields.next()?, fields.next()?);
+        (found.parse() == Ok(uid)).then_some(name)
+    })?;
     let name: String = name.chars().filter(char::is_ascii_graphic).take(64).collect();
-    if name.is_empty() { "unknown".to_owned() } else { name }
+    (!name.is_empty()).then_some(name)
 }
 
 /// Whether output may be coloured: on a terminal, unless `NO_COLOR` is set to a non-empty value.
 pub fn may_colour(terminal: bool) -> bool {
     terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
+
 /// Whether the tests of generated documents write them, by `UPDATE_DOCS=1 cargo test documented`.
 #[cfg(test)]
 pub fn updates_documents() -> bool {
     std::env::var_os("UPDATE_DOCS").is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name_of;
+
+    #[test]
+    fn user_is_named_by_its_id() {
+        let users =
+            "root:x:0:0:root:/root:/bin/sh\nbad\n:x:7::\nci:x:1000:1000::/home/ci:/bin/sh\nroot2:x:0:0::/:/bin/sh\n";
+        for (uid, name) in [(0, Some("root")), (1000, Some("ci")), (7, None), (1, None)] {
+            assert_eq!(name_of(uid, users).as_deref(), name, "{uid}");
+        }
+    }
 }

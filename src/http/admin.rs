@@ -8,18 +8,20 @@ use std::time::Instant;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
-use actix_web::web::Data;
+use actix_web::web::{Data, Payload};
 use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
 use oauth2_actors::error::AskError;
+use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use super::admin_deadline;
 use super::conditions::reject_ignored;
 use super::endpoint::endpoints;
 use super::error::Failure;
-use super::extract::{By, bearer, path_parameter};
+use super::extract::{BODY_LIMIT, By, bearer, body, path_parameter};
 use super::oauth::admission::Admission;
 use crate::service::error::ServiceError;
+use crate::service::members;
 use crate::service::operator::Operator;
 use crate::service::operators::Operators;
 use crate::service::rejections::{RejectedChange, RequestOrigin};
@@ -37,38 +39,38 @@ pub mod tokens;
 
 endpoints! {
     surface: Api, scope: "/admin/v1", group: Admin,
-    Management: GET "/admin/v1/clients" => clients::list;
-    Management: POST "/admin/v1/clients" => clients::create;
-    Management: POST "/admin/v1/clients:import" => client_import::post;
-    Management: GET "/admin/v1/clients:top" => client_usage::top;
+    Management: GET "/admin/v1/clients" => clients::list, takes: Query;
+    Management: POST "/admin/v1/clients" => clients::create, takes: Body;
+    Management: POST "/admin/v1/clients:import" => client_import::post, takes: QueryAndBody;
+    Management: GET "/admin/v1/clients:top" => client_usage::top, takes: Query;
     Management: GET "/admin/v1/clients/{client_id}" => clients::show;
-    Management: PUT "/admin/v1/clients/{client_id}" => clients::put;
-    Management: PATCH "/admin/v1/clients/{client_id}" => clients::update;
+    Management: PUT "/admin/v1/clients/{client_id}" => clients::put, takes: Body;
+    Management: PATCH "/admin/v1/clients/{client_id}" => clients::update, takes: Body;
     Management: DELETE "/admin/v1/clients/{client_id}" => clients::delete;
     Management: POST "/admin/v1/clients/{client_id}/disable" => clients::disable;
     Management: POST "/admin/v1/clients/{client_id}/enable" => clients::enable;
-    Management: POST "/admin/v1/clients/{client_id}/rotate-secret" => clients::rotate_secret;
+    Management: POST "/admin/v1/clients/{client_id}/rotate-secret" => clients::rotate_secret, takes: Body;
     Management: GET "/admin/v1/clients/{client_id}/usage" => client_usage::show;
-    Management: GET "/admin/v1/clients/{client_id}/tokens" => tokens::list;
+    Management: GET "/admin/v1/clients/{client_id}/tokens" => tokens::list, takes: Query;
     Management: POST "/admin/v1/clients/{client_id}/tokens:revoke-all" => tokens::revoke_all_of_client;
-    Management: POST "/admin/v1/tokens:issue" => token_issue::post;
+    Management: POST "/admin/v1/tokens:issue" => token_issue::post, takes: Body;
     Management: POST "/admin/v1/tokens:revoke-all" => tokens::revoke_all;
     Management: GET "/admin/v1/tokens/{jti}" => tokens::show;
     Management: POST "/admin/v1/tokens/{jti}/revoke" => tokens::revoke;
-    Management: GET "/admin/v1/cutoffs" => cutoffs::list;
+    Management: GET "/admin/v1/cutoffs" => cutoffs::list, takes: Query;
     Management: POST "/admin/v1/cutoffs/{id}/correct" => cutoffs::correct;
     Management: GET "/admin/v1/groups" => groups::list;
-    Management: GET "/admin/v1/groups:usage" => groups::usage;
-    Management: GET "/admin/v1/groups:top" => groups::top;
+    Management: GET "/admin/v1/groups:usage" => groups::usage, takes: Query;
+    Management: GET "/admin/v1/groups:top" => groups::top, takes: Query;
     Management: GET "/admin/v1/groups/{group}" => groups::show;
-    Management: PUT "/admin/v1/groups/{group}" => groups::set;
+    Management: PUT "/admin/v1/groups/{group}" => groups::set, takes: Body;
     Management: DELETE "/admin/v1/groups/{group}" => groups::delete;
     Management: GET "/admin/v1/keys" => keys::list;
-    Management: POST "/admin/v1/keys/rotate" => keys::rotate;
+    Management: POST "/admin/v1/keys/rotate" => keys::rotate, takes: Body;
     Management: GET "/admin/v1/keys/verifiers" => keys::verifiers;
-    Management: POST "/admin/v1/keys/verify-only" => keys::import_verify_only;
+    Management: POST "/admin/v1/keys/verify-only" => keys::import_verify_only, takes: Body;
     Management: POST "/admin/v1/keys/{kid}/revoke" => keys::revoke;
-    Management: GET "/admin/v1/audit" => audit::list;
+    Management: GET "/admin/v1/audit" => audit::list, takes: Query;
 }
 
 /// Requests of operators at a time. Those that wait for the store hold a connection each: fewer than the listener has, so that probes and
@@ -120,6 +122,53 @@ pub async fn authenticate(
         Err(failure) => Ok(request.into_response(failure.error_response()).map_into_right_body()),
     }
 }
+
+/// The middleware that rejects query parameters and bodies of requests to endpoints without any: a caller that narrows a request by a
+/// parameter that does not exist must not get the whole effect.
+pub async fn reject_unknown_input(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    match unknown_input(&mut request).await {
+        Ok(()) => Ok(next.call(request).await?.map_into_left_body()),
+        Err(failure) => Ok(request.error_response(failure).map_into_right_body()),
+    }
+}
+
+async fn unknown_input(request: &mut ServiceRequest) -> Result<(), Failure> {
+    let method = match request.method().as_str() {
+        "HEAD" => "GET",
+        other => other,
+    };
+    let path = request.match_info().as_str();
+    let endpoint = ENDPOINTS
+        .iter()
+        .find(|endpoint| endpoint.method == method && endpoint.matches(path));
+    let Some(endpoint) = endpoint else {
+        return Ok(());
+    };
+    let takes_no = |what: &str| {
+        let problem = format!("{} {} takes no {what}", endpoint.method, endpoint.path);
+        Failure::from(ServiceError::InvalidRequest(problem))
+    };
+    if !endpoint.takes.query() && !request.query_string().is_empty() {
+        return Err(takes_no("query parameters"));
+    }
+    if endpoint.takes.body() {
+        return Ok(());
+    }
+    let payload = request.extract::<Payload>().await;
+    let payload = payload.map_err(|_| takes_no("body"))?;
+    let body = body(request.headers(), payload, BODY_LIMIT).await?;
+    // Some clients send `null` for no body.
+    let is_empty = matches!(body.trim_ascii(), b"" | b"null") || members::read_text(&body).is_ok_and(|Nothing {}| true);
+    if is_empty { Ok(()) } else { Err(takes_no("body")) }
+}
+
+/// A body without members.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
 
 /// The operator of a request.
 pub async fn operator(

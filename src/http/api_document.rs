@@ -258,6 +258,22 @@ mod tests {
     }
 
     #[test]
+    fn admin_endpoints_take_what_the_document_describes() {
+        let document = document();
+        for endpoint in admin::ENDPOINTS {
+            let (method, path) = (endpoint.method.to_lowercase(), endpoint.path);
+            let operation = &document["paths"][path][&method];
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let has_query = parameters
+                .map(|parameter| &parameter["in"])
+                .any(|place| place == "query");
+            let has_body = operation["requestBody"].is_object();
+            let taken = (endpoint.takes.query(), endpoint.takes.body());
+            assert_eq!(taken, (has_query, has_body), "{method} {path}");
+        }
+    }
+
+    #[test]
     fn operation_ids_are_unique_and_summaries_are_sentences() {
         let (document, mut names) = (document(), HashSet::new());
         for (method, path, operation) in operations(&document) {

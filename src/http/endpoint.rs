@@ -86,6 +86,31 @@ pub enum Origins {
     Any,
 }
 
+/// What a request to an endpoint of the admin API may have besides its path. Anything else is rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// Nothing.
+    Nothing,
+    /// Query parameters.
+    Query,
+    /// A body.
+    Body,
+    /// Both.
+    QueryAndBody,
+}
+
+impl Takes {
+    /// Whether it may have query parameters.
+    pub fn query(self) -> bool {
+        matches!(self, Self::Query | Self::QueryAndBody)
+    }
+
+    /// Whether it may have a body.
+    pub fn body(self) -> bool {
+        matches!(self, Self::Body | Self::QueryAndBody)
+    }
+}
+
 /// A URL and a method.
 #[derive(Debug, Clone, Copy)]
 pub struct Endpoint {
@@ -101,6 +126,8 @@ pub struct Endpoint {
     pub origins: Origins,
     /// What its errors are counted as.
     pub group: Group,
+    /// What its requests may have; enforced by the admin API.
+    pub takes: Takes,
 }
 
 impl Endpoint {
@@ -141,11 +168,12 @@ fn matches_segment(wanted: &str, given: &str) -> bool {
 ///
 /// `endpoints! { surface: Api, scope: "", group: Token, Public: POST "/oauth/token" => token::post, origins: Configured; }`: `scope` is the prefix
 /// under which the module's routes are mounted. Without `origins`, no script of another origin may use the endpoint. `group` is that
-/// of all endpoints of the module, or of one.
+/// of all endpoints of the module, or of one. Without `takes`, an endpoint of the admin API has neither query parameters nor a body.
 macro_rules! endpoints {
     (
         surface: $surface:ident, scope: $scope:literal, group: $group:ident,
-        $($listener:ident: $method:ident $path:literal => $($handler:ident)::+ $(, origins: $origins:ident)? $(, group: $own:ident)?;)+
+        $($listener:ident: $method:ident $path:literal => $($handler:ident)::+ $(, origins: $origins:ident)? $(, group: $own:ident)?
+            $(, takes: $takes:ident)?;)+
     ) => {
         /// The endpoints of this module.
         pub const ENDPOINTS: &[$crate::http::endpoint::Endpoint] = &[
@@ -156,6 +184,7 @@ macro_rules! endpoints {
                 surface: $crate::http::endpoint::Surface::$surface,
                 origins: $crate::http::endpoint::origins!($($origins)?),
                 group: $crate::http::endpoint::group!($group $($own)?),
+                takes: $crate::http::endpoint::takes!($($takes)?),
             }),+
         ];
 
@@ -200,6 +229,17 @@ macro_rules! group {
     };
 }
 pub(crate) use group;
+
+/// What the requests of an endpoint may have, or the default.
+macro_rules! takes {
+    () => {
+        $crate::http::endpoint::Takes::Nothing
+    };
+    ($takes:ident) => {
+        $crate::http::endpoint::Takes::$takes
+    };
+}
+pub(crate) use takes;
 
 /// A route of this method. `GET` includes `HEAD`.
 pub fn route(method: &str) -> actix_web::Route {

@@ -122,7 +122,7 @@ sets! {
     /// Of endpoints without authentication.
     PublicErrors: Unavailable;
     /// Of every endpoint of the admin API.
-    AdminErrors: Unauthorized Forbidden Misdirected TooManyRequests ServerError Unavailable;
+    AdminErrors: BadRequest Unauthorized Forbidden SlowBody TooLarge Misdirected TooManyRequests ServerError Unavailable;
     /// Of endpoints of the management listener without authentication.
     HostErrors: Misdirected;
     /// Of endpoints with a query or path that may be invalid.

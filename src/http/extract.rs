@@ -17,6 +17,7 @@ use crate::protocol::client_auth::client_secret_basic::Authorization;
 use crate::protocol::error::OAuthError;
 use crate::service::clients::checks::is_client_id;
 use crate::service::error::{NotFound, ServiceError};
+use crate::service::members;
 use crate::service::operator::Operator;
 use crate::service::token_ref::TokenRef;
 
@@ -63,7 +64,8 @@ pub async fn admin_body<T: DeserializeOwned>(request: &HttpRequest, payload: Pay
     } else {
         body
     };
-    json_object(&body).map_err(|error| invalid_request(format!("the body is not valid for this URL: {error}")))
+    members::read_text(&body)
+        .map_err(|problem| invalid_request(format!("the body is not valid for this URL: {problem}")))
 }
 
 /// A body of any type.

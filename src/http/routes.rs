@@ -8,7 +8,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
 use super::cors::Cors;
-use super::endpoint::{Endpoint, Group, Listener, Origins, Surface, route};
+use super::endpoint::{Endpoint, Group, Listener, Origins, Surface, Takes, route};
 use super::error::Failure;
 use super::extract::By;
 use super::oauth::admission::Admission;
@@ -32,6 +32,7 @@ static UNMATCHED: Endpoint = Endpoint {
     surface: Surface::Api,
     origins: Origins::None,
     group: Group::Other,
+    takes: Takes::Nothing,
 };
 
 /// The number of [`UNMATCHED`].
@@ -85,6 +86,7 @@ pub fn management(config: &mut ServiceConfig) {
                         .configure(|config| admin::configure(config, Listener::Management))
                         .default_service(web::to(unmatched_admin))
                         // The last one is the outermost.
+                        .wrap(from_fn(admin::reject_unknown_input))
                         .wrap(from_fn(admin::idempotency::once))
                         .wrap(from_fn(admin::authenticate)),
                 )

@@ -9,7 +9,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use oauth2_actors::audit_writer::{Failures, Rejection, RejectionKind, Source};
 use oauth2_actors::metrics::OperatorRejection;
 use oauth2_actors::runtime::clock::Clock;
-use oauth2_store::model::Mode;
+use oauth2_store::model::{GrantType, Mode};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -67,7 +67,7 @@ impl From<ServiceError> for Denied {
 
 impl Operators {
     /// The operator whose bearer token this is: the static admin token, or an active access token for this issuer with the scope
-    /// `oauth2.admin`, of a client that is still registered for both. `origin` is asked only for a rejection.
+    /// `oauth2.admin`, of a client that is still registered for both and for its grant. `origin` is asked only for a rejection.
     pub async fn authenticate(
         &self,
         token: Option<&str>,
@@ -128,12 +128,16 @@ impl Operators {
         }
     }
 
-    /// The right that the token lacks, or its client as it is now: a token outlives the change that takes the scope or the audience
-    /// from its client.
+    /// The right that the token lacks, or its client as it is now: a token outlives the change that takes the grant, the scope or the
+    /// audience from its client.
     fn missing_right(&self, claims: &Claims) -> Option<OperatorRejection> {
         let Some(client) = self.verify.views.directory.client(&claims.client_id) else {
             return Some(OperatorRejection::ClientDeleted);
         };
+        // Every token was given to the client itself.
+        if !client.grant_types.contains(&GrantType::ClientCredentials) {
+            return Some(OperatorRejection::GrantWithdrawn);
+        }
         let issuer = &self.verify.defaults.issuer;
         if resource::audience(Some(issuer), &client.audience, issuer).is_err() {
             return Some(OperatorRejection::AudienceWithdrawn);
@@ -168,7 +172,7 @@ impl Operators {
         let request = bounded(&origin.request);
         let is_active = matches!(
             reason,
-            R::Audience | R::AudienceWithdrawn | R::Scope | R::ScopeWithdrawn
+            R::Audience | R::AudienceWithdrawn | R::Scope | R::ScopeWithdrawn | R::GrantWithdrawn
         );
         let row = || {
             let (client_id, credential) = (client_id.unwrap_or_default(), jti.as_deref().unwrap_or_default());

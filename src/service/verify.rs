@@ -33,7 +33,7 @@ use crate::tokens::{MAX_TOKEN_BYTES, opaque};
 mod foreign;
 
 /// How far the clocks of nodes may differ, seconds: a token issued on another node is not rejected for being younger than now.
-const CLOCK_SKEW: i64 = 30;
+pub(super) const CLOCK_SKEW: i64 = 30;
 
 /// Verifies tokens.
 #[derive(Debug)]
@@ -301,9 +301,13 @@ impl Verify {
             .is_some_and(|verified| self.is_active(&ResolvedToken::SelfContained(verified)))
     }
 
-    /// Whether this server could have issued the token to the client as it is registered. Holders of the shared secret must not make
-    /// tokens of clients that do not use it, nor with a subject, audience or scope that the client cannot get.
+    /// Whether this server could have issued the token to the client as it is registered. No grant gives a signed token another subject than
+    /// the client. Holders of the shared secret must not make tokens of clients that do not use it, nor with an audience or scope that the
+    /// client cannot get; another token keeps its audience and scope when its client loses them.
     fn may_have_signed(&self, client: &Client, token: &ResolvedToken) -> bool {
+        if matches!(token, ResolvedToken::SelfContained(_)) && token.claims().user().is_some() {
+            return false;
+        }
         !token.is_by_shared_secret()
             || (client.signing_alg == Some(SigningAlg::Hs256)
                 && client.token_format.unwrap_or(self.defaults.format) == TokenFormat::Jwt
@@ -315,9 +319,7 @@ impl Verify {
             "" => true,
             requested => scope::granted(Some(requested), &client.scope).is_ok_and(|granted| granted == claims.scope),
         };
-        scope
-            && claims.user().is_none()
-            && resource::audience(Some(&claims.aud), &client.audience, &self.defaults.issuer).is_ok()
+        scope && resource::audience(Some(&claims.aud), &client.audience, &self.defaults.issuer).is_ok()
     }
 
     fn now(&self) -> i64 {

@@ -98,7 +98,7 @@ struct Header {
 /// The header of a token. `None` unless it is that of a signed access token without extensions that must be understood (`crit`).
 pub fn header(token: &str) -> Option<ForeignHeader> {
     let decoded = BASE64URL.decode(jwt::header(token)?).ok()?;
-    let header: Header = serde_json::from_slice(&decoded).ok()?;
+    let header: Header = utf8_json(&decoded)?;
     let is_access_token = header
         .typ
         .is_none_or(|typ| TYPES.iter().any(|allowed| typ.eq_ignore_ascii_case(allowed)));
@@ -202,7 +202,7 @@ impl Payload {
 
 /// The claims of a token whose signature is verified. `None` unless they are the claims of a bearer access token.
 pub fn claims(token: &str) -> Option<ForeignClaims> {
-    let payload: Payload = serde_json::from_slice(&jwt::payload(token)?).ok()?;
+    let payload: Payload = utf8_json(&jwt::payload(token)?)?;
     if payload.is_authentication() {
         return None;
     }
@@ -256,7 +256,7 @@ fn contains_json(token: &str) -> bool {
 /// The claims in an introspection response (RFC 7662 section 2.2) about an opaque token. `Ok(None)`: it is inactive, or the response does not
 /// describe a bearer access token with a client and an expiry. An error: it is no such response.
 pub fn introspected(token: &str, response: &[u8]) -> Result<Option<ForeignClaims>, NoIntrospection> {
-    let payload: Payload = serde_json::from_slice(response).map_err(|_| NoIntrospection)?;
+    let payload: Payload = utf8_json(response).ok_or(NoIntrospection)?;
     match payload.active {
         Some(true) => Ok(payload.into_claims(hash(&[b"opaque", token.as_bytes()]))),
         Some(false) => Ok(None),
@@ -295,6 +295,11 @@ impl Payload {
             },
         })
     }
+}
+
+/// Parses JSON, which is UTF-8 (RFC 7519 section 7.2) also where a member is ignored.
+fn utf8_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    serde_json::from_str(str::from_utf8(bytes).ok()?).ok()
 }
 
 /// A `NumericDate` (RFC 7519 section 2) in whole seconds. Fractions are cut off.

@@ -12,6 +12,7 @@ mod conditional;
 mod control_characters;
 mod idempotency;
 mod operators;
+mod unknown_input;
 
 on_both_stores!(
     every_url_requires_a_bearer_token,

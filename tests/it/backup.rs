@@ -280,6 +280,48 @@ async fn copy_without_its_log_has_the_keys_of_the_issuer() {
     assert_eq!(keys(&again).await, published);
 }
 
+/// Where the secrets are given, other files show that a database was lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn start_next_to_remains_of_a_lost_database_is_refused() {
+    let mut server = DedicatedServer::start(with_secrets(setup(Kind::Sqlite).await)).await;
+    server.process.kill();
+    let lock = server.setup.directory().join("data/oauth2.db.lock");
+    assert!(std::fs::metadata(&lock).unwrap().len() > 0);
+    let empty = server.setup.directory().join("empty");
+    std::fs::write(&empty, "").unwrap();
+    for (file, name) in [
+        (lock.as_path(), "oauth2.db.lock"),
+        (empty.as_path(), "oauth2.db-shm"),
+        (empty.as_path(), "oauth2.db-journal"),
+    ] {
+        let setup = with_secrets(restored(&server.setup, &[(file, name)]).await);
+        for command in ["serve", "migrate"] {
+            rejected(
+                &setup.run(&[command]),
+                3,
+                &["does not exist", name, "restore the database"],
+            );
+        }
+        // As the message says.
+        let data = setup.directory().join("data");
+        std::fs::rename(data.join(name), setup.directory().join("moved")).unwrap();
+        DedicatedServer::start(setup).await;
+    }
+    let setup = with_secrets(setup(Kind::Sqlite).await);
+    let database = setup.database_file();
+    std::fs::create_dir_all(database.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink("/nowhere/oauth2.db", &database).unwrap();
+    rejected(
+        &setup.run(&["serve"]),
+        3,
+        &["is a link to a file that does not exist", "restore the database"],
+    );
+    std::fs::remove_file(&database).unwrap();
+    // The lock of a first start that ended before it created the database.
+    std::fs::write(setup.directory().join("data/oauth2.db.lock"), "").unwrap();
+    DedicatedServer::start(setup).await;
+}
+
 /// A start that was killed at any moment can be repeated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn interrupted_first_start_can_be_repeated() {

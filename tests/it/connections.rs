@@ -3,11 +3,13 @@
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
-use oauth2_testkit::{DedicatedServer, Process, Setup};
+use oauth2_testkit::{DedicatedServer, Kind, Output, Process, Setup};
 use reqwest::StatusCode;
 use serde_json::json;
 
 use self::transport::{Stream, Transport};
+use crate::cli::rejected;
+use crate::setup;
 
 mod transport;
 
@@ -215,6 +217,40 @@ async fn stuck_connections_do_not_stop_the_listeners((setup, transport): (Setup,
         assert!(evicted.unwrap() > 0.0, "{listener}");
     }
     drop(stuck);
+}
+
+/// A server that could run out of descriptors does not start; one with just enough answers probes, however many connections there are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limit_of_descriptors_is_checked_at_the_start() {
+    for (limit, workers) in [(64, 1), (128, 2), (159, 2), (200, 24), (455, 64)] {
+        let setup = setup(Kind::Sqlite)
+            .await
+            .with("OAUTH2_SERVER_WORKERS", workers.to_string());
+        let script = format!(r#"ulimit -n {limit}; exec "$0" serve"#);
+        let output = Output::of(&mut setup.script(&script));
+        rejected(
+            &output,
+            3,
+            &["the limit of open files", &limit.to_string(), "OAUTH2_SERVER_WORKERS"],
+        );
+        assert!(!setup.directory().join("data").exists());
+    }
+    for (limit, workers) in [(160, 2), (456, 64)] {
+        let setup = setup(Kind::Sqlite)
+            .await
+            .with("OAUTH2_SERVER_WORKERS", workers.to_string());
+        let mut command = setup.script(&format!(r#"ulimit -n {limit}; exec "$0""#));
+        let process = Process::start(&mut command, &setup.directory().join("stderr.log"));
+        let server = DedicatedServer::from_process(setup, process).await;
+        let connect = |port| std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let mut silent: Vec<_> = (0..350).map(|_| connect(server.setup.public)).collect();
+        silent.extend((0..80).map(|_| connect(server.setup.management)));
+        for _ in 0..5 {
+            let response = reqwest::get(server.management_url("/ready")).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK, "{limit} {workers}");
+        }
+        drop(silent);
+    }
 }
 
 /// Sends a request, its body in a write of its own, and reads the response: its head and its body.

@@ -226,6 +226,9 @@ async fn hs256_token_is_verified_with_the_shared_secret() {
         .await;
     let token = server.token(&client).await;
     let nowhere = setup(Kind::Sqlite).await.with("OAUTH2_JWT_SECRET", secret);
+    // The secret is that of one issuer.
+    fails(&nowhere.run(&["token", "inspect", &token]), "OAUTH2_ISSUER");
+    let nowhere = nowhere.with("OAUTH2_ISSUER", server.issuer());
     let good = nowhere.run(&["token", "inspect", &token]);
     assert_eq!(good.code, 0, "{}{}", good.stderr, good.stdout);
     assert_eq!(field(&good, "signature").as_deref(), Some("valid"));

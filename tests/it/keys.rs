@@ -18,6 +18,7 @@ mod bulk_issuance;
 mod failed_changes;
 mod import_formats;
 mod key_import_and_rewrap;
+mod leaked_key;
 mod old_issuer;
 mod pkcs12;
 mod shared_secret;

@@ -27,13 +27,15 @@ pub enum OperatorRejection {
     Scope,
     /// The token has that scope, which its client has no more.
     ScopeWithdrawn,
+    /// The client of the token may not use the grant any more that gave it the token.
+    GrantWithdrawn,
     /// The token is inactive for another reason, such as a time of issue in the future.
     Inactive,
 }
 
 impl OperatorRejection {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NoToken,
         Self::UnknownToken,
         Self::Expired,
@@ -45,6 +47,7 @@ impl OperatorRejection {
         Self::AudienceWithdrawn,
         Self::Scope,
         Self::ScopeWithdrawn,
+        Self::GrantWithdrawn,
         Self::Inactive,
     ];
 
@@ -62,6 +65,7 @@ impl OperatorRejection {
             Self::AudienceWithdrawn => "audience_withdrawn",
             Self::Scope => "scope",
             Self::ScopeWithdrawn => "scope_withdrawn",
+            Self::GrantWithdrawn => "grant_withdrawn",
             Self::Inactive => "inactive",
         }
     }

@@ -3,12 +3,14 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::cli::exposure;
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::service::clients::apply::declaration::DeclaredSecret;
 use crate::service::clients::apply::documents::{DocumentFormat, Documents};
 
-/// Reads every file. What is wrong in them is in [`Documents::errors`].
-pub(super) fn read(paths: &[PathBuf], owner: Option<&str>) -> Result<Documents, Failure> {
+/// Reads every file. What is wrong in them is in [`Documents::errors`]. Those with a secret are judged by who can read them.
+pub(super) fn read(config: &Config, paths: &[PathBuf], owner: Option<&str>) -> Result<Documents, Failure> {
     let mut documents = Documents::default();
     for path in paths {
         if path == Path::new("-") {
@@ -19,10 +21,10 @@ pub(super) fn read(paths: &[PathBuf], owner: Option<&str>) -> Result<Documents, 
         } else if path.is_dir() {
             let files = of_directory(path)?;
             for file in files {
-                add(&mut documents, &file, owner)?;
+                add(config, &mut documents, &file, owner)?;
             }
         } else {
-            add(&mut documents, path, owner)?;
+            add(config, &mut documents, path, owner)?;
         }
     }
     Ok(documents)
@@ -70,7 +72,7 @@ fn format(path: &Path) -> Option<DocumentFormat> {
     }
 }
 
-fn add(documents: &mut Documents, path: &Path, owner: Option<&str>) -> Result<(), Failure> {
+fn add(config: &Config, documents: &mut Documents, path: &Path, owner: Option<&str>) -> Result<(), Failure> {
     let name = path.display().to_string();
     let format =
         format(path).ok_or_else(|| Failure::Invalid(format!("{name} must have the extension yaml, yml or json")))?;
@@ -78,6 +80,9 @@ fn add(documents: &mut Documents, path: &Path, owner: Option<&str>) -> Result<()
         std::fs::read_to_string(path).map_err(|error| Failure::Invalid(format!("{name} cannot be read: {error}")))?;
     let before = documents.clients.len();
     documents.read(&name, &text, format, owner);
+    if documents.clients[before..].iter().any(|one| one.row.has_secret()) {
+        exposure::judge(config, path)?;
+    }
     let directory = path.parent().unwrap_or(Path::new(""));
     for declaration in documents.clients.iter_mut().skip(before) {
         // A relative path begins at the file that names it.

@@ -15,9 +15,13 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::keys::public_keys::{PublicKeys, Verdict};
 use crate::service::error::ServiceError;
-use crate::service::inspect::RecordState;
+use crate::service::inspect::{RecordState, claimed_client, state_without_store};
 use crate::service::token_ref::TokenRef;
 use crate::tokens::decode::{Decoded, decode};
+
+/// Of a token that is active by its signature although it has the id of a recorded one.
+const AGAINST_RECORD: &str = "the record with this jti belongs to another token, but this one is signed with a key of the server and active: \
+                              the private key may have leaked; see: oauth2_server key revoke --help";
 
 #[derive(Args)]
 pub struct Inspect {
@@ -47,17 +51,29 @@ pub async fn run(config: &Config, options: &Inspect) -> Result<(), Failure> {
     })?;
     let direct = open(config, options).await?;
     let keys = keys(config, options, direct.as_ref()).await?;
-    let verdict = keys.verify(&token, &decoded);
-    let state = match &direct {
-        // The claims of a token with an invalid signature mean nothing.
-        Some(direct) if matches!(verdict, Verdict::Valid | Verdict::NoSignature) => {
-            Some(record_state(direct, &token, &decoded).await?)
+    let mut verdict = keys.verify(&token, &decoded);
+    if let Some(direct) = &direct {
+        direct
+            .refresh(&claimed_client(&token, &decoded).unwrap_or_default())
+            .await?;
+        // The key of an issuer that this server replaces.
+        if direct.services.verify.verify_foreign(&token, &mut 0).is_some() {
+            verdict = Verdict::Valid;
         }
-        _ => None,
-    };
+    }
     let now = direct
         .as_ref()
         .map_or_else(|| OffsetDateTime::now_utc().unix_timestamp(), Direct::now);
+    // The claims of a token with an invalid signature mean nothing.
+    let is_signed = matches!(verdict, Verdict::Valid | Verdict::NoSignature);
+    let state = match &direct {
+        Some(direct) if is_signed => Some(record_state(direct, &token, &decoded).await?),
+        _ => None,
+    };
+    let judged = match verdict {
+        Verdict::Valid if direct.is_none() => Some(state_without_store(&token, &decoded, &config.issuer, now)),
+        _ => state,
+    };
     let is_expired = seconds(&decoded.claims["exp"]).is_some_and(|exp| exp <= now);
     if options.json.json {
         output::json(&json!({
@@ -67,7 +83,10 @@ pub async fn run(config: &Config, options: &Inspect) -> Result<(), Failure> {
     } else {
         print(&decoded, verdict, state, now)?;
     }
-    objection(verdict, state, is_expired).map_or(Ok(()), |problem| Err(Failure::Invalid(problem.to_owned())))
+    if judged == Some(RecordState::ActiveAgainstRecord) {
+        output::warnings(&[AGAINST_RECORD.to_owned()]);
+    }
+    objection(verdict, judged, is_expired).map_or(Ok(()), |problem| Err(Failure::Invalid(problem.to_owned())))
 }
 
 /// The store, unless keys are given. A token can be inspected where no store was ever created; an existing one must be reachable.
@@ -98,20 +117,20 @@ async fn keys(config: &Config, options: &Inspect, direct: Option<&Direct>) -> Re
     Ok(keys)
 }
 
+/// What the store says of a token, by the rules of introspection.
 async fn record_state(direct: &Direct, token: &str, decoded: &Decoded) -> Result<RecordState, Failure> {
-    let Some(reference) = TokenRef::parse(token) else {
-        return Ok(RecordState::NotRecorded);
+    let stored = match TokenRef::parse(token) {
+        None => None,
+        Some(reference) => match direct.services.records.find(&reference, direct.deadline()).await {
+            Ok(stored) => Some(stored),
+            Err(ServiceError::NotFound(_)) => None,
+            Err(error) => return Err(error.into()),
+        },
     };
-    let stored = match direct.services.records.find(&reference, direct.deadline()).await {
-        Ok(stored) => Some(stored),
-        Err(ServiceError::NotFound(_)) => None,
-        Err(error) => return Err(error.into()),
-    };
-    let client_id = stored
-        .as_ref()
-        .map(|stored| &*stored.record.client_id)
-        .or(decoded.claims["client_id"].as_str());
-    direct.refresh(client_id.unwrap_or_default()).await?;
+    // An opaque token names no client.
+    if let Some(stored) = &stored {
+        direct.refresh(&stored.record.client_id).await?;
+    }
     Ok(direct.services.verify.record_state(token, decoded, stored.as_ref()))
 }
 
@@ -123,7 +142,9 @@ fn objection(verdict: Verdict, state: Option<RecordState>, is_expired: bool) -> 
         (_, Some(S::OfAnotherToken)) => {
             "the record with this jti belongs to another token: this one was altered or forged"
         }
-        (_, Some(S::Foreign)) => "the token has claims that no token of this server has: it was forged",
+        (_, Some(S::Foreign)) => {
+            "the token has claims that no token of this server has: it was forged, or is of an issuer other than OAUTH2_ISSUER"
+        }
         (Verdict::UnknownKey, _) => "the token was signed with a key that is not known here",
         (Verdict::NotChecked, _) => {
             "the signature was not verified: there is no store; pass the published keys with --keys"
@@ -133,11 +154,10 @@ fn objection(verdict: Verdict, state: Option<RecordState>, is_expired: bool) -> 
         (Verdict::NoSignature, Some(S::NotRecorded)) => "there is no record of the token: it was not issued here",
         (_, Some(S::Revoked)) => "the token is revoked",
         (_, Some(S::Inactive)) => {
-            "the token is not active: its client is disabled, deleted, or not registered for this signature"
+            "the token is not active: it is not valid yet, or its client is disabled, deleted, or not registered for its claims and signature"
         }
-        (Verdict::Valid, None | Some(S::Active | S::NotRecorded)) | (Verdict::NoSignature, Some(S::Active)) => {
-            return None;
-        }
+        (Verdict::Valid, None | Some(S::Active | S::ActiveAgainstRecord | S::NotRecorded))
+        | (Verdict::NoSignature, Some(S::Active | S::ActiveAgainstRecord)) => return None,
     })
 }
 

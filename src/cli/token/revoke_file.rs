@@ -5,12 +5,13 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::app::direct::{Direct, operator};
 use crate::cli::arguments::Json;
-use crate::cli::output;
 use crate::cli::progress::Progress;
-use crate::config::Config;
+use crate::cli::{exposure, output};
+use crate::config::{Config, permissions};
 use crate::failure::Failure;
 use crate::service::token_ref::TokenRef;
 use crate::tokens::MAX_TOKEN_BYTES;
@@ -30,6 +31,10 @@ struct Lines<R> {
 }
 
 pub async fn run(config: &Config, file: &Path, json: Json) -> Result<(), Failure> {
+    // A file of ids needs no protection.
+    if file != Path::new("-") && permissions::exposure(file).is_some() && has_token(file) {
+        exposure::judge(config, file)?;
+    }
     let direct = Direct::open(config).await?;
     let input: Box<dyn BufRead> = if file == Path::new("-") {
         Box::new(BufReader::new(io::stdin()))
@@ -39,12 +44,7 @@ pub async fn run(config: &Config, file: &Path, json: Json) -> Result<(), Failure
             Failure::Invalid(format!("--file {} cannot be read: {error}", file.display()))
         })?))
     };
-    let mut lines = Lines {
-        input,
-        number: 0,
-        invalid: Vec::new(),
-        ended: false,
-    };
+    let mut lines = Lines::new(input);
     let mut progress = Progress::new("tokens", None);
     let (mut revoked, mut unrecorded) = (0, 0);
     while !lines.ended {
@@ -83,6 +83,29 @@ pub async fn run(config: &Config, file: &Path, json: Json) -> Result<(), Failure
     )))
 }
 
+/// Whether a file has a line that is neither an id nor a comment. One that cannot be read has none: its error is reported later.
+fn has_token(file: &Path) -> bool {
+    let Ok(opened) = File::open(file) else {
+        return false;
+    };
+    let mut lines = Lines::new(BufReader::new(opened));
+    while let Ok(line) = lines.read_line()
+        && !line.is_empty()
+    {
+        let text = String::from_utf8_lossy(&line);
+        if content(&text).is_some_and(|text| text.parse::<Uuid>().is_err()) {
+            return true;
+        }
+    }
+    false
+}
+
+/// What a line holds; `None`: nothing, or a comment.
+fn content(line: &str) -> Option<&str> {
+    let text = line.trim().trim_start_matches('\u{feff}');
+    (!text.is_empty() && !text.starts_with('#')).then_some(text)
+}
+
 /// Adds to a failure how far the command came. To revoke a token again does no harm.
 fn interrupted(failure: Failure, revoked: usize) -> Failure {
     let text = format!("{failure}; {revoked} tokens were revoked before; to continue, run the command again");
@@ -90,6 +113,15 @@ fn interrupted(failure: Failure, revoked: usize) -> Failure {
 }
 
 impl<R: BufRead> Lines<R> {
+    fn new(input: R) -> Self {
+        Self {
+            input,
+            number: 0,
+            invalid: Vec::new(),
+            ended: false,
+        }
+    }
+
     /// The tokens of the next lines.
     fn chunk(&mut self) -> io::Result<Vec<TokenRef>> {
         let mut chunk = Vec::with_capacity(CHUNK);
@@ -101,10 +133,9 @@ impl<R: BufRead> Lines<R> {
             }
             self.number += 1;
             let text = String::from_utf8_lossy(&line);
-            let text = text.trim().trim_start_matches('\u{feff}');
-            if text.is_empty() || text.starts_with('#') {
+            let Some(text) = content(&text) else {
                 continue;
-            }
+            };
             match TokenRef::parse(text) {
                 Some(token) => chunk.push(token),
                 None => self.invalid.push(self.number),

@@ -27,6 +27,12 @@ pub const SECRET_LENGTH: RangeInclusive<usize> = 32..=256;
 
 /// Checks a secret that somebody chose.
 pub fn secret(secret: &str) -> Result<(), InvalidMetadata> {
+    if secret.trim().is_empty() {
+        return Err(InvalidMetadata::new(
+            "client_secret",
+            "must not be empty or only spaces",
+        ));
+    }
     if !SECRET_LENGTH.contains(&secret.len()) || !secret.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) {
         let reason = "must be 32 to 256 printable ASCII characters: a fast hash of it is stored, which does not protect a \
                       short secret";

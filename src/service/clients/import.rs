@@ -19,6 +19,7 @@ use super::metadata::ClientRequest;
 use super::registration::{self, GeneratedCredentials, RegistrationDefaults};
 use super::secrets::{self, RowSecret};
 use crate::service::error::InvalidMetadata;
+use crate::service::members;
 use crate::tokens::secret::{self, NoRandomness};
 
 /// Why a row is rejected: a sentence that names the field and never repeats a value that may be secret.
@@ -99,17 +100,16 @@ pub enum Outcome {
 
 impl ImportRow {
     /// Reads the members of a client as the admin API shows it, and the hashes of its secrets.
-    pub fn parse(mut members: Map<String, Value>) -> Result<Self, RowError> {
-        let (hash, previous) = secrets::take(&mut members)?;
-        let created_at = match members.remove("created_at") {
+    pub fn parse(mut row: Map<String, Value>) -> Result<Self, RowError> {
+        let (hash, previous) = secrets::take(&mut row)?;
+        let created_at = match row.remove("created_at") {
             None | Some(Value::Null) => None,
             Some(value) => {
                 let at = value.as_i64().filter(|at| checks::TIMES.contains(at));
                 Some(at.ok_or("created_at must be Unix seconds")?)
             }
         };
-        let request: ClientRequest =
-            serde_path_to_error::deserialize(Value::Object(members)).map_err(|error| wrong_type(&error))?;
+        let request: ClientRequest = members::read(Value::Object(row))?;
         let client_id = request.client_id.value().cloned().ok_or("client_id is missing")?;
         // Before it is looked up: Postgres has no text with a NUL.
         checks::id(&client_id).map_err(|error| error.to_string())?;
@@ -281,22 +281,6 @@ impl ImportRow {
 
 /// Passes the check of a secret that is replaced before anything is stored.
 const PLACEHOLDER: &str = "this is replaced before anything is stored";
-
-/// Names the member and its type, not its value: that may be a secret.
-fn wrong_type(error: &serde_path_to_error::Error<serde_json::Error>) -> RowError {
-    let text = error.inner().to_string();
-    if text.starts_with("unknown field") || text.starts_with("duplicate field") {
-        return text;
-    }
-    let wanted = match text.rsplit_once(", expected ").map(|(_, wanted)| wanted) {
-        Some("i64") => "an integer",
-        Some("a sequence") => "a list",
-        Some("a map") => "an object",
-        Some(other) => other,
-        None => "of another type",
-    };
-    format!("{} must be {wanted}", error.path())
-}
 
 /// What rows do to the store, together.
 #[derive(Default)]

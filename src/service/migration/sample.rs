@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::service::clients::metadata::COLUMNS;
+use crate::tokens::unique_json;
 
 /// Members that a line may have besides the members of an import.
 const OTHER_MEMBERS: [&str; 3] = ["resource", "client_secret_hash", "client_secret_hash_scheme"];
@@ -130,8 +131,14 @@ fn csv_rows(text: &str) -> Result<Vec<Row>, String> {
 fn client(members: &Map<String, Value>) -> Result<SampledClient, String> {
     let is_known = |name: &str| COLUMNS.iter().any(|(known, _)| *known == name) || OTHER_MEMBERS.contains(&name);
     if let Some(name) = members.keys().find(|name| !is_known(name)) {
+        // A file without a header has secrets there.
+        let shown = if unique_json::may_show(name) {
+            format!("{name:?}")
+        } else {
+            "whose name is not shown".to_owned()
+        };
         return Err(format!(
-            "unknown field {name:?}; known are client_id, client_secret, scope, audience, resource and the members of client import"
+            "unknown field {shown}; known are client_id, client_secret, scope, audience, resource and the members of client import"
         ));
     }
     let text = |name: &str| match members.get(name) {

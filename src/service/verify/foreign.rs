@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use oauth2_actors::revocation_cache::Subject;
 
-use super::{CLOCK_SKEW, Verify};
+use super::{CLOCK_SKEW, TokenState, Verify};
 use crate::keys::verify_only::ForeignToken;
 use crate::service::error::Result;
 use crate::tokens::MAX_TOKEN_BYTES;
@@ -47,8 +47,9 @@ impl Verify {
         }))
     }
 
-    /// Whether the token is active: in its time, its key still kept, its client registered here and enabled, and not revoked here.
-    pub fn is_foreign_active(&self, token: &ForeignToken) -> bool {
+    /// The token's state. It is active in its time, while its key is kept, if its client is registered here and enabled and the token is
+    /// not revoked here.
+    pub fn foreign_state(&self, token: &ForeignToken) -> TokenState {
         let (claims, now) = (&token.claims, self.now());
         let subject = Subject {
             jti: claims.id,
@@ -56,16 +57,23 @@ impl Verify {
             user_id: claims.user(),
             kid: token.kid.as_deref(),
         };
+        let revocations = self.views.revocations.load();
+        if revocations.is_foreign_revoked(subject, claims.issued_ms()) {
+            return TokenState::Revoked;
+        }
         let begins = claims.nbf.into_iter().chain(claims.iat).max();
         let is_timely =
             claims.exp > now && token.accepted_until > now && begins.is_none_or(|begins| begins <= now + CLOCK_SKEW);
         let client = self.views.directory.client(&claims.client_id);
-        is_timely
-            && client.is_some_and(|client| !client.disabled)
-            && !self
-                .views
-                .revocations
-                .load()
-                .is_foreign_revoked(subject, claims.issued_ms())
+        if is_timely && client.is_some_and(|client| !client.disabled) {
+            TokenState::Active
+        } else {
+            TokenState::Inactive
+        }
+    }
+
+    /// Whether the token is active.
+    pub fn is_foreign_active(&self, token: &ForeignToken) -> bool {
+        self.foreign_state(token) == TokenState::Active
     }
 }

@@ -7,10 +7,10 @@ use serde_json::json;
 use super::call;
 use crate::shared;
 
-on_both_stores!(operator_that_lost_its_scope_or_audience_is_rejected);
+on_both_stores!(operator_that_lost_its_scope_audience_or_grant_is_rejected);
 
 /// What a client may do is judged by the client as it is now, not by the token it got before.
-async fn operator_that_lost_its_scope_or_audience_is_rejected(kind: Kind) {
+async fn operator_that_lost_its_scope_audience_or_grant_is_rejected(kind: Kind) {
     let server = shared(kind).await;
     let list = async |token: &str| {
         let request = server
@@ -22,6 +22,7 @@ async fn operator_that_lost_its_scope_or_audience_is_rejected(kind: Kind) {
     for (change, expected) in [
         (json!({"scope": "read"}), StatusCode::FORBIDDEN),
         (json!({"audience": ["https://api.example"]}), StatusCode::UNAUTHORIZED),
+        (json!({"grant_types": []}), StatusCode::UNAUTHORIZED),
     ] {
         for format in ["paseto", "jwt", "opaque"] {
             let operator = server

@@ -1,7 +1,7 @@
 //! The credential of each action of an operator, and the operator who issued that credential.
 
-use oauth2_testkit::Kind;
 use oauth2_testkit::server::json as body_of;
+use oauth2_testkit::{Kind, Output};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -9,7 +9,10 @@ use super::rejections::{call, jti, rows};
 use super::{list, settled};
 use crate::start;
 
-on_both_stores!(actions_are_traced_to_the_token_and_its_issuance);
+on_both_stores!(
+    actions_are_traced_to_the_token_and_its_issuance,
+    cli_actor_is_not_what_the_environment_says,
+);
 
 async fn actions_are_traced_to_the_token_and_its_issuance(kind: Kind) {
     let server = start(kind).await;
@@ -98,4 +101,20 @@ async fn actions_are_traced_to_the_token_and_its_issuance(kind: Kind) {
     }
     let output = server.setup.run(&["audit", "list", "--jti", "x"]);
     assert!(output.code == 2 && output.stderr.contains("--jti"), "{}", output.stderr);
+}
+
+async fn cli_actor_is_not_what_the_environment_says(kind: Kind) {
+    let server = start(kind).await;
+    let mut command = server.setup.command(&["client", "create", "--id", "made"]);
+    for name in ["USER", "LOGNAME", "SUDO_USER"] {
+        command.env(name, "mallory");
+    }
+    assert_eq!(Output::of(&mut command).code, 0);
+    let user = Output::of(std::process::Command::new("id").arg("-un")).stdout;
+    let uid = Output::of(std::process::Command::new("id").arg("-u")).stdout;
+    settled(&server).await;
+    let (_, page) = list(&server, "?client_id=made&kind=client.create").await;
+    let actor = page["items"][0]["actor"].as_str().unwrap();
+    let expected = [format!("cli:{}", user.trim()), format!("cli:uid:{}", uid.trim())];
+    assert!(expected.iter().any(|expected| expected == actor), "{page}");
 }

@@ -5,6 +5,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth2_testkit::{DedicatedServer, Kind, Setup};
 use serde_json::json;
 
@@ -204,4 +206,44 @@ async fn exposed_files_of_clients_are_named() {
     warned(&export, None);
     write(&setup, "b.secret", TOKEN, 0o640);
     warned(&["apply", "-f", "clients.yaml"], None);
+    // Secrets in the file of clients itself, and tokens in a file.
+    let inline = format!("owner: y\nclients:\n  - {{client_id: e, client_secret: {TOKEN}}}\n");
+    write(&setup, "inline.yaml", &inline, 0o644);
+    warned(&["apply", "-f", "inline.yaml"], Some("inline.yaml"));
+    write(&setup, "inline.yaml", &inline, 0o640);
+    warned(&["apply", "-f", "inline.yaml"], None);
+    // A header, a payload with an id and an expiry, and a signature: revocation verifies none.
+    let payload = r#"{"jti":"01990000-0000-7000-8000-000000000001","exp":4000000000}"#;
+    let token = format!("e30.{}.AA\n", URL_SAFE_NO_PAD.encode(payload));
+    write(&setup, "tokens", &token, 0o644);
+    warned(&["token", "revoke", "--file", "tokens"], Some("tokens"));
+    write(&setup, "ids", "01990000-0000-7000-8000-000000000000\n", 0o644);
+    warned(&["token", "revoke", "--file", "ids"], None);
+    write(
+        &setup,
+        "check.csv",
+        &format!("client_id,client_secret\ne,{TOKEN}\n"),
+        0o644,
+    );
+    let check = [
+        "migrate-check",
+        "--old",
+        "http://127.0.0.1:1",
+        "--new",
+        "http://127.0.0.1:1",
+        "--clients",
+        "check.csv",
+    ];
+    let strict = setup.run(&[&check[..], &["--strict"]].concat());
+    assert!(
+        strict.code == 2 && strict.stderr.contains("check.csv is readable"),
+        "{}",
+        strict.stderr
+    );
+    let lenient = setup.run(&check);
+    assert!(
+        lenient.stderr.contains("warning: check.csv is readable"),
+        "{}",
+        lenient.stderr
+    );
 }

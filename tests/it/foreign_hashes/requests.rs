@@ -1,5 +1,7 @@
 //! Hashes of other products in requests and on the command line, one client at a time.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth2_testkit::Kind;
 use oauth2_testkit::server::json as body_of;
 use reqwest::{Method, StatusCode};
@@ -12,6 +14,7 @@ on_both_stores!(
     created_client_keeps_its_secret,
     hash_that_is_wrong_or_not_new_is_rejected,
     hash_behind_noop_is_rejected_everywhere,
+    hash_in_another_spelling_is_no_secret,
 );
 
 /// SHA-256 of the strong secret of the vectors.
@@ -187,4 +190,78 @@ async fn hash_behind_noop_is_rejected_everywhere(kind: Kind) {
         );
     }
     assert_eq!(super::exported(&server.setup), before, "no client was created");
+}
+
+/// As a secret, the text of a hash would authenticate: also with spaces, quotes or a name before it, and in base64.
+async fn hash_in_another_spelling_is_no_secret(kind: Kind) {
+    let server = start(kind).await;
+    let before = super::exported(&server.setup);
+    let hash = WEAK.1;
+    let in_base64 = URL_SAFE_NO_PAD.encode(hash);
+    let declared = server.setup.directory().join("clients.yaml");
+    for secret in [
+        &*format!("  {hash}"),
+        &format!("\"{hash}\""),
+        &format!(" '{hash}' "),
+        &format!("user:{hash}"),
+        &in_base64,
+        " {noop}a-secret-in-plain-text-behind-a-tag",
+        "{FSHP1|16|16384}DkMTwBl+a/3DQTxCYEApdUtNXGgdUac3",
+        r#"[{"hash":"x","algorithm":"bcrypt","salt":""}]"#,
+        &format!("sha256={DIGEST}"),
+        &" ".repeat(40),
+    ] {
+        let member = json!({"client_id": "a", "client_secret": secret});
+        let requests = [
+            server
+                .admin(Method::PUT, "/clients/a")
+                .json(&json!({"client_secret": secret})),
+            server.admin(Method::POST, "/clients").json(&member),
+            server
+                .admin(Method::POST, "/clients:import")
+                .header("content-type", "application/x-ndjson")
+                .body(member.to_string()),
+        ];
+        for (number, request) in requests.into_iter().enumerate() {
+            let response = request.send().await.unwrap();
+            let (status, body) = (response.status(), body_of(response).await);
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{number} {secret}: {body}");
+            assert!(
+                body["error_description"]
+                    .as_str()
+                    .unwrap()
+                    .contains("client_secret must "),
+                "{body}"
+            );
+        }
+        let quoted = secret.replace('"', "\"\"");
+        let text = format!(
+            "owner: x\nclients:\n  - {}\n",
+            json!({"client_id": "e", "client_secret": secret})
+        );
+        std::fs::write(&declared, text).unwrap();
+        for (arguments, input) in [
+            (vec!["client", "create", "--secret-stdin"], secret.to_owned()),
+            (
+                vec!["client", "import", "-", "--format", "csv"],
+                format!("client_id,client_secret\ng,\"{quoted}\"\n"),
+            ),
+            (vec!["apply", "--file", declared.to_str().unwrap()], String::new()),
+        ] {
+            let output = server.setup.run_with_input(&arguments, &input);
+            assert_eq!(output.code, 2, "{arguments:?} {secret}: {}", output.stderr);
+            let is_create = arguments[1] == "create";
+            assert!(
+                !is_create || output.stderr.contains("--secret-stdin must "),
+                "{}",
+                output.stderr
+            );
+        }
+    }
+    assert_eq!(super::exported(&server.setup), before, "no client was created");
+    let secret = format!("key={DIGEST}");
+    let created = server
+        .admin(Method::POST, "/clients")
+        .json(&json!({"client_id": "a", "client_secret": secret}));
+    assert_eq!(created.send().await.unwrap().status(), StatusCode::CREATED);
 }

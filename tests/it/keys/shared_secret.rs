@@ -13,6 +13,7 @@ use crate::setup;
 on_both_stores!(
     holders_of_the_shared_secret_cannot_forge_recorded_tokens,
     shared_secret_forges_only_what_its_client_could_get,
+    inspection_accepts_no_forged_payload,
 );
 
 /// A token with other claims, as who has the secret can make it.
@@ -152,5 +153,61 @@ async fn shared_secret_forges_only_what_its_client_could_get(store: Kind) {
         let batch = crate::introspect::batch(&server, &client, &[made, token.clone()]).await;
         assert_eq!(batch[0], json!({"active": false}), "{to}");
         assert_eq!(batch[1]["active"], true, "{to}");
+    }
+}
+
+/// `token inspect` and introspection decide alike, with a store; without one it accepts only what this issuer would write.
+async fn inspection_accepts_no_forged_payload(store: Kind) {
+    let server = DedicatedServer::start(setup(store).await.with("OAUTH2_JWT_SECRET", SECRET)).await;
+    let nowhere = setup(Kind::Sqlite)
+        .await
+        .with("OAUTH2_JWT_SECRET", SECRET)
+        .with("OAUTH2_ISSUER", server.issuer());
+    std::fs::write(server.setup.directory().join("none.json"), r#"{"keys": []}"#).unwrap();
+    let client =
+        json!({"client_id": "free", "token_format": "jwt", "signing_alg": "HS256", "token_ledger": "stateless"});
+    let client = server.register(client).await;
+    let token = server.token(&client).await;
+    let inspected = |forged: &str| {
+        let with_store = server.setup.run(&["token", "inspect", forged]);
+        let by_keys = server.setup.run(&["token", "inspect", "--keys", "none.json", forged]);
+        [with_store, by_keys, nowhere.run(&["token", "inspect", forged])]
+    };
+    for output in inspected(&token) {
+        assert_eq!(output.code, 0, "{}{}", output.stderr, output.stdout);
+    }
+    let claim = |name: &str| {
+        let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+        serde_json::from_slice::<Value>(&payload).unwrap()[name].clone()
+    };
+    let (exp, jti, iat) = (claim("exp"), claim("jti"), claim("iat"));
+    let later = iat.as_i64().unwrap() + 600;
+    let without_exp = move |payload: &str| payload.replacen(&format!("\"exp\":{exp},"), "", 1);
+    let exp = claim("exp");
+    let with_exp = |value: &str| {
+        let (from, to) = (format!("\"exp\":{exp}"), format!("\"exp\":{value}"));
+        forged(&token, |payload| payload.replacen(&from, &to, 1))
+    };
+    let not_yet = forged(&token, |payload| {
+        payload.replacen(&format!("\"nbf\":{iat}"), &format!("\"nbf\":{later}"), 1)
+    });
+    let integer_jti = forged(&token, |payload| payload.replacen(&jti.to_string(), "5", 1));
+    let whole = |payload: &'static str| forged(&token, move |_| payload.to_owned());
+    for made in [
+        whole("{}"),
+        whole(r#"{"sub":"root","scope":"oauth2.admin","aud":"x","jti":5}"#),
+        whole(r#"{"iss":"evil","exp":"never"}"#),
+        whole(r#"{"iss":"evil","exp":4000000000,"sub":"root","client_id":"free","scope":"oauth2.admin"}"#),
+        forged(&token, without_exp),
+        with_exp(&format!("\"{exp}\"")),
+        with_exp("1e30"),
+        with_exp("4000000000"),
+        not_yet,
+        integer_jti,
+    ] {
+        assert_eq!(server.introspect(&client, &made).await, json!({"active": false}));
+        for output in inspected(&made) {
+            assert_eq!(output.code, 2, "{}{}", output.stderr, output.stdout);
+        }
     }
 }

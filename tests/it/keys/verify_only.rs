@@ -50,7 +50,12 @@ async fn tokens_of_the_replaced_issuer_are_active_until_they_expire(store: Kind)
     assert_eq!(answers[1], expected_of_brief);
     assert_eq!(answers[2], json!({"active": false}));
     assert_eq!(answers[3]["active"], true);
+    let inspected = server.setup.run(&["token", "inspect", &token]);
+    assert_eq!(inspected.code, 0, "{}{}", inspected.stderr, inspected.stdout);
     until("the token expires", async || !server.is_active(&client, &brief).await).await;
+
+    let inspected = server.setup.run(&["token", "inspect", &brief]);
+    assert_eq!(inspected.code, 2, "{}", inspected.stdout);
 
     // Its client decides here, too.
     let disabled = server
@@ -61,6 +66,12 @@ async fn tokens_of_the_replaced_issuer_are_active_until_they_expire(store: Kind)
         .unwrap();
     assert_eq!(disabled.status(), StatusCode::OK);
     assert!(!server.is_active(&resource, &token).await);
+    let inspected = server.setup.run(&["token", "inspect", &token]);
+    assert!(
+        inspected.code == 2 && inspected.stderr.contains("not active"),
+        "{}",
+        inspected.stderr
+    );
 }
 
 async fn only_access_tokens_of_that_issuer_and_key_are_active(store: Kind) {
@@ -111,6 +122,11 @@ async fn only_access_tokens_of_that_issuer_and_key_are_active(store: Kind) {
         server.is_active(&client, &without_kid).await,
         "some issuers name no key"
     );
+    let invalid_text = old.sign_bytes(
+        &json!({"alg": "ES256", "kid": old.kid}).to_string(),
+        &[b"{\"x\":\"\xff\",".as_slice(), &good.to_string().as_bytes()[1..]].concat(),
+    );
+    inactive(&invalid_text, "not UTF-8").await;
     let unsigned = token.rsplit_once('.').unwrap().0;
     inactive(&format!("{unsigned}."), "unsigned").await;
     inactive(unsigned, "two parts").await;

@@ -1,6 +1,7 @@
 //! `migrate-check`: two servers with planted differences.
 
 use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt;
 
 use oauth2_testkit::{Credentials, DedicatedServer, Kind, Output, Server};
 use serde_json::{Value, json};
@@ -49,6 +50,7 @@ pub(super) async fn register(server: &Server, id: &str, metadata: Value) -> Cred
 pub fn check(old: &Server, new: &Server, clients: &str, arguments: &[&str]) -> Output {
     let file = old.setup.directory().join("sample.csv");
     std::fs::write(&file, clients).unwrap();
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
     let (old_url, new_url) = (old.url(""), new.url(""));
     let command = [
         "migrate-check",

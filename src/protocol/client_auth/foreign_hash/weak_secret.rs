@@ -19,7 +19,12 @@ pub fn of_weak_secret(secret: &str, client_id: &str) -> Result<Option<ForeignHas
             "looks like a hash or a tagged password ({found}) and is no secret in clear"
         ));
     }
-    let length = secret.chars().count();
+    // One of spaces only is empty.
+    let length = if secret.trim().is_empty() {
+        0
+    } else {
+        secret.chars().count()
+    };
     if length < SHORTEST {
         return Err(format!(
             "is a secret in clear of {length} characters, which can be guessed; at least {SHORTEST} are required: leave it out and give the \
@@ -67,6 +72,7 @@ mod tests {
         for (secret, problem) in [
             ("", "is a secret in clear of 0 characters"),
             ("1234567", "is a secret in clear of 7 characters"),
+            (&" ".repeat(40), "is a secret in clear of 0 characters"),
             ("{bcrypt}short", "looks like a hash or a tagged password ({bcrypt})"),
         ] {
             let found = of_weak_secret(secret, "a").unwrap_err();

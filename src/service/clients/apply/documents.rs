@@ -21,6 +21,7 @@ use serde_saphyr::{DuplicateKeyPolicy, Spanned};
 use super::declaration::{Declaration, DeclaredSecret, Location};
 use crate::service::clients::checks;
 use crate::service::clients::import::ImportRow;
+use crate::tokens::unique_json;
 
 /// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +87,12 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
                 let mut members: Vec<(String, V)> = Vec::new();
                 while let Some((name, value)) = map.next_entry::<String, V>()? {
                     if members.iter().any(|(known, _)| *known == name) {
-                        return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
+                        let shown = if unique_json::may_show(&name) {
+                            &*name
+                        } else {
+                            "(name not shown)"
+                        };
+                        return Err(A::Error::custom(format_args!("duplicate field `{shown}`")));
                     }
                     members.push((name, value));
                 }
