@@ -8,12 +8,36 @@ use crate::cli::migrated;
 
 on_both_stores!(
     errors_name_file_line_and_field,
+    errors_repeat_no_name_that_may_be_a_secret,
     files_documents_and_directories_are_one_set
 );
 
 /// A file with one client, whose last line is number 5.
 fn file(line: &str) -> String {
     format!("owner: x\nclients:\n  - client_id: a\n    client_secret: {SECRET}\n    {line}\n")
+}
+
+async fn errors_repeat_no_name_that_may_be_a_secret(kind: Kind) {
+    let setup = migrated(kind).await;
+    for (text, error) in [
+        (
+            format!("owner: x\n{SECRET}: 1\nclients: []\n"),
+            "bad.yaml:2: unknown field `(name not shown)`",
+        ),
+        (
+            format!("owner: x\nclients:\n  - {SECRET}: 1\n    {SECRET}: 2\n"),
+            "bad.yaml:4: duplicate mapping key: (name not shown)",
+        ),
+        (
+            file(&format!("{SECRET}: 1")),
+            "clients[0]: unknown field, whose name is not shown",
+        ),
+    ] {
+        let path = write(&setup, "bad.yaml", &text);
+        let output = rejected(&setup, &["-f", &path]);
+        assert!(output.contains(error), "{text}: {output}");
+        assert!(!output.contains(SECRET), "{output}");
+    }
 }
 
 async fn errors_name_file_line_and_field(kind: Kind) {

@@ -1,4 +1,5 @@
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use proptest::prelude::*;
 
 use super::*;
 
@@ -163,5 +164,16 @@ fn generated_and_chosen_secrets_are_not_hashes() {
         "$$-two-dollars-are-no-id-of-a-scheme-",
     ] {
         assert_eq!(of(secret), None, "{secret}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn random_secrets_are_not_hashes(high in any::<u128>(), low in any::<u128>()) {
+        let bytes = [high.to_be_bytes(), low.to_be_bytes()].concat();
+        let hex = format!("{high:032x}{low:032x}");
+        for secret in [STANDARD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes), hex] {
+            prop_assert_eq!(of(&secret), None, "{}", secret);
+        }
     }
 }

@@ -255,8 +255,10 @@ fn yaml(text: &str) -> Result<Vec<Document<Entry>>, Unreadable> {
         },
     };
     let documents = serde_saphyr::from_multiple_with_options::<Document<YamlClient>>(text, options);
-    let documents =
-        documents.map_err(|error| (error.location().map(|at| at.line()), first_line(&error.to_string())))?;
+    let documents = documents.map_err(|error| {
+        let text = first_line(&error.to_string());
+        (error.location().map(|at| at.line()), without_secret_name(text))
+    })?;
     let line = |spanned: serde_saphyr::Location| Some(spanned.line()).filter(|line| *line > 0);
     let entry = |client: YamlClient| Entry {
         line: line(client.referenced),
@@ -284,7 +286,7 @@ fn json(text: &str) -> Result<Vec<Document<Entry>>, Unreadable> {
             .iter()
             .find(|kind| text.starts_with(**kind))
             .map_or(text.clone(), ToString::to_string);
-        (Some(line), text)
+        (Some(line), without_secret_name(text))
     })?;
     let entry = |Members(members)| Entry {
         line: None,
@@ -294,6 +296,20 @@ fn json(text: &str) -> Result<Vec<Document<Entry>>, Unreadable> {
         owner: document.owner,
         clients: document.clients.into_iter().map(entry).collect(),
     }])
+}
+
+/// The sentence of an error without the name of a field that may be a secret in the wrong place.
+fn without_secret_name(text: String) -> String {
+    let unknown = text.strip_prefix("unknown field `");
+    let twice = text.strip_prefix("duplicate mapping key: ");
+    let name = unknown
+        .and_then(|rest| rest.rsplit_once("`, expected "))
+        .or_else(|| twice?.rsplit_once(" at line "))
+        .map(|(name, _)| name);
+    match name {
+        Some(name) if !name.is_empty() && !unique_json::may_show(name) => text.replacen(name, "(name not shown)", 1),
+        _ => text,
+    }
 }
 
 /// The sentence of an error, without advice for programmers.
