@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use oauth2_testkit::Output;
 use serde_json::{Value, json};
 
+mod changes;
 pub mod check;
 mod export_details;
 mod exports;
 mod invalid_exports;
 mod nothing_compared;
+mod planted;
 mod rehearsal;
 mod side_tables;
+mod tampered;
 
 /// A file or directory that another product exported.
 fn fixture(name: &str) -> String {
