@@ -10,6 +10,7 @@ pub mod check;
 mod export_details;
 mod exports;
 mod invalid_exports;
+mod masks;
 mod nothing_compared;
 mod planted;
 mod rehearsal;

@@ -280,6 +280,7 @@ fn secrets(draft: &mut Draft, rows: &[Value], now: i64) -> Result<Option<Verdict
 
 /// An entry of `previous_secrets`: the server's own hash is the SHA-256 of the secret, too.
 fn hash(value: &str) -> Result<Value, String> {
+    secret::reject_mask("ClientSecrets.Value", value)?;
     let digest = STANDARD.decode(value).unwrap_or_default();
     match digest.len() {
         32 => Ok(json!({ "sha256": hex::encode(digest) })),

@@ -139,6 +139,7 @@ fn client(draft: &mut Draft, is_table: bool, now: i64) -> Translated {
 /// The hash of the column `client_secret`, and the hashes of rotated secrets that still work.
 fn secrets(draft: &mut Draft, is_table: bool, now: i64) -> Result<(), String> {
     if let Some(text) = draft.text("client_secret")? {
+        secret::reject_mask("client_secret", &text)?;
         match secret::crypt_scheme(&text) {
             Some(scheme) => secret::hashed(draft, "client_secret", text, Some(scheme)),
             None if is_table => {
@@ -152,6 +153,9 @@ fn secrets(draft: &mut Draft, is_table: bool, now: i64) -> Result<(), String> {
         }
     }
     let rotated = draft.list("rotated_secrets")?;
+    for text in &rotated {
+        secret::reject_mask("rotated_secrets", text)?;
+    }
     let listed = rotated
         .iter()
         .map(|text| secret::previous(text, secret::crypt_scheme(text), None));
