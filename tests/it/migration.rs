@@ -15,6 +15,7 @@ mod nothing_compared;
 mod planted;
 mod rehearsal;
 mod side_tables;
+mod table_texts;
 mod tampered;
 
 /// A file or directory that another product exported.
