@@ -14,6 +14,7 @@ mod masks;
 mod nothing_compared;
 mod planted;
 mod rehearsal;
+mod required_tables;
 mod side_tables;
 mod table_texts;
 mod tampered;
