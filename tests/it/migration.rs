@@ -9,6 +9,7 @@ mod changes;
 pub mod check;
 mod export_details;
 mod exports;
+mod given_files;
 mod invalid_exports;
 mod masks;
 mod nothing_compared;

@@ -6,6 +6,7 @@ use super::export::Row;
 use super::translator::{Context, Outcome, Translated, Translator, Verdict, each};
 use super::{secret, shared};
 
+pub(super) mod files;
 mod mappers;
 mod realm;
 
@@ -96,6 +97,7 @@ const NOT_CARRIED: &[(&str, &str)] = &[
 ];
 
 fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Result<Vec<Outcome>, String> {
+    files::reject_realms(&rows)?;
     let realm = Realm::of(context)?;
     Ok(each(context, rows, ID_FIELDS, |draft, now| client(draft, &realm, now)))
 }
