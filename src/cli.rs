@@ -199,4 +199,6 @@ fn block_on(subcommand: impl Future<Output = Result<(), Failure>>) -> Result<(),
 }
 
 #[cfg(test)]
+mod names_in_messages;
+#[cfg(test)]
 mod tests;

@@ -9,11 +9,12 @@ use hyper::Uri;
 use hyper::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT, WWW_AUTHENTICATE,
 };
+use time::OffsetDateTime;
 
 use super::connect::Connector;
 use super::http_client::{HttpClient, NoResponse, Question, sensitive};
 use crate::failure::Failure;
-use crate::service::migration::http::{Http, Request, Response};
+use crate::service::migration::http::{self, Http, Request, Response};
 
 /// The deadline of a request.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,10 +60,13 @@ impl Outbound {
             Some(value.to_ascii_lowercase())
         };
         let media_type = header(CONTENT_TYPE).unwrap_or_default();
+        let challenges = response.headers().get_all(WWW_AUTHENTICATE).iter();
+        let challenges = challenges.filter_map(|value| value.to_str().ok());
         Ok(Response {
             status: response.status().as_u16(),
             media_type: media_type.split(';').next().unwrap_or_default().trim().to_owned(),
-            has_challenge: response.headers().contains_key(WWW_AUTHENTICATE),
+            challenges: challenges.flat_map(http::challenges).collect(),
+            received_at: OffsetDateTime::now_utc().unix_timestamp(),
             is_uncached: header(CACHE_CONTROL).is_some_and(|value| value.contains("no-store")),
             body: serde_json::from_slice(response.body()).ok(),
         })

@@ -11,6 +11,7 @@ pub mod client_secret_basic;
 pub mod client_secret_post;
 pub mod foreign_hash;
 pub mod hash_schemes;
+pub mod masks;
 
 use client_secret::ClientSecret;
 use client_secret_basic::{Authorization, Presented};

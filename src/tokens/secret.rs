@@ -46,14 +46,19 @@ pub fn is_strong(secret: &str) -> bool {
     strength_bits(secret) >= STRONG_BITS
 }
 
+/// The characters of a run of the same character that count. Random secrets have longer runs less often than once in 10⁶.
+const MAX_RUN: usize = 6;
+
 /// The strength of a secret whose characters were drawn from the smallest of these alphabets that has them all: digits; hexadecimal digits of
 /// one case; letters of one case; these with digits; letters; letters and digits; base64; printable ASCII. Hyphens between hexadecimal
-/// digits, as in a UUID, add nothing. A secret with other characters than ASCII has none: their alphabet is not known, and they are several bytes
-/// each. Whether it was drawn at random is not known.
+/// digits, as in a UUID, add nothing; neither does the rest of a long run of one character, nor a part that repeats the beginning. A
+/// secret with other characters than ASCII has none: their alphabet is not known, and they are several bytes each. Whether it was drawn at
+/// random is not known.
 fn strength_bits(secret: &str) -> u32 {
     if !secret.is_ascii() {
         return 0;
     }
+    let secret = once(secret);
     let has = |class: fn(&u8) -> bool| secret.bytes().any(|byte| class(&byte));
     let all = |class: fn(&u8) -> bool| secret.bytes().all(|byte| class(&byte));
     let (digits, lower, upper) = (
@@ -75,7 +80,21 @@ fn strength_bits(secret: &str) -> u32 {
     } else {
         (secret.len(), 95)
     };
+    let length = length.saturating_sub(beyond_runs(secret));
     (length as f64 * f64::from(alphabet).log2()) as u32
+}
+
+/// The part that a text repeats at least twice; the text, if it repeats none.
+fn once(text: &str) -> &str {
+    let bytes = text.as_bytes();
+    let period = (1..=bytes.len() / 2).find(|period| bytes.iter().skip(*period).eq(&bytes[..bytes.len() - period]));
+    period.and_then(|period| text.get(..period)).unwrap_or(text)
+}
+
+/// The characters of runs after their first [`MAX_RUN`].
+fn beyond_runs(text: &str) -> usize {
+    let runs = text.as_bytes().chunk_by(|one, next| one == next);
+    runs.map(|run| run.len().saturating_sub(MAX_RUN)).sum()
 }
 
 /// Names a secret by its hash, in the audit log: 8 hexadecimal digits that tell the secrets of a client apart, and from which neither
@@ -109,13 +128,18 @@ mod tests {
         for (secret, bits) in [
             ("", 0),
             ("0123456789", 33),
-            ("0123456789abcdef0123456789abcdef", 128),
+            ("0123456789abcdef0123456789abcdef", 64),
+            ("0123456789abcdeffedcba9876543210", 128),
+            ("****************************************", 6),
+            ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab", 32),
+            ("secretsecretsecretsecretsecretsecretsecret", 28),
+            ("Xy7Xy7Xy7Xy7Xy7Xy7Xy7X", 17),
             ("550e8400-e29b-41d4-a716-446655440000", 128),
             ("550E8400-e29b-41d4-a716-446655440000", 216),
             ("abcdefghijklmnopqrstuvwxyz", 122),
-            ("k3yk3yk3yk3yk3yk3yk3y", 108),
-            ("Xy7Xy7Xy7Xy7Xy7Xy7Xy7X", 130),
-            ("Xy7-Xy7_Xy7-Xy7_Xy7-Xy", 132),
+            ("k3yk3yk3yk3yk3yk3yk4y", 108),
+            ("Xy7Xy8Xy9Xy7Xy7Xy7Xy7X", 130),
+            ("Xy7-Xy7_Xy8-Xy7_Xy9-Xy", 132),
             ("a secret of 19 char", 124),
             ("a secret of 20 chars", 131),
             ("парольпарол", 0),

@@ -5,13 +5,20 @@ use std::path::PathBuf;
 use oauth2_testkit::Output;
 use serde_json::{Value, json};
 
+mod changes;
 pub mod check;
 mod export_details;
 mod exports;
+mod given_files;
 mod invalid_exports;
+mod masks;
 mod nothing_compared;
+mod planted;
 mod rehearsal;
+mod required_tables;
 mod side_tables;
+mod table_texts;
+mod tampered;
 
 /// A file or directory that another product exported.
 fn fixture(name: &str) -> String {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::hash_schemes;
+use super::{hash_schemes, masks};
 use crate::tokens::secret;
 
 mod argon2;
@@ -72,6 +72,9 @@ impl std::fmt::Debug for ForeignHash {
 
 /// Reads the text of another product. `scheme`: as its owner named it; it must agree with a tag.
 pub fn import(text: &str, scheme: Option<Scheme>) -> Result<Imported, Problem> {
+    if matches!(scheme, None | Some(Scheme::Plain)) && masks::is_mask(text) {
+        return Err(masks::PROBLEM.to_owned());
+    }
     check_text(text)?;
     let imported = match (tagged(text)?, scheme) {
         (Some(tagged), Some(scheme)) if tagged.scheme() != scheme => {
@@ -280,13 +283,9 @@ fn untagged(text: &str, scheme: Scheme) -> Result<Imported, Problem> {
     }
 }
 
-/// A secret in clear becomes its SHA-256, which does not protect a weak one. A hash is no secret: its text would authenticate.
+/// A secret in clear becomes its SHA-256, which does not protect a weak one.
 fn plain(text: &str) -> Result<Imported, Problem> {
-    if let Some(found) = hash_schemes::of(text) {
-        return Err(format!(
-            "looks like a hash or a tagged password ({found}) and is no secret in clear"
-        ));
-    }
+    check_clear(text)?;
     if text.len() > MAX_PLAIN || !secret::is_strong(text) {
         return Err(format!(
             "is a secret in clear of less than {} bits by its length and characters, or of more than {MAX_PLAIN} characters: give \
@@ -295,6 +294,19 @@ fn plain(text: &str) -> Result<Imported, Problem> {
         ));
     }
     Ok(Imported::Fast(secret::hash(text)))
+}
+
+/// A hash or a mask is no secret: its text would authenticate.
+fn check_clear(text: &str) -> Result<(), Problem> {
+    if masks::is_mask(text) {
+        return Err(masks::PROBLEM.to_owned());
+    }
+    match hash_schemes::of(text) {
+        None => Ok(()),
+        Some(found) => Err(format!(
+            "looks like a hash or a tagged password ({found}) and is no secret in clear"
+        )),
+    }
 }
 
 impl ForeignHash {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use oauth2_store::model::{GrantType, MAX_TOKEN_LIFETIME};
 
-use crate::protocol::client_auth::hash_schemes;
+use crate::protocol::client_auth::{hash_schemes, masks};
 use crate::protocol::scope::is_scope_token;
 use crate::service::error::{InvalidMetadata, ServiceError};
 
@@ -32,6 +32,9 @@ pub fn secret(secret: &str) -> Result<(), InvalidMetadata> {
             "client_secret",
             "must not be empty or only spaces",
         ));
+    }
+    if masks::is_mask(secret) {
+        return Err(InvalidMetadata::new("client_secret", masks::PROBLEM));
     }
     if !SECRET_LENGTH.contains(&secret.len()) || !secret.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) {
         let reason = "must be 32 to 256 printable ASCII characters: a fast hash of it is stored, which does not protect a \

@@ -117,7 +117,10 @@ impl Product {
     ///
     /// The error is a sentence about the file.
     pub fn translate(self, path: &Path, now: i64) -> Result<Translation, String> {
-        let export = Export::read(path)?;
+        let export = match self {
+            Self::Keycloak => keycloak::files::read(path)?,
+            _ => Export::read(path)?,
+        };
         let translator = self.translator();
         let rows = export.clients(translator.tables, translator.id_fields)?;
         if rows.is_empty() {

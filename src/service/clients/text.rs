@@ -10,10 +10,12 @@ use super::metadata::ClientView;
 use super::secrets;
 
 mod csv_guard;
+mod csv_records;
 mod csv_text;
 mod json_lines;
 mod row;
 
+pub(in crate::service) use csv_records::CsvRecords;
 use csv_text::{CsvRows, CsvWriter};
 use json_lines::JsonRows;
 
@@ -64,11 +66,6 @@ impl<R: Read> RowReader<R> {
             (lines, row)
         }))
     }
-}
-
-/// The first place where a text of CSV can be read in two ways, as imports reject it: its line, and why.
-pub(super) fn ambiguity(csv: &str) -> Option<(u64, &'static str)> {
-    csv_guard::first_problem(csv)
 }
 
 /// Writes clients so that they can be imported.

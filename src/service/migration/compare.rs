@@ -8,6 +8,8 @@ use super::token::Token;
 mod introspection;
 mod metadata;
 mod responses;
+mod side;
+mod times;
 mod tokens;
 
 /// Compares what both issuers publish.
@@ -31,8 +33,8 @@ pub fn client(observed: &Observed, old: &Issuer, new: &Issuer) -> Vec<Difference
         if let (Some(of_old), Some(of_new)) = (first.0.text("access_token"), first.1.text("access_token")) {
             let again = issued.next().and_then(|(response, _)| response.text("access_token"));
             found.extend(tokens::compare(
-                (of_old, old),
-                (of_new, new),
+                (of_old, old, first.0.received_at),
+                (of_new, new, first.1.received_at),
                 again.map(Token::decode).as_ref(),
             ));
         }

@@ -1,5 +1,6 @@
 //! The port to the network.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 
@@ -56,10 +57,12 @@ pub struct Response {
     pub status: u16,
     /// `Content-Type` without parameters, lowercase.
     pub media_type: String,
-    /// Whether it has `WWW-Authenticate`.
-    pub has_challenge: bool,
+    /// The schemes of `WWW-Authenticate`, lowercase.
+    pub challenges: BTreeSet<String>,
     /// Whether `Cache-Control` has `no-store`.
     pub is_uncached: bool,
+    /// When it arrived, Unix seconds.
+    pub received_at: i64,
     /// The body, if it is a JSON object.
     pub body: Option<Map<String, Value>>,
 }
@@ -71,8 +74,41 @@ impl Response {
     }
 }
 
+/// The schemes of a value of `WWW-Authenticate`, lowercase: several challenges, and the parameters of each, are separated by commas.
+pub fn challenges(value: &str) -> BTreeSet<String> {
+    let mut is_quoted = false;
+    let elements = value.split(|c| {
+        is_quoted ^= c == '"';
+        c == ',' && !is_quoted
+    });
+    let first = elements.filter_map(|element| element.split_whitespace().next());
+    let schemes = first.filter(|word| !word.contains('='));
+    schemes.map(str::to_ascii_lowercase).collect()
+}
+
 /// Sends requests, without following redirects.
 pub trait Http {
     /// Sends a request. The error says why there is no response, and repeats nothing of the request but its URL.
     fn send(&self, request: Request) -> impl Future<Output = Result<Response, String>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::challenges;
+
+    #[test]
+    fn schemes_of_challenges_are_read() {
+        for (value, schemes) in [
+            ("Basic", &["basic"][..]),
+            ("Basic realm=\"a, Bearer b\", charset=\"UTF-8\"", &["basic"]),
+            (
+                "Basic realm=\"a\", Bearer error=\"invalid_token\", DPoP",
+                &["basic", "bearer", "dpop"],
+            ),
+            ("Negotiate YWJj==", &["negotiate"]),
+            ("", &[]),
+        ] {
+            assert!(challenges(value).iter().eq(schemes), "{value}");
+        }
+    }
 }

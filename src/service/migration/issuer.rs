@@ -1,5 +1,7 @@
 //! The published documents of an issuer: its metadata (RFC 8414, `OpenID` Connect Discovery) and its keys.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -30,12 +32,15 @@ pub struct Issuer {
     pub introspection_endpoint: Option<String>,
     /// Its keys.
     pub keys: Keys,
+    /// Where metadata may be, and whether it is there. A place that did not answer is not listed.
+    pub documents: BTreeMap<&'static str, bool>,
 }
 
 impl Issuer {
     /// Reads the metadata and the keys.
     pub async fn discover(http: &impl Http, options: &IssuerOptions) -> Result<Self, String> {
-        let metadata = match metadata(http, &options.url).await {
+        let mut documents = BTreeMap::new();
+        let metadata = match metadata(http, &options.url, &mut documents).await {
             Ok(metadata) => metadata,
             Err(_) if options.token_endpoint.is_some() => Map::new(),
             Err(error) => return Err(error),
@@ -55,6 +60,7 @@ impl Issuer {
                 .or_else(|| published("introspection_endpoint")),
             keys,
             metadata,
+            documents,
         })
     }
 
@@ -77,25 +83,38 @@ fn reached(endpoint: &str, metadata: &Map<String, Value>, url: &Url) -> Option<S
     Some(endpoint.to_string())
 }
 
-/// The first document that answers as metadata.
-async fn metadata(http: &impl Http, url: &Url) -> Result<Map<String, Value>, String> {
-    let mut problems = Vec::new();
-    for candidate in candidates(url) {
+/// The first document that answers as metadata. `documents`: which of them do.
+async fn metadata(
+    http: &impl Http,
+    url: &Url,
+    documents: &mut BTreeMap<&'static str, bool>,
+) -> Result<Map<String, Value>, String> {
+    let (mut first, mut problems) = (None, Vec::new());
+    for (name, candidate) in candidates(url) {
         match http.send(Request::get(&candidate)).await {
             Ok(Response {
                 status: 200,
                 body: Some(body),
                 ..
-            }) if body.contains_key("token_endpoint") || body.contains_key("issuer") => return Ok(body),
-            Ok(response) => problems.push(format!("{candidate} answers {} without metadata", response.status)),
+            }) if body.contains_key("token_endpoint") || body.contains_key("issuer") => {
+                documents.insert(name, true);
+                first = first.or(Some(body));
+            }
+            Ok(response) => {
+                // An overloaded server says nothing about the document.
+                if response.status < 500 && response.status != 429 {
+                    documents.insert(name, false);
+                }
+                problems.push(format!("{candidate} answers {} without metadata", response.status));
+            }
             Err(error) => problems.push(error),
         }
     }
-    Err(problems.join("; "))
+    first.ok_or_else(|| problems.join("; "))
 }
 
 /// Where metadata may be: at the paths of RFC 8414 section 3.1 and of `OpenID` Connect Discovery, and where the path of the issuer comes first.
-fn candidates(url: &Url) -> Vec<String> {
+fn candidates(url: &Url) -> Vec<(&'static str, String)> {
     const OAUTH: &str = "/.well-known/oauth-authorization-server";
     const OPENID: &str = "/.well-known/openid-configuration";
     let at = |path: &str| {
@@ -104,9 +123,15 @@ fn candidates(url: &Url) -> Vec<String> {
         url.to_string()
     };
     let path = url.path().trim_end_matches('/');
-    let mut found = vec![at(&format!("{OAUTH}{path}")), at(&format!("{path}{OPENID}"))];
+    let mut found = vec![
+        ("oauth-authorization-server", at(&format!("{OAUTH}{path}"))),
+        ("openid-configuration", at(&format!("{path}{OPENID}"))),
+    ];
     if !path.is_empty() {
-        found.push(at(&format!("{path}{OAUTH}")));
+        found.push((
+            "oauth-authorization-server-below-the-issuer",
+            at(&format!("{path}{OAUTH}")),
+        ));
     }
     found
 }
@@ -128,7 +153,10 @@ mod tests {
 
     #[test]
     fn metadata_is_looked_for_at_the_paths_of_both_specifications() {
-        let at = |url: &str| candidates(&url.parse().unwrap());
+        let at = |url: &str| {
+            let found = candidates(&url.parse().unwrap()).into_iter();
+            found.map(|(_, url)| url).collect::<Vec<_>>()
+        };
         assert_eq!(
             at("https://id.example"),
             [

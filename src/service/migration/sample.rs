@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::service::clients::metadata::COLUMNS;
+use crate::service::clients::text::CsvRecords;
 use crate::tokens::unique_json;
 
 /// Members that a line may have besides the members of an import.
@@ -109,21 +110,33 @@ fn json_lines(text: &str) -> Result<Vec<Row>, String> {
 }
 
 fn csv_rows(text: &str) -> Result<Vec<Row>, String> {
-    let mut reader = csv::Reader::from_reader(text.as_bytes());
-    let header = reader.headers().map_err(|_| "line 1: the header is not CSV")?.clone();
+    let mut records = CsvRecords::new(text.as_bytes());
+    let (mut header, mut rows): (Vec<String>, Vec<Row>) = (Vec::new(), Vec::new());
+    while let Some(found) = records.read_next().map_err(|error| format!("is not CSV: {error}"))? {
+        let line = found.lines.first;
+        if let Some(problem) = found.problem {
+            return Err(format!("line {line}: {problem}"));
+        }
+        // A field of a valid text is valid.
+        let fields = records
+            .fields()
+            .map(|field| String::from_utf8_lossy(field).into_owned());
+        if header.is_empty() {
+            header = fields.collect();
+            continue;
+        }
+        if records.len() != header.len() {
+            return Err(format!("line {line}: the row does not have the fields of the header"));
+        }
+        let members = header
+            .iter()
+            .cloned()
+            .zip(fields)
+            .filter(|(_, field)| !field.is_empty());
+        rows.push((line, members.map(|(name, field)| (name, Value::from(field))).collect()));
+    }
     if !header.iter().any(|name| name == "client_id") {
         return Err("line 1: the header must name client_id and client_secret".to_owned());
-    }
-    let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| {
-            let line = error.position().map_or(0, csv::Position::line);
-            format!("line {line}: the row does not have the fields of the header")
-        })?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let members = header.iter().zip(&record).filter(|(_, field)| !field.is_empty());
-        let members = members.map(|(name, field)| (name.to_owned(), Value::from(field)));
-        rows.push((line, members.collect()));
     }
     Ok(rows)
 }

@@ -188,7 +188,7 @@ async fn bad_hashes_are_rejected_by_line_and_field(kind: Kind) {
             "client_secret_hash_scheme requires client_secret_hash",
         ),
         (
-            json!({"client_secret_hash": "**********", "client_secret_hash_scheme": "plain"}),
+            json!({"client_secret_hash": "hunter2-hunter2", "client_secret_hash_scheme": "plain"}),
             "client_secret_hash is a secret in clear of less than 128 bits",
         ),
         (

@@ -27,7 +27,7 @@ async fn weak_secrets_of_exports_work_and_are_named(kind: Kind) {
     let realm = json!({"clients": [
         {"clientId": "keycloak", "secret": RANDOM, "serviceAccountsEnabled": true,
             "attributes": {"client.secret.rotated": "hunter22", "client.secret.rotated.expiration.time": "4000000000"}},
-        {"clientId": "strong", "secret": "Xy7Xy7Xy7Xy7Xy7Xy7Xy7X", "serviceAccountsEnabled": true},
+        {"clientId": "strong", "secret": "Xy7Xy8Xy9Xy7Xy7Xy7Xy7X", "serviceAccountsEnabled": true},
     ]});
     let spring = format!(
         "client_id,client_secret,client_authentication_methods,authorization_grant_types\n\
@@ -54,7 +54,7 @@ async fn weak_secrets_of_exports_work_and_are_named(kind: Kind) {
         ("spring", RANDOM),
         ("uaa", RANDOM),
         ("uaa", "hunter22"),
-        ("strong", "Xy7Xy7Xy7Xy7Xy7Xy7Xy7X"),
+        ("strong", "Xy7Xy8Xy9Xy7Xy7Xy7Xy7X"),
     ] {
         super::until(super::PATIENCE, "the client is known", async || {
             status(&server, id, secret).await == StatusCode::OK

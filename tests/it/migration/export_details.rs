@@ -25,7 +25,7 @@ pub(super) fn translated(setup: &Setup, product: &str, export: &Value, arguments
     translated_text(setup, product, &export.to_string(), arguments)
 }
 
-fn translated_text(setup: &Setup, product: &str, export: &str, arguments: &[&str]) -> (Value, Vec<Value>) {
+pub(super) fn translated_text(setup: &Setup, product: &str, export: &str, arguments: &[&str]) -> (Value, Vec<Value>) {
     let (file, out) = (
         setup.directory().join("export.json"),
         setup.directory().join("records.jsonl"),

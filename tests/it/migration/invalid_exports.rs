@@ -40,7 +40,7 @@ async fn masked_secrets_are_rejected_with_the_way_to_export_them(kind: Kind) {
     let report = setup.directory().join("report.jsonl");
     let error = rejected(&setup, "keycloak", &text, &["--report", report.to_str().unwrap()]);
     for expected in [
-        "(billing): its secret is masked (**********)",
+        "(billing): secret is a mask, such as ********** or <redacted>, which an export has instead of the secret",
         "kc.sh export --realm REALM --file",
     ] {
         assert!(error.contains(expected), "{error}");

@@ -65,7 +65,7 @@ async fn forward(mut client: TcpStream, to: u16, path: &str) -> std::io::Result<
 }
 
 /// Whether a request has its head and the body of its length.
-fn is_complete(request: &[u8]) -> bool {
+pub(super) fn is_complete(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request);
     let Some((head, body)) = text.split_once("\r\n\r\n") else {
         return false;

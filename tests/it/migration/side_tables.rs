@@ -21,7 +21,7 @@ on_both_stores!(
 );
 
 /// Imports a directory with these files.
-fn import(setup: &Setup, product: &str, files: &[(&str, String)], arguments: &[&str]) -> Output {
+pub(super) fn import(setup: &Setup, product: &str, files: &[(&str, String)], arguments: &[&str]) -> Output {
     let directory = setup.directory().join("tables");
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir(&directory).unwrap();
@@ -140,7 +140,9 @@ async fn wrong_rows_of_other_products_are_rejected(kind: Kind) {
     let setup = migrated(kind).await;
     let duende = |table: &str, row: Value| {
         let client = json!({"Id": 1, "ClientId": "a"});
-        json!({"Clients": [client], table: [row]}).to_string()
+        let mut export = json!({"Clients": [client], "ClientSecrets": [], "ClientScopes": [], "ClientGrantTypes": []});
+        export[table] = json!([row]);
+        export.to_string()
     };
     let keycloak = |name: &str, value: Value| {
         let mut realm = json!({"clients": [{"clientId": "a", "secret": SECRET, "serviceAccountsEnabled": true}]});

@@ -55,7 +55,7 @@ const NOT_CARRIED: &[(&str, &str)] = &[
     ("mobile", FOR_USERS),
     (
         "is_token_endpoint_ip_header_trusted",
-        "addresses come from proxies in OAUTH2_TRUSTED_PROXIES",
+        "addresses come from proxies in OAUTH2_SERVER_TRUSTED_PROXIES",
     ),
     (
         "organization_usage",
@@ -76,7 +76,10 @@ const NOT_CARRIED: &[(&str, &str)] = &[
     ),
     ("signed_request_object", FOR_USERS),
     ("encryption_key", "tokens are not encrypted here"),
-    ("token_quota", "set a quota with --quota-hour or --quota-day"),
+    (
+        "token_quota",
+        "set a quota with client update --quota hour=N or --quota day=N",
+    ),
     ("oidc_conformant", NOT_KEPT),
     ("is_first_party", FOR_USERS),
     ("app_type", NOT_KEPT),
@@ -99,6 +102,7 @@ const NOT_CARRIED: &[(&str, &str)] = &[
 
 fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Result<Vec<Outcome>, String> {
     let tenant = Tenant::of(context)?;
+    tenant.report_orphans(context, &rows);
     Ok(each(context, rows, ID_FIELDS, |draft, _| client(draft, &tenant)))
 }
 

@@ -2,8 +2,6 @@
 //! optionally with `ClientClaims`, `ApiResources` and `ApiResourceScopes`, as members of one document or files of a directory; or the
 //! clients of `appsettings.json`.
 
-use std::collections::HashMap;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
@@ -15,8 +13,10 @@ use super::translator::{Context, Outcome, Translated, Translator, Verdict, each}
 use super::{secret, shared, values};
 
 mod resources;
+mod side_tables;
 
 use resources::Resources;
+use side_tables::ByClient;
 
 const ID_FIELDS: &[&str] = &["ClientId"];
 
@@ -88,35 +88,28 @@ const NOT_CARRIED: &[(&str, &str)] = &[
 
 /// Rows of the other tables, by the key of their client.
 struct Store {
-    secrets: HashMap<String, Vec<Value>>,
-    scopes: HashMap<String, Vec<Value>>,
-    grants: HashMap<String, Vec<Value>>,
-    claims: HashMap<String, Vec<Value>>,
+    secrets: ByClient,
+    scopes: ByClient,
+    grants: ByClient,
+    claims: ByClient,
     /// `None`: the export has no resources.
     resources: Option<Resources>,
 }
 
 fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Result<Vec<Outcome>, String> {
+    let clients = side_tables::keys(&rows);
+    let mut of = |table| side_tables::by_client(context, table, &clients);
+    let (secrets, scopes) = (of("ClientSecrets")?, of("ClientScopes")?);
+    let (grants, claims) = (of("ClientGrantTypes")?, of("ClientClaims")?);
     let store = Store {
-        secrets: by_client(context, "ClientSecrets")?,
-        scopes: by_client(context, "ClientScopes")?,
-        grants: by_client(context, "ClientGrantTypes")?,
-        claims: by_client(context, "ClientClaims")?,
+        secrets,
+        scopes,
+        grants,
+        claims,
         resources: Resources::of(context)?,
     };
+    side_tables::require(context, &rows)?;
     Ok(each(context, rows, ID_FIELDS, |draft, now| client(draft, &store, now)))
-}
-
-fn by_client(context: &Context<'_>, table: &'static str) -> Result<HashMap<String, Vec<Value>>, String> {
-    let mut grouped: HashMap<String, Vec<Value>> = HashMap::new();
-    for row in context.export.table(&[table])?.unwrap_or_default() {
-        let client = row.required("ClientId")?;
-        grouped
-            .entry(client)
-            .or_default()
-            .push(Value::Object(row.members.clone()));
-    }
-    Ok(grouped)
 }
 
 /// The columns of a row of another table that are read, or that identify it.
@@ -151,7 +144,7 @@ fn texts(rows: &[Value], table: &str, column: &str) -> Result<Vec<String>, Strin
 
 fn client(draft: &mut Draft, store: &Store, now: i64) -> Translated {
     let id = draft.text("Id")?.unwrap_or_default();
-    let mut rows = |table: &HashMap<String, Vec<Value>>, own: &str| -> Result<Vec<Value>, String> {
+    let mut rows = |table: &ByClient, own: &str| -> Result<Vec<Value>, String> {
         match draft.take(own) {
             None => Ok(table.get(&id).cloned().unwrap_or_default()),
             Some(Value::Array(rows)) => Ok(rows),
@@ -280,6 +273,7 @@ fn secrets(draft: &mut Draft, rows: &[Value], now: i64) -> Result<Option<Verdict
 
 /// An entry of `previous_secrets`: the server's own hash is the SHA-256 of the secret, too.
 fn hash(value: &str) -> Result<Value, String> {
+    secret::reject_mask("ClientSecrets.Value", value)?;
     let digest = STANDARD.decode(value).unwrap_or_default();
     match digest.len() {
         32 => Ok(json!({ "sha256": hex::encode(digest) })),

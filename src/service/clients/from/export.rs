@@ -35,6 +35,8 @@ pub(super) struct Export {
     is_directory: bool,
     /// The paths of the directory's files.
     pub(super) files: Vec<PathBuf>,
+    /// Files next to the one that was chosen, which are not read.
+    pub(super) others: Vec<String>,
     /// Files of the directory, or members of the document, that a translator read.
     read: RefCell<BTreeSet<String>>,
 }
@@ -48,6 +50,7 @@ impl Export {
                 tables: vec![Table::read(path)?],
                 is_directory: false,
                 files: Vec::new(),
+                others: Vec::new(),
                 read: RefCell::default(),
             });
         }
@@ -77,6 +80,7 @@ impl Export {
             tables,
             is_directory: true,
             files: paths,
+            others: Vec::new(),
             read: RefCell::default(),
         })
     }
@@ -182,10 +186,10 @@ impl Export {
             let names = self.tables.iter().map(|table| table.name.clone());
             return names.filter(|name| !read.contains(name)).collect();
         }
+        let mut unread = self.others.clone();
         let Some(Value::Object(members)) = self.tables.first().map(|table| &table.value) else {
-            return Vec::new();
+            return unread;
         };
-        let mut unread = Vec::new();
         for (name, value) in members {
             let below = format!("{name}.");
             if read.contains(name) || PAGE_MEMBERS.contains(&&**name) {
@@ -217,6 +221,22 @@ fn any_of(names: &[&str], suffix: &str) -> String {
         .join(" or ")
 }
 
+/// Whether a file is YAML, by its name or by its first line: `---`, `key:` or `key: value`.
+fn is_yaml(path: &Path, text: &str) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let first = text
+        .lines()
+        .map(str::trim_end)
+        .find(|line| !line.is_empty() && !line.starts_with('#'));
+    let is_key = |line: &str| {
+        let key = line
+            .split_once(':')
+            .filter(|(_, rest)| rest.is_empty() || rest.starts_with(' '));
+        key.is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c)))
+    };
+    matches!(extension, Some("yaml" | "yml")) || first.is_some_and(|line| line == "---" || is_key(line))
+}
+
 impl Table {
     fn read(path: &Path) -> Result<Self, String> {
         let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
@@ -233,6 +253,13 @@ impl Table {
             .map_err(|_| "is not valid UTF-8; convert it, such as with iconv -f UTF-16 -t UTF-8".to_owned())?;
         let text = text.trim_start_matches('\u{feff}');
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if is_yaml(path, text) {
+            return Err(
+                "is YAML, which is not read: give JSON or CSV as docs/migrating.md exports it for the product, such as a directory with \
+                 clients.json of Auth0's Management API"
+                    .to_owned(),
+            );
+        }
         match text.trim_start().bytes().next() {
             None => Err("is empty".to_owned()),
             Some(b'{' | b'[') => {

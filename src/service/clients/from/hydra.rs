@@ -1,4 +1,4 @@
-//! Ory Hydra 2.x: `GET /admin/clients` and `hydra list oauth2-clients --format json`, which have no secrets, and the table
+//! Ory Hydra 1.x and 2.x: `GET /admin/clients` and `hydra list oauth2-clients --format json`, which have no secrets, and the table
 //! `hydra_client` as CSV, which has their hashes.
 
 use serde_json::Value;
@@ -91,7 +91,7 @@ const NOT_CARRIED: &[(&str, &str)] = &[
 ];
 
 fn client(draft: &mut Draft, is_table: bool, now: i64) -> Translated {
-    let grants = draft.list("grant_types")?;
+    let grants = list(draft, is_table, "grant_types")?;
     if let Some(verdict) = shared::grants_and_auth_method(draft, &grants)? {
         return Ok(verdict);
     }
@@ -100,7 +100,7 @@ fn client(draft: &mut Draft, is_table: bool, now: i64) -> Translated {
     }
     let scope = draft.text("scope")?.unwrap_or_default();
     shared::scope(draft, "scope", scope.split_whitespace());
-    let audience = draft.list("audience")?;
+    let audience = list(draft, is_table, "audience")?;
     shared::audience(draft, "audience", audience, None);
     secrets(draft, is_table, now)?;
     lifetime(draft)?;
@@ -136,9 +136,22 @@ fn client(draft: &mut Draft, is_table: bool, now: i64) -> Translated {
     Ok(Verdict::Client)
 }
 
+/// A list. In the table it is JSON since Hydra 2.0, and was separated by `|` before.
+fn list(draft: &mut Draft, is_table: bool, field: &str) -> Result<Vec<String>, String> {
+    match draft.take(field) {
+        Some(Value::String(text)) if is_table && !text.trim_start().starts_with('[') && text != "null" => {
+            let entries = text.split('|').filter(|entry| !entry.is_empty());
+            Ok(entries.map(str::to_owned).collect())
+        }
+        Some(value) => values::list(field, value),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// The hash of the column `client_secret`, and the hashes of rotated secrets that still work.
 fn secrets(draft: &mut Draft, is_table: bool, now: i64) -> Result<(), String> {
     if let Some(text) = draft.text("client_secret")? {
+        secret::reject_mask("client_secret", &text)?;
         match secret::crypt_scheme(&text) {
             Some(scheme) => secret::hashed(draft, "client_secret", text, Some(scheme)),
             None if is_table => {
@@ -151,7 +164,10 @@ fn secrets(draft: &mut Draft, is_table: bool, now: i64) -> Result<(), String> {
             None => secret::plain(draft, "client_secret", text)?,
         }
     }
-    let rotated = draft.list("rotated_secrets")?;
+    let rotated = list(draft, is_table, "rotated_secrets")?;
+    for text in &rotated {
+        secret::reject_mask("rotated_secrets", text)?;
+    }
     let listed = rotated
         .iter()
         .map(|text| secret::previous(text, secret::crypt_scheme(text), None));

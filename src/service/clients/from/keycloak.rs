@@ -6,6 +6,7 @@ use super::export::Row;
 use super::translator::{Context, Outcome, Translated, Translator, Verdict, each};
 use super::{secret, shared};
 
+pub(super) mod files;
 mod mappers;
 mod realm;
 
@@ -24,9 +25,6 @@ pub(super) const TRANSLATOR: Translator = Translator {
         "iss changes unless the new issuer has the URL of the realm",
     ],
 };
-
-/// The mask that the admin console writes instead of a secret.
-const MASKED: &str = "**********";
 
 const FOR_USERS: &str = "only for grants with a user";
 const NOT_KEPT: &str = "not kept";
@@ -99,6 +97,7 @@ const NOT_CARRIED: &[(&str, &str)] = &[
 ];
 
 fn translate(context: &mut Context<'_>, rows: Vec<Row>) -> Result<Vec<Outcome>, String> {
+    files::reject_realms(&rows)?;
     let realm = Realm::of(context)?;
     Ok(each(context, rows, ID_FIELDS, |draft, now| client(draft, &realm, now)))
 }
@@ -179,14 +178,18 @@ fn secrets(draft: &mut Draft, now: i64) -> Result<Option<Verdict>, String> {
         draft.text(ROTATED)?,
         draft.integer(ROTATED_UNTIL)?,
     );
-    if [&newest, &rotated].into_iter().flatten().any(|secret| secret == MASKED) {
-        return Err(format!(
-            "its secret is masked ({MASKED}), as the admin console exports it; export the realm with kc.sh export --realm REALM --file \
-             FILE, which writes secrets in clear"
-        ));
-    }
     if newest.as_ref().is_some_and(|secret| secret.starts_with("${vault.")) {
         return Err("its secret is in a vault; write it into the export".to_owned());
+    }
+    for (field, secret) in [("secret", &newest), (ROTATED, &rotated)] {
+        let found = secret
+            .as_ref()
+            .map_or(Ok(()), |secret| secret::reject_mask(field, secret));
+        found.map_err(|problem| {
+            format!(
+                "{problem}; the admin console exports masks: kc.sh export --realm REALM --file FILE writes secrets in clear"
+            )
+        })?;
     }
     if let Some(at) = draft.integer(EXPIRES_AT)?.filter(|at| *at > 0) {
         if at <= now {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::draft::Draft;
-use crate::protocol::client_auth::foreign_hash;
+use crate::protocol::client_auth::{foreign_hash, masks};
 use crate::service::clients::checks;
 use crate::service::clients::import::RowError;
 use crate::service::clients::secrets::DEFAULT_OVERLAP;
@@ -15,6 +15,14 @@ const SHORT: &str = "the client keeps its secret, although it is shorter than ne
 
 const WEAK: &str = "the client keeps its secret: it has less than 128 bits, so it is stored as a slow hash; client list --slow-secrets names \
                     the client";
+
+/// Rejects a mask in the place of a secret or of its hash.
+pub(super) fn reject_mask(field: &str, text: &str) -> Result<(), RowError> {
+    if masks::is_mask(text) {
+        return Err(format!("{field} {}", masks::PROBLEM));
+    }
+    Ok(())
+}
 
 /// A secret in clear. A secret that is too short for the fast hash of new secrets is imported with the scheme `plain`, and one that a fast hash
 /// does not protect as a slow hash.
@@ -116,6 +124,7 @@ pub(super) fn spring(draft: &mut Draft, field: &str, text: String) -> Result<(),
 
 /// The scheme of such a text; `None` if it is tagged.
 pub(super) fn spring_scheme(field: &str, text: &str) -> Result<Option<&'static str>, RowError> {
+    reject_mask(field, text)?;
     let is_tagged = text
         .strip_prefix('{')
         .and_then(|rest| rest.split_once('}'))

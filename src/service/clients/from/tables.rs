@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::service::clients::text;
+use crate::service::clients::text::CsvRecords;
 
 /// Records of CSV as objects of texts, and the line of each.
 pub(super) fn records(text: &str) -> Result<(Value, Vec<u64>), String> {
@@ -11,31 +11,32 @@ pub(super) fn records(text: &str) -> Result<(Value, Vec<u64>), String> {
             "has a quote that is not closed; the file is truncated, or quotes in it are not doubled".to_owned(),
         );
     }
-    if let Some((line, problem)) = text::ambiguity(text) {
-        return Err(format!("line {line}: {problem}"));
-    }
-    let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
-    let header = reader
-        .headers()
-        .map_err(|error| format!("is not CSV: {error}"))?
-        .clone();
-    reject_duplicates(&header.iter().collect::<Vec<_>>())?;
+    let mut records = CsvRecords::new(text.as_bytes());
+    let mut header: Vec<String> = Vec::new();
     let (mut rows, mut lines) = (Vec::new(), Vec::new());
-    for record in reader.records() {
-        let record = record.map_err(|error| match error.kind() {
-            csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-                unequal(pos.as_ref().map_or(0, csv::Position::line), *len, *expected_len)
-            }
-            _ => format!("is not CSV: {error}"),
-        })?;
-        lines.push(record.position().map_or(0, csv::Position::line));
-        let members = header.iter().zip(&record);
-        let members = members.map(|(name, field)| {
+    while let Some(found) = records.read_next().map_err(|error| format!("is not CSV: {error}"))? {
+        let line = found.lines.first;
+        if let Some(problem) = found.problem {
+            return Err(format!("line {line}: {problem}"));
+        }
+        // A record of a valid text is one.
+        let fields = records.fields().map(String::from_utf8_lossy);
+        if header.is_empty() {
+            header = fields.map(|name| name.trim().to_owned()).collect();
+            reject_duplicates(&header)?;
+            continue;
+        }
+        if records.len() != header.len() {
+            return Err(unequal(line, records.len() as u64, header.len() as u64));
+        }
+        let members = header.iter().zip(fields).map(|(name, field)| {
             // As exports of MySQL write it.
-            let is_null = matches!(field, "\\N" | "NULL");
-            (name.trim().to_owned(), if is_null { Value::Null } else { field.into() })
+            let is_null = matches!(&*field, "\\N" | "NULL");
+            let value = if is_null { Value::Null } else { field.into() };
+            (name.clone(), value)
         });
         rows.push(Value::Object(members.collect()));
+        lines.push(line);
     }
     Ok((Value::Array(rows), lines))
 }
@@ -92,9 +93,10 @@ fn unescaped(field: &str) -> Result<String, String> {
     Ok(text)
 }
 
-fn reject_duplicates(header: &[&str]) -> Result<(), String> {
+fn reject_duplicates(header: &[impl AsRef<str>]) -> Result<(), String> {
     for (index, name) in header.iter().enumerate() {
-        if header.iter().skip(index + 1).any(|other| other == name) {
+        let (name, rest) = (name.as_ref(), &header[index + 1..]);
+        if rest.iter().any(|other| other.as_ref() == name) {
             return Err(format!("line 1: the column {name:?} occurs twice"));
         }
     }

@@ -104,20 +104,6 @@ impl State {
     }
 }
 
-/// The first problem of a whole text whose quotes are closed, and its line.
-pub(super) fn first_problem(text: &str) -> Option<(u64, &'static str)> {
-    let (mut state, mut line) = (State::Begin, 1);
-    for byte in text.bytes() {
-        let (next, problem) = state.next(byte);
-        if let Some(problem) = problem {
-            return Some((line, problem));
-        }
-        state = next;
-        line += u64::from(byte == b'\n');
-    }
-    (state == State::Cr).then_some((line, BARE_CR))
-}
-
 impl<R: Read> Read for Guard<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.delivered - self.record_began_at > MAX_OPEN {

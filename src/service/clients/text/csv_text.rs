@@ -1,12 +1,12 @@
-//! CSV: the crate `csv` finds records and their positions; here their columns become JSON members.
+//! CSV: the columns of records become JSON members.
 
 use std::io::{self, Read, Write};
 
-use csv::{ByteRecord, ErrorKind, Position, Terminator};
+use csv::ErrorKind;
 use serde_json::{Map, Value};
 
-use super::csv_guard::{Guard, MAX_OPEN};
-use super::row::{BUFFER, MAX_ROW, Members, not_utf8, too_long};
+use super::csv_records::CsvRecords;
+use super::row::{MAX_ROW, Members, not_utf8, too_long};
 use crate::service::clients::checks::SECRET_LENGTH;
 use crate::service::clients::import::{LineRange, RowError};
 use crate::service::clients::metadata::{COLUMN_ALIASES, COLUMNS, ColumnKind};
@@ -15,28 +15,21 @@ use crate::tokens::unique_json::Unique;
 
 /// Reads records.
 pub struct CsvRows<R> {
-    reader: csv::Reader<Guard<R>>,
+    records: CsvRecords<R>,
     columns: Vec<&'static (&'static str, ColumnKind)>,
-    record: ByteRecord,
 }
 
 impl<R: Read> CsvRows<R> {
     /// Reads the header. The inner error says what is wrong with it.
     pub(super) fn new(input: R) -> io::Result<Result<Self, RowError>> {
         let mut rows = Self {
-            reader: csv::ReaderBuilder::new()
-                .has_headers(false)
-                .flexible(true)
-                .terminator(Terminator::Any(b'\n'))
-                .buffer_capacity(BUFFER)
-                .from_reader(Guard::new(input)),
+            records: CsvRecords::new(input),
             columns: Vec::new(),
-            record: ByteRecord::new(),
         };
         let header = match rows.read_record()? {
             None => Err("line 1: the header is missing: the first line of CSV names the columns".to_owned()),
             Some((lines, read)) => read
-                .and_then(|()| columns(&rows.record))
+                .and_then(|()| columns(rows.records.fields()))
                 .map_err(|error| format!("{lines}: {error}")),
         };
         Ok(header.map(|columns| Self { columns, ..rows }))
@@ -50,68 +43,31 @@ impl<R: Read> CsvRows<R> {
         Ok(Some((lines, read.and_then(|()| self.members()))))
     }
 
-    /// Reads a record into `self.record`, and finds its lines.
+    /// Reads a record: its lines, and whether it is acceptable.
     fn read_record(&mut self) -> io::Result<Option<(LineRange, Result<(), RowError>)>> {
-        loop {
-            let began = self.reader.position().clone();
-            self.reader.get_mut().begin_record(began.byte());
-            match self.reader.read_byte_record(&mut self.record) {
-                // A blank line that ends in CRLF.
-                Ok(true) if self.record.len() == 1 && &self.record[0] == b"\r" => {}
-                Ok(true) => return Ok(Some(self.judge(&began))),
-                Ok(false) => return Ok(None),
-                Err(error) => {
-                    let ErrorKind::Io(error) = error.into_kind() else {
-                        return Err(io::ErrorKind::Other.into());
-                    };
-                    if error.kind() != io::ErrorKind::InvalidData {
-                        return Err(error);
-                    }
-                    let lines = LineRange {
-                        first: began.line(),
-                        last: self.reader.position().line(),
-                    };
-                    let problem =
-                        format!("a quote is not closed within {MAX_OPEN} bytes; the rest of the text was not read");
-                    return Ok(Some((lines, Err(problem))));
-                }
-            }
-        }
-    }
-
-    /// The lines of the record that was just read, and whether it is acceptable.
-    fn judge(&mut self, began: &Position) -> (LineRange, Result<(), RowError>) {
-        let ended = self.reader.position().clone();
-        let guard = self.reader.get_mut();
-        let last = ended.line() - u64::from(!guard.ends_unterminated_at(ended.byte()));
-        // Blank lines before the record are consumed with it, so its lines are counted from its end.
-        let inside = self.record.as_slice().split(|byte| *byte == b'\n').count() as u64 - 1;
-        let inside = inside - u64::from(guard.ends_in_open_line_at(ended.byte()));
-        let lines = LineRange {
-            first: last - inside,
-            last,
-        };
-        let problem = guard.problem_before(ended.byte());
-        let is_too_long = ended.byte() - began.byte() > MAX_ROW as u64;
-        let read = match problem {
-            Some(problem) => Err(problem.to_owned()),
-            None if is_too_long => Err(too_long()),
-            None => Ok(()),
-        };
-        (lines, read)
+        let found = self.records.read_next()?;
+        Ok(found.map(|found| {
+            let is_too_long = found.length > MAX_ROW as u64;
+            let read = match found.problem {
+                Some(problem) => Err(problem),
+                None if is_too_long => Err(too_long()),
+                None => Ok(()),
+            };
+            (found.lines, read)
+        }))
     }
 
     /// The record as JSON members. An empty field is null, the default; an empty `disabled` counts as absent.
     fn members(&self) -> Members {
-        if self.record.len() != self.columns.len() {
+        if self.records.len() != self.columns.len() {
             return Err(format!(
                 "the row has {} fields, the header {}",
-                self.record.len(),
+                self.records.len(),
                 self.columns.len()
             ));
         }
         let mut members = Map::new();
-        for ((name, kind), field) in self.columns.iter().zip(fields(&self.record)) {
+        for ((name, kind), field) in self.columns.iter().zip(self.records.fields()) {
             let field = str::from_utf8(field).map_err(|_| not_utf8())?;
             match (field, *kind) {
                 ("", ColumnKind::Boolean) => {}
@@ -128,21 +84,9 @@ impl<R: Read> CsvRows<R> {
     }
 }
 
-/// The fields of a record, without the CR of its line end.
-fn fields(record: &ByteRecord) -> impl Iterator<Item = &[u8]> {
-    let count = record.len();
-    record.iter().enumerate().map(move |(index, field)| {
-        if index + 1 == count {
-            field.strip_suffix(b"\r").unwrap_or(field)
-        } else {
-            field
-        }
-    })
-}
-
-fn columns(header: &ByteRecord) -> Result<Vec<&'static (&'static str, ColumnKind)>, RowError> {
+fn columns<'r>(header: impl Iterator<Item = &'r [u8]>) -> Result<Vec<&'static (&'static str, ColumnKind)>, RowError> {
     let mut columns: Vec<&'static (&'static str, ColumnKind)> = Vec::new();
-    for (index, name) in fields(header).enumerate() {
+    for (index, name) in header.enumerate() {
         let name = str::from_utf8(name)
             .map_err(|_| "the header is not valid UTF-8".to_owned())?
             .trim();

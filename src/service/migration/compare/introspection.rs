@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::tokens::{self, Naming};
+use super::responses;
+use super::side::{Naming, Side};
+use super::tokens;
 use crate::service::migration::http::Response;
 use crate::service::migration::issuer::Issuer;
 use crate::service::migration::probe::{Answer, Observed};
@@ -32,8 +34,19 @@ pub(super) fn compare(observed: &Observed, old: &Issuer, new: &Issuer) -> Vec<Di
         } else if let (Some(before), Some(after)) = (body(of_old), body(of_new)) {
             let again = observed.old_own_again.as_ref().and_then(body);
             let volatile = again.map_or_else(BTreeSet::new, |again| tokens::varying(before, again));
-            found.extend(tokens::claims(&NAMING, (before, old), (after, new), &volatile));
+            let side = |claims, answer: &Answer, issuer| Side {
+                claims,
+                issuer,
+                received_at: answer.as_ref().map_or(0, |response| response.received_at),
+            };
+            let sides = (side(before, of_old, old), side(after, of_new, new));
+            found.extend(tokens::claims(&NAMING, &sides.0, &sides.1, &volatile));
         }
+    }
+    if let (Some(Ok(of_old)), Some(Ok(of_new))) = (old_own, new_own)
+        && old_state.is_some()
+    {
+        found.extend(responses::headers("introspection", of_old, of_new));
     }
     if let Some(answer) = &observed.old_at_new
         && state(answer) != Some(true)

@@ -15,14 +15,12 @@ const ENDPOINTS: [&str; 4] = [
     "jwks_uri",
 ];
 
-/// Lists of which clients use an entry.
-const LISTS: [&str; 2] = [
-    "token_endpoint_auth_methods_supported",
-    "introspection_endpoint_auth_methods_supported",
-];
+/// Scopes that concern users (`OpenID` Connect Core sections 5.4 and 11).
+const SCOPES_OF_USERS: [&str; 6] = ["openid", "profile", "email", "address", "phone", "offline_access"];
 
 pub(super) fn compare(old: &Issuer, new: &Issuer) -> Vec<Difference> {
-    let mut found = published(old, new);
+    let mut found = documents(old, new);
+    found.extend(published(old, new));
     found.extend(keys(old, new));
     found
 }
@@ -57,32 +55,57 @@ fn published(old: &Issuer, new: &Issuer) -> Vec<Difference> {
             ));
         }
     }
-    for name in LISTS {
-        let (before, after) = (strings(old, name), strings(new, name));
-        let missing: Vec<&str> = before.iter().copied().filter(|entry| !after.contains(entry)).collect();
-        if !missing.is_empty() {
-            let code = format!("discovery.{name}");
-            found.push(Difference::nobody(
-                code,
-                missing.join(" "),
-                "absent; it matters if clients use it",
-            ));
-        }
-    }
+    found.extend(members(old, new));
+    found
+}
+
+/// Documents of the old issuer that the new one does not publish: clients and verifiers read one of them.
+fn documents(old: &Issuer, new: &Issuer) -> Vec<Difference> {
+    let is_lost = |name: &&str| new.documents.get(*name) == Some(&false);
+    let published = old.documents.iter().filter(|(_, is_published)| **is_published);
+    let lost = published.map(|(name, _)| *name).filter(is_lost);
+    lost.map(|name| Difference::client(format!("discovery.document.{name}"), "published", "not published"))
+        .collect()
+}
+
+/// Members that the new issuer does not publish, and entries that their lists lack.
+fn members(old: &Issuer, new: &Issuer) -> Vec<Difference> {
+    let mut found = Vec::new();
     for (name, value) in &old.metadata {
-        if name != "issuer"
-            && !ENDPOINTS.contains(&&**name)
-            && !LISTS.contains(&&**name)
-            && !new.metadata.contains_key(name)
-        {
+        if name == "issuer" || ENDPOINTS.contains(&&**name) {
+            continue;
+        }
+        let entries = strings(new, name);
+        let missing: Vec<&str> = strings(old, name)
+            .into_iter()
+            .filter(|entry| !entries.contains(entry))
+            .collect();
+        let code = format!("discovery.{name}");
+        if missing.iter().any(|entry| is_used(name, entry, new)) {
+            found.push(Difference::client(code, missing.join(" "), "absent"));
+        } else if !new.metadata.contains_key(name) {
             found.push(Difference::nobody(
-                format!("discovery.{name}.missing"),
+                format!("{code}.missing"),
                 shown(Some(value)),
                 "absent",
             ));
+        } else if !missing.is_empty() {
+            let note = "absent; it matters if clients use it";
+            found.push(Difference::nobody(code, missing.join(" "), note));
         }
     }
     found
+}
+
+/// Whether machine clients that read the metadata miss an entry. Whether they can authenticate is known by their requests.
+fn is_used(name: &str, entry: &str, new: &Issuer) -> bool {
+    match name {
+        // RFC 8414 section 2: without the list, this grant is not supported.
+        "grant_types_supported" => entry == "client_credentials",
+        // The list is optional, and a client that finds none relies on its configuration.
+        "scopes_supported" => new.metadata.contains_key(name) && !SCOPES_OF_USERS.contains(&entry),
+        _ => false,
+    }
 }
 
 /// The path of an endpoint: hosts differ until the switch.

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Map, Value};
+
+use super::tokens::{is_integer_instead, kind};
 use crate::service::migration::http::Response;
 use crate::service::migration::probe::{Answer, Observed, Pair};
 use crate::service::migration::report::{Difference, TOKEN_NOT_COMPARED, shown};
 
 /// Seconds by which `expires_in` may differ: some servers count from a time before the response.
-const LIFETIME_TOLERANCE: i64 = 5;
+const LIFETIME_TOLERANCE: f64 = 5.0;
 
 /// Members that RFC 6749 defines.
 const STANDARD: [&str; 4] = ["access_token", "token_type", "expires_in", "scope"];
@@ -119,22 +122,57 @@ pub(super) fn issued(old: &Response, new: &Response) -> Vec<Difference> {
             Difference::client("response.token_type", before, after)
         });
     }
-    if let (Some(before), Some(after)) = (before.get("expires_in"), after.get("expires_in")) {
-        match (before.as_i64(), after.as_i64()) {
-            (Some(old), Some(new)) if (old - new).abs() <= LIFETIME_TOLERANCE => {}
-            _ => found.push(Difference::client("response.expires_in", before, after)),
-        }
+    if let (Some(before), Some(after)) = (before.get("expires_in"), after.get("expires_in"))
+        && let (Some(old), Some(new)) = (before.as_f64(), after.as_f64())
+        && (old - new).abs() > LIFETIME_TOLERANCE
+    {
+        found.push(Difference::client("response.expires_in", before, after));
     }
+    found.extend(types("response", before, after));
     found.extend(scopes("response.scope", old.text("scope"), new.text("scope")));
-    if old.media_type != new.media_type {
-        found.push(Difference::client(
-            "response.content_type",
-            &old.media_type,
-            &new.media_type,
-        ));
+    found.extend(headers("response", old, new));
+    found
+}
+
+/// Members of another type. Their values may be tokens.
+fn types(prefix: &str, old: &Map<String, Value>, new: &Map<String, Value>) -> Vec<Difference> {
+    let pairs = old
+        .iter()
+        .filter_map(|(name, value)| Some((name, value, new.get(name)?)));
+    let differ = pairs.filter(|(_, before, after)| kind(before) != kind(after));
+    differ
+        .map(|(name, before, after)| {
+            let code = format!("{prefix}.{name}.type");
+            if is_integer_instead(before, after) {
+                Difference::nobody(code, kind(before), kind(after))
+            } else {
+                Difference::client(code, kind(before), kind(after))
+            }
+        })
+        .collect()
+}
+
+/// Headers by which clients read an answer, and by which caches keep none.
+pub(super) fn headers(prefix: &str, old: &Response, new: &Response) -> Vec<Difference> {
+    const JSON: &str = "application/json";
+    let mut found = Vec::new();
+    let (before, after) = (&old.media_type, &new.media_type);
+    if before != after {
+        let code = format!("{prefix}.content_type");
+        // The type that the specifications require, instead of one that says nothing of JSON.
+        let is_gained = after == JSON && !before.ends_with("json");
+        found.push(if is_gained {
+            Difference::nobody(code, before, after)
+        } else {
+            Difference::client(code, before, after)
+        });
     }
     if old.is_uncached && !new.is_uncached {
-        found.push(Difference::client("response.cache_control", "no-store", "absent"));
+        found.push(Difference::client(
+            format!("{prefix}.cache_control"),
+            "no-store",
+            "absent",
+        ));
     }
     found
 }
@@ -192,17 +230,26 @@ pub(super) fn errors(name: &str, pair: &Pair) -> Vec<Difference> {
     if error(old) != error(new) {
         found.push(Difference::client(code("error"), error(old), error(new)));
     }
-    if old.has_challenge != new.has_challenge {
-        let challenge = |response: &Response| if response.has_challenge { "present" } else { "absent" };
-        let (before, after) = (challenge(old), challenge(new));
-        // RFC 6749 section 5.2 requires it after an attempt with HTTP authentication.
-        found.push(if old.has_challenge {
-            Difference::client(code("www_authenticate"), before, after)
-        } else {
+    if old.challenges != new.challenges {
+        let shown = |response: &Response| {
+            let schemes: Vec<&str> = response.challenges.iter().map(String::as_str).collect();
+            if schemes.is_empty() {
+                "absent".to_owned()
+            } else {
+                schemes.join(", ")
+            }
+        };
+        let (before, after) = (shown(old), shown(new));
+        // RFC 6749 section 5.2 requires it after an attempt with HTTP authentication. One more scheme takes nothing away.
+        found.push(if old.challenges.is_subset(&new.challenges) {
             Difference::nobody(code("www_authenticate"), before, after)
+        } else {
+            Difference::client(code("www_authenticate"), before, after)
         });
     }
+    found.extend(headers(&format!("error.{name}"), old, new));
     if let (Some(before), Some(after)) = (&old.body, &new.body) {
+        found.extend(types(&format!("error.{name}"), before, after));
         for member in before.keys().filter(|member| !after.contains_key(*member)) {
             let standard = ["error", "error_description", "error_uri"].contains(&&**member);
             let difference = (code(&format!("{member}.missing")), "present", "absent");

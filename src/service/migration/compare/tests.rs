@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use oauth2_store::model::{KeyAlgorithm, SigningAlg, TokenTyp};
@@ -25,6 +26,7 @@ fn issuer(identifier: &str) -> Issuer {
         token_endpoint: format!("{identifier}/token"),
         introspection_endpoint: None,
         keys: Keys::Unreadable("signatures are compared in another test".to_owned()),
+        documents: BTreeMap::new(),
     }
 }
 
@@ -39,6 +41,7 @@ fn response(token: &str) -> Response {
         status: 200,
         media_type: "application/json".to_owned(),
         is_uncached: true,
+        received_at: 10,
         body: body.as_object().cloned(),
         ..Response::default()
     }
@@ -193,6 +196,7 @@ fn introspection_is_compared_by_value() {
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         Response {
             status: 200,
+            received_at: 10,
             body: body.as_object().cloned(),
             ..Response::default()
         }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use super::side::{Naming, Side};
+use super::times;
 use crate::service::migration::issuer::Issuer;
 use crate::service::migration::keys::{Checked, Keys};
 use crate::service::migration::report::{Difference, shown};
@@ -12,15 +14,11 @@ use crate::service::migration::token::Token;
 /// Claims whose values differ from token to token.
 const PER_TOKEN: [&str; 4] = ["iat", "exp", "nbf", "jti"];
 
-/// Seconds by which lifetimes may differ.
-const LIFETIME_TOLERANCE: i64 = 1;
+const INTEGER: &str = "integer";
+const DECIMAL: &str = "decimal number";
 
-/// The codes of differences of claims, and which side notices each.
-pub(super) struct Naming {
-    pub(super) prefix: &'static str,
-    pub(super) lifetime: &'static str,
-    pub(super) noticed: fn(String, String, String) -> Difference,
-}
+/// A token, its issuer, and when it arrived.
+pub(super) type Issued<'a> = (&'a str, &'a Issuer, i64);
 
 const OF_TOKENS: Naming = Naming {
     prefix: "token.claim",
@@ -29,7 +27,7 @@ const OF_TOKENS: Naming = Naming {
 };
 
 /// Compares the tokens of both issuers. `again`: another token of the old one, which shows what differs from token to token.
-pub(super) fn compare(old: (&str, &Issuer), new: (&str, &Issuer), again: Option<&Token>) -> Vec<Difference> {
+pub(super) fn compare(old: Issued<'_>, new: Issued<'_>, again: Option<&Token>) -> Vec<Difference> {
     let (old_token, new_token) = (Token::decode(old.0), Token::decode(new.0));
     if old_token.format() != new_token.format() {
         return vec![Difference::verifier(
@@ -57,7 +55,13 @@ pub(super) fn compare(old: (&str, &Issuer), new: (&str, &Issuer), again: Option<
         Some(Token::Jwt { claims, .. }) => varying(old_claims, claims),
         _ => BTreeSet::new(),
     };
-    found.extend(claims(&OF_TOKENS, (old_claims, old.1), (new_claims, new.1), &volatile));
+    let side = |claims, (_, issuer, received_at)| Side {
+        claims,
+        issuer,
+        received_at,
+    };
+    let (old, new) = (side(old_claims, old), side(new_claims, new));
+    found.extend(claims(&OF_TOKENS, &old, &new, &volatile));
     found
 }
 
@@ -127,59 +131,56 @@ fn media_type(value: &Value) -> Option<String> {
 }
 
 /// Compares what two tokens, or two introspections, say.
-pub(super) fn claims(
-    naming: &Naming,
-    old: (&Map<String, Value>, &Issuer),
-    new: (&Map<String, Value>, &Issuer),
-    volatile: &BTreeSet<String>,
-) -> Vec<Difference> {
+pub(super) fn claims(naming: &Naming, old: &Side<'_>, new: &Side<'_>, volatile: &BTreeSet<String>) -> Vec<Difference> {
     let Naming { prefix, noticed, .. } = naming;
     let mut found = Vec::new();
-    for (name, value) in old.0 {
+    for (name, value) in old.claims {
         let code = |what: &str| format!("{prefix}.{name}.{what}");
-        let Some(other) = new.0.get(name) else {
+        let Some(other) = new.claims.get(name) else {
             found.push(noticed(code("missing"), shown(Some(value)), "absent".to_owned()));
             continue;
         };
         let differs = |what: &str| noticed(code(what), shown(Some(value)), shown(Some(other)));
+        let is_compared = !PER_TOKEN.contains(&&**name) && !volatile.contains(name);
         if name == "aud" {
-            found.extend(audiences(naming, (value, old.1), (other, new.1)));
+            found.extend(audiences(naming, (value, old.issuer), (other, new.issuer)));
+        } else if is_integer_instead(value, other) && (!is_compared || value.as_f64() == other.as_f64()) {
+            found.push(Difference::nobody(code("type"), kind(value), kind(other)));
         } else if kind(value) != kind(other) {
             found.push(noticed(code("type"), kind(value).to_owned(), kind(other).to_owned()));
         } else if name == "iss" {
             // An issuer claim that is each issuer's own is reported once, by the metadata.
-            if value != other && !(is_own(value, old.1) && is_own(other, new.1)) {
+            if value != other && !(is_own(value, old.issuer) && is_own(other, new.issuer)) {
                 found.push(differs("value"));
             }
         } else if name == "scope" && words(value).is_some() && words(value) == words(other) {
             if value != other {
                 found.push(Difference::nobody(code("order"), value, other));
             }
-        } else if value != other && !PER_TOKEN.contains(&&**name) && !volatile.contains(name) {
+        } else if value != other && is_compared {
             found.push(differs("value"));
         }
     }
-    for (name, value) in new.0.iter().filter(|(name, _)| !old.0.contains_key(*name)) {
+    for (name, value) in new.claims.iter().filter(|(name, _)| !old.claims.contains_key(*name)) {
         let code = format!("{prefix}.{name}.added");
         found.push(Difference::nobody(code, "absent", value));
     }
-    if let (Some(before), Some(after)) = (lifetime(old.0), lifetime(new.0))
-        && (before - after).abs() > LIFETIME_TOLERANCE
-    {
-        found.push(noticed(
-            naming.lifetime.to_owned(),
-            format!("{before} s"),
-            format!("{after} s"),
-        ));
-    }
+    found.extend(times::compare(naming, old, new));
     found
 }
 
-fn kind(value: &Value) -> &'static str {
+/// Whether the new value is an integer where the old one was a decimal number, which is read alike.
+pub(super) fn is_integer_instead(old: &Value, new: &Value) -> bool {
+    (kind(old), kind(new)) == (DECIMAL, INTEGER)
+}
+
+/// The type of a value. Many readers of integers reject a decimal point.
+pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
+        Value::Number(number) if number.is_f64() => DECIMAL,
+        Value::Number(_) => INTEGER,
         Value::String(_) => "string",
         Value::Array(_) => "list",
         Value::Object(_) => "object",
@@ -217,8 +218,4 @@ fn audiences(
 /// Whether a value is the identifier of the issuer.
 fn is_own(value: &Value, issuer: &Issuer) -> bool {
     value.is_string() && value.as_str() == issuer.identifier()
-}
-
-fn lifetime(claims: &Map<String, Value>) -> Option<i64> {
-    Some(claims.get("exp")?.as_i64()? - claims.get("iat")?.as_i64()?)
 }

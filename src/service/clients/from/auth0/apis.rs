@@ -1,8 +1,10 @@
 //! Access of Auth0 clients to APIs: client grants, and the settings of the APIs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::service::clients::from::draft::Draft;
+use crate::service::clients::from::export::Row;
+use crate::service::clients::from::report::Carried;
 use crate::service::clients::from::shared;
 use crate::service::clients::from::side_row::{self, NotCarried, SideRow};
 use crate::service::clients::from::translator::Context;
@@ -144,6 +146,21 @@ impl Tenant {
             acting_for_users,
             apis: apis.unwrap_or_default().iter().map(Api::of).collect::<Result<_, _>>()?,
         })
+    }
+
+    /// Reports grants of clients that the export does not have.
+    pub(super) fn report_orphans(&self, context: &mut Context<'_>, clients: &[Row]) {
+        const REASON: &str =
+            "a grant of a client that is not in the export: check that it has all pages of the clients";
+        let id = |(_, members): &Row| members.get("client_id")?.as_str().map(str::to_owned);
+        let known: HashSet<String> = clients.iter().filter_map(id).collect();
+        let named = self.grants.iter().flat_map(HashMap::keys).chain(&self.acting_for_users);
+        let orphans: BTreeSet<&String> = named.filter(|client| !known.contains(*client)).collect();
+        for client in orphans {
+            context
+                .report
+                .add(client, "client_grants", None, Carried::Not, Some(REASON));
+        }
     }
 }
 
