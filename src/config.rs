@@ -4,7 +4,7 @@
 //! sections; any other name is rejected. [`resolve`] is a pure function of its [`Input`] and reports every error, not only
 //! the first. [`load`] collects the input from the process environment and the file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub mod audit;
 pub mod database;
@@ -117,6 +117,8 @@ pub struct Config {
     pub entries: Vec<Entry>,
     /// Warnings for stderr, one sentence each: keys that were set but have no effect, files with secrets that every user can read.
     pub warnings: Vec<String>,
+    /// The files with secrets that the configuration names, and those of TLS.
+    pub secret_files: Vec<PathBuf>,
     /// Whether warnings are errors, as the command line asks for by `--strict`.
     pub strict: bool,
 }
@@ -221,6 +223,7 @@ fn read_sections(values: &mut Values, input: &Input) -> Option<Config> {
         telemetry: telemetry?,
         entries: values.entries(),
         warnings: values.warnings(input),
+        secret_files: values.secret_files(),
         strict: false,
     })
 }

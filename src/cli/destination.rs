@@ -70,9 +70,9 @@ impl Write for Destination {
 
 /// Checks that a file may be created at a path, or with `--force` replaced there.
 pub fn check(config: &Config, path: &Path, force: bool) -> Result<(), Failure> {
-    if is_of_store(config, path) {
+    if is_of_server(config, path) {
         return Err(Failure::Invalid(format!(
-            "{} belongs to the store of the server; name another file",
+            "{} belongs to the store or the secrets of the server; name another file",
             path.display()
         )));
     }
@@ -94,23 +94,20 @@ pub fn check(config: &Config, path: &Path, force: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether a path is one of the files that a server on SQLite keeps: its database, the logs and the lock next to that, and its secrets.
-/// Replacing one of them loses clients, tokens, or the keys.
-fn is_of_store(config: &Config, path: &Path) -> bool {
-    let (Some(database), Some(data)) = (config.database.sqlite_path(), config.database.data_directory()) else {
-        return false;
-    };
-    let of_database = ["", "-wal", "-shm", "-journal", ".lock"].map(|suffix| {
-        let mut file = database.as_os_str().to_owned();
-        file.push(suffix);
-        PathBuf::from(file)
-    });
-    let secrets = embedded::FILES.map(|name| data.join(name));
+/// Whether a path is one of the files of the server: those with secrets that the configuration names, and on SQLite its database, the logs
+/// and the lock next to that, and generated secrets. Replacing one of them loses clients, tokens, or the keys.
+fn is_of_server(config: &Config, path: &Path) -> bool {
+    let mut own = config.secret_files.clone();
+    if let (Some(database), Some(data)) = (config.database.sqlite_path(), config.database.data_directory()) {
+        own.extend(["", "-wal", "-shm", "-journal", ".lock"].map(|suffix| {
+            let mut file = database.as_os_str().to_owned();
+            file.push(suffix);
+            PathBuf::from(file)
+        }));
+        own.extend(embedded::FILES.map(|name| data.join(name)));
+    }
     let resolved = resolved(path);
-    of_database
-        .iter()
-        .chain(&secrets)
-        .any(|own| resolved == self::resolved(own))
+    own.iter().any(|own| resolved == self::resolved(own))
 }
 
 /// A path without links. The file itself may be missing.

@@ -8,11 +8,11 @@ use crate::failure::Failure;
 
 /// Warns of a file that every user can read or replace; with `--strict` it is rejected.
 pub fn judge(config: &Config, file: &Path) -> Result<(), Failure> {
-    judge_strictly(config.strict, file)
+    judge_file(config.strict, file)
 }
 
 /// As [`judge`], for a subcommand without a configuration.
-pub fn judge_strictly(strict: bool, file: &Path) -> Result<(), Failure> {
+pub fn judge_file(strict: bool, file: &Path) -> Result<(), Failure> {
     let Some(problem) = permissions::exposure(file) else {
         return Ok(());
     };

@@ -98,7 +98,7 @@ fn concurrency(text: &str) -> Result<usize, String> {
 
 pub async fn run(strict: bool, options: &MigrateCheck) -> Result<(), Failure> {
     let clients = named("--clients", &options.clients, ClientFile::parse)?;
-    exposure::judge_strictly(strict, &options.clients)?;
+    exposure::judge_file(strict, &options.clients)?;
     let mirrored = match &options.requests {
         None => None,
         Some(path) => Some(log(path)?),

@@ -57,10 +57,12 @@ impl Log {
 
 fn parse_level(text: &str) -> Result<String, String> {
     // A single word that is no level would be taken for a target, and everything else would be silent.
-    let is_target =
-        |directive: &str| !directive.contains(['=', '[']) && LevelFilter::from_str(directive.trim()).is_err();
+    let is_target = |directive: &str| !directive.contains(['=', '[']) && LevelFilter::from_str(directive).is_err();
+    let text = text.trim();
+    // Fields in braces are separated by commas, too.
+    let has_target = !text.contains('{') && text.split(',').any(is_target);
     match EnvFilter::builder().parse(text) {
-        Ok(_) if !text.is_empty() && !text.split(',').any(is_target) => Ok(text.to_owned()),
+        Ok(_) if !text.is_empty() && !has_target => Ok(text.to_owned()),
         _ => Err(
             "must be error, warn, info, debug, trace or off, or directives such as info,oauth2_server=debug".to_owned(),
         ),

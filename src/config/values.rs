@@ -199,12 +199,16 @@ impl Values {
             Fallback::Derived(_) => None,
         });
         let Some(setting) = setting else { return Some(None) };
-        if setting.text.contains(char::is_control) {
+        // As of files: editors and YAML blocks end a value with a line end.
+        let text = setting.text.trim_end_matches(['\r', '\n']);
+        // A list may be written on several lines.
+        let is_list_space = |c: char| key.secrecy == Secrecy::Public && matches!(c, '\n' | '\r' | '\t');
+        if text.contains(|c: char| c.is_control() && !is_list_space(c)) {
             let problem = "must not have line ends or other control characters";
             self.reject(setting.name, setting.origin, problem);
             return None;
         }
-        match parse(&setting.text) {
+        match parse(text) {
             Ok(value) => Some(Some(value)),
             Err(expected) => {
                 let problem = match key.secrecy {
@@ -276,6 +280,11 @@ impl Values {
             Entry { key, value, origin }
         };
         self.table.keys().map(entry).collect()
+    }
+
+    /// The files that secrets were read from, and a configuration file that holds some.
+    pub fn secret_files(&self) -> Vec<PathBuf> {
+        self.secret_files.iter().map(|(_, path)| path.clone()).collect()
     }
 
     /// A warning for each file with a secret that other users can read or replace, for each key that was set in vain, and one if keys are

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use super::admin_deadline;
-use super::conditions::reject_ignored;
+use super::conditions::is_ignored;
 use super::endpoint::endpoints;
 use super::error::Failure;
 use super::extract::{BODY_LIMIT, By, bearer, body, path_parameter};
@@ -105,10 +105,6 @@ pub async fn authenticate(
     };
     match found {
         Ok(operator) => {
-            if let Err(failure) = reject_ignored(request.request()) {
-                record(&operators, &admission, &operator, request.request(), &failure);
-                return Ok(request.into_response(failure.error_response()).map_into_right_body());
-            }
             request.extensions_mut().insert(By(operator.clone()));
             let response = next.call(request).await?;
             if !response.request().method().is_safe() {
@@ -123,7 +119,7 @@ pub async fn authenticate(
     }
 }
 
-/// The middleware that rejects query parameters and bodies of requests to endpoints without any: a caller that narrows a request by a
+/// The middleware that rejects query parameters, bodies and conditions of requests to endpoints without any: a caller that narrows a request by a
 /// parameter that does not exist must not get the whole effect.
 pub async fn reject_unknown_input(
     mut request: ServiceRequest,
@@ -151,6 +147,9 @@ async fn unknown_input(request: &mut ServiceRequest) -> Result<(), Failure> {
         let problem = format!("{} {} takes no {what}", endpoint.method, endpoint.path);
         Failure::from(ServiceError::InvalidRequest(problem))
     };
+    if is_ignored(endpoint, request.headers()) {
+        return Err(takes_no("condition (If-Match, If-None-Match)"));
+    }
     if !endpoint.takes.query() && !request.query_string().is_empty() {
         return Err(takes_no("query parameters"));
     }

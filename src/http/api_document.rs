@@ -232,6 +232,7 @@ mod tests {
     use std::collections::{BTreeSet, HashSet};
 
     use super::*;
+    use crate::http::conditions::is_conditional;
 
     fn operations(document: &Value) -> impl Iterator<Item = (String, &str, &Value)> {
         let paths = document["paths"].as_object().unwrap().iter();
@@ -264,6 +265,8 @@ mod tests {
             let (method, path) = (endpoint.method.to_lowercase(), endpoint.path);
             let operation = &document["paths"][path][&method];
             let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let has_condition = parameters.clone().any(|parameter| parameter["name"] == "If-Match");
+            assert_eq!(is_conditional(endpoint), has_condition, "{method} {path}");
             let has_query = parameters
                 .map(|parameter| &parameter["in"])
                 .any(|place| place == "query");

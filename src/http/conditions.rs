@@ -2,10 +2,11 @@
 
 use std::future::{Ready, ready};
 
-use actix_web::http::header::{self, Header, HeaderName, IfNoneMatch};
+use actix_web::http::header::{self, Header, HeaderMap, HeaderName, IfNoneMatch};
 use actix_web::{FromRequest, HttpRequest};
 use oauth2_store::model::Client;
 
+use super::endpoint::Endpoint;
 use super::error::Failure;
 use super::extract::invalid_request;
 use crate::service::clients::precondition::{Precondition, version};
@@ -31,23 +32,17 @@ const CONDITIONAL: [&str; 3] = [
     "/admin/v1/clients/{client_id}/enable",
 ];
 
-fn is_conditional(request: &HttpRequest) -> bool {
-    request
-        .match_pattern()
-        .is_some_and(|pattern| CONDITIONAL.contains(&pattern.as_str()))
+/// Whether an operation takes a [`Condition`].
+pub fn is_conditional(endpoint: &Endpoint) -> bool {
+    endpoint.method != "GET" && CONDITIONAL.contains(&endpoint.path)
 }
 
-/// Rejects a condition of a change that would ignore it (RFC 9110 section 13.1: the method must not be performed if it is false).
-pub fn reject_ignored(request: &HttpRequest) -> Result<(), Failure> {
+/// Whether a change would ignore the condition of its request. RFC 9110 section 13.1: the method must not be performed if it is false.
+pub fn is_ignored(endpoint: &Endpoint, headers: &HeaderMap) -> bool {
     let is_given = [header::IF_MATCH, header::IF_NONE_MATCH]
         .iter()
-        .any(|name| request.headers().contains_key(name));
-    if is_given && !request.method().is_safe() && !is_conditional(request) {
-        return Err(invalid_request(
-            "this operation takes neither If-Match nor If-None-Match",
-        ));
-    }
-    Ok(())
+        .any(|name| headers.contains_key(name));
+    is_given && endpoint.method != "GET" && !is_conditional(endpoint)
 }
 
 /// The condition of a request.
@@ -59,11 +54,6 @@ impl FromRequest for Condition {
     type Future = Ready<Result<Self, Failure>>;
 
     fn from_request(request: &HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
-        debug_assert!(
-            is_conditional(request),
-            "missing in CONDITIONAL: {:?}",
-            request.match_pattern()
-        );
         let lines = |name: HeaderName| {
             let lines = request.headers().get_all(name);
             let texts: Vec<_> = lines.map(|line| line.to_str().unwrap_or_default()).collect();

@@ -152,6 +152,18 @@ fn no_command_replaces_a_file_of_the_store(setup: &Setup) {
             assert_eq!(std::fs::metadata(file).map(|found| found.ino()).ok(), before, "{file}");
         }
     }
+    // Also where the configuration names it.
+    let elsewhere = setup.directory().join("kek");
+    std::fs::copy(data.join("key_encryption_key"), &elsewhere).unwrap();
+    let named = setup
+        .clone()
+        .with("OAUTH2_KEY_ENCRYPTION_KEY_FILE", elsewhere.display().to_string());
+    let file = elsewhere.to_str().unwrap();
+    rejected(
+        &named.run(&["backup", file, "--force"]),
+        2,
+        &[file, "the secrets of the server"],
+    );
     let fifo = setup.directory().join("fifo");
     assert!(
         std::process::Command::new("mkfifo")

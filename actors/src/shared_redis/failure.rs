@@ -35,9 +35,10 @@ pub(crate) fn is_outage(error: &RedisError) -> bool {
         || error.is_unrecoverable_error()
 }
 
-/// An error as a clause. It names no password: the driver repeats what the server says, and that names none.
+/// The clause about another server.
 pub(super) const NOT_REDIS: &str = "what responds is not Redis";
 
+/// An error as a clause. It names no password: the driver repeats what the server says, and that names none.
 pub(crate) fn describe(error: &RedisError) -> String {
     match error.kind() {
         ErrorKind::AuthenticationFailed => "it rejects the user or the password".to_owned(),

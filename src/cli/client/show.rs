@@ -11,8 +11,7 @@ use crate::service::clients::metadata::{COLUMNS, ClientView, ColumnKind};
 /// Fields without a server default: unset means none.
 const WITHOUT_DEFAULT: [&str; 4] = ["client_name", "group", "reuse_percent", "managed_by"];
 
-/// Prints every field of [`ClientView`], in the order of the CSV columns.
-/// A secret is printed once: if nobody can have read it, that is a failure, though the client is stored.
+/// Prints a client. A secret is printed once: if nobody can have read it, that is a failure, though the client is stored.
 pub(super) fn show(client: &Client, secret: Option<&str>, json: Json) -> Result<(), Failure> {
     let printed = print(client, secret, json);
     if secret.is_none() || (printed.is_ok() && !output::is_closed()) {
@@ -27,6 +26,7 @@ pub(super) fn show(client: &Client, secret: Option<&str>, json: Json) -> Result<
     )))
 }
 
+/// Prints every field of [`ClientView`], in the order of the CSV columns.
 fn print(client: &Client, secret: Option<&str>, json: Json) -> Result<(), Failure> {
     let view = ClientView::new(client, secret);
     if let Some(notice) = &view.notice {

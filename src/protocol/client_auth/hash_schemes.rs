@@ -54,6 +54,7 @@ const PREFIXES: &[(&str, &str)] = &[
     ("$5$", "SHA-256-crypt"),
     ("$6$", "SHA-512-crypt"),
     ("$3$", "NT hash"),
+    ("$nt$", "NT hash"),
     ("scram-sha-", "SCRAM"),
     ("$scram", "SCRAM"),
     ("$a$0", "MySQL"),
@@ -91,6 +92,7 @@ const TAGS: &[(&str, &str)] = &[
     ("crypt", "{CRYPT}"),
     ("plain", "{PLAIN}"),
     ("clear", "{CLEARTEXT}"),
+    ("fshp", "{FSHP}"),
 ];
 
 /// Digests by their name, in lower case and without hyphens, and their length in bytes.
@@ -114,9 +116,16 @@ const MAX_TAG: usize = 40;
 
 /// The scheme of a text that other systems store in place of a secret.
 pub fn of(text: &str) -> Option<&'static str> {
+    behind_names(text, |rest| {
+        in_clear(rest).or_else(|| behind_names(&in_base64(rest)?, in_clear))
+    })
+}
+
+/// The scheme of a text, or of its rest behind names.
+fn behind_names(text: &str, scheme: impl Fn(&str) -> Option<&'static str>) -> Option<&'static str> {
     let mut rest = bare(text);
     for _ in 0..=MAX_NAMES {
-        if let Some(scheme) = in_clear(rest).or_else(|| in_base64(rest)) {
+        if let Some(scheme) = scheme(rest) {
             return Some(scheme);
         }
         rest = behind_name(rest)?;
@@ -129,22 +138,22 @@ fn bare(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`'))
 }
 
-/// What follows a name and `:` or `=`.
+/// The rest behind a name and `:` or `=`.
 fn behind_name(text: &str) -> Option<&str> {
     let (name, rest) = text.split_once([':', '='])?;
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@+ \"'".contains(&byte);
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@+/\\ \"'".contains(&byte);
     (name.len() <= MAX_NAME && name.bytes().all(is_name)).then(|| bare(rest))
 }
 
-/// The scheme of a hash in base64. What is decoded of a generated secret is no text.
-fn in_base64(text: &str) -> Option<&'static str> {
+/// The text that is in base64. The bytes of a generated secret are no text.
+fn in_base64(text: &str) -> Option<String> {
     const LENIENT: GeneralPurposeConfig = PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let alphabets = [&alphabet::STANDARD, &alphabet::URL_SAFE];
     alphabets.into_iter().find_map(|alphabet| {
         let decoded = GeneralPurpose::new(alphabet, LENIENT).decode(text).ok()?;
         let decoded = String::from_utf8(decoded).ok()?;
         let is_text = decoded.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\r'));
-        is_text.then(|| in_clear(bare(&decoded)))?
+        is_text.then_some(decoded)
     })
 }
 
@@ -210,7 +219,9 @@ fn of_database(lower: &str) -> Option<&'static str> {
     // A digest and its salt, as Joomla stores them.
     let (digest, salt) = lower.split_once(':')?;
     let digests = DIGESTS.iter().find(|(_, _, bytes)| is_hexadecimal(digest, 2 * bytes));
-    digests.filter(|_| !salt.is_empty()).map(|(_, scheme, _)| *scheme)
+    // Two of the same length are an id and a secret.
+    let is_salt = !salt.is_empty() && !is_hexadecimal(salt, digest.len());
+    digests.filter(|_| is_salt).map(|(_, scheme, _)| *scheme)
 }
 
 fn is_hexadecimal(text: &str, length: usize) -> bool {
@@ -226,16 +237,25 @@ fn tag(lower: &str) -> Option<&'static str> {
     }
     let name: String = tag.chars().filter(char::is_ascii_alphanumeric).collect();
     let known = TAGS.iter().find(|(known, _)| name.starts_with(known));
-    Some(known.map_or("a scheme in braces", |(_, scheme)| scheme))
+    // Tags with parameters are those of known schemes: other texts in braces may begin a random secret.
+    let is_plain = tag
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_@.".contains(&byte));
+    let unknown = is_plain.then_some("a scheme in braces");
+    known.map(|(_, scheme)| *scheme).or(unknown)
 }
 
-/// `$id$…`.
+/// `$id$…$…` or `$id$…`.
 fn is_modular_crypt(lower: &str) -> bool {
     let Some((id, rest)) = lower.strip_prefix('$').and_then(|rest| rest.split_once('$')) else {
         return false;
     };
     let is_id = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    (1..=16).contains(&id.len()) && id.bytes().all(is_id) && !rest.is_empty()
+    (1..=16).contains(&id.len()) && id.bytes().all(is_id) && {
+        // A salt and a digest, or both in one.
+        let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"./+=".contains(&byte);
+        rest.contains('$') || (rest.len() >= 16 && rest.bytes().all(is_base64))
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Texts that exports, consoles and templates write where a secret was: `**********`, `<redacted>`, `(sensitive value)`, `${SECRET}`. As a
 //! secret such a text would authenticate everybody who has seen such an export.
 //!
-//! The rules are so narrow that a random secret meets one of them by chance less often than once in 10⁹ secrets.
+//! The rules are so narrow that a random secret of 32 characters meets one of them by chance less often than once in 10⁹ secrets.
 
 /// The rest of a sentence that begins with the field.
 pub const PROBLEM: &str = "is a mask, such as ********** or <redacted>, which an export has instead of the secret: give the secret itself, or leave \
@@ -107,7 +107,15 @@ const BRACKETS: [(&str, &str); 7] = [
 ];
 
 /// Beginnings and ends of variables that nobody replaced.
-const VARIABLES: [(&str, &str); 5] = [("${", "}"), ("$(", ")"), ("{{", "}}"), ("<%=", "%>"), ("%(", ")s")];
+const VARIABLES: [(&str, &str); 7] = [
+    ("${", "}"),
+    ("$(", ")"),
+    ("#{", "}"),
+    ("{{", "}}"),
+    ("<%=", "%>"),
+    ("%(", ")s"),
+    ("@Microsoft.KeyVault(", ")"),
+];
 
 /// Whether a text is a mask or a placeholder, and no secret.
 pub fn is_mask(text: &str) -> bool {
@@ -155,16 +163,27 @@ fn is_described(text: &str) -> bool {
     let is_known = |word: &&str| MASK_WORDS.contains(word) || OTHER_WORDS.contains(word) || is_number(word);
     let has_mask_word = words.iter().any(|word| MASK_WORDS.contains(word));
     let has_word = words.iter().any(|word| !is_number(word));
-    words.iter().all(is_known) && has_word && (has_mask_word || inner.is_some())
+    // `[REDACTED:generic-api-key]`: the reason may follow.
+    let has_reason = inner.is_some() && words.first().is_some_and(|word| *word == "redacted");
+    has_reason || (words.iter().all(is_known) && has_word && (has_mask_word || inner.is_some()))
 }
 
 /// A variable of a template: `${CLIENT_SECRET}`, `{{ client.secret }}`.
 fn is_variable(text: &str) -> bool {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.:/ ".contains(c);
-    VARIABLES
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.:/= ".contains(c);
+    let in_brackets = VARIABLES
         .iter()
         .filter_map(|(begin, end)| inside(text, begin, end))
-        .any(|name| name.contains(|c: char| c.is_ascii_alphabetic()) && name.chars().all(is_name))
+        .any(|name| name.contains(|c: char| c.is_ascii_alphabetic()) && name.chars().all(is_name));
+    // `%NAME%` and `$NAME`.
+    let is_shell_name = |name: &str| {
+        name.contains('_')
+            && name
+                .bytes()
+                .all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
+    };
+    let bare = inside(text, "%", "%").or_else(|| text.strip_prefix('$'));
+    in_brackets || bare.is_some_and(is_shell_name)
 }
 
 fn inside<'t>(text: &'t str, begin: &str, end: &str) -> Option<&'t str> {
@@ -223,6 +242,11 @@ mod tests {
             "${vault.billing}",
             "{{ client_secret }}",
             "$(CLIENT_SECRET)",
+            "#{Billing.Production.ClientSecret.Value}",
+            "%BILLING_CLIENT_SECRET%",
+            "$BILLING_PRODUCTION_CLIENT_SECRET_VALUE",
+            "@Microsoft.KeyVault(SecretUri=https://vault.example/secrets/billing)",
+            "[REDACTED:generic-api-key:client-secret-1]",
         ] {
             assert!(is_mask(mask), "{mask}");
         }

@@ -38,6 +38,7 @@ async fn invalid_value_is_rejected_with_its_variable() {
         ("OAUTH2_LOG_LEVEL", "warning"),
         ("OAUTH2_LOG_LEVEL", "oauth2_server"),
         ("OAUTH2_LOG_LEVEL", "info,inof"),
+        ("OAUTH2_LOG_LEVEL", "warn, info"),
         ("OAUTH2_LOG_FORMAT", "xml"),
     ] {
         let setup = setup(Kind::Sqlite).await.with(name, value);
@@ -59,15 +60,20 @@ async fn control_characters_are_rejected() {
     let path = setup(Kind::Sqlite).await;
     let url = path.database_file().display().to_string();
     for (name, value) in [
-        ("OAUTH2_DATABASE_URL", format!("sqlite://{url}\n")),
-        ("OAUTH2_ISSUER", "https://id.example\t".to_owned()),
-        ("OAUTH2_ADMIN_TOKEN", format!("{}\n", "a".repeat(40))),
+        ("OAUTH2_DATABASE_URL", format!("sqlite://{url}\nx")),
+        ("OAUTH2_ISSUER", "https://id.example\u{7f}".to_owned()),
+        ("OAUTH2_ADMIN_TOKEN", format!("{}\t", "a".repeat(40))),
     ] {
         let setup = path.clone().with(name, value);
         for arguments in [&["config", "check"][..], &["serve"]] {
             rejected(&setup.run(arguments), 2, &[name, "control characters"]);
         }
     }
+    // A line end at the end is that of an editor or of a YAML block, as in a file; a list may take several lines.
+    let mut usual = path.clone().with("OAUTH2_DATABASE_URL", format!("sqlite://{url}\n"));
+    usual.set("OAUTH2_SERVER_TRUSTED_PROXIES", "\n10.0.0.0/8,\n\t192.168.0.0/16\n");
+    let checked = usual.run(&["config", "check"]);
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
     let two_lines = path.directory().join("url");
     std::fs::write(&two_lines, format!("sqlite://{url}\nsqlite://{url}\n")).unwrap();
     let mut setup = path.with("OAUTH2_DATABASE_URL_FILE", two_lines.display().to_string());

@@ -107,14 +107,10 @@ fn hashes_in_other_spellings_are_recognized() {
             r#"[{"hash":"x","algorithm":"bcrypt","salt":""}]"#.to_owned(),
             "a JSON document",
         ),
-        (
-            "{FSHP1|16|16384}DkMTwBl+a/3DQTxCYEApdUtNXGgdUac3".to_owned(),
-            "a scheme in braces",
-        ),
-        (
-            "$NT$0123456789abcdef0123456789abcdef".to_owned(),
-            "the modular crypt format",
-        ),
+        ("{FSHP1|16|16384}DkMTwBl+a/3DQTxCYEApdUtNXGgdUac3".to_owned(), "{FSHP}"),
+        ("$NT$0123456789abcdef0123456789abcdef".to_owned(), "NT hash"),
+        (STANDARD.encode(format!("billing:{bcrypt}")), "bcrypt"),
+        (format!("ACME\\billing:{bcrypt}"), "bcrypt"),
         (
             "$unheard-of$c2FsdHNhbHRzYWx0c2FsdHNhbHQ".to_owned(),
             "the modular crypt format",
@@ -162,6 +158,11 @@ fn generated_and_chosen_secrets_are_not_hashes() {
         "c2hvcnQgc2VjcmV0IGluIGJhc2U2NCB0aGF0IGlzIHRleHQ=",
         "{\"not\": json because of this end",
         "$$-two-dollars-are-no-id-of-a-scheme-",
+        "$m0ney$hunter-with-a-long-passphrase-here-1",
+        "prod: $ecret$ are kept in the vault, always",
+        "{a|b}:is-not-a-tag-of-a-known-scheme-at-all",
+        // An id and a secret.
+        "0123456789abcdef0123456789abcdef:fedcba9876543210fedcba9876543210",
     ] {
         assert_eq!(of(secret), None, "{secret}");
     }
