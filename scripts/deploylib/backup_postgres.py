@@ -55,6 +55,9 @@ class Backups:
         return self.scratch.run(command, environment, user={})
 
     def back_up(self, **more: object) -> Path:
+        # A backup has the name of its second: one of the same second would take the place of the other.
+        while any(time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) in name for name in self.names()):
+            time.sleep(0.05)
         return Path(self.scratch.must([self.program("backup-postgres")], self.environment(**more), user={}).strip())
 
     def restore(self, backup: object, database: str, **more: object):
