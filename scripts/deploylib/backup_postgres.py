@@ -56,7 +56,7 @@ class Backups:
 
     def back_up(self, **more: object) -> Path:
         # A backup has the name of its second: one of the same second would take the place of the other.
-        while any(time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) in name for name in self.names()):
+        while any(self.directory.glob(f"*{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}*")):
             time.sleep(0.05)
         return Path(self.scratch.must([self.program("backup-postgres")], self.environment(**more), user={}).strip())
 
