@@ -11,7 +11,7 @@ use super::first_run;
 use crate::config::{Config, embedded};
 use crate::failure::Failure;
 
-/// Fails if the database is missing and files next to it belong to one, or if it is empty. Called before the database is opened, which
+/// Fails if the database is missing and files next to it belong to one, if it is a link to a missing file, or if it is empty. Called before the database is opened, which
 /// would delete a write-ahead log without a database.
 pub(super) fn check_files(config: &Config) -> Result<(), Failure> {
     let Some(database) = config.database.sqlite_path() else {
@@ -77,15 +77,12 @@ pub(super) async fn create_schema(config: &Config, store: &Store, may_migrate: b
 /// The files that only a database leaves next to its own: its logs, and the lock of a server, which has content once the server found or
 /// created the database ([`super::store_lock`]).
 fn remains_of(database: &Path) -> impl Iterator<Item = PathBuf> {
-    let names = [("-wal", 1), ("-shm", 0), ("-journal", 0), (".lock", 1)];
-    let files = names.into_iter().map(|(suffix, min_bytes)| {
-        let mut file = database.as_os_str().to_owned();
-        file.push(suffix);
-        (PathBuf::from(file), min_bytes)
-    });
-    let remains =
-        files.filter(|(file, min_bytes)| std::fs::metadata(file).is_ok_and(|found| found.len() >= *min_bytes));
-    remains.map(|(file, _)| file)
+    embedded::OF_DATABASE.into_iter().filter_map(|end| {
+        let file = embedded::of_database(database, end);
+        let may_be_empty = matches!(end, "-shm" | "-journal");
+        let found = std::fs::metadata(&file).ok()?;
+        (may_be_empty || found.len() > 0).then_some(file)
+    })
 }
 
 /// The secrets that a server generated next to its database. What the configuration gives was not generated, wherever it lies.

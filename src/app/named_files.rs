@@ -7,7 +7,7 @@ use super::connect::roots;
 use super::fallback::authorities;
 use super::tls::files::Contents;
 
-/// Checks the files as a start does. Returns warnings of what a start accepts.
+/// Checks the files as a start does. Returns warnings about files that a start accepts.
 pub fn check(config: &Config) -> Result<Vec<String>, Failure> {
     let mut warnings = Vec::new();
     for files in [&config.tls.public, &config.tls.management].into_iter().flatten() {

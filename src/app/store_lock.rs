@@ -3,9 +3,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
 
-use crate::config::Config;
+use crate::config::{Config, embedded};
 use crate::failure::Failure;
 
 /// Holds the embedded store for this process. The lock is released with the process, however that ends.
@@ -14,7 +13,7 @@ pub(super) struct StoreLock(Option<File>);
 
 impl StoreLock {
     /// Names the holder, for people. Called once there is a database: the lock file of a first start that ended before is empty, and does
-    /// not count as what is left of a lost database. A failure to write it changes nothing.
+    /// not count as a remainder of a lost database. A failure to write it changes nothing.
     pub(super) fn name_holder(&mut self, config: &Config) {
         let Some(file) = &mut self.0 else {
             return;
@@ -34,9 +33,7 @@ pub(super) fn lock(config: &Config) -> Result<StoreLock, Failure> {
     let Some(database) = config.database.sqlite_path() else {
         return Ok(StoreLock(None));
     };
-    let mut path = database.as_os_str().to_owned();
-    path.push(".lock");
-    let path = PathBuf::from(path);
+    let path = embedded::of_database(database, embedded::LOCK);
     let opened = OpenOptions::new()
         .read(true)
         .write(true)

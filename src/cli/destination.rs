@@ -99,11 +99,8 @@ pub fn check(config: &Config, path: &Path, force: bool) -> Result<(), Failure> {
 fn is_of_server(config: &Config, path: &Path) -> bool {
     let mut own = config.secret_files.clone();
     if let (Some(database), Some(data)) = (config.database.sqlite_path(), config.database.data_directory()) {
-        own.extend(["", "-wal", "-shm", "-journal", ".lock"].map(|suffix| {
-            let mut file = database.as_os_str().to_owned();
-            file.push(suffix);
-            PathBuf::from(file)
-        }));
+        own.push(database.to_owned());
+        own.extend(embedded::OF_DATABASE.map(|end| embedded::of_database(database, end)));
         own.extend(embedded::FILES.map(|name| data.join(name)));
     }
     let resolved = resolved(path);

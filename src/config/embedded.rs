@@ -25,8 +25,19 @@ pub const ADMIN_TOKEN_FILE: &str = "admin_token";
 pub const KEY_ENCRYPTION_KEY_FILE: &str = "key_encryption_key";
 /// Name of the file that holds the secret of the client that a first start creates, next to the database.
 pub const DEMO_SECRET_FILE: &str = "demo_client_secret";
+/// Ends of the names of the files that belong to a database, next to it: the logs of SQLite, and the lock of a server.
+pub const OF_DATABASE: [&str; 4] = ["-wal", "-shm", "-journal", LOCK];
+/// The lock of the server that serves from a database.
+pub const LOCK: &str = ".lock";
 /// The files with secrets next to the database.
 pub const FILES: [&str; 3] = [ADMIN_TOKEN_FILE, KEY_ENCRYPTION_KEY_FILE, DEMO_SECRET_FILE];
+
+/// The file with the name of the database and this end.
+pub fn of_database(database: &Path, end: &str) -> PathBuf {
+    let mut file = database.as_os_str().to_owned();
+    file.push(end);
+    PathBuf::from(file)
+}
 
 /// Why a secret is not available.
 #[derive(Debug, Error)]

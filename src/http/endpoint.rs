@@ -86,7 +86,7 @@ pub enum Origins {
     Any,
 }
 
-/// What a request to an endpoint of the admin API may have besides its path. Anything else is rejected.
+/// The parts that a request to an endpoint of the admin API may have besides its path. Others are rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takes {
     /// Nothing.
@@ -230,7 +230,7 @@ macro_rules! group {
 }
 pub(crate) use group;
 
-/// What the requests of an endpoint may have, or the default.
+/// The parts of the requests of an endpoint, or the default.
 macro_rules! takes {
     () => {
         $crate::http::endpoint::Takes::Nothing

@@ -3,7 +3,7 @@
 use oauth2_store::model::StoredToken;
 use serde_json::Value;
 
-use super::verify::{CLOCK_SKEW, ResolvedToken, TokenState, Verify};
+use super::verify::{ResolvedToken, TokenState, Verify, is_timely};
 use crate::keys::keyring::has_consistent_times;
 use crate::tokens::decode::Decoded;
 use crate::tokens::{claims, foreign, jwt, opaque, paseto};
@@ -93,18 +93,17 @@ pub fn state_without_store(token: &str, decoded: &Decoded, issuer: &str, now: i6
         return RecordState::NotRecorded;
     }
     let is_by_shared_secret = decoded.header["alg"] == "HS256";
-    let is_timely = |exp: i64, begins: i64| exp > now && begins <= now + CLOCK_SKEW;
     let timely = if let Some(own) = own_claims(token, decoded) {
         if !has_consistent_times(&own) || (is_by_shared_secret && *own.iss != *issuer) {
             return RecordState::Foreign;
         }
-        is_timely(own.exp, own.iat)
+        is_timely(own.exp, Some(own.iat), now)
     } else {
         let claims = foreign::claims(token).filter(|_| !is_by_shared_secret && foreign::header(token).is_some());
         let Some(claims) = claims else {
             return RecordState::Foreign;
         };
-        is_timely(claims.exp, claims.nbf.max(claims.iat).unwrap_or(i64::MIN))
+        is_timely(claims.exp, claims.nbf.max(claims.iat), now)
     };
     if timely {
         RecordState::NotRecorded
@@ -113,16 +112,13 @@ pub fn state_without_store(token: &str, decoded: &Decoded, issuer: &str, now: i6
     }
 }
 
-/// The claims of a token that is byte for byte what a server like this one writes.
+/// The claims of a token in the bytes that a server like this one writes for them.
 fn own_claims(token: &str, decoded: &Decoded) -> Option<claims::Claims> {
     if decoded.format == "paseto" {
         let body = paseto::SignedBody::parse(paseto::split(token)?.0)?;
-        let own = claims::parse_paseto(body.message())?;
-        return claims::is_canonical(&own, body.message(), claims::write_paseto).then_some(own);
+        return claims::canonical_paseto(body.message());
     }
-    let payload = jwt::payload(token)?;
-    let own = claims::parse_jwt(&payload)?;
-    claims::is_canonical(&own, &payload, claims::write_jwt).then_some(own)
+    claims::canonical_jwt(&jwt::payload(token)?)
 }
 
 /// Whether a record is that of a token with these claims.

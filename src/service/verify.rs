@@ -33,7 +33,12 @@ use crate::tokens::{MAX_TOKEN_BYTES, opaque};
 mod foreign;
 
 /// How far the clocks of nodes may differ, seconds: a token issued on another node is not rejected for being younger than now.
-pub(super) const CLOCK_SKEW: i64 = 30;
+const CLOCK_SKEW: i64 = 30;
+
+/// Whether a token has begun, which a clock that is behind may not show yet, and has not expired. `begins`: if it says so.
+pub(super) fn is_timely(exp: i64, begins: Option<i64>, now: i64) -> bool {
+    exp > now && begins.is_none_or(|begins| begins <= now + CLOCK_SKEW)
+}
 
 /// Verifies tokens.
 #[derive(Debug)]
@@ -281,7 +286,7 @@ impl Verify {
         }
         // An id later than any that was given would be later than future cut-offs, too.
         let is_given = self.ids.may_have_given(uuid_v7_ms(&claims.jti));
-        let timely = claims.exp > now && claims.iat <= now + CLOCK_SKEW && is_given;
+        let timely = is_timely(claims.exp, Some(claims.iat), now) && is_given;
         let client = self.views.directory.client(&claims.client_id);
         if timely && client.is_some_and(|client| !client.disabled && self.may_have_signed(&client, token)) {
             TokenState::Active

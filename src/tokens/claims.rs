@@ -175,7 +175,7 @@ fn private_claims<'a>(payload: &'a [u8], scope: &str) -> Option<&'a str> {
 
 /// Whether a payload is byte for byte what this server writes for its claims: in its layout, no member twice, no private claim of a
 /// reserved name. Whoever shares a key with this server may have signed any other payload.
-pub fn is_canonical(claims: &Claims, payload: &[u8], write: fn(&Claims, &mut Vec<u8>)) -> bool {
+fn is_canonical(claims: &Claims, payload: &[u8], write: fn(&Claims, &mut Vec<u8>)) -> bool {
     let mut written = Vec::with_capacity(payload.len());
     write(claims, &mut written);
     written == payload && claims.extra.as_deref().is_none_or(are_private)
@@ -187,6 +187,16 @@ fn are_private(members: &str) -> bool {
     };
     !map.keys().any(|name| RESERVED_CLAIMS.contains(&name.as_str()))
         && StaticClaims::from(map).members().map(AsRef::as_ref) == Some(members)
+}
+
+/// The claims of a PASETO whose payload is byte for byte what this server writes for them.
+pub fn canonical_paseto(payload: &[u8]) -> Option<Claims> {
+    parse_paseto(payload).filter(|claims| is_canonical(claims, payload, write_paseto))
+}
+
+/// The claims of a JWT whose payload is byte for byte what this server writes for them.
+pub fn canonical_jwt(payload: &[u8]) -> Option<Claims> {
+    parse_jwt(payload).filter(|claims| is_canonical(claims, payload, write_jwt))
 }
 
 /// Parses the claims of a PASETO with a verified signature. `None` if this server does not write such claims.

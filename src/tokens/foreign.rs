@@ -1,6 +1,6 @@
 //! JWTs of the issuer that this server replaces: their header and their claims.
 //!
-//! Such a token is not byte for byte what this server writes, as its own tokens have to be (`claims::is_canonical`), so nothing of its
+//! Such a token is not byte for byte what this server writes, as its own tokens have to be (`claims::canonical_jwt`), so nothing of its
 //! text is passed on: the known claims are parsed, checked and written again. A token of another kind, such as an ID token, which the
 //! same key may have signed, is rejected.
 

@@ -20,7 +20,7 @@ const SECRET_PREFIX: &str = "oas_";
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unique(pub Value);
 
-/// Whether an error may repeat the name of a member: one that could be a secret in the wrong place is not shown.
+/// Whether an error may repeat the name of a member: a name that could be a secret in the wrong place is not shown.
 pub fn may_show(name: &str) -> bool {
     (1..=MAX_SHOWN).contains(&name.len())
         && name

@@ -219,13 +219,7 @@ async fn prune_leaves_out_no_file_of_a_directory(kind: Kind) {
     std::os::unix::fs::symlink("/nowhere", &two).unwrap();
     crate::cli::rejected(&apply(&setup, &arguments), 2, &["2.YAML cannot be read"]);
     std::fs::remove_file(&two).unwrap();
-    assert!(
-        std::process::Command::new("mkfifo")
-            .arg(&two)
-            .status()
-            .unwrap()
-            .success()
-    );
+    Setup::fifo(two.as_ref());
     crate::cli::rejected(&apply(&setup, &arguments), 2, &["2.YAML is not a regular file"]);
     assert!(exists(&setup, "two"));
 }

@@ -165,13 +165,7 @@ fn no_command_replaces_a_file_of_the_store(setup: &Setup) {
         &[file, "the secrets of the server"],
     );
     let fifo = setup.directory().join("fifo");
-    assert!(
-        std::process::Command::new("mkfifo")
-            .arg(&fifo)
-            .status()
-            .unwrap()
-            .success()
-    );
+    Setup::fifo(&fifo);
     let fifo = fifo.to_str().unwrap();
     rejected(
         &setup.run(&["backup", fifo, "--force"]),

@@ -34,7 +34,7 @@ impl Holder {
     /// Ends it once another transaction waits for it.
     pub(crate) async fn commit_when_awaited(self) {
         match &self {
-            // SQLite says of no one that it waits.
+            // SQLite does not show which connections wait.
             Holder::Sqlite(_) => tokio::time::sleep(BLOCKED).await,
             Holder::Postgres(client) => {
                 let sql =

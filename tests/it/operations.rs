@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
-use oauth2_testkit::{Credentials, DedicatedServer, Kind, Process, Server, until};
+use oauth2_testkit::{Credentials, DedicatedServer, Kind, Process, Server, Setup, until};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -294,13 +294,7 @@ async fn stalled_log_reader_blocks_nothing(kind: Kind) {
     // A line per request, of which a few thousand may wait.
     let setup = setup.with("OAUTH2_LOG_LEVEL", "info,oauth2_server=debug");
     let pipe = setup.directory().join("stderr.log");
-    assert!(
-        std::process::Command::new("mkfifo")
-            .arg(&pipe)
-            .status()
-            .unwrap()
-            .success()
-    );
+    Setup::fifo(&pipe);
     // Open for reading, never read.
     let _reader = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
     let mut server = DedicatedServer::start(setup).await;

@@ -61,7 +61,7 @@ def query(hosts: Deployment, name: str, sql: str) -> str:
 
 
 def views(hosts: Deployment) -> str:
-    """What the page asks as the superuser, and its views from an administrator's machine as oauth2_readonly."""
+    """The queries of the page as the superuser, and its views from an administrator's machine as oauth2_readonly."""
     pending = query(hosts, "db-a", doc.block("postgres.md", "pending_restart", "sql"))
     if pending:
         raise RuntimeError(f"settings that need a restart: {pending}")

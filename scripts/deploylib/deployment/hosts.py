@@ -12,7 +12,7 @@ from hostlib.machines import Deployment
 REPOSITORY = Path(__file__).resolve().parents[3]
 NODES = ("node-1", "node-2", "node-3")
 ADDRESSES = {"db-a": "10.0.2.7", "db-b": "10.0.2.8", "node-1": "10.0.1.10", "node-2": "10.0.1.11", "node-3": "10.0.1.12", "proxy": "10.0.1.2", "admin": "10.0.3.5"}
-#: What a name server would say. `db.internal` moves after a failover.
+#: Names and addresses. `db.internal` moves after a failover.
 NAMES = {"db-a.internal": "10.0.2.7", "db.internal": "10.0.2.7", "db-b.internal": "10.0.2.8", "auth.example": "10.0.1.2"}
 PROGRAMS = ("git", "haproxy", "prometheus", "prometheus-alertmanager", "promtool", "amtool", "pg_createcluster", "age", "jq", "curl", "openssl", "runuser")
 
@@ -28,7 +28,7 @@ def missing() -> str | None:
 
 
 def repository(target: Path) -> None:
-    """A repository with the files of this tree, also those that are not committed."""
+    """A repository with the files of this tree, committed or not."""
     target.mkdir()
     for name in ("deploy", "alerts", "loadtest"):
         shutil.copytree(REPOSITORY / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules", "secrets", "results"))

@@ -32,7 +32,7 @@ def backups(hosts: Deployment) -> str:
 
 
 def in_place(hosts: Deployment) -> None:
-    """The third step of the restore, after which the servers use what was restored."""
+    """The third step of the restore, after which the servers use the restored database."""
     for name in NODES:
         hosts[name].run("systemctl stop oauth2-server")
     *renamed, doctor = doc.block("disaster-recovery.md", "RENAME TO oauth2_empty").splitlines()

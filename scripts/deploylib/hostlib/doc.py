@@ -38,7 +38,7 @@ def blocks(page: str) -> list[Block]:
 
 def select(page: str, contains: str, language: str = "sh") -> Block:
     found = [block for block in blocks(page) if block.language == language and contains in block.text]
-    # One that is this text and nothing else comes first: it may be a line of others.
+    # A block with this text alone comes first: the text may be a line of other blocks.
     found = [block for block in found if block.text.strip() == contains.strip()] or found
     if len(found) != 1:
         raise RuntimeError(f"docs/operations/{page} has {len(found)} blocks of {language} with {contains!r}, not one")

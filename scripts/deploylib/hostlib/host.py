@@ -1,4 +1,4 @@
-"""A host to run commands of a page on: this machine in a mount namespace, where what they write to its directories goes to a copy."""
+"""A host to run commands of a page on: this machine in a mount namespace, where writes to its directories go to a copy."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 class Host:
-    """What is written below `directories` is kept for the next commands, and this machine never has it. Other programs may take the place of
-    those that need what a check does not have, such as systemctl; `called` has their calls."""
+    """Files written below `directories` are kept for the next commands, and never reach this machine. Programs that cannot work in a
+    check, such as systemctl, may be replaced by stand-ins; `called` has their calls."""
 
     def __init__(self, directory: Path, *directories: str, network: bool = True) -> None:
         """`network`: whether the host has a network of its own, with the loopback interface only."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from hostlib import container
 from hostlib.netns import Network
 
-#: What the packages of Debian put into /etc, as far as the pages build on it.
+#: Files and directories of Debian's packages in /etc that the pages build on.
 PACKAGES = ["postgresql-common", "haproxy", "prometheus", "default/haproxy", "default/prometheus", "default/prometheus-alertmanager", "ssl", "ca-certificates.conf",
             "logrotate.d", "login.defs", "pam.d", "security", "nsswitch.conf"]
 #: System users that those packages create.
@@ -67,7 +67,7 @@ class Machine(container.Container):
         log.close()
 
     def booted(self, timeout: float = 60) -> None:
-        """Waits until its systemd has started what it starts."""
+        """Waits until its systemd has reached the basic target."""
         assert self.process
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -94,7 +94,7 @@ class Machine(container.Container):
         return subprocess.run([*enter, *shell], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False)
 
     def run(self, script: str, directory: str = "/opt/oauth2_server", user: str = "root", timeout: float = 120) -> str:
-        """As `try_run`; what it printed, on both streams. An error if it fails."""
+        """As `try_run`; returns the output of both streams. An error if it fails."""
         done = self.try_run(script, directory, user, timeout)
         printed = done.stdout + done.stderr
         if done.returncode:

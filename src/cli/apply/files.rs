@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::service::clients::apply::declaration::DeclaredSecret;
 use crate::service::clients::apply::documents::{DocumentFormat, Documents};
 
-/// Reads every file. What is wrong in them is in [`Documents::errors`]. Those with a secret are judged by who can read them.
+/// Reads every file. Errors in them are in [`Documents::errors`]. The modes of files with a secret are judged.
 pub(super) fn read(config: &Config, paths: &[PathBuf], owner: Option<&str>) -> Result<Documents, Failure> {
     let mut documents = Documents::default();
     for path in paths {

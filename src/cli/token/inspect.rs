@@ -117,7 +117,7 @@ async fn keys(config: &Config, options: &Inspect, direct: Option<&Direct>) -> Re
     Ok(keys)
 }
 
-/// What the store says of a token, by the rules of introspection.
+/// The state of a token by its record, by the rules of introspection.
 async fn record_state(direct: &Direct, token: &str, decoded: &Decoded) -> Result<RecordState, Failure> {
     let stored = match TokenRef::parse(token) {
         None => None,

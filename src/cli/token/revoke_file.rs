@@ -83,7 +83,7 @@ pub async fn run(config: &Config, file: &Path, json: Json) -> Result<(), Failure
     )))
 }
 
-/// Whether a file has a line that is neither an id nor a comment. One that cannot be read has none: its error is reported later.
+/// Whether a file has a line that is neither an id nor a comment. A file that cannot be read has none: its error is reported later.
 fn has_token(file: &Path) -> bool {
     let Ok(opened) = File::open(file) else {
         return false;
@@ -100,7 +100,7 @@ fn has_token(file: &Path) -> bool {
     false
 }
 
-/// What a line holds; `None`: nothing, or a comment.
+/// The id in a line; `None`: the line is empty or a comment.
 fn content(line: &str) -> Option<&str> {
     let text = line.trim().trim_start_matches('\u{feff}');
     (!text.is_empty() && !text.starts_with('#')).then_some(text)

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use oauth2_actors::revocation_cache::Subject;
 
-use super::{CLOCK_SKEW, TokenState, Verify};
+use super::{TokenState, Verify, is_timely};
 use crate::keys::verify_only::ForeignToken;
 use crate::service::error::Result;
 use crate::tokens::MAX_TOKEN_BYTES;
@@ -62,8 +62,7 @@ impl Verify {
             return TokenState::Revoked;
         }
         let begins = claims.nbf.into_iter().chain(claims.iat).max();
-        let is_timely =
-            claims.exp > now && token.accepted_until > now && begins.is_none_or(|begins| begins <= now + CLOCK_SKEW);
+        let is_timely = is_timely(claims.exp, begins, now) && token.accepted_until > now;
         let client = self.views.directory.client(&claims.client_id);
         if is_timely && client.is_some_and(|client| !client.disabled) {
             TokenState::Active

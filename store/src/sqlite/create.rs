@@ -27,12 +27,7 @@ pub(crate) async fn create(path: &Path) -> Result<usize> {
 
 fn create_now(path: &Path) -> Result<usize> {
     create_directory(path)?;
-    // A link that names a missing file stays a link.
-    let file = std::fs::read_link(path).map_or_else(
-        |_| path.to_owned(),
-        |target| path.parent().unwrap_or(Path::new("")).join(target),
-    );
-    let mut draft = file.as_os_str().to_owned();
+    let mut draft = path.as_os_str().to_owned();
     // Another container, whose process has the same id, may do the same.
     let nanos = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -43,11 +38,11 @@ fn create_now(path: &Path) -> Result<usize> {
         let _ = std::fs::remove_file(&draft);
     };
     let created = write(&draft).and_then(|applied| {
-        let named = name(&draft, &file).and_then(|()| sync_directory(&file));
+        let named = name(&draft, path).and_then(|()| sync_directory(path));
         match named {
             Ok(()) => Ok(applied),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(0),
-            Err(error) => Err(cannot_create(&file, &error)),
+            Err(error) => Err(cannot_create(path, &error)),
         }
     });
     remove();

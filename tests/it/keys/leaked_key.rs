@@ -1,4 +1,4 @@
-//! What a holder of a private signing key can make: introspection and `token inspect` say the same about it.
+//! Tokens that a holder of a private signing key can make: introspection and `token inspect` agree about them.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,4 +1,4 @@
-//! Files that products write besides the ones that an import reads: the error names the right one.
+//! Files of products that an import does not read: the error names the file to give.
 
 use oauth2_testkit::Kind;
 use serde_json::{Value, json};

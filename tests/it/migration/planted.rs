@@ -13,7 +13,7 @@ on_both_stores!(
     differences_that_nobody_notices_break_nothing,
 );
 
-/// Clients, what they have at the old and at the new issuer, and the code of the difference.
+/// Clients, their fields at the old and at the new issuer, and the code of the difference.
 fn planted() -> [(&'static str, Value, Value, &'static str); 10] {
     [
         ("format", json!({}), json!({"token_format": "paseto"}), "token.format"),

@@ -131,7 +131,7 @@ async fn what_is_not_a_redis_is_named() {
         "{}",
         output.stderr
     );
-    // Refused by what it says, not only by what it does not: it accepts every command.
+    // A server that accepts every command is recognized by its answers.
     let (agreeing, port) = agreeing_server().await;
     let other = of(format!("redis://127.0.0.1:{port}")).await;
     let output = other.clone().with("OAUTH2_REDIS_REQUIRED", "true").run(&[]);

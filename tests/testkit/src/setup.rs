@@ -189,6 +189,12 @@ impl Setup {
         serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", output.stdout))
     }
 
+    /// A named pipe at a path.
+    pub fn fifo(path: &Path) {
+        let made = Command::new("mkfifo").arg(path).status();
+        assert!(made.expect("mkfifo must start").success(), "{}", path.display());
+    }
+
     /// The output of `audit list --json` with further arguments. On Postgres the list leaves out rows that are newer than a running
     /// transaction, also of the databases of other tests: it is asked for when those transactions have ended.
     pub async fn audit(&self, arguments: &[&str]) -> Value {

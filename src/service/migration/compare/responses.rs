@@ -159,7 +159,7 @@ pub(super) fn headers(prefix: &str, old: &Response, new: &Response) -> Vec<Diffe
     let (before, after) = (&old.media_type, &new.media_type);
     if before != after {
         let code = format!("{prefix}.content_type");
-        // The type that the specifications require, instead of one that says nothing of JSON.
+        // A client parses JSON by this type, which the specifications require.
         let is_gained = after == JSON && !before.ends_with("json");
         found.push(if is_gained {
             Difference::nobody(code, before, after)
