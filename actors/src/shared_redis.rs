@@ -35,6 +35,8 @@ pub struct RedisOptions {
     pub address: RedisAddress,
     /// The beginning of every name of a key and of a channel.
     pub prefix: String,
+    /// How long a decision about a rate waits for a response.
+    pub limit_timeout: Duration,
 }
 
 /// The reason why a Redis cannot be used, as a sentence.

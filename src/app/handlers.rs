@@ -1,6 +1,7 @@
 //! What handlers extract: each service as `web::Data`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web::{Data, ServiceConfig};
 use oauth2_actors::metrics::{Exporter, Instruments, Metrics};
@@ -96,6 +97,10 @@ impl HandlerData {
         let buckets = Buckets {
             published: Arc::clone(&actors.limits),
             rate_limiter: actors.rate_limiter.clone(),
+            redis_timeout: config
+                .redis
+                .as_ref()
+                .map_or(Duration::ZERO, |redis| redis.options.limit_timeout),
         };
         let admission = Admission {
             authenticate: Authenticate {

@@ -1,12 +1,14 @@
 //! `[redis]`: the Redis that nodes share.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use oauth2_actors::shared_redis::{RedisAddress, RedisLogin, RedisOptions};
 
 use super::database::{Database, LISTEN_URL};
 use super::key::Fallback::{Derived, Value};
 use super::key::{Key, Secrecy, key, secret};
+use super::parse::number;
 use super::values::Values;
 
 const URL: Key = Key {
@@ -49,6 +51,13 @@ const PREFIX: Key = key(
     Value("oauth2_server:"),
     "The beginning of the names of all keys and channels. Issuers that share a Redis need different ones.",
 );
+const LIMIT_TIMEOUT: Key = key(
+    "OAUTH2_REDIS_LIMIT_TIMEOUT_MS",
+    "redis.limit_timeout_ms",
+    Value("20"),
+    "Milliseconds that Redis may take to respond to a request of a client with a rate, 1 to 250. Later, the node decides by its share of the \
+     rate; the request has waited up to twice that long.",
+);
 const REQUIRED: Key = key(
     "OAUTH2_REDIS_REQUIRED",
     "redis.required",
@@ -63,6 +72,7 @@ pub(super) const KEYS: &[Key] = &[
     SENTINEL_PASSWORD,
     CA_FILE,
     PREFIX,
+    LIMIT_TIMEOUT,
     REQUIRED,
 ];
 
@@ -87,11 +97,12 @@ pub(super) fn read(values: &mut Values, database: Option<&Database>, directory: 
     let sentinel_password = values.optional(&SENTINEL_PASSWORD, |text| Ok(text.to_owned()));
     let authority = values.optional(&CA_FILE, |text| read_authority(&directory.join(text)));
     let prefix = values.get(&PREFIX, parse_prefix);
+    let limit_timeout = values.get(&LIMIT_TIMEOUT, |text| number::<u64>(text, 1, 250));
     let is_required = values.get(&REQUIRED, |text| {
         text.parse().map_err(|_| "must be true or false".to_owned())
     });
     let (address, password, authority) = (address?, password?, authority?);
-    let (prefix, is_required) = (prefix?, is_required?);
+    let (prefix, limit_timeout, is_required) = (prefix?, limit_timeout?, is_required?);
     let sentinel_login = RedisLogin {
         user: sentinel_user?,
         password: sentinel_password?,
@@ -137,7 +148,11 @@ pub(super) fn read(values: &mut Values, database: Option<&Database>, directory: 
         };
     }
     Some(Some(Redis {
-        options: RedisOptions { address, prefix },
+        options: RedisOptions {
+            address,
+            prefix,
+            limit_timeout: Duration::from_millis(limit_timeout),
+        },
         is_required,
     }))
 }

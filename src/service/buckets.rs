@@ -8,9 +8,8 @@ use oauth2_actors::rate_limiter::{Outcome, PublishedLimits, RateLimiter, Refill,
 use oauth2_actors::runtime::mailbox::Mailbox;
 use oauth2_store::model::{Endpoint, Rate};
 
-/// How long a request waits for a lease: two responses of Redis, since it may arrive while another request is answered, and some time for
-/// the mailbox.
-const LEASE: Duration = Duration::from_millis(45);
+/// Time for the way to the rate limiter and back.
+const MAILBOX: Duration = Duration::from_millis(5);
 
 /// The buckets. Clones share them.
 #[derive(Debug, Clone)]
@@ -19,22 +18,29 @@ pub struct Buckets {
     pub published: PublishedLimits,
     /// Asks for leases of the buckets that all nodes share.
     pub rate_limiter: Mailbox<RateLimiter>,
+    /// Limit of a response of Redis; zero without Redis, which is not asked.
+    pub redis_timeout: Duration,
 }
 
 impl Buckets {
+    /// When a request stops waiting for a lease: after two responses of Redis, since it may arrive while another request is answered.
+    fn deadline(&self) -> Instant {
+        Instant::now() + 2 * self.redis_timeout + MAILBOX
+    }
+
     /// Takes `cost` from a client's bucket at an endpoint. If all nodes share it and Redis does not respond, from this node's share.
     pub async fn spend(&self, client_id: &str, endpoint: Endpoint, rate: Rate, cost: NonZeroU32) -> Spent {
         let bucket = match self.published.load().spend(client_id, endpoint, rate, cost) {
             Outcome::Spent(spent) => return spent,
             Outcome::Low(spent, bucket) => {
-                if let Ok(asked) = self.rate_limiter.ask(Refill(bucket), Instant::now() + LEASE) {
+                if let Ok(asked) = self.rate_limiter.ask(Refill(bucket), self.deadline()) {
                     tokio::task::spawn_local(asked);
                 }
                 return spent;
             }
             Outcome::Ask(bucket) => bucket,
         };
-        let spent = match self.rate_limiter.ask(Refill(bucket), Instant::now() + LEASE) {
+        let spent = match self.rate_limiter.ask(Refill(bucket), self.deadline()) {
             Ok(asked) => asked.await.ok().flatten(),
             Err(_) => None,
         };

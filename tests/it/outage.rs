@@ -324,7 +324,7 @@ async fn abandoned_write_is_not_executed_later() {
 
 /// Stops a process for longer than its view may be old. A token is revoked elsewhere meanwhile.
 async fn pause_and_revoke(server: &mut DedicatedServer, token: &str) {
-    server.process.signal("STOP");
+    server.process.pause();
     let revoked = server.setup.run(&["token", "revoke", token]);
     assert_eq!(revoked.code, 0, "{}", revoked.stderr);
     tokio::time::sleep(Duration::from_millis(5200)).await;
@@ -339,7 +339,7 @@ async fn paused_process_does_not_answer_from_a_stale_view(kind: Kind) {
     let token = server.token(&client).await;
     assert!(server.is_active(&client, &token).await);
     pause_and_revoke(&mut server, &token).await;
-    server.process.signal("CONT");
+    server.process.unpause();
     let form = [("token", token.as_str())];
     let answers = (0..20).map(|_| server.post(&client, "/oauth/introspect", &form));
     for response in futures_util::future::join_all(answers).await {
@@ -365,7 +365,7 @@ async fn paused_process_without_its_store_says_nothing() {
     assert!(server.is_active(&client, &token).await);
     pause_and_revoke(&mut server, &token).await;
     postgres.freeze();
-    server.process.signal("CONT");
+    server.process.unpause();
     let introspect = async || server.post(&client, "/oauth/introspect", &[("token", &token)]).await;
     for _ in 0..10 {
         turned_away(introspect().await).await;

@@ -10,9 +10,6 @@ use tokio::time::timeout;
 use super::leases::{Bucket, Grant};
 use crate::shared_redis::{CONNECT, RedisOptions, late};
 
-/// Limit of a response: later, a node decides by its share of the rate.
-pub(super) const RESPONSE: Duration = Duration::from_millis(20);
-
 /// Times in Redis are microseconds since then, so that a number of Lua holds them with a digit to spare: Unix time 1 790 000 000.
 const EPOCH: u64 = 1_790_000_000;
 
@@ -56,6 +53,8 @@ pub(super) struct Buckets {
     connection: Connection,
     script: Script,
     prefix: String,
+    /// Limit of a response: later, a node decides by its share of the rate.
+    response: Duration,
 }
 
 #[derive(Clone)]
@@ -67,13 +66,14 @@ enum Connection {
 impl Buckets {
     /// Connects. Fails unless the script runs.
     pub(super) async fn connect(options: &RedisOptions) -> RedisResult<Self> {
-        let connection = if let Some(cluster) = options.cluster(RESPONSE).await? {
+        let response = options.limit_timeout;
+        let connection = if let Some(cluster) = options.cluster(response).await? {
             Connection::Cluster(cluster)
         } else {
             let config = ConnectionManagerConfig::new()
                 .set_number_of_retries(0)
                 .set_connection_timeout(Some(CONNECT))
-                .set_response_timeout(Some(RESPONSE));
+                .set_response_timeout(Some(response));
             let client = options.reachable().await?;
             Connection::One(client.get_connection_manager_with_config(config).await?)
         };
@@ -81,6 +81,7 @@ impl Buckets {
             connection,
             script: Script::new(TAKE),
             prefix: options.name(""),
+            response,
         };
         buckets.load().await?;
         // Finds a server that accepts no writes.
@@ -152,6 +153,8 @@ impl Buckets {
                 Connection::Cluster(connection) => call.invoke_async(&mut connection.clone()).await,
             }
         };
-        timeout(RESPONSE, answer).await.unwrap_or_else(|_| Err(late("Redis")))
+        timeout(self.response, answer)
+            .await
+            .unwrap_or_else(|_| Err(late("Redis")))
     }
 }

@@ -185,7 +185,9 @@ no_request_fails_during() {
     done
     wait "$1" || failed "$2" "it ended with an error: $(tail -n 2 "$directory/upgrade.log" 2>/dev/null)"
     if [ "$broken" = 0 ]; then ok "$2 under requests: $requests requests, none failed"; else
-        failed "$2" "$broken of $requests requests failed, the last: ${seen:0:160}"; fi
+        # The proxy names the server and the end of each.
+        seen+=" $(stack logs --no-color proxy 2>/dev/null | grep -E ' (5[0-9]{2}|-1) ' | tail -n 3 | tr '\n' ' ')"
+        failed "$2" "$broken of $requests requests failed, the last: ${seen:0:900}"; fi
 }
 
 # As docs/operations/compose.md describes it: new servers first, then the old ones are stopped.

@@ -100,7 +100,7 @@ fn has_token(file: &Path) -> bool {
     false
 }
 
-/// The id in a line; `None`: the line is empty or a comment.
+/// The text of a line; `None`: it is empty or a comment.
 fn content(line: &str) -> Option<&str> {
     let text = line.trim().trim_start_matches('\u{feff}');
     (!text.is_empty() && !text.starts_with('#')).then_some(text)

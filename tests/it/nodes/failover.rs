@@ -197,13 +197,13 @@ async fn revocation_that_a_node_missed_holds_after_the_failover() {
     let token = body_of(response).await["access_token"].as_str().unwrap().to_owned();
     assert!(is_active(missing, &client, &token).await);
 
-    missing.process.signal("STOP");
+    missing.process.pause();
     let response = revoking.post(&client, "/oauth/revoke", &[("token", &token)]).await;
     assert_eq!(response.status(), StatusCode::OK);
     tokio::task::block_in_place(|| primary.crash());
     let promoted = connect(&standby.url("postgres")).await;
     promoted.batch_execute("SELECT pg_promote()").await.unwrap();
-    missing.process.signal("CONT");
+    missing.process.unpause();
     until(PATIENCE, "writes resume", async || {
         is_accepted(&missing.request_token(&client, &[]).await)
     })

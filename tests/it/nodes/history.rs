@@ -53,14 +53,14 @@ async fn a_paused_node_revives_nothing() {
     let before = paused.token(&client).await;
     assert_eq!(verdict(paused, &client, &before).await, Some(true));
 
-    paused.process.signal("STOP");
+    paused.process.pause();
     for token in &revoked {
         first.revoke(&reader, token).await;
     }
     let rotated = rotate_and_revoke(first, &client).await;
     let after = first.token(&rotated).await;
     tokio::time::sleep(PAUSE).await;
-    paused.process.signal("CONT");
+    paused.process.unpause();
 
     let (mut late, mut verdicts) = (Vec::new(), 0);
     until(PATIENCE, "the paused node has read what happened", async || {

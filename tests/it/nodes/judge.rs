@@ -291,18 +291,3 @@ pub(super) async fn settled(nodes: &Nodes, history: &History, clients: &Clients)
         }
     }
 }
-
-/// The load was one: each kind of request was answered, on each node.
-pub(super) fn was_a_load(nodes: &Nodes, history: &History) {
-    for node in 0..nodes.0.len() {
-        for what in ["token", "introspect", "revoke"] {
-            let is_ok =
-                |answer: &&Answer| answer.node == node && answer.what == what && answer.status == Some(StatusCode::OK);
-            let count = history.answers.iter().filter(is_ok).count();
-            assert!(count >= 10, "{what} on node {node}: {count}");
-        }
-    }
-    let revoked = history.tokens.iter().filter(|token| token.revoked.is_some()).count();
-    assert!(revoked >= 20 && history.by_rate > 0 && history.by_quota > 0);
-    assert!(history.replaced.len() >= 2 && history.rotated.len() >= 10);
-}

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use super::faults::nothing_fails;
-use super::limits::{allowed, limited, statuses};
+use super::limits::{allowed, asks_redis, limited, statuses};
 use super::{BY_POLLING, BY_REDIS, Nodes, PATIENCE, by_redis};
 use crate::setup;
 
@@ -54,6 +54,26 @@ async fn a_slow_redis_costs_time_only() {
     })
     .await;
     nodes.revocations_are_seen_within(BY_REDIS).await;
+}
+
+/// A Redis in another region, for which requests wait: one node may use more of a rate than its share.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_distant_redis_that_is_waited_for_shares_rates() {
+    let redis = Redis::start(&[]);
+    let link = Link::to(redis.port()).await;
+    let [(url, _), patient] = by_redis(&redis);
+    let through = (url, format!("redis://127.0.0.1:{}", link.port()));
+    let nodes = Nodes::start(2, &[through, patient]).await;
+    link.set(Condition::Delayed(BETWEEN_REGIONS));
+    nodes.hear_each_other().await;
+    asks_redis(&nodes).await;
+    let client = limited(&nodes, "60/h:60").await;
+    for _ in 0..40 {
+        let response = nodes.first().request_token(&client, &[]).await;
+        assert_eq!(response.status(), StatusCode::OK, "its share is 30");
+    }
+    let counts = statuses(&nodes, &client, 20).await;
+    assert!((20..=21).contains(&allowed(&counts)), "{counts:?}");
 }
 
 /// Its hints still arrive, but it cannot confirm that they are all: it says so, and the others go on.

@@ -14,6 +14,9 @@ use tokio::task::JoinHandle;
 
 use super::Nodes;
 
+/// Requests that every node serves.
+const KINDS: [&str; 3] = ["token", "introspect", "revoke"];
+
 /// Pauses between requests of a kind on a node.
 const ISSUE: Duration = Duration::from_millis(50);
 const INTROSPECT: Duration = Duration::from_millis(25);
@@ -77,6 +80,30 @@ pub(super) struct History {
     pub(super) by_quota: usize,
 }
 
+impl History {
+    /// Of the requests from this position on: the fewest of a kind that a node served.
+    fn least_served(&self, from: usize, nodes: usize) -> usize {
+        let mut served = vec![[0; KINDS.len()]; nodes];
+        for answer in &self.answers[from..] {
+            let kind = KINDS.iter().position(|kind| *kind == answer.what);
+            if let Some(kind) = kind
+                && answer.status == Some(StatusCode::OK)
+            {
+                served[answer.node][kind] += 1;
+            }
+        }
+        served.into_iter().flatten().min().unwrap_or(0)
+    }
+
+    /// Whether there is enough of everything to judge.
+    fn is_of_a_load(&self, nodes: usize) -> bool {
+        let revoked = self.tokens.iter().filter(|token| token.revoked.is_some()).count();
+        let is_rotated = self.replaced.len() >= 2 && self.rotated.len() >= 10;
+        let is_limited = self.by_rate > 0 && self.by_quota > 0;
+        self.least_served(0, nodes) >= 10 && revoked >= 20 && is_limited && is_rotated
+    }
+}
+
 /// The clients of a load.
 #[derive(Debug)]
 pub(super) struct Clients {
@@ -100,6 +127,7 @@ struct Shared {
 #[derive(Debug)]
 pub(super) struct Load {
     shared: Arc<Shared>,
+    nodes: usize,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -172,20 +200,26 @@ impl Load {
         tasks.push(tokio::spawn(async move {
             operator.repeat(ROTATE, || operator.rotate(&first)).await;
         }));
-        Load { shared, tasks }
+        Load {
+            shared,
+            nodes: targets.len(),
+            tasks,
+        }
     }
 
-    /// Waits until this many requests more were answered.
-    pub(super) async fn answers_more(&self, count: usize) {
+    /// Waits until each node has served this many requests more of each kind.
+    pub(super) async fn goes_on(&self, count: usize) {
         let before = self.shared.history().answers.len();
-        oauth2_testkit::until(PATIENCE, "the load goes on", async || {
-            self.shared.history().answers.len() >= before + count
+        oauth2_testkit::until(PATIENCE, "each node serves requests of each kind", async || {
+            self.shared.history().least_served(before, self.nodes) >= count
         })
         .await;
     }
 
-    /// Ends the load, and returns what happened.
+    /// Ends the load once it was one, and returns what happened.
     pub(super) async fn stop(self) -> (History, Clients) {
+        let is_one = async || self.shared.history().is_of_a_load(self.nodes);
+        oauth2_testkit::until(PATIENCE, "each kind of request was served", is_one).await;
         self.shared.is_over.store(true, Ordering::Relaxed);
         for task in self.tasks {
             task.await.unwrap();

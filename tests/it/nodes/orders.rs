@@ -84,7 +84,7 @@ async fn no_order_leaves_a_token_of_a_paused_node() {
     }
     assert_eq!(tokens.len(), Order::ALL.len());
 
-    paused.process.signal("STOP");
+    paused.process.pause();
     for (order, client) in &clients {
         order.give(first, &client.id).await;
     }
@@ -96,7 +96,7 @@ async fn no_order_leaves_a_token_of_a_paused_node() {
     );
     let resumed = async {
         tokio::time::sleep(PAUSE).await;
-        paused.process.signal("CONT");
+        paused.process.unpause();
     };
     let (late, ()) = tokio::join!(waiting, resumed);
     tokens.extend(late.into_iter().filter_map(|(_, token)| token));

@@ -6,15 +6,15 @@ use oauth2_testkit::postgres::connect;
 use oauth2_testkit::{Condition, Kind as StoreKind, Link, Postgres, Redis, Setup, until};
 use reqwest::StatusCode;
 
-use super::judge::{Kind, Rules, Silence, settled, was_a_load};
+use super::judge::{Kind, Rules, Silence, settled};
 use super::limits::asks_redis;
 use super::load::{BURST, Load};
 use super::topologies::Sentinel;
 use super::{BY_POLLING, Nodes, PATIENCE, by_redis};
 use crate::{BINARY, setup};
 
-/// Answers between two faults.
-const CALM: usize = 200;
+/// Requests of each kind that each node serves between two faults.
+const CALM: usize = 5;
 
 /// How long a fault lasts: long enough that every node has noticed it, and connections are opened again.
 const FAULT: Duration = Duration::from_millis(2500);
@@ -26,7 +26,6 @@ const SHARED: usize = 2 * BURST + BURST / 2;
 /// Ends a load, and judges it.
 async fn judged(nodes: &Nodes, load: Load, rules: &Rules) {
     let (history, clients) = load.stop().await;
-    was_a_load(nodes, &history);
     let problems = rules.problems(&history);
     assert!(problems.is_empty(), "{problems:#?}");
     settled(nodes, &history, &clients).await;
@@ -42,7 +41,7 @@ async fn faults_of_redis_fail_no_request() {
     asks_redis(&nodes).await;
     let rules = Rules::new(BY_POLLING, SHARED);
     let load = Load::start(&nodes).await;
-    load.answers_more(CALM).await;
+    load.goes_on(CALM).await;
 
     assert_eq!(redis.command(&["SAVE"]), "OK");
     redis.stop();
@@ -50,17 +49,17 @@ async fn faults_of_redis_fail_no_request() {
     // With the data of before the stop.
     redis.resume();
     nodes.hear_each_other().await;
-    load.answers_more(CALM).await;
+    load.goes_on(CALM).await;
     redis.pause();
     tokio::time::sleep(FAULT).await;
     redis.unpause();
     nodes.hear_each_other().await;
-    load.answers_more(CALM).await;
+    load.goes_on(CALM).await;
     link.set(Condition::Delayed(Duration::from_secs(2)));
     tokio::time::sleep(2 * FAULT).await;
     link.set(Condition::Delayed(Duration::ZERO));
     nodes.hear_each_other().await;
-    load.answers_more(CALM).await;
+    load.goes_on(CALM).await;
     for (break_it, mend_it) in [
         (
             ["ACL", "SETUSER", "default", "-publish"],
@@ -72,10 +71,10 @@ async fn faults_of_redis_fail_no_request() {
         tokio::time::sleep(FAULT).await;
         assert_eq!(redis.command(&mend_it), "OK");
         nodes.hear_each_other().await;
-        load.answers_more(CALM).await;
+        load.goes_on(CALM).await;
     }
     assert_eq!(redis.command(&["FLUSHALL"]), "OK");
-    load.answers_more(CALM).await;
+    load.goes_on(CALM).await;
     judged(&nodes, load, &rules).await;
 }
 
@@ -87,11 +86,11 @@ async fn a_promoted_replica_of_redis_fails_no_request() {
     asks_redis(&nodes).await;
     let rules = Rules::new(BY_POLLING, SHARED);
     let load = Load::start(&nodes).await;
-    load.answers_more(CALM).await;
+    load.goes_on(CALM).await;
     redis.promote().await;
     nodes.hear_each_other().await;
     asks_redis(&nodes).await;
-    load.answers_more(CALM).await;
+    load.goes_on(CALM).await;
     judged(&nodes, load, &rules).await;
 }
 
@@ -103,17 +102,14 @@ async fn a_node_is_paused_for(pause: Duration) {
     asks_redis(&nodes).await;
     let mut rules = Rules::new(BY_POLLING, SHARED);
     let load = Load::start(&nodes).await;
-    load.answers_more(CALM).await;
+    load.goes_on(CALM).await;
     let paused = &nodes.0[2];
-    rules
-        .during(Kind::Paused(2), async {
-            paused.process.signal("STOP");
-            tokio::time::sleep(pause).await;
-            paused.process.signal("CONT");
-        })
-        .await;
+    paused.process.pause();
+    // It is stopped from the first to the last moment of this: a request that began in it is decided after it.
+    rules.during(Kind::Paused(2), tokio::time::sleep(pause)).await;
     rules
         .during(Kind::CutOff(2), async {
+            paused.process.unpause();
             // Until it has read what happened meanwhile, its answers are 503.
             until(PATIENCE, "the paused node is ready", async || {
                 let response = paused.http.get(paused.url("/ready")).send().await;
@@ -123,7 +119,7 @@ async fn a_node_is_paused_for(pause: Duration) {
         })
         .await;
     nodes.hear_each_other().await;
-    load.answers_more(CALM).await;
+    load.goes_on(CALM).await;
     judged(&nodes, load, &rules).await;
 }
 
@@ -160,7 +156,7 @@ async fn faults_of_the_store_make_no_answer_wrong() {
     // Without Redis each node has a bucket of its own, and a node that starts again a new one.
     let mut rules = Rules::new(BY_POLLING, 4 * BURST);
     let load = Load::start(&nodes).await;
-    load.answers_more(CALM).await;
+    load.goes_on(CALM).await;
 
     rules
         .during(Kind::Store, async {
@@ -170,7 +166,7 @@ async fn faults_of_the_store_make_no_answer_wrong() {
             nodes.are_ready().await;
         })
         .await;
-    load.answers_more(CALM).await;
+    load.goes_on(CALM).await;
     let mut silence = None;
     rules
         .during(Kind::Store, async {
@@ -182,7 +178,7 @@ async fn faults_of_the_store_make_no_answer_wrong() {
         })
         .await;
     rules.silences.extend(silence);
-    load.answers_more(CALM).await;
+    load.goes_on(CALM).await;
     rules
         .during(Kind::Store, async {
             set_read_only(&postgres, name, true).await;
@@ -191,7 +187,7 @@ async fn faults_of_the_store_make_no_answer_wrong() {
             nodes.are_ready().await;
         })
         .await;
-    load.answers_more(CALM).await;
+    load.goes_on(CALM).await;
     // No fault: its rows are read all the same.
     let holder = connect(&url).await;
     holder
@@ -208,7 +204,7 @@ async fn faults_of_the_store_make_no_answer_wrong() {
         })
         .await;
     nodes.hear_each_other().await;
-    load.answers_more(CALM).await;
+    load.goes_on(CALM).await;
     judged(&nodes, load, &rules).await;
 }
 
@@ -224,7 +220,7 @@ async fn a_node_without_the_store_says_nothing_wrong() {
     asks_redis(&nodes).await;
     let mut rules = Rules::new(BY_POLLING, SHARED);
     let load = Load::start(&nodes).await;
-    load.answers_more(CALM).await;
+    load.goes_on(CALM).await;
     for condition in [Condition::Silent, Condition::Cut] {
         let mut silence = None;
         rules
@@ -236,7 +232,7 @@ async fn a_node_without_the_store_says_nothing_wrong() {
             })
             .await;
         rules.silences.extend(silence);
-        load.answers_more(CALM).await;
+        load.goes_on(CALM).await;
     }
     judged(&nodes, load, &rules).await;
 }

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a command may take before it is killed.
 const TIMEOUT: Duration = Duration::from_mins(3);
@@ -125,6 +125,16 @@ impl Process {
         signal(self.id(), name);
     }
 
+    /// Stops the process without ending it, as a machine that hangs, until [`Process::unpause`].
+    pub fn pause(&self) {
+        pause(self.id());
+    }
+
+    /// Lets it go on.
+    pub fn unpause(&self) {
+        signal(self.id(), "CONT");
+    }
+
     /// The exit status; `None` while the process runs.
     pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("wait for the child")
@@ -163,4 +173,24 @@ impl Drop for Process {
 pub fn signal(id: u32, name: &str) {
     let sent = Command::new("kill").args([format!("-{name}"), id.to_string()]).status();
     assert!(sent.expect("kill").success(), "signal {name} to {id}");
+}
+
+/// Stops a process (`SIGSTOP`), and returns once none of its threads runs: what it does later, it does after it was continued.
+pub fn pause(id: u32) {
+    signal(id, "STOP");
+    let deadline = Instant::now() + TIMEOUT;
+    while !is_paused(id) {
+        assert!(Instant::now() < deadline, "process {id} is not stopped");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether each thread of a process is stopped, as `/proc` shows it.
+fn is_paused(id: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{id}/task")).expect("a running process");
+    threads.flatten().all(|thread| {
+        // A thread that has ended meanwhile does not run either. The state follows the name in parentheses.
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, fields)| fields.starts_with('T'))
+    })
 }

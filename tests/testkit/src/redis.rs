@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::ports;
-use crate::process::signal;
+use crate::process::{pause, signal};
 
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(10);
@@ -152,7 +152,7 @@ impl Redis {
 
     /// Stops the process without ending it, as a machine that hangs.
     pub fn pause(&self) {
-        signal(self.process(), "STOP");
+        pause(self.process());
     }
 
     /// Lets it go on.
