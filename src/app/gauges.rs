@@ -82,6 +82,7 @@ impl Register {
         self.value(&store::CONNECTIONS_ACTIVE, |from| from.store.pool_use().active.into());
         self.value(&store::CONNECTIONS_OPEN, |from| from.store.pool_use().open.into());
         self.value(&store::CONNECTIONS_MAX, |from| from.store.pool_use().max.into());
+        self.value(&store::DNS_STALE, |from| from.store.stale_addresses() as f64);
         self.value(&store::STORE_UP, |from| flag(from.readiness.is_store_up()));
         self.value(&store::STORE_WRITABLE, |from| {
             flag(from.store.write_health().is_writable())

@@ -20,6 +20,7 @@ mod key_rows;
 mod key_verifiers;
 mod keys;
 mod maintenance;
+mod names;
 mod notifications;
 mod opener;
 mod param;

@@ -96,6 +96,14 @@ impl Store {
         }
     }
 
+    /// Connections that were opened to an earlier address of the database, because the name of its host was not resolved.
+    pub fn stale_addresses(&self) -> u64 {
+        match self {
+            Self::Postgres(store) => store.stale_addresses(),
+            Self::Sqlite(_) => 0,
+        }
+    }
+
     /// When this process went over to another server.
     pub fn server_change(&self) -> ServerChange {
         match self {

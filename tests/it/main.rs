@@ -58,6 +58,7 @@ mod limits;
 mod loadtest;
 mod metrics;
 mod migration;
+mod name_servers;
 mod nodes;
 mod openapi;
 mod operations;

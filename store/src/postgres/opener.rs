@@ -9,7 +9,6 @@ use std::time::Duration;
 use bb8_postgres::PostgresConnectionManager;
 use bb8_postgres::bb8::ManageConnection;
 use tokio_postgres::config::{Host, TargetSessionAttrs};
-use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Error, SimpleQueryMessage, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -19,11 +18,16 @@ use super::connection::{Connection, Session};
 use super::failure::to_store_error;
 use super::generation::Generations;
 use super::hosts::{Hosts, Opened};
+use super::names::Names;
 use super::tls;
 use super::url::{self, TlsOptions, Verification};
 use crate::error::{Result, StoreError};
 use crate::options::{Pooler, StoreOptions};
 use crate::server_change::ServerChange;
+
+mod not_opened;
+
+use not_opened::NotOpened;
 
 /// The settings of a dedicated session. `synchronous_commit = remote_apply` is kept: it is stronger than `on`.
 const SESSION_SETTINGS: &str = "SELECT set_config('synchronous_commit', 'on', false)
@@ -50,6 +54,7 @@ pub(super) type Driver = tokio_postgres::Connection<Socket, <MakeRustlsConnect a
 pub struct Opener {
     config: Arc<Config>,
     hosts: Arc<Hosts>,
+    names: Names,
     tls_options: Arc<TlsOptions>,
     /// File that holds the password, read each time a connection is opened.
     password_file: Option<Arc<Path>>,
@@ -111,6 +116,7 @@ impl Opener {
             address: address(&config).into(),
             config: Arc::new(config),
             hosts: Arc::default(),
+            names: Names::default(),
             tls_options: Arc::new(tls_options),
             password_file: options.password_file.as_deref().map(Into::into),
             has_percent_in_password: url::has_percent_in_password(url),
@@ -136,6 +142,11 @@ impl Opener {
                 format!("TLS, certificate authority and host name verified (sslmode={mode})")
             }
         }
+    }
+
+    /// How often the addresses of an earlier lookup were used, because the host's name was not resolved.
+    pub(super) fn stale_addresses(&self) -> u64 {
+        self.names.stale()
     }
 
     /// When connections went over to another host.
@@ -220,6 +231,10 @@ impl Opener {
         F: Future<Output = std::result::Result<T, Error>>,
     {
         let config = self.config_with_password()?;
+        let open = |config| {
+            let resolved = self.names.resolved(config);
+            async { open(resolved.await?).await.map_err(NotOpened::Driver) }
+        };
         let opening = self.hosts.open(&config, open);
         // The driver's own limit covers one address; this one covers name resolution, all addresses and the settings.
         match tokio::time::timeout(self.connect_timeout, opening).await {
@@ -233,10 +248,7 @@ impl Opener {
                 }
                 Ok(opened)
             }
-            Ok(Err(error)) => Err(match tls::describe_error(&error, &self.tls_options, &self.address) {
-                Some(text) => StoreError::Corrupt(text),
-                None => self.connect_error(&error),
-            }),
+            Ok(Err(error)) => Err(self.not_opened(&error)),
             Err(_) => Err(StoreError::Unavailable(format!(
                 "cannot connect to {}: the server did not respond in time",
                 self.address
@@ -268,51 +280,6 @@ async fn first_value(client: &Client, sql: &str) -> std::result::Result<String, 
         _ => None,
     });
     Ok(values.next().unwrap_or_default().to_owned())
-}
-
-impl Opener {
-    fn connect_error(&self, error: &Error) -> StoreError {
-        // pgbouncer rejects parameters that it does not pass on.
-        if let Some(db) = error.as_db_error()
-            && db.message().starts_with("unsupported startup parameter")
-        {
-            return StoreError::Corrupt(format!(
-                "{}: remove it from the database URL, or add it to the pooler's ignore_startup_parameters",
-                db.message()
-            ));
-        }
-        if let (Some(file), Some(db)) = (&self.password_file, error.as_db_error())
-            && db.code().code().starts_with("28")
-            && !db.message().contains("pg_hba.conf")
-        {
-            return StoreError::Corrupt(format!(
-                "{} (SQLSTATE {}): check the password in {} and the user in the database URL",
-                db.message(),
-                db.code().code(),
-                file.display()
-            ));
-        }
-        match to_store_error(error) {
-            StoreError::Corrupt(text)
-                if self.has_percent_in_password && error.code().is_some_and(is_authentication) =>
-            {
-                StoreError::Corrupt(format!(
-                    "{text}; each % in a password of the URL must be written %25, or the password put in the file that \
-                     OAUTH2_DATABASE_PASSWORD_FILE names"
-                ))
-            }
-            // A message of the server needs no address.
-            StoreError::Unavailable(text) if error.as_db_error().is_none() => {
-                StoreError::Unavailable(format!("cannot connect to {}: {text}", self.address))
-            }
-            other => other,
-        }
-    }
-}
-
-/// Whether the server rejected the user or the password.
-fn is_authentication(code: &SqlState) -> bool {
-    code.code().starts_with("28")
 }
 
 /// The addresses of the server, without the other parts of the URL.

@@ -126,6 +126,10 @@ impl PostgresStore {
         self.opener.transport_security()
     }
 
+    pub(crate) fn stale_addresses(&self) -> u64 {
+        self.opener.stale_addresses()
+    }
+
     pub(crate) fn server_change(&self) -> &ServerChange {
         self.opener.server_change()
     }
