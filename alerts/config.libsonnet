@@ -45,6 +45,8 @@
       tokenStoreMailboxDepth: 4000,
       shedRatio: 0.01,
       deadlineRatio: 0.01,
+      // Connections to addresses of an earlier lookup. One lost response of a name server is no fault.
+      staleNames: 2,
       commitSeconds: 0.25,
       fileDescriptorRatio: 0.8,
       series: 1000,

@@ -127,6 +127,13 @@ function(config, name)
       { w: 8, overrides: [panel.dashed('allowed', colors.bad)] }
     ),
     panel.timeseries(
+      'Name of the database not resolved',
+      'Connections per second that were opened to the last known addresses, because the host name was not resolved.',
+      [query.target(query.rate('oauth2_server_db_dns_stale_total', 'instance'), '{{instance}}')],
+      'ops',
+      { w: 8, hideZero: true }
+    ),
+    panel.timeseries(
       'Store errors by class',
       'Errors of the store per second, by class. conflict: requests to the admin API that were answered with 409.',
       [query.target(query.rate('oauth2_server_store_errors_total', 'class'), '{{class}}')],

@@ -29,6 +29,11 @@ t.file([
     t.fires('10m', 'OAuth2StoreCorrupt', t.instance { class: 'corrupt' }, '3'),
     t.silent('30m', 'OAuth2StoreCorrupt'),
   ]),
+  t.test('the name of the database is not resolved', [t.series('db_dns_stale_total', '0x5 9x40')], [
+    t.fires('10m', 'OAuth2StoreNameUnresolved', t.instance, '9'),
+    t.silent('30m', 'OAuth2StoreNameUnresolved'),
+  ]),
+  t.test('a response of a name server is lost', [t.series('db_dns_stale_total', '0x5 2x40')], [t.silent('10m', 'OAuth2StoreNameUnresolved')]),
   t.test('errors of other classes', [t.series('store_errors_total', '0+5x40', { class: 'conflict' })], [t.silent('20m', 'OAuth2StoreCorrupt')]),
   t.test('commits are slow', [
     commits('0.25', '0+0x40'),

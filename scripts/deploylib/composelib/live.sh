@@ -187,8 +187,10 @@ no_request_fails_during() {
     if [ "$broken" = 0 ]; then ok "$2 under requests: $requests requests, none failed"; else
         # The proxy names the server and the end of each.
         seen+=" $(stack logs --no-color proxy 2>/dev/null | grep -E ' (5[0-9]{2}|-1) ' | tail -n 3 | tr '\n' ' ')"
-        failed "$2" "$broken of $requests requests failed, the last: ${seen:0:900}"; fi
+        failed "$2" "$broken of $requests requests failed, the last: ${seen:0:900}$(log_of_servers)"; fi
 }
+# The last warnings and errors of the servers.
+log_of_servers() { stack logs --no-color server 2>/dev/null | grep -E '"level":"(WARN|ERROR)"' | tail -n 12; }
 
 # As docs/operations/compose.md describes it: new servers first, then the old ones are stopped.
 check_upgrade() {
@@ -235,7 +237,9 @@ check_failover() {
     else
         failed "failover" "no token: $(token 2>&1)"
     fi
-    if [ "$(active "$1")" = true ]; then ok "the first token is active on the promoted replica"; else failed "failover" "the first token is not active"; fi
+    seen=$(request -u "check:$secret" -d "token=$1" "https://$host:$port/oauth/introspect" 2>&1) || true
+    if [ "$(jq -r .active <<<"$seen" 2>/dev/null)" = true ]; then ok "the first token is active on the promoted replica"; else
+        failed "the first token after the failover" "${seen:0:300}$(log_of_servers)"; fi
 }
 
 gives_error() { [ "$(token 2>/dev/null)" = "$1" ]; }

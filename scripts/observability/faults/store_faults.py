@@ -124,6 +124,26 @@ def partitions_not_made(scene):
     session.terminate()
 
 
+@fault("No name server responds", {"OAuth2StoreNameUnresolved"}, ERRORS | {"OAuth2Shedding"})
+def name_not_resolved(scene):
+    database = Database(scene.stack)
+    hosts, servers = scene.stack.directory / "hosts", scene.stack.directory / "resolv.conf"
+    names = "127.0.0.1 localhost db.test\n"
+    hosts.write_text(names)
+    # Nothing is bound to its port 53.
+    servers.write_text("nameserver 127.0.0.1\n")
+    mounts = f"mount --bind {hosts} /etc/hosts && mount --bind {servers} /etc/resolv.conf"
+    prefix = ["unshare", "--mount", "sh", "-c", f'{mounts} && exec "$@"', "sh"]
+    scene.serve({"OAUTH2_DATABASE_URL": database.url.replace("@127.0.0.1:", "@db.test:")}, prefix=prefix)
+    yield
+    hosts.write_text("")
+    for _ in range(3):
+        database.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'oauth2_server'")
+        time.sleep(1)
+    yield
+    hosts.write_text(names)
+
+
 @fault("The read replica answers slowly", {"OAuth2ReplicaUnused"})
 def replica_slow(scene):
     database = Database(scene.stack)

@@ -5,12 +5,10 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
@@ -18,17 +16,43 @@ use tokio_postgres::config::Host;
 /// How long a lookup may take before the name is looked up again in parallel: the system's resolver repeats a query after 5 s only.
 const REPEAT: Duration = Duration::from_millis(500);
 
-/// The most lookups of a name that one connection waits for.
+/// The most lookups of a name that run at a time, each on a thread of its own.
 const MAX_LOOKUPS: usize = 8;
 
 /// How long a lookup may take before the addresses of the one before are used. Requests wait for a connection for 250 ms by default.
 const KNOWN: Duration = Duration::from_millis(150);
 
-/// The last addresses of each name. Clones share them.
+/// The lookups of each name, and what they found last. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
-    last: Arc<Mutex<HashMap<String, Vec<IpAddr>>>>,
+    names: Arc<Mutex<HashMap<String, watch::Sender<Lookups>>>>,
     stale: Arc<AtomicU64>,
+}
+
+/// The lookups of one name, which all connections that are opened at a time share.
+#[derive(Debug, Default)]
+struct Lookups {
+    running: usize,
+    /// Number of lookups that found addresses.
+    succeeded: u64,
+    /// What the last of them found, or empty.
+    addresses: Vec<IpAddr>,
+    /// Why the last lookup that failed did.
+    failure: String,
+}
+
+impl Lookups {
+    fn end(&mut self, found: io::Result<Vec<IpAddr>>) {
+        self.running -= 1;
+        match found {
+            Ok(addresses) if addresses.is_empty() => self.failure = "the name has no address".into(),
+            Ok(addresses) => {
+                self.addresses = addresses;
+                self.succeeded += 1;
+            }
+            Err(error) => self.failure = error.to_string(),
+        }
+    }
 }
 
 impl Names {
@@ -41,7 +65,7 @@ impl Names {
             return Ok(config);
         }
         let name = name.clone();
-        let addresses = self.addresses(&name, || self.look_up(&name)).await?;
+        let addresses = self.addresses(&name, || look_up(name.clone())).await?;
         Ok(with_addresses(config, &name, &addresses))
     }
 
@@ -53,57 +77,67 @@ impl Names {
     /// Looks a name up until it is resolved. Without an earlier lookup that succeeded it fails when every lookup has failed.
     async fn addresses<F>(&self, name: &str, look_up: impl Fn() -> F) -> io::Result<Vec<IpAddr>>
     where
-        F: Future<Output = io::Result<Vec<IpAddr>>>,
+        F: Future<Output = io::Result<Vec<IpAddr>>> + Send + 'static,
     {
-        let known = self.last().get(name).cloned();
-        let wait = if known.is_some() { KNOWN } else { REPEAT };
-        let mut lookups = FuturesUnordered::new();
-        lookups.push(look_up());
+        let shared = self.lookups(name);
+        let mut lookups = shared.subscribe();
+        let (before, known) = {
+            let lookups = lookups.borrow();
+            (lookups.succeeded, lookups.addresses.clone())
+        };
+        let wait = if known.is_empty() { REPEAT } else { KNOWN };
         loop {
-            let error = match timeout(wait, lookups.next()).await {
-                Ok(Some(Ok(addresses))) => return Ok(addresses),
-                Ok(Some(Err(error))) => Some(error),
-                Ok(None) | Err(_) => None,
-            };
-            if let Some(known) = known {
+            start(&shared, &look_up);
+            let ended = lookups.wait_for(|lookups| lookups.succeeded > before || lookups.running == 0);
+            if let Ok(Ok(lookups)) = timeout(wait, ended).await {
+                if lookups.succeeded > before {
+                    return Ok(lookups.addresses.clone());
+                }
+                if known.is_empty() {
+                    return Err(io::Error::other(lookups.failure.clone()));
+                }
+            }
+            if !known.is_empty() {
                 self.stale.fetch_add(1, Ordering::Relaxed);
                 return Ok(known);
             }
-            match error {
-                Some(error) if lookups.is_empty() => return Err(error),
-                Some(_) => {}
-                None if lookups.len() < MAX_LOOKUPS => lookups.push(look_up()),
-                None => {}
-            }
         }
     }
 
-    /// Looks a name up once, on a thread of its own: the end of the process does not wait for it. What it finds is kept, also if nobody
-    /// waits for it any more.
-    async fn look_up(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        let (sender, receiver) = oneshot::channel();
-        let (names, name) = (self.clone(), name.to_owned());
-        std::thread::Builder::new().name("resolver".into()).spawn(move || {
-            let found = (name.as_str(), 0).to_socket_addrs();
-            let found: io::Result<Vec<IpAddr>> = found.map(|found| found.map(|address| address.ip()).collect());
-            if let Ok(addresses) = &found {
-                names.keep(&name, addresses);
-            }
-            // Another lookup may have been faster.
-            let _ = sender.send(found);
-        })?;
-        receiver.await.map_err(io::Error::other)?
+    fn lookups(&self, name: &str) -> watch::Sender<Lookups> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.entry(name.to_owned()).or_default().clone()
     }
+}
 
-    fn keep(&self, name: &str, addresses: &[IpAddr]) {
-        if !addresses.is_empty() {
-            self.last().insert(name.to_owned(), addresses.to_vec());
-        }
+/// Starts a lookup, unless too many run. It goes on when nobody waits for it any more.
+fn start<F>(lookups: &watch::Sender<Lookups>, look_up: impl Fn() -> F)
+where
+    F: Future<Output = io::Result<Vec<IpAddr>>> + Send + 'static,
+{
+    let may_start = lookups.send_if_modified(|lookups| {
+        let may_start = lookups.running < MAX_LOOKUPS;
+        lookups.running += usize::from(may_start);
+        may_start
+    });
+    if may_start {
+        let (lookups, look_up) = (lookups.clone(), look_up());
+        tokio::spawn(async move {
+            let found = look_up.await;
+            lookups.send_modify(|lookups| lookups.end(found));
+        });
     }
+}
 
-    fn last(&self) -> MutexGuard<'_, HashMap<String, Vec<IpAddr>>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Looks a name up once, on a thread of its own: the end of the process does not wait for it.
+async fn look_up(name: String) -> io::Result<Vec<IpAddr>> {
+    let (sender, receiver) = oneshot::channel();
+    std::thread::Builder::new().name("resolver".into()).spawn(move || {
+        let found = (name.as_str(), 0).to_socket_addrs();
+        // The receiver is gone if the runtime has ended.
+        let _ = sender.send(found.map(|found| found.map(|address| address.ip()).collect()));
+    })?;
+    receiver.await.map_err(io::Error::other)?
 }
 
 /// The driver wants the name, which TLS verifies, once for each address.
@@ -121,6 +155,7 @@ fn with_addresses(mut config: Config, name: &str, addresses: &[IpAddr]) -> Confi
 mod tests {
     use std::future::{pending, ready};
 
+    use futures_util::future::{BoxFuture, join, join_all};
     use tokio::time::Instant;
 
     use super::*;
@@ -131,39 +166,58 @@ mod tests {
         Ok(FIRST.to_vec())
     }
 
+    /// A lookup whose query is lost.
+    fn lost() -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+        Box::pin(pending())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_lookup_that_is_not_answered_is_repeated() {
         let (names, began) = (Names::default(), Instant::now());
         let asked = AtomicU64::new(0);
-        let addresses = names.addresses("db", || {
-            let is_lost = asked.fetch_add(1, Ordering::Relaxed) < 2;
-            async move { if is_lost { pending().await } else { found() } }
+        let addresses = names.addresses("db", || match asked.fetch_add(1, Ordering::Relaxed) {
+            0 | 1 => lost(),
+            _ => Box::pin(ready(found())),
         });
         assert_eq!(addresses.await.ok(), found().ok());
         assert_eq!((began.elapsed(), names.stale()), (2 * REPEAT, 0));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn lookups_in_parallel_are_bounded() {
+    async fn connections_share_lookups_whose_number_is_bounded() {
         let (names, asked) = (Names::default(), AtomicU64::new(0));
-        let addresses = names.addresses("db", || {
-            asked.fetch_add(1, Ordering::Relaxed);
-            pending()
-        });
-        assert!(timeout(100 * REPEAT, addresses).await.is_err());
-        assert_eq!(asked.into_inner(), MAX_LOOKUPS as u64);
+        let one = || {
+            names.addresses("db", || {
+                asked.fetch_add(1, Ordering::Relaxed);
+                lost()
+            })
+        };
+        let connections = join_all((0..3).map(|_| one()));
+        assert!(timeout(100 * REPEAT, connections).await.is_err());
+        assert_eq!(asked.load(Ordering::Relaxed), MAX_LOOKUPS as u64);
+        let shared = names.lookups("db");
+        let one_ends = async { shared.send_modify(|lookups| lookups.end(found())) };
+        let (addresses, ()) = join(one(), one_ends).await;
+        assert_eq!(
+            addresses.ok(),
+            found().ok(),
+            "of a lookup that another connection began"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn earlier_addresses_are_used_while_no_name_server_responds() {
         let (names, began) = (Names::default(), Instant::now());
-        names.keep("db", &FIRST);
-        assert_eq!(names.addresses("db", pending).await.ok(), found().ok());
+        let resolved = names.addresses("db", || ready(found())).await;
+        assert_eq!((resolved.ok(), names.stale()), (found().ok(), 0));
+        assert_eq!(names.addresses("db", lost).await.ok(), found().ok());
         assert_eq!((began.elapsed(), names.stale()), (KNOWN, 1));
         let fails = || ready(Err(io::Error::other("no such name")));
-        assert_eq!(names.addresses("db", fails).await.ok(), found().ok());
-        assert_eq!((began.elapsed(), names.stale()), (KNOWN, 2));
         assert!(names.addresses("other", fails).await.is_err());
+        let others = Names::default();
+        assert!(others.addresses("db", || ready(found())).await.is_ok());
+        assert_eq!(others.addresses("db", fails).await.ok(), found().ok());
+        assert_eq!(others.stale(), 1);
     }
 
     #[tokio::test]
@@ -176,7 +230,7 @@ mod tests {
             .expect("localhost");
         assert!(resolved.get_hostaddrs().iter().all(IpAddr::is_loopback) && !resolved.get_hostaddrs().is_empty());
         assert_eq!(resolved.get_hosts().len(), resolved.get_hostaddrs().len());
-        assert_eq!(names.last()["localhost"], resolved.get_hostaddrs());
+        assert_eq!(names.lookups("localhost").borrow().addresses, resolved.get_hostaddrs());
         for url in [
             "postgres://u@127.0.0.1/d",
             "postgres://u@one,two/d",
