@@ -13,10 +13,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use actix_web::dev::{Server, ServerHandle};
+use futures_util::future::try_join;
 use oauth2_actors::metrics::Exporter;
 use oauth2_actors::runtime::clock::{Clock, StoreClock};
 use oauth2_store::{Store, StoreOptions};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::config::{Config, embedded};
 use crate::failure::Failure;
@@ -120,11 +122,9 @@ async fn run_on(
     let (prepared, when_prepared) = watch::channel(false);
     let server = Composition::new(config, store.clone(), &secrets, clock, &when_prepared, metrics)?;
 
-    let public = listeners::public(config, &server, &certificates)?;
+    let claimed = listeners::claim_public(config)?;
     let management = listeners::management(config, &server, &certificates)?;
-    let handles = [public.handle(), management.handle()];
-    actix_web::rt::spawn(public);
-    actix_web::rt::spawn(management);
+    let management = spawn(management);
 
     let bootstrap = Bootstrap {
         store: store.clone(),
@@ -133,10 +133,20 @@ async fn run_on(
         now_ms,
         default_lifetime: config.tokens.access_token_lifetime,
     };
+    let (waits, when_store_is_away) = oneshot::channel();
+    let listen = async {
+        // Until then connections are refused, so that load balancers send the requests to another node. But all wait for a store that is
+        // away, and clients get responses that say so.
+        tokio::select! {
+            () = server.loaded() => {}
+            Ok(()) = when_store_is_away => {}
+        }
+        listeners::public(config, &server, &certificates, claimed).map(spawn)
+    };
     let start = async {
-        bootstrap.run_until_reachable().await?;
+        bootstrap.run_until_reachable(waits).await?;
         prepared.send_replace(true);
-        server.loaded().await;
+        server.running().await;
         if config.server.listener.is_loopback()
             && let Some(data) = config.database.data_directory()
             && first_run::had_no_client(store).await?
@@ -147,8 +157,8 @@ async fn run_on(
         complete_file(store).await;
         banner(config, store).await
     };
-    let banner = tokio::select! {
-        started = start => started?,
+    let (public, banner) = tokio::select! {
+        started = try_join(listen, start) => started?,
         () = signals.stop() => return Ok(()),
         failure = server.escalated() => return Err(failure),
     };
@@ -162,8 +172,17 @@ async fn run_on(
     }
     // A further signal ends the wait for load balancers. Requests in flight are finished in any case: supervisors and terminals may
     // well send a signal twice.
-    server.drain(&handles, config.server.drain_delay, signals.stop()).await;
+    server
+        .drain(&[public, management], config.server.drain_delay, signals.stop())
+        .await;
     Ok(())
+}
+
+/// Runs a listener.
+fn spawn(server: Server) -> ServerHandle {
+    let handle = server.handle();
+    actix_web::rt::spawn(server);
+    handle
 }
 
 async fn banner<'a>(config: &'a Config, store: &Store) -> Result<Banner<'a>, Failure> {

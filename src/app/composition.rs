@@ -177,11 +177,14 @@ impl Composition {
         })
     }
 
-    /// Waits until clients, keys and revocations are loaded.
+    /// Waits until clients, keys and revocations are loaded, so that the public listener may open.
     pub(super) async fn loaded(&self) {
-        while !self.readiness.is_loaded() {
-            tokio::time::sleep(LOADED_POLL).await;
-        }
+        until(|| self.readiness.may_listen()).await;
+    }
+
+    /// Waits until every actor runs as well.
+    pub(super) async fn running(&self) {
+        until(|| self.readiness.is_loaded()).await;
     }
 
     /// Waits until an actor exceeds its restart limit; returns why the process must stop.
@@ -231,6 +234,12 @@ impl Composition {
                 tracing::warn!("{what} could not be saved before the stop");
             }
         }
+    }
+}
+
+async fn until(holds: impl Fn() -> bool) {
+    while !holds() {
+        tokio::time::sleep(LOADED_POLL).await;
     }
 }
 

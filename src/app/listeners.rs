@@ -14,18 +14,25 @@ use super::tls::Certificates;
 use crate::config::{Config, Listener};
 use crate::failure::Failure;
 use crate::http::client_certificates::{self, ClientCertificates};
-use crate::http::connection::serve::{self, Limits};
+use crate::http::connection::serve::{self, Claimed, Limits};
 use crate::http::{compression, endpoint, hosts, middleware, prefix, routes};
 use crate::service::ledger_access::{GroupCommit, LedgerAccess};
 
 /// Seconds that requests in flight may take after the listeners have closed, on both at the same time.
 const DRAIN_LIMIT: u64 = 4;
 
+/// Takes the address of the listener for clients and verifiers.
+pub(super) fn claim_public(config: &Config) -> Result<Claimed, Failure> {
+    let listener = &config.server.listener;
+    Claimed::new(address(listener)).map_err(|error| bind_error("OAUTH2_SERVER_PORT", listener, &error))
+}
+
 /// The listener for clients and verifiers.
 pub(super) fn public(
     config: &Config,
     composition: &Composition,
     certificates: &Certificates,
+    claimed: Claimed,
 ) -> Result<Server, Failure> {
     let (handlers, token_stores) = (
         composition.handlers.clone(),
@@ -56,7 +63,7 @@ pub(super) fn public(
             service.call(request)
         })
     };
-    serve::bind(app, address(&config.server.listener), &limits)
+    serve::listen(app, claimed, &limits)
         .map_err(|error| bind_error("OAUTH2_SERVER_PORT", &config.server.listener, &error))
 }
 
@@ -102,7 +109,8 @@ pub(super) fn management(
             .wrap(from_fn(middleware::observe::<false>))
             .configure(routes::management)
     };
-    serve::bind(app, address(&config.management), &limits)
+    Claimed::new(address(&config.management))
+        .and_then(|claimed| serve::listen(app, claimed, &limits))
         .map_err(|error| bind_error("OAUTH2_MANAGEMENT_PORT", &config.management, &error))
 }
 

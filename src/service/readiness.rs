@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use oauth2_actors::runtime::clock::{Clock, IdClock, StoreClock};
 use oauth2_actors::runtime::supervisor::ActorStatus;
+use oauth2_actors::token_store::workers::NAME as TOKEN_STORE;
 use oauth2_store::Store;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -56,15 +57,24 @@ pub type Check = (&'static str, bool);
 impl Readiness {
     /// Every check.
     pub fn checks(&self) -> [Check; 6] {
-        let running = |(_, status): &(_, watch::Receiver<ActorStatus>)| *status.borrow() == ActorStatus::Running;
         [
             ("accepting", self.is_accepting()),
             ("store", self.is_store_up()),
             ("writes", self.store.write_health().is_writable()),
             ("clock", self.clock.is_synchronized() && self.clock.status().is_steady),
-            ("keys", self.keys.load().keyring.can_sign(self.clock.unix_ms() as i64)),
-            ("actors", self.actors.iter().all(running)),
+            ("keys", self.can_sign()),
+            ("actors", self.are_running(|_| true)),
         ]
+    }
+
+    fn can_sign(&self) -> bool {
+        self.keys.load().keyring.can_sign(self.clock.unix_ms() as i64)
+    }
+
+    /// Whether the actors with certain names run.
+    fn are_running(&self, is_asked_for: impl Fn(&str) -> bool) -> bool {
+        let mut asked_for = self.actors.iter().filter(|(name, _)| is_asked_for(name));
+        asked_for.all(|(_, status)| *status.borrow() == ActorStatus::Running)
     }
 
     /// Whether the start is complete, and no signal to stop was received.
@@ -91,6 +101,12 @@ impl Readiness {
     /// Whether every check passes.
     pub fn is_ready(&self) -> bool {
         self.checks().iter().all(|(_, passes)| *passes)
+    }
+
+    /// Whether clients, keys and revocations are loaded, so that requests can be answered once the public listener has started its
+    /// workers, which run the token stores. Not whether the node is ready: one that cannot write still answers introspection.
+    pub fn may_listen(&self) -> bool {
+        self.views.are_within(BUDGET, Instant::now()) && self.can_sign() && self.are_running(|name| name != TOKEN_STORE)
     }
 
     /// Whether every check passes except that the start is not complete.

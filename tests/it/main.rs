@@ -74,6 +74,7 @@ mod revoke;
 mod rotation;
 mod shutdown;
 mod signals;
+mod starts;
 mod strict_json;
 mod telemetry;
 mod tls;

@@ -20,6 +20,9 @@ pub struct Handle {
     pub committing: CommitFlag,
 }
 
+/// The name of these actors.
+pub const NAME: &str = "token_store";
+
 /// The token stores of a process: one per worker, on that worker's thread, or fewer, on threads of their own.
 #[derive(Debug)]
 pub struct TokenStores {
@@ -44,7 +47,7 @@ impl TokenStores {
             let (deps, committing) = (deps.clone(), CommitFlag::default());
             let flag = committing.clone();
             let factory = move |_: &mut _| TokenStore::new(deps.clone(), flag.clone());
-            let mailbox = system.supervise_on(placement, "token_store", policy, factory);
+            let mailbox = system.supervise_on(placement, NAME, policy, factory);
             (assigner, Handle { mailbox, committing })
         };
         Self {

@@ -19,6 +19,7 @@ use actix_web::dev::{AppConfig, Server};
 use actix_web::rt::net::TcpStream;
 use futures_util::future::LocalBoxFuture;
 use oauth2_actors::metrics::ByLabel;
+use tokio::net::TcpSocket;
 
 use super::pipeline::Pipeline;
 use super::stream::Stream;
@@ -52,8 +53,40 @@ pub struct Limits {
     pub tls: Option<Arc<ServerTls>>,
 }
 
-/// Binds a listener; the server runs when it is spawned. `app` makes the application of each worker.
-pub fn bind<F, I, S, B>(app: F, address: impl ToSocketAddrs, limits: &Limits) -> io::Result<Server>
+/// An address that nobody else can take. Connections to it are refused until [`listen`].
+#[derive(Debug)]
+pub struct Claimed(Vec<TcpSocket>);
+
+impl Claimed {
+    /// Claims every address that a host has.
+    pub fn new(address: impl ToSocketAddrs) -> io::Result<Self> {
+        let claim = |address: SocketAddr| -> io::Result<TcpSocket> {
+            let socket = if address.is_ipv4() {
+                TcpSocket::new_v4()?
+            } else {
+                TcpSocket::new_v6()?
+            };
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            Ok(socket)
+        };
+        // A host name may have an address of a family that this machine does not have.
+        let (mut claimed, mut failure) = (Vec::new(), None);
+        for address in address.to_socket_addrs()? {
+            match claim(address) {
+                Ok(socket) => claimed.push(socket),
+                Err(error) => failure = Some(error),
+            }
+        }
+        match failure {
+            Some(error) if claimed.is_empty() => Err(error),
+            _ => Ok(Self(claimed)),
+        }
+    }
+}
+
+/// Accepts connections; the server runs when it is spawned. `app` makes the application of each worker.
+pub fn listen<F, I, S, B>(app: F, claimed: Claimed, limits: &Limits) -> io::Result<Server>
 where
     F: Fn() -> I + Send + Clone + 'static,
     I: IntoServiceFactory<S, Request>,
@@ -65,10 +98,9 @@ where
     <S::Service as Service<Request>>::Future: 'static,
     B: MessageBody + 'static,
 {
-    let builder = Server::build()
+    let mut builder = Server::build()
         .workers(limits.workers)
         .max_concurrent_connections(limits.connections)
-        .backlog(BACKLOG)
         .shutdown_timeout(limits.shutdown_seconds)
         .disable_signals();
     let (stopping, limits) = (builder.graceful_shutdown_signal(), limits.clone());
@@ -84,7 +116,10 @@ where
             limits: limits.clone(),
         }
     };
-    Ok(builder.bind("http", address, service)?.run())
+    for socket in claimed.0 {
+        builder = builder.listen("http", socket.listen(BACKLOG)?.into_std()?, service.clone())?;
+    }
+    Ok(builder.run())
 }
 
 /// Makes the [`Connections`] of a worker.
