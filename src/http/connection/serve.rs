@@ -53,7 +53,7 @@ pub struct Limits {
     pub tls: Option<Arc<ServerTls>>,
 }
 
-/// An address that nobody else can take. Connections to it are refused until [`listen`].
+/// An address that no other server listens on. Connections to it are refused until [`listen`], which fails if another was faster.
 #[derive(Debug)]
 pub struct Claimed(Vec<TcpSocket>);
 
