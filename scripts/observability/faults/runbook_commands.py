@@ -11,7 +11,7 @@ from scene import ROOT, Node
 from stack import Stack, server_binary
 
 # Programs that run elsewhere: on the database, in Prometheus, on a systemd machine.
-ELSEWHERE = ("curl -sS http://127.0.0.1:90", "timedatectl", "chronyc", "ss ", "grep ", "df ", "du ", "date ")
+ELSEWHERE = ("curl -sS http://127.0.0.1:90", "timedatectl", "chronyc", "systemctl ", "journalctl ", "ss ", "grep ", "df ", "du ", "date ")
 
 
 def commands():
@@ -38,12 +38,12 @@ def run():
         token.write_text(node.token)
         token.chmod(0o600)
         environment = {**node.environment, "PATH": f"{bin_directory}:{os.environ['PATH']}"}
-        ports = {"127.0.0.1:8080": node.url.removeprefix("http://"), "127.0.0.1:8081": node.target}
+        here = {"127.0.0.1:8080": node.url.removeprefix("http://"), "127.0.0.1:8081": node.target, "db.example.com": "localhost"}
         for runbook, title, line in commands():
             if line.startswith(ELSEWHERE) or line in done:
                 continue
             command = line
-            for default, real in ports.items():
+            for default, real in here.items():
                 command = command.replace(default, real)
             if title == "text":
                 words = shlex.split(command)
