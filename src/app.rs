@@ -12,13 +12,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 use futures_util::future::try_join;
 use oauth2_actors::metrics::Exporter;
 use oauth2_actors::runtime::clock::{Clock, StoreClock};
 use oauth2_store::{Store, StoreOptions};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::config::{Config, embedded};
 use crate::failure::Failure;
@@ -57,6 +59,9 @@ use telemetry::Telemetry;
 use tls::Certificates;
 
 pub use crate::http::api_document::text as api_document;
+
+/// How long connections to the public listener are refused at a start that cannot load clients, keys and revocations.
+const REFUSAL: Duration = Duration::from_secs(5);
 
 /// How to serve, beyond the configuration.
 #[derive(Debug, Clone, Copy)]
@@ -133,18 +138,19 @@ async fn run_on(
         now_ms,
         default_lifetime: config.tokens.access_token_lifetime,
     };
-    let (waits, when_store_is_away) = oneshot::channel();
     let listen = async {
         // Until then connections are refused, so that load balancers send the requests to another node. But all wait for a store that is
         // away, and clients get responses that say so.
-        tokio::select! {
-            () = server.loaded() => {}
-            Ok(()) = when_store_is_away => {}
-        }
-        listeners::public(config, &server, &certificates, claimed).map(spawn)
+        let _ = timeout(REFUSAL, server.loaded()).await;
+        let (answers, when_answering) = watch::channel(false);
+        let public = listeners::public(config, &server, &certificates, claimed, when_answering).map(spawn)?;
+        // They run on the threads of the workers that have just been started.
+        server.token_stores_running().await;
+        answers.send_replace(true);
+        Ok(public)
     };
     let start = async {
-        bootstrap.run_until_reachable(waits).await?;
+        bootstrap.run_until_reachable().await?;
         prepared.send_replace(true);
         server.running().await;
         if config.server.listener.is_loopback()

@@ -49,7 +49,7 @@
           'ticket',
           'increase(%s[%s]) > %g' % [gauge('db_dns_stale_total'), c.duration('15m'), t.staleNames],
           'The host name of the database is not resolved.',
-          '{{ $labels.instance }} opened {{ $value | printf "%.0f" }} connections to the last known addresses of the database in 15 minutes, because its host name was not resolved. A database that moves to another address would not be found, and an instance that starts now does not find it at all.',
+          '{{ $labels.instance }} used the last known addresses of the database for {{ $value | printf "%.0f" }} connections in 15 minutes, because its host name was not resolved. A database that moves to another address would not be found, and an instance that starts now does not find it at all.',
           dashboard='store',
           variables=instance,
         ),

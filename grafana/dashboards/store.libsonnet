@@ -128,7 +128,7 @@ function(config, name)
     ),
     panel.timeseries(
       'Name of the database not resolved',
-      'Connections per second that were opened to the last known addresses, because the host name was not resolved.',
+      'Connections per second for which the last known addresses were used, because the host name was not resolved.',
       [query.target(query.rate('oauth2_server_db_dns_stale_total', 'instance'), '{{instance}}')],
       'ops',
       { w: 8, hideZero: true }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use oauth2_store::Store;
 use oauth2_store::StoreError;
 use oauth2_store::model::{KeyAlgorithm, StoredKey};
-use tokio::sync::oneshot;
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -75,10 +74,9 @@ pub(super) struct Bootstrap {
 
 impl Bootstrap {
     /// Prepares the store. Waits for a database server that is unreachable or accepts no writes; every other error, and every
-    /// error of an embedded store, is final. Says after several attempts that it waits.
-    pub(super) async fn run_until_reachable(&self, waits: oneshot::Sender<()>) -> Result<(), BootstrapError> {
+    /// error of an embedded store, is final.
+    pub(super) async fn run_until_reachable(&self) -> Result<(), BootstrapError> {
         let mut pause = FIRST_PAUSE;
-        let mut waits = Some(waits);
         let mut logged = false;
         loop {
             match self.run().await {
@@ -92,11 +90,6 @@ impl Bootstrap {
                         tracing::debug!(%error, "still waiting for the store");
                     } else {
                         tracing::warn!(%error, "waiting for the store");
-                    }
-                    // A store that is only slow at the first attempt is not away.
-                    if let Some(waits) = waits.take_if(|_| pause == LONGEST_PAUSE) {
-                        // The receiver is gone if the server is being stopped.
-                        let _ = waits.send(());
                     }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);

@@ -182,6 +182,11 @@ impl Composition {
         until(|| self.readiness.may_listen()).await;
     }
 
+    /// Waits until tokens can be committed, once the workers of the public listener have been started.
+    pub(super) async fn token_stores_running(&self) {
+        until(|| self.readiness.are_token_stores_running()).await;
+    }
+
     /// Waits until every actor runs as well.
     pub(super) async fn running(&self) {
         until(|| self.readiness.is_loaded()).await;

@@ -7,6 +7,7 @@ use actix_service::{Service, apply_fn_factory};
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
+use tokio::sync::watch;
 
 use super::composition::Composition;
 use super::descriptors;
@@ -27,12 +28,13 @@ pub(super) fn claim_public(config: &Config) -> Result<Claimed, Failure> {
     Claimed::new(address(listener)).map_err(|error| bind_error("OAUTH2_SERVER_PORT", listener, &error))
 }
 
-/// The listener for clients and verifiers.
+/// The listener for clients and verifiers. Its connections wait until `answers` is true.
 pub(super) fn public(
     config: &Config,
     composition: &Composition,
     certificates: &Certificates,
     claimed: Claimed,
+    answers: watch::Receiver<bool>,
 ) -> Result<Server, Failure> {
     let (handlers, token_stores) = (
         composition.handlers.clone(),
@@ -46,6 +48,7 @@ pub(super) fn public(
         shutdown_seconds: DRAIN_LIMIT,
         closed: handlers.http_metrics().closed_connections(endpoint::Listener::Public),
         tls: certificates.public.as_ref().map(|served| Arc::clone(&served.tls)),
+        answers,
     };
     let path_prefix = config.server.path_prefix.clone();
     let app = move || {
@@ -86,6 +89,7 @@ pub(super) fn management(
             .http_metrics()
             .closed_connections(endpoint::Listener::Management),
         tls: certificates.management.as_ref().map(|served| Arc::clone(&served.tls)),
+        answers: watch::channel(true).1,
     };
     let asks = config.tls.asks_for_client_certificates();
     let client_certificates = ClientCertificates(limits.tls.clone().filter(|_| asks));

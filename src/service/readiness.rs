@@ -103,10 +103,15 @@ impl Readiness {
         self.checks().iter().all(|(_, passes)| *passes)
     }
 
-    /// Whether clients, keys and revocations are loaded, so that requests can be answered once the public listener has started its
-    /// workers, which run the token stores. Not whether the node is ready: one that cannot write still answers introspection.
+    /// Whether clients, keys and revocations are loaded, so that requests can be answered once the token stores run. Not whether the
+    /// node is ready: one that cannot write still answers introspection.
     pub fn may_listen(&self) -> bool {
         self.views.are_within(BUDGET, Instant::now()) && self.can_sign() && self.are_running(|name| name != TOKEN_STORE)
+    }
+
+    /// Whether the actors run that commit tokens. They do so on the threads of the workers of the public listener.
+    pub fn are_token_stores_running(&self) -> bool {
+        self.are_running(|name| name == TOKEN_STORE)
     }
 
     /// Whether every check passes except that the start is not complete.

@@ -96,7 +96,7 @@ impl Store {
         }
     }
 
-    /// Connections that were opened to an earlier address of the database, because the name of its host was not resolved.
+    /// How often the last known addresses of the database were used, because its host name was not resolved.
     pub fn stale_addresses(&self) -> u64 {
         match self {
             Self::Postgres(store) => store.stale_addresses(),

@@ -165,8 +165,8 @@ async fn clients_that_observe_readiness_lose_no_request(kind: Kind) {
 async fn stop_during_startup_exits_cleanly(kind: Kind) {
     let setup = setup(kind).await;
     let mut process = setup.spawn();
-    // Listening, ready or not.
-    let health = format!("http://127.0.0.1:{}/health", setup.public);
+    // Listening for operators, ready or not.
+    let health = format!("http://127.0.0.1:{}/health", setup.management);
     while reqwest::get(&health).await.is_err() {
         assert!(process.exit_status().is_none(), "{}", process.stderr());
         tokio::time::sleep(Duration::from_millis(5)).await;

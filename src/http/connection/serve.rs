@@ -20,6 +20,7 @@ use actix_web::rt::net::TcpStream;
 use futures_util::future::LocalBoxFuture;
 use oauth2_actors::metrics::ByLabel;
 use tokio::net::TcpSocket;
+use tokio::sync::watch;
 
 use super::pipeline::Pipeline;
 use super::stream::Stream;
@@ -51,6 +52,8 @@ pub struct Limits {
     pub closed: Arc<ByLabel<Closed>>,
     /// The listener serves TLS with it; `None`: plain HTTP/1.1.
     pub tls: Option<Arc<ServerTls>>,
+    /// Connections wait until it is true. Workers accept as soon as they run, and what they need may be started only then.
+    pub answers: watch::Receiver<bool>,
 }
 
 /// An address that no other server listens on. Connections to it are refused until [`listen`], which fails if another was faster.
@@ -238,9 +241,11 @@ impl Service<TcpStream> for Connections {
     fn call(&self, socket: TcpStream) -> Self::Future {
         let peer = socket.peer_addr().ok();
         let open = Watch::open(self.limits.idle, self.limits.connections);
-        let (watch, limits) = (Rc::clone(&open.0), self.limits.clone());
+        let (watch, mut limits) = (Rc::clone(&open.0), self.limits.clone());
         let (http1, http2) = (Rc::clone(&self.http1), Rc::clone(&self.http2));
         let connection = async move {
+            // An error means that the server ends.
+            let _ = limits.answers.wait_for(|answers| *answers).await;
             let socket = match tls::accept(socket, limits.tls.as_ref(), &watch).await {
                 Ok(socket) => socket,
                 Err(error) => {

@@ -9,15 +9,18 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, LoadBalanceHosts};
 
+use super::names::Names;
+
 /// How long a host may take before the next one is tried in parallel.
 const STAGGER: Duration = Duration::from_millis(250);
 
 /// How long after a failure a host is tried again, while another has not responded yet: it may have been promoted.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Which host to try first.
+/// Which host to try first, and the addresses of all.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
+    pub(super) names: Names,
     /// The host of the last connection; with `load_balance_hosts=random`, the number of attempts.
     first: AtomicUsize,
 }

@@ -1,14 +1,15 @@
 //! The addresses of the hosts of a database URL. A response of a name server that is lost delays no connection for long, and while no name
-//! server responds, connections are opened to the addresses of before.
+//! server responds, the last known addresses are used.
 
 use std::collections::HashMap;
 use std::io;
+use std::mem::replace;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
@@ -19,39 +20,56 @@ const REPEAT: Duration = Duration::from_millis(500);
 /// The most lookups of a name that run at a time, each on a thread of its own.
 const MAX_LOOKUPS: usize = 8;
 
-/// How long a lookup may take before the addresses of the one before are used. Requests wait for a connection for 250 ms by default.
+/// How long a lookup may take before the last known addresses are used. Requests wait for a connection for 250 ms by default.
 const KNOWN: Duration = Duration::from_millis(150);
 
-/// The lookups of each name, and what they found last. Clones share them.
-#[derive(Debug, Clone, Default)]
+type Found = io::Result<Vec<IpAddr>>;
+
+/// The lookups of each name, and its last known addresses.
+#[derive(Debug, Default)]
 pub(super) struct Names {
-    names: Arc<Mutex<HashMap<String, watch::Sender<Lookups>>>>,
-    stale: Arc<AtomicU64>,
+    names: Mutex<HashMap<String, watch::Sender<Lookups>>>,
+    stale: AtomicU64,
 }
 
-/// The lookups of one name, which all connections that are opened at a time share.
+/// The lookups of one name, shared by all connections that are opened at the same time.
 #[derive(Debug, Default)]
 struct Lookups {
     running: usize,
     /// Number of lookups that found addresses.
     succeeded: u64,
-    /// What the last of them found, or empty.
+    /// The last known addresses, or none.
     addresses: Vec<IpAddr>,
     /// Why the last lookup that failed did.
     failure: String,
 }
 
-impl Lookups {
-    fn end(&mut self, found: io::Result<Vec<IpAddr>>) {
-        self.running -= 1;
-        match found {
-            Ok(addresses) if addresses.is_empty() => self.failure = "the name has no address".into(),
-            Ok(addresses) => {
-                self.addresses = addresses;
-                self.succeeded += 1;
+/// A lookup that runs, until this is dropped.
+struct Lookup {
+    lookups: watch::Sender<Lookups>,
+    found: Found,
+}
+
+impl Lookup {
+    fn end(mut self, found: Found) {
+        self.found = found;
+    }
+}
+
+impl Drop for Lookup {
+    fn drop(&mut self) {
+        let found = replace(&mut self.found, Ok(Vec::new()));
+        self.lookups.send_modify(|lookups| {
+            lookups.running -= 1;
+            match found {
+                Ok(addresses) if addresses.is_empty() => lookups.failure = "the name has no address".into(),
+                Ok(addresses) => {
+                    lookups.addresses = addresses;
+                    lookups.succeeded += 1;
+                }
+                Err(error) => lookups.failure = error.to_string(),
             }
-            Err(error) => self.failure = error.to_string(),
-        }
+        });
     }
 }
 
@@ -65,20 +83,27 @@ impl Names {
             return Ok(config);
         }
         let name = name.clone();
-        let addresses = self.addresses(&name, || look_up(name.clone())).await?;
+        let addresses = self.addresses(&name, |lookup| look_up(name.clone(), lookup)).await?;
         Ok(with_addresses(config, &name, &addresses))
     }
 
-    /// How often the addresses of an earlier lookup were used, because a name was not resolved.
+    /// A name that is being looked up, and that no name server has responded for yet.
+    pub(super) fn unanswered(&self) -> Option<String> {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unanswered = names.iter().filter(|(_, lookups)| {
+            let lookups = lookups.borrow();
+            lookups.running > 0 && lookups.addresses.is_empty()
+        });
+        unanswered.next().map(|(name, _)| name.clone())
+    }
+
+    /// How often the last known addresses were used, because a name was not resolved.
     pub(super) fn stale(&self) -> u64 {
         self.stale.load(Ordering::Relaxed)
     }
 
     /// Looks a name up until it is resolved. Without an earlier lookup that succeeded it fails when every lookup has failed.
-    async fn addresses<F>(&self, name: &str, look_up: impl Fn() -> F) -> io::Result<Vec<IpAddr>>
-    where
-        F: Future<Output = io::Result<Vec<IpAddr>>> + Send + 'static,
-    {
+    async fn addresses(&self, name: &str, look_up: impl Fn(Lookup)) -> Found {
         let shared = self.lookups(name);
         let mut lookups = shared.subscribe();
         let (before, known) = {
@@ -111,33 +136,28 @@ impl Names {
 }
 
 /// Starts a lookup, unless too many run. It goes on when nobody waits for it any more.
-fn start<F>(lookups: &watch::Sender<Lookups>, look_up: impl Fn() -> F)
-where
-    F: Future<Output = io::Result<Vec<IpAddr>>> + Send + 'static,
-{
+fn start(lookups: &watch::Sender<Lookups>, look_up: impl Fn(Lookup)) {
     let may_start = lookups.send_if_modified(|lookups| {
         let may_start = lookups.running < MAX_LOOKUPS;
         lookups.running += usize::from(may_start);
         may_start
     });
     if may_start {
-        let (lookups, look_up) = (lookups.clone(), look_up());
-        tokio::spawn(async move {
-            let found = look_up.await;
-            lookups.send_modify(|lookups| lookups.end(found));
+        look_up(Lookup {
+            lookups: lookups.clone(),
+            found: Err(io::Error::other("no thread can be started for the lookup")),
         });
     }
 }
 
 /// Looks a name up once, on a thread of its own: the end of the process does not wait for it.
-async fn look_up(name: String) -> io::Result<Vec<IpAddr>> {
-    let (sender, receiver) = oneshot::channel();
-    std::thread::Builder::new().name("resolver".into()).spawn(move || {
+fn look_up(name: String, lookup: Lookup) {
+    let run = move || {
         let found = (name.as_str(), 0).to_socket_addrs();
-        // The receiver is gone if the runtime has ended.
-        let _ = sender.send(found.map(|found| found.map(|address| address.ip()).collect()));
-    })?;
-    receiver.await.map_err(io::Error::other)?
+        lookup.end(found.map(|found| found.map(|address| address.ip()).collect()));
+    };
+    // The lookup has failed if it was not started.
+    let _ = std::thread::Builder::new().name("resolver".into()).spawn(run);
 }
 
 /// The driver wants the name, which TLS verifies, once for each address.
@@ -153,70 +173,69 @@ fn with_addresses(mut config: Config, name: &str, addresses: &[IpAddr]) -> Confi
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
-
-    use futures_util::future::{BoxFuture, join, join_all};
+    use futures_util::future::{join, join_all};
     use tokio::time::Instant;
 
     use super::*;
 
     const FIRST: [IpAddr; 1] = [IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1))];
 
-    fn found() -> io::Result<Vec<IpAddr>> {
-        Ok(FIRST.to_vec())
+    fn succeed(lookup: Lookup) {
+        lookup.end(Ok(FIRST.to_vec()));
+    }
+
+    fn fail(lookup: Lookup) {
+        lookup.end(Err(io::Error::other("no such name")));
     }
 
     /// A lookup whose query is lost.
-    fn lost() -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
-        Box::pin(pending())
+    fn lose(lookup: Lookup) {
+        std::mem::forget(lookup);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_lookup_that_is_not_answered_is_repeated() {
         let (names, began) = (Names::default(), Instant::now());
         let asked = AtomicU64::new(0);
-        let addresses = names.addresses("db", || match asked.fetch_add(1, Ordering::Relaxed) {
-            0 | 1 => lost(),
-            _ => Box::pin(ready(found())),
+        let addresses = names.addresses("db", |lookup| match asked.fetch_add(1, Ordering::Relaxed) {
+            0 | 1 => lose(lookup),
+            _ => succeed(lookup),
         });
-        assert_eq!(addresses.await.ok(), found().ok());
+        assert_eq!(addresses.await.unwrap(), FIRST);
         assert_eq!((began.elapsed(), names.stale()), (2 * REPEAT, 0));
     }
 
     #[tokio::test(start_paused = true)]
     async fn connections_share_lookups_whose_number_is_bounded() {
         let (names, asked) = (Names::default(), AtomicU64::new(0));
+        let lost = Mutex::new(Vec::new());
         let one = || {
-            names.addresses("db", || {
+            names.addresses("db", |lookup| {
                 asked.fetch_add(1, Ordering::Relaxed);
-                lost()
+                lost.lock().unwrap().push(lookup);
             })
         };
         let connections = join_all((0..3).map(|_| one()));
         assert!(timeout(100 * REPEAT, connections).await.is_err());
         assert_eq!(asked.load(Ordering::Relaxed), MAX_LOOKUPS as u64);
-        let shared = names.lookups("db");
-        let one_ends = async { shared.send_modify(|lookups| lookups.end(found())) };
+        assert_eq!(names.unanswered().as_deref(), Some("db"));
+        let one_ends = async { succeed(lost.lock().unwrap().pop().unwrap()) };
         let (addresses, ()) = join(one(), one_ends).await;
-        assert_eq!(
-            addresses.ok(),
-            found().ok(),
-            "of a lookup that another connection began"
-        );
+        assert_eq!(addresses.unwrap(), FIRST, "of a lookup that another connection began");
+        assert_eq!(names.unanswered(), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn earlier_addresses_are_used_while_no_name_server_responds() {
         let (names, began) = (Names::default(), Instant::now());
-        let resolved = names.addresses("db", || ready(found())).await;
-        assert_eq!((resolved.ok(), names.stale()), (found().ok(), 0));
-        assert_eq!(names.addresses("db", lost).await.ok(), found().ok());
+        assert_eq!(names.addresses("db", succeed).await.unwrap(), FIRST);
+        assert_eq!(names.stale(), 0);
+        assert_eq!(names.addresses("db", lose).await.unwrap(), FIRST);
         assert_eq!((began.elapsed(), names.stale()), (KNOWN, 1));
-        let fails = || ready(Err(io::Error::other("no such name")));
-        assert!(names.addresses("other", fails).await.is_err());
+        assert!(names.addresses("other", fail).await.is_err());
         let others = Names::default();
-        assert!(others.addresses("db", || ready(found())).await.is_ok());
-        assert_eq!(others.addresses("db", fails).await.ok(), found().ok());
+        assert_eq!(others.addresses("db", succeed).await.unwrap(), FIRST);
+        assert_eq!(others.addresses("db", fail).await.unwrap(), FIRST);
         assert_eq!(others.stale(), 1);
     }
 

@@ -18,7 +18,6 @@ use super::connection::{Connection, Session};
 use super::failure::to_store_error;
 use super::generation::Generations;
 use super::hosts::{Hosts, Opened};
-use super::names::Names;
 use super::tls;
 use super::url::{self, TlsOptions, Verification};
 use crate::error::{Result, StoreError};
@@ -54,7 +53,6 @@ pub(super) type Driver = tokio_postgres::Connection<Socket, <MakeRustlsConnect a
 pub struct Opener {
     config: Arc<Config>,
     hosts: Arc<Hosts>,
-    names: Names,
     tls_options: Arc<TlsOptions>,
     /// File that holds the password, read each time a connection is opened.
     password_file: Option<Arc<Path>>,
@@ -116,7 +114,6 @@ impl Opener {
             address: address(&config).into(),
             config: Arc::new(config),
             hosts: Arc::default(),
-            names: Names::default(),
             tls_options: Arc::new(tls_options),
             password_file: options.password_file.as_deref().map(Into::into),
             has_percent_in_password: url::has_percent_in_password(url),
@@ -144,9 +141,9 @@ impl Opener {
         }
     }
 
-    /// How often the addresses of an earlier lookup were used, because the host's name was not resolved.
+    /// See [`stale`](super::names::Names::stale).
     pub(super) fn stale_addresses(&self) -> u64 {
-        self.names.stale()
+        self.hosts.names.stale()
     }
 
     /// When connections went over to another host.
@@ -232,7 +229,7 @@ impl Opener {
     {
         let config = self.config_with_password()?;
         let open = |config| {
-            let resolved = self.names.resolved(config);
+            let resolved = self.hosts.names.resolved(config);
             async { open(resolved.await?).await.map_err(NotOpened::Driver) }
         };
         let opening = self.hosts.open(&config, open);
@@ -249,10 +246,12 @@ impl Opener {
                 Ok(opened)
             }
             Ok(Err(error)) => Err(self.not_opened(&error)),
-            Err(_) => Err(StoreError::Unavailable(format!(
-                "cannot connect to {}: the server did not respond in time",
-                self.address
-            ))),
+            Err(_) => Err(self.no_name_server().unwrap_or_else(|| {
+                StoreError::Unavailable(format!(
+                    "cannot connect to {}: the server did not respond in time",
+                    self.address
+                ))
+            })),
         }
     }
 

@@ -162,7 +162,8 @@ impl PostgresStore {
     /// The error when no connection was obtained within the acquire timeout.
     pub(super) fn no_connection(&self) -> StoreError {
         let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        last.unwrap_or_else(|| {
+        let error = last.or_else(|| self.opener.no_name_server());
+        error.unwrap_or_else(|| {
             StoreError::Unavailable(format!(
                 "no connection was free within {} ms",
                 self.acquire_timeout.as_millis()

@@ -52,7 +52,7 @@ async fn standby_is_named_and_awaited() {
 
     let process = setup.spawn();
     let http = reqwest::Client::new();
-    let ready = format!("http://127.0.0.1:{}/ready", setup.public);
+    let ready = format!("http://127.0.0.1:{}/ready", setup.management);
     until(PATIENCE, "the log says that the server waits", async || {
         process.stderr().contains("waiting for the store")
     })

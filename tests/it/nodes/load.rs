@@ -216,7 +216,7 @@ impl Load {
         .await;
     }
 
-    /// Ends the load once it was one, and returns what happened.
+    /// Ends the load when enough requests were served to judge it, and returns what happened.
     pub(super) async fn stop(self) -> (History, Clients) {
         let is_one = async || self.shared.history().is_of_a_load(self.nodes);
         oauth2_testkit::until(PATIENCE, "each kind of request was served", is_one).await;

@@ -26,7 +26,7 @@ crate::catalogue! {
     CONNECTIONS_OPEN = gauge("db_connections_open", &[], "Store connections open").detail();
     CONNECTIONS_MAX = gauge("db_connections_max", &[], "Store connections allowed, including those of the token stores").notes(
         "On SQLite its three threads.");
-    DNS_STALE = counter("db_dns_stale", &[], "Connections opened to the database's last addresses, because its host name was not resolved").notes(
+    DNS_STALE = counter("db_dns_stale", &[], "Attempts to connect to the last known addresses of the database, because its host name was not resolved").notes(
         "Of the primary. 0 on SQLite.");
     READS = counter("db_reads", &[SERVER], "Reads that a replica may answer, by the server that answered").notes(
         "Introspection of opaque tokens, and lists of tokens and of the audit log. Postgres with `OAUTH2_DATABASE_READ_URL` only.").replica_only();

@@ -22,6 +22,13 @@ impl From<std::io::Error> for NotOpened {
 }
 
 impl Opener {
+    /// The error while no name server has responded for a host.
+    pub(in crate::postgres) fn no_name_server(&self) -> Option<StoreError> {
+        let name = self.hosts.names.unanswered()?;
+        let text = format!("cannot connect to {}: no name server responds for {name}", self.address);
+        Some(StoreError::Unavailable(text))
+    }
+
     pub(super) fn not_opened(&self, error: &NotOpened) -> StoreError {
         match error {
             NotOpened::Name(error) => StoreError::Unavailable(format!("cannot connect to {}: {error}", self.address)),
