@@ -30,6 +30,8 @@ start_redis() {
             is_running "$redis_id" || break
             if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
                 export OAUTH2_REDIS_URL=redis://127.0.0.1:$port OAUTH2_REDIS_REQUIRED=true
+                # The nodes, Redis and k6 share this machine: a node that did not wait for Redis would allow its share of a rate.
+                export OAUTH2_REDIS_LIMIT_TIMEOUT_MS=${OAUTH2_REDIS_LIMIT_TIMEOUT_MS:-250}
                 return
             fi
             sleep 0.1

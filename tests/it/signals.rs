@@ -118,11 +118,12 @@ async fn a_second_signal_ends_the_wait_and_not_the_requests() {
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
-/// `script` runs the server on a terminal, which closes when `script` ends.
+/// `script` runs the server on a terminal, which closes when `script` ends. The tests may themselves have been started with `nohup`, and what
+/// ignores SIGHUP passes that on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closed_terminal_drains() {
     let setup = setup(Kind::Sqlite).await;
-    let mut command = setup.script(r#"exec script -qec "$0" /dev/null"#);
+    let mut command = setup.script(r#"exec env --default-signal=HUP script -qec "$0" /dev/null"#);
     let process = Process::start(&mut command, &setup.directory().join("stderr.log"));
     let mut server = DedicatedServer::from_process(setup, process).await;
     let client = server.register(json!({"scope": "read"})).await;

@@ -26,7 +26,7 @@ use crate::server_change::ServerChange;
 
 mod not_opened;
 
-use not_opened::NotOpened;
+use not_opened::{Asked, NotOpened};
 
 /// The settings of a dedicated session. `synchronous_commit = remote_apply` is kept: it is stronger than `on`.
 const SESSION_SETTINGS: &str = "SELECT set_config('synchronous_commit', 'on', false)
@@ -245,7 +245,7 @@ impl Opener {
                 }
                 Ok(opened)
             }
-            Ok(Err(error)) => Err(self.not_opened(&error)),
+            Ok(Err(error)) => Err(self.asked().describe(&error)),
             Err(_) => Err(self.no_name_server().unwrap_or_else(|| {
                 StoreError::Unavailable(format!(
                     "cannot connect to {}: the server did not respond in time",
@@ -253,6 +253,22 @@ impl Opener {
                 ))
             })),
         }
+    }
+
+    fn asked(&self) -> Asked<'_> {
+        Asked {
+            address: &self.address,
+            tls_options: &self.tls_options,
+            password_file: self.password_file.as_deref(),
+            has_percent_in_password: self.has_percent_in_password,
+        }
+    }
+
+    /// The error while no name server has responded for a host.
+    pub(super) fn no_name_server(&self) -> Option<StoreError> {
+        let name = self.hosts.names.unanswered()?;
+        let text = format!("cannot connect to {}: no name server responds for {name}", self.address);
+        Some(StoreError::Unavailable(text))
     }
 
     /// Opens a few connections at the same time, and fails if they prove an undeclared pooler. Connections that cannot be opened

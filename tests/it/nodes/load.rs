@@ -14,8 +14,9 @@ use tokio::task::JoinHandle;
 
 use super::Nodes;
 
-/// Requests that every node serves.
-const KINDS: [&str; 3] = ["token", "introspect", "revoke"];
+mod record;
+
+pub(super) use record::{Answer, History, Rotated, Token};
 
 /// Pauses between requests of a kind on a node.
 const ISSUE: Duration = Duration::from_millis(50);
@@ -33,76 +34,6 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// The client's limits while a load runs: hardly anything is refilled.
 pub(super) const BURST: usize = 60;
 pub(super) const QUOTA: usize = 400;
-
-/// A token, and when it was revoked.
-#[derive(Debug, Clone)]
-pub(super) struct Token {
-    pub(super) value: String,
-    /// When its revocation was sent first.
-    pub(super) revoking: Option<Instant>,
-    /// When that was acknowledged, and by which node.
-    pub(super) revoked: Option<(Instant, usize)>,
-}
-
-/// A response, or none.
-#[derive(Debug, Clone)]
-pub(super) struct Answer {
-    pub(super) what: &'static str,
-    pub(super) node: usize,
-    pub(super) began: Instant,
-    pub(super) ended: Instant,
-    /// `None`: the connection ended.
-    pub(super) status: Option<StatusCode>,
-    pub(super) has_retry_after: bool,
-    /// Of an introspection: the position of the token, and whether it is active.
-    pub(super) verdict: Option<(usize, bool)>,
-}
-
-/// A token by a secret that is rotated.
-#[derive(Debug, Clone)]
-pub(super) struct Rotated {
-    pub(super) value: String,
-    /// The number of the secret.
-    pub(super) secret: usize,
-    pub(super) began: Instant,
-}
-
-/// What happened.
-#[derive(Debug, Default)]
-pub(super) struct History {
-    pub(super) tokens: Vec<Token>,
-    pub(super) answers: Vec<Answer>,
-    pub(super) rotated: Vec<Rotated>,
-    /// When each secret was replaced and its tokens revoked: the response to the revocation of the client's tokens.
-    pub(super) replaced: Vec<Instant>,
-    /// Requests that the limits allowed.
-    pub(super) by_rate: usize,
-    pub(super) by_quota: usize,
-}
-
-impl History {
-    /// Of the requests from this position on: the fewest of a kind that a node served.
-    fn least_served(&self, from: usize, nodes: usize) -> usize {
-        let mut served = vec![[0; KINDS.len()]; nodes];
-        for answer in &self.answers[from..] {
-            let kind = KINDS.iter().position(|kind| *kind == answer.what);
-            if let Some(kind) = kind
-                && answer.status == Some(StatusCode::OK)
-            {
-                served[answer.node][kind] += 1;
-            }
-        }
-        served.into_iter().flatten().min().unwrap_or(0)
-    }
-
-    /// Whether there is enough of everything to judge.
-    fn is_of_a_load(&self, nodes: usize) -> bool {
-        let revoked = self.tokens.iter().filter(|token| token.revoked.is_some()).count();
-        let is_rotated = self.replaced.len() >= 2 && self.rotated.len() >= 10;
-        let is_limited = self.by_rate > 0 && self.by_quota > 0;
-        self.least_served(0, nodes) >= 10 && revoked >= 20 && is_limited && is_rotated
-    }
-}
 
 /// The clients of a load.
 #[derive(Debug)]

@@ -1,12 +1,14 @@
 //! Why no connection was opened, for operators.
 
+use std::path::Path;
+
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
-use super::Opener;
 use crate::error::StoreError;
 use crate::postgres::failure::to_store_error;
 use crate::postgres::tls;
+use crate::postgres::url::TlsOptions;
 
 /// Why no connection was opened.
 pub(super) enum NotOpened {
@@ -21,18 +23,19 @@ impl From<std::io::Error> for NotOpened {
     }
 }
 
-impl Opener {
-    /// The error while no name server has responded for a host.
-    pub(in crate::postgres) fn no_name_server(&self) -> Option<StoreError> {
-        let name = self.hosts.names.unanswered()?;
-        let text = format!("cannot connect to {}: no name server responds for {name}", self.address);
-        Some(StoreError::Unavailable(text))
-    }
+/// What was asked for, which errors name.
+pub(super) struct Asked<'a> {
+    pub(super) address: &'a str,
+    pub(super) tls_options: &'a TlsOptions,
+    pub(super) password_file: Option<&'a Path>,
+    pub(super) has_percent_in_password: bool,
+}
 
-    pub(super) fn not_opened(&self, error: &NotOpened) -> StoreError {
+impl Asked<'_> {
+    pub(super) fn describe(&self, error: &NotOpened) -> StoreError {
         match error {
             NotOpened::Name(error) => StoreError::Unavailable(format!("cannot connect to {}: {error}", self.address)),
-            NotOpened::Driver(error) => match tls::describe_error(error, &self.tls_options, &self.address) {
+            NotOpened::Driver(error) => match tls::describe_error(error, self.tls_options, self.address) {
                 Some(text) => StoreError::Corrupt(text),
                 None => self.rejected(error),
             },
@@ -49,7 +52,7 @@ impl Opener {
                 db.message()
             ));
         }
-        if let (Some(file), Some(db)) = (&self.password_file, error.as_db_error())
+        if let (Some(file), Some(db)) = (self.password_file, error.as_db_error())
             && db.code().code().starts_with("28")
             && !db.message().contains("pg_hba.conf")
         {
