@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -154,6 +155,8 @@ def follow(operator: Operator) -> str:
         wait_for("the rows of changes", lambda: both('"mistake"'), 15)
     finally:
         for follower in followers:
+            # Each has a session of its own. The shell passes no signal on to the program, which would follow for ever.
+            os.killpg(follower.pid, signal.SIGTERM)
             operator.cluster.programs.stop(follower)
     run(["curl", "-sS", "-X", "DELETE", "-H", f"Authorization: Bearer {operator.cluster.admin_token}",
          f"http://127.0.0.1:{operator.node.management}/admin/v1/clients/mistake"], env=operator.environment)

@@ -42,7 +42,7 @@ const ISSUED_TOKENS: usize = 16 * 1024 * 1024;
 /// Time limit of the last save of used quotas and failed authentications.
 const SAVE_LIMIT: Duration = Duration::from_secs(1);
 
-/// How often a start checks whether clients, keys and revocations are loaded.
+/// How often a start checks what it waits for: views and keys are published for readers that never wait, so without an event.
 const LOADED_POLL: Duration = Duration::from_millis(2);
 
 /// The actors and services of a server.

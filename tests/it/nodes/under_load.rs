@@ -105,7 +105,7 @@ async fn a_node_is_paused_for(pause: Duration) {
     load.goes_on(CALM).await;
     let paused = &nodes.0[2];
     paused.process.pause();
-    // It is stopped from the first to the last moment of this: a request that began in it is decided after it.
+    // The time is the fault. The node is stopped from its first to its last moment: a request that began in it is decided after it.
     rules.during(Kind::Paused(2), tokio::time::sleep(pause)).await;
     rules
         .during(Kind::CutOff(2), async {

@@ -181,6 +181,7 @@ pub fn pause(id: u32) {
     let deadline = Instant::now() + TIMEOUT;
     while !is_paused(id) {
         assert!(Instant::now() < deadline, "process {id} is not stopped");
+        // Only a parent gets an event, and not every process is a child of the test.
         std::thread::sleep(Duration::from_millis(1));
     }
 }
